@@ -1,1 +1,30 @@
-//! placeholder
+//! Facts of a SkyLink market: what can stand in the event log, and how it is written there.
+//!
+//! This crate is pure: no I/O, no clock, no randomness, no async. Read it in this order:
+//! [`ids`], [`money`], [`time`] and [`hash`] are the words; one module per aggregate holds its events;
+//! [`event`] lists them all; [`metadata`] and [`commit`] say how they are chained into a log;
+//! [`wire`] says how they are laid out on NATS.
+
+pub mod account;
+pub mod cart;
+pub mod command;
+pub mod commit;
+pub mod event;
+pub mod hash;
+pub mod ids;
+pub mod ledger;
+pub mod listing;
+pub mod market;
+pub mod metadata;
+pub mod money;
+pub mod order;
+pub mod rejection;
+pub mod time;
+pub mod wire;
+
+pub use commit::{Commit, Head, Position, Recorded};
+pub use event::Event;
+pub use hash::Hash;
+pub use money::{Currency, Money, Quantity};
+pub use rejection::Rejection;
+pub use time::Timestamp;

@@ -1,0 +1,106 @@
+//! What is known of an event besides what it says: when, in which commit, and at whose word.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Hash;
+use crate::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, WriterId};
+use crate::time::Timestamp;
+
+/// Most events in one commit.
+pub const EVENTS_PER_COMMIT_MAX: usize = 400;
+
+/// An event's metadata. The fields stand in the order of their names, so that what serde_json writes is the
+/// canonical form of RFC 8785 (JCS) and hashes alike everywhere; a test holds this true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Metadata {
+    /// The commit it belongs to.
+    pub commit: CommitId,
+    /// How many events that commit has.
+    pub count: u16,
+    /// Its place in the commit, from 0.
+    pub index: u16,
+    /// The market.
+    pub market: MarketName,
+    /// Only on the first event of a commit: where the commit comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<CommitStart>,
+    /// The aggregate it belongs to; none for the market's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it was decided.
+    pub time: Timestamp,
+    /// The versioned type of the payload.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// What the first event of a commit carries for all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommitStart {
+    /// What made the market decide.
+    pub cause: Cause,
+    /// The hash of the commit before, which chains the log.
+    pub previous: Hash,
+    /// W3C trace context of the request, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// What made the market decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A signed command.
+    Command(Box<CommandStamp>),
+    /// A deadline that was due.
+    Deadline(DeadlineStamp),
+    /// A process that began to write.
+    Writer(WriterId),
+}
+
+/// A signed command, as it was when it was decided. Replay protection is folded from these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandStamp {
+    /// Who gave it (`sub`).
+    pub account: AccountId,
+    /// Its id (`cid`).
+    pub command: CommandId,
+    /// From which device (`dev`).
+    pub device: DeviceId,
+    /// SHA-256 of the canonical {aud, cid, cmd, sub, if, body}: what was wished, without when.
+    pub fingerprint: Hash,
+    /// The key that signed it.
+    pub key: KeyId,
+    /// Its name, such as `order.place`.
+    pub name: String,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// Its sequence number under that key.
+    pub seq: u64,
+    /// The signed bytes themselves: a compact JWS, or the canonical JSON with its `signature`.
+    pub signed: String,
+}
+
+/// A deadline that was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct DeadlineStamp {
+    /// When it was due. It was decided at the event's time, which may be later.
+    pub due: Timestamp,
+    /// What waited.
+    pub kind: DeadlineKind,
+    /// For which order.
+    pub order: OrderId,
+}
+
+/// What a deadline ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadlineKind {
+    /// The seller's time to ship.
+    ShipBy,
+    /// The carrier's time to deliver.
+    DeliveryDue,
+    /// The buyer's time to inspect.
+    InspectionEnds,
+}
