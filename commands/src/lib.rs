@@ -1,1 +1,11 @@
-//! placeholder
+//! Decisions of a SkyLink market: who asked, whether he may, and what follows.
+//!
+//! This crate is pure: no I/O, no clock, no randomness, no async. In the order the data flows: [`envelope`] checks
+//! a signature and reads what was signed, [`command`] says what can be asked for, [`market`] is the state,
+//! [`decide`] turns one into events of the other.
+
+pub mod command;
+pub mod refusal;
+
+pub use command::Command;
+pub use refusal::Refusal;

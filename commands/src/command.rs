@@ -1,0 +1,343 @@
+//! What can be asked of a market. Bodies are parsed once, here; nothing behind checks their form again.
+
+use std::collections::BTreeSet;
+
+use events::account::{PublicKey, Role};
+use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
+use events::{Money, Quantity, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+
+/// Largest command, in bytes as it arrives.
+pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
+/// Most lines of a cart or an order.
+pub const LINES_MAX: usize = 100;
+
+/// Longest title of a listing, in characters.
+pub const TITLE_LENGTH_MAX: usize = 200;
+/// Longest reference, carrier or tracking number, in characters.
+pub const REFERENCE_LENGTH_MAX: usize = 64;
+/// Longest reason given for a cancellation, in characters.
+pub const REASON_LENGTH_MAX: usize = 200;
+
+/// A text of 1 to `MAX` characters without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Text<const MAX: usize>(String);
+
+impl<const MAX: usize> Text<MAX> {
+    /// Gives the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> TryFrom<String> for Text<MAX> {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let length = text.chars().count();
+        if length == 0 || length > MAX || text.chars().any(char::is_control) {
+            return Err(format!("a text must have 1 to {MAX} characters and no control characters"));
+        }
+        Ok(Text(text))
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Text::try_from(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Registers an account. Given by the registrar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterAccount {
+    /// The account.
+    pub account: AccountId,
+    /// What it may do; at least one.
+    pub roles: BTreeSet<Role>,
+}
+
+/// Registers a device and its public key for an account. Given by the registrar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterDevice {
+    /// Whose device it is.
+    pub account: AccountId,
+    /// The device.
+    pub device: DeviceId,
+    /// Its public key.
+    pub key: PublicKey,
+}
+
+/// Offers something for sale. Given by a seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateListing {
+    /// The listing.
+    pub listing: ListingId,
+    /// Price of one unit.
+    pub price: Money,
+    /// What it is.
+    pub title: Text<TITLE_LENGTH_MAX>,
+}
+
+/// Says that units arrived in stock. Given by the listing's seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiveStock {
+    /// The listing.
+    pub listing: ListingId,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+/// Says that money arrived for a wallet. Given by a payment provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FundWallet {
+    /// Whose wallet.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// The provider's reference of the payment.
+    pub reference: Text<REFERENCE_LENGTH_MAX>,
+}
+
+/// Puts units of a listing into the buyer's cart, opening one if there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddToCart {
+    /// The listing.
+    pub listing: ListingId,
+    /// How many more.
+    pub quantity: Quantity,
+}
+
+/// Sets how many units of a listing the cart holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetCartQuantity {
+    /// The listing.
+    pub listing: ListingId,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+/// Takes a listing out of the cart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveFromCart {
+    /// The listing.
+    pub listing: ListingId,
+}
+
+/// Takes everything out of the cart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClearCart {}
+
+/// How an order is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentMethod {
+    /// From the buyer's wallet in this market.
+    Wallet,
+}
+
+/// Buys the lines, one order for each seller among them, paid into escrow at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceOrder {
+    /// What is bought: 1 to 100 lines, each listing once.
+    pub lines: Vec<OrderLine>,
+    /// How it is paid.
+    pub payment_method: PaymentMethod,
+    /// The most that may be charged.
+    pub total: Money,
+}
+
+/// One line of an order as the buyer asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderLine {
+    /// The listing.
+    pub listing: ListingId,
+    /// How many.
+    pub quantity: Quantity,
+    /// A quote for the whole line instead of the listing's price: a compact JWS signed by the seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+}
+
+/// Buys what is in the cart, as [`PlaceOrder`] does, and closes the cart in the same commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateCart {
+    /// The cart.
+    pub cart: CartId,
+    /// How it is paid.
+    pub payment_method: PaymentMethod,
+    /// The most that may be charged.
+    pub total: Money,
+}
+
+/// Says that the goods were handed to a carrier. Given by the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShipOrder {
+    /// Who carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<Text<REFERENCE_LENGTH_MAX>>,
+    /// The order.
+    pub order: OrderId,
+    /// The carrier's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<Text<REFERENCE_LENGTH_MAX>>,
+}
+
+/// Says that the goods arrived. Given by the buyer it releases the escrow; given by a provider (the carrier) it
+/// begins the inspection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmDelivery {
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Ends an order before it is shipped. Given by its buyer, its seller or an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelOrder {
+    /// The order.
+    pub order: OrderId,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<REASON_LENGTH_MAX>>,
+}
+
+macro_rules! commands {
+    ($($name:literal => $variant:ident($body:ident)),* $(,)?) => {
+        /// Anything that can be asked of a market.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Command {$(
+            #[doc = concat!("`", $name, "`")]
+            $variant($body),
+        )*}
+
+        impl Command {
+            /// Every command's name, in the order of this list.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// Gives the name it is asked for with (`cmd`).
+            pub const fn name(&self) -> &'static str {
+                match self {$(Command::$variant(_) => $name,)*}
+            }
+
+            /// Reads a body.
+            pub fn parse(name: &str, body: &serde_json::Value) -> Result<Command, Refusal> {
+                let invalid = |error: serde_json::Error| Refusal::BodyInvalid { rule: error.to_string() };
+                match name {
+                    $($name => $body::deserialize(body).map(Command::$variant).map_err(invalid),)*
+                    unknown => Err(Refusal::CmdUnknown { name: unknown.chars().take(64).collect() }),
+                }
+            }
+
+            /// Writes the body.
+            pub fn body(&self) -> serde_json::Value {
+                match self {$(Command::$variant(body) => serde_json::to_value(body),)*}
+                    .expect("a command holds nothing that JSON can't say")
+            }
+
+            /// Makes the JSON Schema of every command's body.
+            pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
+                vec![$(($name, schemars::schema_for!($body)),)*]
+            }
+        }
+
+        $(impl From<$body> for Command {
+            fn from(body: $body) -> Command {
+                Command::$variant(body)
+            }
+        })*
+    };
+}
+
+commands! {
+    "account.register" => RegisterAccount(RegisterAccount),
+    "device.register" => RegisterDevice(RegisterDevice),
+    "listing.create" => CreateListing(CreateListing),
+    "stock.receive" => ReceiveStock(ReceiveStock),
+    "wallet.fund" => FundWallet(FundWallet),
+    "cart.add" => AddToCart(AddToCart),
+    "cart.set_quantity" => SetCartQuantity(SetCartQuantity),
+    "cart.remove" => RemoveFromCart(RemoveFromCart),
+    "cart.clear" => ClearCart(ClearCart),
+    "cart.migrate" => MigrateCart(MigrateCart),
+    "order.place" => PlaceOrder(PlaceOrder),
+    "order.ship" => ShipOrder(ShipOrder),
+    "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
+    "order.cancel" => CancelOrder(CancelOrder),
+}
+
+/// The versions a command expects (`if`); a stale one is a rejection that carries the current version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Version of the account's cart; 0: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cart: Option<u64>,
+    /// Version of the listing named in the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<u64>,
+}
+
+/// A command whose signature holds, with everything that was signed; what is left to check depends on the market's
+/// state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Who, with which key, under which ids, and the signed bytes.
+    pub stamp: events::metadata::CommandStamp,
+    /// When it was signed.
+    pub issued_at: Timestamp,
+    /// When it ends to be good.
+    pub expires_at: Timestamp,
+    /// The versions it expects.
+    pub expected: Expected,
+    /// What is asked.
+    pub command: Command,
+    /// For each line of an order, in the lines' order, its quote if it has one. Empty for other commands.
+    pub quotes: Vec<Option<VerifiedQuote>>,
+}
+
+/// A seller's quote whose signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedQuote {
+    /// The key that signed it.
+    pub key: events::ids::KeyId,
+    /// What was signed.
+    pub quote: Quote,
+}
+
+/// A seller's offer of a price for a whole line. Signed as a compact JWS with `typ` `skylink-quote+jws`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quote {
+    /// The market it is good in.
+    pub aud: events::ids::MarketName,
+    /// The buyer it is good for.
+    pub buyer: AccountId,
+    /// Until when it is good.
+    pub exp: Timestamp,
+    /// The listing.
+    pub listing: ListingId,
+    /// The quantity it is good for.
+    pub quantity: Quantity,
+    /// What the line costs.
+    pub total: Money,
+    /// Form of the quote: 1.
+    pub v: u8,
+}

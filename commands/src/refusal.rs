@@ -1,0 +1,124 @@
+//! Refusals before the market's rules: they consume nothing and leave no event, since anyone could cause them.
+
+use events::Timestamp;
+
+/// Why a request was not even taken as a command. [`Refusal::code`] gives the stable name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request is larger than a command may be.
+    #[error("a command may have {max} bytes, this one has {size}")]
+    TooLarge {
+        /// Bytes of the request.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// There is no signature.
+    #[error("the command is not signed: send a compact JWS, or JSON with a `signature`")]
+    SigMissing,
+    /// The envelope is not of the form that can be checked.
+    #[error("the envelope can't be read: {rule}")]
+    SigMalformed {
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// No such key is registered.
+    #[error("the key is not registered in this market: register the device first")]
+    KidUnknown,
+    /// The key was revoked.
+    #[error("the key was revoked")]
+    KidRevoked,
+    /// The header names another algorithm than the key was registered with.
+    #[error("the header's `alg` is not the one the key was registered with")]
+    AlgMismatch,
+    /// The signature is not that of the key over these bytes.
+    #[error("the signature is wrong")]
+    SigInvalid,
+    /// The command is meant for another market.
+    #[error("the command is for another market")]
+    AudMismatch,
+    /// There is no such command, or it arrived where another belongs.
+    #[error("there is no command `{name}` here")]
+    CmdUnknown {
+        /// The name, shortened.
+        name: String,
+    },
+    /// The body is not that of the command.
+    #[error("the body is not valid: {rule}")]
+    BodyInvalid {
+        /// What is wrong, with the place.
+        rule: String,
+    },
+    /// The command is too old.
+    #[error("the command is too old (the server's time is {server_time}): sign it again with the same cid")]
+    Stale {
+        /// The server's time.
+        server_time: Timestamp,
+    },
+    /// The command, or its id, is dated in the future.
+    #[error("the command is dated in the future (the server's time is {server_time}): set the clock")]
+    FromFuture {
+        /// The server's time.
+        server_time: Timestamp,
+    },
+    /// The nonce was used before.
+    #[error("the nonce was used before: sign again with a new one")]
+    NonceReused,
+    /// The sequence number was used before.
+    #[error("the sequence number was used before: sign again with a higher one than {high}")]
+    SeqReplayed {
+        /// The highest number used.
+        high: u64,
+    },
+    /// The sequence number is behind the window.
+    #[error("the sequence number is too old: sign again with a higher one than {high}")]
+    SeqTooOld {
+        /// The highest number used.
+        high: u64,
+    },
+    /// The sequence number jumps too far.
+    #[error("the sequence number jumps too far beyond {high}")]
+    SeqJump {
+        /// The highest number used.
+        high: u64,
+    },
+    /// The key is not that of the account and device, or the account's roles don't allow the command.
+    #[error("this key may not give this command: {rule}")]
+    ScopeDenied {
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// The command id was used for another wish.
+    #[error("this command id was used before for something else: use a new one")]
+    CommandConflict,
+    /// The engine has as much work as it takes.
+    #[error("the market is busy: send the same command again after a moment")]
+    Busy,
+}
+
+impl Refusal {
+    /// Gives the stable name of the refusal.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Refusal::TooLarge { .. } => "too_large",
+            Refusal::SigMissing => "sig_missing",
+            Refusal::SigMalformed { .. } => "sig_malformed",
+            Refusal::KidUnknown => "kid_unknown",
+            Refusal::KidRevoked => "kid_revoked",
+            Refusal::AlgMismatch => "alg_mismatch",
+            Refusal::SigInvalid => "sig_invalid",
+            Refusal::AudMismatch => "aud_mismatch",
+            Refusal::CmdUnknown { .. } => "cmd_unknown",
+            Refusal::BodyInvalid { .. } => "body_invalid",
+            Refusal::Stale { .. } => "stale",
+            Refusal::FromFuture { .. } => "from_future",
+            Refusal::NonceReused => "nonce_reused",
+            Refusal::SeqReplayed { .. } => "seq_replayed",
+            Refusal::SeqTooOld { .. } => "seq_too_old",
+            Refusal::SeqJump { .. } => "seq_jump",
+            Refusal::ScopeDenied { .. } => "scope_denied",
+            Refusal::CommandConflict => "command_conflict",
+            Refusal::Busy => "busy",
+        }
+    }
+}

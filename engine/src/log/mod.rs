@@ -1,0 +1,89 @@
+//! The event log: an append-only sequence of commits, written by one and read by many.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use events::commit::ChainError;
+use events::{Commit, Head, Position};
+use futures::stream::BoxStream;
+
+/// Most events in one append: what an atomic batch of JetStream holds.
+pub const EVENTS_PER_APPEND_MAX: usize = 1000;
+
+/// Commits in order, each whole. A stream ends after its first error.
+pub type CommitStream = BoxStream<'static, Result<Arc<Commit>, ReadError>>;
+
+/// A market's log. All implementations pass the same contract tests.
+#[async_trait]
+pub trait EventLog: Send + Sync + 'static {
+    /// Appends all `commits` or none, and returns when they are durable. They must be chained to `expected` and to
+    /// each other. One append is under way at a time; the caller sees to it.
+    ///
+    /// Repeating an append whose outcome was [`AppendError::Unknown`], with the same `expected` and commits, is
+    /// harmless: it stores nothing twice and answers `Conflict` if the first try had succeeded.
+    async fn append(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError>;
+
+    /// Gives the head of what is durable and whole.
+    async fn head(&self) -> Result<Head, ReadError>;
+
+    /// Gives the commits from `from`, the position of a commit's first event, up to the head at the time of the
+    /// call, then ends. `from` right behind the head gives an empty stream; beyond it, [`ReadError::Beyond`].
+    /// The chain is checked from the first commit given.
+    fn read(&self, from: Position) -> CommitStream;
+
+    /// Gives the commits from `from` as [`EventLog::read`] does, then every later one as it becomes durable; never
+    /// ends by itself.
+    fn follow(&self, from: Position) -> CommitStream;
+}
+
+/// Why an append did not succeed; says what the writer does next.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The log does not end at the expected head; nothing was stored by this call. The writer reads what stands
+    /// there: its own commit means an earlier try succeeded, another's that it is no longer the writer.
+    #[error("the log does not end at position {expected}")]
+    Conflict {
+        /// The position that was expected.
+        expected: Position,
+    },
+    /// Whether it was stored is not known (an answer was lost). The writer appends the same again until it knows.
+    #[error("whether the append was stored is not known: append the same again")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was not stored, and nothing more may be appended by this process (a failed fsync, a full disk). The
+    /// writer stops; only a restart, which reads the log anew, goes on.
+    #[error("the log can't be written: mend the cause and restart")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a log can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// What stands there is damaged. Never skipped: the operator restores it from a backup or a replica.
+    #[error("the log is damaged at {place}: restore it from a backup, nothing was skipped")]
+    Damaged {
+        /// Where: file and offset, or stream and sequence.
+        place: String,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A commit does not follow the one before.
+    #[error("the log's chain is broken: restore it from a backup, nothing was skipped")]
+    Chain(#[from] ChainError),
+    /// Nothing stands there yet.
+    #[error("position {from} is beyond the log's head {head}")]
+    Beyond {
+        /// The position asked for.
+        from: Position,
+        /// Where the log ends.
+        head: Position,
+    },
+    /// The position is inside a commit, not at its beginning.
+    #[error("no commit begins at position {from}")]
+    NotACommit {
+        /// The position asked for.
+        from: Position,
+    },
+    /// The log can't be reached now.
+    #[error("the log can't be reached: try again")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
