@@ -3,3 +3,4 @@
 //! In the order the data flows: [`log`] is where events stand.
 
 pub mod log;
+pub mod processor;
