@@ -5,7 +5,12 @@
 //! [`decide`] turns one into events of the other.
 
 pub mod command;
+pub mod crypto;
+pub mod envelope;
+pub mod json;
+mod jws;
 pub mod refusal;
+pub mod sign;
 
 pub use command::Command;
 pub use refusal::Refusal;
