@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod json;
 mod jws;
 pub mod refusal;
+pub mod seed_form;
 pub mod sign;
 
 pub use command::Command;
