@@ -40,15 +40,28 @@ pub enum JsonError {
     },
 }
 
+/// Which numbers may stand in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Whole numbers only.
+    Whole,
+    /// Decimals too; the caller has checked their spelling.
+    Decimal,
+}
+
 /// Reads one value.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    parse_with(bytes, Numbers::Whole)
+}
+
+pub(crate) fn parse_with(bytes: &[u8], numbers: Numbers) -> Result<Value, JsonError> {
     if bytes.len() > COMMAND_BYTES_MAX {
         return Err(JsonError::TooLarge { size: bytes.len(), max: COMMAND_BYTES_MAX });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 { at: error.valid_up_to() })?;
     let invalid = |error: serde_json::Error| JsonError::Invalid { rule: error.to_string() };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(invalid)?;
+    let value = Strict { depth: 0, numbers }.deserialize(&mut deserializer).map_err(invalid)?;
     deserializer.end().map_err(invalid)?;
     Ok(value)
 }
@@ -57,6 +70,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    numbers: Numbers,
 }
 
 impl Strict {
@@ -64,7 +78,7 @@ impl Strict {
         if self.depth == DEPTH_MAX {
             return Err(E::custom(format_args!("JSON may be {DEPTH_MAX} levels deep")));
         }
-        Ok(Strict { depth: self.depth + 1 })
+        Ok(Strict { depth: self.depth + 1, ..self })
     }
 }
 
@@ -102,8 +116,11 @@ impl<'de> Visitor<'de> for Strict {
         if number.unsigned_abs() > INTEGER_MAX { Err(not_whole()) } else { Ok(number.into()) }
     }
 
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Value, E> {
-        Err(not_whole())
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
+        match (self.numbers, serde_json::Number::from_f64(number)) {
+            (Numbers::Decimal, Some(number)) => Ok(Value::Number(number)),
+            _ => Err(not_whole()),
+        }
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {

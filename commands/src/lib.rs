@@ -22,6 +22,7 @@ pub mod market;
 pub mod order;
 pub mod refusal;
 pub mod replay;
+pub mod seed_form;
 pub mod sign;
 pub mod validate;
 

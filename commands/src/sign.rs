@@ -75,3 +75,8 @@ pub fn sign(draft: &Draft, key: &SigningKey) -> String {
 pub fn sign_quote(quote: &Quote, key: &SigningKey) -> String {
     jws::sign(QUOTE_TYP, quote, key)
 }
+
+/// Signs a command in the flat form (see [`crate::seed_form`]); `None` if that form does not have the command.
+pub fn sign_seed_form(draft: &Draft, key: &SigningKey) -> Option<String> {
+    crate::seed_form::sign(draft, key)
+}
