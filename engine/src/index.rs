@@ -27,13 +27,17 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// The disk refuses.
-    #[error("the index of old ids can't be read or written: delete its folder and restart, it is rebuilt from the log")]
+    #[error(
+        "the index of old ids can't be read or written: delete its folder and restart, it is rebuilt from the log"
+    )]
     Store(#[from] sled::Error),
     /// An entry is not what it must be.
     #[error("the index of old ids is damaged: delete its folder and restart, it is rebuilt from the log")]
     Damaged,
     /// The log is not the one the index was made from.
-    #[error("the log does not extend what the index has seen at position {position}: the log was restored or truncated. Restore the newest log; only if it is lost, delete the index and the snapshots, knowing that answers already given are void")]
+    #[error(
+        "the log does not extend what the index has seen at position {position}: the log was restored or truncated. Restore the newest log; only if it is lost, delete the index and the snapshots, knowing that answers already given are void"
+    )]
     Foreign {
         /// How far the index has seen the log.
         position: Position,
@@ -53,7 +57,8 @@ pub struct Index {
 impl Index {
     /// Opens the index in a folder, an empty one where there is none or its form is old.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
-        let open = || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open();
+        let open =
+            || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open();
         let db = open()?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
@@ -79,7 +84,9 @@ impl Index {
         let mut head = self.covered();
         let mut batch = sled::Batch::default();
         for commit in commits {
-            commit.check_follows(head).map_err(|source| IndexError::Foreign { position: head.position, source })?;
+            commit
+                .check_follows(head)
+                .map_err(|source| IndexError::Foreign { position: head.position, source })?;
             if let Cause::Command(stamp) = &commit.start().cause {
                 let decided = Decided { fingerprint: stamp.fingerprint, position: commit.first_position() };
                 batch.insert(command_key(stamp.account, stamp.command).as_slice(), encode(&decided));
@@ -126,7 +133,11 @@ impl Index {
     }
 
     /// Finds where a command was decided, for those who ask for its receipt. Blocks on the disk.
-    pub fn find_command(&self, account: AccountId, command: CommandId) -> Result<Option<Position>, IndexError> {
+    pub fn find_command(
+        &self,
+        account: AccountId,
+        command: CommandId,
+    ) -> Result<Option<Position>, IndexError> {
         Ok(self.get::<Decided>(&command_key(account, command))?.map(|decided| decided.position))
     }
 

@@ -57,8 +57,8 @@ pub enum Wake<T> {
     AppendUnknown,
     /// The log did not end where the append expected.
     AppendConflict,
-    /// The append failed and no other may be tried.
-    AppendFailed(String),
+    /// The log can't be written any more, or the index can't be kept.
+    Failed(String),
     /// What stands where the append under way should stand; none: nothing does.
     Inspected(Option<Arc<Commit>>),
     /// The index has answered the look-up with this number.
@@ -108,20 +108,25 @@ pub enum Answer {
 }
 
 /// Why a writer ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopReason {
     /// It was asked to.
+    #[error("it was asked to")]
     Shutdown,
     /// Another writer has taken the market.
+    #[error("another engine writes this market now{}", epoch.map(|epoch| format!(", its epoch is {epoch}")).unwrap_or_default())]
     Fenced {
         /// The number of the other writer, if its first event was read.
         epoch: Option<u64>,
     },
-    /// The log can't be written any more.
-    LogFailed(String),
+    /// The log can't be written any more, or the index can't be kept.
+    #[error("{0}")]
+    Failed(String),
     /// The log ends before what was durable: it was restored or truncated under a running writer.
+    #[error("the log is shorter than what was durable: it was restored or truncated while the engine ran")]
     LogShortened,
     /// The outcome of an append stayed unknown too long.
+    #[error("the log did not answer for {} s: restart when it can be reached", UNKNOWN_MS_MAX / 1000)]
     LogUnreachable,
 }
 
@@ -250,7 +255,7 @@ impl<T> Processor<T> {
                 let position = self.under_way().group.expected.position + 1;
                 actions.push(Action::Inspect(position));
             }
-            Wake::AppendFailed(cause) => self.stop(StopReason::LogFailed(cause), &mut actions),
+            Wake::Failed(cause) => self.stop(StopReason::Failed(cause), &mut actions),
             Wake::Inspected(found) => self.inspected(found, &mut actions),
             Wake::Facts(number, facts) => self.answered(number, Some(&facts), now, &mut actions),
             Wake::FactsMissing(number) => self.answered(number, None, now, &mut actions),
@@ -266,7 +271,9 @@ impl<T> Processor<T> {
     }
 
     fn under_way(&self) -> &InFlight<T> {
-        self.in_flight.as_ref().expect("the driver wakes with an append's outcome only while one is under way")
+        self.in_flight
+            .as_ref()
+            .expect("the driver wakes with an append's outcome only while one is under way")
     }
 
     fn arrive(&mut self, arrived: Vec<Incoming<T>>, actions: &mut Vec<Action<T>>) {
@@ -387,7 +394,8 @@ impl<T> Processor<T> {
         for _ in 0..DEADLINES_PER_STEP_MAX {
             let next = self.market.orders.next_deadline().filter(|deadline| deadline.due <= now);
             // What does not fit follows when this group is durable, which wakes the writer.
-            let Some(deadline) = next.filter(|_| self.forming.events + DEADLINE_EVENTS_MAX <= EVENTS_PER_APPEND_MAX)
+            let Some(deadline) =
+                next.filter(|_| self.forming.events + DEADLINE_EVENTS_MAX <= EVENTS_PER_APPEND_MAX)
             else {
                 return;
             };

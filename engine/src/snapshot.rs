@@ -17,7 +17,9 @@ const KEPT: usize = 2;
 
 /// Why a snapshot could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the snapshot {path} can't be written: free the disk or mend its rights; the engine goes on without it")]
+#[error(
+    "the snapshot {path} can't be written: free the disk or mend its rights; the engine goes on without it"
+)]
 pub struct SnapshotError {
     path: PathBuf,
     source: io::Error,
