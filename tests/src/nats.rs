@@ -194,13 +194,7 @@ impl NatsServer {
             folder: folder.path().to_owned(),
             log: folder.path().join("log"),
         };
-        Ok(Self {
-            process: None,
-            launch,
-            ports,
-            monitor: Monitor::new(ports.monitor)?,
-            folder,
-        })
+        Ok(Self { process: None, launch, ports, monitor: Monitor::new(ports.monitor)?, folder })
     }
 
     fn spawn(&mut self) -> Result<()> {
@@ -212,12 +206,7 @@ impl NatsServer {
     async fn await_ready(&mut self, deadline: Instant) -> Result<()> {
         loop {
             let process = self.process.as_mut().context("the server is not running")?;
-            ensure!(
-                !process.has_ended()?,
-                "{} ended while starting:\n{}",
-                self.launch.name,
-                self.log()
-            );
+            ensure!(!process.has_ended()?, "{} ended while starting:\n{}", self.launch.name, self.log());
             // The name shows that it is our server, and not one that took the port before ours could.
             if self.monitor.name().await.as_deref() == Some(self.name()) && self.monitor.is_healthy().await {
                 return Ok(());
@@ -242,14 +231,9 @@ impl Ports {
     fn choose() -> Result<Self> {
         // Held until all are chosen, so that they differ.
         let held = [hold_free_port()?, hold_free_port()?, hold_free_port()?];
-        let [client, monitor, route] = held
-            .each_ref()
-            .map(|listener| listener.local_addr().map(|at| at.port()));
-        Ok(Self {
-            client: client?,
-            monitor: monitor?,
-            route: route?,
-        })
+        let [client, monitor, route] =
+            held.each_ref().map(|listener| listener.local_addr().map(|at| at.port()));
+        Ok(Self { client: client?, monitor: monitor?, route: route? })
     }
 }
 
@@ -271,14 +255,8 @@ struct Monitor {
 
 impl Monitor {
     fn new(port: u16) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(MONITOR_ANSWER_MAX)
-            .build()?;
-        Ok(Self {
-            url: format!("http://127.0.0.1:{port}"),
-            http,
-        })
+        let http = reqwest::Client::builder().no_proxy().timeout(MONITOR_ANSWER_MAX).build()?;
+        Ok(Self { url: format!("http://127.0.0.1:{port}"), http })
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
@@ -296,9 +274,7 @@ impl Monitor {
 }
 
 fn workspace_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the package lies in a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in a folder of the workspace")
 }
 
 /// Finds the server that `tests/run.sh` chose, or one that an earlier run of it or the system provides.

@@ -27,10 +27,7 @@ const PAUSE_SEEN: Duration = Duration::from_millis(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 async fn connect(urls: &[String]) -> Result<jetstream::Context> {
-    let client = async_nats::ConnectOptions::new()
-        .retry_on_initial_connect()
-        .connect(urls)
-        .await?;
+    let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls).await?;
     let mut context = jetstream::new(client);
     context.set_timeout(ACK_WAIT);
     Ok(context)
@@ -49,11 +46,7 @@ async fn create_stream(context: &jetstream::Context, num_replicas: usize) -> Res
 }
 
 async fn publish(context: &jetstream::Context, payload: &'static str) -> Result<u64> {
-    Ok(context
-        .publish("log.entry", Bytes::from_static(payload.as_bytes()))
-        .await?
-        .await?
-        .sequence)
+    Ok(context.publish("log.entry", Bytes::from_static(payload.as_bytes())).await?.await?.sequence)
 }
 
 /// Publishes until acknowledged: what a client does while a cluster elects.
@@ -69,12 +62,7 @@ async fn publish_until_acknowledged(context: &jetstream::Context, payload: &'sta
 }
 
 async fn payload_at(context: &jetstream::Context, sequence: u64) -> Result<Bytes> {
-    Ok(context
-        .get_stream("LOG")
-        .await?
-        .get_raw_message(sequence)
-        .await?
-        .payload)
+    Ok(context.get_stream("LOG").await?.get_raw_message(sequence).await?.payload)
 }
 
 /// Waits until nothing accepts connections at a server's address any more.
@@ -119,10 +107,7 @@ async fn stopped_server_keeps_its_store_and_says_goodbye() -> Result<()> {
     server.stop().await?;
     await_gone(&server.url()).await?;
     assert!(server.log().contains("Server Exiting"), "{}", server.log());
-    assert!(
-        server.stop().await.is_err(),
-        "a stopped server cannot be stopped again"
-    );
+    assert!(server.stop().await.is_err(), "a stopped server cannot be stopped again");
 
     server.restart().await?;
     let context = connect(&[server.url()]).await?;
@@ -139,10 +124,7 @@ async fn paused_server_answers_only_when_resumed() -> Result<()> {
     server.pause()?;
     let acknowledged = context.publish("log.entry", Bytes::new()).await?;
     let mut acknowledged = Box::pin(acknowledged.into_future());
-    assert!(
-        timeout(PAUSE_SEEN, acknowledged.as_mut()).await.is_err(),
-        "a paused server acknowledged"
-    );
+    assert!(timeout(PAUSE_SEEN, acknowledged.as_mut()).await.is_err(), "a paused server acknowledged");
 
     server.resume()?;
     assert_eq!(acknowledged.await?.sequence, 1);
@@ -153,12 +135,8 @@ async fn paused_server_answers_only_when_resumed() -> Result<()> {
 async fn server_runs_with_the_shipped_configuration() -> Result<()> {
     let server = NatsServer::start().await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let status: serde_json::Value = http
-        .get(format!("{}/varz", server.monitor_url()))
-        .send()
-        .await?
-        .json()
-        .await?;
+    let status: serde_json::Value =
+        http.get(format!("{}/varz", server.monitor_url())).send().await?.json().await?;
 
     assert_eq!(
         status["jetstream"]["config"]["sync_always"], true,
@@ -166,10 +144,7 @@ async fn server_runs_with_the_shipped_configuration() -> Result<()> {
     );
     assert_eq!(status["max_payload"], 1_048_576);
     assert_eq!(status["jetstream"]["config"]["store_dir"], "data/jetstream");
-    assert!(
-        server.store_dir().is_dir(),
-        "the store is not below the folder the server was started in"
-    );
+    assert!(server.store_dir().is_dir(), "the store is not below the folder the server was started in");
     Ok(())
 }
 

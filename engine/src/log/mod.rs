@@ -1,5 +1,7 @@
 //! The event log: an append-only sequence of commits, written by one and read by many.
 
+pub mod jetstream;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

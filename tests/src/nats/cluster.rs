@@ -58,11 +58,8 @@ impl NatsCluster {
                 }
             }
             // A leader that doesn't answer has been lost, and the others haven't noticed yet.
-            let leader = agreed(&named).and_then(|leader| {
-                answered
-                    .into_iter()
-                    .find(|&index| self.nodes[index].name() == leader)
-            });
+            let leader = agreed(&named)
+                .and_then(|leader| answered.into_iter().find(|&index| self.nodes[index].name() == leader));
             if let Some(leader) = leader {
                 return Ok(leader);
             }
@@ -73,10 +70,8 @@ impl NatsCluster {
 
     fn prepare() -> Result<Self> {
         let ports = (0..NODES).map(|_| Ports::choose()).collect::<Result<Vec<_>>>()?;
-        let routes: Vec<String> = ports
-            .iter()
-            .map(|ports| format!("nats://127.0.0.1:{}", ports.route))
-            .collect();
+        let routes: Vec<String> =
+            ports.iter().map(|ports| format!("nats://127.0.0.1:{}", ports.route)).collect();
         let mut nodes = Vec::with_capacity(NODES);
         for (ports, route) in ports.into_iter().zip(&routes) {
             let mut node = NatsServer::prepare(ports, "", &[])?;
@@ -103,10 +98,7 @@ impl NatsCluster {
             node.await_ready(deadline).await?;
         }
         while !self.is_complete().await {
-            ensure!(
-                Instant::now() < deadline,
-                "the servers did not meet within {READY_WAIT_MAX:?}"
-            );
+            ensure!(Instant::now() < deadline, "the servers did not meet within {READY_WAIT_MAX:?}");
             sleep(POLL_INTERVAL).await;
         }
         Ok(())
@@ -124,10 +116,7 @@ impl NatsCluster {
                 continue;
             }
             let followers = group["replicas"].as_array().map_or(&[][..], Vec::as_slice);
-            let current = followers
-                .iter()
-                .filter(|follower| follower["current"] == true)
-                .count();
+            let current = followers.iter().filter(|follower| follower["current"] == true).count();
             return current == NODES - 1;
         }
         false
@@ -137,10 +126,7 @@ impl NatsCluster {
 /// Reads from an answer of `/jsz` which server leads `stream`.
 fn leader_in(answer: &Value, stream: &str) -> Option<String> {
     let accounts = answer["account_details"].as_array()?;
-    let mut streams = accounts
-        .iter()
-        .filter_map(|account| account["stream_detail"].as_array())
-        .flatten();
+    let mut streams = accounts.iter().filter_map(|account| account["stream_detail"].as_array()).flatten();
     let found = streams.find(|candidate| candidate["name"] == stream)?;
     Some(found["cluster"]["leader"].as_str()?.to_owned())
 }
@@ -148,8 +134,5 @@ fn leader_in(answer: &Value, stream: &str) -> Option<String> {
 /// Returns the name that was given by every server asked, if there is one.
 fn agreed(named: &[Option<String>]) -> Option<&str> {
     let first = named.first()?.as_deref()?;
-    named
-        .iter()
-        .all(|name| name.as_deref() == Some(first))
-        .then_some(first)
+    named.iter().all(|name| name.as_deref() == Some(first)).then_some(first)
 }

@@ -36,10 +36,7 @@ impl Launch {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot run {}: run ./tests/run.sh", self.binary.display()))?;
-        let mut process = Process {
-            server,
-            watchdog: None,
-        };
+        let mut process = Process { server, watchdog: None };
         process.watchdog = Some(
             Command::new("sh")
                 .args(["-c", WATCHDOG, "watchdog", &process.id().to_string()])
@@ -85,13 +82,7 @@ impl Process {
         };
         // The shell's own `kill`: the standard library has none, and the command of that name is not everywhere.
         let status = Command::new("sh")
-            .args([
-                "-c",
-                r#"kill -s "$1" "$2""#,
-                "signal",
-                name,
-                &self.id().to_string(),
-            ])
+            .args(["-c", r#"kill -s "$1" "$2""#, "signal", name, &self.id().to_string()])
             .status()?;
         ensure!(status.success(), "the server could not be sent SIG{name}");
         Ok(())
