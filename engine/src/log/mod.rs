@@ -1,6 +1,7 @@
 //! The event log: an append-only sequence of commits, written by one and read by many.
 
 pub mod hot_tail;
+pub mod jetstream;
 pub mod memory;
 pub mod segment;
 
