@@ -33,7 +33,7 @@ pub struct LogMismatch {
 /// Why a group of commits was not taken in.
 #[derive(Debug)]
 pub(crate) enum FoldError {
-    Mismatch(LogMismatch),
+    Mismatch(Box<LogMismatch>),
     View(ViewError),
 }
 
@@ -80,13 +80,13 @@ impl Folder {
     }
 
     /// Tells whether a commit is the next to fold (true) or was folded before (false).
-    fn is_next(&self, commit: &Commit) -> Result<bool, LogMismatch> {
+    fn is_next(&self, commit: &Commit) -> Result<bool, Box<LogMismatch>> {
         let checkpoint = self.generation.head;
         let found = commit.head();
         if found.position < checkpoint.position || found == checkpoint {
             return Ok(false);
         }
-        let mismatch = |chain| LogMismatch { view: self.view, checkpoint, found, chain };
+        let mismatch = |chain| Box::new(LogMismatch { view: self.view, checkpoint, found, chain });
         if found.position == checkpoint.position {
             return Err(mismatch(None));
         }

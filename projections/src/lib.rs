@@ -5,7 +5,7 @@
 //! deleted at any time; the log builds it again. Queries are plain functions that read the disk for a short time;
 //! [`Projections::wait_for`] makes them read what a receipt has promised.
 
-//A pub mod analytics;
+pub mod analytics;
 pub mod cart;
 mod fold;
 pub mod ledger;

@@ -51,7 +51,7 @@ pub enum RebuildError<E: std::error::Error + 'static> {
     },
     /// The log is not one that starts at its beginning, its chain is broken, or the live view has read another.
     #[error(transparent)]
-    Mismatch(#[from] LogMismatch),
+    Mismatch(#[from] Box<LogMismatch>),
     /// The view can't be folded or stored.
     #[error("the view can't be built; it is as it was")]
     View(#[from] ViewError),
@@ -162,7 +162,12 @@ impl Inner {
                 if checkpoint.position >= found.position {
                     continue;
                 }
-                return Err(FoldError::Mismatch(LogMismatch { view, checkpoint, found, chain: None }));
+                return Err(FoldError::Mismatch(Box::new(LogMismatch {
+                    view,
+                    checkpoint,
+                    found,
+                    chain: None,
+                })));
             }
             let (now, later) = commits.split_at(count);
             if let Some((mut batch, head)) = folder.fold(now)? {
@@ -184,7 +189,12 @@ impl Inner {
         }
         if rebuilt.head != live {
             let found = rebuilt.head;
-            return Err(FoldError::Mismatch(LogMismatch { view, checkpoint: live, found, chain: None }));
+            return Err(FoldError::Mismatch(Box::new(LogMismatch {
+                view,
+                checkpoint: live,
+                found,
+                chain: None,
+            })));
         }
         let (_, live_hash) = self.store.content_hash(view)?;
         let rebuilt_hash = table::content_hash(&rebuilt.tree).map_err(ViewError::from)?;

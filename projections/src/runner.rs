@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{cart, ledger, order};
+use crate::{analytics, cart, ledger, order};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -39,7 +39,7 @@ pub enum RunError<E: std::error::Error + 'static> {
     Log(#[source] E),
     /// The log is not the one the views have read. An operator must decide.
     #[error(transparent)]
-    Mismatch(#[from] LogMismatch),
+    Mismatch(#[from] Box<LogMismatch>),
     /// A view can't go on.
     #[error("view `{view}` stopped")]
     View {
@@ -86,13 +86,13 @@ impl Projections {
 
     /// Checks a log's head against every view before it is followed: a log that ends below a view's checkpoint was
     /// restored or truncated, and following it would wait for ever instead of noticing.
-    pub fn check_log_head(&self, log: Head) -> Result<(), LogMismatch> {
+    pub fn check_log_head(&self, log: Head) -> Result<(), Box<LogMismatch>> {
         for slot in self.inner.store.slots() {
             let checkpoint = slot.read().head;
             let is_short = log.position < checkpoint.position;
             let is_other = log.position == checkpoint.position && log.hash != checkpoint.hash;
             if is_short || is_other {
-                return Err(LogMismatch { view: slot.view, checkpoint, found: log, chain: None });
+                return Err(Box::new(LogMismatch { view: slot.view, checkpoint, found: log, chain: None }));
             }
         }
         Ok(())
@@ -181,6 +181,11 @@ impl Projections {
     /// Answers about balances.
     pub fn ledger(&self) -> ledger::Ledger<'_> {
         ledger::Ledger::new(self.inner.store.slot(ViewName::Ledger))
+    }
+
+    /// Answers about numbers over time.
+    pub fn analytics(&self) -> analytics::Analytics<'_> {
+        analytics::Analytics::new(self.inner.store.slot(ViewName::Analytics))
     }
 }
 

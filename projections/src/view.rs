@@ -5,7 +5,7 @@ use std::fmt;
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{cart, ledger, order};
+use crate::{analytics, cart, ledger, order};
 
 /// A view of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -17,11 +17,13 @@ pub enum ViewName {
     Orders,
     /// Balances of the ledger.
     Ledger,
+    /// Counters over time.
+    Analytics,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 3] = [ViewName::Carts, ViewName::Orders, ViewName::Ledger];
+    pub const ALL: [ViewName; 4] = [ViewName::Carts, ViewName::Orders, ViewName::Ledger, ViewName::Analytics];
 
     /// Gives the name its trees begin with.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl ViewName {
             ViewName::Carts => "carts",
             ViewName::Orders => "orders",
             ViewName::Ledger => "ledger",
+            ViewName::Analytics => "analytics",
         }
     }
 
@@ -38,6 +41,7 @@ impl ViewName {
             ViewName::Carts => cart::VERSION,
             ViewName::Orders => order::VERSION,
             ViewName::Ledger => ledger::VERSION,
+            ViewName::Analytics => analytics::VERSION,
         }
     }
 
@@ -47,6 +51,7 @@ impl ViewName {
             ViewName::Carts => Box::new(cart::CartFold::new()),
             ViewName::Orders => Box::new(order::OrderFold::new()),
             ViewName::Ledger => Box::new(ledger::LedgerFold::new()),
+            ViewName::Analytics => Box::new(analytics::AnalyticsFold::new()),
         }
     }
 }
