@@ -108,7 +108,9 @@ fn admit(
     // 10 role allows the command. (11, step-up, has no rule yet.)
     let allowed = allowed_roles(&verified.command);
     if !allowed.iter().any(|role| market.accounts.has_role(stamp.account, *role)) {
-        return Err(Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() });
+        return Err(Refusal::ScopeDenied {
+            rule: "the account has no role that may give this command".into(),
+        });
     }
     // 12 replay guard.
     key.window.check(stamp.seq)?;

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use commands::crypto::{KeyError, SigningKey};
-use commands::receipt::{Receipt, ReceiptBody, ReceiptVerifier, sign_group};
+use commands::receipt::{Outcome, Receipt, ReceiptBody, ReceiptVerifier, sign_group};
 use events::ids::MarketName;
 use events::{Commit, Head, Position};
 use futures::StreamExt;
@@ -95,8 +95,12 @@ impl Answers {
             }
         }
         for (reply, receipt) in askers.into_iter().zip(self.sign(bodies, head)) {
-            metrics::counter!("skylink_commands_total", "outcome" => receipt.receipt.outcome.name())
-                .increment(1);
+            let outcome = match receipt.receipt.outcome {
+                Outcome::Accepted => "accepted",
+                Outcome::Unchanged => "unchanged",
+                Outcome::Rejected => "rejected",
+            };
+            metrics::counter!("skylink_commands_total", "outcome" => outcome).increment(1);
             send(reply, Reply::Receipt(Box::new(receipt)));
         }
     }

@@ -29,6 +29,30 @@ pub enum Reply {
     Undecided,
 }
 
+impl Reply {
+    /// Writes the reply as JSON: a receipt as it is, `{"refusal": {"code": …, …}}`, or `{"undecided": true}`.
+    pub fn to_json(&self) -> Vec<u8> {
+        match self {
+            Reply::Receipt(receipt) => serde_json::to_vec(receipt),
+            Reply::Refused(refusal) => serde_json::to_vec(&serde_json::json!({ "refusal": refusal })),
+            Reply::Undecided => serde_json::to_vec(&serde_json::json!({ "undecided": true })),
+        }
+        .expect("a reply holds nothing that JSON can't say")
+    }
+
+    /// Reads what [`Reply::to_json`] wrote; `None` if it is something else.
+    pub fn from_json(json: &[u8]) -> Option<Reply> {
+        if let Ok(receipt) = Receipt::from_json(json) {
+            return Some(Reply::Receipt(Box::new(receipt)));
+        }
+        let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
+        match value.get_mut("refusal") {
+            Some(refusal) => serde_json::from_value(refusal.take()).ok().map(Reply::Refused),
+            None => value.get("undecided").map(|_| Reply::Undecided),
+        }
+    }
+}
+
 /// Where a reply goes.
 pub(crate) type ReplyTo = oneshot::Sender<Reply>;
 

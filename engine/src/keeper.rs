@@ -18,11 +18,11 @@ use crate::snapshot::Snapshots;
 /// Most commits that are taken at once.
 const COMMITS_PER_BATCH_MAX: usize = 512;
 /// How many events lie between two snapshots, at least.
-pub const EVENTS_BETWEEN_SNAPSHOTS: u64 = 250_000;
+pub(crate) const EVENTS_BETWEEN_SNAPSHOTS: u64 = 250_000;
 
 /// Why the keeper ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
+pub(crate) enum KeeperError {
     /// The log can't be followed.
     #[error("the log can't be followed")]
     Log(#[from] ReadError),
@@ -99,7 +99,8 @@ impl Keeper {
         if new < batch.len() {
             self.index.apply(&batch[new..])?;
         }
-        for commit in batch.iter().filter(|commit| commit.first_position() > self.head.position) {
+        let folded = self.head.position;
+        for commit in batch.iter().filter(|commit| commit.first_position() > folded) {
             commit.check_follows(self.head)?;
             self.market.evolve_commit(commit);
             self.head = commit.head();

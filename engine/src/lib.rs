@@ -11,6 +11,7 @@ pub mod index;
 pub mod ingress;
 mod keeper;
 pub mod keys;
+pub mod keystore;
 pub mod log;
 pub mod processor;
 pub mod snapshot;
