@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod envelope;
 pub mod json;
 mod jws;
+pub mod receipt;
 pub mod refusal;
 pub mod seed_form;
 pub mod sign;
