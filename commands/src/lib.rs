@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod listing;
 pub mod market;
 pub mod order;
+pub mod receipt;
 pub mod refusal;
 pub mod replay;
 pub mod seed_form;
