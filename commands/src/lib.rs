@@ -7,6 +7,7 @@
 pub mod command;
 pub mod crypto;
 pub mod envelope;
+mod jcs;
 pub mod json;
 mod jws;
 pub mod receipt;
