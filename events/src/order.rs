@@ -149,10 +149,14 @@ pub enum CancelledBy {
 /// The escrow was paid to the seller, less the platform's fee. The order is closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowReleased {
+    /// Who bought.
+    pub buyer: AccountId,
     /// What set it free.
     pub condition: ReleaseCondition,
     /// The order.
     pub order: OrderId,
+    /// Who sold.
+    pub seller: AccountId,
     /// From the escrow to the seller, and to the platform where there is a fee.
     pub transfers: Vec<Transfer>,
 }
@@ -170,8 +174,12 @@ pub enum ReleaseCondition {
 /// The escrow was paid back to the buyer. The order is closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowRefunded {
+    /// Who bought.
+    pub buyer: AccountId,
     /// The order.
     pub order: OrderId,
+    /// Who sold.
+    pub seller: AccountId,
     /// From the escrow to the buyer's wallet.
     pub transfer: Transfer,
 }

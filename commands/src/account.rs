@@ -1,0 +1,133 @@
+//! Accounts, their devices and keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::account::{DeviceRegistered, PublicKey, Registered, Role};
+use events::ids::{AccountId, CartId, DeviceId, KeyId};
+use events::{Event, Rejection};
+use serde::{Deserialize, Serialize};
+
+use crate::cart::Cart;
+use crate::command::{RegisterAccount, RegisterDevice};
+use crate::market::Market;
+use crate::replay::SeqWindow;
+
+/// Most devices of one account.
+pub const DEVICES_PER_ACCOUNT_MAX: usize = 16;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+    /// Its devices.
+    pub devices: BTreeSet<DeviceId>,
+    /// Its active cart, if it has one.
+    pub cart: Option<Box<Cart>>,
+    /// The last cart that became orders, so that asking for it again is harmless.
+    pub last_migrated: Option<CartId>,
+}
+
+impl Account {
+    fn new(roles: BTreeSet<Role>) -> Self {
+        Account { roles, devices: BTreeSet::new(), cart: None, last_migrated: None }
+    }
+}
+
+/// A key of a device, and which sequence numbers it has used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceKey {
+    /// Whose key.
+    pub account: AccountId,
+    /// Of which device.
+    pub device: DeviceId,
+    /// The key.
+    pub public: PublicKey,
+    /// The numbers used.
+    pub window: SeqWindow,
+}
+
+/// All accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Accounts {
+    pub(crate) by_id: BTreeMap<AccountId, Account>,
+    devices: BTreeMap<DeviceId, (AccountId, KeyId)>,
+    pub(crate) keys: BTreeMap<KeyId, DeviceKey>,
+}
+
+impl Accounts {
+    /// Finds an account.
+    pub fn get(&self, account: AccountId) -> Option<&Account> {
+        self.by_id.get(&account)
+    }
+
+    /// Finds a key.
+    pub fn key(&self, key: KeyId) -> Option<&DeviceKey> {
+        self.keys.get(&key)
+    }
+
+    /// Gives every key.
+    pub fn keys(&self) -> impl Iterator<Item = &DeviceKey> {
+        self.keys.values()
+    }
+
+    /// Tells whether an account has a role.
+    pub fn has_role(&self, account: AccountId, role: Role) -> bool {
+        self.get(account).is_some_and(|account| account.roles.contains(&role))
+    }
+
+    pub(crate) fn registered(&mut self, event: &Registered) {
+        self.by_id.insert(event.account, Account::new(event.roles.clone()));
+    }
+
+    pub(crate) fn device_registered(&mut self, event: &DeviceRegistered) {
+        let DeviceRegistered { account, device, key } = event;
+        if let Some(owner) = self.by_id.get_mut(account) {
+            owner.devices.insert(*device);
+        }
+        self.devices.insert(*device, (*account, key.id()));
+        let window = SeqWindow::default();
+        self.keys.insert(key.id(), DeviceKey { account: *account, device: *device, public: *key, window });
+    }
+}
+
+pub(crate) fn decide_register(
+    market: &Market,
+    command: &RegisterAccount,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RegisterAccount { account, roles } = command;
+    // The registrar is given when the market is opened; he can't make another of himself.
+    if roles.is_empty() || roles.contains(&Role::Registrar) {
+        return Err(vec![Rejection::RolesNotAllowed]);
+    }
+    match market.accounts.get(*account) {
+        None => Ok(vec![Registered { account: *account, roles: roles.clone() }.into()]),
+        Some(known) if known.roles == *roles => Ok(vec![]),
+        Some(_) => Err(vec![Rejection::AccountExists { account: *account }]),
+    }
+}
+
+pub(crate) fn decide_register_device(
+    market: &Market,
+    command: &RegisterDevice,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RegisterDevice { account, device, key } = command;
+    let Some(owner) = market.accounts.get(*account) else {
+        return Err(vec![Rejection::AccountUnknown { account: *account }]);
+    };
+    if let Some(known) = market.accounts.devices.get(device) {
+        let same = *known == (*account, key.id());
+        return if same { Ok(vec![]) } else { Err(vec![Rejection::DeviceExists { device: *device }]) };
+    }
+    let mut reasons = Vec::new();
+    if market.accounts.key(key.id()).is_some() {
+        reasons.push(Rejection::KeyInUse);
+    }
+    if owner.devices.len() >= DEVICES_PER_ACCOUNT_MAX {
+        reasons.push(Rejection::TooManyDevices { max: DEVICES_PER_ACCOUNT_MAX as u32 });
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    Ok(vec![DeviceRegistered { account: *account, device: *device, key: *key }.into()])
+}

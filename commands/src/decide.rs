@@ -1,0 +1,205 @@
+//! From a verified command to events, or to a refusal. The checks stand in the order of their numbers in
+//! `docs/signing.md`; 1 to 6 were made on the bytes alone, when the signature was verified.
+
+use std::collections::BTreeMap;
+
+use events::account::Role;
+use events::command::{Rejected, Unchanged};
+use events::ids::{AccountId, CommandId, OrderId};
+use events::{Event, Position, Rejection, Timestamp};
+
+use crate::command::{Command, Verified};
+use crate::market::Market;
+use crate::order::ClosedOrder;
+use crate::refusal::Refusal;
+use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
+use crate::{account, cart, listing, order};
+
+/// What was learnt outside the market's memory before a command is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// How far the index that was asked covers the log.
+    pub covered: Position,
+    /// An earlier command with the same id, found in the index.
+    pub command: Option<Decided>,
+    /// Closed orders found in the index.
+    pub closed_orders: BTreeMap<OrderId, ClosedOrder>,
+}
+
+/// What must be looked up in the index before a command can be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The answer counts only from an index that covers the log up to here.
+    pub covering: Position,
+    /// An old command that may have this id.
+    pub command: Option<(AccountId, CommandId)>,
+    /// An order that may be closed.
+    pub order: Option<OrderId>,
+}
+
+/// What becomes of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// These events, never none: what was asked for, or `command.rejected`, or `command.unchanged`.
+    Commit(Vec<Event>),
+    /// The command was decided before; its commit begins here. It gets the first outcome.
+    Repeat(Position),
+    /// Nothing: it consumed no id and leaves no trace in the log.
+    Refuse(Refusal),
+    /// It can be decided when this is known.
+    Ask(Question),
+}
+
+/// Decides a command. Deciding it again after its own events gives [`Decision::Repeat`].
+pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestamp) -> Decision {
+    match admit(market, verified, facts, now) {
+        Ok(None) => {}
+        Ok(Some(early)) => return early,
+        Err(refusal) => return Decision::Refuse(refusal),
+    }
+    let command = verified.command.name().to_owned();
+    // 13 business rules.
+    Decision::Commit(match business(market, verified, facts, now) {
+        Ok(events) if events.is_empty() => vec![Unchanged { command }.into()],
+        Ok(events) => events,
+        Err(reasons) => vec![Rejected { command, reasons }.into()],
+    })
+}
+
+/// Checks 7 to 12: whether the command is to be decided at all.
+fn admit(
+    market: &Market,
+    verified: &Verified,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Option<Decision>, Refusal> {
+    let stamp = &verified.stamp;
+    // 7 key active now, bound to account and device.
+    let key = market.accounts.key(stamp.key).ok_or(Refusal::KidUnknown)?;
+    if (key.account, key.device) != (stamp.account, stamp.device) {
+        return Err(Refusal::ScopeDenied { rule: "the key belongs to another account or device".into() });
+    }
+    // 8 idempotency.
+    let found = market.recent.find(stamp.account, stamp.command);
+    if found.is_none()
+        && facts.covered < market.forgotten
+        && let Some(question) = question(market, verified)
+    {
+        return Ok(Some(Decision::Ask(question)));
+    }
+    if let Some(first) = found.or(facts.command) {
+        let same_wish = first.fingerprint == stamp.fingerprint;
+        return if same_wish {
+            Ok(Some(Decision::Repeat(first.position)))
+        } else {
+            Err(Refusal::CommandConflict)
+        };
+    }
+    // 9 fresh.
+    let server_time = now;
+    let latest = now.plus_ms(CLOCK_SKEW_MS);
+    let made_later = |made: Timestamp| made > latest;
+    if made_later(verified.issued_at) || stamp.command.time().is_none_or(made_later) {
+        return Err(Refusal::FromFuture { server_time });
+    }
+    if now > verified.expires_at || now.ms_since(verified.issued_at) > FRESHNESS_MS {
+        return Err(Refusal::Stale { server_time });
+    }
+    // 10 role allows the command. (11, step-up, has no rule yet.)
+    let allowed = allowed_roles(&verified.command);
+    if !allowed.iter().any(|role| market.accounts.has_role(stamp.account, *role)) {
+        return Err(Refusal::ScopeDenied {
+            rule: "the account has no role that may give this command".into(),
+        });
+    }
+    // 12 replay guard.
+    key.window.check(stamp.seq)?;
+    market.nonces.check(stamp.key, stamp.nonce)?;
+    Ok(None)
+}
+
+/// Tells what of a command may be known only to the index.
+fn question(market: &Market, verified: &Verified) -> Option<Question> {
+    let stamp = &verified.stamp;
+    let command = market.recent.may_be_forgotten(stamp.command).then_some((stamp.account, stamp.command));
+    let order = match &verified.command {
+        Command::ShipOrder(body) => Some(body.order),
+        Command::ConfirmDelivery(body) => Some(body.order),
+        Command::CancelOrder(body) => Some(body.order),
+        _ => None,
+    };
+    let order =
+        order.filter(|id| market.orders.get(*id).is_none() && market.orders.recently_closed(*id).is_none());
+    let asks = command.is_some() || order.is_some();
+    asks.then_some(Question { covering: market.forgotten, command, order })
+}
+
+const fn allowed_roles(command: &Command) -> &'static [Role] {
+    match command {
+        Command::RegisterAccount(_) | Command::RegisterDevice(_) => &[Role::Registrar],
+        Command::CreateListing(_) | Command::ReceiveStock(_) | Command::ShipOrder(_) => &[Role::Seller],
+        Command::FundWallet(_) => &[Role::Provider],
+        Command::AddToCart(_)
+        | Command::SetCartQuantity(_)
+        | Command::RemoveFromCart(_)
+        | Command::ClearCart(_)
+        | Command::MigrateCart(_)
+        | Command::PlaceOrder(_) => &[Role::Buyer],
+        Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
+        Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
+    }
+}
+
+/// Check 13: what the market's rules make of the command. No events: the wish is already fact.
+fn business(
+    market: &Market,
+    verified: &Verified,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    check_versions(market, verified)?;
+    let (account, id) = (verified.stamp.account, verified.stamp.command);
+    match &verified.command {
+        Command::RegisterAccount(command) => account::decide_register(market, command),
+        Command::RegisterDevice(command) => account::decide_register_device(market, command),
+        Command::CreateListing(command) => listing::decide_create(market, account, command),
+        Command::ReceiveStock(command) => listing::decide_receive(market, account, command),
+        Command::FundWallet(command) => listing::decide_fund(market, account, command),
+        Command::AddToCart(command) => cart::decide_add(market, account, id, command),
+        Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
+        Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
+        Command::ClearCart(_) => cart::decide_clear(market, account),
+        Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
+        Command::PlaceOrder(command) => {
+            order::decide_place(market, account, id, command, &verified.quotes, now)
+        }
+        Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
+        Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
+        Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),
+    }
+}
+
+/// A command that names versions is decided only against those.
+fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Rejection>> {
+    let mut reasons = Vec::new();
+    let mut check = |what: &str, expected: Option<u64>, current: u64| {
+        if let Some(expected) = expected
+            && expected != current
+        {
+            reasons.push(Rejection::StaleVersion { what: what.to_owned(), expected, current });
+        }
+    };
+    check("cart", verified.expected.cart, cart::version(market, verified.stamp.account));
+    let listing = match &verified.command {
+        Command::CreateListing(body) => Some(body.listing),
+        Command::ReceiveStock(body) => Some(body.listing),
+        Command::AddToCart(body) => Some(body.listing),
+        Command::SetCartQuantity(body) => Some(body.listing),
+        Command::RemoveFromCart(body) => Some(body.listing),
+        _ => None,
+    };
+    let version =
+        listing.and_then(|id| market.listings.get(id)).map_or(0, |listing| u64::from(listing.version));
+    check("listing", verified.expected.listing, version);
+    if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+}

@@ -1,0 +1,62 @@
+//! What the platform takes.
+
+use events::Money;
+use events::market::FeePolicy;
+use events::order::{FeeQuote, Rounding};
+
+const BPS_WHOLE: i128 = 10_000;
+
+/// Computes the fee on `amount`, which is positive: `clamp(round(amount · bps / 10 000) + fixed, min, max)`, never
+/// more than the amount.
+pub fn quote(policy: &FeePolicy, amount: Money) -> FeeQuote {
+    // 64 bits times 10 000 fits 128 bits by far; half of the divisor added rounds halves away from zero.
+    let share = (i128::from(amount.minor) * i128::from(policy.bps) + BPS_WHOLE / 2) / BPS_WHOLE;
+    let fee = share + i128::from(policy.fixed_minor);
+    let fee = fee.max(i128::from(policy.min_minor));
+    let fee = policy.max_minor.map_or(fee, |max| fee.min(i128::from(max)));
+    let fee = fee.clamp(0, i128::from(amount.minor));
+    let minor = i64::try_from(fee).expect("the fee is no more than the amount, which fits");
+    FeeQuote {
+        amount: Money::new(minor, amount.currency),
+        bps: policy.bps,
+        fixed_minor: policy.fixed_minor,
+        rounding: Rounding::HalfAwayFromZero,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn policy(bps: u32, fixed_minor: i64, min_minor: i64, max_minor: Option<i64>) -> FeePolicy {
+        FeePolicy { bps, fixed_minor, min_minor, max_minor }
+    }
+
+    #[test]
+    fn fees_are_what_one_computes_by_hand() {
+        for (policy, amount, fee) in [
+            (policy(250, 0, 0, None), 10_000, 250),
+            (policy(250, 30, 0, None), 1_177, 59), // 29.425 -> 29, and 30
+            (policy(1, 0, 0, None), 5_000, 1),     // 0.5 goes away from zero
+            (policy(1, 0, 0, None), 4_999, 0),
+            (policy(250, 0, 50, None), 100, 50),
+            (policy(250, 0, 0, Some(500)), 1_000_000, 500),
+            (policy(10_000, 100, 0, None), 99, 99), // never more than the amount
+            (policy(10_000, 0, 0, None), i64::MAX, i64::MAX),
+        ] {
+            let usd = "USD".parse().unwrap();
+            assert_eq!(quote(&policy, Money::new(amount, usd)).amount.minor, fee, "{policy:?} of {amount}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_fee_is_never_negative_nor_more_than_the_amount(
+            bps in 0u32..=10_000, fixed in 0i64.., min in 0i64.., max in proptest::option::of(0i64..), amount in 1i64..,
+        ) {
+            let fee = quote(&policy(bps, fixed, min, max), Money::new(amount, "USD".parse().unwrap())).amount.minor;
+            prop_assert!((0..=amount).contains(&fee));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The balances of the market's ledger.
+
+use std::collections::BTreeMap;
+
+use events::ledger::{LedgerAccount, Transfer};
+use events::{Currency, Money, Rejection};
+use serde::{Deserialize, Serialize};
+
+/// What every ledger account holds. Only transfers change it, so each currency's balances sum to zero.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Minor units by account; an account that holds nothing has no entry.
+    balances: BTreeMap<(LedgerAccount, Currency), i64>,
+}
+
+impl Ledger {
+    /// Gives what an account holds of a currency.
+    pub fn balance(&self, account: LedgerAccount, currency: Currency) -> Money {
+        let minor = self.balances.get(&(account, currency)).copied().unwrap_or(0);
+        Money::new(minor, currency)
+    }
+
+    /// Gives every balance that is not zero.
+    pub fn balances(&self) -> impl Iterator<Item = (LedgerAccount, Money)> + '_ {
+        self.balances.iter().map(|((account, currency), minor)| (*account, Money::new(*minor, *currency)))
+    }
+
+    /// Sums all balances of each currency; every sum is zero unless this program is wrong.
+    pub fn sums(&self) -> BTreeMap<Currency, i128> {
+        let mut sums = BTreeMap::new();
+        for ((_, currency), minor) in &self.balances {
+            *sums.entry(*currency).or_insert(0i128) += i128::from(*minor);
+        }
+        sums
+    }
+
+    /// Checks that a transfer can be posted without leaving the range of 64 bits.
+    pub(crate) fn check(&self, transfer: &Transfer) -> Result<(), Rejection> {
+        let overflow = |_| Rejection::AmountOverflow;
+        let currency = transfer.amount.currency;
+        self.balance(transfer.from, currency).checked_sub(transfer.amount).map_err(overflow)?;
+        self.balance(transfer.to, currency).checked_add(transfer.amount).map_err(overflow)?;
+        Ok(())
+    }
+
+    /// Posts a transfer.
+    ///
+    /// # Panics
+    /// If it is not positive, or takes from a wallet, an escrow or a seller more than is there: deciders are
+    /// written so that it can't be, and a market that lost money must not go on.
+    pub(crate) fn post(&mut self, transfer: &Transfer) {
+        assert!(transfer.amount.is_positive(), "a transfer moves more than nothing");
+        let from = self.change(transfer.from, transfer.amount.currency, -transfer.amount.minor);
+        self.change(transfer.to, transfer.amount.currency, transfer.amount.minor);
+        let may_be_negative = matches!(transfer.from, LedgerAccount::ProviderClearing(_));
+        assert!(may_be_negative || from >= 0, "{} was overdrawn", transfer.from);
+    }
+
+    fn change(&mut self, account: LedgerAccount, currency: Currency, by: i64) -> i64 {
+        let balance = self.balances.entry((account, currency)).or_insert(0);
+        *balance = balance.checked_add(by).expect("a transfer is checked for overflow before it is decided");
+        let after = *balance;
+        if after == 0 {
+            self.balances.remove(&(account, currency));
+        }
+        after
+    }
+}

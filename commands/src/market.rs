@@ -1,0 +1,140 @@
+//! The state of a market: everything its decisions depend on, folded from its log and from nothing else.
+
+use events::account::{DeviceRegistered, Registered, Role};
+use events::market::{Deadlines, FeePolicy, Opened};
+use events::metadata::Cause;
+use events::{Commit, Event, Position, Recorded, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::account::Accounts;
+use crate::ledger::Ledger;
+use crate::listing::Listings;
+use crate::order::Orders;
+use crate::replay::{Nonces, Recent};
+
+/// A market's state. Folding the same log always gives the same state, bit for bit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Market {
+    /// How it was opened; none for an empty log.
+    pub opened: Option<Opened>,
+    /// The number of the current writer, 0 before the first.
+    pub epoch: u64,
+    /// Position of the last event, 0 before the first.
+    pub position: Position,
+    /// Time of the last event. Time never goes back in a market.
+    pub time: Timestamp,
+    /// Accounts, devices, keys and carts.
+    pub accounts: Accounts,
+    /// Listings and stock.
+    pub listings: Listings,
+    /// Orders and deadlines.
+    pub orders: Orders,
+    /// Money.
+    pub ledger: Ledger,
+    /// Nonces that can still be replayed.
+    pub nonces: Nonces,
+    /// The last commands.
+    pub recent: Recent,
+    /// The highest position whose command or closed order is no longer in memory: what is not found here and may be
+    /// older has to be looked up in an index that covers it. 0: nothing was forgotten.
+    pub forgotten: Position,
+}
+
+impl Market {
+    /// Makes the state of an empty log.
+    pub fn new() -> Self {
+        Market::default()
+    }
+
+    /// Folds a whole commit.
+    pub fn evolve_commit(&mut self, commit: &Commit) {
+        for recorded in commit.events() {
+            self.evolve(recorded);
+        }
+    }
+
+    /// Folds one event. Total over every history that [`crate::decide`] can write.
+    ///
+    /// # Panics
+    /// If the history is none that could have been decided: then a program was wrong, and going on could lose money.
+    pub fn evolve(&mut self, recorded: &Recorded) {
+        let position = recorded.position;
+        assert!(
+            position == self.position + 1,
+            "events are folded in order: {position} after {}",
+            self.position
+        );
+        self.position = position;
+        self.time = recorded.metadata.time;
+        if let Some(start) = &recorded.metadata.start
+            && let Cause::Command(stamp) = &start.cause
+        {
+            self.nonces.use_up(stamp.key, stamp.nonce, self.time);
+            if let Some(key) = self.accounts.keys.get_mut(&stamp.key) {
+                key.window.use_up(stamp.seq);
+            }
+            let forgotten = self.recent.remember(stamp, position, self.time);
+            self.forget(forgotten);
+        }
+        self.apply(&recorded.event, position);
+    }
+
+    fn apply(&mut self, event: &Event, position: Position) {
+        match event {
+            Event::MarketOpened(event) => self.open(event),
+            Event::WriterStarted(event) => self.epoch = event.epoch,
+            Event::CommandRejected(_) | Event::CommandUnchanged(_) => {}
+            Event::AccountRegistered(event) => self.accounts.registered(event),
+            Event::DeviceRegistered(event) => self.accounts.device_registered(event),
+            Event::ListingCreated(event) => self.listings.created(event),
+            Event::StockReceived(event) => self.listings.stock_received(event),
+            Event::WalletFunded(event) => self.ledger.post(&event.transfer),
+            Event::CartItemAdded(event) => self.accounts.item_added(event),
+            Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
+            Event::CartItemRemoved(event) => self.accounts.item_removed(event),
+            Event::CartCleared(event) => self.accounts.cleared(event),
+            Event::CartMigrated(event) => self.accounts.migrated(event),
+            Event::OrderPlaced(event) => self.order_placed(event),
+            Event::OrderShipped(event) => self.order_shipped(event),
+            Event::OrderDelivered(event) => self.order_delivered(event),
+            Event::OrderCancelled(event) => self.order_cancelled(event),
+            Event::EscrowHeld(event) => self.ledger.post(&event.transfer),
+            Event::EscrowReleased(event) => self.escrow_released(event, position),
+            Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
+        }
+    }
+
+    fn open(&mut self, event: &Opened) {
+        let registrar = &event.registrar;
+        let roles = [Role::Registrar].into();
+        self.accounts.registered(&Registered { account: registrar.account, roles });
+        let (account, device, key) = (registrar.account, registrar.device, registrar.key);
+        self.accounts.device_registered(&DeviceRegistered { account, device, key });
+        self.opened = Some(event.clone());
+    }
+
+    /// Notes that what stood at `position` is no longer in memory.
+    pub(crate) fn forget(&mut self, position: Option<Position>) {
+        self.forgotten = self.forgotten.max(position.unwrap_or(0));
+    }
+
+    /// Gives what the platform takes.
+    ///
+    /// # Panics
+    /// If the market was not opened: the first event of every log opens it.
+    pub fn fee_policy(&self) -> &FeePolicy {
+        &self.opened().fee
+    }
+
+    /// Gives how long waiting states last.
+    ///
+    /// # Panics
+    /// If the market was not opened: the first event of every log opens it.
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.opened().deadlines
+    }
+
+    fn opened(&self) -> &Opened {
+        self.opened.as_ref().expect("the first event of every log opens the market")
+    }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace, fetching the NATS server that they need first.
+#
+#   ./tests/run.sh                         all tests
+#   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
+#   ./tests/run.sh -p tests --test nats_harness
+#
+# Needs: a Rust toolchain with a C compiler (the cryptography library is partly C), and python3 with pip
+# unless a nats-server >= 2.15 or Go is there. See scripts/get-nats-server.sh.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+need() {
+    command -v "$1" >/dev/null || {
+        printf 'tests/run.sh: %s is missing: %s\n' "$1" "$2" >&2
+        exit 1
+    }
+}
+need cargo "install Rust from https://rustup.rs"
+need "${CC:-cc}" "install a C compiler (Debian: apt-get install build-essential; macOS: xcode-select --install)"
+
+SKYLINK_NATS_SERVER=$("$root/scripts/get-nats-server.sh")
+export SKYLINK_NATS_SERVER
+printf 'tests/run.sh: %s (%s)\n' "$SKYLINK_NATS_SERVER" "$("$SKYLINK_NATS_SERVER" --version)"
+
+cd "$root"
+if (($# == 0)); then
+    set -- --workspace
+fi
+exec cargo test --locked "$@"
