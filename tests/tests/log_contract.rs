@@ -1,5 +1,7 @@
 //! Every log keeps the same contract.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! What a segment log does when the disk goes wrong: it loses nothing acknowledged, and hides nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
