@@ -185,7 +185,7 @@ struct Consumer {
 
 /// What came of waiting for the next message.
 enum Arrival {
-    Message(jetstream::Message),
+    Message(Box<jetstream::Message>),
     /// The consumer does not work any more.
     Lost(Box<dyn std::error::Error + Send + Sync>),
     /// Nothing came although something stands there.
@@ -241,7 +241,7 @@ impl Reader {
     /// Takes one message; gives a commit when it was the last of one.
     async fn step(&mut self) -> Result<Option<Arc<Commit>>, ReadError> {
         match self.arrival().await {
-            Arrival::Message(message) => self.take(message).await,
+            Arrival::Message(message) => self.take(*message).await,
             Arrival::Lost(cause) => {
                 self.drop_consumer().await;
                 self.wait_after(cause).await?;
@@ -271,7 +271,7 @@ impl Reader {
         };
         self.consumer = Some(consumer);
         match next {
-            Ok(Some(Ok(message))) => Arrival::Message(message),
+            Ok(Some(Ok(message))) => Arrival::Message(Box::new(message)),
             Ok(Some(Err(error))) => Arrival::Lost(error.into()),
             Ok(None) => Arrival::Lost("the consumer's messages ended".into()),
             Err(_) => Arrival::Stalled,
