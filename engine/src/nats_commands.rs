@@ -18,7 +18,7 @@ use events::wire;
 
 pub use self::gateway::{Outgoing, SendError, send_command};
 pub use self::receipts::{Inbox, ReceiptError, ReceiptSender};
-pub use self::source::{CommandMessage, CommandSource, OpenError, Ownership};
+pub use self::source::{CommandMessage, CommandSource, OpenError, Ownership, SettleError};
 
 /// The header that names where the receipt is wanted. It is not signed.
 pub const RECEIPT_TO: &str = "Skylink-Receipt-To";

@@ -40,7 +40,13 @@ impl fmt::Display for Inbox {
 /// A receipt was not handed to the broker. Its client asks again by command id.
 #[derive(Debug, thiserror::Error)]
 #[error("the receipt was not sent: its client will ask again")]
-pub struct ReceiptError(#[from] async_nats::PublishError);
+pub struct ReceiptError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl From<async_nats::PublishError> for ReceiptError {
+    fn from(error: async_nats::PublishError) -> Self {
+        ReceiptError(error.into())
+    }
+}
 
 /// Sends receipts and refusals.
 #[derive(Debug, Clone)]
@@ -76,6 +82,11 @@ impl ReceiptSender {
     pub async fn send_refusal(&self, inbox: &Inbox, refusal: Bytes) -> Result<(), ReceiptError> {
         self.client.publish(inbox.0.clone(), refusal).await?;
         Ok(())
+    }
+
+    /// Waits until all that was sent has left this process. A connection that is dropped before forgets the rest.
+    pub async fn flush(&self) -> Result<(), ReceiptError> {
+        self.client.flush().await.map_err(|error| ReceiptError(error.into()))
     }
 }
 

@@ -96,20 +96,29 @@ pub struct CommandMessage {
 impl CommandMessage {
     /// Tells the broker that the command is decided and durable, and its receipt sent. If this is lost, the
     /// command comes again.
-    pub async fn ack(&self) -> Result<(), async_nats::Error> {
-        self.message.ack_with(AckKind::Ack).await
+    pub async fn ack(&self) -> Result<(), SettleError> {
+        self.settle(AckKind::Ack).await
     }
 
     /// Gives the command back undecided: it is delivered again at once, to whoever owns the market then.
-    pub async fn nak(&self) -> Result<(), async_nats::Error> {
-        self.message.ack_with(AckKind::Nak(None)).await
+    pub async fn nak(&self) -> Result<(), SettleError> {
+        self.settle(AckKind::Nak(None)).await
     }
 
     /// Tells the broker that the command will never be decided.
-    pub async fn term(&self) -> Result<(), async_nats::Error> {
-        self.message.ack_with(AckKind::Term).await
+    pub async fn term(&self) -> Result<(), SettleError> {
+        self.settle(AckKind::Term).await
+    }
+
+    async fn settle(&self, kind: AckKind) -> Result<(), SettleError> {
+        self.message.ack_with(kind).await.map_err(SettleError)
     }
 }
+
+/// The broker was not told what became of a command.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker was not told: it will deliver the command again")]
+pub struct SettleError(#[source] Cause);
 
 /// The commands of a market, as long as this process owns it.
 ///
