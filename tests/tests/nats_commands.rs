@@ -29,7 +29,7 @@ const NO_RECEIPT_WAIT: Duration = Duration::from_millis(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 fn market() -> MarketName {
-    "main".parse().unwrap()
+    "main".parse().expect("it is a market's name")
 }
 
 async fn connect(urls: &[String]) -> Result<Client> {
