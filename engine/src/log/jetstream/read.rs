@@ -35,6 +35,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// a leader needs up to 9 s for the next; a follower has no such bound.
 const FAILURES_MAX: u32 = 100;
 
+/// Failures in a row after which it is said that a reader gets nothing: about 5 s, more than a restart takes.
+const FAILURES_TO_WARN: u32 = 20;
+
 /// How long a message that stands in the stream may stay away before the reader asks for it by its sequence.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
@@ -372,6 +375,9 @@ impl Reader {
     async fn wait_after(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Result<(), ReadError> {
         tracing::debug!(stream = self.source.name(), next = self.next, %cause, "reading is interrupted");
         self.failures = self.failures.saturating_add(1);
+        if self.failures == FAILURES_TO_WARN {
+            tracing::warn!(stream = self.source.name(), next = self.next, %cause, "the log can't be read now");
+        }
         if self.end != End::Never && self.failures > FAILURES_MAX {
             return Err(ReadError::Unavailable(cause));
         }
