@@ -68,6 +68,7 @@ async fn answer(mut source: CommandSource, receipts: ReceiptSender, count: u128)
         command.ack().await?;
     }
     receipts.flush().await?;
+    source.flush().await?;
     Ok(source)
 }
 
@@ -95,22 +96,23 @@ async fn round_trips(urls: &[String], replicas: usize) -> Result<()> {
     // No command was sent yet: the probe alone shows it.
     owned(&mut source.ownership()).await?;
     let receipts = ReceiptSender::new(connect(urls).await?, market());
-    let engine = tokio::spawn(answer(source, receipts, 3));
+    let engine = tokio::spawn(answer(source, receipts.clone(), 3));
     let gateway = connect(urls).await?;
     let auditor = connect(urls).await?.subscribe("rcpt.main.>").await?;
     for n in 1..=3 {
-        let receipt = send_command(&gateway, &market(), order(n), RECEIPT_WAIT_MAX).await?;
+        let receipt = send_command(&gateway, &market(), order(n), RECEIPT_WAIT_MAX).await;
+        let receipt = receipt.with_context(|| format!("command {n}"))?;
         assert_eq!(receipt, format!("command {n}"));
     }
     let source = engine.await??;
     let published: Vec<_> = auditor.take(3).map(|message| message.payload).collect().await;
     assert_eq!(published, ["command 1", "command 2", "command 3"]);
-    drop(source);
     let left = async_nats::jetstream::new(gateway).get_stream("CMD_main").await?;
     // The acknowledgements are on their way when the receipts have come.
     while left.get_info().await?.state.messages > 0 {
         sleep(POLL_INTERVAL).await;
     }
+    drop(source);
     Ok(())
 }
 

@@ -129,6 +129,7 @@ pub struct CommandSource {
     messages: mpsc::Receiver<CommandMessage>,
     ownership: watch::Receiver<Ownership>,
     receiving: JoinHandle<()>,
+    client: Client,
 }
 
 impl CommandSource {
@@ -139,11 +140,12 @@ impl CommandSource {
         context.set_timeout(API_WAIT_MAX);
         let (ownership_sender, ownership) = watch::channel(Ownership::Lost);
         let (sender, messages) = mpsc::channel(MESSAGES_PER_PULL);
+        let connection = client.clone();
         let receiver =
             Receiver { client, context, market, replicas, sender, ownership: ownership_sender, pin: None };
         let opened = receiver.open().await?;
         let receiving = tokio::spawn(async move { receiver.run(opened).await });
-        Ok(Self { messages, ownership, receiving })
+        Ok(Self { messages, ownership, receiving, client: connection })
     }
 
     /// Gives the next command; waits while there is none or another process owns the market.
@@ -154,6 +156,12 @@ impl CommandSource {
     /// Gives the commands as a stream.
     pub fn messages(&mut self) -> impl futures::Stream<Item = CommandMessage> + '_ {
         futures::stream::poll_fn(|context| self.messages.poll_recv(context))
+    }
+
+    /// Waits until all acknowledgements have left this process. A connection that is dropped before forgets the
+    /// rest, and their commands come again.
+    pub async fn flush(&self) -> Result<(), SettleError> {
+        self.client.flush().await.map_err(|error| SettleError(error.into()))
     }
 
     /// Gives a receiver that sees every change of ownership; it begins with [`Ownership::Lost`].
