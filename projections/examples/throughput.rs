@@ -10,9 +10,8 @@ mod support;
 use std::time::Instant;
 
 use events::listing::{Created, StockReceived};
-use events::metadata::Cause;
 use projections::{Projections, ViewName};
-use support::{History, account, listing, order, place, units, usd};
+use support::{History, account, listing, place, units, usd};
 
 const LISTINGS: u64 = 1000;
 const SELLERS: u64 = 100;
@@ -60,5 +59,4 @@ fn main() {
         let (head, hash) = views.content_hash(view).unwrap();
         println!("{view}: position {}, {hash}, hashed in {:?}", head.position, started.elapsed());
     }
-    let _ = (order(0), Cause::Writer(support::writer()));
 }

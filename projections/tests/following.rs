@@ -1,5 +1,7 @@
 //! Following a log: across crashes, repeats, damage, rebuilds, and for those who wait.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // what a test calls is a test too
+
 mod support;
 
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,7 @@
 //! Every view equals what a naive look at the whole history says.
 
+#![allow(clippy::unwrap_used)] // what a test calls is a test too
+
 mod support;
 
 use events::Event;

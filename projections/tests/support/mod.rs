@@ -1,6 +1,6 @@
 //! Histories to be followed: a small market that only does what its rules allow, and seals what happened.
 
-#![allow(dead_code, missing_docs, unreachable_pub)] // each test file uses its own part of it
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)] // each test file uses its own part of it
 
 pub mod market;
 pub mod naive;
