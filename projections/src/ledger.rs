@@ -155,6 +155,11 @@ impl Fold for LedgerFold {
         for recorded in commit.events() {
             let position = recorded.position;
             match &recorded.event {
+                Event::OrderPlaced(placed) => {
+                    // A new order's escrow was never used: no need to look.
+                    let escrow = LedgerAccount::Escrow(placed.order);
+                    self.balances.set((escrow, placed.total.currency), None);
+                }
                 Event::WalletFunded(funded) => self.post(tree, &funded.transfer, position)?,
                 Event::EscrowHeld(held) => self.post(tree, &held.transfer, position)?,
                 Event::EscrowRefunded(refunded) => self.post(tree, &refunded.transfer, position)?,

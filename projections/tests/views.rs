@@ -10,7 +10,7 @@ use events::ledger::LedgerAccount;
 use projections::Projections;
 use projections::analytics::{LATENCY_BOUNDS_MS, Milestone, Step, TimeRange};
 use projections::cart::{CartState, LineProblem};
-use projections::order::Side;
+use projections::order::{ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
 use support::market::{BUYERS, SELLERS, history_of, wishes};
 use support::{History, account, follow, naive};
@@ -57,7 +57,7 @@ fn check_lists(history: &History, views: &Projections, limit: usize) {
         let mut before = None;
         for _ in 0..=naive::placed(history).len() {
             let page = views.orders().list(side, who, before, limit).unwrap();
-            assert!(page.orders.len() <= limit);
+            assert!(page.orders.len() <= limit.min(ORDERS_PER_PAGE_MAX));
             listed.extend(page.orders.iter().map(|order| order.order));
             before = page.next;
             if before.is_none() {
@@ -238,4 +238,29 @@ proptest! {
             check_analytics(&history, views);
         });
     }
+}
+
+#[test]
+fn lists_longer_than_a_chunk_are_paged_through_whole() {
+    let mut history = History::default();
+    let seller = account(100);
+    let created = events::listing::Created {
+        listing: support::listing(0),
+        price: support::usd(5),
+        seller,
+        title: "thing".into(),
+        version: 1,
+    };
+    history.commanded(seller, "listing.create", vec![created.into()]);
+    for n in 0..301 {
+        let buyer = account(n % 2);
+        let lines = [(support::listing(0), support::usd(5), 1)];
+        let placed = support::place(support::order(n), buyer, seller, None, &lines, history.now);
+        history.commanded(buyer, "order.place", placed);
+    }
+    with_views(&history, |views| {
+        for limit in [1, 7, 64, 100, 1000] {
+            check_lists(&history, views, limit);
+        }
+    });
 }
