@@ -13,7 +13,7 @@ use std::time::Duration;
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::{Commit, Hash, Head};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use projections::{Projections, RebuildError, RunError, TooFarBehind, ViewError, ViewName};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -315,6 +315,19 @@ async fn a_shutdown_ends_a_run_that_waits_and_a_second_run_is_refused() {
     views.run(endless, shutdown).await.unwrap();
     assert_eq!(views.checkpoint(), history.head());
     follow(&views, history.all()).await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_ends_its_batch_and_nothing_is_counted_twice() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    // One poll hands the whole history to the thread that folds; then nobody waits for it any more.
+    assert!(views.run(history.all(), std::future::pending()).now_or_never().is_none());
+    let again = views.run(history.all(), std::future::pending()).await;
+    assert!(matches!(again, Ok(()) | Err(RunError::AlreadyRunning)));
+    views.wait_for(history.head().position, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(hashes(&views), hashes_of(&history).await);
 }
 
 #[tokio::test]
