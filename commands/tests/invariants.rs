@@ -1,5 +1,8 @@
 //! Whatever is asked in whatever order, the market's promises hold after every commit.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,12 +72,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => buyer.clone().prop_map(Step::Clear),
         3 => (buyer.clone(), total.clone()).prop_map(|(b, a)| Step::Migrate(b, a)),
         6 => (buyer, lines, total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
-        4 => (nth.clone(), anybody.clone()).prop_map(|(n, a)| Step::Ship(n, a)),
-        4 => (nth.clone(), anybody.clone()).prop_map(|(n, a)| Step::Confirm(n, a)),
-        2 => (nth.clone(), anybody).prop_map(|(n, a)| Step::Cancel(n, a)),
+        4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Ship(n, a)),
+        4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Confirm(n, a)),
+        2 => (nth, anybody).prop_map(|(n, a)| Step::Cancel(n, a)),
         3 => ms.prop_map(Step::Wait),
-        1 => nth.clone().prop_map(Step::Retry),
-        1 => nth.clone().prop_map(Step::Duplicate),
+        1 => nth.prop_map(Step::Retry),
+        1 => nth.prop_map(Step::Duplicate),
         1 => nth.prop_map(Step::Conflict),
     ]
 }

@@ -1,5 +1,8 @@
 //! What no longer fits memory leaves it in the order of the log, on every replica at the same position.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use commands::order::RECENT_CLOSED_MAX;
