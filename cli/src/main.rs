@@ -1,1 +1,3 @@
+//! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
+
 fn main() {}

@@ -300,6 +300,19 @@ commands! {
     "order.cancel" => CancelOrder(CancelOrder),
 }
 
+impl Command {
+    /// Gives a bound of the events that deciding this command can give.
+    pub fn events_max(&self) -> usize {
+        match self {
+            // An order and its escrow for each line at most; a refusal is one event.
+            Command::PlaceOrder(body) => (2 * body.lines.len().min(LINES_MAX)).max(1),
+            // The same, and the migration itself.
+            Command::MigrateCart(_) => 2 * LINES_MAX + 1,
+            _ => 2,
+        }
+    }
+}
+
 /// The versions a command expects (`if`); a stale one is a rejection that carries the current version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

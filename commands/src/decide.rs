@@ -77,7 +77,7 @@ fn admit(
     // 7 key active now, bound to account and device.
     let key = market.accounts.key(stamp.key).ok_or(Refusal::KidUnknown)?;
     if (key.account, key.device) != (stamp.account, stamp.device) {
-        return Err(Refusal::ScopeDenied { rule: "the key belongs to another account or device" });
+        return Err(Refusal::ScopeDenied { rule: "the key belongs to another account or device".into() });
     }
     // 8 idempotency.
     let found = market.recent.find(stamp.account, stamp.command);
@@ -108,7 +108,9 @@ fn admit(
     // 10 role allows the command. (11, step-up, has no rule yet.)
     let allowed = allowed_roles(&verified.command);
     if !allowed.iter().any(|role| market.accounts.has_role(stamp.account, *role)) {
-        return Err(Refusal::ScopeDenied { rule: "the account has no role that may give this command" });
+        return Err(Refusal::ScopeDenied {
+            rule: "the account has no role that may give this command".into(),
+        });
     }
     // 12 replay guard.
     key.window.check(stamp.seq)?;

@@ -1,22 +1,30 @@
 //! Decisions of a SkyLink market: who asked, whether he may, and what follows.
 //!
-//! This crate is pure: no I/O, no clock, no randomness, no async. In the order the data flows: [`command`] says what
-//! can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command into events, and
-//! [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its state, how
-//! events change it, and what it decides: [`account`], [`listing`], [`cart`], [`order`]; money is in [`ledger`] and
-//! [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
+//! This crate is pure: no I/O, no clock, no randomness, no async. In the order the data flows: [`sign`] is what a
+//! client does, [`envelope`] checks a signature (with [`json`] and [`crypto`]) and reads what was signed,
+//! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
+//! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
+//! state, how events change it, and what it decides: [`account`], [`listing`], [`cart`], [`order`]; money is in
+//! [`ledger`] and [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
 
 pub mod account;
 pub mod cart;
 pub mod command;
+pub mod crypto;
 pub mod decide;
+pub mod envelope;
 pub mod fees;
+pub mod json;
+mod jws;
 pub mod ledger;
 pub mod listing;
 pub mod market;
 pub mod order;
+pub mod receipt;
 pub mod refusal;
 pub mod replay;
+pub mod seed_form;
+pub mod sign;
 pub mod validate;
 
 pub use command::{Command, Verified};

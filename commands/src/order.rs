@@ -26,6 +26,9 @@ use crate::validate::{self, AskedLine, Purchase};
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
 
+/// Most events of one deadline's default outcome.
+pub const DEADLINE_EVENTS_MAX: usize = 2;
+
 // An order and its escrow for each line at most, and the cart's migration.
 const _: () = assert!(2 * LINES_MAX < events::metadata::EVENTS_PER_COMMIT_MAX);
 

@@ -1,9 +1,13 @@
 //! Refusals before the market's rules: they consume nothing and leave no event, since anyone could cause them.
 
+use std::borrow::Cow;
+
 use events::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Why a request was not even taken as a command. [`Refusal::code`] gives the stable name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
 pub enum Refusal {
     /// The request is larger than a command may be.
     #[error("a command may have {max} bytes, this one has {size}")]
@@ -86,7 +90,7 @@ pub enum Refusal {
     #[error("this key may not give this command: {rule}")]
     ScopeDenied {
         /// The rule it breaks.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
     /// The command id was used for another wish.
     #[error("this command id was used before for something else: use a new one")]

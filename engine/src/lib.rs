@@ -1,5 +1,20 @@
 //! The engine of a SkyLink market: everything that touches the world so that `commands` need not.
 //!
-//! In the order the data flows: [`log`] is where events stand.
+//! In the order the data flows: [`ingress`] checks signatures against [`keys`], the [`processor`] decides and groups,
+//! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that. The keeper follows the log with
+//! the [`index`] of old ids and the [`snapshot`]s.
 
+mod answerer;
+pub mod clock;
+pub mod driver;
+pub mod index;
+pub mod ingress;
+mod keeper;
+pub mod keys;
+pub mod keystore;
 pub mod log;
+pub mod processor;
+pub mod snapshot;
+
+pub use driver::{Engine, EngineConfig, EngineHandle, Prepared, StartError, Status};
+pub use ingress::Reply;

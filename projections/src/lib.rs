@@ -1,1 +1,22 @@
-//! placeholder
+//! The read side of a market: views that follow the event log.
+//!
+//! [`Projections`] takes the commits of a log from whoever starts it and folds them into four views, each in one
+//! tree on disk with its checkpoint inside: [`cart`], [`order`], [`ledger`] and [`analytics`]. All of it can be
+//! deleted at any time; the log builds it again. Queries are plain functions that read the disk for a short time;
+//! [`Projections::wait_for`] makes them read what a receipt has promised.
+
+pub mod analytics;
+pub mod cart;
+mod fold;
+pub mod ledger;
+pub mod order;
+pub mod rebuild;
+pub mod runner;
+mod store;
+mod table;
+pub mod view;
+
+pub use fold::LogMismatch;
+pub use rebuild::{RebuildError, Rebuilt};
+pub use runner::{Projections, RunError, TooFarBehind};
+pub use view::{ViewError, ViewName};

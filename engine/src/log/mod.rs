@@ -1,10 +1,16 @@
 //! The event log: an append-only sequence of commits, written by one and read by many.
 
+pub mod hot_tail;
+pub mod jetstream;
+pub mod memory;
+pub mod segment;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use events::commit::ChainError;
 use events::{Commit, Head, Position};
+use futures::StreamExt;
 use futures::stream::BoxStream;
 
 /// Most events in one append: what an atomic batch of JetStream holds.
@@ -86,4 +92,41 @@ pub enum ReadError {
     /// The log can't be reached now.
     #[error("the log can't be reached: try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Checks what a caller of [`EventLog::append`] has promised.
+///
+/// # Panics
+/// If the commits are not chained to `expected` and to each other, or are too many.
+pub(crate) fn check_append(expected: Head, commits: &[Arc<Commit>]) {
+    let mut head = expected;
+    let mut events = 0;
+    for commit in commits {
+        assert_eq!(commit.previous_head(), head, "commits are appended behind what they are chained to");
+        head = commit.head();
+        events += commit.events().len();
+    }
+    assert!(events <= EVENTS_PER_APPEND_MAX, "an append has at most {EVENTS_PER_APPEND_MAX} events");
+}
+
+/// Checks the chain of commits read from `from` on, and ends the stream after its first error.
+pub(crate) fn checked(from: Position, commits: CommitStream) -> CommitStream {
+    // What stands before the first commit is known only where the log begins.
+    let mut last = (from == 1).then_some(Head::EMPTY);
+    let mut ended = false;
+    let checked = commits.map(move |commit| {
+        let commit = commit?;
+        if let Some(last) = last {
+            commit.check_follows(last)?;
+        }
+        last = Some(commit.head());
+        Ok(commit)
+    });
+    checked
+        .take_while(move |commit| {
+            let give = !ended;
+            ended |= commit.is_err();
+            futures::future::ready(give)
+        })
+        .boxed()
 }

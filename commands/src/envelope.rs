@@ -1,0 +1,329 @@
+//! Checks who signed a command, on its bytes alone: no state of the market is needed, so it runs on every core.
+//!
+//! The order of the checks is fixed: 1 size and shape; 2 the header, nothing but what is allowed; 3 the key is known
+//! and of the algorithm named; 4 the signature; 5 the signed bytes are decoded; 6 market and command are the right
+//! ones. Whether the key is still active, the command fresh and its numbers unused depends on the market's state, and
+//! is asked there.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use events::account::Algorithm;
+use events::ids::{AccountId, CommandId, DeviceId, KeyId, MarketName, Nonce};
+use events::metadata::CommandStamp;
+use events::{Hash, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::command::{COMMAND_BYTES_MAX, Command, Expected, Quote, Verified, VerifiedQuote};
+use crate::crypto::VerifyingKey;
+use crate::jws::Jws;
+use crate::refusal::Refusal;
+
+/// `typ` of a signed command.
+pub const COMMAND_TYP: &str = "skylink-cmd+jws";
+/// `typ` of a seller's quote.
+pub const QUOTE_TYP: &str = "skylink-quote+jws";
+/// Form of the envelope (`v`).
+pub const ENVELOPE_VERSION: u64 = 1;
+
+/// Knows the public keys that were ever registered in a market.
+pub trait KeyDirectory {
+    /// Gives a key, active or not: whether it is active is asked later, at a position of the log.
+    fn key(&self, id: KeyId) -> Option<Arc<VerifyingKey>>;
+}
+
+impl KeyDirectory for BTreeMap<KeyId, Arc<VerifyingKey>> {
+    fn key(&self, id: KeyId) -> Option<Arc<VerifyingKey>> {
+        self.get(&id).cloned()
+    }
+}
+
+/// A command whose signature holds, its body not understood yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Who, with which key, under which ids, and the signed bytes. `stamp.name` is a command's name.
+    pub stamp: CommandStamp,
+    /// The market it is for (`aud`).
+    pub market: MarketName,
+    /// When it was signed (`iat`).
+    pub issued_at: Timestamp,
+    /// When it ends to be good (`exp`).
+    pub expires_at: Timestamp,
+    /// The versions it expects (`if`).
+    pub expected: Expected,
+    /// What is asked: a JSON object.
+    pub body: Value,
+}
+
+/// Checks a command on its bytes: a compact JWS, or JSON of the flat form (see [`crate::seed_form`]) when it begins
+/// with `{`.
+pub fn verify(bytes: &[u8], market: &MarketName, keys: &dyn KeyDirectory) -> Result<Envelope, Refusal> {
+    if bytes.len() > COMMAND_BYTES_MAX {
+        return Err(Refusal::TooLarge { size: bytes.len(), max: COMMAND_BYTES_MAX });
+    }
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Err(Refusal::SigMissing),
+        Some(b'{') => crate::seed_form::verify(bytes, market, keys),
+        Some(_) => verify_jws(bytes, market, keys),
+    }
+}
+
+/// Checks a command on its bytes and reads its body. `arrived_as` is the command's name in the subject or URL it
+/// arrived on, where that names one.
+pub fn verify_command(
+    bytes: &[u8],
+    market: &MarketName,
+    arrived_as: Option<&str>,
+    keys: &dyn KeyDirectory,
+) -> Result<Verified, Refusal> {
+    let envelope = verify(bytes, market, keys)?;
+    if arrived_as.is_some_and(|name| name != envelope.stamp.name) {
+        return Err(Refusal::CmdUnknown { name: envelope.stamp.name });
+    }
+    envelope.into_command(keys)
+}
+
+fn verify_jws(bytes: &[u8], market: &MarketName, keys: &dyn KeyDirectory) -> Result<Envelope, Refusal> {
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed("a compact JWS is ASCII text"))?;
+    let jws = Jws::read(text, COMMAND_TYP)?;
+    let key = known_key(jws.key, Some(jws.algorithm), keys)?;
+    jws.check(&key).map_err(|_| Refusal::SigInvalid)?;
+    let Value::Object(payload) = jws.payload()? else {
+        return Err(malformed("the payload is not a JSON object"));
+    };
+    let claims = Claims::read(payload)?;
+    claims.check_target(market)?;
+    Ok(claims.into_envelope(jws.key, text.to_owned(), market))
+}
+
+pub(crate) fn malformed(rule: impl Into<String>) -> Refusal {
+    Refusal::SigMalformed { rule: rule.into() }
+}
+
+/// Finds a key and checks that it signs as the header says.
+pub(crate) fn known_key(
+    id: KeyId,
+    algorithm: Option<Algorithm>,
+    keys: &dyn KeyDirectory,
+) -> Result<Arc<VerifyingKey>, Refusal> {
+    let key = keys.key(id).ok_or(Refusal::KidUnknown)?;
+    if algorithm.is_some_and(|named| named != key.algorithm()) {
+        return Err(Refusal::AlgMismatch);
+    }
+    Ok(key)
+}
+
+/// What was signed, member by member; `aud` and `cmd` not compared with anything yet.
+pub(crate) struct Claims {
+    pub(crate) aud: String,
+    pub(crate) body: Value,
+    pub(crate) cid: CommandId,
+    pub(crate) cmd: String,
+    pub(crate) dev: DeviceId,
+    pub(crate) exp: Timestamp,
+    pub(crate) iat: Timestamp,
+    pub(crate) expected: Expected,
+    /// `if` as it was written: the fingerprint tells an empty object from none.
+    pub(crate) expected_json: Option<Value>,
+    pub(crate) nonce: Nonce,
+    pub(crate) seq: u64,
+    pub(crate) sub: AccountId,
+}
+
+impl Claims {
+    fn read(payload: Map<String, Value>) -> Result<Claims, Refusal> {
+        let mut members = Members(payload);
+        if members.take("v")?.as_u64() != Some(ENVELOPE_VERSION) {
+            return Err(malformed("`v` must be 1"));
+        }
+        let expected_json = members.0.remove("if");
+        let claims = Claims {
+            aud: members.text("aud")?,
+            body: members.take("body")?,
+            cid: members.command_id("cid")?,
+            cmd: members.text("cmd")?,
+            dev: members.parsed("dev")?,
+            exp: members.moment("exp")?,
+            iat: members.moment("iat")?,
+            expected: read_expected("if", expected_json.as_ref())?,
+            expected_json,
+            nonce: members.parsed("nonce")?,
+            seq: members.seq("seq")?,
+            sub: members.parsed("sub")?,
+        };
+        members.end()?;
+        Ok(claims)
+    }
+
+    /// Checks that the command is for this market, and is one.
+    pub(crate) fn check_target(&self, market: &MarketName) -> Result<(), Refusal> {
+        if self.aud != market.as_str() {
+            return Err(Refusal::AudMismatch);
+        }
+        if !Command::NAMES.contains(&self.cmd.as_str()) {
+            return Err(Refusal::CmdUnknown { name: self.cmd.chars().take(64).collect() });
+        }
+        Ok(())
+    }
+
+    /// Seals what was signed with its fingerprint.
+    pub(crate) fn into_envelope(self, key: KeyId, signed: String, market: &MarketName) -> Envelope {
+        let fingerprint = self.fingerprint();
+        let stamp = CommandStamp {
+            account: self.sub,
+            command: self.cid,
+            device: self.dev,
+            fingerprint,
+            key,
+            name: self.cmd,
+            nonce: self.nonce,
+            seq: self.seq,
+            signed,
+        };
+        Envelope {
+            stamp,
+            market: market.clone(),
+            issued_at: self.iat,
+            expires_at: self.exp,
+            expected: self.expected,
+            body: self.body,
+        }
+    }
+
+    /// What is wished, without when: the same wish signed again has the same fingerprint.
+    fn fingerprint(&self) -> Hash {
+        #[derive(Serialize)]
+        struct Wish<'a> {
+            aud: &'a str,
+            body: &'a Value,
+            cid: CommandId,
+            cmd: &'a str,
+            #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+            expected: &'a Option<Value>,
+            sub: AccountId,
+        }
+        let Claims { aud, body, cid, cmd, expected_json: expected, sub, .. } = self;
+        let wish = Wish { aud, body, cid: *cid, cmd, expected, sub: *sub };
+        let canonical =
+            serde_json_canonicalizer::to_vec(&wish).expect("what was read from JSON can be written as JSON");
+        Hash::of(&canonical)
+    }
+}
+
+/// Reads the expected versions under the name they were signed with.
+pub(crate) fn read_expected(name: &str, value: Option<&Value>) -> Result<Expected, Refusal> {
+    match value {
+        Some(value @ Value::Object(_)) => {
+            Expected::deserialize(value).map_err(|error| malformed(format!("`{name}`: {error}")))
+        }
+        Some(_) => Err(malformed(format!("`{name}` must be an object"))),
+        None => Ok(Expected::default()),
+    }
+}
+
+/// The members of a signed object, taken out one by one; none may be left.
+pub(crate) struct Members(pub(crate) Map<String, Value>);
+
+impl Members {
+    pub(crate) fn take(&mut self, name: &str) -> Result<Value, Refusal> {
+        self.0.remove(name).ok_or_else(|| malformed(format!("`{name}` is missing")))
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Result<String, Refusal> {
+        match self.take(name)? {
+            Value::String(text) => Ok(text),
+            _ => Err(malformed(format!("`{name}` must be a text"))),
+        }
+    }
+
+    fn moment(&mut self, name: &str) -> Result<Timestamp, Refusal> {
+        let ms = self.take(name)?.as_i64();
+        ms.map(Timestamp::from_ms)
+            .ok_or_else(|| malformed(format!("`{name}` must be milliseconds since 1970")))
+    }
+
+    pub(crate) fn seq(&mut self, name: &str) -> Result<u64, Refusal> {
+        self.take(name)?.as_u64().ok_or_else(|| malformed(format!("`{name}` must be 0 to 9007199254740991")))
+    }
+
+    /// Reads an id in its one canonical spelling, so that nothing has two names.
+    pub(crate) fn parsed<T: FromStr<Err: Display> + Display>(&mut self, name: &str) -> Result<T, Refusal> {
+        let text = self.text(name)?;
+        let value: T = text.parse().map_err(|error| malformed(format!("`{name}`: {error}")))?;
+        if value.to_string() != text {
+            return Err(malformed(format!("`{name}` must be spelled `{value}`")));
+        }
+        Ok(value)
+    }
+
+    pub(crate) fn command_id(&mut self, name: &str) -> Result<CommandId, Refusal> {
+        let id: CommandId = self.parsed(name)?;
+        let is_rfc_9562 = id.uuid().get_variant() == uuid::Variant::RFC4122;
+        if id.time().is_none() || !is_rfc_9562 {
+            return Err(malformed(format!("`{name}` must be a UUIDv7")));
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Refusal> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let name: String = name.chars().take(64).collect();
+                Err(malformed(format!("member `{name}` has no place here")))
+            }
+        }
+    }
+}
+
+impl Envelope {
+    /// Reads the body and whatever is signed inside it: quotes of sellers, keys to be registered.
+    pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {
+        let Envelope { stamp, market, issued_at, expires_at, expected, body } = self;
+        if !body.is_object() {
+            return Err(Refusal::BodyInvalid { rule: "the body must be a JSON object".to_owned() });
+        }
+        let command = Command::parse(&stamp.name, &body)?;
+        let mut quotes = Vec::new();
+        match &command {
+            Command::PlaceOrder(order) => {
+                for (index, line) in order.lines.iter().enumerate() {
+                    let quote = line.quote.as_deref().map(|text| verify_quote(text, &market, keys));
+                    quotes.push(quote.transpose().map_err(|rule| Refusal::BodyInvalid {
+                        rule: format!("lines[{index}].quote: {rule}"),
+                    })?);
+                }
+            }
+            Command::RegisterDevice(device) => {
+                VerifyingKey::new(&device.key)
+                    .map_err(|error| Refusal::BodyInvalid { rule: format!("key: {error}") })?;
+            }
+            _ => {}
+        }
+        Ok(Verified { stamp, issued_at, expires_at, expected, command, quotes })
+    }
+}
+
+fn verify_quote(text: &str, market: &MarketName, keys: &dyn KeyDirectory) -> Result<VerifiedQuote, String> {
+    let jws = Jws::read(text, QUOTE_TYP).map_err(|error| error.to_string())?;
+    let key = known_key(jws.key, Some(jws.algorithm), keys).map_err(|refusal| refusal.to_string())?;
+    jws.check(&key).map_err(|error| error.to_string())?;
+    let payload = jws.payload().map_err(|error| error.to_string())?;
+    if !payload.is_object() {
+        return Err("the payload is not a JSON object".to_owned());
+    }
+    let quote = Quote::deserialize(&payload).map_err(|error| error.to_string())?;
+    if quote.v != 1 {
+        return Err("`v` must be 1".to_owned());
+    }
+    if quote.aud != *market {
+        return Err("it is for another market".to_owned());
+    }
+    Ok(VerifiedQuote { key: jws.key, quote })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use events::account::Algorithm;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::crypto::SigningKey;
+use crate::sign::{Draft, sign, sign_quote};
+
+const CID: &str = "0190b5a0-7c00-7000-8000-000000000001";
+const LISTING: &str = "0190b5a0-7c00-7000-8000-0000000000c1";
+
+fn market() -> MarketName {
+    "main".parse().unwrap()
+}
+
+fn key(algorithm: Algorithm, seed: u8) -> SigningKey {
+    SigningKey::from_seed(algorithm, [seed; 32]).unwrap()
+}
+
+fn directory(keys: &[&SigningKey]) -> BTreeMap<KeyId, Arc<VerifyingKey>> {
+    keys.iter().map(|key| (key.id(), Arc::new(VerifyingKey::new(&key.public()).unwrap()))).collect()
+}
+
+fn draft(name: &str, body: Value) -> Draft {
+    Draft {
+        market: market(),
+        account: "0190b5a0-7c00-7000-8000-0000000000a1".parse().unwrap(),
+        device: "0190b5a0-7c00-7000-8000-0000000000d1".parse().unwrap(),
+        command_id: CID.parse().unwrap(),
+        seq: 7,
+        nonce: "AAECAwQFBgcICQoLDA0ODw".parse().unwrap(),
+        issued_at: Timestamp::from_ms(1_753_783_200_000),
+        expires_at: Timestamp::from_ms(1_753_783_260_000),
+        expected: Expected::default(),
+        command: Command::parse(name, &body).unwrap(),
+    }
+}
+
+fn add_to_cart() -> Draft {
+    draft("cart.add", json!({"listing": LISTING, "quantity": 2}))
+}
+
+fn place_order(quote: Option<String>) -> Draft {
+    let mut line = json!({"listing": LISTING, "quantity": 2});
+    if let Some(quote) = quote {
+        line["quote"] = quote.into();
+    }
+    let total = json!({"minor": 9999, "currency": "USD"});
+    draft("order.place", json!({"lines": [line], "payment_method": "wallet", "total": total}))
+}
+
+fn quote() -> Quote {
+    let quote = json!({
+        "v": 1, "aud": "main", "buyer": "0190b5a0-7c00-7000-8000-0000000000a1", "exp": 1_753_783_260_000u64,
+        "listing": LISTING, "quantity": 2, "total": {"minor": 9000, "currency": "USD"},
+    });
+    Quote::deserialize(&quote).unwrap()
+}
+
+fn both() -> [SigningKey; 2] {
+    [key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 1)]
+}
+
+#[test]
+fn a_command_signed_with_either_algorithm_is_read_back_whole() {
+    for key in both() {
+        let draft = Draft { expected: Expected { cart: Some(3), listing: None }, ..add_to_cart() };
+        let signed = sign(&draft, &key);
+        let verified =
+            verify_command(signed.as_bytes(), &market(), Some("cart.add"), &directory(&[&key])).unwrap();
+        assert_eq!(verified.command, draft.command);
+        assert_eq!(verified.expected, draft.expected);
+        assert_eq!((verified.issued_at, verified.expires_at), (draft.issued_at, draft.expires_at));
+        assert_eq!(verified.quotes, []);
+        let stamp = verified.stamp;
+        assert_eq!(
+            (stamp.account, stamp.device, stamp.command),
+            (draft.account, draft.device, draft.command_id)
+        );
+        assert_eq!((stamp.seq, stamp.nonce, stamp.key), (7, draft.nonce, key.id()));
+        assert_eq!((stamp.name.as_str(), stamp.signed), ("cart.add", signed));
+    }
+}
+
+fn fingerprint(draft: &Draft) -> Hash {
+    let key = key(Algorithm::EdDsa, 1);
+    verify(sign(draft, &key).as_bytes(), &market(), &directory(&[&key])).unwrap().stamp.fingerprint
+}
+
+#[test]
+fn the_fingerprint_is_of_the_wish_and_not_of_its_signing() {
+    let first = add_to_cart();
+    let canonical = format!(
+        r#"{{"aud":"main","body":{{"listing":"{LISTING}","quantity":2}},"cid":"{CID}","cmd":"cart.add","sub":"0190b5a0-7c00-7000-8000-0000000000a1"}}"#
+    );
+    assert_eq!(fingerprint(&first), Hash::of(canonical.as_bytes()));
+    let again = Draft {
+        seq: 8,
+        nonce: Nonce([9; 16]),
+        issued_at: Timestamp::from_ms(1),
+        expires_at: Timestamp::from_ms(2),
+        ..first.clone()
+    };
+    assert_eq!(fingerprint(&again), fingerprint(&first));
+    let expecting = Draft { expected: Expected { cart: Some(1), listing: None }, ..first.clone() };
+    let more = draft("cart.add", json!({"listing": LISTING, "quantity": 3}));
+    for other in [expecting, more] {
+        assert_ne!(fingerprint(&other), fingerprint(&first));
+    }
+}
+
+#[test]
+fn checks_come_in_their_order() {
+    let (known, stranger) = (key(Algorithm::EdDsa, 1), key(Algorithm::EdDsa, 2));
+    let keys = directory(&[&known]);
+    let elsewhere: MarketName = "elsewhere".parse().unwrap();
+    let code = |text: &str, market: &MarketName, name: Option<&str>| {
+        verify_command(text.as_bytes(), market, name, &keys).unwrap_err().code()
+    };
+    let good = sign(&add_to_cart(), &known);
+    let (head, _) = good.rsplit_once('.').unwrap();
+    let (_, other) =
+        sign(&place_order(None), &known).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert_eq!(code(&"x".repeat(COMMAND_BYTES_MAX + 1), &market(), None), "too_large");
+    assert_eq!(code("", &market(), None), "sig_missing");
+    assert_eq!(code(head, &market(), None), "sig_missing");
+    assert_eq!(code(&format!("{head}.AAAA"), &market(), None), "sig_malformed");
+    assert_eq!(code(&sign(&add_to_cart(), &stranger), &elsewhere, None), "kid_unknown");
+    assert_eq!(code(&format!("{head}.{other}"), &elsewhere, None), "sig_invalid");
+    assert_eq!(code(&good, &elsewhere, Some("cart.remove")), "aud_mismatch");
+    assert_eq!(code(&good, &market(), Some("cart.remove")), "cmd_unknown");
+}
+
+#[test]
+fn the_algorithm_is_pinned_to_the_key() {
+    let (ed, es) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 1));
+    let header = format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"{COMMAND_TYP}"}}"#, es.id());
+    let signed = sign(&add_to_cart(), &ed);
+    let (_, rest) = signed.split_once('.').unwrap();
+    let text = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header));
+    let refusal = verify(text.as_bytes(), &market(), &directory(&[&ed, &es])).unwrap_err();
+    assert_eq!(refusal, Refusal::AlgMismatch);
+}
+
+#[test]
+fn a_sellers_quote_is_checked_with_the_order_and_named_by_its_line_when_it_fails() {
+    let (buyer, seller) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 2));
+    let keys = directory(&[&buyer, &seller]);
+    let place = |quote: String| {
+        verify_command(sign(&place_order(Some(quote)), &buyer).as_bytes(), &market(), None, &keys)
+    };
+    let verified = place(sign_quote(&quote(), &seller)).unwrap();
+    assert_eq!(verified.quotes, [Some(VerifiedQuote { key: seller.id(), quote: quote() })]);
+    let elsewhere = Quote { aud: "elsewhere".parse().unwrap(), ..quote() };
+    let newer = Quote { v: 2, ..quote() };
+    let good = sign_quote(&quote(), &seller);
+    let (head, _) = good.rsplit_once('.').unwrap();
+    let longer = sign_quote(&Quote { exp: Timestamp::from_ms(i64::MAX >> 11), ..quote() }, &seller);
+    let (_, other_signature) = longer.rsplit_once('.').unwrap();
+    for bad in [
+        sign_quote(&elsewhere, &seller),
+        sign_quote(&newer, &seller),
+        sign_quote(&quote(), &key(Algorithm::EdDsa, 9)),
+        sign(&add_to_cart(), &seller),
+        format!("{head}.{other_signature}"),
+        "cheap".to_owned(),
+    ] {
+        let Err(Refusal::BodyInvalid { rule }) = place(bad.clone()) else { panic!("{bad} was taken") };
+        assert!(rule.starts_with("lines[0].quote: "), "{rule}");
+    }
+    let plain = sign(&place_order(None), &buyer);
+    assert_eq!(verify_command(plain.as_bytes(), &market(), None, &keys).unwrap().quotes, [None]);
+}
+
+#[test]
+fn a_device_with_a_weak_key_is_refused() {
+    let registrar = key(Algorithm::EdDsa, 1);
+    let weak = events::account::PublicKey::Ed25519([0; 32]);
+    let body = json!({"account": CID, "device": CID, "key": weak});
+    let signed = sign(&draft("device.register", body), &registrar);
+    let refusal = verify_command(signed.as_bytes(), &market(), None, &directory(&[&registrar])).unwrap_err();
+    assert_eq!(refusal, Refusal::BodyInvalid { rule: "key: the key is weak: it has a small order".into() });
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_pass_or_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let key = key(Algorithm::EdDsa, 1);
+        prop_assert!(verify(&bytes, &market(), &directory(&[&key])).is_err());
+    }
+
+    #[test]
+    fn a_changed_byte_never_passes(at in any::<prop::sample::Index>(), to in any::<u8>(), es256 in any::<bool>()) {
+        let key = &both()[usize::from(es256)];
+        let good = sign(&place_order(None), key).into_bytes();
+        let mut bytes = good.clone();
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        let verdict = verify(&bytes, &market(), &directory(&[key]));
+        prop_assert_eq!(verdict.is_ok(), bytes == good);
+    }
+
+    #[test]
+    fn a_shortened_command_never_passes(end in any::<prop::sample::Index>()) {
+        let key = key(Algorithm::EdDsa, 1);
+        let good = sign(&place_order(None), &key).into_bytes();
+        let end = end.index(good.len());
+        prop_assert!(verify(&good[..end], &market(), &directory(&[&key])).is_err());
+    }
+}

@@ -1,0 +1,362 @@
+//! The flat form of a signed command: one JSON object that holds the command's fields beside their signature.
+//!
+//! ```json
+//! {"command": "order.place", "commandId": "<uuidv7>", "device_id": "<device>", "keyId": "<key id>", "market": "main",
+//!  "nonce": "<16 bytes, base64url>", "orderDetails": {"currency": "USD", "items": [{"listing_id": "…", "quantity": 2}],
+//!  "payment_method": "wallet", "total": 99.99}, "sequenceNumber": 123, "signature": "<64 bytes, base64url>",
+//!  "timestamp": "2025-07-29T10:00:00Z", "user_id": "<account>"}
+//! ```
+//!
+//! `user_id` and `device_id` must be there: they say who asks, from which device. `expectedVersions` may be there:
+//! `{"cart": 7}`. The algorithm is the one the key was registered with. The command is good for 120 s from its
+//! `timestamp`.
+//!
+//! | command | its fields |
+//! |---|---|
+//! | `cart.add`, `cart.set_quantity` | `listing_id`, `quantity` |
+//! | `cart.remove` | `listing_id` |
+//! | `cart.clear` | none |
+//! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency` |
+//! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
+//! | `order.cancel` | `order_id`, perhaps `reason` |
+//! | `order.confirm_delivery` | `order_id` |
+//! | `order.ship` | `order_id`, perhaps `carrier` and `tracking` |
+//!
+//! `total` is a decimal, as a number or a text, with its `currency` beside it; or `{"minor": 9999, "currency": "USD"}`.
+//!
+//! The signature is over the canonical form (RFC 8785) of the object without `signature`. A number that is not
+//! written in its canonical form is refused, since two long decimals can share one; so what is read is the very text
+//! that was signed. No amount passes through a float.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use events::ids::{KeyId, MarketName};
+use events::{Currency, Money, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::command::Command;
+use crate::crypto::SigningKey;
+use crate::envelope::{Claims, Envelope, KeyDirectory, Members, known_key, malformed, read_expected};
+use crate::json::{self, INTEGER_MAX, JsonError, Numbers};
+use crate::jws::decode_signature;
+use crate::refusal::Refusal;
+use crate::sign::Draft;
+
+/// How long a command of this form is good from its `timestamp`.
+pub const GOOD_FOR_MS: i64 = 120_000;
+
+/// Most significant digits of a decimal. Up to 15 a double keeps every decimal apart from its neighbours, so the
+/// canonical form of such a number is its plain spelling.
+const SIGNIFICANT_DIGITS_MAX: usize = 15;
+/// Most zeros behind the point of a decimal below one: from 0.000001 down the canonical form has an exponent.
+const LEADING_ZEROS_MAX: usize = 5;
+
+/// Checks a command of this form on its bytes.
+pub(crate) fn verify(
+    bytes: &[u8],
+    market: &MarketName,
+    keys: &dyn KeyDirectory,
+) -> Result<Envelope, Refusal> {
+    let mut members = read(bytes)?;
+    let signed = canonical(&members.0);
+    let Some(signature) = members.0.remove("signature") else { return Err(Refusal::SigMissing) };
+    let signature = match signature.as_str() {
+        Some("") => return Err(Refusal::SigMissing),
+        Some(text) => decode_signature(text).map_err(malformed)?,
+        None => return Err(malformed("`signature` must be a text")),
+    };
+    let message = canonical(&members.0);
+    let key_id: KeyId = members.parsed("keyId")?;
+    let key = known_key(key_id, None, keys)?;
+    key.verify(message.as_bytes(), &signature).map_err(|_| Refusal::SigInvalid)?;
+    let mut claims = claims(&mut members)?;
+    claims.check_target(market)?;
+    claims.body = body(&claims.cmd, members.0)?;
+    Ok(claims.into_envelope(key_id, signed, market))
+}
+
+fn read(bytes: &[u8]) -> Result<Members, Refusal> {
+    if let Some(token) = uncanonical_number(bytes) {
+        let token: String = String::from_utf8_lossy(token).chars().take(32).collect();
+        return Err(malformed(format!(
+            "number `{token}` is not plain and canonical, with at most {SIGNIFICANT_DIGITS_MAX} digits if it has a point"
+        )));
+    }
+    match json::parse_with(bytes, Numbers::Decimal) {
+        Ok(Value::Object(members)) => Ok(Members(members)),
+        Ok(_) => Err(malformed("the command is not a JSON object")),
+        Err(JsonError::TooLarge { size, max }) => Err(Refusal::TooLarge { size, max }),
+        Err(error) => Err(malformed(error.to_string())),
+    }
+}
+
+fn claims(members: &mut Members) -> Result<Claims, Refusal> {
+    let timestamp = members.text("timestamp")?;
+    let iat =
+        Timestamp::parse_rfc3339(&timestamp).map_err(|error| malformed(format!("`timestamp`: {error}")))?;
+    let expected_json = members.0.remove("expectedVersions");
+    Ok(Claims {
+        aud: members.text("market")?,
+        body: Value::Null,
+        cid: members.command_id("commandId")?,
+        cmd: members.text("command")?,
+        dev: members.parsed("device_id")?,
+        exp: iat.plus_ms(GOOD_FOR_MS),
+        iat,
+        expected: read_expected("expectedVersions", expected_json.as_ref())?,
+        expected_json,
+        nonce: members.parsed("nonce")?,
+        seq: members.seq("sequenceNumber")?,
+        sub: members.parsed("user_id")?,
+    })
+}
+
+fn canonical(members: &Map<String, Value>) -> String {
+    serde_json_canonicalizer::to_string(members).expect("what was read from JSON can be written as JSON")
+}
+
+/// Finds the first number outside texts whose spelling is not its canonical form. Whether the bytes are JSON at all
+/// is not asked here.
+fn uncanonical_number(bytes: &[u8]) -> Option<&[u8]> {
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = end_of_text(bytes, at),
+            b'-' | b'0'..=b'9' => {
+                let rest = &bytes[at..];
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+                if !is_canonical(&rest[..length]) {
+                    return Some(&rest[..length]);
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Gives the place behind the text that begins at `start`.
+fn end_of_text(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn is_canonical(token: &[u8]) -> bool {
+    let digits = token.strip_prefix(b"-").unwrap_or(token);
+    let (whole, fraction) = match digits.iter().position(|byte| *byte == b'.') {
+        Some(point) => (&digits[..point], Some(&digits[point + 1..])),
+        None => (digits, None),
+    };
+    let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let is_whole_plain = whole == b"0" || whole.first().is_some_and(|first| *first != b'0');
+    if !is_whole_plain || !all_digits(whole) {
+        return false;
+    }
+    let Some(fraction) = fraction else { return token != b"-0" };
+    let zeros = fraction.iter().take_while(|digit| **digit == b'0').count();
+    let significant = if whole == b"0" { fraction.len() - zeros } else { whole.len() + fraction.len() };
+    all_digits(fraction)
+        && fraction.last().is_some_and(|last| *last != b'0')
+        && significant <= SIGNIFICANT_DIGITS_MAX
+        && (whole != b"0" || zeros <= LEADING_ZEROS_MAX)
+}
+
+fn invalid(rule: impl Into<String>) -> Refusal {
+    Refusal::BodyInvalid { rule: rule.into() }
+}
+
+/// Fields of a command on their way into the body of the JWS form.
+struct Fields {
+    given: Map<String, Value>,
+    body: Map<String, Value>,
+    /// Where they stand, for messages.
+    place: String,
+}
+
+impl Fields {
+    fn new(given: Map<String, Value>, place: impl Into<String>) -> Fields {
+        Fields { given, body: Map::new(), place: place.into() }
+    }
+
+    fn of(value: Value, place: String) -> Result<Fields, Refusal> {
+        match value {
+            Value::Object(given) => Ok(Fields::new(given, place)),
+            _ => Err(invalid(format!("`{place}` must be an object"))),
+        }
+    }
+
+    fn required(&mut self, name: &str) -> Result<Value, Refusal> {
+        self.given.remove(name).ok_or_else(|| invalid(format!("{}: `{name}` is missing", self.place)))
+    }
+
+    fn take(mut self, name: &str, as_name: &str) -> Result<Fields, Refusal> {
+        let value = self.required(name)?;
+        self.body.insert(as_name.to_owned(), value);
+        Ok(self)
+    }
+
+    fn take_if_any(mut self, name: &str) -> Fields {
+        if let Some(value) = self.given.remove(name) {
+            self.body.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    fn take_total(mut self) -> Result<Fields, Refusal> {
+        let total = match self.required("total")? {
+            object @ Value::Object(_) => object,
+            // The token was found canonical, so this writes it as it was signed.
+            Value::Number(number) => {
+                let text = serde_json_canonicalizer::to_string(&number)
+                    .map_err(|error| invalid(format!("`total`: {error}")))?;
+                self.decimal(&text)?
+            }
+            Value::String(text) => self.decimal(&text)?,
+            _ => return Err(invalid("`total` must be a decimal, or an object of `minor` and `currency`")),
+        };
+        self.body.insert("total".to_owned(), total);
+        Ok(self)
+    }
+
+    fn decimal(&mut self, text: &str) -> Result<Value, Refusal> {
+        let currency = self.required("currency")?;
+        let currency: Currency = match currency.as_str().map(str::parse) {
+            Some(Ok(currency)) => currency,
+            Some(Err(error)) => return Err(invalid(format!("`currency`: {error}"))),
+            None => return Err(invalid("`currency` must be a text")),
+        };
+        let total =
+            Money::parse_decimal(text, currency).map_err(|error| invalid(format!("`total`: {error}")))?;
+        if total.minor.unsigned_abs() > INTEGER_MAX {
+            return Err(invalid("`total` is larger than JSON keeps exactly"));
+        }
+        Ok(json!({"minor": total.minor, "currency": currency.code()}))
+    }
+
+    fn end(self) -> Result<Value, Refusal> {
+        match self.given.keys().next() {
+            None => Ok(Value::Object(self.body)),
+            Some(name) => {
+                let name: String = name.chars().take(64).collect();
+                Err(invalid(format!("{}: member `{name}` has no place here", self.place)))
+            }
+        }
+    }
+}
+
+/// Turns the fields of a command into the body that the JWS form has.
+fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
+    let fields = Fields::new(given, command);
+    match command {
+        "cart.add" | "cart.set_quantity" => {
+            fields.take("listing_id", "listing")?.take("quantity", "quantity")?.end()
+        }
+        "cart.remove" => fields.take("listing_id", "listing")?.end(),
+        "cart.clear" => fields.end(),
+        "cart.migrate" => {
+            fields.take("cart_id", "cart")?.take("payment_method", "payment_method")?.take_total()?.end()
+        }
+        "order.place" => order_body(fields),
+        "order.cancel" => fields.take("order_id", "order")?.take_if_any("reason").end(),
+        "order.confirm_delivery" => fields.take("order_id", "order")?.end(),
+        "order.ship" => {
+            fields.take("order_id", "order")?.take_if_any("carrier").take_if_any("tracking").end()
+        }
+        _ => Err(invalid(format!("`{command}` is not given in this form: sign it as a compact JWS"))),
+    }
+}
+
+fn order_body(mut fields: Fields) -> Result<Value, Refusal> {
+    let details = fields.required("orderDetails")?;
+    fields.end()?;
+    let mut details = Fields::of(details, "orderDetails".to_owned())?
+        .take("payment_method", "payment_method")?
+        .take_total()?;
+    let Value::Array(items) = details.required("items")? else {
+        return Err(invalid("`orderDetails.items` must be an array"));
+    };
+    let lines = items.into_iter().enumerate().map(|(index, item)| {
+        Fields::of(item, format!("orderDetails.items[{index}]"))?
+            .take("listing_id", "listing")?
+            .take("quantity", "quantity")?
+            .take_if_any("quote")
+            .end()
+    });
+    let lines: Result<Vec<Value>, Refusal> = lines.collect();
+    details.body.insert("lines".to_owned(), Value::Array(lines?));
+    details.end()
+}
+
+/// Signs a command in this form; `None` if the form does not have the command. The draft's `expires_at` is not
+/// written: such a command is good for [`GOOD_FOR_MS`].
+pub(crate) fn sign(draft: &Draft, key: &SigningKey) -> Option<String> {
+    let mut members = fields_of(&draft.command)?;
+    let mut common = json!({
+        "command": draft.command.name(),
+        "commandId": draft.command_id,
+        "device_id": draft.device,
+        "keyId": key.id(),
+        "market": draft.market,
+        "nonce": draft.nonce,
+        "sequenceNumber": draft.seq,
+        "timestamp": draft.issued_at.to_string(),
+        "user_id": draft.account,
+    });
+    members.append(common.as_object_mut()?);
+    if draft.expected != Default::default() {
+        members.insert("expectedVersions".to_owned(), json!(draft.expected));
+    }
+    let signature = key.sign(canonical(&members).as_bytes());
+    members.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(signature).into());
+    Some(canonical(&members))
+}
+
+fn fields_of(command: &Command) -> Option<Map<String, Value>> {
+    let fields = match command {
+        Command::AddToCart(add) => json!({"listing_id": add.listing, "quantity": add.quantity}),
+        Command::SetCartQuantity(set) => json!({"listing_id": set.listing, "quantity": set.quantity}),
+        Command::RemoveFromCart(remove) => json!({"listing_id": remove.listing}),
+        Command::ClearCart(_) => json!({}),
+        Command::MigrateCart(cart) => {
+            json!({"cart_id": cart.cart, "payment_method": cart.payment_method, "total": cart.total})
+        }
+        Command::PlaceOrder(order) => {
+            let items = order.lines.iter().map(|line| {
+                let mut item = json!({"listing_id": line.listing, "quantity": line.quantity});
+                if let Some(quote) = &line.quote {
+                    item["quote"] = quote.as_str().into();
+                }
+                item
+            });
+            let items: Vec<Value> = items.collect();
+            json!({"orderDetails": {"items": items, "payment_method": order.payment_method, "total": order.total}})
+        }
+        Command::CancelOrder(_) | Command::ConfirmDelivery(_) | Command::ShipOrder(_) => {
+            let mut body = command.body();
+            let order = body.as_object_mut()?.remove("order")?;
+            body["order_id"] = order;
+            body
+        }
+        Command::RegisterAccount(_)
+        | Command::RegisterDevice(_)
+        | Command::CreateListing(_)
+        | Command::ReceiveStock(_)
+        | Command::FundWallet(_) => return None,
+    };
+    match fields {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Signs receipts and sends replies: the one place where receipts are made. A group of commands is answered with one
+//! signature of the market; each receipt still stands alone (see [`commands::receipt`]).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use commands::crypto::{KeyError, SigningKey};
+use commands::receipt::{Outcome, Receipt, ReceiptBody, ReceiptVerifier, sign_group};
+use events::ids::MarketName;
+use events::{Commit, Head, Position};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::ingress::{Reply, ReplyTo};
+use crate::log::EventLog;
+use crate::processor::Answer;
+
+/// A durable group and what it lets be answered.
+pub(crate) type Durable = (Vec<Arc<Commit>>, Vec<(ReplyTo, Answer)>);
+
+/// Makes replies.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Arc<dyn EventLog>,
+    key: SigningKey,
+    market: MarketName,
+    verifier: Mutex<ReceiptVerifier>,
+}
+
+impl Answers {
+    pub(crate) fn new(log: Arc<dyn EventLog>, key: SigningKey, market: MarketName) -> Result<Self, KeyError> {
+        let verifier = Mutex::new(ReceiptVerifier::new(&key.public())?);
+        Ok(Answers { inner: Arc::new(Inner { log, key, market, verifier }) })
+    }
+
+    /// Signs, and checks as a client would before anything leaves.
+    ///
+    /// # Panics
+    /// If a receipt does not hold: then this program is wrong, and the market must not go on answering.
+    fn sign(&self, bodies: Vec<ReceiptBody>, head: Head) -> Vec<Receipt> {
+        let receipts = sign_group(bodies, head, &self.inner.market, &self.inner.key);
+        let mut verifier = self.inner.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+        for receipt in &receipts {
+            if let Err(error) = verifier.verify(receipt) {
+                panic!("a receipt of this market does not hold: {error}");
+            }
+        }
+        receipts
+    }
+
+    /// Gives the reply of a command that was decided earlier, from its commit, which begins at `position`.
+    pub(crate) async fn repeat(&self, position: Position) -> Reply {
+        let commit = match self.inner.log.read(position).next().await {
+            Some(Ok(commit)) => commit,
+            Some(Err(error)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    position,
+                    "an old outcome can't be read"
+                );
+                return Reply::Undecided;
+            }
+            None => return Reply::Undecided,
+        };
+        let bodies = ReceiptBody::of(&commit).into_iter().collect();
+        match self.sign(bodies, commit.head()).pop() {
+            Some(receipt) => Reply::Receipt(Box::new(Receipt { replayed: true, ..receipt })),
+            None => Reply::Undecided,
+        }
+    }
+
+    fn answer_group(&self, answers: Vec<(ReplyTo, Answer)>, head: Head) {
+        let mut bodies = Vec::with_capacity(answers.len());
+        let mut askers = Vec::with_capacity(answers.len());
+        for (reply, answer) in answers {
+            match answer {
+                Answer::Decided(commit) => {
+                    bodies.push(
+                        ReceiptBody::of(&commit).expect("a decided command's commit names it as its cause"),
+                    );
+                    askers.push(reply);
+                }
+                Answer::Repeat(position) => {
+                    let answers = self.clone();
+                    tokio::spawn(async move { send(reply, answers.repeat(position).await) });
+                }
+                Answer::Refused(refusal) => {
+                    metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
+                    send(reply, Reply::Refused(refusal));
+                }
+                Answer::Undecided => send(reply, Reply::Undecided),
+            }
+        }
+        for (reply, receipt) in askers.into_iter().zip(self.sign(bodies, head)) {
+            let outcome = match receipt.receipt.outcome {
+                Outcome::Accepted => "accepted",
+                Outcome::Unchanged => "unchanged",
+                Outcome::Rejected => "rejected",
+            };
+            metrics::counter!("skylink_commands_total", "outcome" => outcome).increment(1);
+            send(reply, Reply::Receipt(Box::new(receipt)));
+        }
+    }
+}
+
+fn send(reply: ReplyTo, with: Reply) {
+    // Whoever asked may be gone; the receipt can be asked for by command id.
+    let _ = reply.send(with);
+}
+
+/// Answers groups as they become durable.
+pub(crate) async fn run(answers: Answers, mut groups: mpsc::Receiver<Durable>) {
+    let mut head = Head::EMPTY;
+    while let Some((commits, group)) = groups.recv().await {
+        if let Some(last) = commits.last() {
+            head = last.head();
+        }
+        answers.answer_group(group, head);
+    }
+}

@@ -1,0 +1,186 @@
+//! The index of old ids: every command ever decided and every closed order, by id, on disk. It follows the log and
+//! can be rebuilt from it at any time. The writer's memory holds only what is recent; what it has forgotten it asks
+//! here, and it decides nothing that depends on an answer the index can't give yet.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use commands::order::ClosedOrder;
+use commands::replay::Decided;
+use commands::{Facts, Question};
+use events::commit::ChainError;
+use events::ids::{AccountId, CommandId, OrderId};
+use events::metadata::Cause;
+use events::rejection::OrderState;
+use events::{Commit, Event, Head, Position};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The form of the index; another one on disk is thrown away and rebuilt.
+const FORM: u8 = 1;
+const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+/// Memory for the index's pages.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why the index can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The disk refuses.
+    #[error(
+        "the index of old ids can't be read or written: delete its folder and restart, it is rebuilt from the log"
+    )]
+    Store(#[from] sled::Error),
+    /// An entry is not what it must be.
+    #[error("the index of old ids is damaged: delete its folder and restart, it is rebuilt from the log")]
+    Damaged,
+    /// The log is not the one the index was made from.
+    #[error(
+        "the log does not extend what the index has seen at position {position}: the log was restored or truncated. Restore the newest log; only if it is lost, delete the index and the snapshots, knowing that answers already given are void"
+    )]
+    Foreign {
+        /// How far the index has seen the log.
+        position: Position,
+        /// What does not fit.
+        #[source]
+        source: ChainError,
+    },
+}
+
+/// The index.
+#[derive(Clone)]
+pub struct Index {
+    tree: sled::Tree,
+    covered: Arc<tokio::sync::watch::Sender<Head>>,
+}
+
+impl Index {
+    /// Opens the index in a folder, an empty one where there is none or its form is old.
+    pub fn open(dir: &Path) -> Result<Index, IndexError> {
+        let open =
+            || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open();
+        let db = open()?;
+        let tree = db.open_tree("ids")?;
+        let checkpoint = match tree.get(CHECKPOINT_KEY)? {
+            None => Head::EMPTY,
+            Some(bytes) => match decode::<Head>(&bytes) {
+                Ok(head) => head,
+                Err(_) => {
+                    tree.clear()?;
+                    Head::EMPTY
+                }
+            },
+        };
+        Ok(Index { tree, covered: Arc::new(tokio::sync::watch::Sender::new(checkpoint)) })
+    }
+
+    /// Tells how far the index covers the log.
+    pub fn covered(&self) -> Head {
+        *self.covered.borrow()
+    }
+
+    /// Adds commits that follow what is covered, all or none. Blocks on the disk.
+    pub fn apply(&self, commits: &[Arc<Commit>]) -> Result<(), IndexError> {
+        let mut head = self.covered();
+        let mut batch = sled::Batch::default();
+        for commit in commits {
+            commit
+                .check_follows(head)
+                .map_err(|source| IndexError::Foreign { position: head.position, source })?;
+            if let Cause::Command(stamp) = &commit.start().cause {
+                let decided = Decided { fingerprint: stamp.fingerprint, position: commit.first_position() };
+                batch.insert(command_key(stamp.account, stamp.command).as_slice(), encode(&decided));
+            }
+            for recorded in commit.events() {
+                let (order, buyer, seller, state) = match &recorded.event {
+                    Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
+                    Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+                    _ => continue,
+                };
+                let closed = ClosedOrder { buyer, seller, state, position: recorded.position };
+                batch.insert(order_key(order).as_slice(), encode(&closed));
+            }
+            head = commit.head();
+        }
+        batch.insert(CHECKPOINT_KEY, encode(&head));
+        self.tree.apply_batch(batch)?;
+        self.covered.send_replace(head);
+        Ok(())
+    }
+
+    /// Waits until the index covers the log up to `position`. The caller bounds the time.
+    pub async fn wait_for(&self, position: Position) {
+        let mut covered = self.covered.subscribe();
+        // The sender lives as long as this index, so the wait ends only with the condition.
+        let _ = covered.wait_for(|head| head.position >= position).await;
+    }
+
+    /// Answers a question. Blocks on the disk.
+    pub fn look_up(&self, question: &Question) -> Result<Facts, IndexError> {
+        // Read first: what is added meanwhile is in the answer or after what the answer claims to cover.
+        let covered = self.covered().position;
+        let command = match question.command {
+            None => None,
+            Some((account, command)) => self.get::<Decided>(&command_key(account, command))?,
+        };
+        let mut closed_orders = BTreeMap::new();
+        if let Some(order) = question.order
+            && let Some(closed) = self.get::<ClosedOrder>(&order_key(order))?
+        {
+            closed_orders.insert(order, closed);
+        }
+        Ok(Facts { covered, command, closed_orders })
+    }
+
+    /// Finds where a command was decided, for those who ask for its receipt. Blocks on the disk.
+    pub fn find_command(
+        &self,
+        account: AccountId,
+        command: CommandId,
+    ) -> Result<Option<Position>, IndexError> {
+        Ok(self.get::<Decided>(&command_key(account, command))?.map(|decided| decided.position))
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, IndexError> {
+        match self.tree.get(key)? {
+            None => Ok(None),
+            Some(bytes) => decode(&bytes).map(Some),
+        }
+    }
+
+    /// Writes everything to disk. Blocks.
+    pub fn flush(&self) -> Result<(), IndexError> {
+        self.tree.flush()?;
+        Ok(())
+    }
+}
+
+/// Ids made at about the same time stand side by side, which is where the next ones are added.
+fn command_key(account: AccountId, command: CommandId) -> [u8; 33] {
+    let mut key = [b'c'; 33];
+    key[1..17].copy_from_slice(command.uuid().as_bytes());
+    key[17..].copy_from_slice(account.uuid().as_bytes());
+    key
+}
+
+fn order_key(order: OrderId) -> [u8; 17] {
+    let mut key = [b'o'; 17];
+    key[1..].copy_from_slice(order.uuid().as_bytes());
+    key
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![FORM];
+    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())
+        .expect("an entry of the index can always be written to memory");
+    bytes
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, IndexError> {
+    match bytes.split_first() {
+        Some((&FORM, rest)) => bincode::serde::decode_from_slice(rest, bincode::config::standard())
+            .map(|(value, _)| value)
+            .map_err(|_| IndexError::Damaged),
+        _ => Err(IndexError::Damaged),
+    }
+}

@@ -1,0 +1,120 @@
+//! Takes requests from wherever they come and checks their signatures on all cores.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use commands::Refusal;
+use commands::envelope::verify_command;
+use commands::receipt::Receipt;
+use events::ids::MarketName;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::keys::KeyRing;
+use crate::processor::{Incoming, Wake};
+
+/// Most requests that wait for a check of their signature; one more is answered `busy`.
+pub const REQUESTS_MAX: usize = 16_384;
+/// Most requests that a thread takes at once.
+const REQUESTS_PER_BATCH_MAX: usize = 64;
+
+/// What a request gets in the end.
+#[derive(Debug)]
+pub enum Reply {
+    /// It was decided, now or earlier; whether accepted or rejected, the receipt says.
+    Receipt(Box<Receipt>),
+    /// It was not taken.
+    Refused(Refusal),
+    /// The engine stops, and what became of it is not known: ask again with the same command id.
+    Undecided,
+}
+
+impl Reply {
+    /// Writes the reply as JSON: a receipt as it is, `{"refusal": {"code": …, …}}`, or `{"undecided": true}`.
+    pub fn to_json(&self) -> Vec<u8> {
+        match self {
+            Reply::Receipt(receipt) => serde_json::to_vec(receipt),
+            Reply::Refused(refusal) => serde_json::to_vec(&serde_json::json!({ "refusal": refusal })),
+            Reply::Undecided => serde_json::to_vec(&serde_json::json!({ "undecided": true })),
+        }
+        .expect("a reply holds nothing that JSON can't say")
+    }
+
+    /// Reads what [`Reply::to_json`] wrote; `None` if it is something else.
+    pub fn from_json(json: &[u8]) -> Option<Reply> {
+        if let Ok(receipt) = Receipt::from_json(json) {
+            return Some(Reply::Receipt(Box::new(receipt)));
+        }
+        let mut value: serde_json::Value = serde_json::from_slice(json).ok()?;
+        match value.get_mut("refusal") {
+            Some(refusal) => serde_json::from_value(refusal.take()).ok().map(Reply::Refused),
+            None => value.get("undecided").map(|_| Reply::Undecided),
+        }
+    }
+}
+
+/// Where a reply goes.
+pub(crate) type ReplyTo = oneshot::Sender<Reply>;
+
+/// A command as it arrived.
+#[derive(Debug)]
+pub struct Request {
+    /// The signed bytes.
+    pub bytes: Bytes,
+    /// The command's name in the subject or URL, if that names one.
+    pub arrived_as: Option<String>,
+    /// W3C trace context, if any.
+    pub traceparent: Option<String>,
+    pub(crate) reply: ReplyTo,
+}
+
+/// Starts the threads that check signatures. They end when the requests or the writer do.
+pub(crate) fn spawn(
+    threads: usize,
+    market: &MarketName,
+    keys: &Arc<KeyRing>,
+    requests: mpsc::Receiver<Request>,
+    wakes: &mpsc::Sender<Wake<ReplyTo>>,
+) {
+    let requests = Arc::new(Mutex::new(requests));
+    for number in 0..threads {
+        let (requests, keys, wakes) = (Arc::clone(&requests), Arc::clone(keys), wakes.clone());
+        let market = market.clone();
+        thread::Builder::new()
+            .name(format!("verify-{number}"))
+            .spawn(move || check(&requests, &market, &keys, &wakes))
+            .expect("a thread can be started at start-up");
+    }
+}
+
+fn check(
+    requests: &Mutex<mpsc::Receiver<Request>>,
+    market: &MarketName,
+    keys: &KeyRing,
+    wakes: &mpsc::Sender<Wake<ReplyTo>>,
+) {
+    let mut batch = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
+    loop {
+        // Held while it waits: the other threads wait for the lock, which is the same.
+        let mut queue = requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.blocking_recv_many(&mut batch, REQUESTS_PER_BATCH_MAX) == 0 {
+            return;
+        }
+        drop(queue);
+        let mut good = Vec::with_capacity(batch.len());
+        for request in batch.drain(..) {
+            let Request { bytes, arrived_as, traceparent, reply } = request;
+            match verify_command(&bytes, market, arrived_as.as_deref(), keys) {
+                Ok(verified) => good.push(Incoming { verified, traceparent, reply }),
+                Err(refusal) => {
+                    metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
+                    // Whoever asked may be gone; then nobody misses the answer.
+                    let _ = reply.send(Reply::Refused(refusal));
+                }
+            }
+        }
+        if !good.is_empty() && wakes.blocking_send(Wake::Commands(good)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Follows the log behind the writer and keeps what makes a restart short and old ids known: a second fold of the
+//! market for snapshots, and the index. The writer is never paused for either.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use commands::Market;
+use events::commit::ChainError;
+use events::{Commit, Head};
+use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::index::{Index, IndexError};
+use crate::log::{EventLog, ReadError};
+use crate::snapshot::Snapshots;
+
+/// Most commits that are taken at once.
+const COMMITS_PER_BATCH_MAX: usize = 512;
+/// How many events lie between two snapshots, at least.
+pub(crate) const EVENTS_BETWEEN_SNAPSHOTS: u64 = 250_000;
+
+/// Why the keeper ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeeperError {
+    /// The log can't be followed.
+    #[error("the log can't be followed")]
+    Log(#[from] ReadError),
+    /// The index can't be kept.
+    #[error("the index can't be kept")]
+    Index(#[from] IndexError),
+    /// The log does not follow the newest snapshot.
+    #[error("the log does not extend the newest snapshot: it was restored or truncated")]
+    Snapshot(#[from] ChainError),
+}
+
+/// Runs the keeper on a thread of its own until `stop` says so; it ends with a snapshot.
+pub(crate) fn spawn(
+    log: Arc<dyn EventLog>,
+    index: Index,
+    snapshots: Snapshots,
+    stop: watch::Receiver<bool>,
+    failed: impl FnOnce(&KeeperError) + Send + 'static,
+) -> JoinHandle<()> {
+    let runtime = Handle::current();
+    let work = move || {
+        let mut keeper = Keeper::new(index, snapshots);
+        match keeper.run(&runtime, log.as_ref(), stop) {
+            Ok(()) => keeper.finish(),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the keeper stops");
+                failed(&error);
+            }
+        }
+    };
+    thread::Builder::new().name("keeper".into()).spawn(work).expect("a thread can be started at start-up")
+}
+
+struct Keeper {
+    index: Index,
+    snapshots: Snapshots,
+    head: Head,
+    market: Market,
+    saved: Head,
+}
+
+impl Keeper {
+    fn new(index: Index, snapshots: Snapshots) -> Self {
+        let (head, market) = snapshots.load_latest().unwrap_or_default();
+        Keeper { index, snapshots, head, market, saved: head }
+    }
+
+    fn run(
+        &mut self,
+        runtime: &Handle,
+        log: &dyn EventLog,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), KeeperError> {
+        let from = self.head.position.min(self.index.covered().position) + 1;
+        let _context = runtime.enter();
+        let mut commits = log.follow(from).ready_chunks(COMMITS_PER_BATCH_MAX);
+        loop {
+            let next = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    next = commits.next() => next,
+                    _ = stop.wait_for(|stop| *stop) => None,
+                }
+            });
+            let Some(chunk) = next else { return Ok(()) };
+            let batch = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+            self.take(&batch)?;
+        }
+    }
+
+    fn take(&mut self, batch: &[Arc<Commit>]) -> Result<(), KeeperError> {
+        let seen = self.index.covered().position;
+        let new = batch.iter().position(|commit| commit.first_position() > seen).unwrap_or(batch.len());
+        if new < batch.len() {
+            self.index.apply(&batch[new..])?;
+        }
+        let folded = self.head.position;
+        for commit in batch.iter().filter(|commit| commit.first_position() > folded) {
+            commit.check_follows(self.head)?;
+            self.market.evolve_commit(commit);
+            self.head = commit.head();
+        }
+        if self.head.position >= self.saved.position + EVENTS_BETWEEN_SNAPSHOTS {
+            self.save();
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) {
+        match self.snapshots.save(self.head, &self.market) {
+            Ok(()) => {
+                tracing::info!(position = self.head.position, "snapshot written");
+                self.saved = self.head;
+            }
+            // The log has it all; only the next start takes longer.
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "no snapshot"),
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.head.position > self.saved.position {
+            self.save();
+        }
+        if let Err(error) = self.index.flush() {
+            tracing::error!(error = &error as &dyn std::error::Error, "the index is not on disk");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The event log on NATS JetStream: one stream per market, one message per event.
+//!
+//! An append is one atomic batch whose first message carries the position the log must end at, so the broker
+//! stores all of it or nothing and refuses whoever lost the market. A message's headers hold the whole metadata;
+//! its sequence in the stream is the event's position.
+
+mod append;
+mod durability;
+mod read;
+mod settings;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Stream as JetStream;
+use async_nats::jetstream::{self, ErrorCode};
+use async_trait::async_trait;
+use events::ids::MarketName;
+use events::{Commit, Head, Position, wire};
+use futures::StreamExt;
+
+pub use self::durability::{Durability, durability};
+pub use self::settings::Breach;
+
+use self::read::{End, Source};
+use super::{AppendError, CommitStream, EVENTS_PER_APPEND_MAX, EventLog, ReadError};
+
+/// How long the broker may take to answer a question about the stream.
+const API_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A market's log on JetStream.
+#[derive(Debug)]
+pub struct JetStreamLog {
+    client: async_nats::Client,
+    market: MarketName,
+    source: Source,
+    /// The last head this process has read or been told of by an acknowledgement; others may have written since.
+    known: Mutex<Option<Head>>,
+}
+
+/// Why a log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The broker does not answer, or not yet.
+    #[error("the broker can't be reached: try again")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The broker will not have the stream as it must be.
+    #[error("the broker refuses to create stream {stream}: mend the cause and start again")]
+    Refused {
+        /// The stream.
+        stream: String,
+        /// What the broker says.
+        source: jetstream::Error,
+    },
+    /// There is such a stream, but under its settings a log would not keep its promises.
+    #[error("stream {stream} can't hold a log: an operator corrects the setting, then start again")]
+    Unfit {
+        /// The stream.
+        stream: String,
+        /// The first setting that is wrong.
+        source: Breach,
+    },
+}
+
+impl JetStreamLog {
+    /// Opens the log of `market`, creating its stream with `replicas` copies if there is none.
+    ///
+    /// An existing stream is never changed: settings that would break the log's contract are refused.
+    pub async fn open(
+        client: async_nats::Client,
+        market: MarketName,
+        replicas: usize,
+    ) -> Result<Self, OpenError> {
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(API_WAIT_MAX);
+        let stream = open_stream(&context, settings::wanted(&market, replicas)).await?;
+        let source = Source { context, stream, market: market.clone() };
+        Ok(Self { client, market, source, known: Mutex::new(None) })
+    }
+
+    /// Gives the name of the stream that holds the log.
+    pub fn stream_name(&self) -> String {
+        wire::event_stream(&self.market)
+    }
+
+    fn known(&self) -> Option<Head> {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, head: Option<Head>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = head;
+    }
+
+    /// Refuses an append behind a head that the log contradicts. The broker itself compares positions only: of a
+    /// log that was restored to another history of the same length it would notice nothing.
+    async fn check_expected(&self, expected: Head) -> Result<(), AppendError> {
+        let known = match self.known() {
+            Some(known) if known.position == expected.position => known,
+            _ => match self.head().await {
+                Ok(head) => head,
+                Err(ReadError::Unavailable(source)) => return Err(AppendError::Unknown(source)),
+                Err(damage) => return Err(AppendError::Failed(damage.into())),
+            },
+        };
+        // A shorter log than expected may be a broker that lags: it decides itself when it gets the append.
+        let contradicts = known.position > expected.position
+            || (known.position == expected.position && known.hash != expected.hash);
+        if contradicts { Err(AppendError::Conflict { expected: expected.position }) } else { Ok(()) }
+    }
+}
+
+/// Gets the stream that is `wanted`, or creates it.
+async fn open_stream(
+    context: &jetstream::Context,
+    wanted: jetstream::stream::Config,
+) -> Result<JetStream<()>, OpenError> {
+    let name = wanted.name.clone();
+    let unavailable = |error: async_nats::Error| OpenError::Unavailable(error);
+    let handle = context.get_stream_no_info(&name).await.map_err(|e| unavailable(e.into()))?;
+    let found = match context.get_stream(&name).await {
+        Ok(stream) => stream,
+        Err(error) if is_not_found(&error) => match create_stream(context, wanted.clone()).await? {
+            Created::New => return Ok(handle),
+            // Somebody else was faster, maybe with other settings.
+            Created::ByAnother => context.get_stream(&name).await.map_err(|e| unavailable(e.into()))?,
+        },
+        Err(error) => return Err(unavailable(error.into())),
+    };
+    settings::check(found.cached_info(), &wanted)
+        .map_err(|source| OpenError::Unfit { stream: name, source })?;
+    Ok(handle)
+}
+
+enum Created {
+    New,
+    ByAnother,
+}
+
+async fn create_stream(
+    context: &jetstream::Context,
+    wanted: jetstream::stream::Config,
+) -> Result<Created, OpenError> {
+    use jetstream::context::CreateStreamErrorKind;
+    let stream = wanted.name.clone();
+    match context.create_stream(wanted).await {
+        Ok(_) => Ok(Created::New),
+        Err(error) => match error.kind() {
+            CreateStreamErrorKind::JetStream(source)
+                if source.error_code() == ErrorCode::STREAM_NAME_EXIST =>
+            {
+                Ok(Created::ByAnother)
+            }
+            CreateStreamErrorKind::JetStream(source) if !append::is_passing(source.error_code()) => {
+                Err(OpenError::Refused { stream, source })
+            }
+            _ => Err(OpenError::Unavailable(error.into())),
+        },
+    }
+}
+
+fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {
+    use jetstream::context::GetStreamErrorKind;
+    matches!(error.kind(), GetStreamErrorKind::JetStream(source) if source.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+#[async_trait]
+impl EventLog for JetStreamLog {
+    async fn append(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError> {
+        let events: Vec<_> = commits.iter().flat_map(|commit| commit.events()).collect();
+        let Some(last) = commits.last() else { return Ok(()) };
+        assert!(events.len() <= EVENTS_PER_APPEND_MAX, "the writer bounds its groups");
+        assert_eq!(events[0].position, expected.position + 1, "the commits are chained to what is expected");
+        self.check_expected(expected).await?;
+        let appended = append::append(&self.client, &self.market, expected.position, &events).await;
+        let failure = match appended {
+            Ok(()) => {
+                self.learn(Some(last.head()));
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        Err(match failure {
+            append::Failure::WrongEnd { found } if self.has_seen(expected) && found < expected.position => {
+                AppendError::Unknown(append::BrokerLags { found, expected: expected.position }.into())
+            }
+            append::Failure::WrongEnd { .. } => {
+                self.learn(None);
+                AppendError::Conflict { expected: expected.position }
+            }
+            append::Failure::NobodyAnswers(source) if self.stream_is_gone().await => {
+                AppendError::Failed(source)
+            }
+            append::Failure::NobodyAnswers(source) | append::Failure::Unknown(source) => {
+                AppendError::Unknown(source)
+            }
+            append::Failure::Definite(source) => AppendError::Failed(source),
+        })
+    }
+
+    async fn head(&self) -> Result<Head, ReadError> {
+        let end = self.source.end().await?;
+        if end == 0 {
+            return Ok(Head::EMPTY);
+        }
+        if let Some(known) = self.known()
+            && known.position == end
+        {
+            return Ok(known);
+        }
+        let first = self.source.first_of_commit_at(end).await?;
+        let commit = self.source.clone().commits(first, End::Commit).next().await;
+        let head = match commit {
+            Some(commit) => commit?.head(),
+            None => return Err(read::damaged(&self.stream_name(), first, "no commit begins there")),
+        };
+        self.learn(Some(head));
+        Ok(head)
+    }
+
+    fn read(&self, from: Position) -> CommitStream {
+        self.source.clone().commits(from, End::HeadNow)
+    }
+
+    fn follow(&self, from: Position) -> CommitStream {
+        self.source.clone().commits(from, End::Never)
+    }
+}
+
+impl JetStreamLog {
+    fn has_seen(&self, expected: Head) -> bool {
+        self.known().is_some_and(|known| known.position >= expected.position)
+    }
+
+    /// Tells whether the broker says for certain that the stream, which was there, is no more.
+    async fn stream_is_gone(&self) -> bool {
+        matches!(
+            self.source.context.get_stream(self.stream_name()).await,
+            Err(error) if is_not_found(&error)
+        )
+    }
+}

@@ -1,0 +1,210 @@
+//! One process of a market: the engine that writes, the views that follow, and the keys, in one folder.
+//!
+//! ```text
+//! <data>/keys         private keys: back them up on their own
+//! <data>/segments     the log, unless it stands on JetStream
+//! <data>/index        old ids        ┐
+//! <data>/snapshots    the state      ├ rebuilt from the log when deleted
+//! <data>/views        the read side  ┘
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::clock::Clock;
+use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
+use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
+use engine::log::{EventLog, ReadError};
+use engine::processor::{StopReason, WriterConfig};
+use engine::{Engine, EngineConfig, EngineHandle, Prepared, StartError};
+use events::Head;
+use events::ids::{MarketName, WriterId};
+use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use projections::{LogMismatch, Projections, ViewError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// The name of the market's own key in the key store; receipts are signed with it.
+pub const RECEIPT_KEY: &str = "market";
+/// The name of the key that registers accounts and devices.
+pub const REGISTRAR_KEY: &str = "registrar";
+
+/// How a node is set up.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The market.
+    pub market: MarketName,
+    /// The folder of everything on disk.
+    pub data: PathBuf,
+    /// What the platform takes; used when the market is opened.
+    pub fee: FeePolicy,
+    /// How long waiting states last; used when the market is opened.
+    pub deadlines: Deadlines,
+    /// Threads that check signatures.
+    pub verify_threads: usize,
+}
+
+impl NodeConfig {
+    /// Sets up a market in a folder with the defaults: a fee of 2.5 %, [`Deadlines::default`], all cores.
+    pub fn new(market: MarketName, data: PathBuf) -> Self {
+        let verify_threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let fee = FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 };
+        NodeConfig { market, data, fee, deadlines: Deadlines::default(), verify_threads }
+    }
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The key store refuses.
+    #[error("the key store")]
+    Keys(#[from] KeyStoreError),
+    /// The segment log refuses.
+    #[error("the log")]
+    Segments(#[from] OpenError),
+    /// The log can't be read.
+    #[error("the log")]
+    Log(#[from] ReadError),
+    /// The engine does not start.
+    #[error("the engine")]
+    Engine(#[from] StartError),
+    /// The views can't be opened.
+    #[error("the views")]
+    Views(#[from] ViewError),
+    /// The views have seen another log.
+    #[error("the views")]
+    Mismatch(#[from] Box<LogMismatch>),
+}
+
+/// A running node.
+pub struct Node {
+    engine: Engine,
+    log: Arc<dyn EventLog>,
+    projections: Projections,
+    keys: KeyStore,
+    market: MarketName,
+    stop_views: watch::Sender<bool>,
+    views: JoinHandle<()>,
+}
+
+impl Node {
+    /// Starts a node on the segment log in its folder.
+    pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<Node, NodeError> {
+        let parts = Parts::open(&config)?;
+        let floor = Some(parts.floor()).filter(|floor| floor.position > 0);
+        let (dir, market) = (config.data.clone(), config.market.clone());
+        let open = move || SegmentLog::open_writer(&dir, market, floor, SegmentOptions::default());
+        let log = tokio::task::spawn_blocking(open).await.expect("opening a log does not panic")?;
+        if let Some(cut) = log.cut() {
+            tracing::warn!(?cut, "an unfinished write was cut from the log's end");
+        }
+        parts.start(config, Arc::new(log), clock).await
+    }
+
+    /// Gives what commands are handed in through.
+    pub fn handle(&self) -> EngineHandle {
+        self.engine.handle()
+    }
+
+    /// Gives the log.
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        Arc::clone(&self.log)
+    }
+
+    /// Gives the views.
+    pub fn projections(&self) -> &Projections {
+        &self.projections
+    }
+
+    /// Gives the key store.
+    pub fn keys(&self) -> &KeyStore {
+        &self.keys
+    }
+
+    /// Gives the market's name.
+    pub fn market(&self) -> &MarketName {
+        &self.market
+    }
+
+    /// Stops to decide, makes durable what is decided, answers it, and ends. Returns why the engine ended.
+    pub async fn shutdown(self) -> StopReason {
+        let reason = self.engine.shutdown().await;
+        self.stop_views.send_replace(true);
+        if self.views.await.is_err() {
+            tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
+        }
+        reason
+    }
+}
+
+/// Everything of a node but its log.
+struct Parts {
+    keys: KeyStore,
+    receipt_key: StoredKey,
+    registrar: StoredKey,
+    prepared: Prepared,
+    projections: Projections,
+}
+
+impl Parts {
+    fn open(config: &NodeConfig) -> Result<Parts, NodeError> {
+        let keys = KeyStore::open(&config.data.join("keys"))?;
+        let receipt_key = keys.get_or_make(RECEIPT_KEY)?;
+        let registrar = keys.get_or_make(REGISTRAR_KEY)?;
+        let prepared = Prepared::open(&config.data)?;
+        let projections = Projections::open(&config.data.join("views"))?;
+        Ok(Parts { keys, receipt_key, registrar, prepared, projections })
+    }
+
+    /// Gives the highest head that something on disk has seen: the log must reach it.
+    fn floor(&self) -> Head {
+        let views = projections::ViewName::ALL.map(|view| self.projections.head(view));
+        views.into_iter().fold(self.prepared.floor(), |floor, head| {
+            if head.position > floor.position { head } else { floor }
+        })
+    }
+
+    async fn start(
+        self,
+        config: NodeConfig,
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Node, NodeError> {
+        let Parts { keys, receipt_key, registrar, prepared, projections } = self;
+        projections.check_log_head(log.head().await?)?;
+        let NodeConfig { market, fee, deadlines, verify_threads, .. } = config;
+        let (account, device, key) = (registrar.account, registrar.device, registrar.public());
+        let opened = Opened {
+            deadlines,
+            fee,
+            market: market.clone(),
+            registrar: Registrar { account, device, key },
+            receipt_key: receipt_key.public(),
+        };
+        let writer = WriterConfig {
+            market: market.clone(),
+            writer: WriterId::from_uuid(Uuid::now_v7()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            opened,
+        };
+        let engine_config = EngineConfig { writer, receipt_key: receipt_key.signing(), verify_threads };
+        let engine = Engine::start(prepared, engine_config, Arc::clone(&log), clock).await?;
+        let (stop_views, views) = follow(projections.clone(), &log);
+        Ok(Node { engine, log, projections, keys, market, stop_views, views })
+    }
+}
+
+/// Lets the views follow a log until they are told to stop.
+fn follow(projections: Projections, log: &Arc<dyn EventLog>) -> (watch::Sender<bool>, JoinHandle<()>) {
+    let (stop, mut stopped) = watch::channel(false);
+    let commits = log.follow(projections.checkpoint().position + 1);
+    let task = tokio::spawn(async move {
+        let told = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        if let Err(error) = projections.run(commits, told).await {
+            // Queries go on answering from what was read; their positions tell how old that is.
+            tracing::error!(error = &error as &dyn std::error::Error, "the views stand still");
+        }
+    });
+    (stop, task)
+}

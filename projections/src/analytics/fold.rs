@@ -1,0 +1,309 @@
+//! How the numbers follow the log. Every sum is checked: a view that can't count stops.
+
+use events::ids::{AccountId, ListingId, OrderId};
+use events::ledger::{LedgerAccount, Transfer};
+use events::order::{EscrowReleased, Placed};
+use events::{Commit, Currency, Event, Money, Position, Recorded, Timestamp};
+use sled::{Batch, Tree};
+
+use super::{
+    Activity, Code, DAYS, FUNNEL, Funnel, HOURS, Histogram, LATENCY, LATENCY_BOUNDS_MS, LISTING_DAYS,
+    LISTINGS, ListingMoney, ListingSales, Milestone, OPEN, OpenLine, OpenOrder, REJECTIONS, SELLER_DAYS,
+    SELLERS, Sales, SalesMoney, Step,
+};
+use crate::table::Table;
+use crate::view::{Fold, ViewError};
+
+/// What is checked and named when a counter is full.
+const COUNTER: &str = "a counter";
+
+/// How the view follows the log.
+pub(crate) struct AnalyticsFold {
+    hours: Table<i64, Activity>,
+    days: Table<i64, Activity>,
+    sellers: Table<AccountId, Sales>,
+    seller_days: Table<(AccountId, i64), Sales>,
+    listings: Table<ListingId, ListingSales>,
+    listing_days: Table<(ListingId, i64), ListingSales>,
+    funnel: Table<(), Funnel>,
+    latency: Table<u8, Histogram>,
+    rejections: Table<(i64, Code), u64>,
+    open: Table<OrderId, OpenOrder>,
+}
+
+/// Where and when an event stands.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    tree: &'a Tree,
+    position: Position,
+    time: Timestamp,
+}
+
+impl At<'_> {
+    fn counted(&self, counted: Option<()>) -> Result<(), ViewError> {
+        counted.ok_or(ViewError::overflow(COUNTER, self.position))
+    }
+
+    fn unknown(&self, order: OrderId) -> ViewError {
+        ViewError::unknown(format_args!("order {order}"), self.position)
+    }
+}
+
+impl AnalyticsFold {
+    pub(crate) fn new() -> Self {
+        AnalyticsFold {
+            hours: Table::new(HOURS),
+            days: Table::new(DAYS),
+            sellers: Table::new(SELLERS),
+            seller_days: Table::new(SELLER_DAYS),
+            listings: Table::new(LISTINGS),
+            listing_days: Table::new(LISTING_DAYS),
+            funnel: Table::new(FUNNEL),
+            latency: Table::new(LATENCY),
+            rejections: Table::new(REJECTIONS),
+            open: Table::new(OPEN),
+        }
+    }
+
+    /// Counts something of the whole market.
+    fn count_activity(
+        &mut self,
+        at: At<'_>,
+        count: impl Fn(&mut Activity) -> Option<()>,
+    ) -> Result<(), ViewError> {
+        let hour = self.hours.entry(at.tree, &Step::Hour.number(at.time))?;
+        at.counted(count(hour.get_or_insert_default()))?;
+        let day = self.days.entry(at.tree, &Step::Day.number(at.time))?;
+        at.counted(count(day.get_or_insert_default()))
+    }
+
+    /// Counts something of a seller, and so of the whole market.
+    fn count_sales(
+        &mut self,
+        at: At<'_>,
+        seller: AccountId,
+        count: impl Fn(&mut Sales) -> Option<()>,
+    ) -> Result<(), ViewError> {
+        self.count_activity(at, |activity| count(&mut activity.sales))?;
+        let total = self.sellers.entry(at.tree, &seller)?;
+        at.counted(count(total.get_or_insert_default()))?;
+        let day = self.seller_days.entry(at.tree, &(seller, Step::Day.number(at.time)))?;
+        at.counted(count(day.get_or_insert_default()))
+    }
+
+    fn count_listing(
+        &mut self,
+        at: At<'_>,
+        listing: ListingId,
+        count: impl Fn(&mut ListingSales) -> Option<()>,
+    ) -> Result<(), ViewError> {
+        let total = self.listings.entry(at.tree, &listing)?;
+        at.counted(count(total.get_or_insert_default()))?;
+        let day = self.listing_days.entry(at.tree, &(listing, Step::Day.number(at.time)))?;
+        at.counted(count(day.get_or_insert_default()))
+    }
+
+    fn count_funnel(&mut self, at: At<'_>, stage: fn(&mut Funnel) -> &mut u64) -> Result<(), ViewError> {
+        let funnel = self.funnel.entry(at.tree, &())?.get_or_insert_default();
+        at.counted(up(stage(funnel), 1))
+    }
+
+    /// Times an order, and gives its seller.
+    fn reach(&mut self, at: At<'_>, order: OrderId, milestone: Milestone) -> Result<AccountId, ViewError> {
+        let open = self.open.entry(at.tree, &order)?.as_ref().ok_or_else(|| at.unknown(order))?;
+        // A log's time never runs backwards; should it, the order took no time.
+        let (seller, took_ms) = (open.seller, at.time.ms_since(open.placed_at).max(0));
+        let histogram = self.latency.entry(at.tree, &milestone.key())?.get_or_insert_default();
+        let bucket = LATENCY_BOUNDS_MS.partition_point(|bound_ms| *bound_ms < took_ms);
+        at.counted(up(&mut histogram.counts[bucket], 1))?;
+        at.counted(plus(&mut histogram.sum_ms, took_ms))?;
+        Ok(seller)
+    }
+
+    fn close(&mut self, at: At<'_>, order: OrderId) -> Result<OpenOrder, ViewError> {
+        self.open.entry(at.tree, &order)?.take().ok_or_else(|| at.unknown(order))
+    }
+
+    fn place(&mut self, at: At<'_>, placed: &Placed) -> Result<(), ViewError> {
+        let units = placed.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+        self.count_sales(at, placed.seller, |sales| {
+            up(&mut sales.orders, 1)?;
+            up(&mut sales.units, units)?;
+            plus(&mut sales.money_mut(placed.total.currency).gmv, placed.total.minor)
+        })?;
+        let mut lines = Vec::with_capacity(placed.lines.len());
+        for line in &placed.lines {
+            let Money { currency, minor } = line.total;
+            self.count_listing(at, line.listing, |sales| {
+                up(&mut sales.orders, 1)?;
+                up(&mut sales.units, u64::from(line.quantity.get()))?;
+                plus(&mut sales.money_mut(currency).gmv, minor)
+            })?;
+            lines.push(OpenLine { listing: line.listing, quantity: line.quantity, total_minor: minor });
+        }
+        self.count_funnel(at, |funnel| &mut funnel.orders_placed)?;
+        if placed.cart.is_some() {
+            self.count_funnel(at, |funnel| &mut funnel.orders_from_carts)?;
+        }
+        let (seller, currency) = (placed.seller, placed.total.currency);
+        self.open.set(placed.order, Some(OpenOrder { seller, placed_at: at.time, currency, lines }));
+        Ok(())
+    }
+
+    fn cancel(&mut self, at: At<'_>, order: OrderId) -> Result<(), ViewError> {
+        let open = self.close(at, order)?;
+        self.count_sales(at, open.seller, |sales| up(&mut sales.cancelled, 1))?;
+        for line in &open.lines {
+            self.count_listing(at, line.listing, |sales| {
+                up(&mut sales.cancelled_units, u64::from(line.quantity.get()))?;
+                plus(&mut sales.money_mut(open.currency).cancelled, line.total_minor)
+            })?;
+        }
+        // It is closed by its refund.
+        self.open.set(order, Some(open));
+        self.count_funnel(at, |funnel| &mut funnel.cancelled)
+    }
+
+    fn refund(&mut self, at: At<'_>, order: OrderId, transfer: &Transfer) -> Result<(), ViewError> {
+        let seller = self.close(at, order)?.seller;
+        self.count_sales(at, seller, |sales| {
+            up(&mut sales.refunded, 1)?;
+            plus(&mut sales.money_mut(transfer.amount.currency).refunded, transfer.amount.minor)
+        })
+    }
+
+    fn release(&mut self, at: At<'_>, released: &EscrowReleased) -> Result<(), ViewError> {
+        let seller = self.reach(at, released.order, Milestone::Released)?;
+        self.close(at, released.order)?;
+        self.count_sales(at, seller, |sales| {
+            up(&mut sales.completed, 1)?;
+            released.transfers.iter().try_for_each(|transfer| {
+                let money = sales.money_mut(transfer.amount.currency);
+                let is_fee = transfer.to == LedgerAccount::PlatformFees;
+                plus(if is_fee { &mut money.fees } else { &mut money.released }, transfer.amount.minor)
+            })
+        })?;
+        self.count_funnel(at, |funnel| &mut funnel.completed)
+    }
+
+    fn reject(&mut self, at: At<'_>, rejected: &events::command::Rejected) -> Result<(), ViewError> {
+        self.count_activity(at, |activity| up(&mut activity.rejected, 1))?;
+        let day = Step::Day.number(at.time);
+        // Each code once, however many lines it was found in.
+        let codes: std::collections::BTreeSet<String> =
+            rejected.reasons.iter().map(events::Rejection::code).collect();
+        for code in codes {
+            let count = self.rejections.entry(at.tree, &(day, Code(code)))?;
+            at.counted(up(count.get_or_insert_default(), 1))?;
+        }
+        Ok(())
+    }
+
+    fn apply_event(&mut self, tree: &Tree, recorded: &Recorded) -> Result<(), ViewError> {
+        let at = At { tree, position: recorded.position, time: recorded.metadata.time };
+        match &recorded.event {
+            Event::CommandRejected(rejected) => self.reject(at, rejected),
+            Event::CartItemAdded(added) if added.version == 1 => {
+                self.count_activity(at, |activity| up(&mut activity.carts_opened, 1))?;
+                self.count_funnel(at, |funnel| &mut funnel.carts_opened)
+            }
+            Event::CartMigrated(_) => {
+                self.count_activity(at, |activity| up(&mut activity.carts_migrated, 1))?;
+                self.count_funnel(at, |funnel| &mut funnel.carts_migrated)
+            }
+            Event::OrderPlaced(placed) => self.place(at, placed),
+            Event::OrderShipped(shipped) => {
+                let seller = self.reach(at, shipped.order, Milestone::Shipped)?;
+                self.count_sales(at, seller, |sales| up(&mut sales.shipped, 1))?;
+                self.count_funnel(at, |funnel| &mut funnel.shipped)
+            }
+            Event::OrderDelivered(delivered) => {
+                let seller = self.reach(at, delivered.order, Milestone::Delivered)?;
+                self.count_sales(at, seller, |sales| up(&mut sales.delivered, 1))?;
+                self.count_funnel(at, |funnel| &mut funnel.delivered)
+            }
+            Event::OrderCancelled(cancelled) => self.cancel(at, cancelled.order),
+            Event::EscrowReleased(released) => self.release(at, released),
+            Event::EscrowRefunded(refunded) => self.refund(at, refunded.order, &refunded.transfer),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Fold for AnalyticsFold {
+    fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
+        commit.events().iter().try_for_each(|recorded| self.apply_event(tree, recorded))
+    }
+
+    fn write(&mut self, batch: &mut Batch) {
+        self.hours.write(batch);
+        self.days.write(batch);
+        self.sellers.write(batch);
+        self.seller_days.write(batch);
+        self.listings.write(batch);
+        self.listing_days.write(batch);
+        self.funnel.write(batch);
+        self.latency.write(batch);
+        self.rejections.write(batch);
+        self.open.write(batch);
+    }
+}
+
+impl Sales {
+    /// Gives the sums of a currency, kept in order of the code.
+    fn money_mut(&mut self, currency: Currency) -> &mut SalesMoney {
+        let at = self.money.partition_point(|money| money.currency < currency);
+        if self.money.get(at).is_none_or(|money| money.currency != currency) {
+            self.money.insert(at, SalesMoney { currency, gmv: 0, fees: 0, released: 0, refunded: 0 });
+        }
+        &mut self.money[at]
+    }
+
+    /// Adds another's numbers; `None` if one does not fit.
+    fn add(&mut self, other: &Sales) -> Option<()> {
+        up(&mut self.orders, other.orders)?;
+        up(&mut self.units, other.units)?;
+        up(&mut self.shipped, other.shipped)?;
+        up(&mut self.delivered, other.delivered)?;
+        up(&mut self.completed, other.completed)?;
+        up(&mut self.cancelled, other.cancelled)?;
+        up(&mut self.refunded, other.refunded)?;
+        other.money.iter().try_for_each(|more| {
+            let money = self.money_mut(more.currency);
+            plus(&mut money.gmv, more.gmv)?;
+            plus(&mut money.fees, more.fees)?;
+            plus(&mut money.released, more.released)?;
+            plus(&mut money.refunded, more.refunded)
+        })
+    }
+}
+
+impl Activity {
+    /// Adds another's numbers; `None` if one does not fit.
+    pub(super) fn add(&mut self, other: &Activity) -> Option<()> {
+        self.sales.add(&other.sales)?;
+        up(&mut self.carts_opened, other.carts_opened)?;
+        up(&mut self.carts_migrated, other.carts_migrated)?;
+        up(&mut self.rejected, other.rejected)
+    }
+}
+
+impl ListingSales {
+    fn money_mut(&mut self, currency: Currency) -> &mut ListingMoney {
+        let at = self.money.partition_point(|money| money.currency < currency);
+        if self.money.get(at).is_none_or(|money| money.currency != currency) {
+            self.money.insert(at, ListingMoney { currency, gmv: 0, cancelled: 0 });
+        }
+        &mut self.money[at]
+    }
+}
+
+fn up(counter: &mut u64, by: u64) -> Option<()> {
+    *counter = counter.checked_add(by)?;
+    Some(())
+}
+
+fn plus(sum: &mut i64, minor: i64) -> Option<()> {
+    *sum = sum.checked_add(minor)?;
+    Some(())
+}

@@ -1,0 +1,175 @@
+//! Balances of the ledger, folded from every transfer in the log.
+
+use std::collections::BTreeMap;
+
+use events::ids::AccountId;
+use events::ledger::{LedgerAccount, Transfer};
+use events::{Commit, Currency, Event, Money, Position};
+use serde::Serialize;
+use sled::{Batch, Tree};
+
+use crate::store::Slot;
+use crate::table::{Key, Layout, Table};
+use crate::view::{Fold, ViewError};
+
+/// The version of this view's values; to be raised with every change of them or of what they mean.
+pub(crate) const VERSION: u8 = 1;
+
+impl Key for LedgerAccount {
+    fn write(&self, out: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            LedgerAccount::Wallet(account) => (b'w', account.uuid()),
+            LedgerAccount::Escrow(order) => (b'e', order.uuid()),
+            LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
+            LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
+            LedgerAccount::ProviderClearing(account) => (b'p', account.uuid()),
+        };
+        out.push(kind);
+        out.extend_from_slice(id.as_bytes());
+    }
+}
+
+impl Key for Currency {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.code().as_bytes());
+    }
+}
+
+/// A balance holds its currency too: a key's bytes need not be parsed back. What is zero is not kept.
+const BALANCES: Layout<(LedgerAccount, Currency), Money> = Layout::new(b'l', VERSION);
+
+/// The proof that no money appeared or vanished in one currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CurrencySum {
+    /// The currency.
+    pub currency: Currency,
+    /// Sum of all balances in minor units; anything but zero is a defect. As text in JSON it would fit any reader;
+    /// it is saturated to 64 bits here, which keeps zero and not-zero apart.
+    pub sum: i64,
+    /// Sum of the balances that are above zero, saturated to 64 bits: how much money there is.
+    pub positive: i64,
+    /// How many accounts have a balance other than zero.
+    pub accounts: u64,
+}
+
+/// What an account holds as a buyer and as a seller; one entry per currency that is not zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountBalances {
+    /// What it has to spend.
+    pub wallet: Vec<Money>,
+    /// What it has earned and may be paid out.
+    pub seller_available: Vec<Money>,
+}
+
+/// Answers about balances.
+#[derive(Clone, Copy)]
+pub struct Ledger<'a>(&'a Slot);
+
+impl<'a> Ledger<'a> {
+    pub(crate) fn new(slot: &'a Slot) -> Self {
+        Ledger(slot)
+    }
+
+    /// Gives the balance of a ledger account in one currency; zero for one never used.
+    pub fn balance(&self, account: LedgerAccount, currency: Currency) -> Result<Money, ViewError> {
+        let found = BALANCES.get(&self.0.read().tree, &(account, currency))?;
+        Ok(found.unwrap_or(Money::zero(currency)))
+    }
+
+    /// Gives a ledger account's balances that are not zero, by currency.
+    pub fn balances(&self, account: LedgerAccount) -> Result<Vec<Money>, ViewError> {
+        balances(&self.0.read().tree, account)
+    }
+
+    /// Gives what an account holds as a buyer and as a seller.
+    pub fn account(&self, account: AccountId) -> Result<AccountBalances, ViewError> {
+        let live = self.0.read();
+        Ok(AccountBalances {
+            wallet: balances(&live.tree, LedgerAccount::Wallet(account))?,
+            seller_available: balances(&live.tree, LedgerAccount::SellerAvailable(account))?,
+        })
+    }
+
+    /// Sums all balances per currency; each sum must be zero. Reads the whole view.
+    pub fn trial_balance(&self) -> Result<Vec<CurrencySum>, ViewError> {
+        let live = self.0.read();
+        let mut sums: BTreeMap<Currency, (i128, i128, u64)> = BTreeMap::new();
+        for pair in BALANCES.scan(&live.tree, &()) {
+            let (_, balance) = pair?;
+            let (sum, positive, accounts) = sums.entry(balance.currency).or_default();
+            // 2^64 balances of 64 bits would be needed to overflow 128 bits.
+            *sum += i128::from(balance.minor);
+            *positive += i128::from(balance.minor.max(0));
+            *accounts += 1;
+        }
+        let saturate = |wide: i128| i64::try_from(wide).unwrap_or(if wide < 0 { i64::MIN } else { i64::MAX });
+        let sums = sums.into_iter().map(|(currency, (sum, positive, accounts))| CurrencySum {
+            currency,
+            sum: saturate(sum),
+            positive: saturate(positive),
+            accounts,
+        });
+        Ok(sums.collect())
+    }
+}
+
+fn balances(tree: &Tree, account: LedgerAccount) -> Result<Vec<Money>, ViewError> {
+    BALANCES.scan(tree, &account).map(|pair| Ok(pair?.1)).collect()
+}
+
+/// How the view follows the log.
+pub(crate) struct LedgerFold {
+    balances: Table<(LedgerAccount, Currency), Money>,
+}
+
+impl LedgerFold {
+    pub(crate) fn new() -> Self {
+        LedgerFold { balances: Table::new(BALANCES) }
+    }
+
+    fn post(&mut self, tree: &Tree, transfer: &Transfer, position: Position) -> Result<(), ViewError> {
+        let Money { currency, minor } = transfer.amount;
+        let overflow = || ViewError::overflow("a ledger balance", position);
+        self.add(tree, transfer.from, currency, minor.checked_neg().ok_or_else(overflow)?, position)?;
+        self.add(tree, transfer.to, currency, minor, position)
+    }
+
+    fn add(
+        &mut self,
+        tree: &Tree,
+        account: LedgerAccount,
+        currency: Currency,
+        minor: i64,
+        position: Position,
+    ) -> Result<(), ViewError> {
+        let balance = self.balances.entry(tree, &(account, currency))?;
+        let before = balance.map_or(0, |money| money.minor);
+        let after = before.checked_add(minor).ok_or(ViewError::overflow("a ledger balance", position))?;
+        *balance = (after != 0).then_some(Money::new(after, currency));
+        Ok(())
+    }
+}
+
+impl Fold for LedgerFold {
+    fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
+        for recorded in commit.events() {
+            let position = recorded.position;
+            match &recorded.event {
+                Event::WalletFunded(funded) => self.post(tree, &funded.transfer, position)?,
+                Event::EscrowHeld(held) => self.post(tree, &held.transfer, position)?,
+                Event::EscrowRefunded(refunded) => self.post(tree, &refunded.transfer, position)?,
+                Event::EscrowReleased(released) => {
+                    for transfer in &released.transfers {
+                        self.post(tree, transfer, position)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &mut Batch) {
+        self.balances.write(batch);
+    }
+}

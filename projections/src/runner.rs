@@ -1,0 +1,270 @@
+//! Following the log: all views in one pass, a group of commits at a time.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use events::{Commit, Hash, Head, Position};
+use futures::{Stream, StreamExt};
+use tokio::sync::watch;
+
+use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
+use crate::store::Store;
+use crate::view::{ViewError, ViewName};
+use crate::{analytics, cart, ledger, order};
+
+/// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
+/// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
+/// is written once.
+pub const COMMITS_PER_BATCH_MAX: usize = 4096;
+
+/// Says that the views have not read far enough within the time given. The client asks again later, or without a
+/// position for an older answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the views have read up to position {applied}, not yet to {wanted}: ask again in a moment")]
+pub struct TooFarBehind {
+    /// The position that was asked for.
+    pub wanted: Position,
+    /// How far the slowest view is.
+    pub applied: Position,
+}
+
+/// Why following the log ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError<E: std::error::Error + 'static> {
+    /// The log could not be read. What was applied stays; run again with a stream from the checkpoint.
+    #[error("the log could not be read further")]
+    Log(#[source] E),
+    /// The log is not the one the views have read. An operator must decide.
+    #[error(transparent)]
+    Mismatch(#[from] Box<LogMismatch>),
+    /// A view can't go on.
+    #[error("view `{view}` stopped")]
+    View {
+        /// The view.
+        view: ViewName,
+        /// Why.
+        source: ViewError,
+    },
+    /// The log is being followed already. One run at a time.
+    #[error("the views follow a log already")]
+    AlreadyRunning,
+}
+
+/// The views of one market.
+#[derive(Clone)]
+pub struct Projections {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    applied: watch::Sender<Position>,
+    is_running: AtomicBool,
+}
+
+impl Projections {
+    /// Opens the views at `dir`, creating what is not there. One process at a time can.
+    pub fn open(dir: &Path) -> Result<Projections, ViewError> {
+        let store = Store::open(dir)?;
+        let (applied, _) = watch::channel(lowest(&store).position);
+        Ok(Projections { inner: Arc::new(Inner { store, applied, is_running: AtomicBool::new(false) }) })
+    }
+
+    /// Gives the lowest head over all views: the log must be read from the position behind it. Views that are further
+    /// skip what they have.
+    pub fn checkpoint(&self) -> Head {
+        lowest(&self.inner.store)
+    }
+
+    /// Gives how far one view has read.
+    pub fn head(&self, view: ViewName) -> Head {
+        self.inner.store.slot(view).read().head
+    }
+
+    /// Checks a log's head against every view before it is followed: a log that ends below a view's checkpoint was
+    /// restored or truncated, and following it would wait for ever instead of noticing.
+    pub fn check_log_head(&self, log: Head) -> Result<(), Box<LogMismatch>> {
+        for slot in self.inner.store.slots() {
+            let checkpoint = slot.read().head;
+            let is_short = log.position < checkpoint.position;
+            let is_other = log.position == checkpoint.position && log.hash != checkpoint.hash;
+            if is_short || is_other {
+                return Err(Box::new(LogMismatch { view: slot.view, checkpoint, found: log, chain: None }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows a log until it ends or `shutdown` is done, which is heard between batches. `stream` begins at or
+    /// before the position behind [`Projections::checkpoint`]; what a view has read already it skips. Folding and
+    /// disk work are done outside the async threads.
+    pub async fn run<S, E>(&self, stream: S, shutdown: impl Future<Output = ()>) -> Result<(), RunError<E>>
+    where
+        S: Stream<Item = Result<Arc<Commit>, E>>,
+        E: std::error::Error + 'static,
+    {
+        let _run = Run::start(&self.inner.is_running).ok_or(RunError::AlreadyRunning)?;
+        let chunks = stream.ready_chunks(COMMITS_PER_BATCH_MAX);
+        let (mut chunks, mut shutdown) = (std::pin::pin!(chunks), std::pin::pin!(shutdown));
+        let mut folders = ViewName::ALL.map(|view| {
+            let generation = self.inner.store.slot(view).read().clone();
+            Folder::new(view, generation)
+        });
+        let outcome = loop {
+            let chunk = tokio::select! {
+                biased;
+                () = &mut shutdown => break Ok(()),
+                chunk = chunks.next() => match chunk {
+                    Some(chunk) => chunk,
+                    None => break Ok(()),
+                },
+            };
+            let (commits, failure) = whole_until_error(chunk);
+            let inner = Arc::clone(&self.inner);
+            let applied = blocking(move || {
+                let outcome = inner.apply(&mut folders, &commits);
+                (folders, outcome)
+            });
+            let (back, applied) = applied.await;
+            folders = back;
+            match (applied, failure) {
+                (Err((_, FoldError::Mismatch(mismatch))), _) => break Err(mismatch.into()),
+                (Err((view, FoldError::View(source))), _) => break Err(RunError::View { view, source }),
+                (Ok(()), Some(error)) => break Err(RunError::Log(error)),
+                (Ok(()), None) => {}
+            }
+        };
+        let inner = Arc::clone(&self.inner);
+        let flushed = blocking(move || inner.store.flush()).await;
+        outcome?;
+        flushed.map_err(|source| RunError::View { view: ViewName::ALL[0], source })
+    }
+
+    /// Waits until every view has read up to `min_position`, at most `timeout`.
+    pub async fn wait_for(&self, min_position: Position, timeout: Duration) -> Result<(), TooFarBehind> {
+        let mut applied = self.inner.applied.subscribe();
+        let reached =
+            tokio::time::timeout(timeout, applied.wait_for(|applied| *applied >= min_position)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(()),
+            // The sender lives as long as `self`, so only the time can have run out.
+            Ok(Err(_)) | Err(_) => {
+                Err(TooFarBehind { wanted: min_position, applied: *self.inner.applied.borrow() })
+            }
+        }
+    }
+
+    /// Gives the position that all views have read, and every later one.
+    pub fn applied(&self) -> watch::Receiver<Position> {
+        self.inner.applied.subscribe()
+    }
+
+    /// Hashes all that a view holds, with the head it stands at: equal logs give equal hashes. Reads the whole view;
+    /// changes to it wait meanwhile.
+    pub fn content_hash(&self, view: ViewName) -> Result<(Head, Hash), ViewError> {
+        self.inner.store.content_hash(view)
+    }
+
+    /// Answers about carts.
+    pub fn carts(&self) -> cart::Carts<'_> {
+        cart::Carts::new(self.inner.store.slot(ViewName::Carts))
+    }
+
+    /// Answers about orders.
+    pub fn orders(&self) -> order::Orders<'_> {
+        order::Orders::new(self.inner.store.slot(ViewName::Orders))
+    }
+
+    /// Answers about balances.
+    pub fn ledger(&self) -> ledger::Ledger<'_> {
+        ledger::Ledger::new(self.inner.store.slot(ViewName::Ledger))
+    }
+
+    /// Answers about numbers over time.
+    pub fn analytics(&self) -> analytics::Analytics<'_> {
+        analytics::Analytics::new(self.inner.store.slot(ViewName::Analytics))
+    }
+}
+
+impl Inner {
+    fn apply(&self, folders: &mut [Folder], commits: &[Arc<Commit>]) -> Result<(), (ViewName, FoldError)> {
+        let started = std::time::Instant::now();
+        let before = lowest(&self.store).position;
+        for (folder, view) in folders.iter_mut().zip(ViewName::ALL) {
+            self.apply_to(view, folder, commits).map_err(|error| (view, error))?;
+        }
+        self.publish();
+        metrics::counter!("skylink_projections_events_total").increment(events_behind(commits, before));
+        metrics::histogram!("skylink_projections_batch_seconds").record(started.elapsed());
+        Ok(())
+    }
+
+    fn apply_to(
+        &self,
+        view: ViewName,
+        folder: &mut Folder,
+        commits: &[Arc<Commit>],
+    ) -> Result<(), FoldError> {
+        let slot = self.store.slot(view);
+        let _writer = slot.write();
+        let live = slot.read().clone();
+        if live.number != folder.generation().number {
+            // A rebuild has swapped the view: what was cached is of the tree before.
+            *folder = Folder::new(view, live);
+        }
+        if let Some((batch, head)) = folder.fold(commits)? {
+            slot.apply(batch, head).map_err(FoldError::View)?;
+        }
+        Ok(())
+    }
+
+    /// Tells those who wait how far the views are.
+    pub(crate) fn publish(&self) {
+        let position = lowest(&self.store).position;
+        self.applied.send_if_modified(|applied| std::mem::replace(applied, position) != position);
+    }
+}
+
+/// A run or rebuild under way; only one at a time.
+pub(crate) struct Run<'a>(&'a AtomicBool);
+
+impl<'a> Run<'a> {
+    pub(crate) fn start(is_running: &'a AtomicBool) -> Option<Self> {
+        let was_running = is_running.swap(true, Ordering::AcqRel);
+        (!was_running).then_some(Run(is_running))
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+fn lowest(store: &Store) -> Head {
+    let heads = store.slots().iter().map(|slot| slot.read().head);
+    heads.min_by_key(|head| head.position).unwrap_or(Head::EMPTY)
+}
+
+/// Splits a chunk into the commits before the first error, and that error.
+pub(crate) fn whole_until_error<E>(chunk: Vec<Result<Arc<Commit>, E>>) -> (Vec<Arc<Commit>>, Option<E>) {
+    let mut commits = Vec::with_capacity(chunk.len());
+    for commit in chunk {
+        match commit {
+            Ok(commit) => commits.push(commit),
+            Err(error) => return (commits, Some(error)),
+        }
+    }
+    (commits, None)
+}
+
+/// Does work that computes or waits for the disk, away from the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}

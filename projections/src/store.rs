@@ -1,0 +1,196 @@
+//! Where views live: one sled database, one tree per generation of a view, and which generation is live.
+//!
+//! A view's checkpoint stands in its tree and is written in the same batch as what it stands for. So whatever a
+//! crash leaves behind, a view is exactly the fold of the log up to its checkpoint; what was not yet flushed is read
+//! from the log again.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use events::{Hash, Head};
+use sled::{Batch, Db, Tree};
+
+use crate::table;
+use crate::view::{ViewError, ViewName};
+
+/// Memory that sled uses for pages, in bytes.
+const PAGE_CACHE_BYTES: u64 = 256 * 1024 * 1024;
+/// Longest that something applied is not yet on disk, in milliseconds. A crash only means reading it again.
+const FLUSH_EVERY_MS: u64 = 500;
+/// The tree that names the live generation of each view.
+const META: &str = "meta";
+/// The version of what stands in [`META`].
+const META_VERSION: u8 = 1;
+
+/// One tree that holds a view.
+#[derive(Clone)]
+pub(crate) struct Generation {
+    /// Counts the builds of the view.
+    pub(crate) number: u64,
+    /// What it holds.
+    pub(crate) tree: Tree,
+    /// How far it has read.
+    pub(crate) head: Head,
+}
+
+/// A view with its live generation.
+pub(crate) struct Slot {
+    pub(crate) view: ViewName,
+    /// Held by who changes the view, from the first read of a batch to its writing; so a swap can't come between.
+    writer: Mutex<()>,
+    /// Readers hold it shared, so that a query of several keys sees one position.
+    live: RwLock<Generation>,
+    /// Set while the view is built again.
+    pub(crate) is_rebuilding: AtomicBool,
+}
+
+impl Slot {
+    /// Waits for the right to change the view.
+    pub(crate) fn write(&self) -> MutexGuard<'_, ()> {
+        // The guarded value is nothing: a panic of a holder can't have broken it.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the live generation, unchanged while the guard lives.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Generation> {
+        // A generation is replaced whole: a panic of a holder can't have left half of one.
+        self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a batch that ends at `head`, atomically for readers and for crashes.
+    pub(crate) fn apply(&self, mut batch: Batch, head: Head) -> Result<(), ViewError> {
+        table::write_checkpoint(&mut batch, self.view.version(), head);
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.tree.apply_batch(batch)?;
+        live.head = head;
+        Ok(())
+    }
+
+    fn swap(&self, next: Generation) -> Generation {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *live, next)
+    }
+}
+
+/// All views on disk.
+pub(crate) struct Store {
+    db: Db,
+    meta: Tree,
+    slots: Vec<Slot>,
+}
+
+impl Store {
+    /// Opens the database at `dir`, creating it if there is none.
+    pub(crate) fn open(dir: &Path) -> Result<Store, ViewError> {
+        let db = sled::Config::new()
+            .path(dir)
+            .cache_capacity(PAGE_CACHE_BYTES)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .mode(sled::Mode::HighThroughput)
+            .open()?;
+        let meta = db.open_tree(META)?;
+        let mut slots = Vec::with_capacity(ViewName::ALL.len());
+        for view in ViewName::ALL {
+            let live = open_live(&db, &meta, view)?;
+            drop_others(&db, view, live.number)?;
+            slots.push(Slot {
+                view,
+                writer: Mutex::new(()),
+                live: RwLock::new(live),
+                is_rebuilding: AtomicBool::new(false),
+            });
+        }
+        db.flush()?;
+        Ok(Store { db, meta, slots })
+    }
+
+    /// Gives a view's slot.
+    pub(crate) fn slot(&self, view: ViewName) -> &Slot {
+        self.slots.iter().find(|slot| slot.view == view).expect("every view has a slot from the start")
+    }
+
+    /// Gives all slots.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Makes all that was applied durable.
+    pub(crate) fn flush(&self) -> Result<(), ViewError> {
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// Starts an empty generation beside the live one.
+    pub(crate) fn next_generation(&self, view: ViewName) -> Result<Generation, ViewError> {
+        let number = self.slot(view).read().number + 1;
+        self.db.drop_tree(tree_name(view, number))?;
+        let tree = self.db.open_tree(tree_name(view, number))?;
+        Ok(Generation { number, tree, head: Head::EMPTY })
+    }
+
+    /// Makes `next` the live generation and drops the one before. The caller holds the slot's right to write.
+    pub(crate) fn swap(&self, view: ViewName, next: Generation) -> Result<(), ViewError> {
+        // The new tree must be durable before anything points to it.
+        self.db.flush()?;
+        point(&self.meta, view, next.number)?;
+        self.db.flush()?;
+        let before = self.slot(view).swap(next);
+        drop(before.tree);
+        self.db.drop_tree(tree_name(view, before.number))?;
+        Ok(())
+    }
+
+    /// Drops a generation that did not become live.
+    pub(crate) fn discard(&self, view: ViewName, generation: Generation) -> Result<(), ViewError> {
+        drop(generation.tree);
+        self.db.drop_tree(tree_name(view, generation.number))?;
+        Ok(())
+    }
+
+    /// Hashes the content of a view's live generation, with the head it stands at.
+    pub(crate) fn content_hash(&self, view: ViewName) -> Result<(Head, Hash), ViewError> {
+        let slot = self.slot(view);
+        let live = slot.read();
+        Ok((live.head, table::content_hash(&live.tree)?))
+    }
+}
+
+fn tree_name(view: ViewName, number: u64) -> String {
+    format!("{view}@{number}")
+}
+
+fn point(meta: &Tree, view: ViewName, number: u64) -> Result<(), ViewError> {
+    let mut value = Vec::with_capacity(10);
+    table::encode(META_VERSION, &number, &mut value);
+    meta.insert(view.as_str(), value)?;
+    Ok(())
+}
+
+fn open_live(db: &Db, meta: &Tree, view: ViewName) -> Result<Generation, ViewError> {
+    // What can't be read of `meta` is no loss: the view starts again from zero.
+    let known = meta.get(view.as_str())?.and_then(|bytes| table::decode::<u64>(META_VERSION, &bytes).ok());
+    if let Some(number) = known {
+        let tree = db.open_tree(tree_name(view, number))?;
+        if let Some(head) = table::read_checkpoint(&tree, view.version())? {
+            return Ok(Generation { number, tree, head });
+        }
+        tracing::warn!(%view, "the view was written in another version and is built again from zero");
+    }
+    let number = known.unwrap_or(0) + 1;
+    db.drop_tree(tree_name(view, number))?;
+    let tree = db.open_tree(tree_name(view, number))?;
+    point(meta, view, number)?;
+    Ok(Generation { number, tree, head: Head::EMPTY })
+}
+
+/// Drops what an interrupted rebuild left.
+fn drop_others(db: &Db, view: ViewName, live: u64) -> Result<(), ViewError> {
+    let (live, start) = (tree_name(view, live), format!("{view}@"));
+    for name in db.tree_names() {
+        if name.starts_with(start.as_bytes()) && name.as_ref() != live.as_bytes() {
+            db.drop_tree(name)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! Tables inside a view's tree: typed keys and values, and the write-back cache that a fold works on.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::marker::PhantomData;
+
+use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::{Hash as Sha256, Head};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sled::{Batch, IVec, Tree};
+
+use crate::view::ViewError;
+
+/// Keys that one generation of a table's cache holds; a table keeps at most two generations.
+pub(crate) const CACHED_KEYS_MAX: usize = 16_384;
+
+/// The key of a view's checkpoint. No table has this prefix.
+pub(crate) const CHECKPOINT_KEY: [u8; 1] = [0];
+
+/// What stands in a table is found by such a key. Keys of one table have one length, or begin with their length's
+/// cause, so that no key is the beginning of another.
+pub(crate) trait Key: Clone + Eq + Hash {
+    /// Writes the key so that bytes sort as keys shall.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+macro_rules! uuid_keys {
+    ($($id:ty),*) => {$(
+        impl Key for $id {
+            fn write(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(self.uuid().as_bytes());
+            }
+        }
+    )*};
+}
+
+uuid_keys!(AccountId, CartId, ListingId, OrderId);
+
+impl Key for () {
+    fn write(&self, _: &mut Vec<u8>) {}
+}
+
+impl Key for i64 {
+    /// Flips the sign, so that moments before 1970 sort before those after.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(*self as u64 ^ (1 << 63)).to_be_bytes());
+    }
+}
+
+/// Reads what [`Key::write`] wrote for an `i64`.
+pub(crate) fn read_i64(bytes: &[u8]) -> Option<i64> {
+    let bytes: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
+    Some((u64::from_be_bytes(bytes) ^ (1 << 63)) as i64)
+}
+
+/// Reads a UUID from the end of a key.
+pub(crate) fn read_uuid(bytes: &[u8]) -> Option<uuid::Uuid> {
+    uuid::Uuid::from_slice(bytes.get(..16)?).ok()
+}
+
+impl Key for u8 {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(*self);
+    }
+}
+
+impl<A: Key, B: Key> Key for (A, B) {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+        self.1.write(out);
+    }
+}
+
+/// Writes a value: the version of its view, then bincode.
+pub(crate) fn encode(version: u8, value: &impl Serialize, out: &mut Vec<u8>) {
+    out.push(version);
+    bincode::serde::encode_into_std_write(value, out, bincode::config::standard())
+        .expect("a view's values are plain data, and a vector can always grow");
+}
+
+/// Reads a value.
+pub(crate) fn decode<V: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<V, ViewError> {
+    match bytes.split_first() {
+        Some((first, rest)) if *first == version => {
+            let (value, _) = bincode::serde::decode_from_slice(rest, bincode::config::standard())
+                .map_err(|source| ViewError::Damaged { source: source.into() })?;
+            Ok(value)
+        }
+        _ => Err(ViewError::Damaged { source: "it has another version".into() }),
+    }
+}
+
+/// Reads how far a tree has read the log. `None` when it was written in another version.
+pub(crate) fn read_checkpoint(tree: &Tree, version: u8) -> Result<Option<Head>, sled::Error> {
+    Ok(match tree.get(CHECKPOINT_KEY)? {
+        None => tree.is_empty().then_some(Head::EMPTY),
+        Some(bytes) => decode(version, &bytes).ok(),
+    })
+}
+
+/// Puts a checkpoint into a batch.
+pub(crate) fn write_checkpoint(batch: &mut Batch, version: u8, head: Head) {
+    let mut value = Vec::with_capacity(48);
+    encode(version, &head, &mut value);
+    batch.insert(&CHECKPOINT_KEY, value);
+}
+
+/// Hashes all a tree holds but its checkpoint, in key order.
+pub(crate) fn content_hash(tree: &Tree) -> Result<Sha256, sled::Error> {
+    let mut hasher = events::hash::Hasher::new();
+    for pair in tree.iter() {
+        let (key, value) = pair?;
+        if key.as_ref() == CHECKPOINT_KEY {
+            continue;
+        }
+        for part in [&key, &value] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// Where a table stands in its view's tree and how it is written.
+pub(crate) struct Layout<K, V> {
+    prefix: u8,
+    version: u8,
+    of: PhantomData<fn(K) -> V>,
+}
+
+impl<K: Key, V: Serialize + DeserializeOwned> Layout<K, V> {
+    /// Names a table by the first byte of its keys, which is not zero, and its view's version.
+    pub(crate) const fn new(prefix: u8, version: u8) -> Self {
+        assert!(prefix != CHECKPOINT_KEY[0], "the prefix zero is the checkpoint's");
+        Layout { prefix, version, of: PhantomData }
+    }
+
+    fn key(&self, key: &impl Key) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(48);
+        bytes.push(self.prefix);
+        key.write(&mut bytes);
+        bytes
+    }
+
+    /// Reads one value.
+    pub(crate) fn get(&self, tree: &Tree, key: &K) -> Result<Option<V>, ViewError> {
+        tree.get(self.key(key))?.map(|bytes| decode(self.version, &bytes)).transpose()
+    }
+
+    /// Reads the values whose keys begin with `start`, in key order, each with the rest of its key.
+    pub(crate) fn scan(
+        &self,
+        tree: &Tree,
+        start: &impl Key,
+    ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
+        let start = self.key(start);
+        let (length, version) = (start.len(), self.version);
+        tree.scan_prefix(start).map(move |pair| pair_of(pair?, length, version))
+    }
+
+    /// Reads the values from key `from` to before key `to`, each with its key behind the first `strip` bytes.
+    pub(crate) fn range(
+        &self,
+        tree: &Tree,
+        from: &K,
+        to: &K,
+        strip: usize,
+    ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
+        let (from, to) = (self.key(from), self.key(to));
+        let version = self.version;
+        // A range that ends before it begins is empty, which sled would answer with a panic.
+        let range = if from < to { from..to } else { Vec::new()..Vec::new() };
+        tree.range(range).map(move |pair| pair_of(pair?, 1 + strip, version))
+    }
+}
+
+fn pair_of<V: DeserializeOwned>(
+    (key, value): (IVec, IVec),
+    strip: usize,
+    version: u8,
+) -> Result<(IVec, V), ViewError> {
+    Ok((key.subslice(strip, key.len() - strip), decode(version, &value)?))
+}
+
+struct Cached<V> {
+    value: Option<V>,
+    is_dirty: bool,
+}
+
+/// A table as a fold changes it: what is touched is read once, kept decoded, and written once per batch.
+pub(crate) struct Table<K, V> {
+    layout: Layout<K, V>,
+    young: HashMap<K, Cached<V>>,
+    old: HashMap<K, Cached<V>>,
+    dirty: Vec<K>,
+}
+
+impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
+    /// Starts with an empty cache.
+    pub(crate) fn new(layout: Layout<K, V>) -> Self {
+        Table { layout, young: HashMap::new(), old: HashMap::new(), dirty: Vec::new() }
+    }
+
+    /// Gives the value to change; it will be written with the batch.
+    pub(crate) fn entry(&mut self, tree: &Tree, key: &K) -> Result<&mut Option<V>, ViewError> {
+        if !self.young.contains_key(key) {
+            let cached = match self.old.remove(key) {
+                Some(cached) => cached,
+                None => Cached { value: self.layout.get(tree, key)?, is_dirty: false },
+            };
+            self.young.insert(key.clone(), cached);
+        }
+        let cached = self.young.get_mut(key).expect("it was put there above");
+        if !cached.is_dirty {
+            cached.is_dirty = true;
+            self.dirty.push(key.clone());
+        }
+        Ok(&mut cached.value)
+    }
+
+    /// Sets a value without reading what stood there; none removes it.
+    pub(crate) fn set(&mut self, key: K, value: Option<V>) {
+        self.old.remove(&key);
+        let was_dirty = self.young.get(&key).is_some_and(|cached| cached.is_dirty);
+        if !was_dirty {
+            self.dirty.push(key.clone());
+        }
+        self.young.insert(key, Cached { value, is_dirty: true });
+    }
+
+    /// Puts all that was touched since the last call into `batch`.
+    pub(crate) fn write(&mut self, batch: &mut Batch) {
+        let mut scratch = Vec::with_capacity(256);
+        for key in self.dirty.drain(..) {
+            let cached = self.young.get_mut(&key).expect("what is dirty stays young until it is written");
+            cached.is_dirty = false;
+            let stored_key = self.layout.key(&key);
+            match &cached.value {
+                None => batch.remove(stored_key),
+                Some(value) => {
+                    scratch.clear();
+                    encode(self.layout.version, value, &mut scratch);
+                    batch.insert(stored_key, scratch.as_slice());
+                }
+            }
+        }
+        if self.young.len() > CACHED_KEYS_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+}
+
+/// A table that is only ever added to, such as an order list: nothing of it is worth a cache.
+pub(crate) struct Index<K, V> {
+    layout: Layout<K, V>,
+    added: Vec<(K, V)>,
+}
+
+impl<K: Key, V: Serialize + DeserializeOwned> Index<K, V> {
+    /// Starts with nothing added.
+    pub(crate) fn new(layout: Layout<K, V>) -> Self {
+        Index { layout, added: Vec::new() }
+    }
+
+    /// Adds a value under a key that no other has.
+    pub(crate) fn add(&mut self, key: K, value: V) {
+        self.added.push((key, value));
+    }
+
+    /// Puts all that was added since the last call into `batch`.
+    pub(crate) fn write(&mut self, batch: &mut Batch) {
+        let mut scratch = Vec::with_capacity(64);
+        for (key, value) in self.added.drain(..) {
+            scratch.clear();
+            encode(self.layout.version, &value, &mut scratch);
+            batch.insert(self.layout.key(&key), scratch.as_slice());
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What all views have in common: their names, how they fold commits, and why one stops.
+
+use std::fmt;
+
+use events::{Commit, Position};
+use sled::{Batch, Tree};
+
+use crate::{analytics, cart, ledger, order};
+
+/// A view of the market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewName {
+    /// Carts with what is wrong with them now.
+    Carts,
+    /// Orders with their escrow and history.
+    Orders,
+    /// Balances of the ledger.
+    Ledger,
+    /// Counters over time.
+    Analytics,
+}
+
+impl ViewName {
+    /// Every view.
+    pub const ALL: [ViewName; 4] = [ViewName::Carts, ViewName::Orders, ViewName::Ledger, ViewName::Analytics];
+
+    /// Gives the name its trees begin with.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ViewName::Carts => "carts",
+            ViewName::Orders => "orders",
+            ViewName::Ledger => "ledger",
+            ViewName::Analytics => "analytics",
+        }
+    }
+
+    /// Gives the version its values are written in. A view found in another version is built again from zero.
+    pub(crate) const fn version(self) -> u8 {
+        match self {
+            ViewName::Carts => cart::VERSION,
+            ViewName::Orders => order::VERSION,
+            ViewName::Ledger => ledger::VERSION,
+            ViewName::Analytics => analytics::VERSION,
+        }
+    }
+
+    /// Starts a fold with nothing cached.
+    pub(crate) fn fold(self) -> Box<dyn Fold> {
+        match self {
+            ViewName::Carts => Box::new(cart::CartFold::new()),
+            ViewName::Orders => Box::new(order::OrderFold::new()),
+            ViewName::Ledger => Box::new(ledger::LedgerFold::new()),
+            ViewName::Analytics => Box::new(analytics::AnalyticsFold::new()),
+        }
+    }
+}
+
+impl fmt::Display for ViewName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a view follows the log. Changes stay in memory until they are written, all of a batch at once; after an
+/// error the fold is thrown away.
+pub(crate) trait Fold: Send {
+    /// Takes one commit in.
+    fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError>;
+
+    /// Puts what changed since the last call into `batch`.
+    fn write(&mut self, batch: &mut Batch);
+}
+
+/// Why a view can't go on or can't answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The disk or the files of the views fail. The operator mends the disk; the views' folder may be deleted, the
+    /// log builds it again.
+    #[error("the views' store failed: mend the disk; the views can be deleted and built again from the log")]
+    Store(#[from] sled::Error),
+    /// A stored value can't be understood. The view must be rebuilt.
+    #[error("a stored value of the view is damaged: rebuild the view")]
+    Damaged {
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A sum does not fit 64 bits. The view stops rather than show a wrong number.
+    #[error("{what} overflows at position {position}: the view stops before this event")]
+    Overflow {
+        /// What was summed.
+        what: &'static str,
+        /// The event that was too much.
+        position: Position,
+    },
+    /// The log speaks of something it never created: it was not written by this program's rules.
+    #[error("the event at position {position} speaks of {what} that the log never created")]
+    Unknown {
+        /// What is missing.
+        what: String,
+        /// The event.
+        position: Position,
+    },
+}
+
+impl ViewError {
+    pub(crate) fn overflow(what: &'static str, position: Position) -> Self {
+        ViewError::Overflow { what, position }
+    }
+
+    pub(crate) fn unknown(what: impl fmt::Display, position: Position) -> Self {
+        ViewError::Unknown { what: what.to_string(), position }
+    }
+}
