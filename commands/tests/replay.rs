@@ -170,7 +170,7 @@ fn a_rejected_command_has_consumed_its_ids_and_a_refused_one_has_not() {
 
 #[test]
 fn a_key_signs_for_its_own_account_and_device() {
-    let denied = Refusal::ScopeDenied { rule: "the key belongs to another account or device" };
+    let denied = Refusal::ScopeDenied { rule: "the key belongs to another account or device".into() };
     let mut world = World::new();
     let mut signed = world.sign(BUYER, clear());
     signed.stamp.account = OTHER_BUYER.account();
