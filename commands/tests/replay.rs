@@ -194,7 +194,7 @@ fn checks_stand_in_the_order_of_their_numbers() {
     wrong.stamp.fingerprint = fingerprint(&wrong.command);
     let mut of_another = wrong.clone();
     of_another.stamp.device = SELLER.device();
-    let denied = |rule| Refusal::ScopeDenied { rule };
+    let denied = |rule: &'static str| Refusal::ScopeDenied { rule: rule.into() };
     world.when_signed(of_another).then_refused(denied("the key belongs to another account or device"));
     world.when_signed(wrong.clone()).then_refused(Refusal::CommandConflict);
     wrong.stamp.command = cid(START, 999);
