@@ -7,7 +7,9 @@
 // A benchmark reports rates; nothing here is near money.
 #![allow(clippy::float_arithmetic)]
 
+pub mod broker;
 pub mod floor;
+pub mod jetstream;
 pub mod load;
 pub mod machine;
 pub mod segment;
