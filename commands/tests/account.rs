@@ -51,7 +51,7 @@ fn nobody_is_registered_without_a_role_or_as_registrar() {
 
 #[test]
 fn only_the_registrar_registers() {
-    let denied = Refusal::ScopeDenied { rule: "the account has no role that may give this command" };
+    let denied = Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() };
     for actor in [PROVIDER, OPERATOR, SELLER, BUYER] {
         let mut world = World::new();
         world.when(actor, register(NEW)).then_refused(denied.clone());

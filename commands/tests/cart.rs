@@ -161,7 +161,7 @@ fn a_cart_is_cleared_once_and_stays_the_same_cart() {
 
 #[test]
 fn only_buyers_have_carts() {
-    let denied = Refusal::ScopeDenied { rule: "the account has no role that may give this command" };
+    let denied = Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() };
     for actor in [REGISTRAR, PROVIDER, OPERATOR, SELLER] {
         let mut world = shop();
         for command in [add(TEA, 1), set(TEA, 1), remove(TEA), clear()] {

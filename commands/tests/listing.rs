@@ -11,7 +11,7 @@ use events::{Money, Rejection};
 use support::*;
 
 fn no_role() -> Refusal {
-    Refusal::ScopeDenied { rule: "the account has no role that may give this command" }
+    Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() }
 }
 
 #[test]

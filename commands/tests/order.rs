@@ -43,7 +43,7 @@ fn then_balances<const N: usize>(world: &mut World, balances: [(LedgerAccount, i
 }
 
 fn no_role() -> Refusal {
-    Refusal::ScopeDenied { rule: "the account has no role that may give this command" }
+    Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() }
 }
 
 // Placing.

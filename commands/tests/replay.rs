@@ -170,7 +170,7 @@ fn a_rejected_command_has_consumed_its_ids_and_a_refused_one_has_not() {
 
 #[test]
 fn a_key_signs_for_its_own_account_and_device() {
-    let denied = Refusal::ScopeDenied { rule: "the key belongs to another account or device" };
+    let denied = Refusal::ScopeDenied { rule: "the key belongs to another account or device".into() };
     let mut world = World::new();
     let mut signed = world.sign(BUYER, clear());
     signed.stamp.account = OTHER_BUYER.account();
@@ -194,7 +194,7 @@ fn checks_stand_in_the_order_of_their_numbers() {
     wrong.stamp.fingerprint = fingerprint(&wrong.command);
     let mut of_another = wrong.clone();
     of_another.stamp.device = SELLER.device();
-    let denied = |rule| Refusal::ScopeDenied { rule };
+    let denied = |rule: &'static str| Refusal::ScopeDenied { rule: rule.into() };
     world.when_signed(of_another).then_refused(denied("the key belongs to another account or device"));
     world.when_signed(wrong.clone()).then_refused(Refusal::CommandConflict);
     wrong.stamp.command = cid(START, 999);

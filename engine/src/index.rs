@@ -119,10 +119,8 @@ impl Index {
     pub fn look_up(&self, question: &Question) -> Result<Facts, IndexError> {
         // Read first: what is added meanwhile is in the answer or after what the answer claims to cover.
         let covered = self.covered().position;
-        let command = match question.command {
-            None => None,
-            Some((account, command)) => self.get::<Decided>(&command_key(account, command))?,
-        };
+        let (account, command) = question.command;
+        let command = self.get::<Decided>(&command_key(account, command))?;
         let mut closed_orders = BTreeMap::new();
         if let Some(order) = question.order
             && let Some(closed) = self.get::<ClosedOrder>(&order_key(order))?
