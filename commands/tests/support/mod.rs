@@ -15,7 +15,7 @@ pub use words::*;
 use std::collections::BTreeSet;
 
 use commands::command::{Expected, VerifiedQuote};
-use commands::order::decide_deadline;
+use commands::order::{DEADLINE_EVENTS_MAX, decide_deadline};
 use commands::{Command, Decision, Facts, Market, Refusal, Verified, decide};
 use events::commit::Seal;
 use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, WriterId};
@@ -179,6 +179,7 @@ impl World {
     pub fn when_signed(&mut self, verified: Verified) -> &mut Self {
         let decision = decide(&self.market, &verified, &self.facts, self.now);
         if let Decision::Commit(events) = &decision {
+            assert!(events.len() <= verified.command.events_max(), "{} events", events.len());
             self.commit(Cause::Command(Box::new(verified.stamp.clone())), events.clone());
             let first = self.log.last().unwrap().first_position();
             let again = decide(&self.market, &verified, &self.facts, self.now);
@@ -203,6 +204,7 @@ impl World {
         let deadline = self.market.orders.next_deadline().expect("something waits");
         self.now = self.now.max(deadline.due);
         let events = decide_deadline(&self.market, deadline, self.now);
+        assert!(events.len() <= DEADLINE_EVENTS_MAX, "{} events", events.len());
         self.commit(Cause::Deadline(deadline), events.clone());
         self.outcome = Some(Decision::Commit(events));
         self
