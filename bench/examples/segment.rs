@@ -3,6 +3,9 @@
 use bench::segment::{Plan, run};
 use events::account::Algorithm;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let orders = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse())?;
