@@ -11,6 +11,9 @@ use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
 use serde::Serialize;
 
+/// How much of a text is shown before the place where it differs from another, and half as much as behind it.
+const CHARACTERS_AROUND: usize = 60;
+
 /// What is wrong with a commit, or with the state behind the last one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -344,17 +347,22 @@ fn same_events(again: Vec<Event>, commit: &Commit) -> Result<(), Fault> {
     if again.iter().eq(found.clone()) {
         return Ok(());
     }
-    let text = |event: &Event| {
-        let payload = event.encode();
-        let payload: String = String::from_utf8_lossy(&payload).chars().take(300).collect();
-        format!("{} {payload}", event.type_name())
+    let text = |event: Option<&Event>| match event {
+        Some(event) => format!("{} {}", event.type_name(), String::from_utf8_lossy(&event.encode())),
+        None => "nothing".to_owned(),
     };
     // Only the first pair that differs is told: a commit may have hundreds.
     let count = again.len().max(found.len());
-    let differs = (0..count).find(|index| again.get(*index) != found.clone().nth(*index)).unwrap_or(0);
-    let nothing = || "nothing".to_owned();
-    Err(Fault::OtherEvents {
-        again: again.get(differs).map_or_else(nothing, text),
-        found: found.clone().nth(differs).map_or_else(nothing, text),
-    })
+    let index = (0..count).find(|index| again.get(*index) != found.clone().nth(*index)).unwrap_or(0);
+    let (again, found) = (text(again.get(index)), text(found.clone().nth(index)));
+    let same = again.chars().zip(found.chars()).take_while(|(one, other)| one == other).count();
+    Err(Fault::OtherEvents { again: around(&again, same), found: around(&found, same) })
+}
+
+/// Gives what stands around a place of a text.
+fn around(text: &str, place: usize) -> String {
+    let start = place.saturating_sub(CHARACTERS_AROUND);
+    let cut = if start > 0 { "…" } else { "" };
+    let part: String = text.chars().skip(start).take(3 * CHARACTERS_AROUND).collect();
+    format!("{cut}{part}")
 }

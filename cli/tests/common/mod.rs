@@ -10,38 +10,38 @@ use std::sync::Arc;
 use bytes::Bytes;
 use commands::receipt::Receipt;
 use engine::Reply;
-use engine::clock::WallClock;
+use engine::clock::{Clock, WallClock};
 use gateway::node::{Node, NodeConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Runs `skylink` in a folder of its own.
-pub struct Cli {
-    pub dir: TempDir,
+pub(crate) struct Cli {
+    pub(crate) dir: TempDir,
 }
 
 impl Cli {
-    pub fn new() -> Cli {
+    pub(crate) fn new() -> Cli {
         Cli { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skylink"));
         command.args(arguments).current_dir(self.dir.path()).env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs what must end with `code`, and gives its standard output and error.
-    pub fn ends(&self, code: i32, arguments: &[&str]) -> (String, String) {
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> (String, String) {
         let output = self.run(arguments);
         let stdout = String::from_utf8(output.stdout).unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -50,22 +50,22 @@ impl Cli {
     }
 
     /// Runs what must succeed, and gives its standard output.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         self.ends(0, arguments).0
     }
 
     /// Runs what must succeed with one JSON value.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(arguments)).unwrap()
     }
 
-    pub fn write(&self, name: &str, content: &str) -> String {
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
         std::fs::write(self.path(name), content).unwrap();
         name.to_owned()
     }
 
     /// Starts a market and waits until it says that it runs.
-    pub fn up(&self, more: &[&str]) -> Up {
+    pub(crate) fn up(&self, more: &[&str]) -> Up {
         let arguments = [&["up", "--listen", "127.0.0.1:0"], more].concat();
         let mut child = self.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -85,16 +85,16 @@ impl Cli {
 }
 
 /// A running market; it ends with the test.
-pub struct Up {
+pub(crate) struct Up {
     child: Child,
     /// The line in which it says that it runs.
-    pub first: String,
+    pub(crate) first: String,
     rest: Option<std::thread::JoinHandle<String>>,
 }
 
 impl Up {
     /// Interrupts it as a person does, and gives how it ended and what it said.
-    pub fn interrupt(mut self) -> (ExitStatus, String) {
+    pub(crate) fn interrupt(mut self) -> (ExitStatus, String) {
         let kill = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
         let status = self.child.wait().unwrap();
@@ -111,54 +111,59 @@ impl Drop for Up {
 }
 
 /// A market in this process, whose commands `skylink send --print` signs.
-pub struct Shop<'a> {
+pub(crate) struct Shop<'a> {
     cli: &'a Cli,
     runtime: tokio::runtime::Runtime,
     node: Option<Node>,
 }
 
 /// What a shop has sold.
-pub struct Sold {
-    pub order: String,
-    pub buyer: String,
-    pub receipt: Receipt,
+pub(crate) struct Sold {
+    pub(crate) order: String,
+    pub(crate) buyer: String,
+    pub(crate) receipt: Receipt,
 }
 
 impl<'a> Shop<'a> {
     /// Opens the market in `data`, which `skylink up` has made.
-    pub fn open(cli: &'a Cli) -> Shop<'a> {
+    pub(crate) fn open(cli: &'a Cli) -> Shop<'a> {
+        Shop::open_at(cli, Arc::new(WallClock))
+    }
+
+    /// Opens the market with a clock of the test's own.
+    pub(crate) fn open_at(cli: &'a Cli, clock: Arc<dyn Clock>) -> Shop<'a> {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let config = NodeConfig::new("main".parse().unwrap(), cli.path("data"));
-        let node = runtime.block_on(Node::start(config, Arc::new(WallClock))).unwrap();
+        let node = runtime.block_on(Node::start(config, clock)).unwrap();
         Shop { cli, runtime, node: Some(node) }
     }
 
-    pub fn signed(&self, key: &str, command: &str, body: &Value) -> String {
+    pub(crate) fn signed(&self, key: &str, command: &str, body: &Value) -> String {
         let wish = json!({ "command": command, "body": body }).to_string();
         let file = self.cli.write("wish.json", &wish);
         self.cli.ok(&["send", "--print", "--key", key, &file]).trim_end().to_owned()
     }
 
-    pub fn submit(&self, bytes: String) -> Reply {
+    pub(crate) fn submit(&self, bytes: String) -> Reply {
         let handle = self.node.as_ref().unwrap().handle();
         self.runtime.block_on(handle.submit(Bytes::from(bytes), None, None))
     }
 
-    pub fn receipt(&self, key: &str, command: &str, body: &Value) -> Receipt {
+    pub(crate) fn receipt(&self, key: &str, command: &str, body: &Value) -> Receipt {
         match self.submit(self.signed(key, command, body)) {
             Reply::Receipt(receipt) => *receipt,
             other => panic!("{command}: {other:?}"),
         }
     }
 
-    pub fn give(&self, key: &str, command: &str, body: &Value) -> Receipt {
+    pub(crate) fn give(&self, key: &str, command: &str, body: &Value) -> Receipt {
         let receipt = self.receipt(key, command, body);
         assert_eq!(receipt.receipt.reasons, [], "{command}");
         receipt
     }
 
     /// Makes a key and registers it as the registrar; gives its account.
-    pub fn register(&self, name: &str, alg: &str, role: &str) -> String {
+    pub(crate) fn register(&self, name: &str, alg: &str, role: &str) -> String {
         let key: Value =
             serde_json::from_str(&self.cli.ok(&["keys", "new", name, "--alg", alg, "--json"])).unwrap();
         let account = key["account"].as_str().unwrap().to_owned();
@@ -169,7 +174,7 @@ impl<'a> Shop<'a> {
     }
 
     /// Sells two units, ships them and has them confirmed; and lets a second order be refused.
-    pub fn sell(&self) -> Sold {
+    pub(crate) fn sell(&self) -> Sold {
         let usd = |minor: i64| json!({ "minor": minor, "currency": "USD" });
         self.register("seller", "ES256", "seller");
         let buyer = self.register("alice", "EdDSA", "buyer");
@@ -193,14 +198,20 @@ impl<'a> Shop<'a> {
         Sold { order, buyer, receipt }
     }
 
-    pub fn close(mut self) {
+    /// Lets the market look at its clock.
+    pub(crate) fn tick(&self) {
+        let handle = self.node.as_ref().unwrap().handle();
+        self.runtime.block_on(handle.tick());
+    }
+
+    pub(crate) fn close(mut self) {
         let node = self.node.take().unwrap();
         self.runtime.block_on(node.shutdown());
     }
 }
 
 /// Makes a data folder with a market in it that has sold something.
-pub fn sold(cli: &Cli) -> Sold {
+pub(crate) fn sold(cli: &Cli) -> Sold {
     let (status, _) = cli.up(&[]).interrupt();
     assert_eq!(status.code(), Some(0));
     let shop = Shop::open(cli);
@@ -210,7 +221,7 @@ pub fn sold(cli: &Cli) -> Sold {
 }
 
 /// Gives the only segment of a data folder.
-pub fn segment(data: &Path) -> PathBuf {
+pub(crate) fn segment(data: &Path) -> PathBuf {
     let mut files = std::fs::read_dir(data.join("segments")).unwrap();
     let only = files.next().unwrap().unwrap().path();
     assert!(files.next().is_none());
