@@ -94,7 +94,12 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => talk(format_args!("Terminated: the market finishes what it has begun.")),
         _ = handle.stopped() => {}
     }
-    end(node, first, started).await
+    tokio::select! {
+        verdict = end(node, first, started) => verdict,
+        _ = interrupted.recv() => bail!(
+            "interrupted again: the market ends in the middle of its work; what was answered is durable"
+        ),
+    }
 }
 
 fn config(arguments: &UpArgs) -> NodeConfig {

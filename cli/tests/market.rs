@@ -1,5 +1,7 @@
 //! A market from its first start to its audit, through the binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
 mod common;
 
 use std::io::{BufRead, BufReader};
@@ -84,8 +86,7 @@ fn what_was_sold_is_verified_replayed_and_seen_at_any_moment() {
     let (_, said) = cli.ends(1, &["replay", "--at", &(placed - 2).to_string(), "--show", &show]);
     assert!(said.contains("no such thing"), "{said}");
     let account = format!("account:{}", sold.buyer);
-    let account =
-        cli.json(&["replay", "--at", &open["time"].as_str().unwrap().to_owned(), "--show", &account]);
+    let account = cli.json(&["replay", "--at", open["time"].as_str().unwrap(), "--show", &account]);
     assert_eq!(account["state"]["balances"][0]["amount"]["minor"], 2500, "{account}");
     let ledger = cli.json(&["replay", "--at", &end.to_string(), "--show", "ledger"]);
     let balances = ledger["state"]["balances"].as_array().unwrap();

@@ -1,6 +1,7 @@
 //! What the tests of the binary have in common: running it, and a small shop whose commands it signs.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
