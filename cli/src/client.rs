@@ -12,7 +12,8 @@ use engine::keystore::{KeyStore, StoredKey};
 use engine::{Reply, keystore::KeyStoreError};
 use events::account::PublicKey;
 use events::ids::MarketName;
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 
 use crate::signing::{Signed, Wish};
 
@@ -95,23 +96,11 @@ impl Client {
             Ok(body) => body,
             Err(error) => return Ok(Answer::Unknown { why: no_answer(error) }),
         };
-        match Reply::from_json(&body) {
-            Some(Reply::Receipt(receipt)) => {
-                check(&receipt, signed, wish, key, market_key)?;
-                Ok(Answer::Receipt(receipt))
-            }
-            Some(Reply::Refused(refusal)) => {
-                let text = format!("{}: {refusal}", refusal.code());
-                Ok(Answer::Refused { text, json: serde_json::from_slice(&body)? })
-            }
-            Some(Reply::Undecided) => {
-                Ok(Answer::Unknown { why: "the market stopped before it had decided".into() })
-            }
-            None if status.is_client_error() => Ok(problem(&body)),
-            None => {
-                Ok(Answer::Unknown { why: format!("the gateway answered {status}, which is no receipt") })
-            }
+        let answer = understand(status, &body);
+        if let Answer::Receipt(receipt) = &answer {
+            check(receipt, signed, wish, key, market_key)?;
         }
+        Ok(answer)
     }
 
     /// Asks for the keys the market publishes.
@@ -136,19 +125,34 @@ fn no_answer(error: reqwest::Error) -> String {
     format!("the connection was lost: {}", error.without_url())
 }
 
-/// Reads a refusal in the form of RFC 9457.
-fn problem(body: &[u8]) -> Answer {
-    let json: Value = serde_json::from_slice(body).unwrap_or_else(|_| {
-        let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
-        serde_json::json!({ "detail": text })
-    });
-    let part = |name: &str| json.get(name).and_then(Value::as_str);
+/// Reads an answer: a receipt, as it is or, of a rejected command, inside a problem of RFC 9457; or a problem.
+fn understand(status: StatusCode, body: &[u8]) -> Answer {
+    match Reply::from_json(body) {
+        Some(Reply::Receipt(receipt)) => return Answer::Receipt(receipt),
+        Some(Reply::Refused(refusal)) => {
+            let text = format!("{}: {refusal}", refusal.code());
+            return Answer::Refused { text, json: json!({ "refusal": refusal }) };
+        }
+        Some(Reply::Undecided) => {
+            return Answer::Unknown { why: "the market stopped before it had decided".to_owned() };
+        }
+        None => {}
+    }
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(receipt) = problem.get("receipt").map(Value::to_string)
+        && let Ok(receipt) = Receipt::from_json(receipt.as_bytes())
+    {
+        return Answer::Receipt(Box::new(receipt));
+    }
+    let part = |name: &str| problem.get(name).and_then(Value::as_str);
     let text = match (part("code"), part("detail").or(part("title"))) {
         (Some(code), Some(detail)) => format!("{code}: {detail}"),
         (Some(text), None) | (None, Some(text)) => text.to_owned(),
-        (None, None) => json.to_string(),
+        (None, None) => format!("the answer was {status}, which is no receipt"),
     };
-    Answer::Refused { text, json }
+    // Whatever else went wrong there, the command may have been decided.
+    let is_refusal = status.is_client_error() || part("code") == Some("busy");
+    if is_refusal { Answer::Refused { text, json: problem } } else { Answer::Unknown { why: text } }
 }
 
 /// Checks that a receipt holds, and that it is about what was asked.
@@ -236,4 +240,40 @@ fn keep(path: &Path, key: &PublicKey) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     writeln!(file, "{}", serde_json::to_string(key)?)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_a_refusal_only_where_nothing_can_have_happened() {
+        let busy = r#"{"code": "busy", "detail": "later", "status": 503}"#;
+        let unknown = r#"{"code": "outcome_unknown", "detail": "nobody knows yet", "status": 504}"#;
+        let cases = [
+            (
+                401,
+                r#"{"code": "sig_invalid", "detail": "the signature is wrong"}"#,
+                true,
+                "sig_invalid: the signature is wrong",
+            ),
+            (503, busy, true, "busy: later"),
+            (503, r#"{"code": "unavailable", "detail": "x"}"#, false, "unavailable: x"),
+            (504, unknown, false, "outcome_unknown: nobody knows yet"),
+            (502, "<html>", false, "502 Bad Gateway"),
+            (200, "{}", false, "200 OK"),
+            (200, r#"{"refusal": {"code": "kid_unknown"}}"#, true, "kid_unknown"),
+            (200, r#"{"undecided": true}"#, false, "stopped"),
+        ];
+        for (status, body, is_refusal, expected) in cases {
+            let status = StatusCode::from_u16(status).unwrap();
+            let (refused, text) = match understand(status, body.as_bytes()) {
+                Answer::Refused { text, .. } => (true, text),
+                Answer::Unknown { why } => (false, why),
+                Answer::Receipt(_) => panic!("{body} is no receipt"),
+            };
+            assert_eq!(refused, is_refusal, "{status} {body}");
+            assert!(text.contains(expected), "{text}");
+        }
+    }
 }
