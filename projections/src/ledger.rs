@@ -43,8 +43,8 @@ const BALANCES: Layout<(LedgerAccount, Currency), Money> = Layout::new(b'l', VER
 pub struct CurrencySum {
     /// The currency.
     pub currency: Currency,
-    /// Sum of all balances in minor units; anything but zero is a defect. As text in JSON it would fit any reader;
-    /// it is saturated to 64 bits here, which keeps zero and not-zero apart.
+    /// Sum of all balances in minor units; anything but zero is a defect. It is computed in 128 bits and saturated
+    /// to 64, which keeps zero and not-zero apart.
     pub sum: i64,
     /// Sum of the balances that are above zero, saturated to 64 bits: how much money there is.
     pub positive: i64,
@@ -155,6 +155,11 @@ impl Fold for LedgerFold {
         for recorded in commit.events() {
             let position = recorded.position;
             match &recorded.event {
+                Event::OrderPlaced(placed) => {
+                    // A new order's escrow was never used: no need to look.
+                    let escrow = LedgerAccount::Escrow(placed.order);
+                    self.balances.set((escrow, placed.total.currency), None);
+                }
                 Event::WalletFunded(funded) => self.post(tree, &funded.transfer, position)?,
                 Event::EscrowHeld(held) => self.post(tree, &held.transfer, position)?,
                 Event::EscrowRefunded(refunded) => self.post(tree, &refunded.transfer, position)?,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
 use crate::store::Slot;
-use crate::table::{Index, Key, Layout, Table};
+use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
@@ -159,18 +159,26 @@ pub enum Side {
     Seller,
 }
 
-/// The position of an order's event, sorted newest first.
+/// Orders of one account that stand in one value of a list. Full values are never written again, so a list costs one
+/// write per account and batch, and a page of it a few reads.
+const ORDERS_PER_CHUNK: usize = 64;
+
+/// A position, sorted newest first.
 impl Key for Reverse<Position> {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(!self.0).to_be_bytes());
     }
 }
 
+/// An account, and the position of a full chunk's first order, or [`NEWEST`] for the chunk that still grows.
 type ListKey = (AccountId, Reverse<Position>);
+/// Orders with the position they were placed at, oldest first.
+type Chunk = Vec<(Position, OrderId)>;
+const NEWEST: Reverse<Position> = Reverse(Position::MAX);
 
 const ORDERS: Layout<OrderId, Order> = Layout::new(b'o', VERSION);
-const BOUGHT: Layout<ListKey, OrderId> = Layout::new(b'b', VERSION);
-const SOLD: Layout<ListKey, OrderId> = Layout::new(b's', VERSION);
+const BOUGHT: Layout<ListKey, Chunk> = Layout::new(b'b', VERSION);
+const SOLD: Layout<ListKey, Chunk> = Layout::new(b's', VERSION);
 
 /// Answers about orders.
 #[derive(Clone, Copy)]
@@ -201,20 +209,24 @@ impl<'a> Orders<'a> {
             Side::Buyer => BOUGHT,
             Side::Seller => SOLD,
         };
-        // The first key that sorts behind `before` is that of the position below it.
-        let newest = before.map_or(Position::MAX, |before| before.saturating_sub(1));
-        let (from, to) = ((account, Reverse(newest)), (account, Reverse(0)));
+        let last = before.map_or(Position::MAX - 1, |before| before.saturating_sub(1));
+        let newest = layout.get(&live.tree, &(account, NEWEST))?.unwrap_or_default();
+        // The first full chunk in this range is the newest that begins at or before `last`.
+        let (from, to) = ((account, Reverse(last)), (account, Reverse(0)));
+        let full = layout.range(&live.tree, &from, &to, 16);
         let mut page = Page { orders: Vec::with_capacity(limit), next: None };
-        for pair in layout.range(&live.tree, &from, &to, 16) {
-            let (_, order) = pair?;
-            if page.orders.len() == limit {
-                page.next = page.orders.last().and_then(Order::position);
-                break;
+        let full = full.map(|pair| pair.map(|(_, chunk)| chunk));
+        for chunk in std::iter::once(Ok(newest)).chain(full) {
+            for (_, order) in chunk?.into_iter().rev().filter(|(position, _)| *position <= last) {
+                if page.orders.len() == limit {
+                    page.next = page.orders.last().and_then(Order::position);
+                    return Ok(page);
+                }
+                let found = ORDERS.get(&live.tree, &order)?;
+                page.orders.push(found.ok_or_else(|| ViewError::Damaged {
+                    source: format!("order {order} is listed, but is not there").into(),
+                })?);
             }
-            let found = ORDERS.get(&live.tree, &order)?;
-            page.orders.push(found.ok_or_else(|| ViewError::Damaged {
-                source: format!("order {order} is listed, but is not there").into(),
-            })?);
         }
         Ok(page)
     }
@@ -230,20 +242,21 @@ impl Order {
 /// How the view follows the log.
 pub(crate) struct OrderFold {
     orders: Table<OrderId, Order>,
-    bought: Index<ListKey, OrderId>,
-    sold: Index<ListKey, OrderId>,
+    bought: Table<ListKey, Chunk>,
+    sold: Table<ListKey, Chunk>,
 }
 
 impl OrderFold {
     pub(crate) fn new() -> Self {
-        OrderFold { orders: Table::new(ORDERS), bought: Index::new(BOUGHT), sold: Index::new(SOLD) }
+        OrderFold { orders: Table::new(ORDERS), bought: Table::new(BOUGHT), sold: Table::new(SOLD) }
     }
 
-    fn place(&mut self, placed: &Placed, entry: TimelineEntry) {
-        let key = |account| (account, Reverse(entry.position));
-        self.bought.add(key(placed.buyer), placed.order);
-        self.sold.add(key(placed.seller), placed.order);
+    fn place(&mut self, tree: &Tree, placed: &Placed, entry: TimelineEntry) -> Result<(), ViewError> {
+        let listed = (entry.position, placed.order);
+        list(&mut self.bought, tree, placed.buyer, listed)?;
+        list(&mut self.sold, tree, placed.seller, listed)?;
         self.orders.set(placed.order, Some(new_order(placed, entry)));
+        Ok(())
     }
 
     fn change(
@@ -268,7 +281,7 @@ impl Fold for OrderFold {
         for recorded in commit.events() {
             let entry = |step, note| entry_of(recorded, step, actor, command, note);
             match &recorded.event {
-                Event::OrderPlaced(placed) => self.place(placed, entry(Step::Placed, None)),
+                Event::OrderPlaced(placed) => self.place(tree, placed, entry(Step::Placed, None))?,
                 Event::EscrowHeld(held) => {
                     self.change(tree, held.order, entry(Step::EscrowHeld, None), |order| {
                         add(&mut order.escrow.held, held.transfer.amount.minor)
@@ -322,6 +335,22 @@ impl Fold for OrderFold {
         self.bought.write(batch);
         self.sold.write(batch);
     }
+}
+
+fn list(
+    lists: &mut Table<ListKey, Chunk>,
+    tree: &Tree,
+    account: AccountId,
+    listed: (Position, OrderId),
+) -> Result<(), ViewError> {
+    let newest = lists.entry(tree, &(account, NEWEST))?.get_or_insert_default();
+    if newest.len() < ORDERS_PER_CHUNK {
+        newest.push(listed);
+        return Ok(());
+    }
+    let full = std::mem::replace(newest, vec![listed]);
+    lists.set((account, Reverse(full[0].0)), Some(full));
+    Ok(())
 }
 
 fn add(sum: &mut i64, minor: i64) -> Option<()> {

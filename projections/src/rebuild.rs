@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use serde::Serialize;
 
 use crate::fold::{FoldError, Folder, LogMismatch};
-use crate::runner::{COMMITS_PER_BATCH_MAX, Inner, Projections, Run, blocking, whole_until_error};
+use crate::runner::{COMMITS_PER_BATCH_MAX, Exclusive, Inner, Projections, blocking, whole_until_error};
 use crate::table;
 use crate::view::{ViewError, ViewName};
 
@@ -80,11 +80,11 @@ impl Projections {
         S: Stream<Item = Result<Arc<Commit>, E>>,
         E: std::error::Error + 'static,
     {
-        let slot = self.inner.store.slot(view);
-        let _rebuild = Run::start(&slot.is_rebuilding).ok_or(RebuildError::AlreadyRunning)?;
+        let right = Exclusive::start(&self.inner, Some(view)).ok_or(RebuildError::AlreadyRunning)?;
         let mut chunks = std::pin::pin!(stream.ready_chunks(COMMITS_PER_BATCH_MAX));
-        let inner = Arc::clone(&self.inner);
+        let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&right));
         let mut progress = blocking(move || {
+            let _held = held;
             let folder = Folder::new(view, inner.store.next_generation(view)?);
             inner.advance(view, folder, &[])
         })
@@ -102,8 +102,12 @@ impl Projections {
                 self.give_up::<E>(view, folder).await;
                 return Err(RebuildError::Log(error));
             }
-            let inner = Arc::clone(&self.inner);
-            progress = blocking(move || inner.advance(view, folder, &commits)).await;
+            let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&right));
+            progress = blocking(move || {
+                let _held = held;
+                inner.advance(view, folder, &commits)
+            })
+            .await;
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{analytics, cart, ledger, order};
+use crate::{account, analytics, cart, ledger, order};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -106,7 +106,7 @@ impl Projections {
         S: Stream<Item = Result<Arc<Commit>, E>>,
         E: std::error::Error + 'static,
     {
-        let _run = Run::start(&self.inner.is_running).ok_or(RunError::AlreadyRunning)?;
+        let run = Exclusive::start(&self.inner, None).ok_or(RunError::AlreadyRunning)?;
         let chunks = stream.ready_chunks(COMMITS_PER_BATCH_MAX);
         let (mut chunks, mut shutdown) = (std::pin::pin!(chunks), std::pin::pin!(shutdown));
         let mut folders = ViewName::ALL.map(|view| {
@@ -123,8 +123,9 @@ impl Projections {
                 },
             };
             let (commits, failure) = whole_until_error(chunk);
-            let inner = Arc::clone(&self.inner);
+            let (inner, run) = (Arc::clone(&self.inner), Arc::clone(&run));
             let applied = blocking(move || {
+                let _run = run;
                 let outcome = inner.apply(&mut folders, &commits);
                 (folders, outcome)
             });
@@ -183,6 +184,11 @@ impl Projections {
         ledger::Ledger::new(self.inner.store.slot(ViewName::Ledger))
     }
 
+    /// Answers about accounts, their devices and keys.
+    pub fn accounts(&self) -> account::Accounts<'_> {
+        account::Accounts::new(self.inner.store.slot(ViewName::Accounts))
+    }
+
     /// Answers about numbers over time.
     pub fn analytics(&self) -> analytics::Analytics<'_> {
         analytics::Analytics::new(self.inner.store.slot(ViewName::Analytics))
@@ -190,6 +196,13 @@ impl Projections {
 }
 
 impl Inner {
+    fn flag(&self, rebuilt: Option<ViewName>) -> &AtomicBool {
+        match rebuilt {
+            None => &self.is_running,
+            Some(view) => &self.store.slot(view).is_rebuilding,
+        }
+    }
+
     fn apply(&self, folders: &mut [Folder], commits: &[Arc<Commit>]) -> Result<(), (ViewName, FoldError)> {
         let started = std::time::Instant::now();
         let before = lowest(&self.store).position;
@@ -228,19 +241,23 @@ impl Inner {
     }
 }
 
-/// A run or rebuild under way; only one at a time.
-pub(crate) struct Run<'a>(&'a AtomicBool);
+/// The right to follow the log (none) or to rebuild a view; one holder at a time. Work on other threads holds it too:
+/// it outlives a future that is dropped.
+pub(crate) struct Exclusive {
+    inner: Arc<Inner>,
+    rebuilt: Option<ViewName>,
+}
 
-impl<'a> Run<'a> {
-    pub(crate) fn start(is_running: &'a AtomicBool) -> Option<Self> {
-        let was_running = is_running.swap(true, Ordering::AcqRel);
-        (!was_running).then_some(Run(is_running))
+impl Exclusive {
+    pub(crate) fn start(inner: &Arc<Inner>, rebuilt: Option<ViewName>) -> Option<Arc<Self>> {
+        let was_taken = inner.flag(rebuilt).swap(true, Ordering::AcqRel);
+        (!was_taken).then(|| Arc::new(Exclusive { inner: Arc::clone(inner), rebuilt }))
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for Exclusive {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.inner.flag(self.rebuilt).store(false, Ordering::Release);
     }
 }
 

@@ -250,31 +250,3 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         }
     }
 }
-
-/// A table that is only ever added to, such as an order list: nothing of it is worth a cache.
-pub(crate) struct Index<K, V> {
-    layout: Layout<K, V>,
-    added: Vec<(K, V)>,
-}
-
-impl<K: Key, V: Serialize + DeserializeOwned> Index<K, V> {
-    /// Starts with nothing added.
-    pub(crate) fn new(layout: Layout<K, V>) -> Self {
-        Index { layout, added: Vec::new() }
-    }
-
-    /// Adds a value under a key that no other has.
-    pub(crate) fn add(&mut self, key: K, value: V) {
-        self.added.push((key, value));
-    }
-
-    /// Puts all that was added since the last call into `batch`.
-    pub(crate) fn write(&mut self, batch: &mut Batch) {
-        let mut scratch = Vec::with_capacity(64);
-        for (key, value) in self.added.drain(..) {
-            scratch.clear();
-            encode(self.layout.version, &value, &mut scratch);
-            batch.insert(self.layout.key(&key), scratch.as_slice());
-        }
-    }
-}

@@ -1,0 +1,359 @@
+//! Following a log: across crashes, repeats, damage, rebuilds, and for those who wait.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // what a test calls is a test too
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::ledger::{LedgerAccount, Transfer};
+use events::listing::WalletFunded;
+use events::{Commit, Hash, Head};
+use futures::{FutureExt, StreamExt};
+use projections::{Projections, RebuildError, RunError, TooFarBehind, ViewError, ViewName};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use support::market::{history_of, wishes};
+use support::{History, account, follow, stream, usd};
+
+/// Says to this test program that it is the one to be killed, and where the views are.
+const VICTIM_DIR: &str = "SKYLINK_TEST_VICTIM_DIR";
+/// How often the views are killed.
+const KILLS: usize = 4;
+
+fn random_history(count: usize) -> History {
+    let mut runner = TestRunner::deterministic();
+    let wishes = proptest::collection::vec(wishes(2), count).new_tree(&mut runner).unwrap().current();
+    history_of(&wishes.concat())
+}
+
+fn open(dir: &Path) -> Projections {
+    Projections::open(dir).unwrap()
+}
+
+fn hashes(views: &Projections) -> Vec<(Head, Hash)> {
+    ViewName::ALL.map(|view| views.content_hash(view).unwrap()).to_vec()
+}
+
+async fn hashes_of(history: &History) -> Vec<(Head, Hash)> {
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    hashes(&views)
+}
+
+/// The same history up to some commit, and something else behind it.
+fn forked(history: &History, commits: usize) -> History {
+    let mut fork = history.clone();
+    fork.commits.truncate(commits);
+    while fork.head().position <= history.head().position {
+        fork.later(1);
+        fund(&mut fork, 77);
+    }
+    fork
+}
+
+fn fund(history: &mut History, minor: i64) {
+    let from = LedgerAccount::ProviderClearing(account(99));
+    let transfer = Transfer { amount: usd(minor), from, to: LedgerAccount::Wallet(account(1)) };
+    let funded = WalletFunded { account: account(1), reference: "pay-2".into(), transfer };
+    history.commanded(account(99), "wallet.fund", vec![funded.into()]);
+}
+
+/// The program that is killed: follows the log commit by commit and says how far it is.
+async fn be_the_victim(dir: &Path) {
+    let history = random_history(600);
+    let views = open(dir);
+    let from = views.checkpoint().position;
+    let mut applied = views.applied();
+    let said = tokio::spawn(async move {
+        while applied.changed().await.is_ok() {
+            println!("applied {}", *applied.borrow_and_update());
+        }
+    });
+    // Commits come one at a time, so that there are many batches to be killed between and in.
+    let slowly = history.after(from).then(|commit| async {
+        tokio::task::yield_now().await;
+        commit
+    });
+    follow(&views, slowly).await;
+    println!("applied all");
+    drop(views);
+    said.await.unwrap();
+}
+
+#[tokio::test]
+async fn views_killed_at_any_moment_go_on_and_count_each_event_once() {
+    if let Some(dir) = std::env::var_os(VICTIM_DIR) {
+        return be_the_victim(Path::new(&dir)).await;
+    }
+    let history = random_history(600);
+    let dir = tempfile::tempdir().unwrap();
+    let mut killed = 0;
+    for round in 1..=KILLS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "views_killed_at_any_moment_go_on_and_count_each_event_once", "--nocapture"])
+            .env(VICTIM_DIR, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let applied = lines.map(Result::unwrap).filter(|line| line.contains("applied")).nth(40 * round);
+        // SIGKILL: nothing is flushed, nothing is said good-bye to.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        killed += usize::from(applied.is_some_and(|line| !line.contains("all")));
+    }
+    assert!(killed > 0, "the views were never killed while they had work left");
+    let views = open(dir.path());
+    follow(&views, history.after(views.checkpoint().position)).await;
+    assert_eq!(hashes(&views), hashes_of(&history).await);
+}
+
+#[tokio::test]
+async fn a_log_given_from_an_earlier_position_is_counted_once() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let half = history.commits.len() / 2;
+    follow(&views, stream(history.commits[..half].to_vec())).await;
+    follow(&views, history.all()).await;
+    follow(&views, history.all()).await;
+    follow(&views, stream(history.commits[half / 2..].to_vec())).await;
+    assert_eq!(hashes(&views), hashes_of(&history).await);
+    assert_eq!(views.checkpoint(), history.head());
+}
+
+#[tokio::test]
+async fn what_was_applied_is_there_after_a_restart() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    let before = hashes(&views);
+    drop(views);
+    let views = open(dir.path());
+    assert_eq!(hashes(&views), before);
+    assert_eq!(views.checkpoint(), history.head());
+}
+
+#[tokio::test]
+async fn a_log_that_was_restored_truncated_or_has_a_gap_is_refused() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let half = history.commits.len() / 2;
+    follow(&views, stream(history.commits[..half].to_vec())).await;
+    let before = hashes(&views);
+    let checkpoint = views.checkpoint();
+
+    let fork = forked(&history, half - 1);
+    let gap = history.commits[half + 1..].to_vec();
+    for wrong in [stream(fork.commits.clone()), stream(fork.commits[half..].to_vec()), stream(gap)] {
+        let refused = views.run(wrong, std::future::pending()).await.unwrap_err();
+        let RunError::Mismatch(mismatch) = &refused else { panic!("{refused}") };
+        assert_eq!(mismatch.checkpoint, checkpoint);
+        assert!(refused.to_string().contains("restored or truncated"), "{refused}");
+    }
+    assert_eq!(hashes(&views), before, "what is refused changes nothing");
+
+    let short = history.commits[half - 2].head();
+    assert!(views.check_log_head(short).is_err());
+    assert!(views.check_log_head(Head { hash: Hash::ZERO, ..checkpoint }).is_err());
+    views.check_log_head(checkpoint).unwrap();
+    views.check_log_head(history.head()).unwrap();
+    follow(&views, history.after(checkpoint.position)).await;
+    assert_eq!(views.checkpoint(), history.head());
+}
+
+#[tokio::test]
+async fn a_rebuilt_view_equals_the_live_one_and_takes_its_place() {
+    let history = random_history(300);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let half = history.commits.len() / 2;
+    follow(&views, stream(history.commits[..half].to_vec())).await;
+    for view in ViewName::ALL {
+        let before = views.content_hash(view).unwrap();
+        // The log is longer than the live view: it meets it on the way.
+        let rebuilt = views.rebuild(view, history.all()).await.unwrap();
+        assert!(rebuilt.is_equal(), "{rebuilt:?}");
+        assert_eq!((rebuilt.head, rebuilt.rebuilt_hash), before);
+        assert_eq!(views.content_hash(view).unwrap(), before);
+    }
+    follow(&views, history.all()).await;
+    let expected = hashes_of(&history).await;
+    assert_eq!(hashes(&views), expected);
+    drop(views);
+    assert_eq!(hashes(&open(dir.path())), expected, "the swap outlives a restart");
+}
+
+#[tokio::test]
+async fn a_view_is_rebuilt_while_it_follows() {
+    let history = random_history(300);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let half = history.commits.len() / 2;
+    follow(&views, stream(history.commits[..half].to_vec())).await;
+    let slowly = history.after(views.checkpoint().position).then(|commit| async {
+        tokio::task::yield_now().await;
+        commit
+    });
+    let (run, rebuilt) = tokio::join!(
+        views.run(slowly, std::future::pending()),
+        views.rebuild(ViewName::Analytics, history.all())
+    );
+    run.unwrap();
+    assert!(rebuilt.unwrap().is_equal());
+    assert_eq!(hashes(&views), hashes_of(&history).await);
+}
+
+#[tokio::test]
+async fn a_rebuild_from_a_log_that_is_too_short_or_another_changes_nothing() {
+    let history = random_history(100);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    let before = hashes(&views);
+    let half = history.commits.len() / 2;
+
+    let short = views.rebuild(ViewName::Orders, stream(history.commits[..half].to_vec())).await;
+    assert!(
+        matches!(short, Err(RebuildError::Short { reached, .. }) if reached == history.commits[half - 1].head())
+    );
+    let other = views.rebuild(ViewName::Orders, forked(&history, half).all()).await;
+    assert!(matches!(other, Err(RebuildError::Mismatch(_))), "{other:?}");
+    let late = views.rebuild(ViewName::Orders, stream(history.commits[1..].to_vec())).await;
+    assert!(matches!(late, Err(RebuildError::Mismatch(_))), "{late:?}");
+    assert_eq!(hashes(&views), before);
+}
+
+/// Changes a value of a view on disk behind its back.
+fn damage(dir: &Path, view: ViewName, change: impl Fn(&mut Vec<u8>)) {
+    let db = sled::open(dir).unwrap();
+    let names = db.tree_names();
+    let name = names.iter().find(|name| name.starts_with(view.as_str().as_bytes())).unwrap();
+    let tree = db.open_tree(name).unwrap();
+    let (key, value) = tree.iter().next_back().unwrap().unwrap();
+    let mut value = value.to_vec();
+    change(&mut value);
+    tree.insert(key, value).unwrap();
+    let checkpoint = tree.get([0]).unwrap().unwrap();
+    let mut checkpoint = checkpoint.to_vec();
+    change(&mut checkpoint);
+    // Only a change of the version shall reach the checkpoint.
+    if checkpoint[0] != 1 {
+        tree.insert([0], checkpoint).unwrap();
+    }
+    db.flush().unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_view_is_found_and_mended_by_a_rebuild() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    let (_, sound) = views.content_hash(ViewName::Ledger).unwrap();
+    drop(views);
+    damage(dir.path(), ViewName::Ledger, |value| *value.last_mut().unwrap() ^= 2);
+    let views = open(dir.path());
+    let rebuilt = views.rebuild(ViewName::Ledger, history.all()).await.unwrap();
+    assert!(!rebuilt.is_equal());
+    assert_eq!(rebuilt.rebuilt_hash, sound);
+    assert_eq!(views.content_hash(ViewName::Ledger).unwrap().1, sound);
+}
+
+#[tokio::test]
+async fn a_view_of_another_version_is_built_again_from_zero() {
+    let history = random_history(100);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    let expected = hashes(&views);
+    drop(views);
+    damage(dir.path(), ViewName::Carts, |value| value[0] = 200);
+    let views = open(dir.path());
+    assert_eq!(views.head(ViewName::Carts), Head::EMPTY);
+    assert_eq!(views.head(ViewName::Orders), history.head());
+    assert_eq!(views.checkpoint(), Head::EMPTY);
+    follow(&views, history.all()).await;
+    assert_eq!(hashes(&views), expected);
+}
+
+#[tokio::test]
+async fn a_reader_waits_for_what_a_receipt_has_promised() {
+    let history = random_history(50);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let wanted = history.head().position;
+    let too_early = views.wait_for(wanted, Duration::ZERO).await;
+    assert_eq!(too_early, Err(TooFarBehind { wanted, applied: 0 }));
+    assert!(too_early.unwrap_err().to_string().contains("ask again"));
+    let (waited, ()) =
+        tokio::join!(views.wait_for(wanted, Duration::from_secs(60)), follow(&views, history.all()));
+    waited.unwrap();
+    views.wait_for(wanted, Duration::ZERO).await.unwrap();
+    assert!(views.wait_for(wanted + 1, Duration::ZERO).await.is_err());
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_a_run_that_waits_and_a_second_run_is_refused() {
+    let history = random_history(50);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let endless = history.all().chain(futures::stream::pending());
+    let shutdown = async {
+        views.wait_for(history.head().position, Duration::from_secs(60)).await.unwrap();
+        let second = views.run(history.all(), std::future::pending()).await;
+        assert!(matches!(second, Err(RunError::AlreadyRunning)));
+    };
+    views.run(endless, shutdown).await.unwrap();
+    assert_eq!(views.checkpoint(), history.head());
+    follow(&views, history.all()).await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_ends_its_batch_and_nothing_is_counted_twice() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    // One poll hands the whole history to the thread that folds; then nobody waits for it any more.
+    assert!(views.run(history.all(), std::future::pending()).now_or_never().is_none());
+    let again = views.run(history.all(), std::future::pending()).await;
+    assert!(matches!(again, Ok(()) | Err(RunError::AlreadyRunning)));
+    views.wait_for(history.head().position, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(hashes(&views), hashes_of(&history).await);
+}
+
+#[tokio::test]
+async fn an_error_of_the_log_ends_the_run_behind_what_came_before_it() {
+    let history = random_history(50);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let half = history.commits.len() / 2;
+    let commits = history.commits[..half].iter().cloned().map(Ok);
+    let broken: Vec<Result<Arc<Commit>, std::fmt::Error>> = commits.chain([Err(std::fmt::Error)]).collect();
+    let ended = views.run(futures::stream::iter(broken), std::future::pending()).await;
+    assert!(matches!(ended, Err(RunError::Log(std::fmt::Error))));
+    assert_eq!(views.checkpoint(), history.commits[half - 1].head());
+}
+
+#[tokio::test]
+async fn a_balance_that_does_not_fit_stops_the_view_before_it() {
+    let mut history = History::default();
+    fund(&mut history, i64::MAX);
+    fund(&mut history, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let stopped = views.run(history.all(), std::future::pending()).await;
+    let Err(RunError::View { view: ViewName::Ledger, source }) = stopped else { panic!("{stopped:?}") };
+    assert!(matches!(source, ViewError::Overflow { position: 2, .. }), "{source}");
+    let balance = views.ledger().balance(LedgerAccount::Wallet(account(1)), usd(0).currency).unwrap();
+    assert!(balance.minor >= 0, "nothing wraps");
+    assert_eq!(views.wait_for(2, Duration::ZERO).await.map_err(|behind| behind.applied), Err(0));
+}

@@ -1,0 +1,333 @@
+//! A market that does random things, each of which its rules allow.
+
+use std::collections::BTreeMap;
+
+use events::account::Role;
+use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
+use events::command::Rejected;
+use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::ledger::{LedgerAccount, Transfer};
+use events::listing::{Created, StockReceived, WalletFunded};
+use events::metadata::DeadlineKind;
+use events::order::{
+    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, ReleaseCondition,
+    Shipped,
+};
+use events::{Event, Money, Rejection};
+use proptest::prelude::*;
+
+use super::{History, account, cart, currency, listing, order, place, units};
+
+pub const BUYERS: u64 = 4;
+pub const SELLERS: u64 = 3;
+const PROVIDER: u64 = 99;
+/// What a buyer gets when a wallet is funded; more than all he can spend of it.
+const FUNDED_MINOR: i64 = 1_000_000_000;
+
+/// One wish; what it leads to depends on the market. Numbers choose among what there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    pub kind: u8,
+    pub who: u64,
+    pub which: usize,
+    pub quantity: u32,
+    pub later_ms: i64,
+}
+
+pub fn wishes(count: usize) -> impl Strategy<Value = Vec<Wish>> {
+    let wish = (0u8..16, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
+    let wish =
+        wish.prop_map(|(kind, who, which, quantity, later_ms)| Wish { kind, who, which, quantity, later_ms });
+    prop::collection::vec(wish, 1..count)
+}
+
+#[derive(Clone)]
+struct Item {
+    id: ListingId,
+    seller: AccountId,
+    price: Money,
+    on_hand: u64,
+    reserved: u64,
+}
+
+#[derive(Clone)]
+struct Basket {
+    id: CartId,
+    version: u64,
+    lines: Vec<(usize, u32)>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Placed,
+    Shipped,
+    Delivered,
+    Closed,
+}
+
+#[derive(Clone)]
+struct Sale {
+    id: OrderId,
+    buyer: AccountId,
+    seller: AccountId,
+    lines: Vec<(usize, u32)>,
+    total: Money,
+    fee: Money,
+    stage: Stage,
+}
+
+#[derive(Default)]
+pub struct Market {
+    pub history: History,
+    items: Vec<Item>,
+    baskets: BTreeMap<AccountId, Basket>,
+    sales: Vec<Sale>,
+    carts: u64,
+}
+
+/// Makes a history of what `wishes` lead to.
+pub fn history_of(wishes: &[Wish]) -> History {
+    let mut market = Market::default();
+    for n in 0..3 {
+        market.create_listing(n);
+        market.receive_stock(n as usize, 9);
+    }
+    for n in 0..BUYERS {
+        market.fund(account(n));
+    }
+    for wish in wishes {
+        market.history.later(wish.later_ms);
+        market.grant(*wish);
+    }
+    market.history
+}
+
+impl Market {
+    fn grant(&mut self, wish: Wish) {
+        let buyer = account(wish.who % BUYERS);
+        let item = wish.which % self.items.len();
+        match wish.kind {
+            0 => self.create_listing(wish.who),
+            1 => self.receive_stock(item, wish.quantity * 3),
+            2 => self.fund(buyer),
+            3..=5 => self.add_to_cart(buyer, item, wish.quantity),
+            6 => self.change_cart(buyer, wish),
+            7 | 8 => self.migrate(buyer),
+            9 | 10 => self.place(buyer, None, vec![(item, wish.quantity)]),
+            11..=14 => self.advance(wish),
+            _ => self.reject(buyer, wish),
+        }
+    }
+
+    fn create_listing(&mut self, who: u64) {
+        let n = self.items.len() as u64;
+        let seller = account(100 + who % SELLERS);
+        let price = Money::new(100 + 37 * n as i64, currency(if n % 4 == 3 { "JPY" } else { "USD" }));
+        let created = Created { listing: listing(n), price, seller, title: format!("thing {n}"), version: 1 };
+        self.items.push(Item { id: listing(n), seller, price, on_hand: 0, reserved: 0 });
+        self.history.commanded(seller, "listing.create", vec![created.into()]);
+    }
+
+    fn receive_stock(&mut self, item: usize, quantity: u32) {
+        let found = &mut self.items[item];
+        found.on_hand += u64::from(quantity);
+        let received = StockReceived { listing: found.id, on_hand: found.on_hand, quantity: units(quantity) };
+        self.history.commanded(found.seller, "stock.receive", vec![received.into()]);
+    }
+
+    fn fund(&mut self, buyer: AccountId) {
+        for code in ["USD", "JPY"] {
+            let funded = WalletFunded {
+                account: buyer,
+                reference: "pay-1".into(),
+                transfer: Transfer {
+                    amount: Money::new(FUNDED_MINOR, currency(code)),
+                    from: LedgerAccount::ProviderClearing(account(PROVIDER)),
+                    to: LedgerAccount::Wallet(buyer),
+                },
+            };
+            self.history.commanded(account(PROVIDER), "wallet.fund", vec![funded.into()]);
+        }
+    }
+
+    fn add_to_cart(&mut self, buyer: AccountId, item: usize, added: u32) {
+        let carts = &mut self.carts;
+        let basket = self.baskets.entry(buyer).or_insert_with(|| {
+            *carts += 1;
+            Basket { id: cart(*carts), version: 0, lines: Vec::new() }
+        });
+        basket.version += 1;
+        let line = match basket.lines.iter().position(|(known, _)| *known == item) {
+            Some(at) => &mut basket.lines[at],
+            None => {
+                basket.lines.push((item, 0));
+                basket.lines.last_mut().unwrap()
+            }
+        };
+        line.1 += added;
+        // Now and then the buyer saw another price than the listing has.
+        let seen =
+            Money { minor: self.items[item].price.minor - i64::from(added == 5), ..self.items[item].price };
+        let event = ItemAdded {
+            account: buyer,
+            added: units(added),
+            cart: basket.id,
+            listing: self.items[item].id,
+            listing_version: 1,
+            quantity: units(line.1),
+            unit_price: seen,
+            version: basket.version,
+        };
+        self.history.commanded(buyer, "cart.add", vec![event.into()]);
+    }
+
+    fn change_cart(&mut self, buyer: AccountId, wish: Wish) {
+        let Some(basket) = self.baskets.get_mut(&buyer) else { return };
+        if basket.lines.is_empty() {
+            return;
+        }
+        basket.version += 1;
+        let (id, version) = (basket.id, basket.version);
+        let at = wish.which % basket.lines.len();
+        let listing = self.items[basket.lines[at].0].id;
+        let event: Event = match wish.quantity {
+            1 => {
+                basket.lines.clear();
+                Cleared { account: buyer, cart: id, version }.into()
+            }
+            2 => {
+                basket.lines.remove(at);
+                ItemRemoved { account: buyer, cart: id, listing, version }.into()
+            }
+            more => {
+                basket.lines[at].1 = more;
+                QuantitySet { account: buyer, cart: id, listing, quantity: units(more), version }.into()
+            }
+        };
+        self.history.commanded(buyer, "cart.change", vec![event]);
+    }
+
+    fn migrate(&mut self, buyer: AccountId) {
+        let Some(basket) = self.baskets.get(&buyer).cloned() else { return };
+        let fits = |(item, quantity): &(usize, u32)| {
+            self.items[*item].on_hand - self.items[*item].reserved >= u64::from(*quantity)
+        };
+        if !basket.lines.is_empty() && basket.lines.iter().all(fits) {
+            self.place(buyer, Some(basket.clone()), basket.lines);
+        }
+    }
+
+    /// Places one order per seller and currency.
+    fn place(&mut self, buyer: AccountId, basket: Option<Basket>, lines: Vec<(usize, u32)>) {
+        let mut groups: BTreeMap<_, Vec<(usize, u32)>> = BTreeMap::new();
+        for (item, quantity) in lines {
+            let found = &mut self.items[item];
+            if found.on_hand - found.reserved < u64::from(quantity) {
+                return;
+            }
+            found.reserved += u64::from(quantity);
+            groups.entry((found.seller, found.price.currency)).or_default().push((item, quantity));
+        }
+        let (mut events, mut orders) = (Vec::new(), Vec::new());
+        for ((seller, currency), lines) in groups {
+            let id = order(self.sales.len() as u64);
+            let priced: Vec<_> =
+                lines.iter().map(|(item, n)| (self.items[*item].id, self.items[*item].price, *n)).collect();
+            let minor = priced.iter().map(|(_, price, n)| price.minor * i64::from(*n)).sum();
+            let (total, fee) = (Money::new(minor, currency), Money::new(minor / 20, currency));
+            let from = basket.as_ref().map(|basket| basket.id);
+            events.extend(place(id, buyer, seller, from, &priced, self.history.now));
+            orders.push(id);
+            self.sales.push(Sale { id, buyer, seller, lines, total, fee, stage: Stage::Placed });
+        }
+        if let Some(basket) = basket {
+            self.baskets.remove(&buyer);
+            let version = basket.version + 1;
+            events.push(Migrated { account: buyer, cart: basket.id, orders, version }.into());
+        }
+        self.history.commanded(buyer, "order.place", events);
+    }
+
+    fn advance(&mut self, wish: Wish) {
+        if self.sales.is_empty() {
+            return;
+        }
+        let at = wish.which % self.sales.len();
+        let sale = self.sales[at].clone();
+        let (id, now) = (sale.id, self.history.now);
+        match (sale.stage, wish.quantity) {
+            (Stage::Placed, 1) => self.cancel(at, CancelledBy::Account(Role::Seller)),
+            (Stage::Placed, 2) => self.cancel(at, CancelledBy::ShipDeadline),
+            (Stage::Placed, _) => {
+                for (item, quantity) in &sale.lines {
+                    self.items[*item].reserved -= u64::from(*quantity);
+                    self.items[*item].on_hand -= u64::from(*quantity);
+                }
+                self.sales[at].stage = Stage::Shipped;
+                let shipped =
+                    Shipped { carrier: Some("DHL".into()), delivery_due: now, order: id, tracking: None };
+                self.history.commanded(sale.seller, "order.ship", vec![shipped.into()]);
+            }
+            (Stage::Shipped, 1 | 2) => {
+                let delivered =
+                    Delivered { confirmed_by: DeliveryProof::Buyer, inspection_ends: now, order: id };
+                let released = self.release(at, ReleaseCondition::BuyerConfirmed);
+                self.history.commanded(sale.buyer, "order.confirm", vec![delivered.into(), released]);
+            }
+            (Stage::Shipped, _) => {
+                self.sales[at].stage = Stage::Delivered;
+                let confirmed_by = DeliveryProof::TransitElapsed;
+                let delivered = Delivered { confirmed_by, inspection_ends: now, order: id };
+                self.history.due(DeadlineKind::DeliveryDue, id, vec![delivered.into()]);
+            }
+            (Stage::Delivered, _) => {
+                let released = self.release(at, ReleaseCondition::InspectionElapsed);
+                self.history.due(DeadlineKind::InspectionEnds, id, vec![released]);
+            }
+            (Stage::Closed, _) => {}
+        }
+    }
+
+    fn cancel(&mut self, at: usize, by: CancelledBy) {
+        let sale = &mut self.sales[at];
+        sale.stage = Stage::Closed;
+        for (item, quantity) in &sale.lines {
+            self.items[*item].reserved -= u64::from(*quantity);
+        }
+        let (order, seller) = (sale.id, sale.seller);
+        let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(sale.buyer));
+        let cancelled = Cancelled { by, order, reason: Some("sold out".into()) };
+        let refunded = EscrowRefunded { order, transfer: Transfer { amount: sale.total, from, to } };
+        let events = vec![cancelled.into(), refunded.into()];
+        match by {
+            CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
+            CancelledBy::ShipDeadline => self.history.due(DeadlineKind::ShipBy, order, events),
+        };
+    }
+
+    fn release(&mut self, at: usize, condition: ReleaseCondition) -> Event {
+        let sale = &mut self.sales[at];
+        sale.stage = Stage::Closed;
+        let from = LedgerAccount::Escrow(sale.id);
+        let net = sale.total.checked_sub(sale.fee).unwrap();
+        let mut transfers =
+            vec![Transfer { amount: net, from, to: LedgerAccount::SellerAvailable(sale.seller) }];
+        if sale.fee.is_positive() {
+            transfers.push(Transfer { amount: sale.fee, from, to: LedgerAccount::PlatformFees });
+        }
+        EscrowReleased { condition, order: sale.id, transfers }.into()
+    }
+
+    fn reject(&mut self, buyer: AccountId, wish: Wish) {
+        let reasons = match wish.quantity {
+            1 => vec![Rejection::CartMissing],
+            2 => vec![Rejection::CartEmpty, Rejection::AmountOverflow],
+            _ => {
+                let listing = listing(wish.which as u64);
+                vec![Rejection::ListingUnknown { listing }, Rejection::ListingUnknown { listing }]
+            }
+        };
+        let rejected = Rejected { command: "order.place".into(), reasons };
+        self.history.commanded(buyer, "order.place", vec![rejected.into()]);
+    }
+}

@@ -1,0 +1,266 @@
+//! Every view equals what a naive look at the whole history says.
+
+#![allow(clippy::unwrap_used)] // what a test calls is a test too
+
+mod support;
+
+use events::Event;
+use events::ids::AccountId;
+use events::ledger::LedgerAccount;
+use projections::Projections;
+use projections::analytics::{LATENCY_BOUNDS_MS, Milestone, Step, TimeRange};
+use projections::cart::{CartState, LineProblem};
+use projections::order::{ORDERS_PER_PAGE_MAX, Side};
+use proptest::prelude::*;
+use support::market::{BUYERS, SELLERS, history_of, wishes};
+use support::{History, account, follow, naive};
+use tempfile::TempDir;
+
+async fn followed(history: &History) -> (TempDir, Projections) {
+    let dir = tempfile::tempdir().unwrap();
+    let views = Projections::open(dir.path()).unwrap();
+    follow(&views, history.all()).await;
+    (dir, views)
+}
+
+fn with_views(history: &History, check: impl FnOnce(&Projections)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_dir, views) = runtime.block_on(followed(history));
+    check(&views);
+}
+
+fn check_orders(history: &History, views: &Projections) {
+    for (recorded, placed) in naive::placed(history) {
+        let order = views.orders().order(placed.order).unwrap().unwrap();
+        assert_eq!(order.state, naive::state(history, placed.order));
+        assert_eq!((order.buyer, order.seller, order.total), (placed.buyer, placed.seller, placed.total));
+        assert_eq!(order.position(), Some(recorded.position));
+        let about = naive::about(history, placed.order);
+        let timeline: Vec<_> = order.timeline.iter().map(|e| (e.position, e.time)).collect();
+        let expected: Vec<_> = about.iter().map(|e| (e.position, e.metadata.time)).collect();
+        assert_eq!(timeline, expected);
+        let steps = order.timeline.iter().map(|e| serde_json::to_value(e.step).unwrap());
+        for (step, event) in steps.zip(&about) {
+            assert_eq!(format!("{}.v1", step.as_str().unwrap()), event.metadata.type_name);
+        }
+        let held = naive::balances(history)
+            .get(&(LedgerAccount::Escrow(placed.order), placed.total.currency))
+            .copied();
+        assert_eq!(Some(order.escrow.held - order.escrow.released - order.escrow.refunded), held);
+    }
+}
+
+fn check_lists(history: &History, views: &Projections, limit: usize) {
+    let sides = (0..BUYERS).map(|n| (Side::Buyer, account(n)));
+    for (side, who) in sides.chain((100..100 + SELLERS).map(|n| (Side::Seller, account(n)))) {
+        let mut listed = Vec::new();
+        let mut before = None;
+        for _ in 0..=naive::placed(history).len() {
+            let page = views.orders().list(side, who, before, limit).unwrap();
+            assert!(page.orders.len() <= limit.min(ORDERS_PER_PAGE_MAX));
+            listed.extend(page.orders.iter().map(|order| order.order));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        let is_of = |id: AccountId| id == who;
+        let mut expected: Vec<_> = naive::placed(history)
+            .into_iter()
+            .filter(|(_, placed)| is_of(if side == Side::Buyer { placed.buyer } else { placed.seller }))
+            .map(|(_, placed)| placed.order)
+            .collect();
+        expected.reverse();
+        assert_eq!(listed, expected);
+    }
+}
+
+fn check_ledger(history: &History, views: &Projections) {
+    for ((account, currency), minor) in naive::balances(history) {
+        assert_eq!(views.ledger().balance(account, currency).unwrap().minor, minor, "{account}");
+        let is_listed = views.ledger().balances(account).unwrap().iter().any(|m| m.currency == currency);
+        assert_eq!(is_listed, minor != 0);
+    }
+    let sums = views.ledger().trial_balance().unwrap();
+    assert!(sums.iter().all(|sum| sum.sum == 0), "{sums:?}");
+    let currencies = naive::currencies(history);
+    assert_eq!(sums.iter().map(|sum| sum.currency).collect::<Vec<_>>(), Vec::from_iter(currencies));
+    let open = naive::balances(history).into_values().filter(|minor| *minor != 0).count() as u64;
+    assert_eq!(sums.iter().map(|sum| sum.accounts).sum::<u64>(), open);
+}
+
+fn check_carts(history: &History, views: &Projections) {
+    for (id, owner) in naive::carts(history) {
+        let cart = views.carts().cart(id).unwrap().unwrap();
+        assert_eq!(cart.version, naive::about(history, id).len() as u64);
+        let lines: Vec<_> =
+            cart.lines.iter().map(|l| (l.listing, l.quantity.get(), l.unit_price_seen)).collect();
+        assert_eq!(lines, naive::cart_lines(history, id));
+        let migrated = naive::about(history, id).into_iter().find_map(|e| match &e.event {
+            Event::CartMigrated(e) => Some(e.orders.clone()),
+            _ => None,
+        });
+        match migrated {
+            Some(orders) => {
+                assert_eq!(cart.state, CartState::Migrated { orders });
+                assert!(cart.problems.is_empty());
+            }
+            None => {
+                assert_eq!(cart.state, CartState::Active);
+                assert_eq!(views.carts().active(owner).unwrap(), Some(cart.clone()));
+                check_problems(history, &cart);
+            }
+        }
+    }
+    for event in naive::events(history) {
+        if let Event::ListingCreated(created) = &event.event {
+            let listing = views.carts().listing(created.listing).unwrap().unwrap();
+            assert_eq!((listing.on_hand, listing.reserved), naive::stock(history, created.listing));
+        }
+    }
+}
+
+fn check_problems(history: &History, cart: &projections::cart::Cart) {
+    let mut expected = Vec::new();
+    for line in &cart.lines {
+        if line.unit_price_seen != line.current_price {
+            let (seen, current) = (line.unit_price_seen, line.current_price);
+            expected.push((line.listing, LineProblem::PriceChanged { seen, current }));
+        }
+        let (on_hand, reserved) = naive::stock(history, line.listing);
+        let (requested, available) = (u64::from(line.quantity.get()), on_hand - reserved);
+        if requested > available {
+            expected.push((line.listing, LineProblem::InsufficientStock { requested, available }));
+        }
+    }
+    let problems: Vec<_> = cart.problems.iter().map(|p| (p.listing, p.problem.clone())).collect();
+    assert_eq!(problems, expected);
+}
+
+fn check_analytics(history: &History, views: &Projections) {
+    let hour = |ms: i64| ms.div_euclid(3_600_000);
+    let (from, to) = (support::START, history.now.plus_ms(1));
+    let all = TimeRange { from, to };
+    let analytics = views.analytics();
+    let summary = analytics.summary(all).unwrap();
+    let count = |name: &str| naive::count(history, name);
+    let sales = &summary.sales;
+    assert_eq!(sales.orders, count("order.placed.v1"));
+    assert_eq!(sales.shipped, count("order.shipped.v1"));
+    assert_eq!(sales.cancelled, count("order.cancelled.v1"));
+    assert_eq!(sales.completed, count("escrow.released.v1"));
+    assert_eq!(summary.rejected, count("command.rejected.v1"));
+    assert_eq!(summary.carts_opened, naive::carts(history).len() as u64);
+    for currency in naive::currencies(history) {
+        let gmv: i64 = naive::placed(history)
+            .iter()
+            .filter(|(_, placed)| placed.total.currency == currency)
+            .map(|(_, placed)| placed.total.minor)
+            .sum();
+        let fees = naive::balances(history).get(&(LedgerAccount::PlatformFees, currency)).copied();
+        let money = sales.money.iter().find(|money| money.currency == currency);
+        assert_eq!(money.map_or(0, |money| money.gmv), gmv);
+        assert_eq!(money.map_or(0, |money| money.fees), fees.unwrap_or(0));
+        let sellers = analytics.top_sellers(currency, 100).unwrap();
+        let of = |rank: &projections::analytics::Rank<AccountId, projections::analytics::Sales>| {
+            rank.numbers.money.iter().find(|m| m.currency == currency).unwrap().gmv
+        };
+        assert_eq!(sellers.iter().map(of).sum::<i64>(), gmv);
+        assert!(sellers.windows(2).all(|pair| of(&pair[0]) >= of(&pair[1])));
+        let listings = analytics.top_listings(currency, 100).unwrap();
+        let of =
+            |money: &projections::analytics::ListingMoney| (money.currency == currency).then_some(money.gmv);
+        let sum: i64 = listings.iter().flat_map(|rank| rank.numbers.money.iter().filter_map(of)).sum();
+        assert_eq!(sum, gmv);
+    }
+    if hour(to.ms()) - hour(from.ms()) < 2000 {
+        for point in analytics.series(Step::Hour, all).unwrap() {
+            let orders = naive::placed(history);
+            let orders = orders.iter().filter(|(e, _)| hour(e.metadata.time.ms()) == hour(point.start.ms()));
+            assert_eq!(point.numbers.sales.orders, orders.count() as u64);
+        }
+    }
+    let days = analytics.series(Step::Day, all).unwrap();
+    assert_eq!(days.iter().map(|day| day.numbers.sales.orders).sum::<u64>(), sales.orders);
+    let funnel = analytics.funnel().unwrap();
+    assert_eq!(funnel.delivered, count("order.delivered.v1"));
+    assert_eq!(funnel.carts_migrated, count("cart.migrated.v1"));
+    check_latency(history, views);
+    check_rejections(history, views, all);
+}
+
+fn check_latency(history: &History, views: &Projections) {
+    for latency in views.analytics().latency().unwrap() {
+        let name = match latency.milestone {
+            Milestone::Shipped => "order.shipped.v1",
+            Milestone::Delivered => "order.delivered.v1",
+            Milestone::Released => "escrow.released.v1",
+        };
+        let mut took = Vec::new();
+        for (placed_at, placed) in naive::placed(history) {
+            let reached = naive::about(history, placed.order);
+            let reached = reached.iter().filter(|event| event.metadata.type_name == name);
+            took.extend(reached.map(|event| event.metadata.time.ms() - placed_at.metadata.time.ms()));
+        }
+        assert_eq!((latency.count, latency.sum_ms), (took.len() as u64, took.iter().sum()));
+        let mut above = -1;
+        for (bucket, bound) in latency.buckets.iter().zip(LATENCY_BOUNDS_MS.into_iter().chain([i64::MAX])) {
+            let count = took.iter().filter(|ms| **ms > above && **ms <= bound).count();
+            assert_eq!(bucket.count, count as u64);
+            above = bound;
+        }
+    }
+}
+
+fn check_rejections(history: &History, views: &Projections, all: TimeRange) {
+    let counts = views.analytics().rejections(all).unwrap();
+    let of = |code: &str| counts.iter().filter(|c| c.code == code).map(|c| c.count).sum::<u64>();
+    for code in ["cart_missing", "cart_empty", "amount_overflow", "listing_unknown"] {
+        let refused = naive::events(history).filter(|recorded| match &recorded.event {
+            Event::CommandRejected(rejected) => rejected.reasons.iter().any(|reason| reason.code() == code),
+            _ => false,
+        });
+        assert_eq!(of(code), refused.count() as u64, "{code}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_view_equals_a_naive_look_at_the_history(wishes in wishes(120), limit in 1usize..5) {
+        let history = history_of(&wishes);
+        with_views(&history, |views| {
+            check_orders(&history, views);
+            check_lists(&history, views, limit);
+            check_ledger(&history, views);
+            check_carts(&history, views);
+            check_analytics(&history, views);
+        });
+    }
+}
+
+#[test]
+fn lists_longer_than_a_chunk_are_paged_through_whole() {
+    let mut history = History::default();
+    let seller = account(100);
+    let created = events::listing::Created {
+        listing: support::listing(0),
+        price: support::usd(5),
+        seller,
+        title: "thing".into(),
+        version: 1,
+    };
+    history.commanded(seller, "listing.create", vec![created.into()]);
+    for n in 0..301 {
+        let buyer = account(n % 2);
+        let lines = [(support::listing(0), support::usd(5), 1)];
+        let placed = support::place(support::order(n), buyer, seller, None, &lines, history.now);
+        history.commanded(buyer, "order.place", placed);
+    }
+    with_views(&history, |views| {
+        for limit in [1, 7, 64, 100, 1000] {
+            check_lists(&history, views, limit);
+        }
+    });
+}
