@@ -1,6 +1,7 @@
 //! `skylink up`: runs a market in this process until it is interrupted.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +18,12 @@ use events::Position;
 use events::account::Role;
 use events::ids::MarketName;
 use events::market::{Deadlines, FeePolicy};
-use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
+use gateway::Gateway;
+use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::Verdict;
 use crate::keys::registrations;
@@ -80,6 +85,9 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     // Asked for first, so that an interrupt is never lost while the market starts.
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+        format!("nothing can listen on {}: name another address with --listen", arguments.listen)
+    })?;
     let node = Node::start(config(&arguments), Arc::new(WallClock)).await.with_context(|| {
         format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
     })?;
@@ -87,7 +95,8 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     register_first_accounts(&node).await?;
     let first = node.log().head().await?.position;
     // The demonstration (demo.rs) begins here: the market takes commands, and nobody has been told yet.
-    tell(&node, &arguments)?;
+    let server = Server::start(&node, listener)?;
+    tell(&node, &arguments, server.address)?;
     let handle = node.handle();
     tokio::select! {
         _ = interrupted.recv() => talk(format_args!("Interrupted: the market finishes what it has begun.")),
@@ -95,7 +104,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = handle.stopped() => {}
     }
     tokio::select! {
-        verdict = end(node, first, started) => verdict,
+        verdict = end(node, server, first, started) => verdict,
         _ = interrupted.recv() => bail!(
             "interrupted again: the market ends in the middle of its work; what was answered is durable"
         ),
@@ -153,21 +162,75 @@ async fn give(node: &Node, wish: &Wish) -> anyhow::Result<()> {
     }
 }
 
+/// The HTTP gateway while it serves.
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    fn start(node: &Node, listener: TcpListener) -> anyhow::Result<Server> {
+        let handle = node.handle();
+        let gateway = Gateway {
+            projections: node.projections().clone(),
+            log: node.log(),
+            keys: Arc::clone(handle.keys()),
+            market: node.market().clone(),
+            receipt_key: node.keys().get(RECEIPT_KEY)?.public(),
+            clock: Arc::new(WallClock),
+            status: handle.status(),
+            metrics: Some(gateway::health::install_metrics().context("metrics can't be kept")?),
+            commands: Arc::new(handle),
+        };
+        let address = listener.local_addr()?;
+        let (stop, told) = oneshot::channel();
+        // A server whose owner is gone stops as one that is told to.
+        let told = async move { drop(told.await) };
+        let task = tokio::spawn(gateway::serve(listener, gateway::router(gateway), told));
+        Ok(Server { address, stop, task })
+    }
+
+    async fn stop(self) {
+        // If it has ended by itself, its task says why.
+        let _ = self.stop.send(());
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the HTTP gateway ended badly"),
+            Err(error) => tracing::error!(%error, "the HTTP gateway panicked"),
+        }
+    }
+}
+
 /// Tells where to look and what to try.
-fn tell(node: &Node, arguments: &UpArgs) -> anyhow::Result<()> {
-    let data = arguments.data.data.display();
+fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<()> {
+    let (market, data) = (node.market(), arguments.data.data.display());
+    let keys = node.keys().names()?.join(", ");
+    let at = format!("--data {data} --url http://{address} --market {market}");
     talk(format_args!(
-        "Market {} runs.\n  data     {data}\n  keys     {} (in {data}/keys: back them up)\n\nTry:\n  \
-         skylink keys new alice --data {data}\n  skylink tail --follow --data {data}\n",
-        node.market(),
-        node.keys().names()?.join(", "),
+        "Market {market} runs: http://{address}
+
+  data      {data}
+  keys      {keys} (in {data}/keys: back them up)
+  interface http://{address}/openapi.json
+  health    http://{address}/readyz
+
+Try:
+  skylink keys new alice --data {data}
+  skylink keys register alice --role buyer {at}
+  echo '{{\"command\": \"cart.clear\", \"body\": {{}}}}' | skylink send - --key alice {at}
+  skylink tail --follow --data {data}
+  curl -s http://{address}/.well-known/jwks.json
+"
     ));
     Ok(())
 }
 
 /// Stops the market and tells what it has done.
-async fn end(node: Node, first: Position, started: Instant) -> anyhow::Result<Verdict> {
+async fn end(node: Node, server: Server, first: Position, started: Instant) -> anyhow::Result<Verdict> {
     let log = node.log();
+    // Requests under way get their receipts before the market stops to give them.
+    server.stop().await;
     let reason = node.shutdown().await;
     let seconds = started.elapsed().as_secs();
     match log.head().await {
