@@ -215,7 +215,7 @@ impl Registering<'_> {
     async fn send(&self, wish: &Wish, output: &mut Output) -> anyhow::Result<Verdict> {
         let signed = sign_wish(self.store, &self.registrar, &self.arguments.market.market, wish, Form::Jws)?;
         let answer = self.client.send(&signed, wish, &self.registrar, &self.market_key).await?;
-        let again = format!("skylink keys register {}", self.arguments.name);
+        let again = format!("give `skylink keys register {}` again as before", self.arguments.name);
         let receipts = self.arguments.json.then_some(output);
         crate::send::report(answer, wish, &again, receipts)
     }

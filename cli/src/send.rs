@@ -88,9 +88,12 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
         output.pretty(receipt)?;
     }
     let again = format!(
-        "skylink send --key {} --cid {} {}",
+        "skylink send --key {} --cid {} --data {} --url {} --market {} {}",
         arguments.key,
         wish.command_id,
+        arguments.data.data.display(),
+        arguments.market.url,
+        arguments.market.market,
         arguments.file.display()
     );
     let verdict = report(answer, &wish, &again, arguments.json.then_some(&mut output))?;
