@@ -34,17 +34,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Run a market in this process, with its HTTP gateway, until it is interrupted.
+    // What each is for is said where its arguments are.
     Up(up::UpArgs),
-    /// Make, show and register the keys that commands are signed with.
     Keys(keys::KeysArgs),
-    /// Sign a command, send it, and check the receipt.
     Send(send::SendArgs),
-    /// Print the events of a log, also while it is written.
     Tail(tail::TailArgs),
-    /// Print a range of a log, feed it into an empty folder, or show the state at a moment of it.
     Replay(replay::ReplayArgs),
-    /// Check a whole log, or one receipt.
     Verify(verify::VerifyArgs),
     // `import` and `bench` have their places here, in the order in which a user meets them.
 }

@@ -101,4 +101,11 @@ fn help_names_every_subcommand_and_the_exit_codes() {
     for subcommand in ["up", "keys", "send", "tail", "replay", "verify"] {
         assert!(cli.ok(&[subcommand, "--help"]).contains("Usage: skylink"), "{subcommand}");
     }
+    // What a user can't guess is said in full.
+    for (subcommand, told) in
+        [("send", r#"{"command": "order.place", "body""#), ("verify", "every decision made again")]
+    {
+        let help = cli.ok(&[subcommand, "--help"]);
+        assert!(help.contains(told), "{help}");
+    }
 }
