@@ -2,6 +2,7 @@
 
 mod audit;
 mod client;
+mod import;
 mod keys;
 mod log;
 mod output;
@@ -41,7 +42,7 @@ enum Subcommands {
     Tail(tail::TailArgs),
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
-    // `import` and `bench` have their places here, in the order in which a user meets them.
+    Import(import::ImportArgs),
 }
 
 /// What became of a subcommand that could find it out.
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Subcommands::Tail(arguments) => tail::run(arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
+        Subcommands::Import(arguments) => import::run(arguments),
     };
     match outcome {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

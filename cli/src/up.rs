@@ -19,7 +19,7 @@ use events::account::Role;
 use events::ids::MarketName;
 use events::market::{Deadlines, FeePolicy};
 use gateway::Gateway;
-use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use gateway::node::{NatsConfig, Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -56,6 +56,12 @@ pub(crate) struct UpArgs {
     /// Keep the log on the JetStream of this NATS server instead of segment files.
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
+    /// Copies of each stream on JetStream: 3 in a cluster.
+    #[arg(long, default_value_t = 1, requires = "nats", value_parser = clap::value_parser!(u8).range(1..=5))]
+    nats_replicas: u8,
+    /// Monitoring endpoint of the NATS server, to learn whether it syncs before it acknowledges.
+    #[arg(long, requires = "nats", value_name = "URL")]
+    nats_monitor: Option<String>,
     /// What the platform takes of each released escrow, in hundredths of a percent.
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     fee_bps: u32,
@@ -79,18 +85,17 @@ pub(crate) fn run(arguments: UpArgs) -> anyhow::Result<Verdict> {
 }
 
 async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
-    if arguments.nats.is_some() {
-        bail!("this build keeps the log in segment files only: leave out --nats");
-    }
     // Asked for first, so that an interrupt is never lost while the market starts.
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("nothing can listen on {}: name another address with --listen", arguments.listen)
     })?;
-    let node = Node::start(config(&arguments), Arc::new(WallClock)).await.with_context(|| {
-        format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
-    })?;
+    let node = tokio::select! {
+        node = start(&arguments) => node?,
+        _ = interrupted.recv() => return Ok(Verdict::Done),
+        _ = terminated.recv() => return Ok(Verdict::Done),
+    };
     let started = Instant::now();
     register_first_accounts(&node).await?;
     let first = node.log().head().await?.position;
@@ -109,6 +114,27 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
             "interrupted again: the market ends in the middle of its work; what was answered is durable"
         ),
     }
+}
+
+/// Starts the node; on JetStream that waits until the broker gives this process the market.
+async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
+    let config = config(arguments);
+    let node = match &arguments.nats {
+        None => Node::start(config, Arc::new(WallClock)).await,
+        Some(url) => {
+            let (replicas, monitor_url) =
+                (usize::from(arguments.nats_replicas), arguments.nats_monitor.clone());
+            Node::start_on_nats(
+                config,
+                NatsConfig { url: url.clone(), replicas, monitor_url },
+                Arc::new(WallClock),
+            )
+            .await
+        }
+    };
+    node.with_context(|| {
+        format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
+    })
 }
 
 fn config(arguments: &UpArgs) -> NodeConfig {
