@@ -1,6 +1,7 @@
 //! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
 
 mod audit;
+mod bench;
 mod client;
 mod import;
 mod keys;
@@ -18,6 +19,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+// Allocation is a tenth of the pipeline's work with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs a market, gives it commands, and reads, replays and checks its log.
 ///
@@ -43,6 +48,7 @@ enum Subcommands {
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
     Import(import::ImportArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// What became of a subcommand that could find it out.
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Import(arguments) => import::run(arguments),
+        Subcommands::Bench(arguments) => bench::run(arguments),
     };
     match outcome {
         Ok(Verdict::Done) => ExitCode::SUCCESS,

@@ -281,9 +281,9 @@ pub(crate) async fn receipt(
         Ok(Some(Reply::Receipt(receipt))) => {
             // Asked for as a thing, a receipt of a rejection is what was asked for.
             let mut response = axum::Json(&receipt).into_response();
-            response.headers_mut().extend(receipt_response(&receipt).headers().iter().filter_map(
-                |(name, value)| name.as_str().starts_with("skylink-").then(|| (name.clone(), value.clone())),
-            ));
+            let told = receipt_response(&receipt);
+            let ours = told.headers().iter().filter(|(name, _)| name.as_str().starts_with("skylink-"));
+            response.headers_mut().extend(ours.map(|(name, value)| (name.clone(), value.clone())));
             Ok(response)
         }
         Ok(Some(Reply::Refused(refusal))) => Err(refusal.into()),
