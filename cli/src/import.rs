@@ -29,7 +29,7 @@ use report::{Facts, Folded, Report};
 use rows::Rows;
 
 /// How long the last deadlines and the views may take after the last command.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(300);
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Imports purchases from a file.
 #[derive(Debug, Args)]
