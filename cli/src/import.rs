@@ -83,7 +83,7 @@ pub(crate) async fn run(arguments: ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Refuses a folder that holds anything: history can't be put before what has already happened.
-fn ensure_empty(data: &Path) -> anyhow::Result<()> {
+pub(crate) fn ensure_empty(data: &Path) -> anyhow::Result<()> {
     let mut entries = match std::fs::read_dir(data) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

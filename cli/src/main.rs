@@ -1,5 +1,6 @@
 //! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
 
+mod demo;
 mod import;
 
 use std::process::ExitCode;
