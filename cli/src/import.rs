@@ -29,7 +29,7 @@ use report::{Facts, Folded, Report};
 use rows::Rows;
 
 /// How long the last deadlines and the views may take after the last command.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(300);
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Imports purchases from a file.
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: ImportArgs) -> anyhow::Result<Verdict> {
 }
 
 /// Refuses a folder that holds anything: history can't be put before what has already happened.
-fn ensure_empty(data: &Path) -> anyhow::Result<()> {
+pub(crate) fn ensure_empty(data: &Path) -> anyhow::Result<()> {
     let mut entries = match std::fs::read_dir(data) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

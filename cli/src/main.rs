@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod client;
+mod demo;
 mod import;
 mod keys;
 mod log;

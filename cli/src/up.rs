@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Verdict;
+use crate::demo;
 use crate::keys::registrations;
 use crate::log::DataArgs;
 use crate::output::talk;
@@ -62,6 +63,9 @@ pub(crate) struct UpArgs {
     /// Monitoring endpoint of the NATS server, to learn whether it syncs before it acknowledges.
     #[arg(long, requires = "nats", value_name = "URL")]
     nats_monitor: Option<String>,
+    /// Fill an empty data folder with some thousand real purchases first, then keep a few people trading.
+    #[arg(long, conflicts_with = "nats")]
+    demo: bool,
     /// What the platform takes of each released escrow, in hundredths of a percent.
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     fee_bps: u32,
@@ -91,15 +95,26 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("nothing can listen on {}: name another address with --listen", arguments.listen)
     })?;
+    let prepared = async {
+        if arguments.demo
+            && let Some(orders) = demo::prepare(&arguments.data.data, &arguments.market).await?
+        {
+            talk(format_args!("Imported {orders} purchases of 1997 as the market's history."));
+        }
+        start(&arguments).await
+    };
     let node = tokio::select! {
-        node = start(&arguments) => node?,
+        node = prepared => node?,
         _ = interrupted.recv() => return Ok(Verdict::Done),
         _ = terminated.recv() => return Ok(Verdict::Done),
     };
     let started = Instant::now();
     register_first_accounts(&node).await?;
     let first = node.log().head().await?.position;
-    // The demonstration (demo.rs) begins here: the market takes commands, and nobody has been told yet.
+    let trade = match arguments.demo {
+        true => Some(demo::start(&node).await.context("the demonstration can't begin")?),
+        false => None,
+    };
     let server = Server::start(&node, listener)?;
     tell(&node, &arguments, server.address)?;
     let handle = node.handle();
@@ -108,8 +123,14 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => talk(format_args!("Terminated: the market finishes what it has begun.")),
         _ = handle.stopped() => {}
     }
+    let end = async {
+        if let Some(trade) = trade {
+            trade.stop().await;
+        }
+        end(node, server, first, started).await
+    };
     tokio::select! {
-        verdict = end(node, server, first, started) => verdict,
+        verdict = end => verdict,
         _ = interrupted.recv() => bail!(
             "interrupted again: the market ends in the middle of its work; what was answered is durable"
         ),
