@@ -1,1 +1,16 @@
 //! Benchmarks of SkyLink: everything in one run, side by side, with the load on the same cores.
+//!
+//! [`workload`] makes people and signs what they will order; [`floor`] measures what nothing can beat, the bare
+//! signatures; [`load`] sends orders through a running market and checks every receipt; [`segment`] puts these
+//! together on the segment log. Figures are ratios of one run: absolute numbers are those of the machine.
+
+// A benchmark reports rates; nothing here is near money.
+#![allow(clippy::float_arithmetic)]
+
+pub mod broker;
+pub mod floor;
+pub mod jetstream;
+pub mod load;
+pub mod machine;
+pub mod segment;
+pub mod workload;

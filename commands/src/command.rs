@@ -1,11 +1,12 @@
 //! What can be asked of a market. Bodies are parsed once, here; nothing behind checks their form again.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
 use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
 use events::{Money, Quantity, Timestamp};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
@@ -23,7 +24,7 @@ pub const REFERENCE_LENGTH_MAX: usize = 64;
 pub const REASON_LENGTH_MAX: usize = 200;
 
 /// A text of 1 to `MAX` characters without control characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(String);
 
@@ -51,6 +52,16 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
+impl<const MAX: usize> JsonSchema for Text<MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Text{MAX}").into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let description = format!("1 to {MAX} characters, no control characters");
+        json_schema!({"type": "string", "minLength": 1, "maxLength": MAX, "description": description})
+    }
+}
+
 /// Registers an account. Given by the registrar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +69,7 @@ pub struct RegisterAccount {
     /// The account.
     pub account: AccountId,
     /// What it may do; at least one.
+    #[schemars(length(min = 1))]
     pub roles: BTreeSet<Role>,
 }
 
@@ -153,6 +165,7 @@ pub enum PaymentMethod {
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// What is bought: 1 to 100 lines, each listing once.
+    #[schemars(length(min = 1, max = LINES_MAX))]
     pub lines: Vec<OrderLine>,
     /// How it is paid.
     pub payment_method: PaymentMethod,
@@ -252,9 +265,13 @@ macro_rules! commands {
                     .expect("a command holds nothing that JSON can't say")
             }
 
-            /// Makes the JSON Schema of every command's body.
+            /// Makes the JSON Schema of every command's body, titled with its name.
             pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
-                vec![$(($name, schemars::schema_for!($body)),)*]
+                let titled = |name: &'static str, mut schema: schemars::Schema| {
+                    schema.insert("title".to_owned(), name.into());
+                    (name, schema)
+                };
+                vec![$(titled($name, schemars::schema_for!($body)),)*]
             }
         }
 

@@ -31,9 +31,9 @@ pub struct Facts {
 pub struct Question {
     /// The answer counts only from an index that covers the log up to here.
     pub covering: Position,
-    /// An old command that may have this id.
-    pub command: Option<(AccountId, CommandId)>,
-    /// An order that may be closed.
+    /// The command's id, which an older command may have used.
+    pub command: (AccountId, CommandId),
+    /// The order it names, which may be closed.
     pub order: Option<OrderId>,
 }
 
@@ -118,19 +118,20 @@ fn admit(
     Ok(None)
 }
 
-/// Tells what of a command may be known only to the index.
+/// Tells what of a command may be known only to the index. When anything is, all that the command names is asked for:
+/// what is in memory now may have left it when the answer comes, and an answer that did not look would then be
+/// taken for a no.
 fn question(market: &Market, verified: &Verified) -> Option<Question> {
     let stamp = &verified.stamp;
-    let command = market.recent.may_be_forgotten(stamp.command).then_some((stamp.account, stamp.command));
     let order = match &verified.command {
         Command::ShipOrder(body) => Some(body.order),
         Command::ConfirmDelivery(body) => Some(body.order),
         Command::CancelOrder(body) => Some(body.order),
         _ => None,
     };
-    let order =
-        order.filter(|id| market.orders.get(*id).is_none() && market.orders.recently_closed(*id).is_none());
-    let asks = command.is_some() || order.is_some();
+    let in_memory = |id| market.orders.get(id).is_some() || market.orders.recently_closed(id).is_some();
+    let asks = market.recent.may_be_forgotten(stamp.command) || order.is_some_and(|id| !in_memory(id));
+    let command = (stamp.account, stamp.command);
     asks.then_some(Question { covering: market.forgotten, command, order })
 }
 

@@ -14,11 +14,12 @@ use events::account::Algorithm;
 use events::ids::{AccountId, CommandId, DeviceId, KeyId, MarketName, Nonce};
 use events::metadata::CommandStamp;
 use events::{Hash, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command::{COMMAND_BYTES_MAX, Command, Expected, Quote, Verified, VerifiedQuote};
 use crate::crypto::VerifyingKey;
+use crate::jcs;
 use crate::jws::Jws;
 use crate::refusal::Refusal;
 
@@ -221,20 +222,22 @@ impl Claims {
 
     /// What is wished, without when: the same wish signed again has the same fingerprint.
     fn fingerprint(&self) -> Hash {
-        #[derive(Serialize)]
-        struct Wish<'a> {
-            aud: &'a str,
-            body: &'a Value,
-            cid: CommandId,
-            cmd: &'a str,
-            #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
-            expected: &'a Option<Value>,
-            sub: AccountId,
+        let mut canonical = Vec::with_capacity(1024);
+        canonical.extend(b"{\"aud\":");
+        jcs::write_plain(&self.aud, &mut canonical);
+        canonical.extend(b",\"body\":");
+        jcs::write(&self.body, &mut canonical);
+        canonical.extend(b",\"cid\":");
+        jcs::write_plain(&self.cid, &mut canonical);
+        canonical.extend(b",\"cmd\":");
+        jcs::write_plain(&self.cmd, &mut canonical);
+        if let Some(expected) = &self.expected_json {
+            canonical.extend(b",\"if\":");
+            jcs::write(expected, &mut canonical);
         }
-        let Claims { aud, body, cid, cmd, expected_json: expected, sub, .. } = self;
-        let wish = Wish { aud, body, cid: *cid, cmd, expected, sub: *sub };
-        let canonical =
-            serde_json_canonicalizer::to_vec(&wish).expect("what was read from JSON can be written as JSON");
+        canonical.extend(b",\"sub\":");
+        jcs::write_plain(&self.sub, &mut canonical);
+        canonical.push(b'}');
         Hash::of(&canonical)
     }
 }

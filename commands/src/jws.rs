@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::crypto::{SIGNATURE_BYTES, SignatureError, SigningKey, VerifyingKey};
-use crate::json;
 use crate::refusal::Refusal;
+use crate::{jcs, json};
 
 /// The header of everything that is signed here. A member that could say where to find a key (`jwk`, `jku`, `x5c`) or
 /// how else to read the payload (`crit`, `b64`) has no place in it.
@@ -117,12 +117,9 @@ pub(crate) fn sign(typ: &str, payload: &impl Serialize, key: &SigningKey) -> Str
         Algorithm::Es256 => "ES256",
     };
     let header = Header { alg: alg.into(), kid: key.id(), typ: typ.into() };
-    let write = |json: serde_json::Result<Vec<u8>>| {
-        URL_SAFE_NO_PAD.encode(json.expect("what is signed holds nothing that JSON can't say"))
-    };
-    let mut text = write(serde_json::to_vec(&header));
+    let mut text = URL_SAFE_NO_PAD.encode(jcs::of(&header));
     text.push('.');
-    text.push_str(&write(serde_json_canonicalizer::to_vec(payload)));
+    URL_SAFE_NO_PAD.encode_string(jcs::of(payload), &mut text);
     let signature = key.sign(text.as_bytes());
     text.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut text);

@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod decide;
 pub mod envelope;
 pub mod fees;
+mod jcs;
 pub mod json;
 mod jws;
 pub mod ledger;

@@ -143,7 +143,7 @@ pub(crate) fn decide_fund(
     let transfer = Transfer { amount: *amount, from, to: LedgerAccount::Wallet(*account) };
     if !amount.is_positive() {
         reasons.push(Rejection::AmountNotPositive);
-    } else if let Err(reason) = market.ledger.check(&transfer) {
+    } else if let Err(reason) = market.ledger.check_inflow(*amount) {
         reasons.push(reason);
     }
     if !reasons.is_empty() {

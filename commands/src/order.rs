@@ -424,10 +424,13 @@ fn release(order: OrderId, open: &Order, condition: ReleaseCondition) -> Event {
 /// Decides the default outcome of a deadline that is due.
 ///
 /// # Panics
-/// If the order does not wait for this deadline: [`Orders::next_deadline`] gives only those that are waited for.
+/// If the order does not wait for this deadline, or it is not due: [`Orders::next_deadline`] gives only those that are
+/// waited for, and money must not move before its time.
 pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp) -> Vec<Event> {
     let order = deadline.order;
     let open = market.orders.get(order).expect("a deadline leaves with its order");
+    assert_eq!(open.stage.deadline(order), deadline, "a deadline leaves with the stage that waited for it");
+    assert!(now >= deadline.due, "a deadline is decided when it is due");
     match open.stage {
         Stage::Placed { .. } => cancel(order, open, CancelledBy::ShipDeadline, None),
         Stage::Shipped { .. } => {

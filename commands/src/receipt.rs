@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::crypto::{KeyError, SigningKey, VerifyingKey};
+use crate::jcs;
 use crate::jws::{self, Jws};
 
 /// `typ` of the signature over a group of receipts.
@@ -133,10 +134,7 @@ impl ReceiptBody {
 
     /// Hashes the canonical JSON (RFC 8785), which is what a receipt proves.
     fn leaf(&self) -> Hash {
-        // A JSON value keeps its members sorted by name, and every name here is ASCII, so that this is the canonical
-        // form; a test holds it true. Unlike a general canonicalizer it keeps amounts beyond 2^53 apart.
-        let value = serde_json::to_value(self).expect("a receipt holds nothing that JSON can't say");
-        leaf_hash(value.to_string().as_bytes())
+        leaf_hash(jcs::of(self).as_bytes())
     }
 }
 

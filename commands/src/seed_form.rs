@@ -37,6 +37,7 @@ use serde_json::{Map, Value, json};
 use crate::command::Command;
 use crate::crypto::SigningKey;
 use crate::envelope::{Claims, Envelope, KeyDirectory, Members, known_key, malformed, read_expected};
+use crate::jcs;
 use crate::json::{self, INTEGER_MAX, JsonError, Numbers};
 use crate::jws::decode_signature;
 use crate::refusal::Refusal;
@@ -57,15 +58,17 @@ pub(crate) fn verify(
     market: &MarketName,
     keys: &dyn KeyDirectory,
 ) -> Result<Envelope, Refusal> {
-    let mut members = read(bytes)?;
-    let signed = canonical(&members.0);
-    let Some(signature) = members.0.remove("signature") else { return Err(Refusal::SigMissing) };
-    let signature = match signature.as_str() {
-        Some("") => return Err(Refusal::SigMissing),
-        Some(text) => decode_signature(text).map_err(malformed)?,
-        None => return Err(malformed("`signature` must be a text")),
+    let mut object = read(bytes)?;
+    let signed = jcs::to_string(&object);
+    let signature = match object.as_object_mut().and_then(|members| members.remove("signature")) {
+        None => return Err(Refusal::SigMissing),
+        Some(Value::String(text)) if text.is_empty() => return Err(Refusal::SigMissing),
+        Some(Value::String(text)) => decode_signature(&text).map_err(malformed)?,
+        Some(_) => return Err(malformed("`signature` must be a text")),
     };
-    let message = canonical(&members.0);
+    let message = jcs::to_string(&object);
+    let Value::Object(members) = object else { return Err(malformed("the command is not a JSON object")) };
+    let mut members = Members(members);
     let key_id: KeyId = members.parsed("keyId")?;
     let key = known_key(key_id, None, keys)?;
     key.verify(message.as_bytes(), &signature).map_err(|_| Refusal::SigInvalid)?;
@@ -75,7 +78,7 @@ pub(crate) fn verify(
     Ok(claims.into_envelope(key_id, signed, market))
 }
 
-fn read(bytes: &[u8]) -> Result<Members, Refusal> {
+fn read(bytes: &[u8]) -> Result<Value, Refusal> {
     if let Some(token) = uncanonical_number(bytes) {
         let token: String = String::from_utf8_lossy(token).chars().take(32).collect();
         return Err(malformed(format!(
@@ -83,8 +86,7 @@ fn read(bytes: &[u8]) -> Result<Members, Refusal> {
         )));
     }
     match json::parse_with(bytes, Numbers::Decimal) {
-        Ok(Value::Object(members)) => Ok(Members(members)),
-        Ok(_) => Err(malformed("the command is not a JSON object")),
+        Ok(value) => Ok(value),
         Err(JsonError::TooLarge { size, max }) => Err(Refusal::TooLarge { size, max }),
         Err(error) => Err(malformed(error.to_string())),
     }
@@ -109,10 +111,6 @@ fn claims(members: &mut Members) -> Result<Claims, Refusal> {
         seq: members.seq("sequenceNumber")?,
         sub: members.parsed("user_id")?,
     })
-}
-
-fn canonical(members: &Map<String, Value>) -> String {
-    serde_json_canonicalizer::to_string(members).expect("what was read from JSON can be written as JSON")
 }
 
 /// Finds the first number outside texts whose spelling is not its canonical form. Whether the bytes are JSON at all
@@ -215,11 +213,7 @@ impl Fields {
         let total = match self.required("total")? {
             object @ Value::Object(_) => object,
             // The token was found canonical, so this writes it as it was signed.
-            Value::Number(number) => {
-                let text = serde_json_canonicalizer::to_string(&number)
-                    .map_err(|error| invalid(format!("`total`: {error}")))?;
-                self.decimal(&text)?
-            }
+            number @ Value::Number(_) => self.decimal(&jcs::to_string(&number))?,
             Value::String(text) => self.decimal(&text)?,
             _ => return Err(invalid("`total` must be a decimal, or an object of `minor` and `currency`")),
         };
@@ -315,9 +309,10 @@ pub(crate) fn sign(draft: &Draft, key: &SigningKey) -> Option<String> {
     if draft.expected != Default::default() {
         members.insert("expectedVersions".to_owned(), json!(draft.expected));
     }
-    let signature = key.sign(canonical(&members).as_bytes());
-    members.insert("signature".to_owned(), URL_SAFE_NO_PAD.encode(signature).into());
-    Some(canonical(&members))
+    let mut object = Value::Object(members);
+    let signature = key.sign(jcs::to_string(&object).as_bytes());
+    object["signature"] = URL_SAFE_NO_PAD.encode(signature).into();
+    Some(jcs::to_string(&object))
 }
 
 fn fields_of(command: &Command) -> Option<Map<String, Value>> {

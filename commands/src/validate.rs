@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use events::account::Role;
 use events::ids::{AccountId, ListingId};
-use events::ledger::{LedgerAccount, Transfer};
+use events::ledger::LedgerAccount;
 use events::order::{Line, LinePrice};
 use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
@@ -186,16 +186,5 @@ fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reas
     let available = market.ledger.balance(LedgerAccount::Wallet(purchase.buyer), signed.currency);
     if required.minor > available.minor {
         reasons.push(Rejection::InsufficientFunds { available, required });
-        return;
-    }
-    // The seller and the platform will receive no more than this; that it fits is checked before it is taken.
-    for priced in priced {
-        let to = LedgerAccount::SellerAvailable(priced.seller);
-        let from = LedgerAccount::Wallet(purchase.buyer);
-        let transfer = Transfer { amount: required, from, to };
-        if market.ledger.check(&transfer).is_err() {
-            reasons.push(Rejection::AmountOverflow);
-            return;
-        }
     }
 }

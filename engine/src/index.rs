@@ -20,6 +20,8 @@ use serde::de::DeserializeOwned;
 /// The form of the index; another one on disk is thrown away and rebuilt.
 const FORM: u8 = 1;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+/// How often the index goes to disk by itself. What a crash takes is read from the log again.
+const FLUSH_EVERY_MS: u64 = 10_000;
 /// Memory for the index's pages.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -58,7 +60,7 @@ impl Index {
     /// Opens the index in a folder, an empty one where there is none or its form is old.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
         let open =
-            || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open();
+            || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS)).open();
         let db = open()?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
@@ -119,10 +121,8 @@ impl Index {
     pub fn look_up(&self, question: &Question) -> Result<Facts, IndexError> {
         // Read first: what is added meanwhile is in the answer or after what the answer claims to cover.
         let covered = self.covered().position;
-        let command = match question.command {
-            None => None,
-            Some((account, command)) => self.get::<Decided>(&command_key(account, command))?,
-        };
+        let (account, command) = question.command;
+        let command = self.get::<Decided>(&command_key(account, command))?;
         let mut closed_orders = BTreeMap::new();
         if let Some(order) = question.order
             && let Some(closed) = self.get::<ClosedOrder>(&order_key(order))?

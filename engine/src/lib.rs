@@ -1,7 +1,8 @@
 //! The engine of a SkyLink market: everything that touches the world so that `commands` need not.
 //!
 //! In the order the data flows: [`ingress`] checks signatures against [`keys`], the [`processor`] decides and groups,
-//! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that. The keeper follows the log with
+//! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that.
+//! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS. The keeper follows the log with
 //! the [`index`] of old ids and the [`snapshot`]s.
 
 mod answerer;
@@ -13,6 +14,8 @@ mod keeper;
 pub mod keys;
 pub mod keystore;
 pub mod log;
+pub mod nats_commands;
+pub mod nats_serve;
 pub mod processor;
 pub mod snapshot;
 

@@ -69,9 +69,13 @@ macro_rules! events {
                 Self::TYPES.iter().copied().find(|known| *known == type_name)
             }
 
-            /// Makes the JSON Schema of every event's payload.
+            /// Makes the JSON Schema of every event's payload, titled with its name.
             pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
-                vec![$(($name, schemars::schema_for!($payload)),)*]
+                let titled = |name: &'static str, mut schema: schemars::Schema| {
+                    schema.insert("title".to_owned(), name.into());
+                    (name, schema)
+                };
+                vec![$(titled($name, schemars::schema_for!($payload)),)*]
             }
         }
 

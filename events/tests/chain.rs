@@ -1,5 +1,8 @@
 //! The chain of commits, and its two written forms: canonical JSON and NATS headers.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use events::account::{Registered, Role};

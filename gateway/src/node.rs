@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use engine::clock::Clock;
 use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
+use engine::log::jetstream::{self, Durability, JetStreamLog, durability};
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
 use engine::log::{EventLog, ReadError};
+use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, StartError};
 use events::Head;
@@ -75,6 +77,34 @@ pub enum NodeError {
     /// The views have seen another log.
     #[error("the views")]
     Mismatch(#[from] Box<LogMismatch>),
+    /// The broker can't be reached.
+    #[error("the broker at {url} can't be reached: start it, or correct the URL")]
+    Connect {
+        /// Where it was looked for.
+        url: String,
+        /// Why.
+        source: async_nats::ConnectError,
+    },
+    /// The broker's stream can't hold the log.
+    #[error("the log on JetStream")]
+    JetStream(#[from] jetstream::OpenError),
+    /// Commands can't be received.
+    #[error("the command stream")]
+    Commands(#[from] nats_commands::OpenError),
+    /// The wait for the market was ended.
+    #[error("the wait for the market was ended before this process owned it")]
+    NotOwned,
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone)]
+pub struct NatsConfig {
+    /// Its URL, such as `nats://127.0.0.1:4222`; several are separated by commas.
+    pub url: String,
+    /// Copies of each stream: 1, or 3 in a cluster.
+    pub replicas: usize,
+    /// Its monitoring endpoint, to learn whether it syncs before it acknowledges.
+    pub monitor_url: Option<String>,
 }
 
 /// A running node.
@@ -86,6 +116,15 @@ pub struct Node {
     market: MarketName,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
+    broker: Option<Broker>,
+}
+
+/// What a node on JetStream has besides.
+struct Broker {
+    client: async_nats::Client,
+    durability: Durability,
+    stop_commands: watch::Sender<bool>,
+    commands: JoinHandle<()>,
 }
 
 impl Node {
@@ -100,6 +139,41 @@ impl Node {
             tracing::warn!(?cut, "an unfinished write was cut from the log's end");
         }
         parts.start(config, Arc::new(log), clock).await
+    }
+
+    /// Starts a node on JetStream: waits until the broker gives this process the market, then writes it. Commands
+    /// arrive on `cmd.<market>.>`, receipts leave on a connection of their own.
+    pub async fn start_on_nats(
+        config: NodeConfig,
+        nats: NatsConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Node, NodeError> {
+        let parts = Parts::open(&config)?;
+        let client = connect(&nats.url, "engine").await?;
+        let receipts = ReceiptSender::new(connect(&nats.url, "receipts").await?, config.market.clone());
+        let durability = durability(nats.monitor_url.as_deref()).await;
+        match &durability {
+            Durability::Synced => {}
+            other => tracing::error!(
+                ?other,
+                "the broker may acknowledge before it has synced: set `sync_interval: always`, see nats.conf"
+            ),
+        }
+        let log = JetStreamLog::open(client.clone(), config.market.clone(), nats.replicas).await?;
+        let source = CommandSource::open(client.clone(), config.market.clone(), nats.replicas).await?;
+        tracing::info!(market = %config.market, "waiting for the broker to give this engine the market");
+        let mut ownership = source.ownership();
+        ownership.wait_for(|now| *now == Ownership::Owned).await.map_err(|_| NodeError::NotOwned)?;
+        let mut node = parts.start(config, Arc::new(log), clock).await?;
+        let (stop_commands, stop) = watch::channel(false);
+        let commands = tokio::spawn(engine::nats_serve::serve(source, receipts, node.handle(), stop));
+        node.broker = Some(Broker { client, durability, stop_commands, commands });
+        Ok(node)
+    }
+
+    /// Gives the connection to the broker and whether it syncs, if the log stands on JetStream.
+    pub fn broker(&self) -> Option<(&async_nats::Client, &Durability)> {
+        self.broker.as_ref().map(|broker| (&broker.client, &broker.durability))
     }
 
     /// Gives what commands are handed in through.
@@ -129,7 +203,15 @@ impl Node {
 
     /// Stops to decide, makes durable what is decided, answers it, and ends. Returns why the engine ended.
     pub async fn shutdown(self) -> StopReason {
+        if let Some(broker) = &self.broker {
+            broker.stop_commands.send_replace(true);
+        }
         let reason = self.engine.shutdown().await;
+        if let Some(broker) = self.broker
+            && broker.commands.await.is_err()
+        {
+            tracing::error!("serving commands ended badly; the broker delivers again what was not answered");
+        }
         self.stop_views.send_replace(true);
         if self.views.await.is_err() {
             tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
@@ -191,8 +273,13 @@ impl Parts {
         let engine_config = EngineConfig { writer, receipt_key: receipt_key.signing(), verify_threads };
         let engine = Engine::start(prepared, engine_config, Arc::clone(&log), clock).await?;
         let (stop_views, views) = follow(projections.clone(), &log);
-        Ok(Node { engine, log, projections, keys, market, stop_views, views })
+        Ok(Node { engine, log, projections, keys, market, stop_views, views, broker: None })
     }
+}
+
+async fn connect(url: &str, name: &str) -> Result<async_nats::Client, NodeError> {
+    let options = async_nats::ConnectOptions::new().name(format!("skylink {name}"));
+    options.connect(url).await.map_err(|source| NodeError::Connect { url: url.to_owned(), source })
 }
 
 /// Lets the views follow a log until they are told to stop.

@@ -1,3 +1,5 @@
-//! Holds what the whole-system tests share: real servers, started for one test and removed with it.
+//! What the whole-system tests share: real servers, a disk that loses power, and the contract that every log keeps.
 
+pub mod log_contract;
 pub mod nats;
+pub mod sim_disk;

@@ -35,7 +35,7 @@ const COMMITS_PER_RUN: u64 = 300;
 static WRITERS: AtomicU64 = AtomicU64::new(1);
 
 fn market() -> MarketName {
-    "main".parse().unwrap()
+    "main".parse().expect("it is a market's name")
 }
 
 async fn connect(urls: &[String]) -> Result<async_nats::Client> {

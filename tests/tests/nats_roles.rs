@@ -6,16 +6,26 @@ use anyhow::{Context, Result, bail};
 use async_nats::jetstream::{self, AckKind, consumer, stream};
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
-use futures::StreamExt;
+use engine::log::EventLog;
+use engine::log::jetstream::JetStreamLog;
+use engine::nats_commands::{CommandSource, Outgoing, Ownership, ReceiptSender, send_command};
+use events::Head;
+use events::ids::{CommandId, MarketName};
+use futures::{StreamExt, TryStreamExt};
 use nkeys::KeyPair;
+use tests::log_contract::commit_by;
 use tests::nats::NatsServer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 const ROLES: &str = include_str!("../../nats-roles.conf");
 
 /// How long the server may take to deliver or refuse one message.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How long the engine's whole way may take; where a permission is missing it would wait for ever.
+const ENGINE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Refusals that may wait to be read; one is read for each message sent.
 const REFUSALS_MAX: usize = 64;
@@ -115,6 +125,7 @@ async fn each_role_publishes_only_what_is_its_own() -> Result<()> {
         ("ENGINE", "evt.main.order.placed", Delivered),
         ("ENGINE", "evt.other.order.placed", Refused),
         ("ENGINE", "cmd.main.order.place", Refused),
+        ("ENGINE", "cmd.main.engine.probe", Delivered),
         ("ENGINE", "_INBOX.gateway.a", Refused),
         ("ENGINE", "$JS.API.STREAM.DELETE.EVT_main", Refused),
         ("ENGINE", "$JS.API.STREAM.PURGE.EVT_main", Refused),
@@ -185,6 +196,40 @@ async fn roles_suffice_for_a_command_its_event_and_its_receipt() -> Result<()> {
     let event = next_of(&following).await?;
     assert_eq!(event.payload, "placed");
     event.double_ack_with(AckKind::Ack).await.map_err(anyhow::Error::msg)
+}
+
+#[tokio::test]
+async fn the_engine_itself_needs_no_more_than_its_roles() -> Result<()> {
+    timeout(ENGINE_TIME_MAX, async {
+        let market = Market::start().await?;
+        let main: MarketName = "main".parse()?;
+        let engine = market.connect("ENGINE").await?;
+        let log = JetStreamLog::open(engine.client.clone(), main.clone(), 1).await?;
+        let mut source = CommandSource::open(engine.client, main.clone(), 1).await?;
+        source.ownership().wait_for(|&now| now == Ownership::Owned).await?;
+        let receipts = ReceiptSender::new(market.connect("RECEIPTS").await?.client, main.clone());
+
+        let gateway = market.connect("GATEWAY").await?;
+        let id = CommandId::from_uuid(Uuid::from_u128(1));
+        let command =
+            Outgoing { name: "order.place".into(), command: id, payload: "place".into(), traceparent: None };
+        let (sender, to) = (gateway.client.clone(), main.clone());
+        let sending = tokio::spawn(async move { send_command(&sender, &to, command, ANSWER_MAX).await });
+        let arrived = source.next().await.context("no command")?;
+        let commit = commit_by(1, Head::EMPTY, 2);
+        log.append(Head::EMPTY, std::slice::from_ref(&commit)).await?;
+        receipts.send_receipt(id, arrived.reply_to.as_ref(), "accepted".into()).await?;
+        arrived.ack().await?;
+        assert_eq!(sending.await??, "accepted");
+
+        let reopened = JetStreamLog::open(market.connect("ENGINE").await?.client, main, 1).await?;
+        assert_eq!(reopened.head().await?, commit.head());
+        let read: Vec<_> = reopened.read(1).try_collect().await?;
+        assert_eq!(read, [commit]);
+        Ok(())
+    })
+    .await
+    .context("something was not allowed")?
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use events::ids::MarketName;
 use events::{Commit, Head, Position, wire};
 use futures::StreamExt;
 
+pub(crate) use self::append::is_passing;
 pub use self::durability::{Durability, durability};
 pub use self::settings::Breach;
 
@@ -150,7 +151,7 @@ async fn create_stream(
             {
                 Ok(Created::ByAnother)
             }
-            CreateStreamErrorKind::JetStream(source) if !append::is_passing(source.error_code()) => {
+            CreateStreamErrorKind::JetStream(source) if !is_passing(source.error_code()) => {
                 Err(OpenError::Refused { stream, source })
             }
             _ => Err(OpenError::Unavailable(error.into())),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use events::commit::ChainError;
 use events::{Commit, Head, Position};
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 
 /// Most events in one append: what an atomic batch of JetStream holds.
 pub const EVENTS_PER_APPEND_MAX: usize = 1000;
@@ -112,21 +112,16 @@ pub(crate) fn check_append(expected: Head, commits: &[Arc<Commit>]) {
 /// Checks the chain of commits read from `from` on, and ends the stream after its first error.
 pub(crate) fn checked(from: Position, commits: CommitStream) -> CommitStream {
     // What stands before the first commit is known only where the log begins.
-    let mut last = (from == 1).then_some(Head::EMPTY);
-    let mut ended = false;
-    let checked = commits.map(move |commit| {
-        let commit = commit?;
-        if let Some(last) = last {
-            commit.check_follows(last)?;
-        }
-        last = Some(commit.head());
-        Ok(commit)
-    });
-    checked
-        .take_while(move |commit| {
-            let give = !ended;
-            ended |= commit.is_err();
-            futures::future::ready(give)
-        })
-        .boxed()
+    let last = (from == 1).then_some(Head::EMPTY);
+    stream::unfold(Some((commits, last)), |state| async move {
+        let (mut commits, last) = state?;
+        let checked = commits.next().await?.and_then(|commit| {
+            last.map_or(Ok(()), |last| commit.check_follows(last))?;
+            Ok(commit)
+        });
+        // After an error nothing is asked for any more: one that follows would wait for ever.
+        let state = checked.as_ref().ok().map(|commit| commit.head()).map(|head| (commits, Some(head)));
+        Some((checked, state))
+    })
+    .boxed()
 }

@@ -297,7 +297,12 @@ impl Market {
         let (order, seller) = (sale.id, sale.seller);
         let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(sale.buyer));
         let cancelled = Cancelled { by, order, reason: Some("sold out".into()) };
-        let refunded = EscrowRefunded { order, transfer: Transfer { amount: sale.total, from, to } };
+        let refunded = EscrowRefunded {
+            buyer: sale.buyer,
+            order,
+            seller,
+            transfer: Transfer { amount: sale.total, from, to },
+        };
         let events = vec![cancelled.into(), refunded.into()];
         match by {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
@@ -315,7 +320,7 @@ impl Market {
         if sale.fee.is_positive() {
             transfers.push(Transfer { amount: sale.fee, from, to: LedgerAccount::PlatformFees });
         }
-        EscrowReleased { condition, order: sale.id, transfers }.into()
+        EscrowReleased { buyer: sale.buyer, condition, order: sale.id, seller: sale.seller, transfers }.into()
     }
 
     fn reject(&mut self, buyer: AccountId, wish: Wish) {

@@ -191,7 +191,7 @@ fn position_in(text: &str) -> Option<Position> {
 }
 
 /// Tells whether a refusal comes from the moment and not from what was asked.
-pub(super) fn is_passing(code: ErrorCode) -> bool {
+pub(crate) fn is_passing(code: ErrorCode) -> bool {
     [
         ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT,
         ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT,

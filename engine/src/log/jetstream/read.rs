@@ -35,6 +35,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// a leader needs up to 9 s for the next; a follower has no such bound.
 const FAILURES_MAX: u32 = 100;
 
+/// Failures in a row after which it is said that a reader gets nothing: about 5 s, more than a restart takes.
+const FAILURES_TO_WARN: u32 = 20;
+
 /// How long a message that stands in the stream may stay away before the reader asks for it by its sequence.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
@@ -185,7 +188,7 @@ struct Consumer {
 
 /// What came of waiting for the next message.
 enum Arrival {
-    Message(jetstream::Message),
+    Message(Box<jetstream::Message>),
     /// The consumer does not work any more.
     Lost(Box<dyn std::error::Error + Send + Sync>),
     /// Nothing came although something stands there.
@@ -241,7 +244,7 @@ impl Reader {
     /// Takes one message; gives a commit when it was the last of one.
     async fn step(&mut self) -> Result<Option<Arc<Commit>>, ReadError> {
         match self.arrival().await {
-            Arrival::Message(message) => self.take(message).await,
+            Arrival::Message(message) => self.take(*message).await,
             Arrival::Lost(cause) => {
                 self.drop_consumer().await;
                 self.wait_after(cause).await?;
@@ -271,7 +274,7 @@ impl Reader {
         };
         self.consumer = Some(consumer);
         match next {
-            Ok(Some(Ok(message))) => Arrival::Message(message),
+            Ok(Some(Ok(message))) => Arrival::Message(Box::new(message)),
             Ok(Some(Err(error))) => Arrival::Lost(error.into()),
             Ok(None) => Arrival::Lost("the consumer's messages ended".into()),
             Err(_) => Arrival::Stalled,
@@ -372,6 +375,9 @@ impl Reader {
     async fn wait_after(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Result<(), ReadError> {
         tracing::debug!(stream = self.source.name(), next = self.next, %cause, "reading is interrupted");
         self.failures = self.failures.saturating_add(1);
+        if self.failures == FAILURES_TO_WARN {
+            tracing::warn!(stream = self.source.name(), next = self.next, %cause, "the log can't be read now");
+        }
         if self.end != End::Never && self.failures > FAILURES_MAX {
             return Err(ReadError::Unavailable(cause));
         }

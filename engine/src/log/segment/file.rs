@@ -154,8 +154,8 @@ impl Segment {
             Depth::Headers => SCAN_WINDOW_BYTES,
             Depth::Bodies => READ_WINDOW_BYTES,
         };
-        let mut window = Window::new(&*self.file, window_bytes);
         let size = self.file.size().map_err(unavailable)?;
+        let mut window = Window::new(&*self.file, window_bytes.min(size as usize));
         loop {
             let (offset, expected) = {
                 let known = self.known();
@@ -233,14 +233,14 @@ impl Segment {
         position: Position,
         window_bytes: usize,
     ) -> Result<Groups<'_>, ReadError> {
-        let mark = {
+        let (mark, end) = {
             let known = self.known();
             let after = known.marks.partition_point(|mark| mark.first <= position);
-            known.marks[after.saturating_sub(1)]
+            (known.marks[after.saturating_sub(1)], known.end)
         };
         let mut groups = Groups {
             segment: self,
-            window: Window::new(&*self.file, window_bytes),
+            window: Window::new(&*self.file, window_bytes.min(end as usize)),
             offset: mark.offset,
             next: mark.first,
         };

@@ -1,0 +1,135 @@
+//! Sends signed commands through a running market and checks every receipt, as their senders would.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use commands::receipt::{Outcome, ReceiptVerifier};
+use engine::{EngineHandle, Reply};
+use hdrhistogram::Histogram;
+use tokio::sync::{mpsc, oneshot};
+
+/// Most commands of a saturating load that wait for their receipts.
+pub const IN_FLIGHT_MAX: usize = 4_096;
+/// Most commands of an open load that wait for their receipts; more means that the market can't keep up.
+const BACKLOG_MAX: usize = 100_000;
+/// How often a full market is tried again while it is filled.
+const BUSY_TRIES_MAX: u32 = 10_000;
+
+/// What a load saw.
+pub struct Seen {
+    /// Receipts that were checked.
+    pub receipts: usize,
+    /// Of these, accepted ones.
+    pub accepted: usize,
+    /// From the first intended send to the last checked receipt.
+    pub elapsed: Duration,
+    /// From intended send to checked receipt, in microseconds.
+    pub latency_us: Histogram<u64>,
+    /// Position of the last receipt.
+    pub position: u64,
+}
+
+impl Seen {
+    /// Gives receipts per second.
+    pub fn per_second(&self) -> f64 {
+        self.receipts as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Gives a quantile of the latency in milliseconds.
+    pub fn latency_ms(&self, quantile: f64) -> f64 {
+        self.latency_us.value_at_quantile(quantile) as f64 / 1000.0
+    }
+}
+
+struct Sent {
+    intended: Instant,
+    reply: oneshot::Receiver<Reply>,
+}
+
+/// Sends everything as fast as the market takes it, with at most [`IN_FLIGHT_MAX`] waiting.
+pub async fn saturate(
+    handle: &EngineHandle,
+    verifier: &mut ReceiptVerifier,
+    commands: Vec<Bytes>,
+) -> anyhow::Result<Seen> {
+    let (sent_in, sent) = mpsc::channel(IN_FLIGHT_MAX);
+    let handle = handle.clone();
+    let started = Instant::now();
+    let sender = tokio::spawn(async move {
+        for bytes in commands {
+            let intended = Instant::now();
+            let reply = enqueue(&handle, bytes).await?;
+            if sent_in.send(Sent { intended, reply }).await.is_err() {
+                break;
+            }
+        }
+        anyhow::Ok(())
+    });
+    let seen = collect(started, sent, verifier).await?;
+    sender.await??;
+    Ok(seen)
+}
+
+/// Sends at a steady rate, whatever comes back: a command is sent when it is due, and its latency counts from then.
+pub async fn open_loop(
+    handle: &EngineHandle,
+    verifier: &mut ReceiptVerifier,
+    commands: Vec<Bytes>,
+    per_second: u32,
+) -> anyhow::Result<Seen> {
+    let (sent_in, sent) = mpsc::channel(BACKLOG_MAX);
+    let handle = handle.clone();
+    let started = Instant::now();
+    let sender = tokio::spawn(async move {
+        for (n, bytes) in (0u32..).zip(commands) {
+            let intended = started + Duration::from_secs(1) * n / per_second;
+            tokio::time::sleep_until(intended.into()).await;
+            let reply = match handle.enqueue(bytes, None, None) {
+                Ok(reply) => reply,
+                Err(reply) => bail!("the market did not take a command: {reply:?}"),
+            };
+            sent_in.try_send(Sent { intended, reply }).context("the market can't keep up with the rate")?;
+        }
+        Ok(())
+    });
+    let seen = collect(started, sent, verifier).await?;
+    sender.await??;
+    Ok(seen)
+}
+
+async fn enqueue(handle: &EngineHandle, bytes: Bytes) -> anyhow::Result<oneshot::Receiver<Reply>> {
+    for _ in 0..BUSY_TRIES_MAX {
+        match handle.enqueue(bytes.clone(), None, None) {
+            Ok(reply) => return Ok(reply),
+            Err(Reply::Refused(commands::Refusal::Busy)) => {
+                tokio::time::sleep(Duration::from_millis(1)).await
+            }
+            Err(reply) => bail!("the market did not take a command: {reply:?}"),
+        }
+    }
+    bail!("the market stayed busy")
+}
+
+async fn collect(
+    started: Instant,
+    mut sent: mpsc::Receiver<Sent>,
+    verifier: &mut ReceiptVerifier,
+) -> anyhow::Result<Seen> {
+    let latency_us = Histogram::new(3).context("three digits are possible")?;
+    let mut seen = Seen { receipts: 0, accepted: 0, elapsed: Duration::ZERO, latency_us, position: 0 };
+    while let Some(Sent { intended, reply }) = sent.recv().await {
+        let receipt = match reply.await {
+            Ok(Reply::Receipt(receipt)) => receipt,
+            Ok(other) => bail!("a command got no receipt: {other:?}"),
+            Err(_) => bail!("the market ended"),
+        };
+        verifier.verify(&receipt)?;
+        seen.latency_us.record(intended.elapsed().as_micros() as u64)?;
+        seen.receipts += 1;
+        seen.accepted += usize::from(receipt.receipt.outcome == Outcome::Accepted);
+        seen.position = seen.position.max(receipt.receipt.position);
+    }
+    seen.elapsed = started.elapsed();
+    Ok(seen)
+}

@@ -1,0 +1,70 @@
+//! Gives the commands that arrive over NATS to the engine: append, then receipt, then acknowledgement.
+
+use bytes::Bytes;
+use commands::Refusal;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use crate::driver::EngineHandle;
+use crate::ingress::Reply;
+use crate::nats_commands::{CommandMessage, CommandSource, ReceiptSender};
+
+/// Serves commands until the source ends or `stop` says so. What is under way then is still answered; what the engine
+/// leaves undecided is given back to the broker, which delivers it to the market's next owner.
+pub async fn serve(
+    mut source: CommandSource,
+    receipts: ReceiptSender,
+    handle: EngineHandle,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Bounded by the broker: it delivers no more than the consumer's limit of unanswered commands.
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(()) = under_way.next() => {}
+            message = source.next() => match message {
+                Some(message) => under_way.push(answer(message, &receipts, &handle)),
+                None => break,
+            },
+        }
+    }
+    while under_way.next().await.is_some() {}
+    for flushed in [receipts.flush().await.is_ok(), source.flush().await.is_ok()] {
+        if !flushed {
+            tracing::warn!("the broker was left before all was told; what it misses it delivers again");
+        }
+    }
+}
+
+async fn answer(message: CommandMessage, receipts: &ReceiptSender, handle: &EngineHandle) {
+    let name = Some(message.name.clone());
+    let reply = handle.submit(message.payload.clone(), name, message.traceparent.clone()).await;
+    let settled = match &reply {
+        Reply::Receipt(receipt) => {
+            let json = Bytes::from(reply.to_json());
+            let command = receipt.receipt.command;
+            if let Err(error) = receipts.send_receipt(command, message.reply_to.as_ref(), json).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, %command, "a receipt was not sent");
+            }
+            message.ack().await
+        }
+        Reply::Undecided | Reply::Refused(Refusal::Busy) => message.nak().await,
+        Reply::Refused(_) => {
+            if let Some(inbox) = &message.reply_to
+                && let Err(error) = receipts.send_refusal(inbox, Bytes::from(reply.to_json())).await
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a refusal was not sent");
+            }
+            message.term().await
+        }
+    };
+    if let Err(error) = settled {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a command comes again; it is told apart by its id"
+        );
+    }
+}
