@@ -59,8 +59,13 @@ pub struct Index {
 impl Index {
     /// Opens the index in a folder, an empty one where there is none or its form is old.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
-        let open =
-            || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS)).open();
+        let open = || {
+            sled::Config::new()
+                .path(dir)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(Some(FLUSH_EVERY_MS))
+                .open()
+        };
         let db = open()?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {

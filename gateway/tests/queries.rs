@@ -170,6 +170,15 @@ async fn people_and_machines_find_their_pages() {
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert!(response.headers().contains_key("skylink-position"), "{path}");
     }
-    problem(shop.get("/metrics"), 404, "not_found").await;
+    let (_, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!((&ready["ready"], &ready["reasons"]), (&json!(true), &json!([])));
+    let metrics = shop.get("/metrics").send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"skylink_http_seconds_bucket{method="GET",route="/healthz",status="200",le="0.001"}"#,
+        r#"skylink_view_lag_events{view="accounts"}"#,
+        "skylink_head_position ",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
     shop.close().await;
 }

@@ -1,8 +1,8 @@
 //! A market on a real port, and people with keys who talk to it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,8 +15,10 @@ use engine::clock::{Clock, ManualClock};
 use events::account::{Algorithm, Role};
 use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
 use events::{Money, Timestamp};
+use gateway::health::install_metrics;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use gateway::{Commands, Gateway};
+use metrics_exporter_prometheus::PrometheusHandle;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +27,9 @@ use uuid::Uuid;
 
 /// When the tests begin.
 pub(crate) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
+
+/// A process has one recorder, and its tests share it.
+static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| install_metrics().unwrap());
 
 /// Somebody with a device and a key.
 pub(crate) struct Person {
@@ -161,7 +166,7 @@ impl Shop {
             receipt_key: node.keys().get(RECEIPT_KEY).unwrap().public(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             status: handle.status(),
-            metrics: None,
+            metrics: Some(METRICS.clone()),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
