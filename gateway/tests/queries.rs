@@ -122,6 +122,7 @@ async fn numbers_are_for_operators_and_a_sellers_own_for_him() {
     shop.close().await;
 }
 
+#[allow(clippy::unwrap_used)]
 /// Reads the data of `count` events of a stream.
 async fn events_of(response: reqwest::Response, count: usize) -> Vec<Value> {
     let (mut chunks, mut text) = (response.bytes_stream(), String::new());
