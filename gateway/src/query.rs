@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 
 use crate::http::{App, POSITION_HEADER};
 use crate::problem::Problem;
-use crate::submit::receipt_response;
 use crate::token::Caller;
 
 /// How long a query waits for the views to come to its `min_position`.
@@ -281,9 +280,8 @@ pub(crate) async fn receipt(
         Ok(Some(Reply::Receipt(receipt))) => {
             // Asked for as a thing, a receipt of a rejection is what was asked for.
             let mut response = axum::Json(&receipt).into_response();
-            let told = receipt_response(&receipt);
-            let ours = told.headers().iter().filter(|(name, _)| name.as_str().starts_with("skylink-"));
-            response.headers_mut().extend(ours.map(|(name, value)| (name.clone(), value.clone())));
+            let position = HeaderValue::from(receipt.receipt.position);
+            response.headers_mut().insert(POSITION_HEADER, position);
             Ok(response)
         }
         Ok(Some(Reply::Refused(refusal))) => Err(refusal.into()),

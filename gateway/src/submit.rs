@@ -99,7 +99,7 @@ async fn submit(
 }
 
 /// Answers with a receipt, in the form that its outcome has over HTTP.
-pub(crate) fn receipt_response(receipt: &Receipt) -> Response {
+fn receipt_response(receipt: &Receipt) -> Response {
     let mut response = match receipt.receipt.outcome {
         Outcome::Accepted | Outcome::Unchanged => axum::Json(receipt).into_response(),
         Outcome::Rejected => Problem::rejected(receipt).into_response(),
