@@ -21,7 +21,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::broker::Broker;
-use crate::load::{IN_FLIGHT_MAX, Seen};
+use crate::load::{self, IN_FLIGHT_MAX, Seen};
 use crate::segment::{Plan, found};
 use crate::workload::Town;
 
@@ -110,7 +110,7 @@ async fn send(
                     Some(rate) => started + Duration::from_secs(1) * n as u32 / rate,
                     None => Instant::now(),
                 };
-                tokio::time::sleep_until(intended.into()).await;
+                load::wait_until(intended).await;
                 intended_in.send(intended)?;
                 let mut headers = HeaderMap::new();
                 headers.insert(RECEIPT_TO, format!("{inbox}.{n}"));

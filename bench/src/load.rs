@@ -84,7 +84,7 @@ pub async fn open_loop(
     let sender = tokio::spawn(async move {
         for (n, bytes) in (0u32..).zip(commands) {
             let intended = started + Duration::from_secs(1) * n / per_second;
-            tokio::time::sleep_until(intended.into()).await;
+            wait_until(intended).await;
             let reply = match handle.enqueue(bytes, None, None) {
                 Ok(reply) => reply,
                 Err(reply) => bail!("the market did not take a command: {reply:?}"),
@@ -96,6 +96,13 @@ pub async fn open_loop(
     let seen = collect(started, sent, verifier).await?;
     sender.await??;
     Ok(seen)
+}
+
+/// Waits for a moment, and not at all for one that is past: a timer of tokio takes a millisecond even then.
+pub(crate) async fn wait_until(moment: Instant) {
+    if moment > Instant::now() {
+        tokio::time::sleep_until(moment.into()).await;
+    }
 }
 
 async fn enqueue(handle: &EngineHandle, bytes: Bytes) -> anyhow::Result<oneshot::Receiver<Reply>> {

@@ -373,7 +373,9 @@ async fn append(
         }
         let started = std::time::Instant::now();
         let outcome = log.append(expected, &commits).await;
-        metrics::histogram!("skylink_append_seconds").record(started.elapsed().as_secs_f64());
+        let elapsed = started.elapsed();
+        metrics::histogram!("skylink_append_seconds").record(elapsed.as_secs_f64());
+        tracing::debug!(commits = commits.len(), elapsed_us = elapsed.as_micros() as u64, "appended");
         let wake = match outcome {
             Ok(()) => Wake::Appended,
             Err(AppendError::Conflict { .. }) => Wake::AppendConflict,
