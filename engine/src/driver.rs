@@ -157,13 +157,23 @@ impl Engine {
         }
         let (wakes_in, wakes) = mpsc::channel(WAKES_MAX);
         let (stop_keeper, keeper_stops) = watch::channel(false);
+        let (fails, keeper_fails) = oneshot::channel();
         let keeper_failed = {
             let wakes = wakes_in.clone();
-            // If the writer is gone already there is nobody to tell.
-            move |error: &keeper::KeeperError| drop(wakes.blocking_send(Wake::Failed(error.to_string())))
+            move |error: &keeper::KeeperError| {
+                let cause = chain_of(error);
+                // Whoever starts the engine waits for the keeper, or the writer is told; if both are gone, nobody.
+                let _ = fails.send(cause.clone());
+                drop(wakes.blocking_send(Wake::Failed(cause)));
+            }
         };
         let keeper = keeper::spawn(Arc::clone(&log), index.clone(), snapshots, keeper_stops, keeper_failed);
-        index.wait_for(market.forgotten).await;
+        tokio::select! {
+            biased;
+            () = index.wait_for(market.forgotten) => {}
+            // Nobody would bring the index further.
+            Ok(cause) = keeper_fails => return Err(StartError::Stopped(StopReason::Failed(cause))),
+        }
 
         let (status_in, status) = watch::channel(Status::Writing(head));
         let answers = Answers::new(Arc::clone(&log), config.receipt_key, config.writer.market.clone())?;
