@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use commands::crypto::SigningKey;
 use commands::receipt::{Outcome, ReceiptBody};
@@ -17,7 +18,7 @@ use engine::log::memory::{Fault, MemoryLog};
 use engine::log::segment::{SegmentLog, SegmentOptions};
 use engine::processor::{StopReason, WriterConfig};
 use engine::snapshot::Snapshots;
-use engine::{Engine, EngineConfig, Prepared, Reply, Status};
+use engine::{Engine, EngineConfig, Prepared, Reply, StartError, Status};
 use events::account::Algorithm;
 use events::ids::{AccountId, CommandId, DeviceId, MarketName, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
@@ -327,6 +328,10 @@ impl Keys {
     }
 
     async fn start(&self, dir: &Path, log: Arc<dyn EventLog>) -> Engine {
+        self.try_start(dir, log).await.unwrap()
+    }
+
+    async fn try_start(&self, dir: &Path, log: Arc<dyn EventLog>) -> Result<Engine, StartError> {
         let opened = Opened {
             deadlines: Deadlines::default(),
             fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
@@ -341,7 +346,7 @@ impl Keys {
         let writer = WriterId::from_uuid(Uuid::now_v7());
         let writer = WriterConfig { market: market(), writer, version: "test".to_owned(), opened };
         let config = EngineConfig { writer, receipt_key: key(self.receipt_seed), verify_threads: 2 };
-        Engine::start(Prepared::open(dir).unwrap(), config, log, Arc::new(WallClock)).await.unwrap()
+        Engine::start(Prepared::open(dir).unwrap(), config, log, Arc::new(WallClock)).await
     }
 }
 
@@ -458,4 +463,29 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
         }
     }
     assert_eq!(index.find_command(buyer.account(), new_id()).unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_cannot_be_rebuilt_ends_the_start() {
+    let (dir, keys, log) = (TempDir::new().unwrap(), Keys::new(), MemoryLog::new());
+    let engine = keys.start(dir.path(), Arc::new(log.clone())).await;
+    Town::found(&engine.handle(), keys.registrar(), 1, 10).await;
+    assert_eq!(engine.shutdown().await, StopReason::Shutdown);
+    // A snapshot whose memory has forgotten all, no index, and a log with a hole before the snapshot.
+    let snapshots = Snapshots::new(dir.path().join("snapshots"));
+    let (head, mut state) = snapshots.load_latest().unwrap();
+    state.forgotten = head.position;
+    snapshots.save(head, &state).unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let commits: Vec<_> = log.read(1).try_collect().await.unwrap();
+    let holed = MemoryLog::new();
+    for commit in commits.iter().take(2).chain(&commits[3..]) {
+        holed.append_foreign(Arc::clone(commit));
+    }
+    let started = keys.try_start(dir.path(), Arc::new(holed));
+    let started = tokio::time::timeout(Duration::from_secs(30), started).await.expect("a start ends");
+    match started.err() {
+        Some(StartError::Stopped(StopReason::Failed(cause))) => assert!(cause.contains("chain"), "{cause}"),
+        other => panic!("{other:?}"),
+    }
 }
