@@ -408,9 +408,14 @@ impl Simulation {
 
     fn shut_down(&mut self) {
         if let Some(at) = self.some_process() {
-            self.processes[at].shutdown_asked = true;
-            self.wake(at, Wake::Shutdown);
+            self.ask_to_stop(at);
         }
+    }
+
+    fn ask_to_stop(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        let _ = process.shutdown_asked.get_or_insert(process.processor.head());
+        self.wake(at, Wake::Shutdown);
     }
 
     fn save_snapshot(&mut self) {
@@ -429,8 +434,7 @@ impl Simulation {
             self.check_settled(at);
         }
         for left in (0..self.processes.len()).rev() {
-            self.processes[0].shutdown_asked = true;
-            self.wake(0, Wake::Shutdown);
+            self.ask_to_stop(0);
             assert!(self.processes.len() == left, "a writer with nothing under way ends when it is asked to");
         }
         while !self.late.is_empty() {
@@ -596,7 +600,7 @@ impl Simulation {
         assert!(process.open.is_empty(), "whoever waits for a writer that stops is told so");
         match reason {
             StopReason::Shutdown => {
-                assert!(process.shutdown_asked, "nobody asked it to stop");
+                assert!(process.shutdown_asked.is_some(), "nobody asked it to stop");
                 assert!(process.append.is_none(), "it stops while an append is under way");
             }
             StopReason::Fenced { .. } => {

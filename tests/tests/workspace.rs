@@ -1,5 +1,7 @@
 //! Holds the workspace to what ARCHITECTURE.md and STYLE.md say of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

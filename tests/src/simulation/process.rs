@@ -50,7 +50,8 @@ pub(super) struct Process {
     /// How many commits its index covers.
     pub(super) covered: usize,
     pub(super) grace_ends: Timestamp,
-    pub(super) shutdown_asked: bool,
+    /// The head behind everything decided when it was asked to stop.
+    pub(super) shutdown_asked: Option<Head>,
     pub(super) failed: bool,
     /// Commands that wait for an answer.
     pub(super) open: BTreeSet<u64>,
@@ -75,7 +76,7 @@ impl Process {
             wake_at: None,
             covered,
             grace_ends: now.plus_ms(DEADLINES_GRACE_MS),
-            shutdown_asked: false,
+            shutdown_asked: None,
             failed: false,
             open: BTreeSet::new(),
         };
@@ -123,7 +124,13 @@ impl Simulation {
                 }
             }
         }
-        assert!(!was_undecided || self.processes[at].shutdown_asked, "undecided, but the writer goes on");
+        let process = &self.processes[at];
+        let is_over = process.shutdown_asked.is_none_or(|head| head == process.processor.head());
+        assert!(is_over, "something is decided after the shutdown");
+        assert!(
+            !was_undecided || self.processes[at].shutdown_asked.is_some(),
+            "undecided, but the writer goes on"
+        );
     }
 
     fn durable(&mut self, at: usize, commits: &[Arc<Commit>], answers: Vec<(u64, Answer)>) {
