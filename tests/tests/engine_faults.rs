@@ -489,3 +489,41 @@ async fn an_index_that_cannot_be_rebuilt_ends_the_start() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_memory_has_forgotten_is_answered_from_the_index() {
+    let (dir, keys, log) = (TempDir::new().unwrap(), Keys::new(), MemoryLog::new());
+    let engine = keys.start(dir.path(), Arc::new(log.clone())).await;
+    let town = Town::found(&engine.handle(), keys.registrar(), 1, 10).await;
+    let (buyer, id) = (&town.buyers[0], new_id());
+    let signed = buyer.sign_as(id, town.order(1));
+    let first = receipt(submit(&engine.handle(), signed.clone()).await).receipt;
+    assert_eq!(engine.shutdown().await, StopReason::Shutdown);
+    for has_index in [true, false] {
+        // The snapshot is made that of a market which has forgotten all commands so far, as after 2^18 more of them.
+        let snapshots = Snapshots::new(dir.path().join("snapshots"));
+        let (head, mut state) = snapshots.load_latest().unwrap();
+        let until = state.time.ms();
+        let memory = format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#);
+        state.recent = serde_json::from_str(&memory).unwrap();
+        state.forgotten = head.position;
+        snapshots.save(head, &state).unwrap();
+        if !has_index {
+            fs::remove_dir_all(dir.path().join("index")).unwrap();
+        }
+        let engine = keys.start(dir.path(), Arc::new(log.clone())).await;
+        let handle = engine.handle();
+        for again in [signed.clone(), buyer.sign_as(id, town.order(1))] {
+            let again = receipt(submit(&handle, again).await);
+            assert_eq!((&again.receipt, again.replayed), (&first, true));
+        }
+        let other = submit(&handle, buyer.sign_as(id, town.order(2))).await;
+        assert!(matches!(other, Reply::Refused(Refusal::CommandConflict)), "{other:?}");
+        let new = receipt(submit(&handle, buyer.sign(town.order(1))).await);
+        assert_eq!((new.receipt.outcome, new.replayed), (Outcome::Accepted, false));
+        drop(handle);
+        assert_eq!(engine.shutdown().await, StopReason::Shutdown);
+    }
+    let commits: Vec<_> = log.read(1).try_collect().await.unwrap();
+    assert_eq!(outcomes_of(&commits, id), [first]);
+}
