@@ -1,22 +1,23 @@
 //! People with real keys who found a market and order in it, through nothing but an engine's handle.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use commands::Command;
 use commands::command::{
     CancelOrder, CreateListing, Expected, FundWallet, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock,
     RegisterAccount, RegisterDevice, Text,
 };
 use commands::crypto::SigningKey;
-use commands::receipt::{Outcome, Receipt};
+use commands::receipt::{Outcome, Receipt, ReceiptBody};
 use commands::sign::{Draft, sign};
+use commands::{Command, Market};
 use engine::keystore::StoredKey;
 use engine::{EngineHandle, Reply};
 use events::account::{Algorithm, Role};
 use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce, OrderId};
-use events::{Money, Quantity, Timestamp};
+use events::{Commit, Head, Money, Quantity, Timestamp};
 use uuid::Uuid;
 
 /// How long a reply may take; only a broken engine needs it.
@@ -176,4 +177,26 @@ async fn accept(engine: &EngineHandle, bytes: Bytes) {
 
 fn text<const MAX: usize>(text: &str) -> Text<MAX> {
     Text::try_from(text.to_owned()).expect("a short text")
+}
+
+/// Folds a whole log.
+///
+/// # Panics
+/// If its chain is broken or its ledger does not sum to zero.
+pub fn fold(commits: &[Arc<Commit>]) -> Market {
+    let mut market = Market::new();
+    let mut head = Head::EMPTY;
+    for commit in commits {
+        commit.check_follows(head).expect("the log's chain holds");
+        market.evolve_commit(commit);
+        head = commit.head();
+    }
+    assert!(market.ledger.sums().values().all(|sum| *sum == 0), "the ledger sums to zero");
+    market
+}
+
+/// Gives every outcome that a log has of a command.
+pub fn outcomes_of(commits: &[Arc<Commit>], id: CommandId) -> Vec<ReceiptBody> {
+    let bodies = commits.iter().filter_map(|commit| ReceiptBody::of(commit));
+    bodies.filter(|body| body.command == id).collect()
 }
