@@ -13,9 +13,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::Serialize;
 
-use crate::floor;
 use crate::load::{self, Seen};
 use crate::workload::{Person, Town};
+use crate::{floor, views};
 
 /// How long the views may take to catch up when the load has ended.
 const CATCH_UP_MAX: Duration = Duration::from_secs(600);
@@ -56,6 +56,8 @@ pub struct Figures {
     pub accepted: usize,
     /// Orders that were sent.
     pub sent: usize,
+    /// Events per second that all views read of the finished log.
+    pub projection_events_per_s: f64,
 }
 
 /// Founds a town in a running market.
@@ -93,6 +95,7 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
     let full: Seen = load::saturate(&node.handle(), &mut verifier, orders).await?;
     node.projections().wait_for(full.position, CATCH_UP_MAX).await?;
     let with_views = started.elapsed();
+    let projection_events_per_s = views::events_per_s(&dir.join("views-anew"), node.log()).await?;
     node.shutdown().await;
     Ok(Figures {
         crypto_floor_per_s: floor_now,
@@ -103,5 +106,6 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
         p99_ms: calm.latency_ms(0.99),
         accepted: full.accepted,
         sent: full.receipts,
+        projection_events_per_s,
     })
 }

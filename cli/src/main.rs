@@ -1,3 +1,112 @@
 //! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
 
-fn main() {}
+mod audit;
+mod bench;
+mod client;
+mod demo;
+mod import;
+mod keys;
+mod log;
+mod output;
+mod replay;
+mod send;
+mod signing;
+mod tail;
+mod up;
+mod verify;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+// Allocation is a tenth of the pipeline's work with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs a market, gives it commands, and reads, replays and checks its log.
+///
+/// Data goes to standard output, everything else to standard error. Exit codes: 0 done; 1 refused, or something wrong
+/// was found; 2 it could not be found out (bad input, no connection, no answer in time).
+#[derive(Debug, Parser)]
+#[command(name = "skylink", version, propagate_version = true)]
+struct Arguments {
+    /// Write log lines as JSON.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    // What each is for is said where its arguments are.
+    Up(up::UpArgs),
+    Keys(keys::KeysArgs),
+    Send(send::SendArgs),
+    Tail(tail::TailArgs),
+    Replay(replay::ReplayArgs),
+    Verify(verify::VerifyArgs),
+    Import(import::ImportArgs),
+    Bench(bench::BenchArgs),
+}
+
+/// What became of a subcommand that could find it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is done, and all is well.
+    Done,
+    /// It was refused, or something wrong was found; what it is has been said.
+    FoundWrong,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let default_level = if matches!(arguments.command, Subcommands::Up(_)) { "info" } else { "warn" };
+    start_logging(arguments.log_json, default_level);
+    let outcome = match arguments.command {
+        Subcommands::Up(arguments) => up::run(arguments),
+        Subcommands::Keys(arguments) => keys::run(arguments),
+        Subcommands::Send(arguments) => send::run(arguments),
+        Subcommands::Tail(arguments) => tail::run(arguments),
+        Subcommands::Replay(arguments) => replay::run(arguments),
+        Subcommands::Verify(arguments) => verify::run(arguments),
+        Subcommands::Import(arguments) => import::run(arguments),
+        Subcommands::Bench(arguments) => bench::run(arguments),
+    };
+    match outcome {
+        Ok(Verdict::Done) => ExitCode::SUCCESS,
+        Ok(Verdict::FoundWrong) => ExitCode::from(1),
+        // Whoever read the output has seen enough, as `head` does.
+        Err(error) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::talk(format_args!("skylink: {}", output::paragraph(&error)));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start_logging(json: bool, default_level: &str) {
+    // sled tells every start in detail; what matters of it comes as an error of ours.
+    let default = format!("{default_level},sled=warn");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if json {
+        lines.json().init();
+    } else {
+        lines.init();
+    }
+}
+
+/// Makes the runtime of a subcommand that waits for disks or networks.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the system gives no threads: raise the limit of processes and try again")
+}

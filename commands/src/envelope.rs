@@ -68,8 +68,22 @@ pub fn verify(bytes: &[u8], market: &MarketName, keys: &dyn KeyDirectory) -> Res
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err(Refusal::SigMissing),
         Some(b'{') => crate::seed_form::verify(bytes, market, keys),
-        Some(_) => verify_jws(bytes, market, keys),
+        Some(_) => verify_jws(bytes, market, &|name| Command::NAMES.contains(&name), keys),
     }
+}
+
+/// Checks a compact JWS that asks for something other than a command, such as an access token, under a `name` that no
+/// command has: so neither can be replayed as the other.
+pub fn verify_request(
+    bytes: &[u8],
+    market: &MarketName,
+    name: &str,
+    keys: &dyn KeyDirectory,
+) -> Result<Envelope, Refusal> {
+    if bytes.len() > COMMAND_BYTES_MAX {
+        return Err(Refusal::TooLarge { size: bytes.len(), max: COMMAND_BYTES_MAX });
+    }
+    verify_jws(bytes, market, &|signed| signed == name && !Command::NAMES.contains(&name), keys)
 }
 
 /// Checks a command on its bytes and reads its body. `arrived_as` is the command's name in the subject or URL it
@@ -87,7 +101,12 @@ pub fn verify_command(
     envelope.into_command(keys)
 }
 
-fn verify_jws(bytes: &[u8], market: &MarketName, keys: &dyn KeyDirectory) -> Result<Envelope, Refusal> {
+fn verify_jws(
+    bytes: &[u8],
+    market: &MarketName,
+    is_name: &dyn Fn(&str) -> bool,
+    keys: &dyn KeyDirectory,
+) -> Result<Envelope, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("a compact JWS is ASCII text"))?;
     let jws = Jws::read(text, COMMAND_TYP)?;
     let key = known_key(jws.key, Some(jws.algorithm), keys)?;
@@ -96,7 +115,8 @@ fn verify_jws(bytes: &[u8], market: &MarketName, keys: &dyn KeyDirectory) -> Res
         return Err(malformed("the payload is not a JSON object"));
     };
     let claims = Claims::read(payload)?;
-    claims.check_target(market)?;
+    claims.check_aud(market)?;
+    claims.check_name(is_name)?;
     Ok(claims.into_envelope(jws.key, text.to_owned(), market))
 }
 
@@ -161,13 +181,19 @@ impl Claims {
 
     /// Checks that the command is for this market, and is one.
     pub(crate) fn check_target(&self, market: &MarketName) -> Result<(), Refusal> {
-        if self.aud != market.as_str() {
-            return Err(Refusal::AudMismatch);
+        self.check_aud(market)?;
+        self.check_name(&|name| Command::NAMES.contains(&name))
+    }
+
+    fn check_aud(&self, market: &MarketName) -> Result<(), Refusal> {
+        if self.aud == market.as_str() { Ok(()) } else { Err(Refusal::AudMismatch) }
+    }
+
+    fn check_name(&self, is_name: &dyn Fn(&str) -> bool) -> Result<(), Refusal> {
+        if is_name(&self.cmd) {
+            return Ok(());
         }
-        if !Command::NAMES.contains(&self.cmd.as_str()) {
-            return Err(Refusal::CmdUnknown { name: self.cmd.chars().take(64).collect() });
-        }
-        Ok(())
+        Err(Refusal::CmdUnknown { name: self.cmd.chars().take(64).collect() })
     }
 
     /// Seals what was signed with its fingerprint.

@@ -54,11 +54,21 @@ struct Payload<'a> {
 
 /// Signs a command as a compact JWS.
 pub fn sign(draft: &Draft, key: &SigningKey) -> String {
+    sign_as(draft, draft.command.name(), draft.command.body(), key)
+}
+
+/// Signs something other than a command, with the ids and times of a draft whose command is not looked at (see
+/// [`crate::envelope::verify_request`]).
+pub fn sign_request(draft: &Draft, name: &str, body: Value, key: &SigningKey) -> String {
+    sign_as(draft, name, body, key)
+}
+
+fn sign_as(draft: &Draft, name: &str, body: Value, key: &SigningKey) -> String {
     let payload = Payload {
         aud: &draft.market,
-        body: draft.command.body(),
+        body,
         cid: draft.command_id,
-        cmd: draft.command.name(),
+        cmd: name,
         dev: draft.device,
         exp: draft.expires_at,
         iat: draft.issued_at,

@@ -20,6 +20,8 @@ use serde::de::DeserializeOwned;
 /// The form of the index; another one on disk is thrown away and rebuilt.
 const FORM: u8 = 1;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+/// How often the index goes to disk by itself. What a crash takes is read from the log again.
+const FLUSH_EVERY_MS: u64 = 10_000;
 /// Memory for the index's pages.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -65,8 +67,13 @@ pub struct Index {
 impl Index {
     /// Opens the index in a folder, an empty one where there is none or its form is old.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
-        let open =
-            || sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open();
+        let open = || {
+            sled::Config::new()
+                .path(dir)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(Some(FLUSH_EVERY_MS))
+                .open()
+        };
         let db = open().map_err(|error| match &error {
             // What the system calls a lock that another holds; the folder of a live index must not be deleted.
             sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {

@@ -1,10 +1,11 @@
 //! The read side of a market: views that follow the event log.
 //!
-//! [`Projections`] takes the commits of a log from whoever starts it and folds them into four views, each in one
-//! tree on disk with its checkpoint inside: [`cart`], [`order`], [`ledger`] and [`analytics`]. All of it can be
+//! [`Projections`] takes the commits of a log from whoever starts it and folds them into five views, each in one
+//! tree on disk with its checkpoint inside: [`account`], [`cart`], [`order`], [`ledger`] and [`analytics`]. All of it can be
 //! deleted at any time; the log builds it again. Queries are plain functions that read the disk for a short time;
 //! [`Projections::wait_for`] makes them read what a receipt has promised.
 
+pub mod account;
 pub mod analytics;
 pub mod cart;
 mod fold;

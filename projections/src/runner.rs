@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{analytics, cart, ledger, order};
+use crate::{account, analytics, cart, ledger, order};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -182,6 +182,11 @@ impl Projections {
     /// Answers about balances.
     pub fn ledger(&self) -> ledger::Ledger<'_> {
         ledger::Ledger::new(self.inner.store.slot(ViewName::Ledger))
+    }
+
+    /// Answers about accounts, their devices and keys.
+    pub fn accounts(&self) -> account::Accounts<'_> {
+        account::Accounts::new(self.inner.store.slot(ViewName::Accounts))
     }
 
     /// Answers about numbers over time.

@@ -5,7 +5,7 @@ use std::fmt;
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{analytics, cart, ledger, order};
+use crate::{account, analytics, cart, ledger, order};
 
 /// A view of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -19,11 +19,14 @@ pub enum ViewName {
     Ledger,
     /// Counters over time.
     Analytics,
+    /// Accounts with their roles, devices and keys.
+    Accounts,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 4] = [ViewName::Carts, ViewName::Orders, ViewName::Ledger, ViewName::Analytics];
+    pub const ALL: [ViewName; 5] =
+        [ViewName::Carts, ViewName::Orders, ViewName::Ledger, ViewName::Analytics, ViewName::Accounts];
 
     /// Gives the name its trees begin with.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +35,7 @@ impl ViewName {
             ViewName::Orders => "orders",
             ViewName::Ledger => "ledger",
             ViewName::Analytics => "analytics",
+            ViewName::Accounts => "accounts",
         }
     }
 
@@ -42,6 +46,7 @@ impl ViewName {
             ViewName::Orders => order::VERSION,
             ViewName::Ledger => ledger::VERSION,
             ViewName::Analytics => analytics::VERSION,
+            ViewName::Accounts => account::VERSION,
         }
     }
 
@@ -52,6 +57,7 @@ impl ViewName {
             ViewName::Orders => Box::new(order::OrderFold::new()),
             ViewName::Ledger => Box::new(ledger::LedgerFold::new()),
             ViewName::Analytics => Box::new(analytics::AnalyticsFold::new()),
+            ViewName::Accounts => Box::new(account::AccountFold::new()),
         }
     }
 }

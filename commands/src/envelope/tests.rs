@@ -210,3 +210,18 @@ proptest! {
         prop_assert!(verify(&good[..end], &market(), &directory(&[&key])).is_err());
     }
 }
+
+#[test]
+fn a_request_that_is_no_command_is_taken_under_its_name_only() {
+    let key = key(Algorithm::EdDsa, 1);
+    let keys = directory(&[&key]);
+    let request = crate::sign::sign_request(&add_to_cart(), "token.issue", json!({"ttl_s": 60}), &key);
+    let read = verify_request(request.as_bytes(), &market(), "token.issue", &keys).unwrap();
+    assert_eq!((read.stamp.name.as_str(), read.body), ("token.issue", json!({"ttl_s": 60})));
+    let unknown = Err(Refusal::CmdUnknown { name: "token.issue".into() });
+    assert_eq!(verify(request.as_bytes(), &market(), &keys), unknown);
+    assert_eq!(verify_request(request.as_bytes(), &market(), "other", &keys), unknown);
+    let command = sign(&add_to_cart(), &key);
+    let refused = verify_request(command.as_bytes(), &market(), "cart.add", &keys);
+    assert_eq!(refused, Err(Refusal::CmdUnknown { name: "cart.add".into() }));
+}

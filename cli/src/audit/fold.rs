@@ -1,0 +1,368 @@
+//! The fold of a log that believes nothing: each commit must be what a market decides in the state before it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use commands::order::{ClosedOrder, Stage, decide_deadline};
+use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide};
+use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, WriterId};
+use events::ledger::LedgerAccount;
+use events::metadata::{Cause, DeadlineStamp};
+use events::rejection::OrderState;
+use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
+use serde::Serialize;
+
+/// How much of a text is shown before the place where it differs from another, and half as much as behind it.
+const CHARACTERS_AROUND: usize = 60;
+
+/// What is wrong with a commit, or with the state behind the last one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The signed bytes would not be taken.
+    #[error("its signed command would not be taken")]
+    CommandRefused(#[source] Refusal),
+    /// The metadata claims something else than was signed.
+    #[error("its metadata and its signed command differ in `{field}`")]
+    NotAsSigned {
+        /// The first member that differs.
+        field: &'static str,
+    },
+    /// Metadata or payload are spelled as no market would.
+    #[error("the {part} of the event at position {position} is not spelled as a market writes it")]
+    Spelling {
+        /// Which part.
+        part: &'static str,
+        /// Which event.
+        position: Position,
+    },
+    /// The metadata contradicts the rest.
+    #[error("its metadata is wrong: {rule}")]
+    Metadata {
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// A writer's first commit is not one.
+    #[error("it is no writer's beginning: {rule}")]
+    Writer {
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// The id of a command was used before.
+    #[error("command {0} was decided before")]
+    DecidedTwice(CommandId),
+    /// The market would not have decided the command.
+    #[error("decided again, its command is refused")]
+    Refused(#[source] Refusal),
+    /// The market would have decided otherwise.
+    #[error("decided again, it gives other events: {again}; here stand: {found}")]
+    OtherEvents {
+        /// What the decision gives.
+        again: String,
+        /// What stands in the log.
+        found: String,
+    },
+    /// No order waits for the deadline.
+    #[error("no order waits for its deadline, or it was not due")]
+    NotDue,
+    /// Money or stock does not add up.
+    #[error("behind it, {what}")]
+    Unbalanced {
+        /// What does not add up.
+        what: String,
+    },
+    /// A file beside the log was made from another log.
+    #[error("{what} was made from another log, or the log was changed since")]
+    Foreign {
+        /// The file.
+        what: String,
+    },
+    /// A file beside the log has seen more than the log holds.
+    #[error(
+        "{what} has seen position {position}, which the log does not have: the log was truncated; restore it"
+    )]
+    Ahead {
+        /// The file.
+        what: String,
+        /// How far it has seen.
+        position: Position,
+    },
+}
+
+/// What a fold has met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Counts {
+    /// Events.
+    pub(crate) events: u64,
+    /// Commits.
+    pub(crate) commits: u64,
+    /// Commits by a signed command.
+    pub(crate) commands: u64,
+    /// Signatures: of commands, and of quotes inside them.
+    pub(crate) signatures: u64,
+    /// Commits by a deadline.
+    pub(crate) deadlines: u64,
+    /// Accounts, the registrar's among them.
+    pub(crate) accounts: u64,
+    /// Orders ever placed.
+    pub(crate) orders: u64,
+}
+
+/// The state behind the commits folded so far.
+pub(crate) struct Fold {
+    name: MarketName,
+    market: Market,
+    head: Head,
+    writer: Option<WriterId>,
+    commands: HashSet<(AccountId, CommandId)>,
+    closed: HashMap<OrderId, ClosedOrder>,
+    counts: Counts,
+}
+
+impl Fold {
+    pub(super) fn new(name: MarketName) -> Fold {
+        Fold {
+            name,
+            market: Market::new(),
+            head: Head::EMPTY,
+            writer: None,
+            commands: HashSet::new(),
+            closed: HashMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Gives the market's state.
+    pub(crate) fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// Gives the head behind what was folded.
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Gives what was met.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Finds an order that is closed, however long ago.
+    pub(crate) fn closed(&self, order: OrderId) -> Option<ClosedOrder> {
+        self.closed.get(&order).copied()
+    }
+
+    /// Checks a commit against the state before it, and folds it. `verified` is its command, if it has one.
+    pub(super) fn apply(&mut self, commit: &Commit, verified: Option<&Verified>) -> Result<(), Fault> {
+        self.check_metadata(commit)?;
+        match (&commit.start().cause, verified) {
+            (Cause::Writer(writer), _) => self.check_writer(*writer, commit)?,
+            (Cause::Deadline(deadline), _) => self.check_deadline(*deadline, commit)?,
+            (Cause::Command(_), Some(verified)) => self.check_command(verified, commit)?,
+            (Cause::Command(_), None) => unreachable!("a command is verified before it is folded"),
+        }
+        let writer =
+            self.writer.ok_or(Fault::Metadata { rule: "it stands before any writer's beginning" })?;
+        if commit.id() != CommitId::derive(writer, commit.first_position(), commit.time()) {
+            return Err(Fault::Metadata { rule: "its id is not the one its writer gives it" });
+        }
+        self.market.evolve_commit(commit);
+        self.head = commit.head();
+        self.count(commit, verified);
+        Ok(())
+    }
+
+    fn check_metadata(&self, commit: &Commit) -> Result<(), Fault> {
+        let wrong = |rule| Err(Fault::Metadata { rule });
+        if commit.time() < self.market.time {
+            return wrong("its time is before that of the commit before");
+        }
+        for recorded in commit.events() {
+            let Recorded { metadata, event, position, .. } = recorded;
+            if metadata.market != self.name {
+                return wrong("it names another market");
+            }
+            if metadata.time != commit.time() {
+                return wrong("its events have different times");
+            }
+            if metadata.subject != event.subject() {
+                return wrong("it names another subject than its payload is about");
+            }
+            let spelling = |part| Err(Fault::Spelling { part, position: *position });
+            if serde_json::to_vec(metadata).ok().as_ref() != Some(&recorded.metadata_json) {
+                return spelling("metadata");
+            }
+            // A payload of an older version was lifted into the present one, which is spelled otherwise.
+            let is_present = event.type_name() == metadata.type_name;
+            if is_present && event.encode() != recorded.payload_json {
+                return spelling("payload");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_writer(&mut self, writer: WriterId, commit: &Commit) -> Result<(), Fault> {
+        let wrong = |rule| Err(Fault::Writer { rule });
+        let events: Vec<&Event> = commit.events().iter().map(|recorded| &recorded.event).collect();
+        let started = match (self.market.opened.is_some(), events.as_slice()) {
+            (false, [Event::MarketOpened(opened), Event::WriterStarted(started)]) => {
+                if opened.market != self.name {
+                    return wrong("it opens another market");
+                }
+                self.counts.accounts += 1;
+                started
+            }
+            (true, [Event::WriterStarted(started)]) => started,
+            (false, _) => return wrong("the first one opens the market"),
+            (true, _) => return wrong("it has other events than market.writer_started"),
+        };
+        if started.writer != writer {
+            return wrong("its event names another writer");
+        }
+        if started.epoch != self.market.epoch + 1 {
+            return wrong("its epoch does not follow the one before");
+        }
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    fn check_deadline(&self, deadline: DeadlineStamp, commit: &Commit) -> Result<(), Fault> {
+        let next = self.market.orders.next_deadline();
+        if next != Some(deadline) || deadline.due > commit.time() {
+            return Err(Fault::NotDue);
+        }
+        same_events(decide_deadline(&self.market, deadline, commit.time()), commit)
+    }
+
+    fn check_command(&mut self, verified: &Verified, commit: &Commit) -> Result<(), Fault> {
+        if self.market.opened.is_none() {
+            return Err(Fault::Writer { rule: "the first one opens the market" });
+        }
+        let stamp = &verified.stamp;
+        if !self.commands.insert((stamp.account, stamp.command)) {
+            return Err(Fault::DecidedTwice(stamp.command));
+        }
+        let now = commit.time();
+        let mut decision = decide(&self.market, verified, &Facts::default(), now);
+        if let Decision::Ask(question) = decision {
+            decision = decide(&self.market, verified, &self.facts(&question), now);
+        }
+        match decision {
+            Decision::Commit(events) => same_events(events, commit),
+            Decision::Repeat(_) => Err(Fault::DecidedTwice(stamp.command)),
+            Decision::Refuse(refusal) => Err(Fault::Refused(refusal)),
+            Decision::Ask(_) => unreachable!("the facts cover what was asked"),
+        }
+    }
+
+    /// Answers what the writer had asked its index. That the command was decided before is ruled out already.
+    fn facts(&self, question: &Question) -> Facts {
+        let found = question.order.and_then(|order| Some((order, self.closed(order)?)));
+        Facts { covered: question.covering, command: None, closed_orders: BTreeMap::from_iter(found) }
+    }
+
+    fn count(&mut self, commit: &Commit, verified: Option<&Verified>) {
+        self.counts.commits += 1;
+        self.counts.events += commit.events().len() as u64;
+        if let Some(verified) = verified {
+            self.counts.commands += 1;
+            self.counts.signatures += 1 + verified.quotes.iter().flatten().count() as u64;
+        }
+        if matches!(commit.start().cause, Cause::Deadline(_)) {
+            self.counts.deadlines += 1;
+        }
+        for Recorded { event, position, .. } in commit.events() {
+            let (order, buyer, seller, state) = match event {
+                Event::AccountRegistered(_) => {
+                    self.counts.accounts += 1;
+                    continue;
+                }
+                Event::OrderPlaced(_) => {
+                    self.counts.orders += 1;
+                    continue;
+                }
+                Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
+                Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+                _ => continue,
+            };
+            self.closed.insert(order, ClosedOrder { buyer, seller, state, position: *position });
+        }
+    }
+
+    /// Checks that money and stock add up in the state folded so far.
+    pub(crate) fn check_balances(&self) -> Result<(), Fault> {
+        let wrong = |what: String| Err(Fault::Unbalanced { what });
+        for (currency, sum) in self.market.ledger.sums() {
+            if sum != 0 {
+                return wrong(format!(
+                    "the ledger's accounts in {currency} sum to {sum} minor units, not zero"
+                ));
+            }
+        }
+        let held: BTreeMap<(OrderId, Currency), Money> =
+            self.market.ledger.balances().filter_map(escrow).collect();
+        let open = self.market.orders.iter();
+        let owed: BTreeMap<(OrderId, Currency), Money> =
+            open.map(|(id, order)| ((*id, order.total.currency), order.total)).collect();
+        if let Some((order, _)) = held.keys().find(|key| held.get(key) != owed.get(key)) {
+            return wrong(format!("the escrow of order {order} does not hold what the order waits for"));
+        }
+        if let Some((order, _)) = owed.keys().find(|key| !held.contains_key(key)) {
+            return wrong(format!("nothing is held for order {order}, which is open"));
+        }
+        self.check_stock()
+    }
+
+    fn check_stock(&self) -> Result<(), Fault> {
+        let mut wanted: BTreeMap<ListingId, u64> = BTreeMap::new();
+        for (_, order) in self.market.orders.iter() {
+            if let Stage::Placed { .. } = order.stage {
+                for (listing, units) in &order.lines {
+                    *wanted.entry(*listing).or_default() += u64::from(*units);
+                }
+            }
+        }
+        for (id, listing) in self.market.listings.iter() {
+            let wanted = wanted.get(id).copied().unwrap_or(0);
+            if listing.reserved != wanted || listing.reserved > listing.on_hand {
+                let what = format!(
+                    "listing {id} has {} of {} units reserved, but its open orders want {wanted}",
+                    listing.reserved, listing.on_hand
+                );
+                return Err(Fault::Unbalanced { what });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn escrow((account, money): (LedgerAccount, Money)) -> Option<((OrderId, Currency), Money)> {
+    match account {
+        LedgerAccount::Escrow(order) => Some(((order, money.currency), money)),
+        _ => None,
+    }
+}
+
+/// Checks that a commit has just these events.
+fn same_events(again: Vec<Event>, commit: &Commit) -> Result<(), Fault> {
+    let found = commit.events().iter().map(|recorded| &recorded.event);
+    if again.iter().eq(found.clone()) {
+        return Ok(());
+    }
+    let text = |event: Option<&Event>| match event {
+        Some(event) => format!("{} {}", event.type_name(), String::from_utf8_lossy(&event.encode())),
+        None => "nothing".to_owned(),
+    };
+    // Only the first pair that differs is told: a commit may have hundreds.
+    let count = again.len().max(found.len());
+    let index = (0..count).find(|index| again.get(*index) != found.clone().nth(*index)).unwrap_or(0);
+    let (again, found) = (text(again.get(index)), text(found.clone().nth(index)));
+    let same = again.chars().zip(found.chars()).take_while(|(one, other)| one == other).count();
+    Err(Fault::OtherEvents { again: around(&again, same), found: around(&found, same) })
+}
+
+/// Gives what stands around a place of a text.
+fn around(text: &str, place: usize) -> String {
+    let start = place.saturating_sub(CHARACTERS_AROUND);
+    let cut = if start > 0 { "…" } else { "" };
+    let part: String = text.chars().skip(start).take(3 * CHARACTERS_AROUND).collect();
+    format!("{cut}{part}")
+}

@@ -1,0 +1,178 @@
+//! `skylink bench`: the figures of this machine, everything in one run, side by side.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ::bench::segment::Plan;
+use ::bench::{jetstream, machine, restart, segment};
+use anyhow::{Context, ensure};
+use clap::Args;
+use events::account::Algorithm;
+use serde::Serialize;
+
+use crate::Verdict;
+use crate::output::talk;
+
+/// Where a NATS server is looked for unless it is named.
+const SERVER_VARIABLE: &str = "SKYLINK_NATS_SERVER";
+const SERVER_FETCHED: &str = ".tools/nats-server";
+
+/// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, the
+/// views, and a restart.
+///
+/// The load runs on the same cores. Latency counts from the moment a command should have been sent to its checked
+/// receipt. Figures are ratios of one run; absolute numbers are this machine's.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Write one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// The folder for the benchmark's markets, which must not exist; on the disk that is to be measured.
+    #[arg(long, default_value = "bench-data", value_name = "DIR")]
+    dir: PathBuf,
+    /// The NATS server's program; without it, SKYLINK_NATS_SERVER or .tools/nats-server. With neither, JetStream is
+    /// left out.
+    #[arg(long, value_name = "FILE")]
+    nats_server: Option<PathBuf>,
+    /// Orders sent as fast as they are taken.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
+    orders: u32,
+    /// Buyers, each with a key of his own.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    buyers: u32,
+    /// Listings.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    listings: u32,
+    /// Orders per second of the steady load.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    steady: u32,
+    /// Seconds of the steady load.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100))]
+    steady_s: u32,
+    /// Open orders of the market that is restarted.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(60_000..=5_000_000))]
+    restart_orders: u32,
+}
+
+/// Events behind the snapshot of the market that is restarted.
+const RESTART_TAIL_EVENTS: u64 = 100_000;
+
+#[derive(Serialize)]
+struct Report {
+    cores: usize,
+    crypto_floor_per_s: f64,
+    segment: segment::Figures,
+    segment_es256: segment::Figures,
+    /// None: there was no NATS server.
+    jetstream: Option<jetstream::Figures>,
+    projection_events_per_s: f64,
+    restart_s: f64,
+    restart: restart::Figures,
+    peak_rss_mb: u64,
+}
+
+/// Measures.
+pub(crate) fn run(arguments: BenchArgs) -> anyhow::Result<Verdict> {
+    ensure!(
+        !arguments.dir.exists(),
+        "{} exists: name a folder that does not, it is removed afterwards",
+        arguments.dir.display()
+    );
+    let outcome = crate::runtime()?.block_on(measure(&arguments));
+    if arguments.dir.exists() {
+        std::fs::remove_dir_all(&arguments.dir)
+            .with_context(|| format!("{} can't be removed", arguments.dir.display()))?;
+    }
+    let report = outcome?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        print(&mut out, &report)?;
+    }
+    Ok(Verdict::Done)
+}
+
+async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
+    let plan = |algorithm| Plan {
+        buyers: arguments.buyers as usize,
+        listings: arguments.listings as usize,
+        orders: arguments.orders as usize,
+        steady_per_second: arguments.steady,
+        steady_s: arguments.steady_s,
+        algorithm,
+    };
+    talk(format_args!("Segment files, EdDSA keys …"));
+    let eddsa = segment::run(&arguments.dir.join("segment"), plan(Algorithm::EdDsa)).await?;
+    talk(format_args!("Segment files, ES256 keys …"));
+    let es256 = segment::run(&arguments.dir.join("segment-es256"), plan(Algorithm::Es256)).await?;
+    let jetstream = match nats_server(arguments.nats_server.as_deref()) {
+        Some(server) => {
+            talk(format_args!("JetStream on {} …", server.display()));
+            Some(jetstream::run(&arguments.dir.join("jetstream"), &server, plan(Algorithm::EdDsa)).await?)
+        }
+        None => {
+            talk(format_args!("JetStream is left out: name a server with --nats-server."));
+            None
+        }
+    };
+    talk(format_args!("Restart …"));
+    let orders = arguments.restart_orders as usize;
+    let restart = restart::run(&arguments.dir.join("restart"), orders, RESTART_TAIL_EVENTS).await?;
+    Ok(Report {
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        crypto_floor_per_s: eddsa.crypto_floor_per_s,
+        segment: eddsa,
+        segment_es256: es256,
+        jetstream,
+        projection_events_per_s: eddsa.projection_events_per_s,
+        restart_s: restart.restart_s,
+        restart,
+        peak_rss_mb: machine::peak_rss_mb(),
+    })
+}
+
+fn nats_server(named: Option<&Path>) -> Option<PathBuf> {
+    if let Some(named) = named {
+        return Some(named.to_owned());
+    }
+    let fetched = PathBuf::from(SERVER_FETCHED);
+    std::env::var_os(SERVER_VARIABLE).map(PathBuf::from).or_else(|| fetched.exists().then_some(fetched))
+}
+
+fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
+    writeln!(out, "{} cores, the load on the same ones", report.cores)?;
+    for (name, figures) in [("EdDSA", &report.segment), ("ES256", &report.segment_es256)] {
+        writeln!(
+            out,
+            "segment log, {name}: {:.0} orders/s, {:.2} of {:.0} bare signatures/s ({:.0} orders/s until the views have them); \
+             steady load p50 {:.2} ms, p99 {:.2} ms",
+            figures.orders_per_s,
+            figures.floor_ratio,
+            figures.crypto_floor_per_s,
+            figures.orders_with_views_per_s,
+            figures.p50_ms,
+            figures.p99_ms
+        )?;
+    }
+    match &report.jetstream {
+        Some(figures) => writeln!(
+            out,
+            "JetStream R1, EdDSA: {:.0} orders/s, {:.2} of the {:.0} that bare batches carry; steady load p50 {:.2} ms, p99 {:.2} ms",
+            figures.orders_per_s,
+            figures.ceiling_ratio,
+            figures.ceiling_orders_per_s,
+            figures.p50_ms,
+            figures.p99_ms
+        )?,
+        None => writeln!(out, "JetStream: not measured")?,
+    }
+    writeln!(out, "views: {:.0} events/s", report.projection_events_per_s)?;
+    writeln!(
+        out,
+        "restart: {:.2} s with {} open orders and {} events behind the snapshot",
+        report.restart_s, report.restart.open_orders, report.restart.tail_events
+    )?;
+    writeln!(out, "memory at its peak, load included: {} MB", report.peak_rss_mb)?;
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! `skylink keys`: makes, shows and registers the keys that commands are signed with.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use commands::command::{RegisterAccount, RegisterDevice};
+use commands::crypto::VerifyingKey;
+use engine::keystore::{KeyStore, StoredKey};
+use events::account::{Algorithm, Role};
+use events::ids::AccountId;
+use gateway::node::REGISTRAR_KEY;
+use serde_json::{Value, json};
+
+use crate::Verdict;
+use crate::client::{self, Client, MarketArgs};
+use crate::log::DataArgs;
+use crate::output::Output;
+use crate::signing::{Form, Wish, sign_wish};
+
+/// Make, show and register the keys that commands are signed with.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a key for a new device, of a new account or of one that is there.
+    New(NewArgs),
+    /// List the keys of the data folder.
+    List(ListArgs),
+    /// Show the public half of a key.
+    Show(ShowArgs),
+    /// Register a key's account and device in the market, signed by the registrar.
+    Register(RegisterArgs),
+}
+
+#[derive(Debug, Args)]
+struct NewArgs {
+    /// What the key is called here: 1 to 64 of a-z, A-Z, 0-9, _ and -.
+    name: String,
+    /// How it signs.
+    #[arg(long, value_enum, default_value_t = Alg::EdDsa)]
+    alg: Alg,
+    /// The account it signs for; without it, a new one.
+    #[arg(long, value_name = "ID")]
+    account: Option<AccountId>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The key.
+    name: String,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print only the JWK, for --market-key and the like.
+    #[arg(long, conflicts_with = "json")]
+    jwk: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RegisterArgs {
+    /// The key.
+    name: String,
+    /// What its account may do; without it only the device is registered, for an account that is there.
+    #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
+    role: Vec<RoleArg>,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    market: MarketArgs,
+    /// Print the receipts as JSON, one a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Alg {
+    /// Ed25519
+    #[value(name = "EdDSA")]
+    EdDsa,
+    /// ECDSA on P-256
+    #[value(name = "ES256")]
+    Es256,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleArg {
+    Buyer,
+    Seller,
+    Operator,
+    Registrar,
+    Provider,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Role {
+        match role {
+            RoleArg::Buyer => Role::Buyer,
+            RoleArg::Seller => Role::Seller,
+            RoleArg::Operator => Role::Operator,
+            RoleArg::Registrar => Role::Registrar,
+            RoleArg::Provider => Role::Provider,
+        }
+    }
+}
+
+/// Does what is asked of the keys.
+pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
+    let mut output = Output::stdout();
+    let verdict = match arguments.action {
+        Action::New(arguments) => new(&arguments, &mut output),
+        Action::List(arguments) => list(&arguments, &mut output),
+        Action::Show(arguments) => show(&arguments, &mut output),
+        Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
+    }?;
+    output.flush()?;
+    Ok(verdict)
+}
+
+fn new(arguments: &NewArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let algorithm = match arguments.alg {
+        Alg::EdDsa => Algorithm::EdDsa,
+        Alg::Es256 => Algorithm::Es256,
+    };
+    let key = open(&arguments.data)?.make(&arguments.name, algorithm, arguments.account)?;
+    print(&key, arguments.json, output)?;
+    let name = &key.name;
+    crate::output::talk(format_args!("Register it with: skylink keys register {name} --role buyer"));
+    Ok(Verdict::Done)
+}
+
+fn list(arguments: &ListArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let store = open(&arguments.data)?;
+    for name in store.names()? {
+        let key = store.get(&name)?;
+        if arguments.json {
+            output.json(&described(&key))?;
+        } else {
+            let (account, id) = (key.account, key.public().id());
+            output.line(format_args!("{name:<16}  account {account}  kid {id}"))?;
+        }
+    }
+    Ok(Verdict::Done)
+}
+
+fn show(arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let key = open(&arguments.data)?.get(&arguments.name)?;
+    if arguments.jwk {
+        output.json(&key.public())?;
+    } else {
+        print(&key, arguments.json, output)?;
+    }
+    Ok(Verdict::Done)
+}
+
+/// Registers with one or two commands. Each is harmless when it is asked for again.
+async fn register(arguments: &RegisterArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let store = open(&arguments.data)?;
+    let key = store.get(&arguments.name)?;
+    let registrar = store.get(REGISTRAR_KEY).context(
+        "only the registrar registers others: use the data folder that the market was first started with",
+    )?;
+    let client = Client::new(&arguments.market.url)?;
+    let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
+    let market = Registering { store: &store, registrar, client, market_key, arguments };
+    for wish in registrations(&key, arguments.role.iter().copied().map(Role::from).collect()) {
+        if market.send(&wish, output).await? == Verdict::FoundWrong {
+            return Ok(Verdict::FoundWrong);
+        }
+    }
+    crate::output::talk(format_args!("Key {} may sign for account {}.", key.name, key.account));
+    Ok(Verdict::Done)
+}
+
+/// Gives the commands that register a key: its account, if it has roles, and its device.
+pub(crate) fn registrations(key: &StoredKey, roles: BTreeSet<Role>) -> Vec<Wish> {
+    let mut wishes = Vec::new();
+    if !roles.is_empty() {
+        wishes.push(Wish::new(RegisterAccount { account: key.account, roles }));
+    }
+    let (account, device) = (key.account, key.device);
+    wishes.push(Wish::new(RegisterDevice { account, device, key: key.public() }));
+    wishes
+}
+
+struct Registering<'a> {
+    store: &'a KeyStore,
+    registrar: StoredKey,
+    client: Client,
+    market_key: VerifyingKey,
+    arguments: &'a RegisterArgs,
+}
+
+impl Registering<'_> {
+    async fn send(&self, wish: &Wish, output: &mut Output) -> anyhow::Result<Verdict> {
+        let signed = sign_wish(self.store, &self.registrar, &self.arguments.market.market, wish, Form::Jws)?;
+        let answer = self.client.send(&signed, wish, &self.registrar, &self.market_key).await?;
+        let again = format!("give `skylink keys register {}` again as before", self.arguments.name);
+        let receipts = self.arguments.json.then_some(output);
+        crate::send::report(answer, wish, &again, receipts)
+    }
+}
+
+fn open(data: &DataArgs) -> anyhow::Result<KeyStore> {
+    KeyStore::open(&data.data.join("keys"))
+        .context("the folder of keys can't be used: name another with --data")
+}
+
+fn described(key: &StoredKey) -> Value {
+    let public = key.public();
+    json!({
+        "account": key.account,
+        "alg": key.algorithm,
+        "device": key.device,
+        "jwk": public,
+        "kid": public.id(),
+        "name": key.name,
+    })
+}
+
+fn print(key: &StoredKey, json: bool, output: &mut Output) -> anyhow::Result<()> {
+    if json {
+        return output.json(&described(key));
+    }
+    let public = key.public();
+    let jwk = serde_json::to_string(&public)?;
+    output.line(format_args!("name     {}", key.name))?;
+    output.line(format_args!("account  {}", key.account))?;
+    output.line(format_args!("device   {}", key.device))?;
+    output.line(format_args!("kid      {}", public.id()))?;
+    output.line(format_args!("jwk      {jwk}"))?;
+    Ok(())
+}

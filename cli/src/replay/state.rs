@@ -1,0 +1,153 @@
+//! The state of a market at a moment of its log.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::bail;
+use commands::order::Order;
+use engine::log::EventLog;
+use engine::log::segment::SegmentLog;
+use events::Commit;
+use events::ids::{AccountId, OrderId};
+use events::ledger::LedgerAccount;
+use futures::StreamExt;
+use futures::future::ready;
+use serde_json::{Value, json};
+
+use super::{Bound, Moment};
+use crate::Verdict;
+use crate::audit::{Fold, audit};
+use crate::output::{Output, paragraph, talk};
+use crate::verify::progress_bar;
+
+/// What of a state is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
+    Order(OrderId),
+    Account(AccountId),
+    Ledger,
+}
+
+impl FromStr for Show {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Show, String> {
+        match text.split_once(':') {
+            None if text == "ledger" => Ok(Show::Ledger),
+            Some(("order", id)) => id.parse().map(Show::Order).map_err(|error| format!("{error}")),
+            Some(("account", id)) => id.parse().map(Show::Account).map_err(|error| format!("{error}")),
+            _ => Err("it must be order:ID, account:ID or ledger".to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(log: &SegmentLog, moment: Moment, show: &Show) -> anyhow::Result<Verdict> {
+    let runtime = crate::runtime()?;
+    let _context = runtime.enter();
+    let end = runtime.block_on(log.head())?;
+    let bound = match moment {
+        Moment::Position(position) if position > end.position => {
+            bail!(
+                "position {position} is beyond the end of the log, which is {}: name a lower one",
+                end.position
+            )
+        }
+        Moment::Position(position) => Bound { position: Some(position), time: None },
+        Moment::Time(time) => Bound { position: None, time: Some(time) },
+    };
+    let included = move |commit: &Result<Arc<Commit>, _>| {
+        ready(commit.as_ref().map_or(true, |commit: &Arc<Commit>| bound.includes(commit)))
+    };
+    let commits = log.read(1).take_while(included).boxed();
+    let progress = progress_bar(bound.position.unwrap_or(end.position));
+    let folded = audit(runtime.handle(), &log.market(), commits, |fold, _| {
+        progress.set_position(fold.head().position);
+        Ok(())
+    });
+    progress.finish_and_clear();
+    let fold = match folded {
+        Ok(fold) => fold,
+        Err(error) if error.is_wrong() => {
+            talk(format_args!("WRONG: {}", paragraph(&error.into())));
+            return Ok(Verdict::FoundWrong);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let shown = match show {
+        Show::Order(id) => order(&fold, *id),
+        Show::Account(id) => account(&fold, *id),
+        Show::Ledger => Some(ledger(&fold)),
+    };
+    let market = fold.market();
+    let Some(shown) = shown else {
+        talk(format_args!("There was no such thing at position {} ({}).", market.position, market.time));
+        return Ok(Verdict::FoundWrong);
+    };
+    let mut output = Output::stdout();
+    output.pretty(&json!({
+        "position": market.position,
+        "time": market.time.to_string(),
+        "state": shown,
+    }))?;
+    output.flush()?;
+    Ok(Verdict::Done)
+}
+
+fn order(fold: &Fold, id: OrderId) -> Option<Value> {
+    if let Some(open) = fold.market().orders.get(id) {
+        return Some(open_order(fold, id, open));
+    }
+    let closed = fold.closed(id)?;
+    Some(json!({
+        "order": id,
+        "buyer": closed.buyer,
+        "seller": closed.seller,
+        "state": closed.state,
+        "closed_at_position": closed.position,
+    }))
+}
+
+fn open_order(fold: &Fold, id: OrderId, order: &Order) -> Value {
+    let lines: Vec<Value> =
+        order.lines.iter().map(|(listing, units)| json!({ "listing": listing, "quantity": units })).collect();
+    json!({
+        "order": id,
+        "buyer": order.buyer,
+        "seller": order.seller,
+        "state": order.stage.state(),
+        "waits_until": order.stage,
+        "lines": lines,
+        "total": order.total,
+        "fee_minor": order.fee_minor,
+        "in_escrow": fold.market().ledger.balance(LedgerAccount::Escrow(id), order.total.currency),
+    })
+}
+
+fn account(fold: &Fold, id: AccountId) -> Option<Value> {
+    let market = fold.market();
+    let account = market.accounts.get(id)?;
+    let own =
+        [LedgerAccount::Wallet(id), LedgerAccount::SellerAvailable(id), LedgerAccount::ProviderClearing(id)];
+    let balances: Vec<Value> = market
+        .ledger
+        .balances()
+        .filter(|(account, _)| own.contains(account))
+        .map(|(account, amount)| json!({ "account": account, "amount": amount }))
+        .collect();
+    let orders = market.orders.iter().filter(|(_, order)| order.buyer == id || order.seller == id);
+    let open_orders: Vec<OrderId> = orders.map(|(order, _)| *order).collect();
+    Some(json!({
+        "account": id,
+        "roles": account.roles,
+        "devices": account.devices,
+        "cart": account.cart,
+        "balances": balances,
+        "open_orders": open_orders,
+    }))
+}
+
+fn ledger(fold: &Fold) -> Value {
+    let balances = fold.market().ledger.balances();
+    let balances: Vec<Value> =
+        balances.map(|(account, amount)| json!({ "account": account, "amount": amount })).collect();
+    json!({ "balances": balances })
+}

@@ -1,0 +1,90 @@
+//! Signing wishes with stored keys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use commands::Command;
+use commands::command::Expected;
+use commands::crypto::VerifyingKey;
+use commands::sign::{Draft, sign, sign_seed_form};
+use engine::clock::{Clock, WallClock};
+use engine::keystore::{KeyStore, StoredKey};
+use events::Hash;
+use events::ids::{CommandId, MarketName, Nonce};
+use uuid::Uuid;
+
+/// How long a command is good after it was signed.
+const GOOD_FOR_MS: i64 = 60_000;
+
+/// What somebody wishes, before it is signed. Signed again, it is still the same wish.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    /// The command.
+    pub(crate) command: Command,
+    /// Its id.
+    pub(crate) command_id: CommandId,
+    /// The versions it expects.
+    pub(crate) expected: Expected,
+}
+
+impl Wish {
+    /// Makes a wish with an id of its own.
+    pub(crate) fn new(command: impl Into<Command>) -> Wish {
+        let command_id = CommandId::from_uuid(Uuid::now_v7());
+        Wish { command: command.into(), command_id, expected: Expected::default() }
+    }
+}
+
+/// The two forms of a signed command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A compact JWS.
+    Jws,
+    /// One flat JSON object with its signature.
+    Flat,
+}
+
+/// A signed wish.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    /// What is sent.
+    pub(crate) bytes: String,
+    /// What a receipt must say of it.
+    pub(crate) fingerprint: Hash,
+}
+
+/// Signs a wish: takes the key's next number, a new nonce and the time now.
+pub(crate) fn sign_wish(
+    store: &KeyStore,
+    key: &StoredKey,
+    market: &MarketName,
+    wish: &Wish,
+    form: Form,
+) -> anyhow::Result<Signed> {
+    let issued_at = WallClock.now();
+    let draft = Draft {
+        market: market.clone(),
+        account: key.account,
+        device: key.device,
+        command_id: wish.command_id,
+        seq: store.next_seq(&key.name)?,
+        nonce: Nonce(rand::random()),
+        issued_at,
+        expires_at: issued_at.plus_ms(GOOD_FOR_MS),
+        expected: wish.expected,
+        command: wish.command.clone(),
+    };
+    let bytes = match form {
+        Form::Jws => sign(&draft, &key.signing()),
+        Form::Flat => sign_seed_form(&draft, &key.signing()).with_context(|| {
+            format!("the flat form has no command `{}`: leave out --seed-form", wish.command.name())
+        })?,
+    };
+    // What the market will check is checked here first, with the same code.
+    let verifying = VerifyingKey::new(&key.public())?;
+    let directory = BTreeMap::from([(verifying.id(), Arc::new(verifying))]);
+    let envelope = commands::envelope::verify(bytes.as_bytes(), market, &directory)
+        .context("the market would not take this command")?;
+    Ok(Signed { fingerprint: envelope.stamp.fingerprint, bytes })
+}

@@ -1,0 +1,115 @@
+//! `skylink tail`: the events of a log, also while it is written.
+
+use clap::Args;
+use engine::log::EventLog;
+use events::order::CancelledBy;
+use events::{Event, Position};
+use futures::StreamExt;
+
+use crate::Verdict;
+use crate::log::{self, DataArgs, Form};
+use crate::output::Output;
+
+/// How many of the last events are printed unless a position is named.
+const LAST_EVENTS: u64 = 20;
+
+/// Most commits printed before what was printed is handed over.
+const COMMITS_PER_FLUSH_MAX: usize = 256;
+
+/// Print the events of a log, also while it is written.
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Go on with every later event until interrupted.
+    #[arg(long, short)]
+    follow: bool,
+    /// Begin at this position; without it, with the last 20 events.
+    #[arg(long, value_name = "POSITION")]
+    from: Option<Position>,
+    /// Only events of this type, such as order.placed; may be given more than once.
+    #[arg(long = "type", value_name = "TYPE", value_parser = log::event_type)]
+    types: Vec<String>,
+    /// One JSON object a line: {"position", "metadata", "payload"}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the events.
+pub(crate) fn run(arguments: TailArgs) -> anyhow::Result<Verdict> {
+    let log = log::open(&arguments.data.data)?;
+    crate::runtime()?.block_on(print(&log, &arguments))
+}
+
+async fn print(log: &engine::log::segment::SegmentLog, arguments: &TailArgs) -> anyhow::Result<Verdict> {
+    let last = log.head().await?.position;
+    let from = arguments.from.unwrap_or_else(|| (last + 1).saturating_sub(LAST_EVENTS)).max(1);
+    let start = log::commit_start(log, from).await?;
+    let commits = if arguments.follow { log.follow(start) } else { log.read(start) };
+    let form = if arguments.json { Form::Json } else { Form::Text };
+    let mut output = Output::stdout();
+    let mut chunks = commits.ready_chunks(COMMITS_PER_FLUSH_MAX);
+    while let Some(chunk) = chunks.next().await {
+        for commit in chunk {
+            let commit = match log::next(commit) {
+                Ok(commit) => commit,
+                Err(error) => {
+                    output.flush()?;
+                    return Err(error);
+                }
+            };
+            for recorded in commit.events().iter().filter(|recorded| recorded.position >= from) {
+                let type_name = &recorded.metadata.type_name;
+                if arguments.types.is_empty() || arguments.types.contains(type_name) {
+                    log::print(&mut output, recorded, form)?;
+                }
+            }
+        }
+        output.flush()?;
+    }
+    Ok(Verdict::Done)
+}
+
+/// Says in a few words what happened.
+pub(crate) fn summary(event: &Event) -> String {
+    match event {
+        Event::MarketOpened(event) => format!("market {} with a fee of {} bps", event.market, event.fee.bps),
+        Event::WriterStarted(event) => format!("writer {} of version {}", event.epoch, event.version),
+        Event::CommandRejected(event) => {
+            let codes: Vec<String> = event.reasons.iter().map(|reason| reason.code()).collect();
+            format!("{} rejected: {}", event.command, codes.join(", "))
+        }
+        Event::CommandUnchanged(event) => format!("{} changed nothing", event.command),
+        Event::AccountRegistered(event) => {
+            let roles: Vec<String> =
+                event.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+            format!("may act as {}", roles.join(", "))
+        }
+        Event::DeviceRegistered(event) => format!("device {} with key {}", event.device, event.key.id()),
+        Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
+        Event::StockReceived(event) => format!("+{} units, {} on hand", event.quantity.get(), event.on_hand),
+        Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
+        Event::CartItemAdded(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
+        Event::CartQuantitySet(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
+        Event::CartItemRemoved(event) => format!("no more of listing {}", event.listing),
+        Event::CartCleared(_) => "emptied".to_owned(),
+        Event::CartMigrated(_) => "became orders".to_owned(),
+        Event::OrderPlaced(event) => {
+            let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+            format!("{units} units for {} by buyer {}", event.total, event.buyer)
+        }
+        Event::OrderShipped(event) => format!("to arrive by {}", event.delivery_due),
+        Event::OrderDelivered(event) => format!("inspection ends {}", event.inspection_ends),
+        Event::OrderCancelled(event) => match event.by {
+            CancelledBy::ShipDeadline => "nobody shipped in time".to_owned(),
+            CancelledBy::Account(role) => format!("by the {}", format!("{role:?}").to_lowercase()),
+        },
+        Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
+        Event::EscrowReleased(event) => {
+            let parts = event.transfers.iter();
+            let parts: Vec<String> = parts.map(|part| format!("{} to {}", part.amount, part.to)).collect();
+            parts.join(", ")
+        }
+        Event::EscrowRefunded(event) => format!("{} back to the buyer", event.transfer.amount),
+    }
+}

@@ -1,0 +1,300 @@
+//! `skylink up`: runs a market in this process until it is interrupted.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::Args;
+use commands::envelope::KeyDirectory;
+use commands::receipt::Outcome;
+use engine::Reply;
+use engine::clock::WallClock;
+use engine::processor::StopReason;
+use events::Position;
+use events::account::Role;
+use events::ids::MarketName;
+use events::market::{Deadlines, FeePolicy};
+use gateway::Gateway;
+use gateway::node::{NatsConfig, Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::Verdict;
+use crate::demo;
+use crate::keys::registrations;
+use crate::log::DataArgs;
+use crate::output::talk;
+use crate::signing::{Form, Wish, sign_wish};
+
+/// How long the market may take to answer the commands of its first start.
+const FIRST_COMMANDS_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The accounts a market begins with besides its registrar, each with a key of the same name: one who may cancel any
+/// order, and one who brings money in and reports deliveries.
+const FIRST_ACCOUNTS: [(&str, Role); 2] = [("operator", Role::Operator), ("provider", Role::Provider)];
+
+/// Run a market in this process, with its HTTP gateway, until it is interrupted.
+///
+/// Everything is kept in the data folder. The first start opens the market and makes the keys `market` (signs
+/// receipts), `registrar` (registers accounts and devices), `operator` and `provider`. Fee and deadlines are fixed
+/// when the market is opened.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Where the HTTP gateway listens; port 0 takes a free one and says which.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// The market's name; every signed command names it.
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    market: MarketName,
+    /// Keep the log on the JetStream of this NATS server instead of segment files.
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// Copies of each stream on JetStream: 3 in a cluster.
+    #[arg(long, default_value_t = 1, requires = "nats", value_parser = clap::value_parser!(u8).range(1..=5))]
+    nats_replicas: u8,
+    /// Monitoring endpoint of the NATS server, to learn whether it syncs before it acknowledges.
+    #[arg(long, requires = "nats", value_name = "URL")]
+    nats_monitor: Option<String>,
+    /// Fill an empty data folder with some thousand real purchases first, then keep a few people trading.
+    #[arg(long, conflicts_with = "nats")]
+    demo: bool,
+    /// What the platform takes of each released escrow, in hundredths of a percent.
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    fee_bps: u32,
+    /// Hours a seller has to ship before the order is cancelled and paid back.
+    #[arg(long, default_value_t = 14 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    ship_by_hours: u32,
+    /// Hours a carrier has to deliver before the goods count as delivered.
+    #[arg(long, default_value_t = 14 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    transit_hours: u32,
+    /// Hours a buyer has to inspect before the escrow is released.
+    #[arg(long, default_value_t = 3 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    inspection_hours: u32,
+    /// Threads that check signatures; without it, one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    verify_threads: Option<u16>,
+}
+
+/// Runs the market.
+pub(crate) fn run(arguments: UpArgs) -> anyhow::Result<Verdict> {
+    crate::runtime()?.block_on(serve(arguments))
+}
+
+async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
+    // Asked for first, so that an interrupt is never lost while the market starts.
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+        format!("nothing can listen on {}: name another address with --listen", arguments.listen)
+    })?;
+    let prepared = async {
+        if arguments.demo
+            && let Some(orders) = demo::prepare(&arguments.data.data, &arguments.market).await?
+        {
+            talk(format_args!("Imported {orders} purchases of 1997 as the market's history."));
+        }
+        start(&arguments).await
+    };
+    let node = tokio::select! {
+        node = prepared => node?,
+        _ = interrupted.recv() => return Ok(Verdict::Done),
+        _ = terminated.recv() => return Ok(Verdict::Done),
+    };
+    let started = Instant::now();
+    register_first_accounts(&node).await?;
+    let first = node.log().head().await?.position;
+    let trade = match arguments.demo {
+        true => Some(demo::start(&node).await.context("the demonstration can't begin")?),
+        false => None,
+    };
+    let server = Server::start(&node, listener)?;
+    tell(&node, &arguments, server.address)?;
+    let handle = node.handle();
+    tokio::select! {
+        _ = interrupted.recv() => talk(format_args!("Interrupted: the market finishes what it has begun.")),
+        _ = terminated.recv() => talk(format_args!("Terminated: the market finishes what it has begun.")),
+        _ = handle.stopped() => {}
+    }
+    let end = async {
+        if let Some(trade) = trade {
+            trade.stop().await;
+        }
+        end(node, server, first, started).await
+    };
+    tokio::select! {
+        verdict = end => verdict,
+        _ = interrupted.recv() => bail!(
+            "interrupted again: the market ends in the middle of its work; what was answered is durable"
+        ),
+    }
+}
+
+/// Starts the node; on JetStream that waits until the broker gives this process the market.
+async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
+    let config = config(arguments);
+    let node = match &arguments.nats {
+        None => Node::start(config, Arc::new(WallClock)).await,
+        Some(url) => {
+            let (replicas, monitor_url) =
+                (usize::from(arguments.nats_replicas), arguments.nats_monitor.clone());
+            Node::start_on_nats(
+                config,
+                NatsConfig { url: url.clone(), replicas, monitor_url },
+                Arc::new(WallClock),
+            )
+            .await
+        }
+    };
+    node.with_context(|| {
+        format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
+    })
+}
+
+fn config(arguments: &UpArgs) -> NodeConfig {
+    let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
+    config.fee = FeePolicy { bps: arguments.fee_bps, fixed_minor: 0, max_minor: None, min_minor: 0 };
+    let ms = |hours: u32| i64::from(hours) * 3_600_000;
+    config.deadlines = Deadlines {
+        inspection_ms: ms(arguments.inspection_hours),
+        ship_by_ms: ms(arguments.ship_by_hours),
+        transit_ms: ms(arguments.transit_hours),
+    };
+    if let Some(threads) = arguments.verify_threads {
+        config.verify_threads = usize::from(threads);
+    }
+    config
+}
+
+/// Registers the accounts a market begins with, by signed commands like any other. A start that was cut off between
+/// two of them is made good by the next.
+async fn register_first_accounts(node: &Node) -> anyhow::Result<()> {
+    let handle = node.handle();
+    for (name, role) in FIRST_ACCOUNTS {
+        let key = node.keys().get_or_make(name)?;
+        if handle.keys().key(key.public().id()).is_some() {
+            continue;
+        }
+        for wish in registrations(&key, BTreeSet::from([role])) {
+            give(node, &wish).await.with_context(|| format!("key `{name}` can't be registered"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a command of the registrar.
+async fn give(node: &Node, wish: &Wish) -> anyhow::Result<()> {
+    let registrar = node.keys().get(REGISTRAR_KEY)?;
+    let signed = sign_wish(node.keys(), &registrar, node.market(), wish, Form::Jws)?;
+    let handle = node.handle();
+    let reply = handle.submit(Bytes::from(signed.bytes), None, None);
+    let reply = tokio::time::timeout(FIRST_COMMANDS_TIME_MAX, reply).await;
+    match reply.context("the market gave no answer in time: look at its log lines")? {
+        Reply::Receipt(receipt) => match receipt.receipt.outcome {
+            Outcome::Accepted | Outcome::Unchanged => Ok(()),
+            Outcome::Rejected => {
+                let reasons: Vec<String> = receipt.receipt.reasons.iter().map(ToString::to_string).collect();
+                bail!("the market rejected {}: {}", wish.command.name(), reasons.join("; "))
+            }
+        },
+        Reply::Refused(refusal) => Err(refusal).context("the market did not take its registrar's command"),
+        Reply::Undecided => bail!("the market stopped"),
+    }
+}
+
+/// The HTTP gateway while it serves.
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    fn start(node: &Node, listener: TcpListener) -> anyhow::Result<Server> {
+        let handle = node.handle();
+        let gateway = Gateway {
+            projections: node.projections().clone(),
+            log: node.log(),
+            keys: Arc::clone(handle.keys()),
+            market: node.market().clone(),
+            receipt_key: node.keys().get(RECEIPT_KEY)?.public(),
+            clock: Arc::new(WallClock),
+            status: handle.status(),
+            metrics: Some(gateway::health::install_metrics().context("metrics can't be kept")?),
+            commands: Arc::new(handle),
+        };
+        let address = listener.local_addr()?;
+        let (stop, told) = oneshot::channel();
+        // A server whose owner is gone stops as one that is told to.
+        let told = async move { drop(told.await) };
+        let task = tokio::spawn(gateway::serve(listener, gateway::router(gateway), told));
+        Ok(Server { address, stop, task })
+    }
+
+    async fn stop(self) {
+        // If it has ended by itself, its task says why.
+        let _ = self.stop.send(());
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the HTTP gateway ended badly"),
+            Err(error) => tracing::error!(%error, "the HTTP gateway panicked"),
+        }
+    }
+}
+
+/// Tells where to look and what to try.
+fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<()> {
+    let (market, data) = (node.market(), arguments.data.data.display());
+    let keys = node.keys().names()?.join(", ");
+    let at = format!("--data {data} --url http://{address} --market {market}");
+    talk(format_args!(
+        "Market {market} runs: http://{address}
+
+  data      {data}
+  keys      {keys} (in {data}/keys: back them up)
+  interface http://{address}/openapi.json
+  health    http://{address}/readyz
+
+Try:
+  skylink keys new alice --data {data}
+  skylink keys register alice --role buyer {at}
+  echo '{{\"command\": \"cart.clear\", \"body\": {{}}}}' | skylink send - --key alice {at}
+  skylink tail --follow --data {data}
+  curl -s http://{address}/.well-known/jwks.json
+"
+    ));
+    Ok(())
+}
+
+/// Stops the market and tells what it has done.
+async fn end(node: Node, server: Server, first: Position, started: Instant) -> anyhow::Result<Verdict> {
+    let log = node.log();
+    // Requests under way get their receipts before the market stops to give them.
+    server.stop().await;
+    let reason = node.shutdown().await;
+    let seconds = started.elapsed().as_secs();
+    match log.head().await {
+        Ok(head) => talk(format_args!(
+            "{} events in {seconds} s; the log ends at position {} with hash {}.",
+            head.position.saturating_sub(first),
+            head.position,
+            head.hash
+        )),
+        Err(error) => talk(format_args!("After {seconds} s the end of the log can't be read: {error}.")),
+    }
+    match reason {
+        StopReason::Shutdown => Ok(Verdict::Done),
+        StopReason::Fenced { .. } | StopReason::LogShortened => {
+            talk(format_args!("skylink: the market stopped: {reason}."));
+            Ok(Verdict::FoundWrong)
+        }
+        StopReason::Failed(_) | StopReason::LogUnreachable => bail!("the market stopped: {reason}"),
+    }
+}

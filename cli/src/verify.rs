@@ -1,0 +1,250 @@
+//! `skylink verify`: checks a whole log, or one receipt.
+
+mod place;
+mod receipt;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use commands::Market;
+use engine::index::Index;
+use engine::log::EventLog;
+use engine::log::segment::{OpenError, SegmentLog};
+use engine::snapshot::Snapshots;
+use events::{Commit, Head};
+use indicatif::{ProgressBar, ProgressStyle};
+use projections::{Projections, ViewName};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Verdict;
+use crate::audit::{self, AuditError, Counts, Fault, Fold};
+use crate::log::{self, DataArgs};
+use crate::output::{Output, paragraph, talk};
+
+/// Check a whole log, or one receipt.
+///
+/// Of a log: sums and chain, metadata against what was signed, every signature, every decision made again, every
+/// deadline, that money and stock add up, and that snapshots, index and views were made from this very log. Stops at
+/// the first wrong thing and names its place.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Check one receipt with nothing but the market's public key.
+    Receipt(receipt::ReceiptArgs),
+}
+
+/// What a good log has.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    counts: Counts,
+    /// Orders whose money is in escrow.
+    open_orders: usize,
+    /// Ledger accounts that hold something.
+    balances: usize,
+    /// Files beside the log that were made from it.
+    checkpoints: Vec<String>,
+    /// Those that could not be looked at, since a running market has them.
+    unchecked: Vec<&'static str>,
+    head: Head,
+}
+
+/// Checks what was asked for.
+pub(crate) fn run(arguments: VerifyArgs) -> anyhow::Result<Verdict> {
+    match arguments.what {
+        Some(What::Receipt(arguments)) => receipt::run(&arguments),
+        None => verify(&arguments.data.data, arguments.json),
+    }
+}
+
+fn verify(data: &Path, json: bool) -> anyhow::Result<Verdict> {
+    let opened = SegmentLog::open_reader(data);
+    let log = match opened {
+        Err(OpenError::Read(error)) if audit::is_wrong(&error) => {
+            return found_wrong(&AuditError::Read(error).into(), None, json);
+        }
+        Err(_) => log::open(data)?,
+        Ok(log) => log,
+    };
+    let runtime = crate::runtime()?;
+    let _context = runtime.enter();
+    let mut beside = Beside::read(data);
+    // Looked at after the files beside the log: a running market only goes on.
+    let end = runtime.block_on(log.head())?;
+    let progress = progress_bar(end.position);
+    let outcome = audit::audit(runtime.handle(), &log.market(), log.read(1), |fold, commit| {
+        progress.set_position(fold.head().position);
+        beside.check(fold, commit).map_err(anyhow::Error::from)
+    });
+    progress.finish_and_clear();
+    let outcome = outcome.and_then(|fold| {
+        let wrong = |source| AuditError::Wrong { position: fold.head().position, source };
+        fold.check_balances().map_err(wrong)?;
+        beside.check_end().map_err(wrong)?;
+        Ok(fold)
+    });
+    match outcome {
+        Ok(fold) => print(&fold, beside, json),
+        Err(error) if error.is_wrong() || is_fault(&error) => {
+            let place = match &error {
+                AuditError::Wrong { position, .. } => place::of(&log, *position).ok(),
+                AuditError::Read(_) | AuditError::Caller(_) => None,
+            };
+            found_wrong(&error.into(), place, json)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_fault(error: &AuditError) -> bool {
+    matches!(error, AuditError::Caller(error) if error.is::<Fault>())
+}
+
+/// Says what is wrong, and where.
+fn found_wrong(error: &anyhow::Error, place: Option<place::Place>, json: bool) -> anyhow::Result<Verdict> {
+    let what = paragraph(error);
+    if json {
+        let mut output = Output::stdout();
+        output.json(&json!({ "verified": false, "wrong": what, "place": place }))?;
+        output.flush()?;
+    }
+    match place {
+        Some(place) => talk(format_args!("WRONG: {what} ({place})")),
+        None => talk(format_args!("WRONG: {what}")),
+    }
+    Ok(Verdict::FoundWrong)
+}
+
+fn print(fold: &Fold, beside: Beside, json: bool) -> anyhow::Result<Verdict> {
+    let market = fold.market();
+    let report = Report {
+        counts: fold.counts(),
+        open_orders: market.orders.open_count(),
+        balances: market.ledger.balances().count(),
+        checkpoints: beside.seen,
+        unchecked: beside.unchecked,
+        head: fold.head(),
+    };
+    let mut output = Output::stdout();
+    if json {
+        let mut value = serde_json::to_value(&report)?;
+        value["verified"] = json!(true);
+        output.json(&value)?;
+    } else {
+        let Report { counts, open_orders, balances, checkpoints, unchecked, head } = report;
+        let Counts { events, commits, commands, signatures, deadlines, accounts, orders } = counts;
+        output.line(format_args!(
+            "events       {events} in {commits} commits: sums, chain and spelling hold"
+        ))?;
+        output.line(format_args!("signatures   {signatures} of {commands} commands hold"))?;
+        output.line(format_args!(
+            "decisions    {commands} commands and {deadlines} deadlines, decided again, give the same events"
+        ))?;
+        output.line(format_args!("accounts     {accounts}"))?;
+        output.line(format_args!(
+            "orders       {orders}, of them {open_orders} open, each with its money in escrow"
+        ))?;
+        output.line(format_args!("balances     {balances}, zero in sum for every currency"))?;
+        output.line(format_args!("beside it    {} made from this log", or_none(&checkpoints.join(", "))))?;
+        if !unchecked.is_empty() {
+            output.line(format_args!("not checked  {}: a running market has them", unchecked.join(", ")))?;
+        }
+        output.line(format_args!("head         position {}, hash {}", head.position, head.hash))?;
+    }
+    output.flush()?;
+    Ok(Verdict::Done)
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "nothing" } else { text }
+}
+
+/// Makes a bar that is drawn only where a terminal is.
+pub(crate) fn progress_bar(length: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{elapsed_precise} {wide_bar} {human_pos}/{human_len} events, {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
+
+/// What stands beside a log and was made from it.
+struct Beside {
+    /// What, and how far it has seen the log; those not met yet.
+    checkpoints: Vec<(String, Head)>,
+    snapshot: Option<(Head, Market)>,
+    seen: Vec<String>,
+    unchecked: Vec<&'static str>,
+}
+
+impl Beside {
+    fn read(data: &Path) -> Beside {
+        let mut beside =
+            Beside { checkpoints: Vec::new(), snapshot: None, seen: Vec::new(), unchecked: Vec::new() };
+        beside.snapshot = Snapshots::new(data.join("snapshots")).load_latest();
+        let index = data.join("index");
+        if index.is_dir() {
+            match Index::open(&index) {
+                Ok(index) => beside.checkpoints.push(("index".to_owned(), index.covered())),
+                Err(_) => beside.unchecked.push("index"),
+            }
+        }
+        let views = data.join("views");
+        if views.is_dir() {
+            match Projections::open(&views) {
+                Ok(views) => {
+                    let heads = ViewName::ALL.map(|view| (format!("view {view}"), views.head(view)));
+                    beside.checkpoints.extend(heads);
+                }
+                Err(_) => beside.unchecked.push("views"),
+            }
+        }
+        beside.checkpoints.retain(|(_, head)| *head != Head::EMPTY);
+        beside
+    }
+
+    /// Checks what has seen the log just as far as it is folded.
+    fn check(&mut self, fold: &Fold, commit: &Arc<Commit>) -> Result<(), Fault> {
+        let head = fold.head();
+        let here = |position| commit.first_position() <= position && position <= head.position;
+        for (what, checkpoint) in self.checkpoints.extract_if(.., |(_, checkpoint)| here(checkpoint.position))
+        {
+            if checkpoint != head {
+                return Err(Fault::Foreign {
+                    what: format!("{what}, which has seen position {}", checkpoint.position),
+                });
+            }
+            self.seen.push(what);
+        }
+        if let Some((seen, market)) = self.snapshot.take_if(|(seen, _)| here(seen.position)) {
+            let what = format!("snapshot {}", seen.position);
+            if seen != head || market != *fold.market() {
+                return Err(Fault::Foreign { what });
+            }
+            self.seen.push(what);
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing has seen more than the log has.
+    fn check_end(&self) -> Result<(), Fault> {
+        let snapshot = self.snapshot.as_ref().map(|(head, _)| (format!("snapshot {}", head.position), *head));
+        let mut ahead = self.checkpoints.iter().cloned().chain(snapshot);
+        match ahead.next() {
+            None => Ok(()),
+            Some((what, head)) => Err(Fault::Ahead { what, position: head.position }),
+        }
+    }
+}

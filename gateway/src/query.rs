@@ -1,0 +1,290 @@
+//! Answers questions about orders, carts, wallets and receipts, to those whose they are.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::HeaderValue;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use engine::Reply;
+use events::ids::{AccountId, CartId, CommandId, OrderId};
+use events::{Position, Timestamp};
+use projections::order::{ORDERS_PER_PAGE_MAX, Side};
+use projections::{Projections, ViewError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::http::{App, POSITION_HEADER};
+use crate::problem::Problem;
+use crate::token::Caller;
+
+/// How long a query waits for the views to come to its `min_position`.
+pub const VIEWS_TIME_MAX: Duration = Duration::from_secs(2);
+/// Orders of a page unless the query says otherwise.
+const ORDERS_PER_PAGE: usize = 20;
+
+/// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
+const TIME_MEMBERS: [&str; 10] = [
+    "changed_at",
+    "day",
+    "delivery_due",
+    "from",
+    "inspection_ends",
+    "placed_at",
+    "ship_by",
+    "start",
+    "time",
+    "to",
+];
+
+/// The query's parameters: each at most once, and none that the route does not know.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.0.iter().find(|(name, _)| name != "min_position" && !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let name: String = name.chars().take(64).collect();
+                Err(Problem::query_invalid(format!("there is no parameter `{name}` here")))
+            }
+        }
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn get<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let invalid = |_| Problem::query_invalid(format!("`{name}` is not valid"));
+        self.text(name).map(|text| text.parse().map_err(invalid)).transpose()
+    }
+
+    /// Reads one of the words of an enum.
+    pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let invalid = |_| Problem::query_invalid(format!("`{name}` is not valid"));
+        self.text(name).map(|text| serde_json::from_value(text.into()).map_err(invalid)).transpose()
+    }
+
+    /// Reads a moment: RFC 3339, or milliseconds since 1970.
+    pub(crate) fn moment(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        if let Ok(ms) = text.parse() {
+            return Ok(Some(Timestamp::from_ms(ms)));
+        }
+        let invalid = |error| Problem::query_invalid(format!("`{name}`: {error}"));
+        Timestamp::parse_rfc3339(text).map(Some).map_err(invalid)
+    }
+}
+
+/// A question, once the views have come to the position it asks for.
+impl FromRequestParts<Arc<App>> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Params, Problem> {
+        let invalid = |_| Problem::query_invalid("the query can't be read");
+        let axum::extract::Query(pairs) =
+            axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, app)
+                .await
+                .map_err(invalid)?;
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Problem::query_invalid("a parameter is there twice"));
+            }
+        }
+        let params = Params(pairs);
+        if let Some(min_position) = params.get::<Position>("min_position")? {
+            app.gateway.projections.wait_for(min_position, VIEWS_TIME_MAX).await?;
+        }
+        Ok(params)
+    }
+}
+
+/// Reads an id out of a path.
+pub(crate) fn id_of<T: FromStr>(text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::not_found(what))
+}
+
+/// Asks the views, away from the async threads, and answers with the position they had at least read.
+pub(crate) async fn ask<T, E>(
+    app: &App,
+    question: impl FnOnce(&Projections) -> Result<T, E> + Send + 'static,
+) -> Result<Answer<T>, Problem>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Problem: From<E>,
+{
+    let views = app.gateway.projections.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let position = *views.applied().borrow();
+        (position, question(&views))
+    });
+    let (position, found) =
+        asked.await.map_err(|_| Problem::unavailable("the question could not be answered"))?;
+    Ok(Answer { position, found: found? })
+}
+
+/// What the views know, and how far they had read.
+pub(crate) struct Answer<T> {
+    pub(crate) position: Position,
+    pub(crate) found: T,
+}
+
+impl<T> Answer<T> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer { position: self.position, found: change(self.found) }
+    }
+
+    fn filter<U>(self, what: &str, keep: impl FnOnce(T) -> Option<U>) -> Result<Answer<U>, Problem> {
+        let found = keep(self.found).ok_or_else(|| Problem::not_found(what))?;
+        Ok(Answer { position: self.position, found })
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let mut value = match serde_json::to_value(&self.found) {
+            Ok(value) => value,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an answer can't be written");
+                return Problem::unavailable("the answer could not be written").into_response();
+            }
+        };
+        show_times(&mut value);
+        let mut response = axum::Json(value).into_response();
+        response.headers_mut().insert(POSITION_HEADER, HeaderValue::from(self.position));
+        response
+    }
+}
+
+/// Adds `<name>_rfc3339` beside every moment.
+pub(crate) fn show_times(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(show_times),
+        Value::Object(members) => {
+            members.values_mut().for_each(show_times);
+            for name in TIME_MEMBERS {
+                if let Some(ms) = members.get(name).and_then(Value::as_i64) {
+                    members.insert(format!("{name}_rfc3339"), Timestamp::from_ms(ms).to_string().into());
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `GET /v1/orders/{id}`
+pub(crate) async fn order(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let id: OrderId = id_of(&id, "order")?;
+    let found = ask(&app, move |views| views.orders().order(id)).await?;
+    found.filter("order", |order| {
+        order.filter(|order| caller.may_see(order.buyer) || caller.may_see(order.seller))
+    })
+}
+
+/// `GET /v1/orders`
+pub(crate) async fn orders(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["role", "cursor", "limit", "account"])?;
+    let side = match params.text("role") {
+        None | Some("buyer") => Side::Buyer,
+        Some("seller") => Side::Seller,
+        Some(_) => return Err(Problem::query_invalid("`role` is `buyer` or `seller`")),
+    };
+    let account = params.get::<AccountId>("account")?.unwrap_or(caller.account);
+    if !caller.may_see(account) {
+        return Err(Problem::forbidden("only operators list the orders of others"));
+    }
+    let cursor: Option<Position> = params.get("cursor")?;
+    let limit = params.get("limit")?.unwrap_or(ORDERS_PER_PAGE);
+    if limit == 0 || limit > ORDERS_PER_PAGE_MAX {
+        return Err(Problem::query_invalid(format!("`limit` is 1 to {ORDERS_PER_PAGE_MAX}")));
+    }
+    let found = ask(&app, move |views| views.orders().list(side, account, cursor, limit)).await?;
+    Ok(found
+        .map(|page| json!({ "orders": page.orders, "next_cursor": page.next.map(|next| next.to_string()) })))
+}
+
+/// `GET /v1/carts/current`
+pub(crate) async fn current_cart(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    ask(&app, move |views| views.carts().active(caller.account)).await?.filter("cart", |cart| cart)
+}
+
+/// `GET /v1/carts/{id}`
+pub(crate) async fn cart(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let id: CartId = id_of(&id, "cart")?;
+    let found = ask(&app, move |views| views.carts().cart(id)).await?;
+    found.filter("cart", |cart| cart.filter(|cart| caller.may_see(cart.account)))
+}
+
+/// `GET /v1/wallet`
+pub(crate) async fn wallet(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let found = ask(&app, move |views| -> Result<_, ViewError> {
+        let balances = views.ledger().account(caller.account)?;
+        Ok(json!({
+            "account": caller.account,
+            "wallet": balances.wallet,
+            "seller_available": balances.seller_available,
+        }))
+    });
+    found.await
+}
+
+/// `GET /v1/receipts/{account}/{command}`
+pub(crate) async fn receipt(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+    Path((account, command)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    params.only(&[])?;
+    let account: AccountId = id_of(&account, "receipt")?;
+    let command: CommandId = id_of(&command, "receipt")?;
+    if !caller.may_see(account) {
+        return Err(Problem::not_found("receipt"));
+    }
+    let url = format!("/v1/receipts/{account}/{command}");
+    let found = tokio::time::timeout(VIEWS_TIME_MAX, app.gateway.commands.receipt(account, command)).await;
+    match found {
+        Ok(None) => Err(Problem::not_found("receipt")),
+        Ok(Some(Reply::Receipt(receipt))) => {
+            // Asked for as a thing, a receipt of a rejection is what was asked for.
+            let mut response = axum::Json(&receipt).into_response();
+            let position = HeaderValue::from(receipt.receipt.position);
+            response.headers_mut().insert(POSITION_HEADER, position);
+            Ok(response)
+        }
+        Ok(Some(Reply::Refused(refusal))) => Err(refusal.into()),
+        Ok(Some(Reply::Undecided)) | Err(_) => Err(Problem::outcome_unknown(Some(url))),
+    }
+}

@@ -1,0 +1,256 @@
+//! Access tokens for queries: got with a request signed by a device's key, good for an hour at most, and known only
+//! to the gateway that gave them. A command never needs one: it is signed itself.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderMap;
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use commands::Refusal;
+use commands::envelope::{Envelope, verify_request};
+use commands::replay::{CLOCK_SKEW_MS, FRESHNESS_MS};
+use events::Timestamp;
+use events::account::Role;
+use events::ids::{AccountId, DeviceId, KeyId, Nonce};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::http::App;
+use crate::problem::Problem;
+use crate::submit::{check_content_type, read_body};
+
+/// The name (`cmd`) of a request for a token. No command has it.
+pub const TOKEN_REQUEST: &str = "token.issue";
+/// Longest that a token is good, in seconds.
+pub const TOKEN_TTL_S_MAX: u64 = 3600;
+/// Most nonces of token requests that are remembered. When all are of requests that could still be repeated, no
+/// further token is given until one is not: forgetting would allow a replay.
+pub const NONCES_MAX: usize = 65_536;
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    ttl_s: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Claims {
+    account: AccountId,
+    device: DeviceId,
+    exp: Timestamp,
+    key: KeyId,
+}
+
+/// Who asks. The roles are those of the log when he asks, not of when the token was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) account: AccountId,
+    pub(crate) roles: BTreeSet<Role>,
+}
+
+impl Caller {
+    pub(crate) fn is_operator(&self) -> bool {
+        self.roles.contains(&Role::Operator)
+    }
+
+    /// Tells whether he may see what belongs to an account.
+    pub(crate) fn may_see(&self, account: AccountId) -> bool {
+        self.account == account || self.is_operator()
+    }
+}
+
+/// Makes and checks tokens with a key that lives as long as the process.
+pub(crate) struct Tokens {
+    key: hmac::Key,
+    nonces: Mutex<Nonces>,
+}
+
+#[derive(Default)]
+struct Nonces {
+    used: BTreeSet<(KeyId, Nonce)>,
+    by_time: VecDeque<(Timestamp, KeyId, Nonce)>,
+}
+
+impl Nonces {
+    fn use_up(&mut self, key: KeyId, nonce: Nonce, now: Timestamp) -> Result<(), Refusal> {
+        while let Some((used_at, old_key, old_nonce)) = self.by_time.front().copied()
+            && now.ms_since(used_at) > FRESHNESS_MS + CLOCK_SKEW_MS
+        {
+            self.used.remove(&(old_key, old_nonce));
+            self.by_time.pop_front();
+        }
+        if self.used.contains(&(key, nonce)) {
+            return Err(Refusal::NonceReused);
+        }
+        if self.used.len() >= NONCES_MAX {
+            return Err(Refusal::Busy);
+        }
+        self.used.insert((key, nonce));
+        self.by_time.push_back((now, key, nonce));
+        Ok(())
+    }
+}
+
+impl Tokens {
+    pub(crate) fn new() -> Self {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .expect("the operating system gives random bytes");
+        Tokens { key, nonces: Mutex::default() }
+    }
+
+    fn seal(&self, claims: &Claims) -> String {
+        let payload = serde_json::to_vec(claims).expect("ids and times can always be written as JSON");
+        let tag = hmac::sign(&self.key, &payload);
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    fn open(&self, token: &str, now: Timestamp) -> Result<Claims, Problem> {
+        let invalid = || Problem::token("token_invalid", "the token is none of this gateway: get a new one");
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(invalid());
+        }
+        let (payload, tag) = token.split_once('.').ok_or_else(invalid)?;
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid());
+        let (payload, tag) = (decode(payload)?, decode(tag)?);
+        hmac::verify(&self.key, &payload, &tag).map_err(|_| invalid())?;
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| invalid())?;
+        if now >= claims.exp {
+            return Err(Problem::token("token_expired", "the token has expired: get a new one"));
+        }
+        Ok(claims)
+    }
+}
+
+/// Checks what the writer checks of a command: fresh, and the key that of the account and device.
+fn check_fresh(envelope: &Envelope, now: Timestamp) -> Result<(), Refusal> {
+    if envelope.issued_at.ms_since(now) > CLOCK_SKEW_MS {
+        return Err(Refusal::FromFuture { server_time: now });
+    }
+    if now > envelope.expires_at.min(envelope.issued_at.plus_ms(FRESHNESS_MS)) {
+        return Err(Refusal::Stale { server_time: now });
+    }
+    Ok(())
+}
+
+/// `POST /v1/tokens`
+pub(crate) async fn issue(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    check_content_type(&headers, &["application/jose", "text/plain"])?;
+    let bytes = read_body(body).await?;
+    let gateway = &app.gateway;
+    let envelope = verify_request(&bytes, &gateway.market, TOKEN_REQUEST, gateway.keys.as_ref())?;
+    let now = gateway.clock.now();
+    check_fresh(&envelope, now)?;
+    let (key, account, device) = (envelope.stamp.key, envelope.stamp.account, envelope.stamp.device);
+    let views = &gateway.projections;
+    let owner = views.accounts().key(key)?.ok_or(Refusal::KidUnknown)?;
+    if (owner.account, owner.device) != (account, device) {
+        let rule = "the key is not that of this account and device";
+        return Err(Refusal::ScopeDenied { rule: rule.into() }.into());
+    }
+    let roles = views.accounts().account(account)?.map(|account| account.roles).unwrap_or_default();
+    let wanted: Wanted = serde_json::from_value(envelope.body)
+        .map_err(|error| Refusal::BodyInvalid { rule: error.to_string() })?;
+    if wanted.ttl_s == 0 || wanted.ttl_s > TOKEN_TTL_S_MAX {
+        let rule = format!("`ttl_s` must be 1 to {TOKEN_TTL_S_MAX}");
+        return Err(Refusal::BodyInvalid { rule }.into());
+    }
+    let nonces = app.tokens.nonces.lock();
+    nonces.unwrap_or_else(PoisonError::into_inner).use_up(key, envelope.stamp.nonce, now)?;
+    let ttl_ms = i64::try_from(wanted.ttl_s).unwrap_or_default() * 1000;
+    let exp = now.plus_ms(ttl_ms);
+    let token = app.tokens.seal(&Claims { account, device, exp, key });
+    let answer = json!({
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": wanted.ttl_s,
+        "expires_at": exp.to_string(),
+        "account": account,
+        "roles": roles,
+    });
+    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem> {
+        let missing = || {
+            Problem::token("token_missing", "send `Authorization: Bearer` with a token from POST /v1/tokens")
+        };
+        let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = text.and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(missing());
+        }
+        let claims = app.tokens.open(token.trim(), app.gateway.clock.now())?;
+        let accounts = app.gateway.projections.accounts();
+        let revoked = || Problem::token("token_invalid", "the token's key is no longer that of its account");
+        let owner = accounts.key(claims.key)?.ok_or_else(revoked)?;
+        if (owner.account, owner.device) != (claims.account, claims.device) {
+            return Err(revoked());
+        }
+        let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
+        Ok(Caller { account: claims.account, roles: account.roles })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_are_forgotten_only_when_their_request_can_not_come_again() {
+        let (key, start) = (KeyId([1; 32]), Timestamp::from_ms(1_000_000));
+        let nonce = |n: u32| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&n.to_be_bytes());
+            Nonce(bytes)
+        };
+        let mut nonces = Nonces::default();
+        for n in 0..NONCES_MAX as u32 {
+            assert_eq!(nonces.use_up(key, nonce(n), start), Ok(()));
+        }
+        let later = start.plus_ms(FRESHNESS_MS + CLOCK_SKEW_MS);
+        assert_eq!(nonces.use_up(key, nonce(0), later), Err(Refusal::NonceReused));
+        assert_eq!(nonces.use_up(key, nonce(u32::MAX), later), Err(Refusal::Busy));
+        assert_eq!(nonces.use_up(key, nonce(u32::MAX), later.plus_ms(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_token_holds_only_where_it_was_made_unchanged_and_in_time() {
+        let tokens = Tokens::new();
+        let exp = Timestamp::from_ms(5_000);
+        let claims = Claims {
+            account: AccountId::from_uuid(uuid::Uuid::from_u128(1)),
+            device: DeviceId::from_uuid(uuid::Uuid::from_u128(2)),
+            exp,
+            key: KeyId([3; 32]),
+        };
+        let token = tokens.seal(&claims);
+        assert_eq!(tokens.open(&token, exp.plus_ms(-1)).unwrap(), claims);
+        assert!(tokens.open(&token, exp).is_err());
+        assert!(Tokens::new().open(&token, exp.plus_ms(-1)).is_err());
+        let (payload, tag) = token.split_once('.').unwrap();
+        let other = tokens.seal(&Claims { exp: exp.plus_ms(1), ..claims });
+        let (other_payload, _) = other.split_once('.').unwrap();
+        for bad in
+            [format!("{other_payload}.{tag}"), format!("{payload}."), payload.to_owned(), String::new()]
+        {
+            assert!(tokens.open(&bad, exp.plus_ms(-1)).is_err(), "{bad}");
+        }
+    }
+}

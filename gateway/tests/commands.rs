@@ -1,0 +1,236 @@
+//! Commands over HTTP, on a real market and a real port.
+
+mod support;
+
+use std::sync::Arc;
+
+use commands::Refusal;
+use commands::command::{
+    AddToCart, ConfirmDelivery, OrderLine, PaymentMethod, PlaceOrder, RegisterAccount, ShipOrder,
+};
+use commands::crypto::VerifyingKey;
+use commands::receipt::{Receipt, verify_receipt};
+use commands::sign::sign;
+use engine::Reply;
+use events::account::{PublicKey, Role};
+use events::ids::{AccountId, ListingId};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Person, Shop, Silent, Unsure, json_of, problem, receipt_order, usd};
+
+fn purchase(listing: ListingId, quantity: u32, total: i64) -> PlaceOrder {
+    PlaceOrder {
+        lines: vec![OrderLine { listing, quantity: support::units(quantity), quote: None }],
+        payment_method: PaymentMethod::Wallet,
+        total: usd(total),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_goes_all_the_way_and_every_receipt_holds() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let buyer = shop.funded_buyer(10_000).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let placed = shop.accepted(&buyer, purchase(listing, 2, 5_000)).await;
+    let order = receipt_order(&placed);
+    let id = order.parse().unwrap();
+    let shipped = shop.accepted(&seller, ShipOrder { carrier: None, order: id, tracking: None }).await;
+    let confirmed = shop.accepted(&buyer, ConfirmDelivery { order: id }).await;
+
+    let (_, jwks) = json_of(shop.get("/.well-known/jwks.json")).await;
+    let mut jwk = jwks["keys"][0].clone();
+    for member in ["kid", "alg", "use"] {
+        jwk.as_object_mut().unwrap().remove(member).unwrap();
+    }
+    let market_key: PublicKey = serde_json::from_value(jwk).unwrap();
+    let market_key = VerifyingKey::new(&market_key).unwrap();
+    for json in [&placed, &shipped, &confirmed] {
+        let receipt = Receipt::from_json(json.to_string().as_bytes()).unwrap();
+        verify_receipt(&receipt, &market_key).unwrap();
+    }
+
+    // What was just written is read, because the position is asked for.
+    let position = confirmed["receipt"]["position"].as_u64().unwrap();
+    for who in [&buyer, &seller] {
+        let token = shop.token(who).await;
+        let path = format!("/v1/orders/{order}?min_position={position}");
+        let response = shop.get(&path).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let seen: u64 = response.headers()["skylink-position"].to_str().unwrap().parse().unwrap();
+        assert!(seen >= position);
+        let shown: Value = response.json().await.unwrap();
+        assert_eq!(shown["state"], "completed");
+        assert_eq!(shown["total"], json!({"minor": 5_000, "currency": "USD"}));
+        assert_eq!(shown["placed_at_rfc3339"], "2025-07-29T10:00:00.000Z");
+        let steps: Vec<&str> = shown["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["type"].as_str().unwrap())
+            .collect();
+        let all = ["order.placed", "escrow.held", "order.shipped", "order.delivered", "escrow.released"];
+        assert_eq!(steps, all);
+        let (_, wallet) = json_of(shop.get("/v1/wallet").bearer_auth(&token)).await;
+        let (member, minor) =
+            if who.account == buyer.account { ("wallet", 5_000) } else { ("seller_available", 4_875) };
+        assert_eq!(wallet[member][0]["minor"], minor, "{wallet}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_forms_of_a_command_are_taken_where_they_belong() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let buyer = shop.funded_buyer(10_000).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let add = || AddToCart { listing, quantity: support::units(1) };
+    let flat = buyer.seed_form(add(), shop.now());
+    let (status, receipt) = json_of(shop.post("/api/cart/add", "application/json", flat)).await;
+    assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &json!("accepted")));
+    let jws = buyer.sign(add(), shop.now());
+    let (status, receipt) = json_of(shop.post("/api/cart/add", "text/plain; charset=utf-8", jws)).await;
+    assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &json!("accepted")));
+    let flat = buyer.seed_form(purchase(listing, 1, 2_500), shop.now());
+    let (status, receipt) = json_of(shop.post("/api/orders/create", "application/json", flat)).await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
+
+    let elsewhere = buyer.sign(add(), shop.now());
+    problem(shop.post("/api/cart/remove", "application/jose", elsewhere), 400, "cmd_unknown").await;
+    let token = shop.token(&buyer).await;
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+    let path = format!("/v1/carts/current?min_position={position}");
+    let (_, cart) = json_of(shop.get(&path).bearer_auth(&token)).await;
+    assert_eq!(cart["lines"][0]["quantity"], 2, "{cart}");
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_wish_again_gets_the_first_receipt_and_another_wish_under_its_id_a_conflict() {
+    let shop = Shop::open().await;
+    let draft = shop
+        .registrar
+        .draft(RegisterAccount { account: Person::new().account, roles: [Role::Buyer].into() }, shop.now());
+    let jws = sign(&draft, &shop.registrar.key);
+    let first =
+        shop.post("/v1/commands/account.register", "application/jose", jws.clone()).send().await.unwrap();
+    assert!(!first.headers().contains_key("idempotent-replayed"));
+    let first: Value = first.json().await.unwrap();
+    let again = shop.post("/v1/commands", "application/jose", jws).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    let again: Value = again.json().await.unwrap();
+    assert_eq!(again["receipt"], first["receipt"]);
+
+    let mut other = shop
+        .registrar
+        .draft(RegisterAccount { account: Person::new().account, roles: [Role::Buyer].into() }, shop.now());
+    other.command_id = draft.command_id;
+    let jws = sign(&other, &shop.registrar.key);
+    problem(shop.post("/v1/commands", "application/jose", jws), 409, "command_conflict").await;
+
+    let token = shop.token(&shop.registrar).await;
+    let path = format!("/v1/receipts/{}/{}", draft.account, draft.command_id);
+    let (status, found) = json_of(shop.get(&path).bearer_auth(&token)).await;
+    assert_eq!((status, &found["receipt"]), (StatusCode::OK, &first["receipt"]));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_has_its_status_and_code() {
+    let shop = Shop::open().await;
+    let wish = || RegisterAccount { account: Person::new().account, roles: [Role::Buyer].into() };
+    let (registrar, now) = (&shop.registrar, shop.now());
+    let send = |bytes: String| shop.post("/v1/commands", "application/jose", bytes);
+    let refused = async |change: &dyn Fn(&mut commands::sign::Draft), status: u16, code: &str| {
+        let mut draft = registrar.draft(wish(), now);
+        change(&mut draft);
+        problem(send(sign(&draft, &registrar.key)), status, code).await
+    };
+    refused(&|draft| draft.market = "other".parse().unwrap(), 400, "aud_mismatch").await;
+    refused(&|draft| draft.issued_at = now.plus_ms(-120_001), 400, "stale").await;
+    refused(&|draft| draft.issued_at = now.plus_ms(30_001), 400, "from_future").await;
+    refused(&|draft| draft.account = AccountId::from_uuid(uuid::Uuid::now_v7()), 403, "scope_denied").await;
+
+    let used = registrar.draft(wish(), now);
+    let (status, _) = json_of(send(sign(&used, &registrar.key))).await;
+    assert_eq!(status, StatusCode::OK);
+    let behind = refused(&|draft| draft.seq = used.seq, 409, "seq_replayed").await;
+    assert_eq!(behind["high"], used.seq);
+    refused(&|draft| draft.seq = used.seq + (1 << 21), 409, "seq_jump").await;
+    refused(&|draft| draft.nonce = used.nonce, 409, "nonce_reused").await;
+
+    problem(send(Person::new().sign(wish(), now)), 401, "kid_unknown").await;
+    problem(send(String::new()), 401, "sig_missing").await;
+    problem(send("a.b".to_owned()), 401, "sig_missing").await;
+    problem(send("no jws".to_owned()), 400, "sig_malformed").await;
+    let mut bad = registrar.sign(wish(), now);
+    let at = bad.len() - 40;
+    let flipped = if &bad[at..=at] == "A" { "B" } else { "A" };
+    bad.replace_range(at..=at, flipped);
+    problem(send(bad), 401, "sig_invalid").await;
+
+    let flat = |text: &str| shop.post("/v1/commands", "application/json", text.to_owned());
+    problem(flat(r#"{"command":"cart.clear","command":"cart.add","signature":"x"}"#), 400, "sig_malformed")
+        .await;
+    problem(flat(r#"{"command":"cart.clear","quantity":1.50,"signature":"x"}"#), 400, "sig_malformed").await;
+    problem(flat(r#"{"command":"cart.clear"}"#), 401, "sig_missing").await;
+    problem(shop.post("/v1/commands", "image/png", "x"), 415, "media_type_unsupported").await;
+    problem(shop.get("/v1/commands"), 405, "method_not_allowed").await;
+    problem(shop.get("/nowhere"), 404, "not_found").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_ten_megabytes_is_too_large() {
+    let shop = Shop::open().await;
+    let body = vec![b'x'; 10 * 1024 * 1024];
+    let told = problem(shop.post("/v1/commands", "application/jose", body), 413, "too_large").await;
+    assert_eq!(told["max"], 32 * 1024);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_carries_all_reasons_and_its_receipt() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let buyer = shop.funded_buyer(100).await;
+    let listing = shop.listing(&seller, 2_500, 1).await;
+    let jws = buyer.sign(purchase(listing, 2, 5_000), shop.now());
+    let told = problem(shop.post("/v1/commands", "application/jose", jws), 422, "insufficient_stock").await;
+    let codes: Vec<&Value> =
+        told["reasons"].as_array().unwrap().iter().map(|reason| &reason["code"]).collect();
+    assert_eq!(codes, ["insufficient_stock", "insufficient_funds"]);
+    let receipt = Receipt::from_json(told["receipt"].to_string().as_bytes()).unwrap();
+    assert_eq!(receipt.receipt.account, buyer.account);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_not_known_is_never_told_as_a_no() {
+    for (other, is_silent) in [
+        (Arc::new(Silent) as Arc<dyn gateway::Commands>, true),
+        (Arc::new(Unsure(|| Reply::Undecided)), false),
+    ] {
+        let shop = Shop::open_with(Some(other)).await;
+        let wish = RegisterAccount { account: Person::new().account, roles: [Role::Buyer].into() };
+        let draft = shop.registrar.draft(wish, shop.now());
+        let started = std::time::Instant::now();
+        let sent = shop.post("/v1/commands", "application/jose", sign(&draft, &shop.registrar.key));
+        let told = problem(sent, 504, "outcome_unknown").await;
+        assert_eq!(told["receipt_url"], format!("/v1/receipts/{}/{}", draft.account, draft.command_id));
+        assert_eq!(started.elapsed() >= gateway::submit::RECEIPT_TIME_MAX, is_silent);
+        shop.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_market_says_when_to_come_again() {
+    let busy = Unsure(|| Reply::Refused(Refusal::Busy));
+    let shop = Shop::open_with(Some(Arc::new(busy))).await;
+    let response = shop.post("/v1/commands", "application/jose", "x").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "1");
+    shop.close().await;
+}

@@ -1,0 +1,185 @@
+//! Tokens, queries and streams: who sees what, on a real market and a real port.
+
+mod support;
+
+use std::time::Duration;
+
+use commands::command::{OrderLine, PaymentMethod, PlaceOrder};
+use events::account::Role;
+use events::ids::ListingId;
+use futures::StreamExt;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Person, Shop, json_of, problem, receipt_order, usd};
+
+fn purchase(listing: ListingId) -> PlaceOrder {
+    let quantity = support::units(1);
+    PlaceOrder {
+        lines: vec![OrderLine { listing, quantity, quote: None }],
+        payment_method: PaymentMethod::Wallet,
+        total: usd(2_500),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_given_once_per_request_to_whose_key_it_is() {
+    let shop = Shop::open().await;
+    let buyer = shop.person(&[Role::Buyer]).await;
+    let ask = |request: String| shop.post("/v1/tokens", "application/jose", request);
+    let request = buyer.token_request(json!({"ttl_s": 60}), shop.now());
+    let (status, _) = json_of(ask(request.clone())).await;
+    assert_eq!(status, StatusCode::OK);
+    problem(ask(request), 409, "nonce_reused").await;
+    for body in [json!({"ttl_s": 0}), json!({"ttl_s": 3601}), json!({}), json!({"ttl_s": 1, "x": 1})] {
+        problem(ask(buyer.token_request(body, shop.now())), 400, "body_invalid").await;
+    }
+    let old = buyer.token_request(json!({"ttl_s": 60}), shop.now().plus_ms(-60_001));
+    problem(ask(old), 400, "stale").await;
+    let early = buyer.token_request(json!({"ttl_s": 60}), shop.now().plus_ms(30_001));
+    problem(ask(early), 400, "from_future").await;
+    let stranger = Person::new().token_request(json!({"ttl_s": 60}), shop.now());
+    problem(ask(stranger), 401, "kid_unknown").await;
+    let mut posing = shop.person(&[Role::Buyer]).await;
+    posing.account = buyer.account;
+    problem(ask(posing.token_request(json!({"ttl_s": 60}), shop.now())), 403, "scope_denied").await;
+    // A request for a token is no command, and a command is no request for a token.
+    let request = buyer.token_request(json!({"ttl_s": 60}), shop.now());
+    problem(shop.post("/v1/commands", "application/jose", request), 400, "cmd_unknown").await;
+    let command = buyer.sign(commands::command::ClearCart {}, shop.now());
+    problem(ask(command), 400, "cmd_unknown").await;
+
+    let token = shop.token(&buyer).await;
+    problem(shop.get("/v1/wallet"), 401, "token_missing").await;
+    problem(shop.get("/v1/wallet").bearer_auth("x.y"), 401, "token_invalid").await;
+    shop.clock.advance_to(shop.now().plus_ms(600_000));
+    problem(shop.get("/v1/wallet").bearer_auth(&token), 401, "token_expired").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_seen_by_buyer_seller_and_operator_only() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let (buyer, other) = (shop.funded_buyer(10_000).await, shop.person(&[Role::Buyer, Role::Seller]).await);
+    let operator = shop.person(&[Role::Operator]).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let receipts =
+        [shop.accepted(&buyer, purchase(listing)).await, shop.accepted(&buyer, purchase(listing)).await];
+    let position = receipts[1]["receipt"]["position"].as_u64().unwrap();
+    let order = format!("/v1/orders/{}?min_position={position}", receipt_order(&receipts[0]));
+    for (who, sees) in [(&buyer, true), (&seller, true), (&operator, true), (&other, false)] {
+        let request = shop.get(&order).bearer_auth(shop.token(who).await);
+        if sees {
+            assert_eq!(json_of(request).await.0, StatusCode::OK);
+        } else {
+            problem(request, 404, "not_found").await;
+        }
+    }
+    let token = shop.token(&buyer).await;
+    let (_, page) = json_of(shop.get("/v1/orders?limit=1").bearer_auth(&token)).await;
+    assert_eq!(page["orders"][0]["order"], receipt_order(&receipts[1]));
+    let next = format!("/v1/orders?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());
+    let (_, page) = json_of(shop.get(&next).bearer_auth(&token)).await;
+    assert_eq!(
+        (&page["orders"][0]["order"], &page["next_cursor"]),
+        (&json!(receipt_order(&receipts[0])), &Value::Null)
+    );
+    let others = format!("/v1/orders?account={}", seller.account);
+    problem(shop.get(&others).bearer_auth(&token), 403, "scope_denied").await;
+    problem(shop.get("/v1/orders?limit=101").bearer_auth(&token), 400, "query_invalid").await;
+    problem(shop.get("/v1/orders?colour=red").bearer_auth(&token), 400, "query_invalid").await;
+    let ahead = format!("/v1/wallet?min_position={}", position + 1_000);
+    let behind = problem(shop.get(&ahead).bearer_auth(&token), 504, "views_behind").await;
+    assert_eq!(behind["applied"], position);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_for_operators_and_a_sellers_own_for_him() {
+    let shop = Shop::open().await;
+    let (seller, other) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Seller]).await);
+    let buyer = shop.funded_buyer(10_000).await;
+    let operator = shop.person(&[Role::Operator]).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let receipt = shop.accepted(&buyer, purchase(listing)).await;
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+    let (operator, seller_token) = (shop.token(&operator).await, shop.token(&seller).await);
+    let summary = format!("/v1/analytics/summary?min_position={position}");
+    let (_, all) = json_of(shop.get(&summary).bearer_auth(&operator)).await;
+    assert_eq!(all["numbers"]["sales"]["money"][0]["gmv"], 2_500, "{all}");
+    let (_, own) = json_of(shop.get(&summary).bearer_auth(&seller_token)).await;
+    assert_eq!(own["numbers"]["sales"]["orders"], 1, "{own}");
+    let (_, none) = json_of(shop.get(&summary).bearer_auth(shop.token(&other).await)).await;
+    assert_eq!(none["numbers"]["sales"]["orders"], 0, "{none}");
+    problem(shop.get(&summary).bearer_auth(shop.token(&buyer).await), 403, "scope_denied").await;
+    for path in ["top?currency=USD", "funnel", "latency", "rejections", "series?step=hour"] {
+        let path = format!("/v1/analytics/{path}");
+        assert_eq!(json_of(shop.get(&path).bearer_auth(&operator)).await.0, StatusCode::OK, "{path}");
+    }
+    problem(shop.get("/v1/analytics/funnel").bearer_auth(&seller_token), 403, "scope_denied").await;
+    let far = "/v1/analytics/series?step=hour&from=0";
+    problem(shop.get(far).bearer_auth(&operator), 400, "query_invalid").await;
+    shop.close().await;
+}
+
+#[allow(clippy::unwrap_used)]
+/// Reads the data of `count` events of a stream.
+async fn events_of(response: reqwest::Response, count: usize) -> Vec<Value> {
+    let (mut chunks, mut text) = (response.bytes_stream(), String::new());
+    let read = async {
+        while text.matches("\n\n").count() < count {
+            text.push_str(std::str::from_utf8(&chunks.next().await.unwrap().unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_gives_ones_own_events_and_goes_on_where_it_ended() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let (buyer, other) = (shop.funded_buyer(10_000).await, shop.funded_buyer(10_000).await);
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let token = shop.token(&buyer).await;
+    let live = shop.get("/v1/stream").bearer_auth(&token).send().await.unwrap();
+    assert_eq!(live.headers()["content-type"], "text/event-stream");
+    shop.accepted(&other, purchase(listing)).await;
+    let order = receipt_order(&shop.accepted(&buyer, purchase(listing)).await);
+    let events = events_of(live, 2).await;
+    let types: Vec<&Value> = events.iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["order.placed.v1", "escrow.held.v1"]);
+    assert!(events.iter().all(|event| event["subject"] == *order), "{events:?}");
+
+    // The second event stands inside a commit: the stream goes on right behind the first.
+    let last = events[0]["position"].to_string();
+    let resumed =
+        shop.get("/v1/stream").bearer_auth(&token).header("last-event-id", last).send().await.unwrap();
+    assert_eq!(events_of(resumed, 1).await, events[1..]);
+    problem(shop.get("/v1/stream?from=1000000").bearer_auth(&token), 400, "query_invalid").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_and_machines_find_their_pages() {
+    let shop = Shop::open().await;
+    for path in ["/healthz", "/readyz", "/openapi.json", "/"] {
+        let response = shop.get(path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        assert!(response.headers().contains_key("skylink-position"), "{path}");
+    }
+    let (_, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!((&ready["ready"], &ready["reasons"]), (&json!(true), &json!([])));
+    let metrics = shop.get("/metrics").send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"skylink_http_seconds_bucket{method="GET",route="/healthz",status="200",le="0.001"}"#,
+        r#"skylink_view_lag_events{view="accounts"}"#,
+        "skylink_head_position ",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    shop.close().await;
+}

@@ -1,0 +1,284 @@
+//! A market on a real port, and people with keys who talk to it.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use commands::Command;
+use commands::command::{Expected, FundWallet, RegisterAccount, RegisterDevice};
+use commands::crypto::SigningKey;
+use commands::sign::{Draft, sign, sign_request, sign_seed_form};
+use engine::Reply;
+use engine::clock::{Clock, ManualClock};
+use events::account::{Algorithm, Role};
+use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
+use events::{Money, Timestamp};
+use gateway::health::install_metrics;
+use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use gateway::{Commands, Gateway};
+use metrics_exporter_prometheus::PrometheusHandle;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// When the tests begin.
+pub(crate) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
+
+/// A process has one recorder, and its tests share it.
+static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| install_metrics().unwrap());
+
+/// Somebody with a device and a key.
+pub(crate) struct Person {
+    pub(crate) account: AccountId,
+    pub(crate) device: DeviceId,
+    pub(crate) key: SigningKey,
+    seq: AtomicU64,
+}
+
+impl Person {
+    pub(crate) fn new() -> Person {
+        Person::with(AccountId::from_uuid(Uuid::now_v7()), DeviceId::from_uuid(Uuid::now_v7()), new_key())
+    }
+
+    pub(crate) fn with(account: AccountId, device: DeviceId, key: SigningKey) -> Person {
+        Person { account, device, key, seq: AtomicU64::new(1) }
+    }
+
+    /// Drafts a command with the key's next number.
+    pub(crate) fn draft(&self, command: impl Into<Command>, now: Timestamp) -> Draft {
+        let id = uuid_v7_at(now);
+        Draft {
+            market: market_name(),
+            account: self.account,
+            device: self.device,
+            command_id: CommandId::from_uuid(id),
+            seq: self.seq.fetch_add(1, Ordering::SeqCst),
+            nonce: Nonce(rand::random()),
+            issued_at: now,
+            expires_at: now.plus_ms(60_000),
+            expected: Expected::default(),
+            command: command.into(),
+        }
+    }
+
+    pub(crate) fn sign(&self, command: impl Into<Command>, now: Timestamp) -> String {
+        sign(&self.draft(command, now), &self.key)
+    }
+
+    pub(crate) fn seed_form(&self, command: impl Into<Command>, now: Timestamp) -> String {
+        sign_seed_form(&self.draft(command, now), &self.key).unwrap()
+    }
+
+    pub(crate) fn token_request(&self, body: Value, now: Timestamp) -> String {
+        let nothing = commands::command::ClearCart {};
+        sign_request(&self.draft(nothing, now), "token.issue", body, &self.key)
+    }
+}
+
+fn new_key() -> SigningKey {
+    SigningKey::from_seed(Algorithm::EdDsa, rand::random()).unwrap()
+}
+
+/// Makes a UUIDv7 of a given time, since the market's clock is not the machine's.
+fn uuid_v7_at(now: Timestamp) -> Uuid {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[..6].copy_from_slice(&now.ms().to_be_bytes()[2..]);
+    bytes[6] = 0x70 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (bytes[8] & 0x3f);
+    Uuid::from_bytes(bytes)
+}
+
+pub(crate) fn market_name() -> MarketName {
+    "main".parse().unwrap()
+}
+
+pub(crate) fn units(count: u32) -> events::Quantity {
+    serde_json::from_value(count.into()).unwrap()
+}
+
+pub(crate) fn usd(minor: i64) -> Money {
+    Money::new(minor, "USD".parse().unwrap())
+}
+
+/// Takes commands and never answers.
+pub(crate) struct Silent;
+
+#[async_trait]
+impl Commands for Silent {
+    async fn send(&self, _: Bytes, _: Option<String>, _: Option<String>) -> Reply {
+        std::future::pending().await
+    }
+    async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
+        std::future::pending().await
+    }
+}
+
+/// Answers at once that it does not know.
+pub(crate) struct Unsure(pub(crate) fn() -> Reply);
+
+#[async_trait]
+impl Commands for Unsure {
+    async fn send(&self, _: Bytes, _: Option<String>, _: Option<String>) -> Reply {
+        (self.0)()
+    }
+    async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
+        Some((self.0)())
+    }
+}
+
+/// A market with its gateway on a port of this machine.
+pub(crate) struct Shop {
+    pub(crate) node: Node,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: String,
+    pub(crate) registrar: Person,
+    stop: oneshot::Sender<()>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    _dir: TempDir,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Shop {
+        Shop::open_with(None).await
+    }
+
+    /// Opens a market whose gateway hands commands to `other` instead of its engine.
+    pub(crate) async fn open_with(other: Option<Arc<dyn Commands>>) -> Shop {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(START));
+        let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
+        config.verify_threads = 1;
+        let node = Node::start(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
+        let stored = node.keys().get(REGISTRAR_KEY).unwrap();
+        let registrar = Person::with(stored.account, stored.device, stored.signing());
+        let handle = node.handle();
+        let gateway = Gateway {
+            commands: other.unwrap_or_else(|| Arc::new(handle.clone())),
+            projections: node.projections().clone(),
+            log: node.log(),
+            keys: Arc::clone(handle.keys()),
+            market: market_name(),
+            receipt_key: node.keys().get(RECEIPT_KEY).unwrap().public(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            status: handle.status(),
+            metrics: Some(METRICS.clone()),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move { drop(stopped.await) };
+        let server = tokio::spawn(gateway::serve(listener, gateway::router(gateway), shutdown));
+        let http = reqwest::Client::builder().build().unwrap();
+        Shop { node, clock, http, base, registrar, stop, server, _dir: dir }
+    }
+
+    pub(crate) async fn close(self) {
+        let Shop { node, stop, server, http, .. } = self;
+        drop(http);
+        node.shutdown().await;
+        let _ = stop.send(());
+        server.await.unwrap().unwrap();
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.base))
+    }
+
+    pub(crate) fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base)).header("content-type", content_type).body(body)
+    }
+
+    /// Gives a command and returns its receipt; it must be accepted.
+    pub(crate) async fn accepted(&self, who: &Person, command: impl Into<Command>) -> Value {
+        let jws = who.sign(command, self.now());
+        let (status, receipt) = json_of(self.post("/v1/commands", "application/jose", jws)).await;
+        assert_eq!(status, StatusCode::OK, "{receipt}");
+        assert_eq!(receipt["receipt"]["outcome"], "accepted", "{receipt}");
+        receipt
+    }
+
+    /// Registers somebody new.
+    pub(crate) async fn person(&self, roles: &[Role]) -> Person {
+        let person = Person::new();
+        let (account, device, key) = (person.account, person.device, person.key.public());
+        let roles = roles.iter().copied().collect();
+        self.accepted(&self.registrar, RegisterAccount { account, roles }).await;
+        let receipt = self.accepted(&self.registrar, RegisterDevice { account, device, key }).await;
+        self.node
+            .projections()
+            .wait_for(receipt["receipt"]["position"].as_u64().unwrap(), std::time::Duration::from_secs(10))
+            .await
+            .unwrap();
+        person
+    }
+
+    pub(crate) async fn funded_buyer(&self, minor: i64) -> Person {
+        let buyer = self.person(&[Role::Buyer]).await;
+        let provider = self.person(&[Role::Provider]).await;
+        let reference = "test-1".to_owned().try_into().unwrap();
+        self.accepted(&provider, FundWallet { account: buyer.account, amount: usd(minor), reference }).await;
+        buyer
+    }
+
+    /// Lists something of a seller's with stock.
+    pub(crate) async fn listing(&self, seller: &Person, price: i64, stock: u32) -> ListingId {
+        let listing = ListingId::from_uuid(Uuid::now_v7());
+        let title = "A lamp".to_owned().try_into().unwrap();
+        self.accepted(seller, commands::command::CreateListing { listing, price: usd(price), title }).await;
+        let quantity = units(stock);
+        self.accepted(seller, commands::command::ReceiveStock { listing, quantity }).await;
+        listing
+    }
+
+    pub(crate) async fn token(&self, who: &Person) -> String {
+        let request = who.token_request(json!({"ttl_s": 600}), self.now());
+        let (status, answer) = json_of(self.post("/v1/tokens", "application/jose", request)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Sends and reads JSON.
+pub(crate) async fn json_of(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
+}
+
+/// Sends and expects problem details of a status and code.
+pub(crate) async fn problem(request: RequestBuilder, status: u16, code: &str) -> Value {
+    let response: Response = request.send().await.unwrap();
+    let content_type = response.headers().get("content-type").cloned();
+    let given = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    assert_eq!(given, status, "{text}");
+    assert_eq!(content_type.unwrap(), "application/problem+json", "{text}");
+    let problem: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(problem["code"], code, "{problem}");
+    assert_eq!(problem["status"], status, "{problem}");
+    for member in ["type", "title", "detail"] {
+        assert!(!problem[member].as_str().unwrap().is_empty(), "{problem}");
+    }
+    problem
+}
+
+/// The receipt as JSON, minus nothing.
+pub(crate) fn receipt_order(receipt: &Value) -> String {
+    let events = receipt["receipt"]["events"].as_array().unwrap();
+    let placed = events.iter().find(|event| event["type"] == "order.placed.v1").unwrap();
+    placed["subject"].as_str().unwrap().to_owned()
+}
