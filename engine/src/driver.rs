@@ -122,6 +122,8 @@ pub enum Status {
 /// A running writer of a market.
 pub struct Engine {
     handle: EngineHandle,
+    writer: JoinHandle<()>,
+    answerer: tokio::task::JoinHandle<()>,
     keeper: JoinHandle<()>,
     stop_keeper: watch::Sender<bool>,
 }
@@ -155,18 +157,28 @@ impl Engine {
         }
         let (wakes_in, wakes) = mpsc::channel(WAKES_MAX);
         let (stop_keeper, keeper_stops) = watch::channel(false);
+        let (fails, keeper_fails) = oneshot::channel();
         let keeper_failed = {
             let wakes = wakes_in.clone();
-            // If the writer is gone already there is nobody to tell.
-            move |error: &keeper::KeeperError| drop(wakes.blocking_send(Wake::Failed(error.to_string())))
+            move |error: &keeper::KeeperError| {
+                let cause = chain_of(error);
+                // Whoever starts the engine waits for the keeper, or the writer is told; if both are gone, nobody.
+                let _ = fails.send(cause.clone());
+                drop(wakes.blocking_send(Wake::Failed(cause)));
+            }
         };
         let keeper = keeper::spawn(Arc::clone(&log), index.clone(), snapshots, keeper_stops, keeper_failed);
-        index.wait_for(market.forgotten).await;
+        tokio::select! {
+            biased;
+            () = index.wait_for(market.forgotten) => {}
+            // Nobody would bring the index further.
+            Ok(cause) = keeper_fails => return Err(StartError::Stopped(StopReason::Failed(cause))),
+        }
 
         let (status_in, status) = watch::channel(Status::Writing(head));
         let answers = Answers::new(Arc::clone(&log), config.receipt_key, config.writer.market.clone())?;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
-        tokio::spawn(answerer::run(answers.clone(), answers_out));
+        let answerer = tokio::spawn(answerer::run(answers.clone(), answers_out));
         let (appends_in, appends) = mpsc::channel(1);
         tokio::spawn(append(Arc::clone(&log), appends, wakes_in.clone()));
         let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
@@ -187,12 +199,12 @@ impl Engine {
             timer: None,
             stopped: false,
         };
-        thread::Builder::new()
+        let writer = thread::Builder::new()
             .name("writer".into())
             .spawn(move || writer.run(actions, wakes))
             .expect("a thread can be started at start-up");
         let handle = EngineHandle { requests: requests_in, wakes: wakes_in, status, keys, index, answers };
-        let engine = Engine { handle, keeper, stop_keeper };
+        let engine = Engine { handle, writer, answerer, keeper, stop_keeper };
         engine.wait_until_started(head).await?;
         Ok(engine)
     }
@@ -219,9 +231,12 @@ impl Engine {
         // If the writer has ended, its status says so.
         let _ = self.handle.wakes.send(Wake::Shutdown).await;
         let reason = self.handle.stopped().await;
+        // The answers of the last group may still be on their way from the writer to those who asked.
+        if !matches!(join(self.writer).await, Ok(Ok(()))) || self.answerer.await.is_err() {
+            tracing::error!("the writer ended badly; who has no answer asks again");
+        }
         self.stop_keeper.send_replace(true);
-        let keeper = self.keeper;
-        if tokio::task::spawn_blocking(move || keeper.join()).await.is_err() {
+        if !matches!(join(self.keeper).await, Ok(Ok(()))) {
             tracing::error!("the keeper ended badly; the next start folds more of the log");
         }
         reason
@@ -300,6 +315,11 @@ impl EngineHandle {
             _ => writer_lost(),
         }
     }
+}
+
+/// Waits for a thread without blocking the runtime.
+async fn join(thread: JoinHandle<()>) -> Result<thread::Result<()>, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(move || thread.join()).await
 }
 
 fn writer_lost() -> StopReason {

@@ -3,7 +3,7 @@
 //! here, and it decides nothing that depends on an answer the index can't give yet.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use commands::order::ClosedOrder;
@@ -28,6 +28,14 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Why the index can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
+    /// Another process uses it, which is well and must be left alone.
+    #[error("another process uses the index of old ids in {path}, and only one may: stop it first")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: sled::Error,
+    },
     /// The disk refuses.
     #[error(
         "the index of old ids can't be read or written: delete its folder and restart, it is rebuilt from the log"
@@ -66,7 +74,13 @@ impl Index {
                 .flush_every_ms(Some(FLUSH_EVERY_MS))
                 .open()
         };
-        let db = open()?;
+        let db = open().map_err(|error| match &error {
+            // What the system calls a lock that another holds; the folder of a live index must not be deleted.
+            sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
+                IndexError::Locked { path: dir.to_owned(), source: error }
+            }
+            _ => IndexError::Store(error),
+        })?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
             None => Head::EMPTY,

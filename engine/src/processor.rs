@@ -364,6 +364,10 @@ impl<T> Processor<T> {
     }
 
     fn answered(&mut self, number: u64, facts: Option<&Facts>, now: Timestamp, actions: &mut Vec<Action<T>>) {
+        if self.shutting_down {
+            // What still waits is undecided, and is told so with the end.
+            return;
+        }
         let Some((incoming, look_ups)) = self.parked.remove(&number) else { return };
         match facts {
             Some(facts) if self.has_room_for(&incoming.verified) => {

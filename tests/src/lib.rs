@@ -3,3 +3,5 @@
 pub mod log_contract;
 pub mod nats;
 pub mod sim_disk;
+pub mod simulation;
+pub mod town;

@@ -1,0 +1,246 @@
+//! Who asks in a simulated market, and what for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use commands::command::{
+    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Expected, FundWallet, MigrateCart,
+    OrderLine, PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart,
+    SetCartQuantity, ShipOrder, Text,
+};
+use commands::{Command, Market, Verified};
+use events::account::{PublicKey, Role};
+use events::ids::{AccountId, CartId, CommandId, DeviceId, ListingId, Nonce, OrderId};
+use events::metadata::CommandStamp;
+use events::{Hash, Money, Quantity, Timestamp};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+pub(super) const REGISTRAR: Person = Person(1);
+pub(super) const PROVIDER: Person = Person(2);
+pub(super) const SELLERS: [Person; 3] = [Person(10), Person(11), Person(12)];
+pub(super) const BUYERS: [Person; 5] = [Person(20), Person(21), Person(22), Person(23), Person(24)];
+/// Listings that are there from the beginning; the sellers share them.
+pub(super) const LISTINGS: u64 = 6;
+
+/// How long a signed command is good.
+const GOOD_FOR_MS: i64 = 60_000;
+
+/// Somebody with one device and one key, all made from one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Person(pub(super) u32);
+
+impl Person {
+    pub(super) fn account(self) -> AccountId {
+        AccountId::from_uuid(Uuid::from_u128(0xACC0_0000_0000 | u128::from(self.0)))
+    }
+
+    pub(super) fn device(self) -> DeviceId {
+        DeviceId::from_uuid(Uuid::from_u128(0xDE71_0000_0000 | u128::from(self.0)))
+    }
+
+    pub(super) fn key(self) -> PublicKey {
+        let mut x = [0; 32];
+        x[..4].copy_from_slice(&self.0.to_be_bytes());
+        PublicKey::Ed25519(x)
+    }
+
+    pub(super) fn register(self, role: Role) -> Command {
+        RegisterAccount { account: self.account(), roles: [role].into() }.into()
+    }
+
+    pub(super) fn enrol(self) -> Command {
+        RegisterDevice { account: self.account(), device: self.device(), key: self.key() }.into()
+    }
+}
+
+pub(super) fn listing(n: u64) -> ListingId {
+    ListingId::from_uuid(Uuid::from_u128(0x1157_0000_0000 | u128::from(n)))
+}
+
+pub(super) fn usd(minor: i64) -> Money {
+    Money::new(minor, "USD".parse().expect("USD is a currency"))
+}
+
+fn units(n: u32) -> Quantity {
+    Quantity::new(n).expect("a small number is a quantity")
+}
+
+fn text<const MAX: usize>(text: &str) -> Text<MAX> {
+    Text::try_from(text.to_owned()).expect("a short text")
+}
+
+pub(super) fn offer(n: u64) -> Command {
+    let price = usd(100 + 7 * (n % 50) as i64);
+    CreateListing { listing: listing(n), price, title: text("A thing") }.into()
+}
+
+pub(super) fn receive(n: u64, quantity: u32) -> Command {
+    ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
+}
+
+pub(super) fn fund(person: Person, minor: i64) -> Command {
+    FundWallet { account: person.account(), amount: usd(minor), reference: text("ref") }.into()
+}
+
+/// All clients together: they sign, and remember all that they have ever signed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clients {
+    pub(super) sent: Vec<Arc<Verified>>,
+    next_seq: BTreeMap<Person, u64>,
+    signed: u64,
+    newcomers: u32,
+    listings: u64,
+}
+
+/// What the clients see of the market.
+pub(super) struct Sight<'a> {
+    pub(super) now: Timestamp,
+    pub(super) market: &'a Market,
+    pub(super) orders: &'a [OrderId],
+}
+
+impl Clients {
+    /// Signs a new wish.
+    pub(super) fn sign(&mut self, person: Person, command: Command, made: Timestamp) -> Arc<Verified> {
+        self.signed += 1;
+        let id =
+            (made.ms().unsigned_abs() as u128) << 80 | 0x7000_8000_0000_0000_0000 | u128::from(self.signed);
+        let id = CommandId::from_uuid(Uuid::from_u128(id));
+        let verified = self.sign_as(person, command, id, made);
+        self.keep(verified)
+    }
+
+    fn sign_as(&mut self, person: Person, command: Command, id: CommandId, made: Timestamp) -> Verified {
+        self.signed += 1;
+        let seq = self.next_seq.entry(person).or_insert(1);
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.signed.to_be_bytes());
+        let wish = format!("{} {id} {} {}", person.account(), command.name(), command.body());
+        let stamp = CommandStamp {
+            account: person.account(),
+            command: id,
+            device: person.device(),
+            fingerprint: Hash::of(wish.as_bytes()),
+            key: person.key().id(),
+            name: command.name().to_owned(),
+            nonce: Nonce(nonce),
+            seq: *seq,
+            signed: format!("signed {}", self.signed),
+        };
+        *seq += 1;
+        let quotes = match &command {
+            Command::PlaceOrder(body) => body.lines.iter().map(|_| None).collect(),
+            _ => Vec::new(),
+        };
+        let (issued_at, expires_at) = (made, made.plus_ms(GOOD_FOR_MS));
+        Verified { stamp, issued_at, expires_at, expected: Expected::default(), quotes, command }
+    }
+
+    fn keep(&mut self, verified: Verified) -> Arc<Verified> {
+        let verified = Arc::new(verified);
+        self.sent.push(Arc::clone(&verified));
+        verified
+    }
+
+    /// Signs something that somebody may ask for now: mostly a new wish, at times an old one in every way that
+    /// networks, impatient people and thieves ask again.
+    pub(super) fn next(&mut self, rng: &mut StdRng, sight: &Sight<'_>) -> Arc<Verified> {
+        let made = sight.now.plus_ms(-rng.random_range(0..2_000));
+        let roll = rng.random_range(0..100);
+        if roll < 65 || self.sent.is_empty() {
+            let (person, command) = self.wish(rng, sight);
+            let made = match rng.random_range(0..50) {
+                0 => sight.now.plus_ms(90_000),
+                1 => sight.now.plus_ms(-90_000),
+                _ => made,
+            };
+            return self.sign(person, command, made);
+        }
+        let before = Arc::clone(&self.sent[rng.random_range(0..self.sent.len())]);
+        let person = Person((before.stamp.account.uuid().as_u128() & 0xffff_ffff) as u32);
+        if roll < 80 {
+            return before;
+        }
+        let id = before.stamp.command;
+        if roll < 90 {
+            let again = self.sign_as(person, before.command.clone(), id, made);
+            let fingerprint = before.stamp.fingerprint;
+            return self
+                .keep(Verified { stamp: CommandStamp { fingerprint, ..again.stamp.clone() }, ..again });
+        }
+        let (_, command) = self.wish(rng, sight);
+        if roll < 95 {
+            let other = self.sign_as(person, command, id, made);
+            return self.keep(other);
+        }
+        // A new wish with a used number or nonce.
+        let mut thief = Verified::clone(&self.sign(person, command, made));
+        if roll < 98 {
+            thief.stamp.seq = before.stamp.seq;
+        } else {
+            thief.stamp.nonce = before.stamp.nonce;
+        }
+        thief.stamp.signed.push_str(" by a thief");
+        self.keep(thief)
+    }
+
+    fn wish(&mut self, rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
+        let buyer = BUYERS[rng.random_range(0..BUYERS.len())];
+        let seller = SELLERS[rng.random_range(0..SELLERS.len())];
+        let n = rng.random_range(0..LISTINGS);
+        let quantity = units(rng.random_range(1..4));
+        let order = || match sight.orders {
+            [] => OrderId::from_uuid(Uuid::from_u128(404)),
+            orders => orders[sight.now.ms().unsigned_abs() as usize % orders.len()],
+        };
+        let command = match rng.random_range(0..100) {
+            0..12 => AddToCart { listing: listing(n), quantity }.into(),
+            12..15 => SetCartQuantity { listing: listing(n), quantity }.into(),
+            15..17 => RemoveFromCart { listing: listing(n) }.into(),
+            17..19 => ClearCart {}.into(),
+            19..25 => migrate(sight.market, buyer),
+            25..52 => place(rng),
+            52..60 => CancelOrder { order: order(), reason: None }.into(),
+            60..68 => ConfirmDelivery { order: order() }.into(),
+            68..78 => return (seller, ShipOrder { carrier: None, order: order(), tracking: None }.into()),
+            78..86 => return (SELLERS[(n % 3) as usize], receive(n, rng.random_range(1..6))),
+            86..92 => return (PROVIDER, fund(buyer, rng.random_range(100..3_000))),
+            92..95 => return (PROVIDER, ConfirmDelivery { order: order() }.into()),
+            95..97 => {
+                self.listings += 1;
+                return (seller, offer(LISTINGS + self.listings / 2));
+            }
+            97 | 98 => {
+                self.newcomers += 1;
+                let newcomer = Person(100 + self.newcomers / 2);
+                let is_first = self.newcomers % 2 == 1;
+                return (REGISTRAR, if is_first { newcomer.register(Role::Buyer) } else { newcomer.enrol() });
+            }
+            _ => {
+                let newcomer = Person(100 + self.newcomers / 2);
+                return (newcomer, AddToCart { listing: listing(n), quantity }.into());
+            }
+        };
+        (buyer, command)
+    }
+}
+
+fn migrate(market: &Market, buyer: Person) -> Command {
+    let cart = market.accounts.get(buyer.account()).and_then(|account| account.cart.as_ref());
+    let cart = cart.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id);
+    MigrateCart { cart, payment_method: PaymentMethod::Wallet, total: usd(1_000_000) }.into()
+}
+
+fn place(rng: &mut StdRng) -> Command {
+    let first = rng.random_range(0..LISTINGS);
+    let lines = (0..rng.random_range(1..4)).map(|n| OrderLine {
+        listing: listing((first + n) % LISTINGS),
+        quantity: units(rng.random_range(1..3)),
+        quote: None,
+    });
+    let lines: Vec<_> = lines.collect();
+    let total = usd(if rng.random_ratio(1, 20) { 50 } else { 1_000_000 });
+    PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total }.into()
+}

@@ -1,0 +1,149 @@
+//! A process that writes the simulated market, and how what it wants is done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use commands::{Market, Question};
+use engine::log::EVENTS_PER_APPEND_MAX;
+use engine::processor::{Action, Answer, DEADLINES_GRACE_MS, Processor};
+use events::ids::WriterId;
+use events::{Commit, Head, Position, Timestamp};
+use uuid::Uuid;
+
+use super::Simulation;
+use super::world::config;
+
+/// How far an append is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has not arrived at the log.
+    Sent,
+    /// It is stored, the answer is on its way.
+    Stored,
+    /// The log did not end there; the answer is on its way.
+    Conflict,
+    /// Its answer is lost.
+    Unknown,
+    /// The log can't be written; the answer is on its way.
+    Failed,
+    /// The writer knows that its answer is lost.
+    Known,
+    /// The writer knows of the conflict and looks who wrote.
+    Inspected,
+}
+
+pub(super) struct Append {
+    pub(super) expected: Head,
+    pub(super) commits: Vec<Arc<Commit>>,
+    pub(super) stage: Stage,
+    pub(super) was_unknown: bool,
+}
+
+pub(super) struct Process {
+    pub(super) processor: Processor<u64>,
+    /// The last head that it knows to be durable.
+    pub(super) durable: Head,
+    pub(super) append: Option<Append>,
+    pub(super) inspect: Option<Position>,
+    pub(super) look_ups: Vec<(u64, Question)>,
+    pub(super) wake_at: Option<Timestamp>,
+    /// How many commits its index covers.
+    pub(super) covered: usize,
+    pub(super) grace_ends: Timestamp,
+    /// The head behind everything decided when it was asked to stop.
+    pub(super) shutdown_asked: Option<Head>,
+    pub(super) failed: bool,
+    /// Commands that wait for an answer.
+    pub(super) open: BTreeSet<u64>,
+}
+
+impl Process {
+    pub(super) fn start(
+        writer: u128,
+        market: Market,
+        head: Head,
+        covered: usize,
+        now: Timestamp,
+    ) -> (Process, Vec<Action<u64>>) {
+        let writer = WriterId::from_uuid(Uuid::from_u128(writer));
+        let (processor, actions) = Processor::start(market, head, config(writer), now);
+        let process = Process {
+            processor,
+            durable: head,
+            append: None,
+            inspect: None,
+            look_ups: Vec::new(),
+            wake_at: None,
+            covered,
+            grace_ends: now.plus_ms(DEADLINES_GRACE_MS),
+            shutdown_asked: None,
+            failed: false,
+            open: BTreeSet::new(),
+        };
+        (process, actions)
+    }
+
+    fn appends_again(&mut self, expected: Head, commits: &[Arc<Commit>]) {
+        let append = self.append.as_mut().expect("only what is under way is appended again");
+        assert!(append.stage == Stage::Known, "an append is sent again only when its outcome is unknown");
+        assert!(append.expected == expected && append.commits == commits, "the same is appended again");
+        append.stage = Stage::Sent;
+    }
+}
+
+impl Simulation {
+    /// Does what a process wants, in the order it wants it.
+    pub(super) fn perform(&mut self, at: usize, actions: Vec<Action<u64>>) {
+        let mut actions = actions.into_iter();
+        let mut was_undecided = false;
+        for action in actions.by_ref() {
+            match action {
+                Action::Append(expected, commits) => {
+                    let events: usize = commits.iter().map(|commit| commit.events().len()).sum();
+                    assert!(events <= EVENTS_PER_APPEND_MAX, "an append holds {events} events");
+                    self.tally.full_groups += usize::from(events > EVENTS_PER_APPEND_MAX - 300);
+                    let append = Append { expected, commits, stage: Stage::Sent, was_unknown: false };
+                    let earlier = self.processes[at].append.replace(append);
+                    assert!(earlier.is_none(), "one append is under way at a time");
+                }
+                Action::AppendAgain(expected, commits) => {
+                    self.processes[at].appends_again(expected, &commits);
+                }
+                Action::Inspect(position) => self.processes[at].inspect = Some(position),
+                Action::Durable(commits, answers) => self.durable(at, &commits, answers),
+                Action::Answer(reply, answer) => {
+                    was_undecided |= matches!(answer, Answer::Undecided);
+                    self.tell(at, reply, answer, true);
+                }
+                Action::LookUp(number, question) => self.processes[at].look_ups.push((number, question)),
+                Action::KeyRegistered(_) => {}
+                Action::WakeAt(due) => self.processes[at].wake_at = Some(due),
+                Action::Stop(reason) => {
+                    assert!(actions.next().is_none(), "nothing is wanted after the end");
+                    return self.stop(at, &reason);
+                }
+            }
+        }
+        let process = &self.processes[at];
+        let is_over = process.shutdown_asked.is_none_or(|head| head == process.processor.head());
+        assert!(is_over, "something is decided after the shutdown");
+        assert!(
+            !was_undecided || self.processes[at].shutdown_asked.is_some(),
+            "undecided, but the writer goes on"
+        );
+    }
+
+    fn durable(&mut self, at: usize, commits: &[Arc<Commit>], answers: Vec<(u64, Answer)>) {
+        for commit in commits {
+            assert!(self.world.contains(commit), "what is called durable is in the log");
+        }
+        let append = self.processes[at].append.take().expect("only what is under way becomes durable");
+        assert!(append.commits == commits, "what is called durable is what was appended");
+        if let Some(last) = commits.last() {
+            self.processes[at].durable = last.head();
+        }
+        for (reply, answer) in answers {
+            self.tell(at, reply, answer, false);
+        }
+    }
+}

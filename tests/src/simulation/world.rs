@@ -1,0 +1,287 @@
+//! What outlives every process of a simulated market: its log, and what can be known from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use commands::order::ClosedOrder;
+use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
+use commands::{Facts, Market, Question, Verified};
+use engine::processor::{Action, Answer, Incoming, Processor, Wake, WriterConfig};
+use events::account::Role;
+use events::ids::{AccountId, CommandId, KeyId, Nonce, OrderId, WriterId};
+use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use events::metadata::Cause;
+use events::rejection::OrderState;
+use events::{Commit, Event, Head, Position, Rejection, Timestamp};
+use uuid::Uuid;
+
+use super::people::{BUYERS, Clients, LISTINGS, PROVIDER, Person, REGISTRAR, SELLERS, fund, offer, receive};
+
+/// When the market was opened.
+pub(super) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
+
+/// Gives an order that was closed so long ago that only the index knows it.
+pub(super) fn ancient_order(n: u64) -> OrderId {
+    OrderId::from_uuid(Uuid::from_u128(0xA7C1_0000_0000 | u128::from(n)))
+}
+
+pub(super) fn config(writer: WriterId) -> WriterConfig {
+    let (account, device, key) = (REGISTRAR.account(), REGISTRAR.device(), REGISTRAR.key());
+    let opened = Opened {
+        // Short, so that they are due within a run.
+        deadlines: Deadlines { inspection_ms: 30_000, ship_by_ms: 60_000, transit_ms: 45_000 },
+        fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
+        market: "main".parse().expect("it is a market's name"),
+        registrar: Registrar { account, device, key },
+        receipt_key: Person(99).key(),
+    };
+    let market = opened.market.clone();
+    WriterConfig { market, writer, version: "simulated".to_owned(), opened }
+}
+
+/// A market as every run finds it: founded, and its founding forgotten by the writer's memory, so that it is known
+/// only to the index.
+pub(super) struct Base {
+    pub(super) log: Vec<Arc<Commit>>,
+    pub(super) market: Market,
+    pub(super) clients: Clients,
+}
+
+impl Base {
+    pub(super) fn get() -> &'static Base {
+        static BASE: OnceLock<Base> = OnceLock::new();
+        BASE.get_or_init(Base::found)
+    }
+
+    fn found() -> Base {
+        let mut clients = Clients::default();
+        let writer = WriterId::from_uuid(Uuid::from_u128(0xF0));
+        let (mut processor, mut actions) =
+            Processor::start(Market::new(), Head::EMPTY, config(writer), START);
+        let mut log: Vec<Arc<Commit>> = Vec::new();
+        let people = |role: Role, people: &[Person]| -> Vec<_> {
+            people.iter().map(|person| (REGISTRAR, person.register(role))).collect()
+        };
+        let everybody = [&[PROVIDER], &SELLERS[..], &BUYERS[..]].concat();
+        let mut wishes = [
+            people(Role::Provider, &[PROVIDER]),
+            people(Role::Seller, &SELLERS),
+            people(Role::Buyer, &BUYERS),
+        ]
+        .concat();
+        wishes.extend(everybody.iter().map(|person| (REGISTRAR, person.enrol())));
+        wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], offer(n))));
+        wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], receive(n, 3))));
+        wishes.extend(BUYERS.iter().map(|buyer| (PROVIDER, fund(*buyer, 5_000))));
+        let mut wishes = wishes.into_iter();
+        loop {
+            let appended = actions.drain(..).find_map(|action| match action {
+                Action::Append(_, commits) => Some(commits),
+                Action::Durable(_, answers) => {
+                    assert!(answers.iter().all(|(_, answer)| matches!(answer, Answer::Decided(_))));
+                    None
+                }
+                _ => None,
+            });
+            if let Some(commits) = appended {
+                log.extend(commits);
+                actions = processor.step(Wake::Appended, START);
+            } else if let Some((person, command)) = wishes.next() {
+                let verified = Verified::clone(&clients.sign(person, command, START));
+                let incoming = Incoming { verified, traceparent: None, reply: 0 };
+                actions = processor.step(Wake::Commands(vec![incoming]), START);
+            } else {
+                break;
+            }
+        }
+        let mut market = processor.market().clone();
+        let until = START.ms();
+        market.recent =
+            serde_json::from_str(&format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#))
+                .expect("it is the form of the memory when all was forgotten");
+        market.forgotten = market.position;
+        Base { log, market, clients }
+    }
+}
+
+/// The log of a run, checked with each commit that is stored, and what an index would find in it.
+pub(super) struct World {
+    pub(super) log: Vec<Arc<Commit>>,
+    /// The fold of the whole log.
+    pub(super) market: Market,
+    pub(super) orders: Vec<OrderId>,
+    commands: BTreeMap<(AccountId, CommandId), (Decided, usize)>,
+    closed: BTreeMap<OrderId, (ClosedOrder, usize)>,
+    seqs: BTreeSet<(KeyId, u64)>,
+    nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
+    keys: BTreeMap<KeyId, Position>,
+    writers: Vec<(WriterId, u64)>,
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        let base = Base::get();
+        let mut world = World {
+            log: Vec::new(),
+            market: base.market.clone(),
+            orders: Vec::new(),
+            commands: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            seqs: BTreeSet::new(),
+            nonces: BTreeMap::new(),
+            keys: [(REGISTRAR.key().id(), 1)].into(),
+            writers: Vec::new(),
+        };
+        for commit in &base.log {
+            world.note(commit);
+        }
+        for n in 0..3 {
+            let (buyer, seller) = (BUYERS[n as usize].account(), SELLERS[n as usize].account());
+            let closed = ClosedOrder { buyer, seller, state: OrderState::Completed, position: 1 };
+            world.closed.insert(ancient_order(n), (closed, 0));
+            world.orders.push(ancient_order(n));
+        }
+        world.orders.push(OrderId::from_uuid(Uuid::from_u128(405)));
+        world
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.log.last().map_or(Head::EMPTY, |commit| commit.head())
+    }
+
+    /// Stores all or nothing.
+    pub(super) fn append(&mut self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), ()> {
+        if self.head() != expected {
+            return Err(());
+        }
+        for commit in commits {
+            commit.check_follows(self.head()).expect("the log's chain holds");
+            self.note(commit);
+            self.market.evolve_commit(commit);
+            self.check_market();
+        }
+        Ok(())
+    }
+
+    fn check_market(&self) {
+        assert!(self.market.ledger.sums().values().all(|sum| *sum == 0), "the ledger sums to zero");
+        for (id, listing) in self.market.listings.iter() {
+            assert!(listing.reserved <= listing.on_hand, "listing {id} is oversold");
+        }
+    }
+
+    /// Adds a commit and checks what must hold of it on any log.
+    fn note(&mut self, commit: &Arc<Commit>) {
+        let at = self.log.len();
+        if let Some(last) = self.log.last() {
+            assert!(last.time() <= commit.time(), "time never goes back in a log");
+        }
+        match &commit.start().cause {
+            Cause::Command(stamp) => {
+                let decided = Decided { fingerprint: stamp.fingerprint, position: commit.first_position() };
+                let earlier = self.commands.insert((stamp.account, stamp.command), (decided, at));
+                assert!(earlier.is_none(), "command {} is in the log twice", stamp.command);
+                assert!(
+                    self.seqs.insert((stamp.key, stamp.seq)),
+                    "number {} of a key is used twice",
+                    stamp.seq
+                );
+                let used = self.nonces.insert((stamp.key, stamp.nonce), commit.time());
+                let age_ms = used.map_or(i64::MAX, |used| commit.time().ms_since(used));
+                assert!(
+                    age_ms > FRESHNESS_MS + CLOCK_SKEW_MS,
+                    "a nonce is used twice while it can be replayed"
+                );
+                assert!(self.keys.contains_key(&stamp.key), "only a registered key decides");
+            }
+            Cause::Deadline(stamp) => assert!(stamp.due <= commit.time(), "a deadline is decided early"),
+            Cause::Writer(_) => {}
+        }
+        for recorded in commit.events() {
+            self.note_event(&recorded.event, recorded.position, at);
+        }
+        self.log.push(Arc::clone(commit));
+    }
+
+    fn note_event(&mut self, event: &Event, position: Position, at: usize) {
+        let (order, buyer, seller, state) = match event {
+            Event::WriterStarted(started) => {
+                let before = self.writers.last().map_or(0, |(_, epoch)| *epoch);
+                assert_eq!(started.epoch, before + 1, "epochs count the writers");
+                self.writers.push((started.writer, started.epoch));
+                return;
+            }
+            Event::DeviceRegistered(registered) => {
+                self.keys.insert(registered.key.id(), position);
+                return;
+            }
+            Event::OrderPlaced(placed) => {
+                self.orders.push(placed.order);
+                return;
+            }
+            Event::CommandRejected(rejected) => {
+                for reason in &rejected.reasons {
+                    if let Rejection::OrderUnknown { order } = reason {
+                        assert!(!self.closed.contains_key(order), "order {order} is known to the index");
+                    }
+                }
+                return;
+            }
+            Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
+            Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+            _ => return,
+        };
+        let earlier = self.closed.insert(order, (ClosedOrder { buyer, seller, state, position }, at));
+        assert!(earlier.is_none(), "order {order} is closed twice");
+    }
+
+    /// Gives the commit that begins at `position`.
+    pub(super) fn commit_at(&self, position: Position) -> Option<&Arc<Commit>> {
+        let at = self.log.binary_search_by_key(&position, |commit| commit.first_position()).ok()?;
+        self.log.get(at)
+    }
+
+    pub(super) fn contains(&self, commit: &Commit) -> bool {
+        self.commit_at(commit.first_position()).is_some_and(|stored| stored.head() == commit.head())
+    }
+
+    /// Finds a command in the durable log.
+    pub(super) fn find(&self, account: AccountId, command: CommandId) -> Option<Decided> {
+        self.commands.get(&(account, command)).map(|(decided, _)| *decided)
+    }
+
+    pub(super) fn seq_used(&self, key: KeyId, seq: u64) -> bool {
+        self.seqs.contains(&(key, seq))
+    }
+
+    pub(super) fn nonce_used(&self, key: KeyId, nonce: Nonce) -> bool {
+        self.nonces.contains_key(&(key, nonce))
+    }
+
+    /// Tells since which position a key may sign.
+    pub(super) fn key_since(&self, key: KeyId) -> Option<Position> {
+        self.keys.get(&key).copied()
+    }
+
+    /// Answers as an index that has seen the first `covered` commits.
+    pub(super) fn look_up(&self, question: &Question, covered: usize) -> Facts {
+        let command = self.commands.get(&question.command).filter(|(_, at)| *at < covered);
+        let closed = question.order.and_then(|order| Some((order, self.closed.get(&order)?)));
+        let closed = closed.filter(|(_, (_, at))| *at < covered).map(|(order, (closed, _))| (order, *closed));
+        Facts {
+            covered: covered.checked_sub(1).map_or(0, |last| self.log[last].head().position),
+            command: command.map(|(decided, _)| *decided),
+            closed_orders: closed.into_iter().collect(),
+        }
+    }
+
+    /// Folds everything behind the base anew.
+    pub(super) fn fold_from_base(&self) -> Market {
+        let base = Base::get();
+        let mut market = base.market.clone();
+        for commit in &self.log[base.log.len()..] {
+            market.evolve_commit(commit);
+        }
+        market
+    }
+}

@@ -1,0 +1,88 @@
+//! A node sells on while its broker is killed and comes back beneath it.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use commands::receipt::ReceiptBody;
+use engine::clock::WallClock;
+use engine::processor::StopReason;
+use events::ids::CommandId;
+use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY};
+use tempfile::TempDir;
+use tests::log_contract::read_all;
+use tests::nats::NatsServer;
+use tests::town::{Person, Town, new_id, receipt, submit};
+use tokio::sync::mpsc;
+
+const BUYERS: usize = 8;
+/// Receipts that are waited for between two deaths of the broker.
+const RECEIPTS_BETWEEN: usize = 40;
+/// How long those may take; only a market that does not go on needs it.
+const GOES_ON_WAIT_MAX: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_dies_and_comes_back_costs_no_order() {
+    let (folder, mut server) = (TempDir::new().unwrap(), NatsServer::start().await.unwrap());
+    let config =
+        NodeConfig { verify_threads: 2, ..NodeConfig::new("main".parse().unwrap(), folder.path().into()) };
+    let nats = NatsConfig { url: server.url(), replicas: 1, monitor_url: Some(server.monitor_url()) };
+    let node = Node::start_on_nats(config, nats, Arc::new(WallClock)).await.unwrap();
+    let registrar = node.keys().get(REGISTRAR_KEY).unwrap();
+    let registrar = Person::from_stored(node.market(), &registrar, 1);
+    let town = Arc::new(Town::found(&node.handle(), registrar, BUYERS, 1_000_000).await);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (told, mut receipts) = mpsc::unbounded_channel::<ReceiptBody>();
+    let buyers: Vec<_> = (0..BUYERS)
+        .map(|buyer| {
+            let (engine, town, stop, told) = (node.handle(), town.clone(), stop.clone(), told.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let signed = town.buyers[buyer].sign_as(new_id(), town.order(1));
+                    told.send(receipt(submit(&engine, signed).await).receipt).unwrap();
+                }
+            })
+        })
+        .collect();
+    drop(told);
+    let mut known: BTreeMap<CommandId, ReceiptBody> = BTreeMap::new();
+    for death in 0..4 {
+        for _ in 0..RECEIPTS_BETWEEN {
+            let body = tokio::time::timeout(GOES_ON_WAIT_MAX, receipts.recv()).await;
+            let body =
+                body.unwrap_or_else(|_| panic!("the market stands still after death {death}")).unwrap();
+            known.insert(body.command, body);
+        }
+        if death < 3 {
+            server.kill().unwrap();
+            server.restart().await.unwrap();
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for buyer in buyers {
+        buyer.await.unwrap();
+    }
+    while let Some(body) = receipts.recv().await {
+        known.insert(body.command, body);
+    }
+    let mut decided = BTreeMap::new();
+    for commit in read_all(&node.log(), 1).await.unwrap() {
+        if let Some(body) = ReceiptBody::of(&commit).filter(|body| body.name == "order.place") {
+            assert!(decided.insert(body.command, body).is_none(), "an order is in the log twice");
+        }
+    }
+    assert_eq!(decided, known, "what was told is what is in the log");
+    // The views go on too: they come up to the log's end.
+    let head = node.log().head().await.unwrap();
+    let views = node.projections().clone();
+    let caught_up = async {
+        while views.checkpoint().position < head.position {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(GOES_ON_WAIT_MAX, caught_up).await.expect("the views go on");
+    assert_eq!(node.shutdown().await, StopReason::Shutdown);
+}
