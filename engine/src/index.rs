@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use commands::order::ClosedOrder;
 use commands::replay::Decided;
@@ -22,6 +23,9 @@ const FORM: u8 = 1;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;
+/// How long the index's lock is waited for, and how often it is tried.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 /// Memory for the index's pages.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -57,6 +61,26 @@ pub enum IndexError {
     },
 }
 
+/// Opens the database. After its last handle is gone, sled's own threads hold its lock for a moment longer, and give no
+/// sign when they are done: so the lock is waited for, a bounded time.
+fn open_db(dir: &Path) -> Result<sled::Db, IndexError> {
+    let config =
+        sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
+    let waited_since = Instant::now();
+    loop {
+        match config.open() {
+            // What the system calls a lock that another holds; the folder of a live index must not be deleted.
+            Err(error @ sled::Error::Io(_)) if error.to_string().contains("could not acquire lock") => {
+                if waited_since.elapsed() >= LOCK_WAIT_MAX {
+                    return Err(IndexError::Locked { path: dir.to_owned(), source: error });
+                }
+                std::thread::sleep(LOCK_POLL);
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
 /// The index.
 #[derive(Clone)]
 pub struct Index {
@@ -67,20 +91,7 @@ pub struct Index {
 impl Index {
     /// Opens the index in a folder, an empty one where there is none or its form is old.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
-        let open = || {
-            sled::Config::new()
-                .path(dir)
-                .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(Some(FLUSH_EVERY_MS))
-                .open()
-        };
-        let db = open().map_err(|error| match &error {
-            // What the system calls a lock that another holds; the folder of a live index must not be deleted.
-            sled::Error::Io(io) if io.to_string().contains("could not acquire lock") => {
-                IndexError::Locked { path: dir.to_owned(), source: error }
-            }
-            _ => IndexError::Store(error),
-        })?;
+        let db = open_db(dir)?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
             None => Head::EMPTY,

@@ -15,6 +15,7 @@ use engine::clock::Clock;
 use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
 use engine::log::jetstream::{self, Durability, JetStreamLog, durability};
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
+use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
@@ -159,11 +160,13 @@ impl Node {
                 "the broker may acknowledge before it has synced: set `sync_interval: always`, see nats.conf"
             ),
         }
-        let log = JetStreamLog::open(client.clone(), config.market.clone(), nats.replicas).await?;
+        let broker_log = JetStreamLog::open(client.clone(), config.market.clone(), nats.replicas).await?;
         let source = CommandSource::open(client.clone(), config.market.clone(), nats.replicas).await?;
         tracing::info!(market = %config.market, "waiting for the broker to give this engine the market");
         let mut ownership = source.ownership();
         ownership.wait_for(|now| *now == Ownership::Owned).await.map_err(|_| NodeError::NotOwned)?;
+        // Only now, when nobody else should write any more: the tail begins at the end that is this writer's beginning.
+        let log = TailedLog::new(broker_log).await?;
         let mut node = parts.start(config, Arc::new(log), clock).await?;
         let (stop_commands, stop) = watch::channel(false);
         let commands = tokio::spawn(engine::nats_serve::serve(source, receipts, node.handle(), stop));

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use events::{Hash, Head};
 use sled::{Batch, Db, Tree};
@@ -16,8 +17,11 @@ use crate::view::{ViewError, ViewName};
 
 /// Memory that sled uses for pages, in bytes.
 const PAGE_CACHE_BYTES: u64 = 256 * 1024 * 1024;
+/// How long the lock of the views is waited for, and how often it is tried.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 /// Longest that something applied is not yet on disk, in milliseconds. A crash only means reading it again.
-const FLUSH_EVERY_MS: u64 = 500;
+const FLUSH_EVERY_MS: u64 = 5_000;
 /// The tree that names the live generation of each view.
 const META: &str = "meta";
 /// The version of what stands in [`META`].
@@ -73,6 +77,28 @@ impl Slot {
     }
 }
 
+/// Opens the database. After its last handle is gone, sled's own threads hold its lock for a moment longer, and give no
+/// sign when they are done: so the lock is waited for, a bounded time.
+fn open_db(dir: &Path) -> Result<Db, ViewError> {
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(PAGE_CACHE_BYTES)
+        .flush_every_ms(Some(FLUSH_EVERY_MS))
+        .mode(sled::Mode::HighThroughput);
+    let waited_since = Instant::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && waited_since.elapsed() < LOCK_WAIT_MAX =>
+            {
+                std::thread::sleep(LOCK_POLL);
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
 /// All views on disk.
 pub(crate) struct Store {
     db: Db,
@@ -83,12 +109,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the database at `dir`, creating it if there is none.
     pub(crate) fn open(dir: &Path) -> Result<Store, ViewError> {
-        let db = sled::Config::new()
-            .path(dir)
-            .cache_capacity(PAGE_CACHE_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .mode(sled::Mode::HighThroughput)
-            .open()?;
+        let db = open_db(dir)?;
         let meta = db.open_tree(META)?;
         let mut slots = Vec::with_capacity(ViewName::ALL.len());
         for view in ViewName::ALL {

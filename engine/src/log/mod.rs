@@ -4,6 +4,7 @@ pub mod hot_tail;
 pub mod jetstream;
 pub mod memory;
 pub mod segment;
+pub mod tailed;
 
 use std::sync::Arc;
 
