@@ -167,7 +167,7 @@ impl Stage {
             anyhow::ensure!(receipt.receipt.outcome == Outcome::Rejected, "an order for a cent was accepted");
             return Ok(());
         }
-        let placed = if scene % 3 == 0 {
+        let placed = if scene.is_multiple_of(3) {
             let added = self.give(buyer, AddToCart { listing, quantity }).await?;
             let cart: CartId = named(&added, "cart.")?;
             if !next(beat, stopped).await {

@@ -18,6 +18,9 @@ use super::{PROBE, RECEIPT_TO, TRACEPARENT};
 /// How long the broker may take to confirm that it holds the command. Then it is waited for the receipt all the same.
 const BUFFERED_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How long a receipt is waited for before its command is sent again.
+const REPEAT_AFTER: Duration = Duration::from_secs(2);
+
 /// A signed command on its way to the market.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -55,7 +58,7 @@ pub enum SendError {
 
 /// Sends a command to its market and gives what comes back within `wait`: the receipt, or a refusal as JSON.
 ///
-/// Sending the same command again is harmless, as it has the same id.
+/// The command is sent again every [`REPEAT_AFTER`] until its receipt comes: harmless, as it has the same id.
 pub async fn send_command(
     client: &Client,
     market: &MarketName,
@@ -76,17 +79,29 @@ pub async fn send_command(
         let receipts = wire::receipt_subject(market, command.command);
         let published = client.subscribe(receipts).await.map_err(unavailable)?;
         let mut answers = futures::stream::select(direct, published);
-        let buffered = buffer(client, market, command, &inbox);
-        tokio::pin!(buffered);
-        // The receipt may be faster than the broker's confirmation, and makes it superfluous.
-        tokio::select! {
-            biased;
-            Some(answer) = answers.next() => return Ok(answer.payload),
-            done = &mut buffered => done?,
-        }
-        match answers.next().await {
-            Some(answer) => Ok(answer.payload),
-            None => Err(SendError::Unknown),
+        // A receipt that nobody listened to yet is lost: over several brokers, word of a subscription travels beside
+        // the command, not before it. So the command is repeated until its receipt comes, which is harmless.
+        let mut was_taken = false;
+        loop {
+            let again = Instant::now() + REPEAT_AFTER;
+            let buffered = buffer(client, market, &command, &inbox);
+            tokio::pin!(buffered);
+            // The receipt may be faster than the broker's confirmation, and makes it superfluous.
+            tokio::select! {
+                biased;
+                Some(answer) = answers.next() => return Ok(answer.payload),
+                done = &mut buffered => match done {
+                    Ok(()) => was_taken = true,
+                    // What was taken once may be decided, whatever became of its repetition.
+                    Err(_) if was_taken => {}
+                    Err(error) => return Err(error),
+                },
+            }
+            match timeout_at(again, answers.next()).await {
+                Ok(Some(answer)) => return Ok(answer.payload),
+                Ok(None) => return Err(SendError::Unknown),
+                Err(_) => {}
+            }
         }
     };
     timeout_at(deadline, send).await.unwrap_or(Err(SendError::Unknown))
@@ -96,7 +111,7 @@ pub async fn send_command(
 async fn buffer(
     client: &Client,
     market: &MarketName,
-    command: Outgoing,
+    command: &Outgoing,
     inbox: &str,
 ) -> Result<(), SendError> {
     let mut headers = HeaderMap::new();
@@ -106,7 +121,8 @@ async fn buffer(
     {
         headers.insert(TRACEPARENT, traceparent);
     }
-    let request = Request::new().headers(headers).payload(command.payload).timeout(Some(BUFFERED_WAIT_MAX));
+    let request =
+        Request::new().headers(headers).payload(command.payload.clone()).timeout(Some(BUFFERED_WAIT_MAX));
     let answer = match client.send_request(wire::command_subject(market, &command.name), request).await {
         Ok(answer) => answer,
         Err(error) => {
