@@ -180,7 +180,7 @@ impl Engine {
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
         let answerer = tokio::spawn(answerer::run(answers.clone(), answers_out));
         let (appends_in, appends) = mpsc::channel(1);
-        tokio::spawn(append(Arc::clone(&log), appends, wakes_in.clone()));
+        tokio::spawn(keep_appending(Arc::clone(&log), appends, wakes_in.clone()));
         let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
         ingress::spawn(config.verify_threads, &config.writer.market, &keys, requests, &wakes_in);
 
@@ -198,6 +198,7 @@ impl Engine {
             status: status_in,
             timer: None,
             stopped: false,
+            answerer_lost: false,
         };
         let writer = thread::Builder::new()
             .name("writer".into())
@@ -381,6 +382,19 @@ fn check_opened(market: &Market, wanted: &Opened) -> Result<(), StartError> {
 
 type Append = (Head, Vec<Arc<Commit>>, bool);
 
+/// Makes groups durable, and tells the writer if that ends badly: it would wait for an outcome for ever.
+async fn keep_appending(
+    log: Arc<dyn EventLog>,
+    appends: mpsc::Receiver<Append>,
+    wakes: mpsc::Sender<Wake<ReplyTo>>,
+) {
+    if tokio::spawn(append(log, appends, wakes.clone())).await.is_err() {
+        let cause = "the appender ended badly; its last words are on standard error".to_owned();
+        // A writer that has ended appends nothing.
+        let _ = wakes.send(Wake::Failed(cause)).await;
+    }
+}
+
 /// Makes groups durable, one at a time.
 async fn append(
     log: Arc<dyn EventLog>,
@@ -439,6 +453,7 @@ struct Writer {
     status: watch::Sender<Status>,
     timer: Option<tokio::task::JoinHandle<()>>,
     stopped: bool,
+    answerer_lost: bool,
 }
 
 impl Writer {
@@ -461,6 +476,11 @@ impl Writer {
             }
             if !arrived.is_empty() {
                 let actions = self.processor.step(Wake::Commands(arrived), now);
+                self.perform(actions);
+            }
+            if self.answerer_lost && !self.stopped {
+                let cause = "the answerer ended badly; its last words are on standard error".to_owned();
+                let actions = self.processor.step(Wake::Failed(cause), now);
                 self.perform(actions);
             }
         }
@@ -498,9 +518,9 @@ impl Writer {
         self.appends.try_send(append).expect("one append is under way at a time, and its task lives as long");
     }
 
-    fn send_answers(&self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
-        // The answerer ends only with this thread.
-        let _ = self.answers.blocking_send((commits, answers));
+    fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
+        // It ends before this thread only if a receipt did not hold: then nothing more may be decided.
+        self.answerer_lost |= self.answers.blocking_send((commits, answers)).is_err();
     }
 
     /// Reads what stands where the append under way should stand.

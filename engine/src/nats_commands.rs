@@ -42,8 +42,8 @@ const MESSAGE_BYTES_MAX: usize = 2 * COMMAND_BYTES_MAX;
 
 /// Gives the settings of a market's command stream.
 ///
-/// Commands are repeated until receipted, so the stream may lose some: it is kept in memory. On disk, under a broker
-/// that syncs always, each acknowledgement would cost a sync of its own, and the market a tenth of its speed.
+/// Commands are repeated until receipted, so the stream may lose some: it is kept in memory, and no disk stands between
+/// a command and its engine.
 fn stream_config(market: &MarketName, replicas: usize) -> stream::Config {
     stream::Config {
         name: wire::command_stream(market),

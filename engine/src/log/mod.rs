@@ -56,8 +56,9 @@ pub enum AppendError {
     /// Whether it was stored is not known (an answer was lost). The writer appends the same again until it knows.
     #[error("whether the append was stored is not known: append the same again")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It was not stored, and nothing more may be appended by this process (a failed fsync, a full disk). The
-    /// writer stops; only a restart, which reads the log anew, goes on.
+    /// Nothing more may be appended by this process (a failed fsync, a full disk), and nothing of this append may be
+    /// acknowledged, though a restart may find it whole. The writer stops; only a restart, which reads the log anew,
+    /// goes on.
     #[error("the log can't be written: mend the cause and restart")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
