@@ -29,8 +29,13 @@ pub(crate) enum KeeperError {
     /// The index can't be kept.
     #[error("the index can't be kept")]
     Index(#[from] IndexError),
+    /// An assertion failed: this program is wrong, or the log is none that it could have written.
+    #[error("the keeper ended badly; its last words are on standard error")]
+    Panicked,
     /// The log does not follow the newest snapshot.
-    #[error("the log does not extend the newest snapshot: it was restored or truncated")]
+    #[error(
+        "the log does not extend the newest snapshot: it was restored or truncated; restore the newest log"
+    )]
     Snapshot(#[from] ChainError),
 }
 
@@ -45,7 +50,10 @@ pub(crate) fn spawn(
     let runtime = Handle::current();
     let work = move || {
         let mut keeper = Keeper::new(index, snapshots);
-        match keeper.run(&runtime, log.as_ref(), stop) {
+        let run = std::panic::AssertUnwindSafe(|| keeper.run(&runtime, log.as_ref(), stop));
+        // Nothing of a keeper that panicked is used again; but the writer must hear that nobody keeps the index.
+        let outcome = std::panic::catch_unwind(run).unwrap_or(Err(KeeperError::Panicked));
+        match outcome {
             Ok(()) => keeper.finish(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the keeper stops");
