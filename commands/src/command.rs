@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
+use crate::spelling;
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -250,11 +251,12 @@ macro_rules! commands {
                 match self {$(Command::$variant(_) => $name,)*}
             }
 
-            /// Reads a body.
+            /// Reads a body, which must be spelled as [`Command::body`] writes it (the order of members and the
+            /// spelling of texts and numbers in JSON aside): a wish has one spelling, and so one fingerprint.
             pub fn parse(name: &str, body: &serde_json::Value) -> Result<Command, Refusal> {
-                let invalid = |error: serde_json::Error| Refusal::BodyInvalid { rule: error.to_string() };
+                let invalid = |rule| Refusal::BodyInvalid { rule };
                 match name {
-                    $($name => $body::deserialize(body).map(Command::$variant).map_err(invalid),)*
+                    $($name => spelling::read(body).map(Command::$variant).map_err(invalid),)*
                     unknown => Err(Refusal::CmdUnknown { name: unknown.chars().take(64).collect() }),
                 }
             }

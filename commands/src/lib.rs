@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod replay;
 pub mod seed_form;
 pub mod sign;
+mod spelling;
 pub mod validate;
 
 pub use command::{Command, Verified};

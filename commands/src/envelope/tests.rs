@@ -2,6 +2,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::account::Algorithm;
 use proptest::prelude::*;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
@@ -172,6 +173,18 @@ fn a_sellers_quote_is_checked_with_the_order_and_named_by_its_line_when_it_fails
     }
     let plain = sign(&place_order(None), &buyer);
     assert_eq!(verify_command(plain.as_bytes(), &market(), None, &keys).unwrap().quotes, [None]);
+}
+
+#[test]
+fn a_quote_has_one_spelling_too() {
+    let (buyer, seller) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 2));
+    let mut spelled = json!(quote());
+    spelled["total"] = json!(["USD", 9000]);
+    let order = place_order(Some(crate::jws::sign(QUOTE_TYP, &spelled, &seller)));
+    let refusal =
+        verify_command(sign(&order, &buyer).as_bytes(), &market(), None, &directory(&[&buyer, &seller]));
+    let rule = r#"lines[0].quote: `total` must be spelled {"currency":"USD","minor":9000}"#;
+    assert_eq!(refusal, Err(Refusal::BodyInvalid { rule: rule.into() }));
 }
 
 #[test]
