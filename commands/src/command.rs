@@ -16,6 +16,9 @@ use crate::spelling;
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
 /// Most lines of a cart or an order.
 pub const LINES_MAX: usize = 100;
+/// Most lines of an order that can have a quote: each costs the check of one more signature, so one command costs
+/// at most one more than this.
+pub const QUOTES_MAX: usize = 16;
 
 /// Longest title of a listing, in characters.
 pub const TITLE_LENGTH_MAX: usize = 200;
@@ -182,7 +185,8 @@ pub struct OrderLine {
     pub listing: ListingId,
     /// How many.
     pub quantity: Quantity,
-    /// A quote for the whole line instead of the listing's price: a compact JWS signed by the seller.
+    /// A quote for the whole line instead of the listing's price: a compact JWS signed by the seller. At most 16 lines
+    /// of an order have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
 }
@@ -300,6 +304,22 @@ commands! {
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
+}
+
+impl PlaceOrder {
+    /// Checks how much work the order is, before any of it is done.
+    pub(crate) fn check_size(&self) -> Result<(), Refusal> {
+        let lines = self.lines.len();
+        let quotes = self.lines.iter().filter(|line| line.quote.is_some()).count();
+        let rule = if lines > LINES_MAX {
+            format!("`lines` may be {LINES_MAX}, these are {lines}: make it several orders")
+        } else if quotes > QUOTES_MAX {
+            format!("{QUOTES_MAX} lines may have a quote, {quotes} have one: make it several orders")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::BodyInvalid { rule })
+    }
 }
 
 impl Command {

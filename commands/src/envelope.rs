@@ -312,6 +312,7 @@ impl Envelope {
         let mut quotes = Vec::new();
         match &command {
             Command::PlaceOrder(order) => {
+                order.check_size()?;
                 for (index, line) in order.lines.iter().enumerate() {
                     let quote = line.quote.as_deref().map(|text| verify_quote(text, &market, keys));
                     quotes.push(quote.transpose().map_err(|rule| Refusal::BodyInvalid {

@@ -338,7 +338,14 @@ fn quotes() -> Vec<Case> {
     let (input, _) = good["quote"].as_str().unwrap().rsplit_once('.').unwrap();
     let (cut, wrong) = (format!("{input}."), format!("{input}.{}", b64([1; 64])));
     let line = |quote: String| json!({"listing": LISTING, "quantity": 2, "quote": quote});
+    let many = |name: &str, line: &Value, count: usize| {
+        let mut order = order_of(Value::Null);
+        order["body"]["lines"] = vec![line.clone(); count].into();
+        Jws::new(ed(), order.to_string()).case(name, "body_invalid")
+    };
     vec![
+        many("an order of 101 lines", &json!({"listing": LISTING, "quantity": 2}), 101),
+        many("an order with 17 quotes", &good, 17),
         of("a quote for another market", with("aud", "elsewhere".into())),
         of("a quote of form 2", with("v", 2.into())),
         of("a quote with its total as an array", with("total", json!(["USD", 9000]))),
