@@ -114,7 +114,7 @@ fn admit(
     }
     // 12 replay guard.
     key.window.check(stamp.seq)?;
-    market.nonces.check(stamp.key, stamp.nonce)?;
+    market.nonces.check(stamp.key, stamp.nonce, now)?;
     Ok(None)
 }
 
