@@ -136,7 +136,7 @@ impl Town {
         };
         let fund = |person: &Person| {
             let amount = Money::new(WALLET_MINOR, self.listings[0].1.currency);
-            let reference = Text::try_from("bench".to_owned()).expect("a short text");
+            let reference = Text::try_from(format!("bench {}", person.account)).expect("a short text");
             provider.sign(&self.market, FundWallet { account: person.account, amount, reference }, now)
         };
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {

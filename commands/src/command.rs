@@ -119,7 +119,7 @@ pub struct FundWallet {
     pub account: AccountId,
     /// How much.
     pub amount: Money,
-    /// The provider's reference of the payment.
+    /// The provider's reference of the payment; each can be used once.
     pub reference: Text<REFERENCE_LENGTH_MAX>,
 }
 

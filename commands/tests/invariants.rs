@@ -26,7 +26,7 @@ const DEAR: i64 = i64::MAX / 3;
 /// One thing that happens. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Fund(usize, usize, i64, bool),
+    Fund(usize, usize, i64, bool, u8),
     Receive(u64, u32),
     Add(usize, u64, u32),
     Set(usize, u64, u32),
@@ -64,7 +64,8 @@ fn step() -> impl Strategy<Value = Step> {
     let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..20 * DAY_MS];
     let total = prop_oneof![3 => Just(i64::MAX), 1 => amount()];
     prop_oneof![
-        4 => (0..2usize, buyer.clone(), amount(), any::<bool>()).prop_map(|(p, b, a, e)| Step::Fund(p, b, a, e)),
+        4 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
+            .prop_map(|(p, b, a, e, r)| Step::Fund(p, b, a, e, r)),
         3 => (thing.clone(), quantity()).prop_map(|(t, n)| Step::Receive(t, n)),
         3 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Add(b, t, n)),
         1 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Set(b, t, n)),
@@ -89,6 +90,7 @@ struct Run {
     orders: Vec<(OrderId, (Actor, Actor))>,
     held: BTreeMap<OrderId, Money>,
     decided: BTreeSet<(AccountId, CommandId)>,
+    credited: BTreeSet<(LedgerAccount, String)>,
     checked: usize,
 }
 
@@ -102,7 +104,8 @@ impl Run {
             .given_listing(OTHER_SELLER, 2, usd(1), 1_000_000)
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
         let (signed, orders, held) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut run = Run { world, signed, orders, held, decided: BTreeSet::new(), checked: 0 };
+        let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
+        let mut run = Run { world, signed, orders, held, decided, credited, checked: 0 };
         run.check();
         run
     }
@@ -132,9 +135,10 @@ impl Run {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Fund(provider, buyer, minor, in_euro) => {
+            Step::Fund(provider, buyer, minor, in_euro, payment) => {
                 let amount = if in_euro { eur(minor) } else { usd(minor) };
-                self.ask(PROVIDERS[provider], fund(BUYERS[buyer], amount));
+                let reference = format!("payment {payment}");
+                self.ask(PROVIDERS[provider], fund_as(&reference, BUYERS[buyer], amount));
             }
             Step::Receive(thing, n) => {
                 self.ask(if thing < 2 { SELLER } else { OTHER_SELLER }, receive(thing, n))
@@ -222,6 +226,10 @@ impl Run {
         let mut charged = BTreeMap::new();
         for recorded in commit.events() {
             match &recorded.event {
+                Event::WalletFunded(funded) => {
+                    let payment = (funded.transfer.from, funded.reference.clone());
+                    assert!(self.credited.insert(payment), "a payment is credited once");
+                }
                 Event::OrderPlaced(placed) => {
                     let lines: i64 = placed.lines.iter().map(|line| line.total.minor).sum();
                     assert_eq!(placed.total.minor, lines);

@@ -264,12 +264,13 @@ fn an_order_that_may_have_left_memory_is_asked_for_and_the_answer_decides() {
         world.market.forgotten = 3;
         let signed = world.sign(actor, command);
         let id = (actor.account(), signed.stamp.command);
-        let question = Question { covering: 3, command: id, order: Some(order) };
+        let question = Question { covering: 3, command: id, order: Some(order), payment: None };
         world.when_signed(signed.clone());
         assert_eq!(*world.outcome(), Decision::Ask(question));
         let behind = Facts { covered: 2, ..Facts::default() };
         assert!(matches!(decide(&world.market, &signed, &behind, world.now), Decision::Ask(_)));
-        world.facts = Facts { covered: 3, command: None, closed_orders: [(order, closed(state))].into() };
+        world.facts =
+            Facts { covered: 3, closed_orders: [(order, closed(state))].into(), ..Facts::default() };
         world.when_signed(signed);
         match reason {
             None => world.then_unchanged(),

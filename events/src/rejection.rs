@@ -163,6 +163,17 @@ pub enum Rejection {
         required: Money,
     },
 
+    /// The provider has used the reference before.
+    #[error(
+        "reference `{reference}` was used at position {first} of the log: that payment is credited. Another one needs a reference of its own"
+    )]
+    ReferenceUsed {
+        /// The reference.
+        reference: String,
+        /// Position of the `wallet.funded` event that used it.
+        first: u64,
+    },
+
     // Carts.
     /// There is no such cart.
     #[error("there is no cart {cart}")]
