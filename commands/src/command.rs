@@ -72,7 +72,7 @@ impl<const MAX: usize> JsonSchema for Text<MAX> {
 pub struct RegisterAccount {
     /// The account.
     pub account: AccountId,
-    /// What it may do; at least one.
+    /// What it may do: one role, or `buyer` and `seller` together.
     #[schemars(length(min = 1))]
     pub roles: BTreeSet<Role>,
 }

@@ -40,6 +40,14 @@ pub enum Rejection {
     /// An account needs at least one role, and none that only the market itself can have.
     #[error("an account can't be registered with these roles")]
     RolesNotAllowed,
+    /// One account can't have both roles.
+    #[error("one account can't be {role:?} and {other:?}: register another account for the second role")]
+    RolesConflict {
+        /// One role.
+        role: Role,
+        /// The role that can't be held beside it.
+        other: Role,
+    },
     /// The device is registered already, with another key or for another account.
     #[error("device {device} is registered already, with another key or for another account")]
     DeviceExists {
