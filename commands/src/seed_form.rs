@@ -38,7 +38,7 @@ use crate::command::Command;
 use crate::crypto::SigningKey;
 use crate::envelope::{Claims, Envelope, KeyDirectory, Members, known_key, malformed};
 use crate::jcs;
-use crate::json::{self, INTEGER_MAX, JsonError, Numbers};
+use crate::json::{self, JsonError, Numbers};
 use crate::jws::decode_signature;
 use crate::refusal::Refusal;
 use crate::sign::Draft;
@@ -228,9 +228,6 @@ impl Fields {
         };
         let total =
             Money::parse_decimal(text, currency).map_err(|error| invalid(format!("`total`: {error}")))?;
-        if total.minor.unsigned_abs() > INTEGER_MAX {
-            return Err(invalid("`total` is larger than JSON keeps exactly"));
-        }
         Ok(json!({"minor": total.minor, "currency": currency.code()}))
     }
 

@@ -73,12 +73,12 @@ fn only_providers_fund_only_buyers_with_more_than_nothing() {
 }
 
 #[test]
-fn all_money_of_a_currency_together_stays_countable() {
+fn all_money_of_a_currency_together_is_one_amount_at_most() {
     let other_provider = Actor(4);
     let mut world = World::new();
     world.register(other_provider);
     world
-        .given(PROVIDER, fund(BUYER, usd(i64::MAX - 1)))
+        .given(PROVIDER, fund(BUYER, usd(Money::MINOR_MAX - 1)))
         .when(PROVIDER, fund(BUYER, usd(2)))
         .then_rejected([Rejection::AmountOverflow])
         .when(PROVIDER, fund(OTHER_BUYER, usd(2)))
@@ -87,7 +87,7 @@ fn all_money_of_a_currency_together_stays_countable() {
         .then_rejected([Rejection::AmountOverflow])
         .when(other_provider, fund(OTHER_BUYER, usd(1)))
         .then_types(["wallet.funded.v1"])
-        .when(other_provider, fund(OTHER_BUYER, eur(i64::MAX)))
+        .when(other_provider, fund(OTHER_BUYER, eur(Money::MINOR_MAX)))
         .then_types(["wallet.funded.v1"]);
 }
 

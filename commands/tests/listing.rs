@@ -4,8 +4,8 @@ mod support;
 
 use commands::Refusal;
 use commands::listing::STOCK_MAX;
-use events::Rejection;
 use events::listing::{Created, StockReceived};
+use events::{Money, Rejection};
 use support::*;
 
 fn no_role() -> Refusal {
@@ -46,7 +46,7 @@ fn a_listing_is_new_and_costs_something() {
     world
         .when(OTHER_SELLER, create_listing(TEA, usd(0)))
         .then_rejected([exists(), Rejection::PriceNotPositive])
-        .when(SELLER, create_listing(POT, usd(i64::MAX)))
+        .when(SELLER, create_listing(POT, usd(Money::MINOR_MAX)))
         .then_types(["listing.created.v1"]);
 }
 

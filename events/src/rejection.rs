@@ -154,8 +154,8 @@ pub enum Rejection {
         /// The currency of the listing.
         found: Currency,
     },
-    /// A sum is larger than can be kept.
-    #[error("the amount is larger than can be kept")]
+    /// A sum is larger than 2^53 − 1 minor units, or all money of the currency together would be.
+    #[error("the amount, or all money of its currency together, would be larger than can be kept")]
     AmountOverflow,
     /// An amount must be more than nothing.
     #[error("the amount must be more than zero")]
