@@ -442,8 +442,9 @@ fn a_buyer_who_has_the_goods_releases_the_money_at_once() {
 
 #[test]
 fn fees_take_all_or_nothing_and_no_empty_transfer_is_made() {
-    let policy =
-        |bps, fixed_minor, min_minor, max_minor| FeePolicy { bps, fixed_minor, max_minor, min_minor };
+    let policy = |bps, fixed_minor, min_minor, max_minor| {
+        FeePolicy::new(bps, fixed_minor, min_minor, max_minor).unwrap()
+    };
     for (fee, seller, platform) in [
         (policy(0, 0, 0, None), 100, 0),
         (policy(10_000, 0, 0, None), 0, 100),

@@ -60,7 +60,7 @@ impl Keys {
     async fn try_start(&self, dir: &Path, log: Arc<dyn EventLog>) -> Result<Engine, StartError> {
         let opened = Opened {
             deadlines: Deadlines::default(),
-            fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
+            fee: FeePolicy::default(),
             market: market(),
             registrar: Registrar {
                 account: self.account,

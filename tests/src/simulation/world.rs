@@ -30,8 +30,8 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
     let (account, device, key) = (REGISTRAR.account(), REGISTRAR.device(), REGISTRAR.key());
     let opened = Opened {
         // Short, so that they are due within a run.
-        deadlines: Deadlines { inspection_ms: 30_000, ship_by_ms: 60_000, transit_ms: 45_000 },
-        fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
+        deadlines: Deadlines::new(30_000, 60_000, 45_000).expect("they are in range"),
+        fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
         registrar: Registrar { account, device, key },
         receipt_key: Person(99).key(),
