@@ -21,8 +21,6 @@ use uuid::Uuid;
 
 /// How long a signed command of the load is good.
 const GOOD_FOR_MS: i64 = 120_000;
-/// What every wallet is funded with: enough for any number of orders a run can make.
-const WALLET_MINOR: i64 = 1_000_000_000_000;
 /// Exponent of Zipf's law; about 1 is what shops see.
 const ZIPF_EXPONENT: f64 = 1.0;
 /// Commands that are signed by one thread at a time.
@@ -135,8 +133,10 @@ impl Town {
             registrar.sign(&self.market, command, now)
         };
         let fund = |person: &Person| {
-            let amount = Money::new(WALLET_MINOR, self.listings[0].1.currency);
-            let reference = Text::try_from("bench".to_owned()).expect("a short text");
+            // All the money there can be, in equal parts: enough for any number of orders a run can make.
+            let minor = Money::MINOR_MAX / self.buyers.len() as i64;
+            let amount = Money::new(minor, self.listings[0].1.currency);
+            let reference = Text::try_from(format!("bench {}", person.account)).expect("a short text");
             provider.sign(&self.market, FundWallet { account: person.account, amount, reference }, now)
         };
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {

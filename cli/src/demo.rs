@@ -128,7 +128,9 @@ impl Stage {
         for buyer in &stage.buyers {
             stage.register(buyer, Role::Buyer).await?;
             let amount = Money::new(FUNDS_MINOR, stage.usd);
-            let reference = "demonstration".to_owned().try_into().map_err(anyhow::Error::msg)?;
+            // Each start pays them anew.
+            let reference =
+                format!("demonstration {}", Uuid::now_v7()).try_into().map_err(anyhow::Error::msg)?;
             stage.give(&stage.provider, FundWallet { account: buyer.account, amount, reference }).await?;
         }
         Ok(stage)

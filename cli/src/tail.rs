@@ -73,7 +73,9 @@ async fn print(log: &engine::log::segment::SegmentLog, arguments: &TailArgs) -> 
 /// Says in a few words what happened.
 pub(crate) fn summary(event: &Event) -> String {
     match event {
-        Event::MarketOpened(event) => format!("market {} with a fee of {} bps", event.market, event.fee.bps),
+        Event::MarketOpened(event) => {
+            format!("market {} with a fee of {} bps", event.market, event.fee.bps())
+        }
         Event::WriterStarted(event) => format!("writer {} of version {}", event.epoch, event.version),
         Event::CommandRejected(event) => {
             let codes: Vec<String> = event.reasons.iter().map(|reason| reason.code()).collect();

@@ -139,7 +139,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
 
 /// Starts the node; on JetStream that waits until the broker gives this process the market.
 async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
-    let config = config(arguments);
+    let config = config(arguments)?;
     let node = match &arguments.nats {
         None => Node::start(config, Arc::new(WallClock)).await,
         Some(url) => {
@@ -158,19 +158,19 @@ async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
     })
 }
 
-fn config(arguments: &UpArgs) -> NodeConfig {
+fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
-    config.fee = FeePolicy { bps: arguments.fee_bps, fixed_minor: 0, max_minor: None, min_minor: 0 };
+    config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
     let ms = |hours: u32| i64::from(hours) * 3_600_000;
-    config.deadlines = Deadlines {
-        inspection_ms: ms(arguments.inspection_hours),
-        ship_by_ms: ms(arguments.ship_by_hours),
-        transit_ms: ms(arguments.transit_hours),
-    };
+    config.deadlines = Deadlines::new(
+        ms(arguments.inspection_hours),
+        ms(arguments.ship_by_hours),
+        ms(arguments.transit_hours),
+    )?;
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }
-    config
+    Ok(config)
 }
 
 /// Registers the accounts a market begins with, by signed commands like any other. A start that was cut off between

@@ -49,11 +49,16 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Sets up a market in a folder with the defaults: a fee of 2.5 %, [`Deadlines::default`], all cores.
+    /// Sets up a market in a folder with the defaults: [`FeePolicy::default`], [`Deadlines::default`], all cores.
     pub fn new(market: MarketName, data: PathBuf) -> Self {
         let verify_threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let fee = FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 };
-        NodeConfig { market, data, fee, deadlines: Deadlines::default(), verify_threads }
+        NodeConfig {
+            market,
+            data,
+            fee: FeePolicy::default(),
+            deadlines: Deadlines::default(),
+            verify_threads,
+        }
     }
 }
 

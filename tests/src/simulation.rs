@@ -18,7 +18,7 @@ use events::{Commit, Head, Position, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use self::people::{BUYERS, Clients, PROVIDER, Sight, fund};
+use self::people::{BUYERS, Clients, PAYMENTS, PROVIDER, Sight, fund};
 use self::process::{Process, Stage};
 use self::world::{Base, START, World};
 
@@ -441,7 +441,7 @@ impl Simulation {
             self.deliver_late();
         }
         self.start_process();
-        let probe = self.clients.sign(PROVIDER, fund(BUYERS[0], 1), self.latest);
+        let probe = self.clients.sign(PROVIDER, fund(BUYERS[0], 1, PAYMENTS), self.latest);
         self.now = self.latest;
         let probe = self.ask(0, probe);
         let reply = probe.reply as usize;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commands::crypto::SigningKey;
+use commands::funding::PaymentId;
 use commands::receipt::Outcome;
 use commands::{Question, Refusal};
 use engine::clock::WallClock;
@@ -22,6 +23,7 @@ use events::account::Algorithm;
 use events::ids::{AccountId, DeviceId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
 use events::metadata::Cause;
+use events::{Event, Rejection};
 use futures::TryStreamExt;
 use tempfile::TempDir;
 use tests::log_contract::market;
@@ -58,7 +60,7 @@ impl Keys {
     async fn try_start(&self, dir: &Path, log: Arc<dyn EventLog>) -> Result<Engine, StartError> {
         let opened = Opened {
             deadlines: Deadlines::default(),
-            fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
+            fee: FeePolicy::default(),
             market: market(),
             registrar: Registrar {
                 account: self.account,
@@ -164,7 +166,8 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
     let place = TempDir::new().unwrap();
     let index = Index::open(place.path()).unwrap();
     let order = events::ids::OrderId::derive(buyer.account(), id, 0);
-    let question = Question { covering: 0, command: (buyer.account(), id), order: Some(order) };
+    let question =
+        Question { covering: 0, command: (buyer.account(), id), order: Some(order), payment: None };
     assert_eq!(index.look_up(&question).unwrap(), commands::Facts::default());
     index.apply(&commits[..3]).unwrap();
     // Nothing that does not follow is taken, and what was taken stays.
@@ -184,6 +187,11 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
         if let Cause::Command(stamp) = &commit.start().cause {
             let found = index.find_command(stamp.account, stamp.command).unwrap();
             assert_eq!(found, Some(commit.first_position()));
+        }
+        for recorded in commit.events() {
+            let Event::WalletFunded(funded) = &recorded.event else { continue };
+            let asked = Question { payment: Some(PaymentId::credited(funded)), ..question.clone() };
+            assert_eq!(index.look_up(&asked).unwrap().payment, Some(recorded.position));
         }
     }
     assert_eq!(index.find_command(buyer.account(), new_id()).unwrap(), None);
@@ -224,12 +232,15 @@ async fn what_memory_has_forgotten_is_answered_from_the_index() {
     let first = receipt(submit(&engine.handle(), signed.clone()).await).receipt;
     assert_eq!(engine.shutdown().await, StopReason::Shutdown);
     for has_index in [true, false] {
-        // The snapshot is made that of a market which has forgotten all commands so far, as after 2^18 more of them.
+        // The snapshot is made that of a market which has forgotten all commands and payments so far, as after many
+        // more of them.
         let snapshots = Snapshots::new(dir.path().join("snapshots"));
         let (head, mut state) = snapshots.load_latest().unwrap();
         let until = state.time.ms();
         let memory = format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#);
         state.recent = serde_json::from_str(&memory).unwrap();
+        let memory = r#"{"credited_at":{},"in_order":[],"has_forgotten":true}"#;
+        state.payments = serde_json::from_str(memory).unwrap();
         state.forgotten = head.position;
         snapshots.save(head, &state).unwrap();
         if !has_index {
@@ -243,6 +254,8 @@ async fn what_memory_has_forgotten_is_answered_from_the_index() {
         }
         let other = submit(&handle, buyer.sign_as(id, town.order(2))).await;
         assert!(matches!(other, Reply::Refused(Refusal::CommandConflict)), "{other:?}");
+        let paid = receipt(submit(&handle, town.pay(buyer)).await).receipt;
+        assert!(matches!(paid.reasons[..], [Rejection::ReferenceUsed { .. }]), "{paid:?}");
         let new = receipt(submit(&handle, buyer.sign(town.order(1))).await);
         assert_eq!((new.receipt.outcome, new.replayed), (Outcome::Accepted, false));
         drop(handle);

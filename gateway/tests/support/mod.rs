@@ -229,7 +229,7 @@ impl Shop {
     pub(crate) async fn funded_buyer(&self, minor: i64) -> Person {
         let buyer = self.person(&[Role::Buyer]).await;
         let provider = self.person(&[Role::Provider]).await;
-        let reference = "test-1".to_owned().try_into().unwrap();
+        let reference = format!("for {}", buyer.account).try_into().unwrap();
         self.accepted(&provider, FundWallet { account: buyer.account, amount: usd(minor), reference }).await;
         buyer
     }
