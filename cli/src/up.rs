@@ -254,6 +254,10 @@ fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<
     let (market, data) = (node.market(), arguments.data.data.display());
     let keys = node.keys().names()?.join(", ");
     let at = format!("--data {data} --url http://{address} --market {market}");
+    let log = match &arguments.nats {
+        None => format!("--data {data}"),
+        Some(url) => format!("--nats {url} --market {market}"),
+    };
     talk(format_args!(
         "Market {market} runs: http://{address}
 
@@ -266,7 +270,7 @@ Try:
   skylink keys new alice --data {data}
   skylink keys register alice --role buyer {at}
   echo '{{\"command\": \"cart.clear\", \"body\": {{}}}}' | skylink send - --key alice {at}
-  skylink tail --follow --data {data}
+  skylink tail --follow {log}
   curl -s http://{address}/.well-known/jwks.json
 "
     ));
