@@ -54,29 +54,34 @@ pub(crate) struct UpArgs {
     /// The market's name; every signed command names it.
     #[arg(long, default_value = "main", value_name = "NAME")]
     market: MarketName,
-    /// Keep the log on the JetStream of this NATS server instead of segment files.
+    /// Keep the log on the JetStream of this NATS server, such as nats://127.0.0.1:4222, instead of segment files, and
+    /// take commands there too. Several servers of a cluster are separated by commas.
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
     /// Copies of each stream on JetStream: 3 in a cluster.
-    #[arg(long, default_value_t = 1, requires = "nats", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, default_value_t = 1, requires = "nats", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     nats_replicas: u8,
-    /// Monitoring endpoint of the NATS server, to learn whether it syncs before it acknowledges.
+    /// Monitoring endpoint of the NATS server, such as http://127.0.0.1:8222, to learn whether it syncs before it
+    /// acknowledges.
     #[arg(long, requires = "nats", value_name = "URL")]
     nats_monitor: Option<String>,
-    /// Fill an empty data folder with some thousand real purchases first, then keep a few people trading.
+    /// Fill an empty data folder with real purchases first, then keep a few people trading.
     #[arg(long, conflicts_with = "nats")]
     demo: bool,
+    /// How many real purchases the demonstration begins with.
+    #[arg(long, default_value_t = 2_000, requires = "demo", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=69_659))]
+    demo_purchases: u32,
     /// What the platform takes of each released escrow, in hundredths of a percent.
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    #[arg(long, default_value_t = 250, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     fee_bps: u32,
     /// Hours a seller has to ship before the order is cancelled and paid back.
-    #[arg(long, default_value_t = 14 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     ship_by_hours: u32,
     /// Hours a carrier has to deliver before the goods count as delivered.
-    #[arg(long, default_value_t = 14 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     transit_hours: u32,
     /// Hours a buyer has to inspect before the escrow is released.
-    #[arg(long, default_value_t = 3 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
     /// Threads that check signatures; without it, one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -97,7 +102,9 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     })?;
     let prepared = async {
         if arguments.demo
-            && let Some(orders) = demo::prepare(&arguments.data.data, &arguments.market).await?
+            && let Some(orders) =
+                demo::prepare(&arguments.data.data, &arguments.market, arguments.demo_purchases as usize)
+                    .await?
         {
             talk(format_args!("Imported {orders} purchases of 1997 as the market's history."));
         }
@@ -254,6 +261,10 @@ fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<
     let (market, data) = (node.market(), arguments.data.data.display());
     let keys = node.keys().names()?.join(", ");
     let at = format!("--data {data} --url http://{address} --market {market}");
+    let log = match &arguments.nats {
+        None => format!("--data {data}"),
+        Some(url) => format!("--nats {url} --market {market}"),
+    };
     talk(format_args!(
         "Market {market} runs: http://{address}
 
@@ -266,7 +277,7 @@ Try:
   skylink keys new alice --data {data}
   skylink keys register alice --role buyer {at}
   echo '{{\"command\": \"cart.clear\", \"body\": {{}}}}' | skylink send - --key alice {at}
-  skylink tail --follow --data {data}
+  skylink tail --follow {log}
   curl -s http://{address}/.well-known/jwks.json
 "
     ));

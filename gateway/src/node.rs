@@ -285,9 +285,11 @@ impl Parts {
     }
 }
 
-async fn connect(url: &str, name: &str) -> Result<async_nats::Client, NodeError> {
+/// Connects to a broker as [`NatsConfig::url`] names it; its monitoring shows the connection as `skylink <name>`.
+pub async fn connect(url: &str, name: &str) -> Result<async_nats::Client, NodeError> {
     let options = async_nats::ConnectOptions::new().name(format!("skylink {name}"));
-    options.connect(url).await.map_err(|source| NodeError::Connect { url: url.to_owned(), source })
+    let servers: Vec<&str> = url.split(',').collect();
+    options.connect(servers).await.map_err(|source| NodeError::Connect { url: url.to_owned(), source })
 }
 
 /// Lets the views follow a log until they are told to stop.

@@ -37,7 +37,13 @@ pub struct JetStreamLog {
     source: Source,
     /// The last head this process has read or been told of by an acknowledgement; others may have written since.
     known: Mutex<Option<Head>>,
+    is_read_only: bool,
 }
+
+/// The log was opened to be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the log was opened read-only")]
+struct ReadOnly;
 
 /// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,12 @@ pub enum OpenError {
         stream: String,
         /// What the broker says.
         source: jetstream::Error,
+    },
+    /// There is no log to read.
+    #[error("there is no stream {stream} at the broker")]
+    NoLog {
+        /// The stream.
+        stream: String,
     },
     /// There is such a stream, but under its settings a log would not keep its promises.
     #[error("stream {stream} can't hold a log: an operator corrects the setting, then start again")]
@@ -72,11 +84,40 @@ impl JetStreamLog {
         market: MarketName,
         replicas: usize,
     ) -> Result<Self, OpenError> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(API_WAIT_MAX);
+        let context = context(&client);
         let stream = open_stream(&context, settings::wanted(&market, replicas)).await?;
+        Ok(Self::over(client, market, context, stream, false))
+    }
+
+    /// Opens the log of `market` to read it, while another process may write it. Creates no stream and asks nothing of
+    /// its settings: what was written before somebody changed them can still be read.
+    pub async fn open_reader(client: async_nats::Client, market: MarketName) -> Result<Self, OpenError> {
+        let context = context(&client);
+        let name = wire::event_stream(&market);
+        match context.get_stream(&name).await {
+            Ok(_) => {}
+            Err(error) if is_not_found(&error) => return Err(OpenError::NoLog { stream: name }),
+            Err(error) => return Err(OpenError::Unavailable(error.into())),
+        }
+        let handle = context.get_stream_no_info(&name).await;
+        let stream = handle.map_err(|error| OpenError::Unavailable(error.into()))?;
+        Ok(Self::over(client, market, context, stream, true))
+    }
+
+    fn over(
+        client: async_nats::Client,
+        market: MarketName,
+        context: jetstream::Context,
+        stream: JetStream<()>,
+        is_read_only: bool,
+    ) -> Self {
         let source = Source { context, stream, market: market.clone() };
-        Ok(Self { client, market, source, known: Mutex::new(None) })
+        Self { client, market, source, known: Mutex::new(None), is_read_only }
+    }
+
+    /// Gives the market whose log this is.
+    pub fn market(&self) -> &MarketName {
+        &self.market
     }
 
     /// Gives the name of the stream that holds the log.
@@ -108,6 +149,12 @@ impl JetStreamLog {
             || (known.position == expected.position && known.hash != expected.hash);
         if contradicts { Err(AppendError::Conflict { expected: expected.position }) } else { Ok(()) }
     }
+}
+
+fn context(client: &async_nats::Client) -> jetstream::Context {
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(API_WAIT_MAX);
+    context
 }
 
 /// Gets the stream that is `wanted`, or creates it.
@@ -167,6 +214,9 @@ fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {
 #[async_trait]
 impl EventLog for JetStreamLog {
     async fn append(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError> {
+        if self.is_read_only {
+            return Err(AppendError::Failed(ReadOnly.into()));
+        }
         let events: Vec<_> = commits.iter().flat_map(|commit| commit.events()).collect();
         let Some(last) = commits.last() else { return Ok(()) };
         assert!(events.len() <= EVENTS_PER_APPEND_MAX, "the writer bounds its groups");
