@@ -1,14 +1,20 @@
 //! How the process is, for operators and their machines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
+use events::Position;
+use events::account::Algorithm;
+use events::ids::KeyId;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use projections::ViewName;
-use serde_json::{Value, json};
+use projections::{RunState, ViewName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::http::App;
 use crate::problem::Problem;
@@ -25,45 +31,80 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new().set_buckets(&SECONDS_BOUNDS)?.install_recorder()
 }
 
+/// Says that the process answers.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Always true.
+    alive: bool,
+}
+
 /// `GET /healthz`
 pub(crate) async fn alive() -> Response {
-    axum::Json(json!({ "alive": true })).into_response()
+    axum::Json(Alive { alive: true }).into_response()
+}
+
+/// Whether the market writes and its views follow.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Readiness {
+    /// Whether requests should be sent here.
+    ready: bool,
+    /// Whether the engine writes.
+    writing: bool,
+    /// Whether the views follow the log.
+    following: bool,
+    /// Where the log ends.
+    head: Position,
+    /// How far the slowest view has read it.
+    applied: Position,
+    /// How many events that is behind.
+    lag: u64,
+    /// How far each view has read.
+    views: BTreeMap<&'static str, Position>,
+    /// Why it is not ready.
+    reasons: Vec<String>,
 }
 
 /// `GET /readyz`
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let applied = *app.gateway.projections.applied().borrow();
-    let (is_writing, head, mut reasons) = match &*app.gateway.status.borrow() {
+    let views = &app.gateway.projections;
+    let applied = *views.applied().borrow();
+    let (writing, head, mut reasons) = match &*app.gateway.status.borrow() {
         Status::Writing(head) => (true, head.position, Vec::new()),
         Status::Stopped(reason) => (false, applied, vec![format!("the engine has stopped: {reason}")]),
     };
+    let state = views.state().borrow().clone();
+    if let RunState::Stopped(reason) = &state {
+        reasons.push(format!("the views stand still: {reason}"));
+    }
     let lag = head.saturating_sub(applied);
     if lag > LAG_MAX {
         reasons.push(format!("the views are {lag} events behind"));
     }
-    let views: serde_json::Map<String, Value> = ViewName::ALL
-        .iter()
-        .map(|view| (view.to_string(), app.gateway.projections.head(*view).position.into()))
-        .collect();
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ready": reasons.is_empty(), "writing": is_writing, "head": head, "applied": applied, "lag": lag,
-        "views": views, "reasons": reasons,
-    });
-    (status, axum::Json(body)).into_response()
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let following = state == RunState::Running;
+    let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
+    let readiness = Readiness { ready, writing, following, head, applied, lag, views: heads, reasons };
+    (status, axum::Json(readiness)).into_response()
 }
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let none = || Problem::not_found("page: this process keeps no metrics");
     let recorder = app.gateway.metrics.clone().ok_or_else(none)?;
-    if let Status::Writing(head) = &*app.gateway.status.borrow() {
+    let views = &app.gateway.projections;
+    let status = app.gateway.status.borrow().clone();
+    if let Status::Writing(head) = &status {
         ::metrics::gauge!("skylink_head_position").set(as_gauge(head.position));
         for view in ViewName::ALL {
-            let lag = head.position.saturating_sub(app.gateway.projections.head(view).position);
+            let lag = head.position.saturating_sub(views.head(view).position);
             ::metrics::gauge!("skylink_view_lag_events", "view" => view.as_str()).set(as_gauge(lag));
         }
     }
+    let is_writing = matches!(status, Status::Writing(_));
+    ::metrics::gauge!("skylink_engine_writing").set(f64::from(u8::from(is_writing)));
+    let is_following = *views.state().borrow() == RunState::Running;
+    ::metrics::gauge!("skylink_views_following").set(f64::from(u8::from(is_following)));
     recorder.run_upkeep();
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, recorder.render()).into_response())
@@ -74,12 +115,36 @@ fn as_gauge(count: u64) -> f64 {
     count as f64
 }
 
+/// A set of keys (RFC 7517).
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct KeySet {
+    /// The market's key.
+    keys: [Jwk; 1],
+}
+
+/// A public key as a JWK.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Jwk {
+    kty: String,
+    crv: String,
+    x: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    /// The RFC 7638 thumbprint of the key.
+    kid: KeyId,
+    alg: Algorithm,
+    /// `sig`
+    #[serde(rename = "use")]
+    used_for: String,
+}
+
 /// `GET /.well-known/jwks.json`
-pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let key = &app.gateway.receipt_key;
     let mut jwk = json!(key);
     jwk["kid"] = json!(key.id());
     jwk["alg"] = json!(key.algorithm());
     jwk["use"] = "sig".into();
-    axum::Json(json!({ "keys": [jwk] })).into_response()
+    let jwk = serde_json::from_value(jwk).map_err(|_| Problem::unavailable("the key can't be shown"))?;
+    Ok(axum::Json(KeySet { keys: [jwk] }).into_response())
 }

@@ -19,5 +19,5 @@ pub mod view;
 
 pub use fold::LogMismatch;
 pub use rebuild::{RebuildError, Rebuilt};
-pub use runner::{Projections, RunError, TooFarBehind};
+pub use runner::{Projections, RunError, RunState, TooFarBehind};
 pub use view::{ViewError, ViewName};
