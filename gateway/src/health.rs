@@ -1,11 +1,13 @@
 //! How the process is, for operators and their machines.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
+use engine::log::EventLog;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use projections::ViewName;
 use serde_json::{Value, json};
@@ -15,6 +17,9 @@ use crate::problem::Problem;
 
 /// How many events the views may be behind the log while the process counts as ready.
 pub const LAG_MAX: u64 = 10_000;
+
+/// How long the log may take to tell its head.
+const LOG_ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Upper bounds of the buckets of all histograms of seconds.
 const SECONDS_BOUNDS: [f64; 14] =
@@ -33,10 +38,25 @@ pub(crate) async fn alive() -> Response {
 /// `GET /readyz`
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let applied = *app.gateway.projections.applied().borrow();
-    let (is_writing, head, mut reasons) = match &*app.gateway.status.borrow() {
-        Status::Writing(head) => (true, head.position, Vec::new()),
-        Status::Stopped(reason) => (false, applied, vec![format!("the engine has stopped: {reason}")]),
+    let status = app.gateway.status.borrow().clone();
+    let (state, mut reasons) = match &status {
+        Status::StandingBy(_) => {
+            ("standby", vec!["another process writes the market, or none yet".to_owned()])
+        }
+        Status::Writing(_) => ("writing", Vec::new()),
+        Status::ClockDoubted { ahead_ms, .. } => {
+            let ahead = ahead_ms / 60_000;
+            let reason = format!(
+                "the clock has jumped {ahead} min ahead: correct it or, if it is right, restart this process"
+            );
+            ("clock_doubted", vec![reason])
+        }
+        Status::Stopped(reason) => ("stopped", vec![format!("the engine has stopped: {reason}")]),
     };
+    if let Some(reason) = log_trouble(app.gateway.log.as_ref()).await {
+        reasons.push(reason);
+    }
+    let head = status.head().map_or(applied, |head| head.position);
     let lag = head.saturating_sub(applied);
     if lag > LAG_MAX {
         reasons.push(format!("the views are {lag} events behind"));
@@ -47,17 +67,26 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
         .collect();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "ready": reasons.is_empty(), "writing": is_writing, "head": head, "applied": applied, "lag": lag,
+        "ready": reasons.is_empty(), "state": state, "writing": state == "writing", "head": head, "applied": applied, "lag": lag,
         "views": views, "reasons": reasons,
     });
     (status, axum::Json(body)).into_response()
+}
+
+/// Tells why the log can't be read now; nothing, if it can.
+async fn log_trouble(log: &dyn EventLog) -> Option<String> {
+    match tokio::time::timeout(LOG_ANSWER_TIME_MAX, log.head()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("the log can't be read: {error}")),
+        Err(_) => Some("the log does not answer".to_owned()),
+    }
 }
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let none = || Problem::not_found("page: this process keeps no metrics");
     let recorder = app.gateway.metrics.clone().ok_or_else(none)?;
-    if let Status::Writing(head) = &*app.gateway.status.borrow() {
+    if let Some(head) = app.gateway.status.borrow().head() {
         ::metrics::gauge!("skylink_head_position").set(as_gauge(head.position));
         for view in ViewName::ALL {
             let lag = head.position.saturating_sub(app.gateway.projections.head(view).position);

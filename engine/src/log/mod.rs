@@ -194,7 +194,11 @@ impl<F: Fn(Position) -> CommitStream + Send> Resumed<F> {
                 Err(error @ ReadError::Unavailable(_)) => {
                     if self.interruption.is_none() {
                         let error = &error as &dyn std::error::Error;
-                        tracing::warn!(error, next = self.next, "the log can't be read now; it is tried again");
+                        tracing::warn!(
+                            error,
+                            next = self.next,
+                            "the log can't be read now; it is tried again"
+                        );
                         self.interruption = Some(Interruption::begin());
                     }
                     tokio::time::sleep(FOLLOW_PAUSE).await;
