@@ -79,7 +79,10 @@ async fn a_broken_chain_behind_an_interruption_is_final() {
     memory.set_out_of_reach(false);
     for following in following {
         let (found, mut followed) = following.await.unwrap();
-        assert!(matches!(found, Some(Err(ReadError::Chain(_)))), "what does not follow is not given: {found:?}");
+        assert!(
+            matches!(found, Some(Err(ReadError::Chain(_)))),
+            "what does not follow is not given: {found:?}"
+        );
         assert!(followed.next().await.is_none(), "a stream ends after its first error");
     }
 }
@@ -102,9 +105,12 @@ impl EventLog for CountedReads {
 
     fn read(&self, from: Position) -> CommitStream {
         let read = Arc::clone(&self.read);
-        self.log.read(from).inspect(move |_| {
-            read.fetch_add(1, Ordering::SeqCst);
-        }).boxed()
+        self.log
+            .read(from)
+            .inspect(move |_| {
+                read.fetch_add(1, Ordering::SeqCst);
+            })
+            .boxed()
     }
 
     fn follow(&self, from: Position) -> CommitStream {
