@@ -18,8 +18,7 @@ use events::Position;
 use events::account::Role;
 use events::ids::MarketName;
 use events::market::{Deadlines, FeePolicy};
-use gateway::Gateway;
-use gateway::node::{NatsConfig, Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -110,10 +109,20 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         }
         start(&arguments).await
     };
-    let node = tokio::select! {
-        node = prepared => node?,
+    let standby = tokio::select! {
+        standby = prepared => standby?,
         _ = interrupted.recv() => return Ok(Verdict::Done),
         _ = terminated.recv() => return Ok(Verdict::Done),
+    };
+    // Queries are answered from here on, also while another process writes the market.
+    let server = Server::start(&standby, listener)?;
+    if arguments.nats.is_some() {
+        talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
+    }
+    let node = tokio::select! {
+        node = standby.take_over() => node.with_context(|| cannot_start(&arguments))?,
+        _ = interrupted.recv() => return server.end_standing_by().await,
+        _ = terminated.recv() => return server.end_standing_by().await,
     };
     let started = Instant::now();
     register_first_accounts(&node).await?;
@@ -122,7 +131,6 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         true => Some(demo::start(&node).await.context("the demonstration can't begin")?),
         false => None,
     };
-    let server = Server::start(&node, listener)?;
     tell(&node, &arguments, server.address)?;
     let handle = node.handle();
     tokio::select! {
@@ -144,15 +152,15 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     }
 }
 
-/// Starts the node; on JetStream that waits until the broker gives this process the market.
-async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
+/// Starts the node; it stands by until it is given the market.
+async fn start(arguments: &UpArgs) -> anyhow::Result<StandbyNode> {
     let config = config(arguments)?;
     let node = match &arguments.nats {
-        None => Node::start(config, Arc::new(WallClock)).await,
+        None => StandbyNode::start(config, Arc::new(WallClock)).await,
         Some(url) => {
             let (replicas, monitor_url) =
                 (usize::from(arguments.nats_replicas), arguments.nats_monitor.clone());
-            Node::start_on_nats(
+            StandbyNode::start_on_nats(
                 config,
                 NatsConfig { url: url.clone(), replicas, monitor_url },
                 Arc::new(WallClock),
@@ -160,9 +168,11 @@ async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
             .await
         }
     };
-    node.with_context(|| {
-        format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
-    })
+    node.with_context(|| cannot_start(arguments))
+}
+
+fn cannot_start(arguments: &UpArgs) -> String {
+    format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
 }
 
 fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
@@ -224,25 +234,21 @@ struct Server {
 }
 
 impl Server {
-    fn start(node: &Node, listener: TcpListener) -> anyhow::Result<Server> {
-        let handle = node.handle();
-        let gateway = Gateway {
-            projections: node.projections().clone(),
-            log: node.log(),
-            keys: Arc::clone(handle.keys()),
-            market: node.market().clone(),
-            receipt_key: node.keys().get(RECEIPT_KEY)?.public(),
-            clock: Arc::new(WallClock),
-            status: handle.status(),
-            metrics: Some(gateway::health::install_metrics().context("metrics can't be kept")?),
-            commands: Arc::new(handle),
-        };
+    fn start(node: &StandbyNode, listener: TcpListener) -> anyhow::Result<Server> {
+        let metrics = gateway::health::install_metrics().context("metrics can't be kept")?;
+        let gateway = node.gateway(Arc::new(WallClock), Some(metrics));
         let address = listener.local_addr()?;
         let (stop, told) = oneshot::channel();
         // A server whose owner is gone stops as one that is told to.
         let told = async move { drop(told.await) };
         let task = tokio::spawn(gateway::serve(listener, gateway::router(gateway), told));
         Ok(Server { address, stop, task })
+    }
+
+    /// Ends a process that never wrote the market: it has nothing to finish but the requests under way.
+    async fn end_standing_by(self) -> anyhow::Result<Verdict> {
+        self.stop().await;
+        Ok(Verdict::Done)
     }
 
     async fn stop(self) {

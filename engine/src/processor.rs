@@ -67,6 +67,16 @@ pub enum Wake<T> {
     FactsMissing(u64),
     /// Time has passed.
     Tick,
+    /// Another writer has begun behind everything that this one has made durable.
+    Replaced {
+        /// Its number.
+        epoch: u64,
+    },
+    /// The clock has jumped too far ahead to be believed. The time that comes with this and later wakes is what it should
+    /// be; but nothing is decided by it, since the jump may be right.
+    ClockJumped,
+    /// The clock is believed again.
+    ClockBack,
     /// Decide nothing more; stop when what is under way is known.
     Shutdown,
 }
@@ -185,6 +195,7 @@ pub struct Processor<T> {
     taken: u64,
     /// Deadlines are due: they are decided when as many commands were taken as had arrived when it was noticed.
     due_behind: Option<u64>,
+    clock_doubted: bool,
     shutting_down: bool,
     stopped: bool,
 }
@@ -211,6 +222,7 @@ impl<T> Processor<T> {
             arrived: 0,
             taken: 0,
             due_behind: None,
+            clock_doubted: false,
             shutting_down: false,
             stopped: false,
         };
@@ -260,6 +272,9 @@ impl<T> Processor<T> {
             Wake::Facts(number, facts) => self.answered(number, Some(&facts), now, &mut actions),
             Wake::FactsMissing(number) => self.answered(number, None, now, &mut actions),
             Wake::Tick => self.next_wake = None,
+            Wake::Replaced { epoch } => self.stop(StopReason::Fenced { epoch: Some(epoch) }, &mut actions),
+            Wake::ClockJumped => self.doubt_clock(&mut actions),
+            Wake::ClockBack => self.clock_doubted = false,
             Wake::Shutdown => self.shutting_down = true,
         }
         self.work(now, &mut actions);
@@ -280,13 +295,24 @@ impl<T> Processor<T> {
         for incoming in arrived {
             if self.shutting_down {
                 actions.push(Action::Answer(incoming.reply, Answer::Undecided));
-            } else if self.waiting.len() >= WAITING_MAX {
+            } else if self.clock_doubted || self.waiting.len() >= WAITING_MAX {
                 actions.push(Action::Answer(incoming.reply, Answer::Refused(Refusal::Busy)));
             } else {
                 self.arrived += 1;
                 self.waiting.push_back(incoming);
             }
         }
+    }
+
+    /// Refuses what waits: no command can be decided, and no deadline, while nobody knows the time.
+    fn doubt_clock(&mut self, actions: &mut Vec<Action<T>>) {
+        self.clock_doubted = true;
+        self.taken += self.waiting.len() as u64;
+        let waiting = self.waiting.drain(..);
+        let parked = std::mem::take(&mut self.parked).into_values().map(|(incoming, _)| incoming);
+        let refused = waiting.chain(parked);
+        actions
+            .extend(refused.map(|incoming| Action::Answer(incoming.reply, Answer::Refused(Refusal::Busy))));
     }
 
     /// Decides what waits as far as it fits one group, then the deadlines that are due, and sends the group if none
@@ -296,7 +322,7 @@ impl<T> Processor<T> {
             return;
         }
         loop {
-            if !self.shutting_down {
+            if !self.shutting_down && !self.clock_doubted {
                 self.decide_waiting(now, actions);
                 self.decide_deadlines(now, actions);
             }

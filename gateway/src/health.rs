@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,6 +11,7 @@ use engine::Status;
 use events::Position;
 use events::account::Algorithm;
 use events::ids::KeyId;
+use engine::log::EventLog;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use projections::{RunState, ViewName};
 use schemars::JsonSchema;
@@ -21,6 +23,9 @@ use crate::problem::Problem;
 
 /// How many events the views may be behind the log while the process counts as ready.
 pub const LAG_MAX: u64 = 10_000;
+
+/// How long the log may take to tell its head.
+const LOG_ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Upper bounds of the buckets of all histograms of seconds.
 const SECONDS_BOUNDS: [f64; 14] =
@@ -48,6 +53,8 @@ pub(crate) async fn alive() -> Response {
 pub(crate) struct Readiness {
     /// Whether requests should be sent here.
     ready: bool,
+    /// What the engine does.
+    state: EngineState,
     /// Whether the engine writes.
     writing: bool,
     /// Whether the views follow the log.
@@ -64,28 +71,69 @@ pub(crate) struct Readiness {
     reasons: Vec<String>,
 }
 
+/// What an engine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum EngineState {
+    /// It follows the log while another process writes it, or none yet.
+    Standby,
+    /// It writes.
+    Writing,
+    /// It decides nothing, since its clock has jumped.
+    ClockDoubted,
+    /// It has ended.
+    Stopped,
+}
+
 /// `GET /readyz`
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let views = &app.gateway.projections;
     let applied = *views.applied().borrow();
-    let (writing, head, mut reasons) = match &*app.gateway.status.borrow() {
-        Status::Writing(head) => (true, head.position, Vec::new()),
-        Status::Stopped(reason) => (false, applied, vec![format!("the engine has stopped: {reason}")]),
+    let status = app.gateway.status.borrow().clone();
+    let (state, mut reasons) = match &status {
+        Status::StandingBy(_) => {
+            (EngineState::Standby, vec!["another process writes the market, or none yet".to_owned()])
+        }
+        Status::Writing(_) => (EngineState::Writing, Vec::new()),
+        Status::ClockDoubted { ahead_ms, .. } => {
+            let ahead = ahead_ms / 60_000;
+            let reason = format!(
+                "the clock has jumped {ahead} min ahead: correct it or, if it is right, restart this process"
+            );
+            (EngineState::ClockDoubted, vec![reason])
+        }
+        Status::Stopped(reason) => {
+            (EngineState::Stopped, vec![format!("the engine has stopped: {reason}")])
+        }
     };
-    let state = views.state().borrow().clone();
-    if let RunState::Stopped(reason) = &state {
+    if let Some(reason) = log_trouble(app.gateway.log.as_ref()).await {
+        reasons.push(reason);
+    }
+    let run_state = views.state().borrow().clone();
+    if let RunState::Stopped(reason) = &run_state {
         reasons.push(format!("the views stand still: {reason}"));
     }
+    let head = status.head().map_or(applied, |head| head.position);
     let lag = head.saturating_sub(applied);
     if lag > LAG_MAX {
         reasons.push(format!("the views are {lag} events behind"));
     }
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let following = state == RunState::Running;
+    let following = run_state == RunState::Running;
     let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
-    let readiness = Readiness { ready, writing, following, head, applied, lag, views: heads, reasons };
+    let writing = state == EngineState::Writing;
+    let readiness = Readiness { ready, state, writing, following, head, applied, lag, views: heads, reasons };
     (status, axum::Json(readiness)).into_response()
+}
+
+/// Tells why the log can't be read now; nothing, if it can.
+async fn log_trouble(log: &dyn EventLog) -> Option<String> {
+    match tokio::time::timeout(LOG_ANSWER_TIME_MAX, log.head()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("the log can't be read: {error}")),
+        Err(_) => Some("the log does not answer".to_owned()),
+    }
 }
 
 /// `GET /metrics`
@@ -94,7 +142,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
     let recorder = app.gateway.metrics.clone().ok_or_else(none)?;
     let views = &app.gateway.projections;
     let status = app.gateway.status.borrow().clone();
-    if let Status::Writing(head) = &status {
+    if let Some(head) = status.head() {
         ::metrics::gauge!("skylink_head_position").set(as_gauge(head.position));
         for view in ViewName::ALL {
             let lag = head.position.saturating_sub(views.head(view).position);

@@ -101,6 +101,7 @@ pub async fn contract(factory: impl LogFactory) {
     the_largest_commits_and_groups_are_whole(&*factory.home().await).await;
     reading_ends_at_the_head_of_the_call(&*factory.home().await).await;
     following_sees_what_comes_later(&*factory.home().await).await;
+    following_sees_what_another_appends(&*factory.home().await).await;
     many_follow_from_anywhere(&*factory.home().await).await;
     following_starts_only_where_reading_does(&*factory.home().await).await;
     reopening_keeps_everything(&*factory.home().await).await;
@@ -225,6 +226,19 @@ async fn following_sees_what_comes_later(home: &dyn LogHome) {
     log.append(head_of(&all[..4]), &all[4..]).await.expect("the head is right");
     assert_eq!(take(&mut early, 1).await, all[4..]);
     assert_eq!(take(&mut log.follow(5), 2).await, all[3..]);
+}
+
+async fn following_sees_what_another_appends(home: &dyn LogHome) {
+    let ours = home.open().await;
+    let theirs = home.second(&ours).await;
+    let all = commits(Head::EMPTY, &[1, 2, 1, 2]);
+    let (mut early, mut late) = (ours.follow(1), theirs.follow(1));
+    for at in 0..all.len() {
+        let log = if at % 2 == 0 { &ours } else { &theirs };
+        log.append(head_of(&all[..at]), &all[at..=at]).await.expect("the head is right");
+    }
+    assert_eq!(take(&mut early, all.len()).await, all);
+    assert_eq!(take(&mut late, all.len()).await, all);
 }
 
 async fn many_follow_from_anywhere(home: &dyn LogHome) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use commands::{Market, Verified};
 use engine::processor::{Incoming, Wake};
-use events::{Commit, Head, Position, Timestamp};
+use events::{Commit, Event, Head, Position, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -56,6 +56,10 @@ pub struct Tally {
     pub fenced: usize,
     /// Writers that were told that the log can't be written.
     pub failed: usize,
+    /// Idle writers that were told of another's start.
+    pub replaced: usize,
+    /// Clocks that jumped.
+    pub jumps: usize,
     /// Processes that crashed.
     pub crashes: usize,
     /// Processes that started from a snapshot.
@@ -82,6 +86,8 @@ impl Tally {
         self.own_conflicts += other.own_conflicts;
         self.fenced += other.fenced;
         self.failed += other.failed;
+        self.replaced += other.replaced;
+        self.jumps += other.jumps;
         self.crashes += other.crashes;
         self.from_snapshot += other.from_snapshot;
         self.look_ups += other.look_ups;
@@ -179,6 +185,8 @@ impl Simulation {
             956..960 => self.start_process(),
             960..962 => self.shut_down(),
             962 => self.index_fails(),
+            963..968 => self.see_another_writer(),
+            968..974 => self.clock_jumps_or_comes_back(),
             _ => self.save_snapshot(),
         }
         if self.processes.is_empty() {
@@ -340,6 +348,34 @@ impl Simulation {
         }
     }
 
+    /// Tells a process of a writer that has begun behind what it knows to be durable.
+    fn see_another_writer(&mut self) {
+        let Some(at) = self.some_process() else { return };
+        let process = &self.processes[at];
+        let (own, seen) = (process.writer, process.durable.position);
+        let begun = self.world.log.iter().rev().take_while(|commit| commit.first_position() > seen);
+        let epochs = begun.filter_map(|commit| match &commit.events().last()?.event {
+            Event::WriterStarted(started) if started.writer != own => Some(started.epoch),
+            _ => None,
+        });
+        if let Some(epoch) = epochs.last() {
+            self.tally.replaced += 1;
+            self.processes[at].replaced = true;
+            self.wake(at, Wake::Replaced { epoch });
+        }
+    }
+
+    fn clock_jumps_or_comes_back(&mut self) {
+        let Some(at) = self.some_process() else { return };
+        let process = &mut self.processes[at];
+        if process.clock_jumped_at.take().is_some() {
+            return self.wake(at, Wake::ClockBack);
+        }
+        process.clock_jumped_at = Some(process.processor.head());
+        self.tally.jumps += 1;
+        self.wake(at, Wake::ClockJumped);
+    }
+
     fn tick(&mut self) {
         if let Some(at) = self.some_process() {
             let is_due = self.processes[at].wake_at.is_some_and(|due| due <= self.now);
@@ -429,6 +465,11 @@ impl Simulation {
 
     /// Brings everything to its end without further faults, then asks a last writer for one thing more.
     fn end(&mut self) {
+        for at in 0..self.processes.len() {
+            if self.processes[at].clock_jumped_at.take().is_some() {
+                self.wake(at, Wake::ClockBack);
+            }
+        }
         self.settle();
         for at in 0..self.processes.len() {
             self.check_settled(at);

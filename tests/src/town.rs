@@ -66,11 +66,6 @@ impl Person {
         Person { market: market.clone(), account, device, key, next_seq: AtomicU64::new(seq) }
     }
 
-    /// Takes a key that has signed nothing yet.
-    pub fn with_key(market: &MarketName, account: AccountId, device: DeviceId, key: SigningKey) -> Person {
-        Person { market: market.clone(), account, device, key, next_seq: AtomicU64::new(1) }
-    }
-
     /// Gives the account.
     pub fn account(&self) -> AccountId {
         self.account

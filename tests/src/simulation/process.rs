@@ -41,6 +41,7 @@ pub(super) struct Append {
 
 pub(super) struct Process {
     pub(super) processor: Processor<u64>,
+    pub(super) writer: WriterId,
     /// The last head that it knows to be durable.
     pub(super) durable: Head,
     pub(super) append: Option<Append>,
@@ -53,6 +54,10 @@ pub(super) struct Process {
     /// The head behind everything decided when it was asked to stop.
     pub(super) shutdown_asked: Option<Head>,
     pub(super) failed: bool,
+    /// It was told of another writer that it had not met.
+    pub(super) replaced: bool,
+    /// The head behind everything decided when its clock jumped, until it is back.
+    pub(super) clock_jumped_at: Option<Head>,
     /// Commands that wait for an answer.
     pub(super) open: BTreeSet<u64>,
 }
@@ -69,6 +74,7 @@ impl Process {
         let (processor, actions) = Processor::start(market, head, config(writer), now);
         let process = Process {
             processor,
+            writer,
             durable: head,
             append: None,
             inspect: None,
@@ -78,6 +84,8 @@ impl Process {
             grace_ends: now.plus_ms(DEADLINES_GRACE_MS),
             shutdown_asked: None,
             failed: false,
+            replaced: false,
+            clock_jumped_at: None,
             open: BTreeSet::new(),
         };
         (process, actions)
@@ -127,6 +135,8 @@ impl Simulation {
         let process = &self.processes[at];
         let is_over = process.shutdown_asked.is_none_or(|head| head == process.processor.head());
         assert!(is_over, "something is decided after the shutdown");
+        let stands_still = process.clock_jumped_at.is_none_or(|head| head == process.processor.head());
+        assert!(stands_still, "something is decided by a clock that jumped");
         assert!(
             !was_undecided || self.processes[at].shutdown_asked.is_some(),
             "undecided, but the writer goes on"

@@ -13,6 +13,7 @@ use events::ids::MarketName;
 use events::metadata::Metadata;
 use events::{Commit, Head, Position, wire};
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use crate::log::{CommitStream, ReadError};
 
@@ -31,12 +32,12 @@ const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Pause before a lost consumer is made anew, from the second failure in a row.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Failures in a row, without a message between, after which a reader up to the head gives up. A cluster that lost
-/// a leader needs up to 9 s for the next; a follower has no such bound.
-const FAILURES_MAX: u32 = 100;
+/// How long a reader up to the head goes on without a message before it gives up. A cluster that lost a leader needs up
+/// to 9 s for the next; a follower has no such bound.
+const READ_WAIT_MAX: Duration = Duration::from_secs(25);
 
-/// Failures in a row after which it is said that a reader gets nothing: about 5 s, more than a restart takes.
-const FAILURES_TO_WARN: u32 = 20;
+/// After how long it is said that a reader gets nothing: more than a restart of a broker takes.
+const WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a message that stands in the stream may stay away before the reader asks for it by its sequence.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -130,7 +131,7 @@ impl Source {
             missing: 0,
             previous: None,
             consumer: None,
-            failures: 0,
+            trouble: None,
             skips: 0,
             stage: Stage::Before,
         };
@@ -175,10 +176,16 @@ struct Reader {
     missing: u16,
     previous: Option<Head>,
     consumer: Option<Consumer>,
-    /// Failures since the last message.
-    failures: u32,
+    /// What goes wrong since the last message.
+    trouble: Option<Trouble>,
     skips: u32,
     stage: Stage,
+}
+
+/// Failures in a row.
+struct Trouble {
+    since: Instant,
+    is_told: bool,
 }
 
 struct Consumer {
@@ -230,7 +237,7 @@ impl Reader {
                 Err(damage) => return Err(damage),
             }
         };
-        self.failures = 0;
+        self.trouble = None;
         let (from, head) = (self.from, self.last);
         if from > head.saturating_add(1) {
             return Err(ReadError::Beyond { from, head });
@@ -313,7 +320,7 @@ impl Reader {
             self.explain_absence().await?;
             return Ok(None);
         }
-        self.failures = 0;
+        self.trouble = None;
         self.skips = 0;
         let no_headers = HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&no_headers);
@@ -374,16 +381,20 @@ impl Reader {
     /// Waits a moment before the next try, or gives up.
     async fn wait_after(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Result<(), ReadError> {
         tracing::debug!(stream = self.source.name(), next = self.next, %cause, "reading is interrupted");
-        self.failures = self.failures.saturating_add(1);
-        if self.failures == FAILURES_TO_WARN {
+        let Some(trouble) = &mut self.trouble else {
+            // The first try after a failure is at once.
+            self.trouble = Some(Trouble { since: Instant::now(), is_told: false });
+            return Ok(());
+        };
+        let lasts = trouble.since.elapsed();
+        if lasts > WARN_AFTER && !trouble.is_told {
             tracing::warn!(stream = self.source.name(), next = self.next, %cause, "the log can't be read now");
+            trouble.is_told = true;
         }
-        if self.end != End::Never && self.failures > FAILURES_MAX {
+        if self.end != End::Never && lasts > READ_WAIT_MAX {
             return Err(ReadError::Unavailable(cause));
         }
-        if self.failures > 1 {
-            tokio::time::sleep(RETRY_PAUSE).await;
-        }
+        tokio::time::sleep(RETRY_PAUSE).await;
         Ok(())
     }
 
