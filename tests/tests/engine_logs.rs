@@ -25,7 +25,6 @@ use tests::engines::Keys;
 use tests::log_contract::market;
 use tests::sim_disk::{DiskFault, SimDisk, Survival};
 use tests::town::{Town, fold, new_id, outcomes_of, receipt, submit};
-use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_market_and_loses_nothing() {
