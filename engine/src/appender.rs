@@ -17,12 +17,19 @@ use crate::processor::Wake;
 /// How long the appender waits before it tries an append with unknown outcome again.
 pub(crate) const APPEND_PAUSE: Duration = Duration::from_millis(100);
 
-/// Commits to append behind a head, and whether that was tried before.
-pub(crate) type Append = (Head, Vec<Arc<Commit>>, bool);
+/// What is wanted of the log, with the head that the commits stand behind.
+pub(crate) enum ToLog {
+    /// Prepare for an append that begins with these commits.
+    Prepare(Head, Vec<Arc<Commit>>),
+    /// Append them.
+    Append(Head, Vec<Arc<Commit>>),
+    /// The same once more, after a pause.
+    AppendAgain(Head, Vec<Arc<Commit>>),
+}
 
 /// Starts to make groups durable.
-pub(crate) fn spawn(log: Arc<dyn EventLog>, appends: mpsc::Receiver<Append>, wakes: &mpsc::Sender<ToWriter>) {
-    let appending = tokio::spawn(append(log, appends, wakes.clone()));
+pub(crate) fn spawn(log: Arc<dyn EventLog>, wishes: mpsc::Receiver<ToLog>, wakes: &mpsc::Sender<ToWriter>) {
+    let appending = tokio::spawn(append(log, wishes, wakes.clone()));
     tokio::spawn(stop_with(appending, "the appender", wakes.downgrade()));
 }
 
@@ -76,30 +83,41 @@ async fn tell(wakes: &mpsc::WeakSender<ToWriter>, wake: Wake<ReplyTo>) {
 }
 
 /// Makes groups durable, one at a time.
-async fn append(log: Arc<dyn EventLog>, mut appends: mpsc::Receiver<Append>, wakes: mpsc::Sender<ToWriter>) {
-    while let Some((expected, commits, again)) = appends.recv().await {
-        if again {
-            tokio::time::sleep(APPEND_PAUSE).await;
-        }
-        let started = std::time::Instant::now();
-        let outcome = log.append(expected, &commits).await;
-        let elapsed = started.elapsed();
-        metrics::histogram!("skylink_append_seconds").record(elapsed.as_secs_f64());
-        tracing::debug!(commits = commits.len(), elapsed_us = elapsed.as_micros() as u64, "appended");
-        let wake = match outcome {
-            Ok(()) => Wake::Appended,
-            Err(AppendError::Conflict { .. }) => Wake::AppendConflict,
-            Err(error @ AppendError::Unknown(_)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the append is tried again");
-                Wake::AppendUnknown
+async fn append(log: Arc<dyn EventLog>, mut wishes: mpsc::Receiver<ToLog>, wakes: mpsc::Sender<ToWriter>) {
+    while let Some(wish) = wishes.recv().await {
+        let wake = match wish {
+            ToLog::Prepare(expected, commits) => {
+                log.prepare(expected, &commits).await;
+                Wake::Prepared
             }
-            Err(error @ AppendError::Failed(_)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the market stops");
-                Wake::Failed(chain_of(&error))
+            ToLog::Append(expected, commits) => append_group(log.as_ref(), expected, &commits).await,
+            ToLog::AppendAgain(expected, commits) => {
+                tokio::time::sleep(APPEND_PAUSE).await;
+                append_group(log.as_ref(), expected, &commits).await
             }
         };
         if wakes.send(wake.into()).await.is_err() {
             return;
+        }
+    }
+}
+
+async fn append_group(log: &dyn EventLog, expected: Head, commits: &[Arc<Commit>]) -> Wake<ReplyTo> {
+    let started = std::time::Instant::now();
+    let outcome = log.append(expected, commits).await;
+    let elapsed = started.elapsed();
+    metrics::histogram!("skylink_append_seconds").record(elapsed.as_secs_f64());
+    tracing::debug!(commits = commits.len(), elapsed_us = elapsed.as_micros() as u64, "appended");
+    match outcome {
+        Ok(()) => Wake::Appended,
+        Err(AppendError::Conflict { .. }) => Wake::AppendConflict,
+        Err(error @ AppendError::Unknown(_)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the append is tried again");
+            Wake::AppendUnknown
+        }
+        Err(error @ AppendError::Failed(_)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the market stops");
+            Wake::Failed(chain_of(&error))
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::answerer::{self, Answers, Durable};
-use crate::appender::{self, APPEND_PAUSE, Append};
+use crate::appender::{self, APPEND_PAUSE, ToLog};
 use crate::clock::{Clock, ClockGuard};
 use crate::index::{Index, IndexError};
 use crate::ingress::{self, Reply, ReplyTo, Request};
@@ -120,14 +120,15 @@ impl Engine {
         let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
         let answerer = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
-        let (appends_in, appends) = mpsc::channel(1);
+        let (to_log, wishes) = mpsc::channel(1);
         let wakes_in = &handle.wakes;
-        appender::spawn(Arc::clone(&log), appends, wakes_in);
+        appender::spawn(Arc::clone(&log), wishes, wakes_in);
         appender::watch_for_others(&log, head, config.writer, wakes_in);
         tokio::spawn(look_regularly(wakes_in.downgrade()));
         ingress::spawn(verify_threads, &config.market, &handle.keys, requests, wakes_in);
 
-        let (processor, actions) = Processor::start(market, head, config, guard.look(clock.as_ref()).now);
+        let now = guard.look(clock.as_ref()).now;
+        let (processor, actions) = Processor::start(market, head, config, log.prepares(), now);
         let writer = Writer {
             processor,
             runtime: Handle::current(),
@@ -139,7 +140,7 @@ impl Engine {
             keys: Arc::clone(&handle.keys),
             index: handle.index.clone(),
             wakes_in: wakes_in.downgrade(),
-            appends: appends_in,
+            to_log,
             answers: answers_in,
             status,
             timer: None,
@@ -313,7 +314,7 @@ struct Writer {
     keys: Arc<KeyRing>,
     index: Index,
     wakes_in: mpsc::WeakSender<ToWriter>,
-    appends: mpsc::Sender<Append>,
+    to_log: mpsc::Sender<ToLog>,
     answers: mpsc::Sender<Durable>,
     status: watch::Sender<Status>,
     timer: Option<tokio::task::JoinHandle<()>>,
@@ -403,8 +404,9 @@ impl Writer {
     fn perform(&mut self, actions: Vec<Action<ReplyTo>>) {
         for action in actions {
             match action {
-                Action::Append(expected, commits) => self.send_append((expected, commits, false)),
-                Action::AppendAgain(expected, commits) => self.send_append((expected, commits, true)),
+                Action::Prepare(expected, commits) => self.wish(ToLog::Prepare(expected, commits)),
+                Action::Append(expected, commits) => self.wish(ToLog::Append(expected, commits)),
+                Action::AppendAgain(expected, commits) => self.wish(ToLog::AppendAgain(expected, commits)),
                 Action::Inspect(position) => self.inspect(position),
                 Action::Durable(commits, answers) => {
                     if let Some(last) = commits.last() {
@@ -429,8 +431,8 @@ impl Writer {
         }
     }
 
-    fn send_append(&self, append: Append) {
-        self.appends.try_send(append).expect("one append is under way at a time, and its task lives as long");
+    fn wish(&self, wish: ToLog) {
+        self.to_log.try_send(wish).expect("one append is under way at a time, and its task lives as long");
     }
 
     fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {

@@ -51,6 +51,8 @@ pub struct Incoming<T> {
 pub enum Wake<T> {
     /// Commands whose signatures hold, in the order they arrived.
     Commands(Vec<Incoming<T>>),
+    /// The log is ready for the append that was announced, or as ready as it will be.
+    Prepared,
     /// The append under way is durable.
     Appended,
     /// Whether the append under way was stored is not known.
@@ -84,6 +86,8 @@ pub enum Wake<T> {
 /// What the driver has to do.
 #[derive(Debug)]
 pub enum Action<T> {
+    /// Prepare the log for an append behind this head that begins with these commits; wake when that is done.
+    Prepare(Head, Vec<Arc<Commit>>),
     /// Append these commits behind this head; wake with the outcome.
     Append(Head, Vec<Arc<Commit>>),
     /// The same once more after a pause; wake with the outcome.
@@ -187,6 +191,9 @@ pub struct Processor<T> {
     parked: BTreeMap<u64, (Incoming<T>, u32)>,
     next_look_up: u64,
     forming: Group<T>,
+    /// The log prepares for the group that forms, which grows meanwhile.
+    is_preparing: bool,
+    prepares: bool,
     in_flight: Option<InFlight<T>>,
     deadlines_from: Timestamp,
     next_wake: Option<Timestamp>,
@@ -201,8 +208,15 @@ pub struct Processor<T> {
 }
 
 impl<T> Processor<T> {
-    /// Begins to write behind `head`, whose fold is `market`. Its first append is `market.writer_started`.
-    pub fn start(market: Market, head: Head, config: WriterConfig, now: Timestamp) -> (Self, Vec<Action<T>>) {
+    /// Begins to write behind `head`, whose fold is `market`. Its first append is `market.writer_started`. `prepares`
+    /// says whether appends are announced to the log: see [`crate::log::EventLog::prepares`].
+    pub fn start(
+        market: Market,
+        head: Head,
+        config: WriterConfig,
+        prepares: bool,
+        now: Timestamp,
+    ) -> (Self, Vec<Action<T>>) {
         assert!(market.position == head.position, "the state is that of the log's head");
         let WriterConfig { market: name, writer, version, opened } = config;
         let is_new = market.opened.is_none();
@@ -216,6 +230,8 @@ impl<T> Processor<T> {
             parked: BTreeMap::new(),
             next_look_up: 0,
             forming: Group::new(head),
+            is_preparing: false,
+            prepares,
             in_flight: None,
             deadlines_from: now.plus_ms(DEADLINES_GRACE_MS),
             next_wake: None,
@@ -261,6 +277,11 @@ impl<T> Processor<T> {
         let now = self.clamp(now);
         match wake {
             Wake::Commands(arrived) => self.arrive(arrived, &mut actions),
+            Wake::Prepared => {
+                assert!(self.is_preparing, "the log is prepared only for what was announced");
+                self.is_preparing = false;
+                self.send(&mut actions);
+            }
             Wake::Appended => self.durable(&mut actions),
             Wake::AppendUnknown => self.unknown(now, &mut actions),
             Wake::AppendConflict => {
@@ -326,7 +347,13 @@ impl<T> Processor<T> {
                 self.decide_waiting(now, actions);
                 self.decide_deadlines(now, actions);
             }
-            if self.in_flight.is_some() || self.forming.commits.is_empty() {
+            if self.in_flight.is_some() || self.is_preparing || self.forming.commits.is_empty() {
+                break;
+            }
+            // Who still waits found the group full: it gains nothing from growing on.
+            if self.prepares && self.waiting.is_empty() {
+                self.is_preparing = true;
+                actions.push(Action::Prepare(self.forming.expected, self.forming.commits.clone()));
                 break;
             }
             self.send(actions);

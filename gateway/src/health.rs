@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
+use engine::log::EventLog;
 use events::Position;
 use events::account::Algorithm;
 use events::ids::KeyId;
-use engine::log::EventLog;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use projections::{RunState, ViewName};
 use schemars::JsonSchema;
@@ -102,9 +102,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
             );
             (EngineState::ClockDoubted, vec![reason])
         }
-        Status::Stopped(reason) => {
-            (EngineState::Stopped, vec![format!("the engine has stopped: {reason}")])
-        }
+        Status::Stopped(reason) => (EngineState::Stopped, vec![format!("the engine has stopped: {reason}")]),
     };
     if let Some(reason) = log_trouble(app.gateway.log.as_ref()).await {
         reasons.push(reason);

@@ -50,6 +50,8 @@ pub struct Tally {
     pub unknown: usize,
     /// Appends that arrived after their writer had given them up or was gone.
     pub late_appends: usize,
+    /// Appends that grew while the log prepared for them.
+    pub grown_while_prepared: usize,
     /// Conflicts in which the writer found its own commit.
     pub own_conflicts: usize,
     /// Writers that found another's commit.
@@ -83,6 +85,7 @@ impl Tally {
         self.undecided += other.undecided;
         self.unknown += other.unknown;
         self.late_appends += other.late_appends;
+        self.grown_while_prepared += other.grown_while_prepared;
         self.own_conflicts += other.own_conflicts;
         self.fenced += other.fenced;
         self.failed += other.failed;
@@ -257,6 +260,9 @@ impl Simulation {
 
     fn move_append_of(&mut self, at: usize, may_fail: bool) {
         let fault = if may_fail { self.rng.random_range(0..100) } else { 99 };
+        if self.processes[at].is_prepared() {
+            return self.wake(at, Wake::Prepared);
+        }
         let Some(append) = &mut self.processes[at].append else { return };
         match append.stage {
             Stage::Sent => {
@@ -437,7 +443,8 @@ impl Simulation {
         };
         assert!(market == self.world.market, "a restart gives the state of the log");
         self.writers += 1;
-        let (process, actions) = Process::start(self.writers, market, self.world.head(), covered, self.now);
+        let (head, prepares) = (self.world.head(), self.rng.random());
+        let (process, actions) = Process::start(self.writers, market, head, covered, prepares, self.now);
         self.processes.push(process);
         self.perform(self.processes.len() - 1, actions);
     }
@@ -504,6 +511,7 @@ impl Simulation {
         for _ in 0..ENDING_STEPS_MAX {
             let busy = |process: &Process| {
                 process.append.is_some()
+                    || process.preparing.is_some()
                     || process.inspect.is_some()
                     || !process.look_ups.is_empty()
                     || process.wake_at.is_some_and(|due| due <= self.now)
@@ -512,7 +520,7 @@ impl Simulation {
             let process = &mut self.processes[at];
             if process.inspect.is_some() {
                 self.inspect_of(at);
-            } else if process.append.is_some() {
+            } else if process.append.is_some() || process.preparing.is_some() {
                 self.move_append_of(at, false);
             } else if let Some((number, question)) = process.look_ups.pop() {
                 process.covered = self.world.log.len();

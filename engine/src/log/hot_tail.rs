@@ -108,6 +108,13 @@ impl HotTail {
         self.head.subscribe()
     }
 
+    /// Gives the commit that begins at `first`, if the tail still holds it.
+    pub fn commit(&self, first: Position) -> Option<Arc<Commit>> {
+        let kept = self.lock();
+        let at = kept.commits.binary_search_by_key(&first, |commit| commit.first_position()).ok()?;
+        kept.commits.get(at).cloned()
+    }
+
     /// Follows the log from `from` on. `read` is the log's own reading, used while the follower is behind what
     /// the tail holds.
     pub fn follow<R>(self: Arc<Self>, from: Position, read: R) -> CommitStream

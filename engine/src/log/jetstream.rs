@@ -3,6 +3,10 @@
 //! An append is one atomic batch whose first message carries the position the log must end at, so the broker
 //! stores all of it or nothing and refuses whoever lost the market. A message's headers hold the whole metadata;
 //! its sequence in the stream is the event's position.
+//!
+//! A broker with one copy of a stream makes a place on disk for every batch before it takes the first message, with
+//! four syncs, which is most of what a small append takes. So a batch is opened ahead, with what is decided by then
+//! ([`EventLog::prepare`]), and what is decided while the broker makes the place goes into the same batch.
 
 mod append;
 mod durability;
@@ -23,6 +27,7 @@ pub(crate) use self::append::is_passing;
 pub use self::durability::{Durability, durability};
 pub use self::settings::Breach;
 
+use self::append::OpenBatch;
 use self::read::{End, Source};
 use super::{AppendError, CommitStream, EVENTS_PER_APPEND_MAX, EventLog, ReadError};
 
@@ -38,6 +43,10 @@ pub struct JetStreamLog {
     /// The last head this process has read or been told of by an acknowledgement; others may have written since.
     known: Mutex<Option<Head>>,
     is_read_only: bool,
+    /// Whether the broker makes a place on disk for each batch.
+    stages_on_disk: bool,
+    /// The batch that was opened for the next append.
+    opened: Mutex<Option<OpenBatch>>,
 }
 
 /// The log was opened to be read.
@@ -85,8 +94,9 @@ impl JetStreamLog {
         replicas: usize,
     ) -> Result<Self, OpenError> {
         let context = context(&client);
-        let stream = open_stream(&context, settings::wanted(&market, replicas)).await?;
-        Ok(Self::over(client, market, context, stream, false))
+        let (stream, copies) = open_stream(&context, settings::wanted(&market, replicas)).await?;
+        // With several copies, batches are staged in the memory of the leader.
+        Ok(Self { stages_on_disk: copies == 1, ..Self::over(client, market, context, stream, false) })
     }
 
     /// Opens the log of `market` to read it, while another process may write it. Creates no stream and asks nothing of
@@ -112,7 +122,15 @@ impl JetStreamLog {
         is_read_only: bool,
     ) -> Self {
         let source = Source { context, stream, market: market.clone() };
-        Self { client, market, source, known: Mutex::new(None), is_read_only }
+        Self {
+            client,
+            market,
+            source,
+            known: Mutex::new(None),
+            is_read_only,
+            stages_on_disk: false,
+            opened: Mutex::new(None),
+        }
     }
 
     /// Gives the market whose log this is.
@@ -127,6 +145,14 @@ impl JetStreamLog {
 
     fn known(&self) -> Option<Head> {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the batch that was opened for this append, if it holds the beginning of it.
+    fn take_opened(&self, expected: Head, commits: &[Arc<Commit>]) -> Option<OpenBatch> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // What does not fit is left to the broker, which forgets it.
+        let fits = opened.expected == expected && commits.iter().any(|commit| commit.head() == opened.head);
+        fits.then_some(opened)
     }
 
     fn learn(&self, head: Option<Head>) {
@@ -157,18 +183,18 @@ fn context(client: &async_nats::Client) -> jetstream::Context {
     context
 }
 
-/// Gets the stream that is `wanted`, or creates it.
+/// Gets the stream that is `wanted`, or creates it; tells how many copies of it there are.
 async fn open_stream(
     context: &jetstream::Context,
     wanted: jetstream::stream::Config,
-) -> Result<JetStream<()>, OpenError> {
+) -> Result<(JetStream<()>, usize), OpenError> {
     let name = wanted.name.clone();
     let unavailable = |error: async_nats::Error| OpenError::Unavailable(error);
     let handle = context.get_stream_no_info(&name).await.map_err(|e| unavailable(e.into()))?;
     let found = match context.get_stream(&name).await {
         Ok(stream) => stream,
         Err(error) if is_not_found(&error) => match create_stream(context, wanted.clone()).await? {
-            Created::New => return Ok(handle),
+            Created::New => return Ok((handle, wanted.num_replicas)),
             // Somebody else was faster, maybe with other settings.
             Created::ByAnother => context.get_stream(&name).await.map_err(|e| unavailable(e.into()))?,
         },
@@ -176,7 +202,7 @@ async fn open_stream(
     };
     settings::check(found.cached_info(), &wanted)
         .map_err(|source| OpenError::Unfit { stream: name, source })?;
-    Ok(handle)
+    Ok((handle, found.cached_info().config.num_replicas))
 }
 
 enum Created {
@@ -213,6 +239,17 @@ fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {
 
 #[async_trait]
 impl EventLog for JetStreamLog {
+    fn prepares(&self) -> bool {
+        self.stages_on_disk
+    }
+
+    async fn prepare(&self, expected: Head, commits: &[Arc<Commit>]) {
+        match append::open(&self.client, &self.market, expected, commits).await {
+            Ok(opened) => *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened,
+            Err(failure) => tracing::debug!(?failure, "no batch was opened ahead"),
+        }
+    }
+
     async fn append(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError> {
         if self.is_read_only {
             return Err(AppendError::Failed(ReadOnly.into()));
@@ -222,7 +259,9 @@ impl EventLog for JetStreamLog {
         assert!(events.len() <= EVENTS_PER_APPEND_MAX, "the writer bounds its groups");
         assert_eq!(events[0].position, expected.position + 1, "the commits are chained to what is expected");
         self.check_expected(expected).await?;
-        let appended = append::append(&self.client, &self.market, expected.position, &events).await;
+        let opened = self.take_opened(expected, commits);
+        let appended =
+            append::append(&self.client, &self.market, expected.position, &events, opened.as_ref()).await;
         let failure = match appended {
             Ok(()) => {
                 self.learn(Some(last.head()));
@@ -270,6 +309,10 @@ impl EventLog for JetStreamLog {
 
     fn read(&self, from: Position) -> CommitStream {
         self.source.clone().commits(from, End::HeadNow)
+    }
+
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        self.source.commit(first).await
     }
 
     fn follow(&self, from: Position) -> CommitStream {

@@ -28,6 +28,15 @@ pub type CommitStream = BoxStream<'static, Result<Arc<Commit>, ReadError>>;
 /// A market's log. All implementations pass the same contract tests.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
+    /// Tells whether [`EventLog::prepare`] makes the append behind it shorter by more than it takes.
+    fn prepares(&self) -> bool {
+        false
+    }
+
+    /// Takes the first `commits` of the next append behind `expected` ahead of the rest, which may not be decided yet.
+    /// Nothing is stored and nothing promised: whatever goes wrong here, the append meets it again.
+    async fn prepare(&self, _expected: Head, _commits: &[Arc<Commit>]) {}
+
     /// Appends all `commits` or none, and returns when they are durable. They must be chained to `expected` and to
     /// each other. One append is under way at a time; the caller sees to it.
     ///
@@ -42,6 +51,15 @@ pub trait EventLog: Send + Sync + 'static {
     /// call, then ends. `from` right behind the head gives an empty stream; beyond it, [`ReadError::Beyond`].
     /// The chain is checked from the first commit given.
     fn read(&self, from: Position) -> CommitStream;
+
+    /// Gives the commit whose first event stands at `first`; nothing, if the log ends before. For who wants this one
+    /// only: the log reads no more than it must.
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        match self.read(first).next().await.transpose() {
+            Err(ReadError::Beyond { .. }) => Ok(None),
+            found => found,
+        }
+    }
 
     /// Gives the commits from `from` as [`EventLog::read`] does, then every later one as it becomes durable, whoever
     /// has appended it; never ends by itself. While the log can't be read it waits, and goes on from where it was: it

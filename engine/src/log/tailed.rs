@@ -52,6 +52,14 @@ impl<L> Drop for TailedLog<L> {
 
 #[async_trait]
 impl<L: EventLog> EventLog for TailedLog<L> {
+    fn prepares(&self) -> bool {
+        self.log.prepares()
+    }
+
+    async fn prepare(&self, expected: Head, commits: &[Arc<Commit>]) {
+        self.log.prepare(expected, commits).await;
+    }
+
     async fn append(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError> {
         let _appending = self.appending.lock().await;
         let outcome = self.log.append(expected, commits).await;
@@ -77,6 +85,13 @@ impl<L: EventLog> EventLog for TailedLog<L> {
 
     fn read(&self, from: Position) -> CommitStream {
         self.log.read(from)
+    }
+
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        match self.tail.commit(first) {
+            Some(commit) => Ok(Some(commit)),
+            None => self.log.commit(first).await,
+        }
     }
 
     fn follow(&self, from: Position) -> CommitStream {

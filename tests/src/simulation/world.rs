@@ -58,7 +58,7 @@ impl Base {
         let mut clients = Clients::default();
         let writer = WriterId::from_uuid(Uuid::from_u128(0xF0));
         let (mut processor, mut actions) =
-            Processor::start(Market::new(), Head::EMPTY, config(writer), START);
+            Processor::start(Market::new(), Head::EMPTY, config(writer), false, START);
         let mut log: Vec<Arc<Commit>> = Vec::new();
         let people = |role: Role, people: &[Person]| -> Vec<_> {
             people.iter().map(|person| (REGISTRAR, person.register(role))).collect()

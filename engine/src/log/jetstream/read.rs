@@ -29,6 +29,9 @@ const PULL_EXPIRES: Duration = Duration::from_secs(30);
 /// How long the broker keeps a consumer whose reader is gone.
 const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// Messages of one commit that are asked for at once.
+const GETS_AT_ONCE_MAX: usize = 16;
+
 /// Pause before a lost consumer is made anew, from the second failure in a row.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -78,12 +81,46 @@ impl Source {
     /// Gives the position of the first event of the commit that the event at `position` belongs to.
     pub(super) async fn first_of_commit_at(&self, position: Position) -> Result<Position, ReadError> {
         let Some(message) = self.get(position).await? else {
-            return Err(damaged(&self.name(), position, "the message is missing"));
+            return Err(self.missing(position));
         };
         let metadata = self.metadata(position, &message.subject, &message.headers)?;
         position
             .checked_sub(u64::from(metadata.index))
             .ok_or_else(|| damaged(&self.name(), position, "its commit would begin before the stream"))
+    }
+
+    /// Gives the commit that begins at `first`, by asking for its messages; nothing, if the stream ends before.
+    pub(super) async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        if first == 0 {
+            return Err(ReadError::NotACommit { from: first });
+        }
+        let Some((metadata, stored)) = self.event(first).await? else {
+            let end = self.end().await?;
+            return if first > end { Ok(None) } else { Err(self.missing(first)) };
+        };
+        if metadata.index != 0 {
+            return Err(ReadError::NotACommit { from: first });
+        }
+        let mut events = vec![stored];
+        let rest = first + 1..first + u64::from(metadata.count);
+        let get = |position| async move { self.event(position).await?.ok_or_else(|| self.missing(position)) };
+        let mut rest = stream::iter(rest).map(get).buffered(GETS_AT_ONCE_MAX);
+        while let Some(event) = rest.next().await {
+            events.push(event?.1);
+        }
+        Ok(Some(Arc::new(Commit::from_stored(first, events)?)))
+    }
+
+    fn missing(&self, position: Position) -> ReadError {
+        damaged(&self.name(), position, "the message is missing")
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<(Metadata, Stored)>, ReadError> {
+        let Some(message) = self.get(position).await? else { return Ok(None) };
+        let metadata = self.metadata(position, &message.subject, &message.headers)?;
+        let metadata_json =
+            serde_json::to_vec(&metadata).expect("metadata holds nothing that JSON can't say");
+        Ok(Some((metadata, Stored { metadata_json, payload_json: message.payload.to_vec() })))
     }
 
     /// Asks the stream's leader for one message.

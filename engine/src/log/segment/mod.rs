@@ -176,6 +176,18 @@ impl EventLog for SegmentLog {
         checked(from, commits.flatten().boxed())
     }
 
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        if let Some(commit) = self.shared.tail.commit(first) {
+            return Ok(Some(commit));
+        }
+        if first > self.head().await?.position {
+            return Ok(None);
+        }
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || reader::read_one(&shared, first)).await;
+        read.map_err(|error| ReadError::Unavailable(Box::new(error)))?.map(Some)
+    }
+
     fn follow(&self, from: Position) -> CommitStream {
         if self.writer.is_none() {
             let shared = Arc::clone(&self.shared);
