@@ -402,10 +402,10 @@ impl Fold for CartFold {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.carts.write(batch);
-        self.active.write(batch);
-        self.listings.write(batch);
-        self.reserved.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.carts.write(tree, batch)?;
+        self.active.write(tree, batch)?;
+        self.listings.write(tree, batch)?;
+        self.reserved.write(tree, batch)
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod analytics;
+mod block;
 pub mod cart;
 mod fold;
 pub mod ledger;

@@ -333,10 +333,10 @@ impl Fold for OrderFold {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.orders.write(batch);
-        self.bought.write(batch);
-        self.sold.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.orders.write(tree, batch)?;
+        self.bought.write(tree, batch)?;
+        self.sold.write(tree, batch)
     }
 }
 

@@ -269,6 +269,21 @@ async fn a_damaged_view_is_found_and_mended_by_a_rebuild() {
 }
 
 #[tokio::test]
+async fn a_view_whose_rows_can_not_be_told_apart_is_mended_by_a_rebuild() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    let (_, sound) = views.content_hash(ViewName::Ledger).unwrap();
+    drop(views);
+    damage(dir.path(), ViewName::Ledger, |value| value.truncate(value.len() - 1));
+    let views = open(dir.path());
+    let rebuilt = views.rebuild(ViewName::Ledger, history.all()).await.unwrap();
+    assert!(!rebuilt.is_equal());
+    assert_eq!(views.content_hash(ViewName::Ledger).unwrap().1, sound);
+}
+
+#[tokio::test]
 async fn a_view_of_another_version_is_built_again_from_zero() {
     let history = random_history(100);
     let dir = tempfile::tempdir().unwrap();

@@ -243,17 +243,17 @@ impl Fold for AnalyticsFold {
         commit.events().iter().try_for_each(|recorded| self.apply_event(tree, recorded))
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.hours.write(batch);
-        self.days.write(batch);
-        self.sellers.write(batch);
-        self.seller_days.write(batch);
-        self.listings.write(batch);
-        self.listing_days.write(batch);
-        self.funnel.write(batch);
-        self.latency.write(batch);
-        self.rejections.write(batch);
-        self.open.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.hours.write(tree, batch)?;
+        self.days.write(tree, batch)?;
+        self.sellers.write(tree, batch)?;
+        self.seller_days.write(tree, batch)?;
+        self.listings.write(tree, batch)?;
+        self.listing_days.write(tree, batch)?;
+        self.funnel.write(tree, batch)?;
+        self.latency.write(tree, batch)?;
+        self.rejections.write(tree, batch)?;
+        self.open.write(tree, batch)
     }
 }
 
