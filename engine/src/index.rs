@@ -18,6 +18,7 @@ use events::rejection::OrderState;
 use events::{Commit, Event, Head, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
 const FORM: u8 = 2;
@@ -86,7 +87,9 @@ fn open_db(dir: &Path) -> Result<sled::Db, IndexError> {
 #[derive(Clone)]
 pub struct Index {
     tree: sled::Tree,
-    covered: Arc<tokio::sync::watch::Sender<Head>>,
+    covered: Arc<watch::Sender<Head>>,
+    /// Somebody waits for what is not covered yet.
+    wanted: Arc<Notify>,
 }
 
 impl Index {
@@ -104,7 +107,8 @@ impl Index {
                 }
             },
         };
-        Ok(Index { tree, covered: Arc::new(tokio::sync::watch::Sender::new(checkpoint)) })
+        let wanted = Arc::new(Notify::new());
+        Ok(Index { tree, covered: Arc::new(watch::Sender::new(checkpoint)), wanted })
     }
 
     /// Tells how far the index covers the log.
@@ -149,8 +153,16 @@ impl Index {
     /// Waits until the index covers the log up to `position`. The caller bounds the time.
     pub async fn wait_for(&self, position: Position) {
         let mut covered = self.covered.subscribe();
+        if covered.borrow().position < position {
+            self.wanted.notify_one();
+        }
         // The sender lives as long as this index, so the wait ends only with the condition.
         let _ = covered.wait_for(|head| head.position >= position).await;
+    }
+
+    /// Ends when somebody has begun to wait for more than the index covered then.
+    pub(crate) async fn is_wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Answers a question. Blocks on the disk.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use commands::Market;
 use events::commit::ChainError;
@@ -17,6 +18,11 @@ use crate::snapshot::Snapshots;
 
 /// Most commits that are taken at once.
 const COMMITS_PER_BATCH_MAX: usize = 512;
+/// How long commits gather before they are taken together, unless somebody waits for the index to cover them: a batch of
+/// one costs the index nearly as much as one of twenty.
+const GATHER_TIME: Duration = Duration::from_millis(100);
+/// From how many commits in a batch on the next one is taken at once.
+const BUSY_COMMITS: usize = 128;
 /// How many events lie between two snapshots, at least.
 pub(crate) const EVENTS_BETWEEN_SNAPSHOTS: u64 = 250_000;
 
@@ -98,6 +104,15 @@ impl Keeper {
             let Some(chunk) = next else { return Ok(()) };
             let batch = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
             self.take(&batch)?;
+            if batch.len() < BUSY_COMMITS {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => {}
+                        () = self.index.is_wanted() => {}
+                        () = tokio::time::sleep(GATHER_TIME) => {}
+                    }
+                });
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use events::{Commit, Hash, Head, Position};
 use futures::{Stream, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
@@ -19,6 +19,13 @@ use crate::{account, analytics, cart, ledger, order};
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
 /// is written once.
 pub const COMMITS_PER_BATCH_MAX: usize = 4096;
+
+/// How long commits gather before they are folded and written together, unless somebody waits for them. Orders placed one
+/// after another stand side by side, so a batch of one writes nearly as much as one of twenty; and what the views write
+/// is in the way of the log's syncs where both are on one disk.
+pub const GATHER_TIME: Duration = Duration::from_millis(100);
+/// From how many commits in a batch on the next one is folded at once.
+const BUSY_COMMITS: usize = 512;
 
 /// Says that the views have not read far enough within the time given. The client asks again later, or without a
 /// position for an older answer.
@@ -71,6 +78,8 @@ pub struct Projections {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     applied: watch::Sender<Position>,
+    /// Somebody waits for what is not applied yet.
+    wanted: Notify,
     is_running: AtomicBool,
     state: watch::Sender<RunState>,
 }
@@ -82,8 +91,9 @@ impl Projections {
         let (applied, _) = watch::channel(lowest(&store).position);
         let (state, _) =
             watch::channel(RunState::Stopped("they have not begun to follow the log".to_owned()));
+        let wanted = Notify::new();
         let is_running = AtomicBool::new(false);
-        Ok(Projections { inner: Arc::new(Inner { store, applied, is_running, state }) })
+        Ok(Projections { inner: Arc::new(Inner { store, applied, wanted, is_running, state }) })
     }
 
     /// Gives the lowest head over all views: the log must be read from the position behind it. Views that are further
@@ -127,7 +137,16 @@ impl Projections {
             let generation = self.inner.store.slot(view).read().clone();
             Folder::new(view, generation)
         });
+        let mut is_behind = true;
         let outcome = loop {
+            if !is_behind {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => break Ok(()),
+                    () = self.inner.wanted.notified() => {}
+                    () = tokio::time::sleep(GATHER_TIME) => {}
+                }
+            }
             let chunk = tokio::select! {
                 biased;
                 () = &mut shutdown => break Ok(()),
@@ -136,6 +155,7 @@ impl Projections {
                     None => break Ok(()),
                 },
             };
+            is_behind = chunk.len() >= BUSY_COMMITS;
             let (commits, failure) = whole_until_error(chunk);
             let (inner, run) = (Arc::clone(&self.inner), Arc::clone(&run));
             let applied = blocking(move || {
@@ -168,6 +188,9 @@ impl Projections {
     /// Waits until every view has read up to `min_position`, at most `timeout`.
     pub async fn wait_for(&self, min_position: Position, timeout: Duration) -> Result<(), TooFarBehind> {
         let mut applied = self.inner.applied.subscribe();
+        if *applied.borrow() < min_position {
+            self.inner.wanted.notify_one();
+        }
         let reached =
             tokio::time::timeout(timeout, applied.wait_for(|applied| *applied >= min_position)).await;
         match reached {
