@@ -60,7 +60,7 @@ impl AuditError {
 pub(crate) fn is_wrong(error: &ReadError) -> bool {
     match error {
         ReadError::Damaged { .. } | ReadError::Chain(_) | ReadError::NotACommit { .. } => true,
-        ReadError::Beyond { .. } | ReadError::Unavailable(_) => false,
+        ReadError::Beyond { .. } | ReadError::Unavailable(_) | ReadError::Refused(_) => false,
     }
 }
 

@@ -18,6 +18,7 @@ use events::account::PublicKey;
 use events::ids::MarketName;
 use serde_json::{Value, json};
 
+use crate::nats::NatsArgs;
 use crate::signing::{Signed, Wish};
 
 use self::http::{GatewayArgs, HttpClient};
@@ -28,12 +29,12 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Where the market is.
 #[derive(Debug, Clone, clap::Args)]
+#[command(mut_arg("NATS_URL", |arg| arg.conflicts_with("url")))]
 pub(crate) struct MarketArgs {
     #[command(flatten)]
     pub(crate) gateway: GatewayArgs,
-    /// Send over this NATS server, such as nats://127.0.0.1:4222, and not over HTTP.
-    #[arg(long, value_name = "URL", conflicts_with = "url")]
-    pub(crate) nats: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
     /// The market that the command is for.
     #[arg(long, default_value = "main", value_name = "NAME")]
     pub(crate) market: MarketName,
@@ -80,9 +81,9 @@ pub(crate) enum Client {
 impl Client {
     /// Goes the way that was chosen; nothing is sent yet.
     pub(crate) async fn open(arguments: &MarketArgs) -> anyhow::Result<Client> {
-        match &arguments.nats {
+        match &arguments.nats.url {
             None => Ok(Client::Http(HttpClient::new(&arguments.gateway.url)?)),
-            Some(url) => Ok(Client::Nats(Box::new(NatsClient::open(url, &arguments.market).await?))),
+            Some(url) => Ok(Client::Nats(Box::new(NatsClient::open(url, arguments).await?))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `skylink keys`: makes, shows and registers the keys that commands are signed with.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,6 +10,7 @@ use commands::crypto::VerifyingKey;
 use engine::keystore::{KeyStore, StoredKey};
 use events::account::{Algorithm, Role};
 use events::ids::{AccountId, MarketName};
+use gateway::nats::access;
 use gateway::node::REGISTRAR_KEY;
 use gateway::token::TOKEN_TTL_S_MAX;
 use serde_json::{Value, json};
@@ -35,6 +37,11 @@ enum Action {
     List(ListArgs),
     /// Show the public half of a key.
     Show(ShowArgs),
+    /// Make a file with the nkey of a role at the NATS server, unless it is there, and print its public half.
+    ///
+    /// The file holds the seed: whoever runs in the role names it with --nats-nkey. The server is given the public half,
+    /// as in SKYLINK_NATS_READER=$(skylink keys nkey reader.nk).
+    Nkey(NkeyArgs),
     /// Register a key's account and device in the market, signed by the registrar.
     Register(RegisterArgs),
     /// Get an access token for queries over HTTP, with a request that the key signs.
@@ -82,6 +89,12 @@ struct ShowArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct NkeyArgs {
+    /// The file with the seed.
+    file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +175,7 @@ pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
         Action::New(arguments) => new(&arguments, &mut output),
         Action::List(arguments) => list(&arguments, &mut output),
         Action::Show(arguments) => show(&arguments, &mut output),
+        Action::Nkey(arguments) => nkey(&arguments.file, &mut output),
         Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
         Action::Token(arguments) => crate::runtime()?.block_on(token(&arguments, &mut output)),
     }?;
@@ -204,6 +218,18 @@ fn show(arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<Verdict> {
     } else {
         print(&key, arguments.json, output)?;
     }
+    Ok(Verdict::Done)
+}
+
+/// Makes an nkey, if the file is not there yet, and prints the public half.
+fn nkey(path: &Path, output: &mut Output) -> anyhow::Result<Verdict> {
+    let made = access::make_nkey(path)
+        .with_context(|| format!("no nkey can be made in {}: name another file", path.display()))?;
+    let public = match made {
+        Some(public) => public,
+        None => access::public_nkey(path)?,
+    };
+    output.line(format_args!("{public}"))?;
     Ok(Verdict::Done)
 }
 

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use engine::log::jetstream::{self, JetStreamLog};
+use engine::log::jetstream;
 use engine::log::segment::{self, SegmentLog};
 use engine::log::{EventLog, ReadError};
 use events::ids::MarketName;
 use events::metadata::EVENTS_PER_COMMIT_MAX;
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
+use gateway::nats::{GuardedLog, OpenError, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use crate::nats::NatsArgs;
 
 /// Where a market's data is.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,12 +30,10 @@ pub(crate) struct DataArgs {
 pub(crate) struct LogArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Read the log on the JetStream of this NATS server, such as nats://127.0.0.1:4222, and not the segment files in
-    /// the data folder.
-    #[arg(long, value_name = "URL")]
-    pub(crate) nats: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
     /// The market whose log is read on JetStream. Segment files say themselves whose they are.
-    #[arg(long, default_value = "main", requires = "nats", value_name = "NAME")]
+    #[arg(long, default_value = "main", requires = "NATS_URL", value_name = "NAME")]
     pub(crate) market: MarketName,
 }
 
@@ -41,7 +42,7 @@ pub(crate) enum Log {
     /// In segment files.
     Segments(SegmentLog),
     /// On JetStream.
-    JetStream(Box<JetStreamLog>),
+    JetStream(Box<GuardedLog>),
 }
 
 impl Log {
@@ -64,9 +65,9 @@ impl Log {
 
 /// Opens a log to read it: makes nothing, changes nothing, and is in nobody's way.
 pub(crate) async fn open(arguments: &LogArgs) -> anyhow::Result<Log> {
-    match &arguments.nats {
+    match &arguments.nats.url {
         None => open_segments(arguments),
-        Some(url) => open_stream(url, &arguments.market).await,
+        Some(url) => open_stream(url, arguments).await,
     }
 }
 
@@ -86,15 +87,17 @@ fn open_segments(arguments: &LogArgs) -> anyhow::Result<Log> {
     }
 }
 
-async fn open_stream(url: &str, market: &MarketName) -> anyhow::Result<Log> {
-    let client = gateway::node::connect(url, "reader").await?;
-    let opened = JetStreamLog::open_reader(client, market.clone()).await;
+async fn open_stream(url: &str, arguments: &LogArgs) -> anyhow::Result<Log> {
+    let market = &arguments.market;
+    let connection = arguments.nats.connect(url, Role::Reader).await?;
+    let opened = GuardedLog::open_reader(connection, market.clone()).await;
     let log = opened.map_err(|error| {
         let next = match &error {
-            jetstream::OpenError::NoLog { .. } => {
+            OpenError::Log(jetstream::OpenError::NoLog { .. }) => {
                 "start the market with `skylink up --nats`, or name another with --market"
             }
-            _ => "see that JetStream is on, and that whoever connects may read streams and make consumers",
+            OpenError::Log(_) => "see that JetStream is on",
+            OpenError::Refused(_) => "read it in the reader's role",
         };
         let said = format!("no log of market {market} can be read at {url}: {next}");
         anyhow::Error::from(error).context(said)

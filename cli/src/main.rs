@@ -7,6 +7,7 @@ mod demo;
 mod import;
 mod keys;
 mod log;
+mod nats;
 mod output;
 mod replay;
 mod send;

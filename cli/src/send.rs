@@ -89,8 +89,8 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
         output.pretty(receipt)?;
     }
     let way = match &arguments.market.nats {
-        None => format!("--url {}", arguments.market.gateway.url),
-        Some(url) => format!("--nats {url}"),
+        nats if nats.url.is_some() => nats.to_string(),
+        _ => format!("--url {}", arguments.market.gateway.url),
     };
     let again = format!(
         "skylink send --key {} --cid {} --data {} {way} --market {} {}",

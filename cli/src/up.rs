@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,11 @@ use engine::Reply;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
 use events::Position;
-use events::account::Role;
+use events::account::Role as AccountRole;
 use events::ids::MarketName;
 use events::market::{Deadlines, FeePolicy};
-use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY, StandbyNode};
+use gateway::nats::{Access, Role};
+use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -28,6 +30,7 @@ use crate::Verdict;
 use crate::demo;
 use crate::keys::registrations;
 use crate::log::DataArgs;
+use crate::nats::NatsArgs;
 use crate::output::talk;
 use crate::signing::{Form, Wish, sign_wish};
 
@@ -36,7 +39,8 @@ const FIRST_COMMANDS_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The accounts a market begins with besides its registrar, each with a key of the same name: one who may cancel any
 /// order, and one who brings money in and reports deliveries.
-const FIRST_ACCOUNTS: [(&str, Role); 2] = [("operator", Role::Operator), ("provider", Role::Provider)];
+const FIRST_ACCOUNTS: [(&str, AccountRole); 2] =
+    [("operator", AccountRole::Operator), ("provider", AccountRole::Provider)];
 
 /// Run a market in this process, with its HTTP gateway, until it is interrupted.
 ///
@@ -53,19 +57,20 @@ pub(crate) struct UpArgs {
     /// The market's name; every signed command names it.
     #[arg(long, default_value = "main", value_name = "NAME")]
     market: MarketName,
-    /// Keep the log on the JetStream of this NATS server, such as nats://127.0.0.1:4222, instead of segment files, and
-    /// take commands there too. Several servers of a cluster are separated by commas.
-    #[arg(long, value_name = "URL")]
-    nats: Option<String>,
+    #[command(flatten)]
+    nats: NatsArgs,
+    /// The file with the seed of the nkey of the role receipts, which leave on a connection of their own.
+    #[arg(long, requires = "NATS_NKEY", value_name = "FILE")]
+    nats_receipts_nkey: Option<PathBuf>,
     /// Copies of each stream on JetStream: 3 in a cluster.
-    #[arg(long, default_value_t = 1, requires = "nats", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, default_value_t = 1, requires = "NATS_URL", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     nats_replicas: u8,
     /// Monitoring endpoint of the NATS server, such as http://127.0.0.1:8222, to learn whether it syncs before it
     /// acknowledges.
-    #[arg(long, requires = "nats", value_name = "URL")]
+    #[arg(long, requires = "NATS_URL", value_name = "URL")]
     nats_monitor: Option<String>,
     /// Fill an empty data folder with real purchases first, then keep a few people trading.
-    #[arg(long, conflicts_with = "nats")]
+    #[arg(long, conflicts_with = "NATS_URL")]
     demo: bool,
     /// How many real purchases the demonstration begins with.
     #[arg(long, default_value_t = 2_000, requires = "demo", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=69_659))]
@@ -116,7 +121,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     };
     // Queries are answered from here on, also while another process writes the market.
     let server = Server::start(&standby, listener)?;
-    if arguments.nats.is_some() {
+    if arguments.nats.url.is_some() {
         talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
     }
     let node = tokio::select! {
@@ -125,18 +130,23 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => return server.end_standing_by().await,
     };
     let started = Instant::now();
-    register_first_accounts(&node).await?;
-    let first = node.log().head().await?.position;
+    node.unless_refused(register_first_accounts(&node)).await??;
+    let first = node.unless_refused(node.log().head()).await??.position;
     let trade = match arguments.demo {
         true => Some(demo::start(&node).await.context("the demonstration can't begin")?),
         false => None,
     };
     tell(&node, &arguments, server.address)?;
     let handle = node.handle();
+    let mut refused = None;
     tokio::select! {
         _ = interrupted.recv() => talk(format_args!("Interrupted: the market finishes what it has begun.")),
         _ = terminated.recv() => talk(format_args!("Terminated: the market finishes what it has begun.")),
-        _ = handle.stopped() => {}
+        stopped = node.unless_refused(handle.stopped()) => refused = stopped.err(),
+    }
+    if let Some(refused) = refused {
+        // What is under way would wait for a broker that does not take it; nothing of it was answered.
+        return Err(refused).context("the market stopped; what was answered is durable");
     }
     let end = async {
         if let Some(trade) = trade {
@@ -155,7 +165,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
 /// Starts the node; it stands by until it is given the market.
 async fn start(arguments: &UpArgs) -> anyhow::Result<StandbyNode> {
     let config = config(arguments)?;
-    let node = match &arguments.nats {
+    let node = match &arguments.nats.url {
         None => StandbyNode::start(config, Arc::new(WallClock)).await,
         Some(url) => {
             let (replicas, monitor_url) =
@@ -175,8 +185,23 @@ fn cannot_start(arguments: &UpArgs) -> String {
     format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
 }
 
+/// Gives by what the broker lets in the market's two connections.
+fn access(arguments: &UpArgs) -> anyhow::Result<NodeAccess> {
+    let engine = arguments.nats.access();
+    let nkey = arguments.nats_receipts_nkey.clone();
+    if engine.nkey.is_some() && nkey.is_none() {
+        bail!(
+            "receipts leave on a connection with a key of its own: name the file of the role receipts with \
+             --nats-receipts-nkey"
+        );
+    }
+    let receipts = Access { nkey, inbox: None, ..engine.clone() };
+    Ok(NodeAccess { engine, receipts })
+}
+
 fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
+    config.access = access(arguments)?;
     config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
     let ms = |hours: u32| i64::from(hours) * 3_600_000;
     config.deadlines = Deadlines::new(
@@ -268,8 +293,8 @@ fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<
     let keys = node.keys().names()?.join(", ");
     let at = format!("--data {data} --url http://{address} --market {market}");
     let log = match &arguments.nats {
-        None => format!("--data {data}"),
-        Some(url) => format!("--nats {url} --market {market}"),
+        nats if nats.url.is_some() => format!("{} --market {market}", nats.for_role(Role::Reader)),
+        _ => format!("--data {data}"),
     };
     talk(format_args!(
         "Market {market} runs: http://{address}

@@ -83,7 +83,7 @@ fn verify(arguments: &LogArgs, json: bool) -> anyhow::Result<Verdict> {
         Err(error) => return Err(error),
     };
     let data = &arguments.data.data;
-    if arguments.nats.is_some() && SegmentLog::segments_folder(data).is_dir() {
+    if arguments.nats.url.is_some() && SegmentLog::segments_folder(data).is_dir() {
         bail!(
             "{} holds a log of its own in segment files, and what stands beside it was made from that: name the folder \
              of the market on NATS with --data",

@@ -1,6 +1,6 @@
 //! The HTTP side of SkyLink: what phones and web pages talk to.
 //!
-//! [`node`] puts a market's parts together in one process. [`server`] takes connections, [`http`] says what all requests
+//! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections, [`http`] says what all requests
 //! have in common, [`routes`] lists them: commands are taken by [`submit`], access [`token`]s are got by signed
 //! requests, [`query`] and [`analytics`] read the views, [`stream`] follows the log, [`health`] is for operators,
 //! [`openapi`] describes it all. What goes wrong is told as a [`problem`].
@@ -8,6 +8,7 @@
 mod analytics;
 pub mod health;
 pub mod http;
+pub mod nats;
 pub mod node;
 pub mod openapi;
 mod page;

@@ -8,6 +8,7 @@
 //! <data>/views        the read side  ┘
 //! ```
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::http::Gateway;
+use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 
 /// The name of the market's own key in the key store; receipts are signed with it.
 pub const RECEIPT_KEY: &str = "market";
@@ -50,6 +52,18 @@ pub struct NodeConfig {
     pub deadlines: Deadlines,
     /// Threads that check signatures.
     pub verify_threads: usize,
+    /// By what a broker lets the node in, if it stands on one.
+    pub access: NodeAccess,
+}
+
+/// By what a broker lets in the two connections of a node. Where a receipt goes is chosen by strangers, so receipts leave
+/// on a connection that may send nothing else.
+#[derive(Debug, Clone, Default)]
+pub struct NodeAccess {
+    /// Decides, and writes the log.
+    pub engine: Access,
+    /// Sends the receipts.
+    pub receipts: Access,
 }
 
 impl NodeConfig {
@@ -62,6 +76,7 @@ impl NodeConfig {
             fee: FeePolicy::default(),
             deadlines: Deadlines::default(),
             verify_threads,
+            access: NodeAccess::default(),
         }
     }
 }
@@ -87,14 +102,12 @@ pub enum NodeError {
     /// The views have seen another log.
     #[error("the views")]
     Mismatch(#[from] Box<LogMismatch>),
-    /// The broker can't be reached.
-    #[error("the broker at {url} can't be reached: start it, or correct the URL")]
-    Connect {
-        /// Where it was looked for.
-        url: String,
-        /// Why.
-        source: async_nats::ConnectError,
-    },
+    /// There is no connection to the broker.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The broker refuses what the node needs.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The broker's stream can't hold the log.
     #[error("the log on JetStream")]
     JetStream(#[from] jetstream::OpenError),
@@ -144,12 +157,27 @@ struct Reading {
 
 /// What a node on JetStream has besides.
 struct Broker {
-    client: async_nats::Client,
+    engine: Connection,
+    receipts: Connection,
     durability: Durability,
     /// Tells the task that serves commands to stop.
     stop_commands: watch::Sender<bool>,
     /// That task, once the node writes.
     commands: Option<JoinHandle<()>>,
+}
+
+impl Broker {
+    fn connections(&self) -> [Connection; 2] {
+        [self.engine.clone(), self.receipts.clone()]
+    }
+}
+
+/// Does what needs both connections of a node, and stops waiting when the broker refuses something on one of them.
+async fn unless_refused<T>(
+    [engine, receipts]: &[Connection; 2],
+    work: impl Future<Output = T>,
+) -> Result<T, Refused> {
+    engine.unless_refused(receipts.unless_refused(work)).await?
 }
 
 impl StandbyNode {
@@ -173,8 +201,8 @@ impl StandbyNode {
         clock: Arc<dyn Clock>,
     ) -> Result<StandbyNode, NodeError> {
         let parts = Parts::open(&config)?;
-        let client = connect(&nats.url, "engine").await?;
-        let receipts = ReceiptSender::new(connect(&nats.url, "receipts").await?, config.market.clone());
+        let engine = Connection::open(&nats.url, Role::Engine, &config.access.engine).await?;
+        let receipts = Connection::open(&nats.url, Role::Receipts, &config.access.receipts).await?;
         let durability = durability(nats.monitor_url.as_deref()).await;
         match &durability {
             Durability::Synced => {}
@@ -183,20 +211,23 @@ impl StandbyNode {
                 "the broker may acknowledge before it has synced: set `sync_interval: always`, see nats.conf"
             ),
         }
-        let broker_log = JetStreamLog::open(client.clone(), config.market.clone(), nats.replicas).await?;
-        let log = Arc::new(TailedLog::new(broker_log).await?);
-        let (market, replicas) = (config.market.clone(), nats.replicas);
-        let mut node = parts.stand_by(config, log, clock).await?;
-        // Only now: a process that can't stand by must not be given the market.
-        let source = CommandSource::open(client.clone(), market, replicas).await?;
-        let broker = Broker { client, durability, stop_commands: watch::Sender::new(false), commands: None };
-        node.broker = Some((broker, source, receipts));
-        Ok(node)
+        let broker =
+            Broker { engine, receipts, durability, stop_commands: watch::Sender::new(false), commands: None };
+        let refused = broker.engine.clone();
+        let starting = parts.stand_by_on(broker, config, nats.replicas, clock);
+        refused.unless_refused(starting).await?
     }
 
     /// Waits until the market is this process's, if it stands on a broker, and begins to write it. Commands arrive there
     /// on `cmd.<market>.>`, receipts leave on a connection of their own.
-    pub async fn take_over(mut self) -> Result<Node, NodeError> {
+    pub async fn take_over(self) -> Result<Node, NodeError> {
+        match self.broker.as_ref().map(|(broker, ..)| broker.connections()) {
+            None => self.take_over_unguarded().await,
+            Some(connections) => unless_refused(&connections, self.take_over_unguarded()).await?,
+        }
+    }
+
+    async fn take_over_unguarded(mut self) -> Result<Node, NodeError> {
         if let Some((_, source, _)) = &self.broker {
             let mut ownership = source.ownership();
             tracing::info!(market = %self.reading.market, "waiting for the broker to give this engine the market");
@@ -294,7 +325,15 @@ impl Node {
 
     /// Gives the connection to the broker and whether it syncs, if the log stands on JetStream.
     pub fn broker(&self) -> Option<(&async_nats::Client, &Durability)> {
-        self.broker.as_ref().map(|broker| (&broker.client, &broker.durability))
+        self.broker.as_ref().map(|broker| (broker.engine.client(), &broker.durability))
+    }
+
+    /// Does something, and stops waiting for it when the broker refuses what the node needs: such a node can't go on.
+    pub async fn unless_refused<T>(&self, work: impl Future<Output = T>) -> Result<T, Refused> {
+        match &self.broker {
+            None => Ok(work.await),
+            Some(broker) => unless_refused(&broker.connections(), work).await,
+        }
     }
 
     /// Tells how many events were left to be folded when this node was given the market.
@@ -405,13 +444,25 @@ impl Parts {
         let reading = Reading { log, projections, keys, receipt_key, market, stop_views, views };
         Ok(StandbyNode { engine, reading, broker: None })
     }
-}
 
-/// Connects to a broker as [`NatsConfig::url`] names it; its monitoring shows the connection as `skylink <name>`.
-pub async fn connect(url: &str, name: &str) -> Result<async_nats::Client, NodeError> {
-    let options = async_nats::ConnectOptions::new().name(format!("skylink {name}"));
-    let servers: Vec<&str> = url.split(',').collect();
-    options.connect(servers).await.map_err(|source| NodeError::Connect { url: url.to_owned(), source })
+    /// Stands by on JetStream, and asks the broker for the market.
+    async fn stand_by_on(
+        self,
+        broker: Broker,
+        config: NodeConfig,
+        replicas: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Result<StandbyNode, NodeError> {
+        let (client, market) = (broker.engine.client().clone(), config.market.clone());
+        let log = JetStreamLog::open(client.clone(), market.clone(), replicas).await?;
+        let log = Arc::new(TailedLog::new(log).await?);
+        let mut node = self.stand_by(config, log, clock).await?;
+        // Only now: a process that can't stand by must not be given the market.
+        let source = CommandSource::open(client, market.clone(), replicas).await?;
+        let receipts = ReceiptSender::new(broker.receipts.client().clone(), market);
+        node.broker = Some((broker, source, receipts));
+        Ok(node)
+    }
 }
 
 /// Lets the views follow a log until they are told to stop.

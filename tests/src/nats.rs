@@ -145,6 +145,13 @@ impl NatsServer {
         self.await_ready(Instant::now() + READY_WAIT_MAX).await
     }
 
+    /// Replaces what follows the project's `nats.conf` in the configuration, and has the running server read it again.
+    pub fn reconfigure(&self, more: &str) -> Result<()> {
+        // The server forgets that it was named on its command line.
+        write_config(self.folder.path(), &format!("server_name: \"{}\"\n{more}", self.name()))?;
+        self.running()?.signal(Signal::Reload)
+    }
+
     /// Stops the server from running without ending it: connections stay open and nothing answers.
     pub fn pause(&self) -> Result<()> {
         self.running()?.signal(Signal::Stop)
@@ -167,11 +174,7 @@ impl NatsServer {
     /// Writes the configuration of a server that is not started yet.
     fn prepare(ports: Ports, more: &str, environment: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("skylink-nats-").tempdir()?;
-        let shipped = workspace_root().join("nats.conf");
-        let shipped =
-            fs::read_to_string(&shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
-        let config = folder.path().join("nats.conf");
-        fs::write(&config, format!("{shipped}\n{more}\n"))?;
+        let config = write_config(folder.path(), more)?;
         let launch = Launch {
             // The client port makes the name unique among all servers that run here now.
             name: format!("test-{}", ports.client),
@@ -224,6 +227,16 @@ impl NatsServer {
     fn lost_a_port(&self) -> bool {
         self.log().contains("address already in use")
     }
+}
+
+/// Writes the project's `nats.conf`, followed by `more`, into a server's folder.
+fn write_config(folder: &Path, more: &str) -> Result<PathBuf> {
+    let shipped = workspace_root().join("nats.conf");
+    let shipped =
+        fs::read_to_string(&shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
+    let config = folder.join("nats.conf");
+    fs::write(&config, format!("{shipped}\n{more}\n"))?;
+    Ok(config)
 }
 
 impl Ports {

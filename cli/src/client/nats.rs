@@ -5,24 +5,28 @@ use commands::Refusal;
 use commands::command::COMMAND_BYTES_MAX;
 use engine::nats_commands::{CommandSender, Outgoing, SendError};
 use events::ids::MarketName;
+use gateway::nats::{Connection, Role};
 
 use crate::signing::{Signed, Wish};
 
-use super::{ANSWER_TIME_MAX, Answer, understand_reply};
+use super::{ANSWER_TIME_MAX, Answer, MarketArgs, understand_reply};
 
 /// A market's commands on a NATS server.
 pub(crate) struct NatsClient {
     sender: CommandSender,
+    connection: Connection,
     market: MarketName,
     url: String,
 }
 
 impl NatsClient {
     /// Connects, and listens for receipts.
-    pub(super) async fn open(url: &str, market: &MarketName) -> anyhow::Result<NatsClient> {
-        let connection = gateway::node::connect(url, "sender").await?;
-        let sender = CommandSender::open(connection, market.clone()).await?;
-        Ok(NatsClient { sender, market: market.clone(), url: url.to_owned() })
+    pub(super) async fn open(url: &str, arguments: &MarketArgs) -> anyhow::Result<NatsClient> {
+        let market = arguments.market.clone();
+        let connection = arguments.nats.connect(url, Role::Gateway).await?;
+        let opening = CommandSender::open(connection.client().clone(), market.clone());
+        let sender = connection.unless_refused(opening).await??;
+        Ok(NatsClient { sender, connection, market, url: url.to_owned() })
     }
 
     /// Gives the server's URL.
@@ -35,7 +39,13 @@ impl NatsClient {
         let name = wish.command.name();
         let command =
             Outgoing { name: name.to_owned(), payload: signed.bytes.clone().into(), traceparent: None };
-        let body = match self.sender.send(command, ANSWER_TIME_MAX).await {
+        let sending = self.sender.send(command, ANSWER_TIME_MAX);
+        let sent = match self.connection.unless_refused(sending).await {
+            Ok(sent) => sent,
+            // Where only the receipt was refused, the command may be decided.
+            Err(refused) => return Ok(Answer::Unknown { why: refused.to_string() }),
+        };
+        let body = match sent {
             Ok(body) => body,
             Err(SendError::Busy) => return Ok(Answer::refused(&Refusal::Busy)),
             Err(SendError::NoSuchCommand) => {

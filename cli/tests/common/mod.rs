@@ -107,9 +107,14 @@ impl Up {
         self.end("-TERM")
     }
 
-    fn end(mut self, signal: &str) -> (ExitStatus, String) {
+    fn end(self, signal: &str) -> (ExitStatus, String) {
         let kill = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
+        self.wait()
+    }
+
+    /// Waits until it ends by itself, and gives how it ended and what it said.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         (status, self.rest.take().unwrap().join().unwrap())
     }

@@ -118,6 +118,9 @@ pub enum ReadError {
     /// The log can't be reached now. Only readers up to the head are told so; who follows waits.
     #[error("the log can't be reached: try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Whoever keeps the log does not let this reader read it. Final, and no damage.
+    #[error("the log may not be read")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ReadError {

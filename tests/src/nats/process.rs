@@ -63,6 +63,7 @@ pub(super) enum Signal {
     Terminate,
     Stop,
     Continue,
+    Reload,
 }
 
 impl Process {
@@ -79,6 +80,7 @@ impl Process {
             Signal::Terminate => "TERM",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",
+            Signal::Reload => "HUP",
         };
         // The shell's own `kill`: the standard library has none, and the command of that name is not everywhere.
         let status = Command::new("sh")
