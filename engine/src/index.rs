@@ -89,9 +89,17 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index in a folder, an empty one where there is none or its form is old.
+    /// Opens the index in a folder, an empty one where there is none, its form is old, or it is damaged.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
-        let db = open_db(dir)?;
+        let db = match open_db(dir) {
+            // A full disk leaves such behind. It was ours alone to open, and the log has all that was in it.
+            Err(IndexError::Store(error @ sled::Error::Corruption { .. })) => {
+                tracing::warn!(%error, "the index of old ids is damaged, and is built again from the log");
+                std::fs::remove_dir_all(dir).map_err(sled::Error::Io)?;
+                open_db(dir)?
+            }
+            opened => opened?,
+        };
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
             None => Head::EMPTY,
