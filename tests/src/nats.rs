@@ -45,6 +45,11 @@ const PORT_ATTEMPTS_MAX: usize = 100;
 /// port while it is down.
 const PORTS: Range<u16> = 15_000..32_000;
 
+/// Connects to servers of which some may not be there yet.
+pub async fn connect(urls: &[String]) -> Result<async_nats::Client> {
+    Ok(async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls).await?)
+}
+
 /// A running `nats-server` with JetStream, one node, on loopback.
 ///
 /// Whoever wants to know what a server said reads [`NatsServer::log`].
@@ -145,6 +150,13 @@ impl NatsServer {
         self.await_ready(Instant::now() + READY_WAIT_MAX).await
     }
 
+    /// Starts the server again as [`NatsServer::restart`] does, with `more` instead of what followed the project's
+    /// `nats.conf` before.
+    pub async fn restart_with(&mut self, more: &str) -> Result<()> {
+        write_config(self.folder.path(), more)?;
+        self.restart().await
+    }
+
     /// Stops the server from running without ending it: connections stay open and nothing answers.
     pub fn pause(&self) -> Result<()> {
         self.running()?.signal(Signal::Stop)
@@ -167,11 +179,7 @@ impl NatsServer {
     /// Writes the configuration of a server that is not started yet.
     fn prepare(ports: Ports, more: &str, environment: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("skylink-nats-").tempdir()?;
-        let shipped = workspace_root().join("nats.conf");
-        let shipped =
-            fs::read_to_string(&shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
-        let config = folder.path().join("nats.conf");
-        fs::write(&config, format!("{shipped}\n{more}\n"))?;
+        let config = write_config(folder.path(), more)?;
         let launch = Launch {
             // The client port makes the name unique among all servers that run here now.
             name: format!("test-{}", ports.client),
@@ -271,6 +279,16 @@ impl Monitor {
     async fn is_healthy(&self) -> bool {
         self.get("/healthz").await.is_some()
     }
+}
+
+/// Writes the project's `nats.conf` followed by `more` into a server's folder.
+fn write_config(folder: &Path, more: &str) -> Result<PathBuf> {
+    let shipped = workspace_root().join("nats.conf");
+    let shipped =
+        fs::read_to_string(&shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
+    let config = folder.join("nats.conf");
+    fs::write(&config, format!("{shipped}\n{more}\n"))?;
+    Ok(config)
 }
 
 fn workspace_root() -> &'static Path {

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use async_nats::{Client, HeaderMap};
+use async_nats::HeaderMap;
 use bytes::Bytes;
 use engine::nats_commands::{
     CommandMessage, CommandSource, Inbox, Outgoing, Ownership, RECEIPT_TO, ReceiptSender, SendError,
     send_command,
 };
-use events::ids::{CommandId, MarketName};
-use tests::nats::{NatsCluster, NatsServer};
+use events::ids::CommandId;
+use tests::log_contract::market;
+use tests::nats::{NatsCluster, NatsServer, connect};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -26,14 +27,6 @@ const RECEIPT_WAIT_MAX: Duration = Duration::from_secs(30);
 const NO_RECEIPT_WAIT: Duration = Duration::from_millis(300);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-fn market() -> MarketName {
-    "main".parse().expect("it is a market's name")
-}
-
-async fn connect(urls: &[String]) -> Result<Client> {
-    Ok(async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls).await?)
-}
 
 async fn bounded<T>(test: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(TEST_TIME_MAX, test).await.context("the test took too long")?
