@@ -6,21 +6,11 @@ use common::Cli;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-fn url(first: &str) -> String {
-    let start = first.find("http://").expect("the first line names the address");
-    first[start..]
-        .split_whitespace()
-        .next()
-        .expect("an address has no spaces")
-        .trim_end_matches('.')
-        .to_owned()
-}
-
 #[test]
 fn keys_are_registered_and_commands_sent_while_the_market_runs() {
     let cli = Cli::new();
     let up = cli.up(&[]);
-    let url = url(&up.first);
+    let url = up.url();
     let send = |code: i32, key: &str, command: &str, body: Value| {
         let file = cli.write("wish.json", &json!({ "command": command, "body": body }).to_string());
         cli.ends(code, &["send", "--json", "--url", &url, "--key", key, &file])
@@ -92,7 +82,7 @@ fn keys_are_registered_and_commands_sent_while_the_market_runs() {
 fn the_markets_key_is_kept_on_first_use_and_another_one_is_not_believed_later() {
     let cli = Cli::new();
     let up = cli.up(&[]);
-    let url = url(&up.first);
+    let url = up.url();
     cli.ok(&["keys", "new", "alice"]);
     cli.ok(&["keys", "register", "alice", "--role", "buyer", "--url", &url]);
     // Alice's own machine has her key, and not the market's.

@@ -94,10 +94,27 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    /// Interrupts it as a person does, and gives how it ended and what it said.
-    pub(crate) fn interrupt(mut self) -> (ExitStatus, String) {
-        let kill = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+    /// Gives the address of its gateway.
+    pub(crate) fn url(&self) -> String {
+        let start = self.first.find("http://").expect("the first line names the address");
+        let address = self.first[start..].split_whitespace().next().expect("an address has no spaces");
+        address.trim_end_matches('.').to_owned()
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
+    }
+
+    /// Interrupts it as a person does, and gives how it ended and what it said.
+    pub(crate) fn interrupt(self) -> (ExitStatus, String) {
+        self.signal("INT");
+        self.wait()
+    }
+
+    /// Waits until it ends by itself, and gives how it did and what it said.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         (status, self.rest.take().unwrap().join().unwrap())
     }
