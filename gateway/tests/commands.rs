@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use commands::Refusal;
 use commands::command::{
-    AddToCart, ConfirmDelivery, OrderLine, PaymentMethod, PlaceOrder, RegisterAccount, ShipOrder,
+    AddToCart, ClearCart, ConfirmDelivery, FundWallet, OrderLine, PaymentMethod, PlaceOrder, RegisterAccount,
+    ShipOrder,
 };
 use commands::crypto::VerifyingKey;
 use commands::receipt::{Receipt, verify_receipt};
-use commands::sign::sign;
+use commands::sign::{sign, sign_request};
 use engine::Reply;
 use events::account::{PublicKey, Role};
 use events::ids::{AccountId, ListingId};
@@ -179,6 +180,40 @@ async fn each_refusal_has_its_status_and_code() {
     problem(shop.post("/v1/commands", "image/png", "x"), 415, "media_type_unsupported").await;
     problem(shop.get("/v1/commands"), 405, "method_not_allowed").await;
     problem(shop.get("/nowhere"), 404, "not_found").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_commands_no_units_and_uncountable_money_are_told_by_name() {
+    let shop = Shop::open().await;
+    let (seller, buyer) = (shop.person(&[Role::Seller]).await, shop.funded_buyer(i64::MAX - 1).await);
+    let listing = shop.listing(&seller, 2_500, 1).await;
+    let send = |bytes: String| shop.post("/v1/commands", "application/jose", bytes);
+    let wish = |name: &str, body: Value| {
+        let draft = buyer.draft(ClearCart {}, shop.now());
+        send(sign_request(&draft, name, body, &buyer.key))
+    };
+    let told = problem(wish("cart.burn", json!({})), 400, "cmd_unknown").await;
+    assert!(told["detail"].as_str().unwrap().contains("cart.burn"), "{told}");
+    let cart = buyer.sign(ClearCart {}, shop.now());
+    problem(shop.post("/api/cart/add", "application/jose", cart), 400, "cmd_unknown").await;
+
+    let none = json!({ "listing": listing, "quantity": 0 });
+    let told = problem(wish("cart.add", none.clone()), 400, "body_invalid").await;
+    assert!(told["detail"].as_str().unwrap().contains("quantity"), "{told}");
+    let nothing = json!({ "lines": [none], "payment_method": "wallet", "total": usd(0) });
+    problem(wish("order.place", nothing), 400, "body_invalid").await;
+
+    // One cent more than there is could still be counted, two could not.
+    let provider = shop.person(&[Role::Provider]).await;
+    let fund = |minor: i64| {
+        let reference = "test-2".to_owned().try_into().unwrap();
+        let fund = FundWallet { account: buyer.account, amount: usd(minor), reference };
+        send(provider.sign(fund, shop.now()))
+    };
+    problem(fund(2), 422, "amount_overflow").await;
+    let (status, _) = json_of(fund(1)).await;
+    assert_eq!(status, StatusCode::OK);
     shop.close().await;
 }
 
