@@ -11,6 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Most commands of a saturating load that wait for their receipts.
 pub const IN_FLIGHT_MAX: usize = 4_096;
+/// Most commands of a founding that wait for their receipts. One key signs many of these, and cores that check
+/// signatures may change their order by as many as wait: that must stay within the window of sequence numbers.
+pub const FOUNDING_IN_FLIGHT_MAX: usize = commands::replay::SEQ_WINDOW as usize / 2;
 /// Most commands of an open load that wait for their receipts; more means that the market can't keep up.
 const BACKLOG_MAX: usize = 100_000;
 /// How often a full market is tried again while it is filled.
@@ -47,13 +50,14 @@ struct Sent {
     reply: oneshot::Receiver<Reply>,
 }
 
-/// Sends everything as fast as the market takes it, with at most [`IN_FLIGHT_MAX`] waiting.
+/// Sends everything as fast as the market takes it, with at most `in_flight` waiting.
 pub async fn saturate(
     handle: &EngineHandle,
     verifier: &mut ReceiptVerifier,
     commands: Vec<Bytes>,
+    in_flight: usize,
 ) -> anyhow::Result<Seen> {
-    let (sent_in, sent) = mpsc::channel(IN_FLIGHT_MAX);
+    let (sent_in, sent) = mpsc::channel(in_flight);
     let handle = handle.clone();
     let started = Instant::now();
     let sender = tokio::spawn(async move {

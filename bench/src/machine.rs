@@ -5,9 +5,9 @@ pub fn peak_rss_mb() -> u64 {
     status_kb("VmHWM:") / 1024
 }
 
-/// Gives the memory this process has now, in MiB; 0 where the system does not tell.
-pub fn rss_mb() -> u64 {
-    status_kb("VmRSS:") / 1024
+/// Gives the memory this process has now, in bytes; 0 where the system does not tell.
+pub fn rss_bytes() -> u64 {
+    status_kb("VmRSS:") * 1024
 }
 
 fn status_kb(field: &str) -> u64 {

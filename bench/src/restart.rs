@@ -19,7 +19,7 @@ use crate::workload::Town;
 /// Buyers of the market that is started again.
 const BUYERS: usize = 2_000;
 /// Orders signed at a time, so that none gets stale before it is sent.
-const ROUND: usize = 50_000;
+pub(crate) const ROUND: usize = 50_000;
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -57,7 +57,8 @@ pub async fn run(dir: &Path, open: usize, tail: u64) -> anyhow::Result<Figures> 
     Ok(Figures { restart_s, open_orders: open, tail_events: end.position - snapshot.position })
 }
 
-async fn place(
+/// Places orders that must all be accepted, signed in rounds.
+pub(crate) async fn place(
     node: &Node,
     town: &Arc<Town>,
     verifier: &mut ReceiptVerifier,
@@ -69,7 +70,7 @@ async fn place(
         let count = left.min(ROUND);
         let signed = town.orders(count, seed + left as u64);
         let signed = signed.into_iter().map(|order| order.bytes).collect();
-        let seen = load::saturate(&node.handle(), verifier, signed).await?;
+        let seen = load::saturate(&node.handle(), verifier, signed, load::IN_FLIGHT_MAX).await?;
         ensure!(seen.accepted == count, "{} of {count} orders were not accepted", count - seen.accepted);
         left -= count;
     }

@@ -19,7 +19,7 @@ use crate::workload::Town;
 use crate::{floor, views};
 
 /// How long the views may take to catch up when the load has ended.
-const CATCH_UP_MAX: Duration = Duration::from_secs(600);
+pub(crate) const CATCH_UP_MAX: Duration = Duration::from_secs(600);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ pub async fn found(node: &Node, town: &Town, verifier: &mut ReceiptVerifier) -> 
     let provider = Person::new(node.market(), Algorithm::EdDsa, &mut StdRng::seed_from_u64(7));
     for round in town.founding(&registrar, &provider) {
         let sent = round.len();
-        let seen = load::saturate(&node.handle(), verifier, round).await?;
+        let seen = load::saturate(&node.handle(), verifier, round, load::FOUNDING_IN_FLIGHT_MAX).await?;
         ensure!(
             seen.accepted == sent,
             "{} of {sent} founding commands were not accepted",
@@ -93,7 +93,7 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
     let floor_now = floor::per_second(&town, &orders);
     let orders = orders.into_iter().map(|order| order.bytes).collect();
     let started = Instant::now();
-    let full: Seen = load::saturate(&node.handle(), &mut verifier, orders).await?;
+    let full: Seen = load::saturate(&node.handle(), &mut verifier, orders, load::IN_FLIGHT_MAX).await?;
     node.projections().wait_for(full.position, CATCH_UP_MAX).await?;
     let with_views = started.elapsed();
     let projection_events_per_s = views::events_per_s(&dir.join("views-anew"), node.log()).await?;

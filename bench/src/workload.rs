@@ -16,8 +16,6 @@ use uuid::Uuid;
 
 use crate::person::Person;
 
-/// What every wallet is funded with: enough for any number of orders a run can make.
-const WALLET_MINOR: i64 = 1_000_000_000_000;
 /// Exponent of Zipf's law; about 1 is what shops see.
 const ZIPF_EXPONENT: f64 = 1.0;
 /// Commands that are signed by one thread at a time.
@@ -71,8 +69,10 @@ impl Town {
         let register = |person: &Person, role| registrar.sign(person.account_registration(role));
         let enrol = |person: &Person| registrar.sign(person.device_registration());
         let fund = |person: &Person| {
-            let amount = Money::new(WALLET_MINOR, self.listings[0].1.currency);
-            let reference = Text::try_from("bench".to_owned()).expect("a short text");
+            // All the money there can be, in equal parts: enough for any number of orders a run can make.
+            let minor = Money::MINOR_MAX / self.buyers.len() as i64;
+            let amount = Money::new(minor, self.listings[0].1.currency);
+            let reference = Text::try_from(format!("bench {}", person.account())).expect("a short text");
             provider.sign(FundWallet { account: person.account(), amount, reference })
         };
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {

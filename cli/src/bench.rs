@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{jetstream, machine, restart, segment};
+use ::bench::{jetstream, machine, memory, restart, segment};
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use events::account::Algorithm;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ const SERVER_VARIABLE: &str = "SKYLINK_NATS_SERVER";
 const SERVER_FETCHED: &str = ".tools/nats-server";
 
 /// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, the
-/// views, and a restart.
+/// views, a restart, and what open orders cost in memory.
 ///
 /// The load runs on the same cores. Latency counts from the moment a command should have been sent to its checked
 /// receipt. Figures are ratios of one run; absolute numbers are this machine's.
@@ -52,27 +52,64 @@ pub(crate) struct BenchArgs {
     /// Open orders of the market that is restarted.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(60_000..=5_000_000))]
     restart_orders: u32,
+    /// Open orders of the market whose memory is measured; 0: none is.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(0..=5_000_000))]
+    memory_orders: u32,
+    /// Measure only these, by commas. The views are measured on the log of `segment`.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Stage>,
+    /// Fold the log in this folder and say what memory that took: how the memory stage asks a new process.
+    #[arg(long, hide = true, value_name = "DIR", exclusive = true)]
+    market_of: Option<PathBuf>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// Segment files, EdDSA keys, and the views.
+    Segment,
+    /// Segment files, ES256 keys.
+    SegmentEs256,
+    /// JetStream.
+    Jetstream,
+    /// A restart.
+    Restart,
+    /// Memory of open orders.
+    Memory,
+}
+
+impl BenchArgs {
+    fn includes(&self, stage: Stage) -> bool {
+        self.only.is_empty() || self.only.contains(&stage)
+    }
 }
 
 /// Events behind the snapshot of the market that is restarted.
 const RESTART_TAIL_EVENTS: u64 = 100_000;
 
+/// What was not measured is none.
 #[derive(Serialize)]
 struct Report {
     cores: usize,
-    crypto_floor_per_s: f64,
-    segment: segment::Figures,
-    segment_es256: segment::Figures,
-    /// None: there was no NATS server.
+    crypto_floor_per_s: Option<f64>,
+    segment: Option<segment::Figures>,
+    segment_es256: Option<segment::Figures>,
     jetstream: Option<jetstream::Figures>,
-    projection_events_per_s: f64,
-    restart_s: f64,
-    restart: restart::Figures,
+    projection_events_per_s: Option<f64>,
+    restart_s: Option<f64>,
+    restart: Option<restart::Figures>,
+    memory: Option<memory::Figures>,
+    /// At its highest, over all that was measured.
     peak_rss_mb: u64,
 }
 
 /// Measures.
 pub(crate) fn run(arguments: BenchArgs) -> anyhow::Result<Verdict> {
+    if let Some(dir) = &arguments.market_of {
+        let figures = crate::runtime()?.block_on(memory::market_of(dir))?;
+        writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&figures)?)?;
+        return Ok(Verdict::Done);
+    }
     ensure!(
         !arguments.dir.exists(),
         "{} exists: name a folder that does not, it is removed afterwards",
@@ -102,32 +139,51 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         steady_s: arguments.steady_s,
         algorithm,
     };
-    talk(format_args!("Segment files, EdDSA keys …"));
-    let eddsa = segment::run(&arguments.dir.join("segment"), plan(Algorithm::EdDsa)).await?;
-    talk(format_args!("Segment files, ES256 keys …"));
-    let es256 = segment::run(&arguments.dir.join("segment-es256"), plan(Algorithm::Es256)).await?;
-    let jetstream = match nats_server(arguments.nats_server.as_deref()) {
-        Some(server) => {
-            talk(format_args!("JetStream on {} …", server.display()));
-            Some(jetstream::run(&arguments.dir.join("jetstream"), &server, plan(Algorithm::EdDsa)).await?)
+    let dir = &arguments.dir;
+    // First, while the allocator holds nothing of other markets.
+    let memory = match arguments.memory_orders as usize {
+        orders if orders > 0 && arguments.includes(Stage::Memory) => {
+            talk(format_args!("Memory of {orders} open orders …"));
+            Some(memory::run(&dir.join("memory"), orders, &std::env::current_exe()?).await?)
         }
-        None => {
-            talk(format_args!("JetStream is left out: name a server with --nats-server."));
-            None
-        }
+        _ => None,
     };
-    talk(format_args!("Restart …"));
-    let orders = arguments.restart_orders as usize;
-    let restart = restart::run(&arguments.dir.join("restart"), orders, RESTART_TAIL_EVENTS).await?;
+    let mut segment = None;
+    if arguments.includes(Stage::Segment) {
+        talk(format_args!("Segment files, EdDSA keys …"));
+        segment = Some(segment::run(&dir.join("segment"), plan(Algorithm::EdDsa)).await?);
+    }
+    let mut segment_es256 = None;
+    if arguments.includes(Stage::SegmentEs256) {
+        talk(format_args!("Segment files, ES256 keys …"));
+        segment_es256 = Some(segment::run(&dir.join("segment-es256"), plan(Algorithm::Es256)).await?);
+    }
+    let mut jetstream = None;
+    if arguments.includes(Stage::Jetstream) {
+        if let Some(server) = nats_server(arguments.nats_server.as_deref()) {
+            talk(format_args!("JetStream on {} …", server.display()));
+            let plan = plan(Algorithm::EdDsa);
+            jetstream = Some(jetstream::run(&dir.join("jetstream"), &server, plan).await?);
+        } else {
+            talk(format_args!("JetStream is left out: name a server with --nats-server."));
+        }
+    }
+    let mut restart = None;
+    if arguments.includes(Stage::Restart) {
+        talk(format_args!("Restart …"));
+        let orders = arguments.restart_orders as usize;
+        restart = Some(restart::run(&dir.join("restart"), orders, RESTART_TAIL_EVENTS).await?);
+    }
     Ok(Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        crypto_floor_per_s: eddsa.crypto_floor_per_s,
-        segment: eddsa,
-        segment_es256: es256,
+        crypto_floor_per_s: segment.map(|figures| figures.crypto_floor_per_s),
+        projection_events_per_s: segment.map(|figures| figures.projection_events_per_s),
+        segment,
+        segment_es256,
         jetstream,
-        projection_events_per_s: eddsa.projection_events_per_s,
-        restart_s: restart.restart_s,
+        restart_s: restart.map(|figures| figures.restart_s),
         restart,
+        memory,
         peak_rss_mb: machine::peak_rss_mb(),
     })
 }
@@ -143,6 +199,7 @@ fn nats_server(named: Option<&Path>) -> Option<PathBuf> {
 fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     writeln!(out, "{} cores, the load on the same ones", report.cores)?;
     for (name, figures) in [("EdDSA", &report.segment), ("ES256", &report.segment_es256)] {
+        let Some(figures) = figures else { continue };
         writeln!(
             out,
             "segment log, {name}: {:.0} orders/s, {:.2} of {:.0} bare signatures/s ({:.0} orders/s until the views have them); \
@@ -155,8 +212,8 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.p99_ms
         )?;
     }
-    match &report.jetstream {
-        Some(figures) => writeln!(
+    if let Some(figures) = &report.jetstream {
+        writeln!(
             out,
             "JetStream R1, EdDSA: {:.0} orders/s, {:.2} of the {:.0} that bare batches carry; steady load p50 {:.2} ms, p99 {:.2} ms",
             figures.orders_per_s,
@@ -164,15 +221,32 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.ceiling_orders_per_s,
             figures.p50_ms,
             figures.p99_ms
-        )?,
-        None => writeln!(out, "JetStream: not measured")?,
+        )?;
     }
-    writeln!(out, "views: {:.0} events/s", report.projection_events_per_s)?;
-    writeln!(
-        out,
-        "restart: {:.2} s with {} open orders and {} events behind the snapshot",
-        report.restart_s, report.restart.open_orders, report.restart.tail_events
-    )?;
+    if let Some(events_per_s) = report.projection_events_per_s {
+        writeln!(out, "views: {events_per_s:.0} events/s")?;
+    }
+    if let Some(figures) = &report.restart {
+        writeln!(
+            out,
+            "restart: {:.2} s with {} open orders and {} events behind the snapshot",
+            figures.restart_s, figures.open_orders, figures.tail_events
+        )?;
+    }
+    if let Some(figures) = &report.memory {
+        writeln!(
+            out,
+            "memory: {} MB before, {} MB after {} open orders; {} MB are the two folds ({} bytes an order in each, and \
+             {} MB of replay guards), {} MB caches",
+            figures.rss_before_mb,
+            figures.rss_after_mb,
+            figures.orders,
+            figures.two_folds_mb,
+            figures.market.bytes_per_order,
+            figures.market.guards_mb,
+            figures.caches_mb
+        )?;
+    }
     writeln!(out, "memory at its peak, load included: {} MB", report.peak_rss_mb)?;
     Ok(())
 }

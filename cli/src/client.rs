@@ -1,4 +1,7 @@
-//! The way to a running market over HTTP, and the market's key to check its receipts with.
+//! The way to a running market, over HTTP or NATS, and the market's key to check its receipts with.
+
+pub(crate) mod http;
+mod nats;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -6,35 +9,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use commands::Refusal;
 use commands::crypto::VerifyingKey;
 use commands::receipt::{Receipt, verify_receipt};
-use engine::keystore::{KeyStore, StoredKey};
-use engine::{Reply, keystore::KeyStoreError};
+use engine::Reply;
+use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
 use events::account::PublicKey;
 use events::ids::MarketName;
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::signing::{Signed, Wish};
 
-/// Where signed commands are taken.
-const COMMANDS_PATH: &str = "/v1/commands";
-/// Where the market's public keys are published.
-const KEYS_PATH: &str = "/.well-known/jwks.json";
+use self::http::{GatewayArgs, HttpClient};
+use self::nats::NatsClient;
+
 /// How long an answer is waited for.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Where the market is.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct MarketArgs {
-    /// The market's HTTP gateway.
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// Send over this NATS server, such as nats://127.0.0.1:4222, and not over HTTP.
+    #[arg(long, value_name = "URL", conflicts_with = "url")]
+    pub(crate) nats: Option<String>,
     /// The market that the command is for.
     #[arg(long, default_value = "main", value_name = "NAME")]
     pub(crate) market: MarketName,
-    /// The market's public key as a JWK, to check receipts with; without it, the one in the data folder, or the one
-    /// that the gateway publishes, which is then kept there.
+    /// A file with the market's public key as a JWK, to check receipts with; without it, the key in the data folder,
+    /// or the one that the HTTP gateway publishes, which is then kept there.
     #[arg(long, value_name = "FILE")]
     pub(crate) market_key: Option<PathBuf>,
 }
@@ -58,17 +62,28 @@ pub(crate) enum Answer {
     },
 }
 
-/// A market's gateway.
-pub(crate) struct Client {
-    http: reqwest::Client,
-    url: String,
+impl Answer {
+    fn refused(refusal: &Refusal) -> Answer {
+        let text = format!("{}: {refusal}", refusal.code());
+        Answer::Refused { text, json: json!({ "refusal": refusal }) }
+    }
+}
+
+/// The way to a market.
+pub(crate) enum Client {
+    /// Over HTTP.
+    Http(HttpClient),
+    /// Over NATS.
+    Nats(Box<NatsClient>),
 }
 
 impl Client {
-    /// Names the gateway; nothing is sent yet.
-    pub(crate) fn new(url: &str) -> anyhow::Result<Client> {
-        let http = reqwest::Client::builder().timeout(ANSWER_TIME_MAX).build()?;
-        Ok(Client { http, url: url.trim_end_matches('/').to_owned() })
+    /// Goes the way that was chosen; nothing is sent yet.
+    pub(crate) async fn open(arguments: &MarketArgs) -> anyhow::Result<Client> {
+        match &arguments.nats {
+            None => Ok(Client::Http(HttpClient::new(&arguments.gateway.url)?)),
+            Some(url) => Ok(Client::Nats(Box::new(NatsClient::open(url, &arguments.market).await?))),
+        }
     }
 
     /// Sends a signed command and checks the receipt it gets.
@@ -79,80 +94,24 @@ impl Client {
         key: &StoredKey,
         market_key: &VerifyingKey,
     ) -> anyhow::Result<Answer> {
-        let url = format!("{}{COMMANDS_PATH}", self.url);
-        let kind = if signed.bytes.starts_with('{') { "application/json" } else { "application/jose" };
-        let request = self.http.post(&url).header("content-type", kind).body(signed.bytes.clone());
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => {
-                return Err(error).with_context(|| {
-                    format!("{} can't be reached: start the market with `skylink up` or name it with --url; nothing was sent", self.url)
-                });
-            }
-            Err(error) => return Ok(Answer::Unknown { why: no_answer(error) }),
+        let (answer, url) = match self {
+            Client::Http(client) => (client.send(signed).await?, client.url()),
+            Client::Nats(client) => (client.send(signed, wish).await?, client.url()),
         };
-        let status = response.status();
-        let body = match response.bytes().await {
-            Ok(body) => body,
-            Err(error) => return Ok(Answer::Unknown { why: no_answer(error) }),
-        };
-        let answer = understand(status, &body);
         if let Answer::Receipt(receipt) = &answer {
-            check(receipt, signed, wish, key, market_key)?;
+            check(receipt, signed, wish, key, market_key, url)?;
         }
         Ok(answer)
     }
-
-    /// Asks for the keys the market publishes.
-    async fn keys(&self) -> anyhow::Result<Vec<PublicKey>> {
-        let url = format!("{}{KEYS_PATH}", self.url);
-        let response = self.http.get(&url).send().await.and_then(reqwest::Response::error_for_status);
-        let body = response
-            .with_context(|| format!("the market's key can't be fetched from {url}"))?
-            .bytes()
-            .await?;
-        let published: Value =
-            serde_json::from_slice(&body).with_context(|| format!("{url} gives no JSON"))?;
-        let keys = published["keys"].as_array().with_context(|| format!("{url} gives no key set"))?;
-        keys.iter().map(public_key).collect()
-    }
 }
 
-fn no_answer(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("there was no answer within {} s", ANSWER_TIME_MAX.as_secs());
-    }
-    format!("the connection was lost: {}", error.without_url())
-}
-
-/// Reads an answer: a receipt, as it is or, of a rejected command, inside a problem of RFC 9457; or a problem.
-fn understand(status: StatusCode, body: &[u8]) -> Answer {
-    match Reply::from_json(body) {
-        Some(Reply::Receipt(receipt)) => return Answer::Receipt(receipt),
-        Some(Reply::Refused(refusal)) => {
-            let text = format!("{}: {refusal}", refusal.code());
-            return Answer::Refused { text, json: json!({ "refusal": refusal }) };
-        }
-        Some(Reply::Undecided) => {
-            return Answer::Unknown { why: "the market stopped before it had decided".to_owned() };
-        }
-        None => {}
-    }
-    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(receipt) = problem.get("receipt").map(Value::to_string)
-        && let Ok(receipt) = Receipt::from_json(receipt.as_bytes())
-    {
-        return Answer::Receipt(Box::new(receipt));
-    }
-    let part = |name: &str| problem.get(name).and_then(Value::as_str);
-    let text = match (part("code"), part("detail").or(part("title"))) {
-        (Some(code), Some(detail)) => format!("{code}: {detail}"),
-        (Some(text), None) | (None, Some(text)) => text.to_owned(),
-        (None, None) => format!("the answer was {status}, which is no receipt"),
-    };
-    // Whatever else went wrong there, the command may have been decided.
-    let is_refusal = status.is_client_error() || part("code") == Some("busy");
-    if is_refusal { Answer::Refused { text, json: problem } } else { Answer::Unknown { why: text } }
+/// Reads what an engine answers, by whatever way it came; nothing if it is something else.
+fn understand_reply(body: &[u8]) -> Option<Answer> {
+    Some(match Reply::from_json(body)? {
+        Reply::Receipt(receipt) => Answer::Receipt(receipt),
+        Reply::Refused(refusal) => Answer::refused(&refusal),
+        Reply::Undecided => Answer::Unknown { why: "the market stopped before it had decided".to_owned() },
+    })
 }
 
 /// Checks that a receipt holds, and that it is about what was asked.
@@ -162,18 +121,17 @@ fn check(
     wish: &Wish,
     key: &StoredKey,
     market_key: &VerifyingKey,
+    url: &str,
 ) -> anyhow::Result<()> {
-    verify_receipt(receipt, market_key)
-        .context("the receipt does not hold; do not trust this gateway: compare the market's key")?;
+    verify_receipt(receipt, market_key).with_context(|| {
+        format!("the receipt does not hold; do not trust {url}: compare the market's key")
+    })?;
     let body = &receipt.receipt;
     let same = body.account == key.account
         && body.command == wish.command_id
         && body.fingerprint == signed.fingerprint;
     if !same {
-        bail!(
-            "the receipt holds but is about another command than {}: do not trust this gateway",
-            wish.command_id
-        );
+        bail!("the receipt holds but is about another command than {}: do not trust {url}", wish.command_id);
     }
     Ok(())
 }
@@ -220,6 +178,15 @@ pub(crate) async fn market_key(
     if kept.exists() {
         return read_key(&kept);
     }
+    let Client::Http(client) = client else {
+        bail!(
+            "the key of market {} is not known in {}, and it is not published over NATS: name a file with it with \
+             --market-key; `skylink keys show {} --jwk` prints it where the market runs",
+            arguments.market,
+            data.display(),
+            gateway::node::RECEIPT_KEY
+        );
+    };
     let published = client.keys().await?;
     let [key] = published.as_slice() else {
         bail!("the gateway publishes {} keys: name the market's own with --market-key FILE", published.len());
@@ -240,40 +207,4 @@ fn keep(path: &Path, key: &PublicKey) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     writeln!(file, "{}", serde_json::to_string(key)?)?;
     file.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_problem_is_a_refusal_only_where_nothing_can_have_happened() {
-        let busy = r#"{"code": "busy", "detail": "later", "status": 503}"#;
-        let unknown = r#"{"code": "outcome_unknown", "detail": "nobody knows yet", "status": 504}"#;
-        let cases = [
-            (
-                401,
-                r#"{"code": "sig_invalid", "detail": "the signature is wrong"}"#,
-                true,
-                "sig_invalid: the signature is wrong",
-            ),
-            (503, busy, true, "busy: later"),
-            (503, r#"{"code": "unavailable", "detail": "x"}"#, false, "unavailable: x"),
-            (504, unknown, false, "outcome_unknown: nobody knows yet"),
-            (502, "<html>", false, "502 Bad Gateway"),
-            (200, "{}", false, "200 OK"),
-            (200, r#"{"refusal": {"code": "kid_unknown"}}"#, true, "kid_unknown"),
-            (200, r#"{"undecided": true}"#, false, "stopped"),
-        ];
-        for (status, body, is_refusal, expected) in cases {
-            let status = StatusCode::from_u16(status).unwrap();
-            let (refused, text) = match understand(status, body.as_bytes()) {
-                Answer::Refused { text, .. } => (true, text),
-                Answer::Unknown { why } => (false, why),
-                Answer::Receipt(_) => panic!("{body} is no receipt"),
-            };
-            assert_eq!(refused, is_refusal, "{status} {body}");
-            assert!(text.contains(expected), "{text}");
-        }
-    }
 }

@@ -29,8 +29,6 @@ use uuid::Uuid;
 
 /// Commands the demo people give in a second, about.
 const STEPS_PER_S: u32 = 3;
-/// Purchases that are imported into an empty folder.
-const HISTORY_PURCHASES: usize = 2_000;
 /// Demo buyers and demo sellers.
 const BUYERS: usize = 4;
 const SELLERS: usize = 2;
@@ -44,13 +42,17 @@ const STOCK_UNITS: u32 = 1_000_000;
 /// The purchases that history is made from.
 const HISTORY: &[u8] = include_bytes!("../../tests/data/cdnow.txt.gz");
 
-/// Fills an empty folder with history. Must be called before a node is started in it; returns how many orders there
-/// are now, none if the folder was in use already.
-pub(crate) async fn prepare(data: &Path, market: &MarketName) -> anyhow::Result<Option<u64>> {
+/// Fills an empty folder with the history that some real purchases make. Must be called before a node is started in it;
+/// returns how many orders there are now, none if the folder was in use already.
+pub(crate) async fn prepare(
+    data: &Path,
+    market: &MarketName,
+    purchases: usize,
+) -> anyhow::Result<Option<u64>> {
     if crate::import::ensure_empty(data).is_err() {
         return Ok(None);
     }
-    let rows = crate::import::demo_rows(HISTORY, HISTORY_PURCHASES, WallClock.now())?;
+    let rows = crate::import::demo_rows(HISTORY, purchases, WallClock.now())?;
     let report = crate::import::import(rows, data, market.clone()).await?;
     if !report.differences.is_empty() {
         bail!("the demonstration's history does not agree: {}", report.differences.join("; "));
@@ -128,7 +130,9 @@ impl Stage {
         for buyer in &stage.buyers {
             stage.register(buyer, Role::Buyer).await?;
             let amount = Money::new(FUNDS_MINOR, stage.usd);
-            let reference = "demonstration".to_owned().try_into().map_err(anyhow::Error::msg)?;
+            // Each start pays them anew.
+            let reference =
+                format!("demonstration {}", Uuid::now_v7()).try_into().map_err(anyhow::Error::msg)?;
             stage.give(&stage.provider, FundWallet { account: buyer.account, amount, reference }).await?;
         }
         Ok(stage)

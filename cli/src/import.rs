@@ -50,10 +50,10 @@ enum Source {
 
 #[derive(Debug, Args)]
 struct CdnowArgs {
-    /// The file.
+    /// The file, such as tests/data/cdnow.txt.gz of the source.
     file: PathBuf,
     /// The folder for the log, the views and the keys; it must be empty or new.
-    #[arg(long, default_value = "skylink-data")]
+    #[arg(long, default_value = "./data", value_name = "DIR")]
     data: PathBuf,
     /// Write one JSON object instead of a table.
     #[arg(long)]
@@ -62,7 +62,7 @@ struct CdnowArgs {
     #[arg(long, value_name = "ROWS")]
     limit: Option<usize>,
     /// The market's name.
-    #[arg(long, default_value = "main")]
+    #[arg(long, default_value = "main", value_name = "NAME")]
     market: MarketName,
 }
 

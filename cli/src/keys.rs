@@ -8,15 +8,17 @@ use commands::command::{RegisterAccount, RegisterDevice};
 use commands::crypto::VerifyingKey;
 use engine::keystore::{KeyStore, StoredKey};
 use events::account::{Algorithm, Role};
-use events::ids::AccountId;
+use events::ids::{AccountId, MarketName};
 use gateway::node::REGISTRAR_KEY;
+use gateway::token::TOKEN_TTL_S_MAX;
 use serde_json::{Value, json};
 
 use crate::Verdict;
+use crate::client::http::{GatewayArgs, HttpClient};
 use crate::client::{self, Client, MarketArgs};
 use crate::log::DataArgs;
 use crate::output::Output;
-use crate::signing::{Form, Wish, sign_wish};
+use crate::signing::{Form, Wish, sign_token_request, sign_wish};
 
 /// Make, show and register the keys that commands are signed with.
 #[derive(Debug, Args)]
@@ -35,6 +37,11 @@ enum Action {
     Show(ShowArgs),
     /// Register a key's account and device in the market, signed by the registrar.
     Register(RegisterArgs),
+    /// Get an access token for queries over HTTP, with a request that the key signs.
+    ///
+    /// It goes to standard output, for curl -H "Authorization: Bearer $(skylink keys token alice)". Commands need none:
+    /// each is signed itself.
+    Token(TokenArgs),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +100,25 @@ struct RegisterArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// The key.
+    name: String,
+    /// How many seconds the token is good.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=TOKEN_TTL_S_MAX))]
+    ttl_s: u64,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    /// The market whose gateway it is.
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    market: MarketName,
+    /// Print the gateway's whole answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Alg {
     /// Ed25519
@@ -105,10 +131,15 @@ enum Alg {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum RoleArg {
+    /// Orders and pays
     Buyer,
+    /// Lists, sells and ships
     Seller,
+    /// May cancel any order and see all of them
     Operator,
+    /// Registers accounts and devices
     Registrar,
+    /// Brings money in and reports deliveries
     Provider,
 }
 
@@ -132,6 +163,7 @@ pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
         Action::List(arguments) => list(&arguments, &mut output),
         Action::Show(arguments) => show(&arguments, &mut output),
         Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
+        Action::Token(arguments) => crate::runtime()?.block_on(token(&arguments, &mut output)),
     }?;
     output.flush()?;
     Ok(verdict)
@@ -144,8 +176,10 @@ fn new(arguments: &NewArgs, output: &mut Output) -> anyhow::Result<Verdict> {
     };
     let key = open(&arguments.data)?.make(&arguments.name, algorithm, arguments.account)?;
     print(&key, arguments.json, output)?;
-    let name = &key.name;
-    crate::output::talk(format_args!("Register it with: skylink keys register {name} --role buyer"));
+    let (name, data) = (&key.name, arguments.data.data.display());
+    crate::output::talk(format_args!(
+        "Register it with: skylink keys register {name} --role buyer --data {data}"
+    ));
     Ok(Verdict::Done)
 }
 
@@ -180,7 +214,7 @@ async fn register(arguments: &RegisterArgs, output: &mut Output) -> anyhow::Resu
     let registrar = store.get(REGISTRAR_KEY).context(
         "only the registrar registers others: use the data folder that the market was first started with",
     )?;
-    let client = Client::new(&arguments.market.url)?;
+    let client = Client::open(&arguments.market).await?;
     let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
     let market = Registering { store: &store, registrar, client, market_key, arguments };
     for wish in registrations(&key, arguments.role.iter().copied().map(Role::from).collect()) {
@@ -219,6 +253,27 @@ impl Registering<'_> {
         let receipts = self.arguments.json.then_some(output);
         crate::send::report(answer, wish, &again, receipts)
     }
+}
+
+async fn token(arguments: &TokenArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let store = open(&arguments.data)?;
+    let key = store.get(&arguments.name)?;
+    let client = HttpClient::new(&arguments.gateway.url)?;
+    let signed = sign_token_request(&store, &key, &arguments.market, arguments.ttl_s)?;
+    let given = match client.token(signed).await? {
+        Ok(given) => given,
+        Err(problem) => {
+            crate::output::talk(format_args!("The gateway gives no token: {problem}."));
+            return Ok(Verdict::FoundWrong);
+        }
+    };
+    if arguments.json {
+        output.json(&given)?;
+    } else {
+        let token = given["access_token"].as_str().context("the gateway's answer holds no token")?;
+        output.line(format_args!("{token}"))?;
+    }
+    Ok(Verdict::Done)
 }
 
 fn open(data: &DataArgs) -> anyhow::Result<KeyStore> {

@@ -1,11 +1,13 @@
-//! Reading the log in a data folder, also while another process writes it.
+//! Reading the log of a market, in its data folder or on JetStream, also while another process writes it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use engine::log::segment::SegmentLog;
+use engine::log::jetstream::{self, JetStreamLog};
+use engine::log::segment::{self, SegmentLog};
 use engine::log::{EventLog, ReadError};
+use events::ids::MarketName;
 use events::metadata::EVENTS_PER_COMMIT_MAX;
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
@@ -20,18 +22,88 @@ pub(crate) struct DataArgs {
     pub(crate) data: PathBuf,
 }
 
-/// Opens the log in a data folder to read it.
-pub(crate) fn open(data: &Path) -> anyhow::Result<SegmentLog> {
-    SegmentLog::open_reader(data).with_context(|| {
-        format!(
-            "no log can be read in {}: name the folder that `skylink up` uses with --data",
-            data.display()
-        )
-    })
+/// Where the log is that is read.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Read the log on the JetStream of this NATS server, such as nats://127.0.0.1:4222, and not the segment files in
+    /// the data folder.
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// The market whose log is read on JetStream. Segment files say themselves whose they are.
+    #[arg(long, default_value = "main", requires = "nats", value_name = "NAME")]
+    pub(crate) market: MarketName,
+}
+
+/// A log that was opened to be read.
+pub(crate) enum Log {
+    /// In segment files.
+    Segments(SegmentLog),
+    /// On JetStream.
+    JetStream(Box<JetStreamLog>),
+}
+
+impl Log {
+    /// Gives what events are read from.
+    pub(crate) fn events(&self) -> &dyn EventLog {
+        match self {
+            Log::Segments(log) => log,
+            Log::JetStream(log) => log.as_ref(),
+        }
+    }
+
+    /// Gives the market whose log it is.
+    pub(crate) fn market(&self) -> MarketName {
+        match self {
+            Log::Segments(log) => log.market(),
+            Log::JetStream(log) => log.market().clone(),
+        }
+    }
+}
+
+/// Opens a log to read it: makes nothing, changes nothing, and is in nobody's way.
+pub(crate) async fn open(arguments: &LogArgs) -> anyhow::Result<Log> {
+    match &arguments.nats {
+        None => open_segments(arguments),
+        Some(url) => open_stream(url, &arguments.market).await,
+    }
+}
+
+fn open_segments(arguments: &LogArgs) -> anyhow::Result<Log> {
+    let data = &arguments.data.data;
+    match SegmentLog::open_reader(data) {
+        Ok(log) => Ok(Log::Segments(log)),
+        // A log that is damaged is told as what it is.
+        Err(segment::OpenError::Read(error)) if crate::audit::is_wrong(&error) => Err(error.into()),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "no log can be read in {}: name the folder that `skylink up` uses with --data, or the NATS server with \
+                 --nats",
+                data.display()
+            )
+        }),
+    }
+}
+
+async fn open_stream(url: &str, market: &MarketName) -> anyhow::Result<Log> {
+    let client = gateway::node::connect(url, "reader").await?;
+    let opened = JetStreamLog::open_reader(client, market.clone()).await;
+    let log = opened.map_err(|error| {
+        let next = match &error {
+            jetstream::OpenError::NoLog { .. } => {
+                "start the market with `skylink up --nats`, or name another with --market"
+            }
+            _ => "see that JetStream is on, and that whoever connects may read streams and make consumers",
+        };
+        let said = format!("no log of market {market} can be read at {url}: {next}");
+        anyhow::Error::from(error).context(said)
+    })?;
+    Ok(Log::JetStream(Box::new(log)))
 }
 
 /// Finds the position of the first event of the commit that holds `position`.
-pub(crate) async fn commit_start(log: &SegmentLog, position: Position) -> anyhow::Result<Position> {
+pub(crate) async fn commit_start(log: &dyn EventLog, position: Position) -> anyhow::Result<Position> {
     let position = position.max(1);
     for back in 0..EVENTS_PER_COMMIT_MAX as u64 {
         let Some(start) = position.checked_sub(back).filter(|start| *start > 0) else { break };

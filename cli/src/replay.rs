@@ -10,14 +10,13 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use engine::log::EventLog;
-use engine::log::segment::SegmentLog;
 use events::metadata::Cause;
 use events::{Commit, Position, Recorded, Timestamp};
 use futures::StreamExt;
 use uuid::Uuid;
 
 use crate::Verdict;
-use crate::log::{self, DataArgs, Form};
+use crate::log::{self, Form, LogArgs};
 use crate::output::Output;
 
 use self::state::Show;
@@ -26,7 +25,7 @@ use self::state::Show;
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
-    data: DataArgs,
+    log: LogArgs,
     /// From this position on.
     #[arg(long, value_name = "POSITION")]
     from: Option<Position>,
@@ -92,16 +91,20 @@ impl Bound {
 
 /// Replays.
 pub(crate) fn run(arguments: ReplayArgs) -> anyhow::Result<Verdict> {
-    let log = log::open(&arguments.data.data)?;
-    if let (Some(moment), Some(show)) = (arguments.at, &arguments.show) {
-        return state::run(&log, moment, show);
-    }
     if let Some(into) = &arguments.into {
         check_is_prefix(&arguments)?;
-        let bound = Bound { position: arguments.to, time: arguments.until };
-        return feed::run(&log, bound, into);
+        feed::check_is_empty(into)?;
     }
-    crate::runtime()?.block_on(print(&log, &arguments))
+    let runtime = crate::runtime()?;
+    let log = runtime.block_on(log::open(&arguments.log))?;
+    if let (Some(moment), Some(show)) = (arguments.at, &arguments.show) {
+        return state::run(&runtime, &log, moment, show);
+    }
+    if let Some(into) = &arguments.into {
+        let bound = Bound { position: arguments.to, time: arguments.until };
+        return feed::run(&runtime, &log, bound, into);
+    }
+    runtime.block_on(print(log.events(), &arguments))
 }
 
 /// Only a log's beginning can be fed into another.
@@ -121,7 +124,7 @@ fn check_is_prefix(arguments: &ReplayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn print(log: &SegmentLog, arguments: &ReplayArgs) -> anyhow::Result<Verdict> {
+async fn print(log: &dyn EventLog, arguments: &ReplayArgs) -> anyhow::Result<Verdict> {
     let from = arguments.from.unwrap_or(1).max(1);
     let start = log::commit_start(log, from).await?;
     let form = if arguments.json { Form::Json } else { Form::Text };

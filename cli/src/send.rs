@@ -24,7 +24,8 @@ use crate::signing::{Form, Wish, sign_wish};
 /// Sign a command, send it, and check the receipt.
 ///
 /// The file holds {"command": "order.place", "body": {…}}, and perhaps "if": {"cart": 7}, the versions it expects,
-/// and "cid", the command's id: a UUIDv7. The receipt goes to standard output.
+/// and "cid", the command's id: a UUIDv7. What each command's body holds stands in /openapi.json of the gateway and in
+/// the schemas of the source. The receipt goes to standard output.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
     /// The command as JSON; - reads standard input.
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
         return Ok(Verdict::Done);
     }
     let answer = crate::runtime()?.block_on(async {
-        let client = Client::new(&arguments.market.url)?;
+        let client = Client::open(&arguments.market).await?;
         let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
         // Signed last: what was waited for before does not age it.
         let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form)?;
@@ -87,12 +88,15 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
     {
         output.pretty(receipt)?;
     }
+    let way = match &arguments.market.nats {
+        None => format!("--url {}", arguments.market.gateway.url),
+        Some(url) => format!("--nats {url}"),
+    };
     let again = format!(
-        "skylink send --key {} --cid {} --data {} --url {} --market {} {}",
+        "skylink send --key {} --cid {} --data {} {way} --market {} {}",
         arguments.key,
         wish.command_id,
         arguments.data.data.display(),
-        arguments.market.url,
         arguments.market.market,
         arguments.file.display()
     );

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use commands::Command;
-use commands::command::Expected;
+use commands::command::{ClearCart, Expected};
 use commands::crypto::VerifyingKey;
-use commands::sign::{Draft, sign, sign_seed_form};
+use commands::sign::{Draft, sign, sign_request, sign_seed_form};
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use events::Hash;
 use events::ids::{CommandId, MarketName, Nonce};
+use gateway::token::TOKEN_REQUEST;
+use serde_json::json;
 use uuid::Uuid;
 
 /// How long a command is good after it was signed.
@@ -62,19 +64,7 @@ pub(crate) fn sign_wish(
     wish: &Wish,
     form: Form,
 ) -> anyhow::Result<Signed> {
-    let issued_at = WallClock.now();
-    let draft = Draft {
-        market: market.clone(),
-        account: key.account,
-        device: key.device,
-        command_id: wish.command_id,
-        seq: store.next_seq(&key.name)?,
-        nonce: Nonce(rand::random()),
-        issued_at,
-        expires_at: issued_at.plus_ms(GOOD_FOR_MS),
-        expected: wish.expected,
-        command: wish.command.clone(),
-    };
+    let draft = draft(store, key, market, wish)?;
     let bytes = match form {
         Form::Jws => sign(&draft, &key.signing()),
         Form::Flat => sign_seed_form(&draft, &key.signing()).with_context(|| {
@@ -87,4 +77,32 @@ pub(crate) fn sign_wish(
     let envelope = commands::envelope::verify(bytes.as_bytes(), market, &directory)
         .context("the market would not take this command")?;
     Ok(Signed { fingerprint: envelope.stamp.fingerprint, bytes })
+}
+
+/// Signs the request for an access token that is good for some seconds.
+pub(crate) fn sign_token_request(
+    store: &KeyStore,
+    key: &StoredKey,
+    market: &MarketName,
+    ttl_s: u64,
+) -> anyhow::Result<String> {
+    // A request has what a command has, but for the command.
+    let draft = draft(store, key, market, &Wish::new(ClearCart {}))?;
+    Ok(sign_request(&draft, TOKEN_REQUEST, json!({ "ttl_s": ttl_s }), &key.signing()))
+}
+
+fn draft(store: &KeyStore, key: &StoredKey, market: &MarketName, wish: &Wish) -> anyhow::Result<Draft> {
+    let issued_at = WallClock.now();
+    Ok(Draft {
+        market: market.clone(),
+        account: key.account,
+        device: key.device,
+        command_id: wish.command_id,
+        seq: store.next_seq(&key.name)?,
+        nonce: Nonce(rand::random()),
+        issued_at,
+        expires_at: issued_at.plus_ms(GOOD_FOR_MS),
+        expected: wish.expected,
+        command: wish.command.clone(),
+    })
 }

@@ -1,13 +1,12 @@
 //! `skylink tail`: the events of a log, also while it is written.
 
 use clap::Args;
-use engine::log::EventLog;
 use events::order::CancelledBy;
 use events::{Event, Position};
 use futures::StreamExt;
 
 use crate::Verdict;
-use crate::log::{self, DataArgs, Form};
+use crate::log::{self, Form, LogArgs};
 use crate::output::Output;
 
 /// How many of the last events are printed unless a position is named.
@@ -20,7 +19,7 @@ const COMMITS_PER_FLUSH_MAX: usize = 256;
 #[derive(Debug, Args)]
 pub(crate) struct TailArgs {
     #[command(flatten)]
-    data: DataArgs,
+    log: LogArgs,
     /// Go on with every later event until interrupted.
     #[arg(long, short)]
     follow: bool,
@@ -37,11 +36,12 @@ pub(crate) struct TailArgs {
 
 /// Prints the events.
 pub(crate) fn run(arguments: TailArgs) -> anyhow::Result<Verdict> {
-    let log = log::open(&arguments.data.data)?;
-    crate::runtime()?.block_on(print(&log, &arguments))
+    crate::runtime()?.block_on(print(&arguments))
 }
 
-async fn print(log: &engine::log::segment::SegmentLog, arguments: &TailArgs) -> anyhow::Result<Verdict> {
+async fn print(arguments: &TailArgs) -> anyhow::Result<Verdict> {
+    let log = log::open(&arguments.log).await?;
+    let log = log.events();
     let last = log.head().await?.position;
     let from = arguments.from.unwrap_or_else(|| (last + 1).saturating_sub(LAST_EVENTS)).max(1);
     let start = log::commit_start(log, from).await?;
@@ -73,7 +73,9 @@ async fn print(log: &engine::log::segment::SegmentLog, arguments: &TailArgs) -> 
 /// Says in a few words what happened.
 pub(crate) fn summary(event: &Event) -> String {
     match event {
-        Event::MarketOpened(event) => format!("market {} with a fee of {} bps", event.market, event.fee.bps),
+        Event::MarketOpened(event) => {
+            format!("market {} with a fee of {} bps", event.market, event.fee.bps())
+        }
         Event::WriterStarted(event) => format!("writer {} of version {}", event.epoch, event.version),
         Event::CommandRejected(event) => {
             let codes: Vec<String> = event.reasons.iter().map(|reason| reason.code()).collect();

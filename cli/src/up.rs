@@ -18,8 +18,7 @@ use events::Position;
 use events::account::Role;
 use events::ids::MarketName;
 use events::market::{Deadlines, FeePolicy};
-use gateway::Gateway;
-use gateway::node::{NatsConfig, Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -54,29 +53,34 @@ pub(crate) struct UpArgs {
     /// The market's name; every signed command names it.
     #[arg(long, default_value = "main", value_name = "NAME")]
     market: MarketName,
-    /// Keep the log on the JetStream of this NATS server instead of segment files.
+    /// Keep the log on the JetStream of this NATS server, such as nats://127.0.0.1:4222, instead of segment files, and
+    /// take commands there too. Several servers of a cluster are separated by commas.
     #[arg(long, value_name = "URL")]
     nats: Option<String>,
     /// Copies of each stream on JetStream: 3 in a cluster.
-    #[arg(long, default_value_t = 1, requires = "nats", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, default_value_t = 1, requires = "nats", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     nats_replicas: u8,
-    /// Monitoring endpoint of the NATS server, to learn whether it syncs before it acknowledges.
+    /// Monitoring endpoint of the NATS server, such as http://127.0.0.1:8222, to learn whether it syncs before it
+    /// acknowledges.
     #[arg(long, requires = "nats", value_name = "URL")]
     nats_monitor: Option<String>,
-    /// Fill an empty data folder with some thousand real purchases first, then keep a few people trading.
+    /// Fill an empty data folder with real purchases first, then keep a few people trading.
     #[arg(long, conflicts_with = "nats")]
     demo: bool,
+    /// How many real purchases the demonstration begins with.
+    #[arg(long, default_value_t = 2_000, requires = "demo", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=69_659))]
+    demo_purchases: u32,
     /// What the platform takes of each released escrow, in hundredths of a percent.
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    #[arg(long, default_value_t = 250, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     fee_bps: u32,
     /// Hours a seller has to ship before the order is cancelled and paid back.
-    #[arg(long, default_value_t = 14 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     ship_by_hours: u32,
     /// Hours a carrier has to deliver before the goods count as delivered.
-    #[arg(long, default_value_t = 14 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     transit_hours: u32,
     /// Hours a buyer has to inspect before the escrow is released.
-    #[arg(long, default_value_t = 3 * 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
     /// Threads that check signatures; without it, one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -97,16 +101,28 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     })?;
     let prepared = async {
         if arguments.demo
-            && let Some(orders) = demo::prepare(&arguments.data.data, &arguments.market).await?
+            && let Some(orders) =
+                demo::prepare(&arguments.data.data, &arguments.market, arguments.demo_purchases as usize)
+                    .await?
         {
             talk(format_args!("Imported {orders} purchases of 1997 as the market's history."));
         }
         start(&arguments).await
     };
-    let node = tokio::select! {
-        node = prepared => node?,
+    let standby = tokio::select! {
+        standby = prepared => standby?,
         _ = interrupted.recv() => return Ok(Verdict::Done),
         _ = terminated.recv() => return Ok(Verdict::Done),
+    };
+    // Queries are answered from here on, also while another process writes the market.
+    let server = Server::start(&standby, listener)?;
+    if arguments.nats.is_some() {
+        talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
+    }
+    let node = tokio::select! {
+        node = standby.take_over() => node.with_context(|| cannot_start(&arguments))?,
+        _ = interrupted.recv() => return server.end_standing_by().await,
+        _ = terminated.recv() => return server.end_standing_by().await,
     };
     let started = Instant::now();
     register_first_accounts(&node).await?;
@@ -115,7 +131,6 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         true => Some(demo::start(&node).await.context("the demonstration can't begin")?),
         false => None,
     };
-    let server = Server::start(&node, listener)?;
     tell(&node, &arguments, server.address)?;
     let handle = node.handle();
     tokio::select! {
@@ -137,15 +152,15 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     }
 }
 
-/// Starts the node; on JetStream that waits until the broker gives this process the market.
-async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
-    let config = config(arguments);
+/// Starts the node; it stands by until it is given the market.
+async fn start(arguments: &UpArgs) -> anyhow::Result<StandbyNode> {
+    let config = config(arguments)?;
     let node = match &arguments.nats {
-        None => Node::start(config, Arc::new(WallClock)).await,
+        None => StandbyNode::start(config, Arc::new(WallClock)).await,
         Some(url) => {
             let (replicas, monitor_url) =
                 (usize::from(arguments.nats_replicas), arguments.nats_monitor.clone());
-            Node::start_on_nats(
+            StandbyNode::start_on_nats(
                 config,
                 NatsConfig { url: url.clone(), replicas, monitor_url },
                 Arc::new(WallClock),
@@ -153,24 +168,26 @@ async fn start(arguments: &UpArgs) -> anyhow::Result<Node> {
             .await
         }
     };
-    node.with_context(|| {
-        format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
-    })
+    node.with_context(|| cannot_start(arguments))
 }
 
-fn config(arguments: &UpArgs) -> NodeConfig {
+fn cannot_start(arguments: &UpArgs) -> String {
+    format!("market {} can't be started in {}", arguments.market, arguments.data.data.display())
+}
+
+fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
-    config.fee = FeePolicy { bps: arguments.fee_bps, fixed_minor: 0, max_minor: None, min_minor: 0 };
+    config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
     let ms = |hours: u32| i64::from(hours) * 3_600_000;
-    config.deadlines = Deadlines {
-        inspection_ms: ms(arguments.inspection_hours),
-        ship_by_ms: ms(arguments.ship_by_hours),
-        transit_ms: ms(arguments.transit_hours),
-    };
+    config.deadlines = Deadlines::new(
+        ms(arguments.inspection_hours),
+        ms(arguments.ship_by_hours),
+        ms(arguments.transit_hours),
+    )?;
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }
-    config
+    Ok(config)
 }
 
 /// Registers the accounts a market begins with, by signed commands like any other. A start that was cut off between
@@ -217,25 +234,21 @@ struct Server {
 }
 
 impl Server {
-    fn start(node: &Node, listener: TcpListener) -> anyhow::Result<Server> {
-        let handle = node.handle();
-        let gateway = Gateway {
-            projections: node.projections().clone(),
-            log: node.log(),
-            keys: Arc::clone(handle.keys()),
-            market: node.market().clone(),
-            receipt_key: node.keys().get(RECEIPT_KEY)?.public(),
-            clock: Arc::new(WallClock),
-            status: handle.status(),
-            metrics: Some(gateway::health::install_metrics().context("metrics can't be kept")?),
-            commands: Arc::new(handle),
-        };
+    fn start(node: &StandbyNode, listener: TcpListener) -> anyhow::Result<Server> {
+        let metrics = gateway::health::install_metrics().context("metrics can't be kept")?;
+        let gateway = node.gateway(Arc::new(WallClock), Some(metrics));
         let address = listener.local_addr()?;
         let (stop, told) = oneshot::channel();
         // A server whose owner is gone stops as one that is told to.
         let told = async move { drop(told.await) };
         let task = tokio::spawn(gateway::serve(listener, gateway::router(gateway), told));
         Ok(Server { address, stop, task })
+    }
+
+    /// Ends a process that never wrote the market: it has nothing to finish but the requests under way.
+    async fn end_standing_by(self) -> anyhow::Result<Verdict> {
+        self.stop().await;
+        Ok(Verdict::Done)
     }
 
     async fn stop(self) {
@@ -254,6 +267,10 @@ fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<
     let (market, data) = (node.market(), arguments.data.data.display());
     let keys = node.keys().names()?.join(", ");
     let at = format!("--data {data} --url http://{address} --market {market}");
+    let log = match &arguments.nats {
+        None => format!("--data {data}"),
+        Some(url) => format!("--nats {url} --market {market}"),
+    };
     talk(format_args!(
         "Market {market} runs: http://{address}
 
@@ -266,7 +283,7 @@ Try:
   skylink keys new alice --data {data}
   skylink keys register alice --role buyer {at}
   echo '{{\"command\": \"cart.clear\", \"body\": {{}}}}' | skylink send - --key alice {at}
-  skylink tail --follow --data {data}
+  skylink tail --follow {log}
   curl -s http://{address}/.well-known/jwks.json
 "
     ));

@@ -6,11 +6,11 @@ mod receipt;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use commands::Market;
 use engine::index::Index;
-use engine::log::EventLog;
-use engine::log::segment::{OpenError, SegmentLog};
+use engine::log::segment::SegmentLog;
 use engine::snapshot::Snapshots;
 use events::{Commit, Head};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,19 +20,21 @@ use serde_json::json;
 
 use crate::Verdict;
 use crate::audit::{self, AuditError, Counts, Fault, Fold};
-use crate::log::{self, DataArgs};
+use crate::log::{self, LogArgs};
 use crate::output::{Output, paragraph, talk};
+
+use self::place::Place;
 
 /// Check a whole log, or one receipt.
 ///
 /// Of a log: sums and chain, metadata against what was signed, every signature, every decision made again, every
-/// deadline, that money and stock add up, and that snapshots, index and views were made from this very log. Stops at
-/// the first wrong thing and names its place.
+/// deadline, that money and stock add up, and that the snapshots, index and views in the data folder were made from
+/// this very log, with --nats too. Stops at the first wrong thing and names its place.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
-    data: DataArgs,
+    log: LogArgs,
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
@@ -66,26 +68,40 @@ struct Report {
 pub(crate) fn run(arguments: VerifyArgs) -> anyhow::Result<Verdict> {
     match arguments.what {
         Some(What::Receipt(arguments)) => receipt::run(&arguments),
-        None => verify(&arguments.data.data, arguments.json),
+        None => verify(&arguments.log, arguments.json),
     }
 }
 
-fn verify(data: &Path, json: bool) -> anyhow::Result<Verdict> {
-    let opened = SegmentLog::open_reader(data);
-    let log = match opened {
-        Err(OpenError::Read(error)) if audit::is_wrong(&error) => {
-            return found_wrong(&AuditError::Read(error).into(), None, json);
-        }
-        Err(_) => log::open(data)?,
-        Ok(log) => log,
-    };
+fn verify(arguments: &LogArgs, json: bool) -> anyhow::Result<Verdict> {
     let runtime = crate::runtime()?;
     let _context = runtime.enter();
+    let log = match runtime.block_on(log::open(arguments)) {
+        Ok(log) => log,
+        Err(error) if error.downcast_ref().is_some_and(audit::is_wrong) => {
+            return found_wrong(&error, None, json);
+        }
+        Err(error) => return Err(error),
+    };
+    let data = &arguments.data.data;
+    if arguments.nats.is_some() && SegmentLog::segments_folder(data).is_dir() {
+        bail!(
+            "{} holds a log of its own in segment files, and what stands beside it was made from that: name the folder \
+             of the market on NATS with --data",
+            data.display()
+        );
+    }
     let mut beside = Beside::read(data);
     // Looked at after the files beside the log: a running market only goes on.
-    let end = runtime.block_on(log.head())?;
+    let end = match runtime.block_on(log.events().head()) {
+        Ok(end) => end,
+        Err(error) if audit::is_wrong(&error) => {
+            return found_wrong(&AuditError::Read(error).into(), None, json);
+        }
+        Err(error) => return Err(AuditError::Read(error).into()),
+    };
     let progress = progress_bar(end.position);
-    let outcome = audit::audit(runtime.handle(), &log.market(), log.read(1), |fold, commit| {
+    let commits = log.events().read(1);
+    let outcome = audit::audit(runtime.handle(), &log.market(), commits, |fold, commit| {
         progress.set_position(fold.head().position);
         beside.check(fold, commit).map_err(anyhow::Error::from)
     });
@@ -100,7 +116,7 @@ fn verify(data: &Path, json: bool) -> anyhow::Result<Verdict> {
         Ok(fold) => print(&fold, beside, json),
         Err(error) if error.is_wrong() || is_fault(&error) => {
             let place = match &error {
-                AuditError::Wrong { position, .. } => place::of(&log, *position).ok(),
+                AuditError::Wrong { position, .. } => Place::of(&log, *position).ok(),
                 AuditError::Read(_) | AuditError::Caller(_) => None,
             };
             found_wrong(&error.into(), place, json)
@@ -114,7 +130,7 @@ fn is_fault(error: &AuditError) -> bool {
 }
 
 /// Says what is wrong, and where.
-fn found_wrong(error: &anyhow::Error, place: Option<place::Place>, json: bool) -> anyhow::Result<Verdict> {
+fn found_wrong(error: &anyhow::Error, place: Option<Place>, json: bool) -> anyhow::Result<Verdict> {
     let what = paragraph(error);
     if json {
         let mut output = Output::stdout();

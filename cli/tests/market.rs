@@ -21,7 +21,7 @@ fn lines(text: &str) -> Vec<Value> {
 fn the_first_start_registers_accounts_and_a_second_one_finds_them() {
     let cli = Cli::new();
     let up = cli.up(&["--fee-bps", "100"]);
-    assert!(up.first.contains("main"), "{}", up.first);
+    assert!(up.said.contains("Market main runs"), "{}", up.said);
     // Another process may not write this log, nor make it fail.
     let (_, said) = cli.ends(2, &["up", "--listen", "127.0.0.1:0"]);
     assert!(said.contains("main can't be started in ./data"), "{said}");

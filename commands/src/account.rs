@@ -1,6 +1,7 @@
 //! Accounts, their devices and keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use events::account::{DeviceRegistered, PublicKey, Registered, Role};
 use events::ids::{AccountId, CartId, DeviceId, KeyId};
@@ -91,6 +92,14 @@ impl Accounts {
     }
 }
 
+/// Tells whether one account may have both of two different roles. Whoever moves money in, runs the market or says who
+/// is who has no part in its trade, and none of these powers is held with another: a provider that bought would fund
+/// himself, and one that sold would report his own deliveries; an operator that traded would cancel the orders of
+/// others to his own gain.
+const fn may_be_together(one: Role, other: Role) -> bool {
+    matches!((one, other), (Role::Buyer, Role::Seller) | (Role::Seller, Role::Buyer))
+}
+
 pub(crate) fn decide_register(
     market: &Market,
     command: &RegisterAccount,
@@ -99,6 +108,13 @@ pub(crate) fn decide_register(
     // The registrar is given when the market is opened; he can't make another of himself.
     if roles.is_empty() || roles.contains(&Role::Registrar) {
         return Err(vec![Rejection::RolesNotAllowed]);
+    }
+    let pairs =
+        roles.iter().flat_map(|one| roles.range((Excluded(one), Unbounded)).map(move |other| (*one, *other)));
+    let conflicts = pairs.filter(|(one, other)| !may_be_together(*one, *other));
+    let conflicts: Vec<_> = conflicts.map(|(role, other)| Rejection::RolesConflict { role, other }).collect();
+    if !conflicts.is_empty() {
+        return Err(conflicts);
     }
     match market.accounts.get(*account) {
         None => Ok(vec![Registered { account: *account, roles: roles.clone() }.into()]),

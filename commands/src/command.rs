@@ -10,11 +10,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
+use crate::spelling;
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
 /// Most lines of a cart or an order.
 pub const LINES_MAX: usize = 100;
+/// Most lines of an order that can have a quote: each costs the check of one more signature, so one command costs
+/// at most one more than this.
+pub const QUOTES_MAX: usize = 16;
 
 /// Longest title of a listing, in characters.
 pub const TITLE_LENGTH_MAX: usize = 200;
@@ -68,7 +72,7 @@ impl<const MAX: usize> JsonSchema for Text<MAX> {
 pub struct RegisterAccount {
     /// The account.
     pub account: AccountId,
-    /// What it may do; at least one.
+    /// What it may do: one role, or `buyer` and `seller` together.
     #[schemars(length(min = 1))]
     pub roles: BTreeSet<Role>,
 }
@@ -115,7 +119,7 @@ pub struct FundWallet {
     pub account: AccountId,
     /// How much.
     pub amount: Money,
-    /// The provider's reference of the payment.
+    /// The provider's reference of the payment; each can be used once.
     pub reference: Text<REFERENCE_LENGTH_MAX>,
 }
 
@@ -181,7 +185,8 @@ pub struct OrderLine {
     pub listing: ListingId,
     /// How many.
     pub quantity: Quantity,
-    /// A quote for the whole line instead of the listing's price: a compact JWS signed by the seller.
+    /// A quote for the whole line instead of the listing's price: a compact JWS signed by the seller. At most 16 lines
+    /// of an order have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
 }
@@ -250,11 +255,12 @@ macro_rules! commands {
                 match self {$(Command::$variant(_) => $name,)*}
             }
 
-            /// Reads a body.
+            /// Reads a body, which must be spelled as [`Command::body`] writes it (the order of members and the
+            /// spelling of texts and numbers in JSON aside): a wish has one spelling, and so one fingerprint.
             pub fn parse(name: &str, body: &serde_json::Value) -> Result<Command, Refusal> {
-                let invalid = |error: serde_json::Error| Refusal::BodyInvalid { rule: error.to_string() };
+                let invalid = |rule| Refusal::BodyInvalid { rule };
                 match name {
-                    $($name => $body::deserialize(body).map(Command::$variant).map_err(invalid),)*
+                    $($name => spelling::read(body).map(Command::$variant).map_err(invalid),)*
                     unknown => Err(Refusal::CmdUnknown { name: unknown.chars().take(64).collect() }),
                 }
             }
@@ -298,6 +304,22 @@ commands! {
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
+}
+
+impl PlaceOrder {
+    /// Checks how much work the order is, before any of it is done.
+    pub(crate) fn check_size(&self) -> Result<(), Refusal> {
+        let lines = self.lines.len();
+        let quotes = self.lines.iter().filter(|line| line.quote.is_some()).count();
+        let rule = if lines > LINES_MAX {
+            format!("`lines` may be {LINES_MAX}, these are {lines}: make it several orders")
+        } else if quotes > QUOTES_MAX {
+            format!("{QUOTES_MAX} lines may have a quote, {quotes} have one: make it several orders")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::BodyInvalid { rule })
+    }
 }
 
 impl Command {

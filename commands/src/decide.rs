@@ -9,11 +9,12 @@ use events::ids::{AccountId, CommandId, OrderId};
 use events::{Event, Position, Rejection, Timestamp};
 
 use crate::command::{Command, Verified};
+use crate::funding::PaymentId;
 use crate::market::Market;
 use crate::order::ClosedOrder;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, listing, order};
+use crate::{account, cart, funding, listing, order};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +25,8 @@ pub struct Facts {
     pub command: Option<Decided>,
     /// Closed orders found in the index.
     pub closed_orders: BTreeMap<OrderId, ClosedOrder>,
+    /// Where the payment was credited, found in the index.
+    pub payment: Option<Position>,
 }
 
 /// What must be looked up in the index before a command can be decided.
@@ -35,6 +38,8 @@ pub struct Question {
     pub command: (AccountId, CommandId),
     /// The order it names, which may be closed.
     pub order: Option<OrderId>,
+    /// The payment it names, which may be credited.
+    pub payment: Option<PaymentId>,
 }
 
 /// What becomes of a command.
@@ -114,7 +119,7 @@ fn admit(
     }
     // 12 replay guard.
     key.window.check(stamp.seq)?;
-    market.nonces.check(stamp.key, stamp.nonce)?;
+    market.nonces.check(stamp.key, stamp.nonce, now)?;
     Ok(None)
 }
 
@@ -129,10 +134,16 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelOrder(body) => Some(body.order),
         _ => None,
     };
+    let payment = match &verified.command {
+        Command::FundWallet(body) => Some(PaymentId::asked(stamp.account, body)),
+        _ => None,
+    };
     let in_memory = |id| market.orders.get(id).is_some() || market.orders.recently_closed(id).is_some();
-    let asks = market.recent.may_be_forgotten(stamp.command) || order.is_some_and(|id| !in_memory(id));
+    let asks = market.recent.may_be_forgotten(stamp.command)
+        || order.is_some_and(|id| !in_memory(id))
+        || payment.is_some_and(|id| market.payments.may_be_forgotten(id));
     let command = (stamp.account, stamp.command);
-    asks.then_some(Question { covering: market.forgotten, command, order })
+    asks.then_some(Question { covering: market.forgotten, command, order, payment })
 }
 
 const fn allowed_roles(command: &Command) -> &'static [Role] {
@@ -165,7 +176,7 @@ fn business(
         Command::RegisterDevice(command) => account::decide_register_device(market, command),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
         Command::ReceiveStock(command) => listing::decide_receive(market, account, command),
-        Command::FundWallet(command) => listing::decide_fund(market, account, command),
+        Command::FundWallet(command) => funding::decide_fund(market, facts, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),

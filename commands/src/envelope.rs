@@ -14,7 +14,6 @@ use events::account::Algorithm;
 use events::ids::{AccountId, CommandId, DeviceId, KeyId, MarketName, Nonce};
 use events::metadata::CommandStamp;
 use events::{Hash, Timestamp};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::command::{COMMAND_BYTES_MAX, Command, Expected, Quote, Verified, VerifiedQuote};
@@ -22,6 +21,7 @@ use crate::crypto::VerifyingKey;
 use crate::jcs;
 use crate::jws::Jws;
 use crate::refusal::Refusal;
+use crate::spelling;
 
 /// `typ` of a signed command.
 pub const COMMAND_TYP: &str = "skylink-cmd+jws";
@@ -147,8 +147,6 @@ pub(crate) struct Claims {
     pub(crate) exp: Timestamp,
     pub(crate) iat: Timestamp,
     pub(crate) expected: Expected,
-    /// `if` as it was written: the fingerprint tells an empty object from none.
-    pub(crate) expected_json: Option<Value>,
     pub(crate) nonce: Nonce,
     pub(crate) seq: u64,
     pub(crate) sub: AccountId,
@@ -160,7 +158,6 @@ impl Claims {
         if members.take("v")?.as_u64() != Some(ENVELOPE_VERSION) {
             return Err(malformed("`v` must be 1"));
         }
-        let expected_json = members.0.remove("if");
         let claims = Claims {
             aud: members.text("aud")?,
             body: members.take("body")?,
@@ -169,8 +166,7 @@ impl Claims {
             dev: members.parsed("dev")?,
             exp: members.moment("exp")?,
             iat: members.moment("iat")?,
-            expected: read_expected("if", expected_json.as_ref())?,
-            expected_json,
+            expected: members.expected("if")?,
             nonce: members.parsed("nonce")?,
             seq: members.seq("seq")?,
             sub: members.parsed("sub")?,
@@ -231,25 +227,15 @@ impl Claims {
         jcs::write_plain(&self.cid, &mut canonical);
         canonical.extend(b",\"cmd\":");
         jcs::write_plain(&self.cmd, &mut canonical);
-        if let Some(expected) = &self.expected_json {
+        if self.expected != Expected::default() {
             canonical.extend(b",\"if\":");
-            jcs::write(expected, &mut canonical);
+            // Its members stand in the order of their names.
+            jcs::write_plain(&self.expected, &mut canonical);
         }
         canonical.extend(b",\"sub\":");
         jcs::write_plain(&self.sub, &mut canonical);
         canonical.push(b'}');
         Hash::of(&canonical)
-    }
-}
-
-/// Reads the expected versions under the name they were signed with.
-pub(crate) fn read_expected(name: &str, value: Option<&Value>) -> Result<Expected, Refusal> {
-    match value {
-        Some(value @ Value::Object(_)) => {
-            Expected::deserialize(value).map_err(|error| malformed(format!("`{name}`: {error}")))
-        }
-        Some(_) => Err(malformed(format!("`{name}` must be an object"))),
-        None => Ok(Expected::default()),
     }
 }
 
@@ -288,6 +274,16 @@ impl Members {
         Ok(value)
     }
 
+    /// Reads the expected versions. There is one spelling of expecting nothing: to leave the member out.
+    pub(crate) fn expected(&mut self, name: &str) -> Result<Expected, Refusal> {
+        let Some(value) = self.0.remove(name) else { return Ok(Expected::default()) };
+        let expected = spelling::read(&value).map_err(|rule| malformed(format!("`{name}`: {rule}")))?;
+        if expected == Expected::default() {
+            return Err(malformed(format!("`{name}` names no version: leave it out")));
+        }
+        Ok(expected)
+    }
+
     pub(crate) fn command_id(&mut self, name: &str) -> Result<CommandId, Refusal> {
         let id: CommandId = self.parsed(name)?;
         let is_rfc_9562 = id.uuid().get_variant() == uuid::Variant::RFC4122;
@@ -312,13 +308,11 @@ impl Envelope {
     /// Reads the body and whatever is signed inside it: quotes of sellers, keys to be registered.
     pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {
         let Envelope { stamp, market, issued_at, expires_at, expected, body } = self;
-        if !body.is_object() {
-            return Err(Refusal::BodyInvalid { rule: "the body must be a JSON object".to_owned() });
-        }
         let command = Command::parse(&stamp.name, &body)?;
         let mut quotes = Vec::new();
         match &command {
             Command::PlaceOrder(order) => {
+                order.check_size()?;
                 for (index, line) in order.lines.iter().enumerate() {
                     let quote = line.quote.as_deref().map(|text| verify_quote(text, &market, keys));
                     quotes.push(quote.transpose().map_err(|rule| Refusal::BodyInvalid {
@@ -341,10 +335,7 @@ fn verify_quote(text: &str, market: &MarketName, keys: &dyn KeyDirectory) -> Res
     let key = known_key(jws.key, Some(jws.algorithm), keys).map_err(|refusal| refusal.to_string())?;
     jws.check(&key).map_err(|error| error.to_string())?;
     let payload = jws.payload().map_err(|error| error.to_string())?;
-    if !payload.is_object() {
-        return Err("the payload is not a JSON object".to_owned());
-    }
-    let quote = Quote::deserialize(&payload).map_err(|error| error.to_string())?;
+    let quote: Quote = spelling::read(&payload)?;
     if quote.v != 1 {
         return Err("`v` must be 1".to_owned());
     }

@@ -10,16 +10,16 @@ const BPS_WHOLE: i128 = 10_000;
 /// more than the amount.
 pub fn quote(policy: &FeePolicy, amount: Money) -> FeeQuote {
     // 64 bits times 10 000 fits 128 bits by far; half of the divisor added rounds halves away from zero.
-    let share = (i128::from(amount.minor) * i128::from(policy.bps) + BPS_WHOLE / 2) / BPS_WHOLE;
-    let fee = share + i128::from(policy.fixed_minor);
-    let fee = fee.max(i128::from(policy.min_minor));
-    let fee = policy.max_minor.map_or(fee, |max| fee.min(i128::from(max)));
+    let share = (i128::from(amount.minor) * i128::from(policy.bps()) + BPS_WHOLE / 2) / BPS_WHOLE;
+    let fee = share + i128::from(policy.fixed_minor());
+    let fee = fee.max(i128::from(policy.min_minor()));
+    let fee = policy.max_minor().map_or(fee, |max| fee.min(i128::from(max)));
     let fee = fee.clamp(0, i128::from(amount.minor));
     let minor = i64::try_from(fee).expect("the fee is no more than the amount, which fits");
     FeeQuote {
         amount: Money::new(minor, amount.currency),
-        bps: policy.bps,
-        fixed_minor: policy.fixed_minor,
+        bps: policy.bps(),
+        fixed_minor: policy.fixed_minor(),
         rounding: Rounding::HalfAwayFromZero,
     }
 }
@@ -30,7 +30,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn policy(bps: u32, fixed_minor: i64, min_minor: i64, max_minor: Option<i64>) -> FeePolicy {
-        FeePolicy { bps, fixed_minor, min_minor, max_minor }
+        FeePolicy::new(bps, fixed_minor, min_minor, max_minor).unwrap()
     }
 
     #[test]
@@ -43,7 +43,8 @@ mod tests {
             (policy(250, 0, 50, None), 100, 50),
             (policy(250, 0, 0, Some(500)), 1_000_000, 500),
             (policy(10_000, 100, 0, None), 99, 99), // never more than the amount
-            (policy(10_000, 0, 0, None), i64::MAX, i64::MAX),
+            (policy(10_000, 0, 0, None), Money::MINOR_MAX, Money::MINOR_MAX),
+            (policy(10_000, Money::MINOR_MAX, 0, None), Money::MINOR_MAX, Money::MINOR_MAX),
         ] {
             let usd = "USD".parse().unwrap();
             assert_eq!(quote(&policy, Money::new(amount, usd)).amount.minor, fee, "{policy:?} of {amount}");
@@ -53,8 +54,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_fee_is_never_negative_nor_more_than_the_amount(
-            bps in 0u32..=10_000, fixed in 0i64.., min in 0i64.., max in proptest::option::of(0i64..), amount in 1i64..,
+            bps in 0u32..=10_000, fixed in 0..=Money::MINOR_MAX, min in 0..=Money::MINOR_MAX,
+            above in proptest::option::of(0..=Money::MINOR_MAX), amount in 1..=Money::MINOR_MAX,
         ) {
+            let max = above.map(|above| min.saturating_add(above).min(Money::MINOR_MAX));
             let fee = quote(&policy(bps, fixed, min, max), Money::new(amount, "USD".parse().unwrap())).amount.minor;
             prop_assert!((0..=amount).contains(&fee));
         }

@@ -15,6 +15,9 @@ pub const DEPTH_MAX: usize = 16;
 /// Largest whole number that every JSON reader keeps exactly: 2^53 − 1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
+// What can be asked for is an amount.
+const _: () = assert!(INTEGER_MAX == events::Money::MINOR_MAX.unsigned_abs());
+
 /// Why bytes are not JSON of the profile. The bytes must be changed; the same ones never pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {

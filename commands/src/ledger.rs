@@ -34,8 +34,8 @@ impl Ledger {
         sums
     }
 
-    /// Checks that so much more money of a currency can come in from outside. All of it together fits 64 bits; since
-    /// nothing but a provider's clearing account is ever negative, no sum inside the market can then overflow.
+    /// Checks that so much more money of a currency can come in from outside. All of it together is one amount at
+    /// most; since nothing but a provider's clearing account is ever negative, so is every balance.
     pub(crate) fn check_inflow(&self, amount: Money) -> Result<(), Rejection> {
         // The accounts of providers stand last and are few: one for each provider and currency.
         let providers = self.balances.iter().rev();
@@ -43,7 +43,7 @@ impl Ledger {
             providers.take_while(|((account, _), _)| matches!(account, LedgerAccount::ProviderClearing(_)));
         let of_currency = providers.filter(|((_, currency), _)| *currency == amount.currency);
         let inside: i128 = of_currency.map(|(_, minor)| -i128::from(*minor)).sum();
-        let fits = inside + i128::from(amount.minor) <= i128::from(i64::MAX);
+        let fits = inside + i128::from(amount.minor) <= i128::from(Money::MINOR_MAX);
         if fits { Ok(()) } else { Err(Rejection::AmountOverflow) }
     }
 
@@ -62,9 +62,9 @@ impl Ledger {
 
     fn change(&mut self, account: LedgerAccount, currency: Currency, by: i64) -> i64 {
         let balance = self.balances.entry((account, currency)).or_insert(0);
-        *balance = balance
-            .checked_add(by)
-            .expect("all money of a currency together fits 64 bits, which is checked when it comes in");
+        *balance = balance.checked_add(by).expect(
+            "all money of a currency together is one amount at most, which is checked when it comes in",
+        );
         let after = *balance;
         if after == 0 {
             self.balances.remove(&(account, currency));

@@ -5,7 +5,7 @@
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
 //! state, how events change it, and what it decides: [`account`], [`listing`], [`cart`], [`order`]; money is in
-//! [`ledger`] and [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
+//! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
 
 pub mod account;
 pub mod cart;
@@ -14,6 +14,7 @@ pub mod crypto;
 pub mod decide;
 pub mod envelope;
 pub mod fees;
+pub mod funding;
 mod jcs;
 pub mod json;
 mod jws;
@@ -26,6 +27,7 @@ pub mod refusal;
 pub mod replay;
 pub mod seed_form;
 pub mod sign;
+mod spelling;
 pub mod validate;
 
 pub use command::{Command, Verified};

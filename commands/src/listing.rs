@@ -1,15 +1,13 @@
-//! Listings with their stock, and the money that comes into wallets.
+//! Listings with their stock.
 
 use std::collections::BTreeMap;
 
-use events::account::Role;
 use events::ids::{AccountId, ListingId};
-use events::ledger::{LedgerAccount, Transfer};
-use events::listing::{Created, StockReceived, WalletFunded};
+use events::listing::{Created, StockReceived};
 use events::{Event, Money, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{CreateListing, FundWallet, ReceiveStock};
+use crate::command::{CreateListing, ReceiveStock};
 use crate::market::Market;
 
 /// Most units that one listing can have on hand.
@@ -123,32 +121,4 @@ pub(crate) fn decide_receive(
         return Err(vec![Rejection::StockOverflow { listing: id, max: STOCK_MAX }]);
     }
     Ok(vec![StockReceived { listing: id, on_hand, quantity }.into()])
-}
-
-pub(crate) fn decide_fund(
-    market: &Market,
-    provider: AccountId,
-    command: &FundWallet,
-) -> Result<Vec<Event>, Vec<Rejection>> {
-    let FundWallet { account, amount, reference } = command;
-    let mut reasons = Vec::new();
-    match market.accounts.get(*account) {
-        None => reasons.push(Rejection::AccountUnknown { account: *account }),
-        Some(owner) if !owner.roles.contains(&Role::Buyer) => {
-            reasons.push(Rejection::RoleMissing { account: *account, role: Role::Buyer });
-        }
-        Some(_) => {}
-    }
-    let from = LedgerAccount::ProviderClearing(provider);
-    let transfer = Transfer { amount: *amount, from, to: LedgerAccount::Wallet(*account) };
-    if !amount.is_positive() {
-        reasons.push(Rejection::AmountNotPositive);
-    } else if let Err(reason) = market.ledger.check_inflow(*amount) {
-        reasons.push(reason);
-    }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
-    let reference = reference.as_str().to_owned();
-    Ok(vec![WalletFunded { account: *account, reference, transfer }.into()])
 }

@@ -7,6 +7,7 @@ use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Accounts;
+use crate::funding::Payments;
 use crate::ledger::Ledger;
 use crate::listing::Listings;
 use crate::order::Orders;
@@ -31,11 +32,13 @@ pub struct Market {
     pub orders: Orders,
     /// Money.
     pub ledger: Ledger,
+    /// The last payments that came into wallets.
+    pub payments: Payments,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
     pub recent: Recent,
-    /// The highest position whose command or closed order is no longer in memory: what is not found here and may be
+    /// The highest position whose command, payment or closed order is no longer in memory: what is not found here and may be
     /// older has to be looked up in an index that covers it. 0: nothing was forgotten.
     pub forgotten: Position,
 }
@@ -88,7 +91,7 @@ impl Market {
             Event::DeviceRegistered(event) => self.accounts.device_registered(event),
             Event::ListingCreated(event) => self.listings.created(event),
             Event::StockReceived(event) => self.listings.stock_received(event),
-            Event::WalletFunded(event) => self.ledger.post(&event.transfer),
+            Event::WalletFunded(event) => self.wallet_funded(event, position),
             Event::CartItemAdded(event) => self.accounts.item_added(event),
             Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
             Event::CartItemRemoved(event) => self.accounts.item_removed(event),

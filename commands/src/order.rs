@@ -281,7 +281,7 @@ fn place(
         let minor = lines.iter().map(|line| line.total.minor).sum();
         let total = Money::new(minor, currency);
         let fee = fees::quote(market.fee_policy(), total);
-        let ship_by = now.plus_ms(market.deadlines().ship_by_ms);
+        let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
         events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
@@ -326,7 +326,7 @@ pub(crate) fn decide_ship(
     match state {
         OrderState::Placed => {
             let text = |text: &crate::command::Text<64>| text.as_str().to_owned();
-            let delivery_due = now.plus_ms(market.deadlines().transit_ms);
+            let delivery_due = now.plus_ms(market.deadlines().transit_ms());
             let (carrier, tracking) =
                 (command.carrier.as_ref().map(text), command.tracking.as_ref().map(text));
             Ok(vec![Shipped { carrier, delivery_due, order, tracking }.into()])
@@ -361,7 +361,7 @@ pub(crate) fn decide_confirm(
         (Stage::Shipped { .. }, true) => Ok(vec![delivered(DeliveryProof::Buyer, now), release()]),
         (Stage::Delivered { .. }, true) => Ok(vec![release()]),
         (Stage::Shipped { .. }, false) => {
-            let inspection_ends = now.plus_ms(market.deadlines().inspection_ms);
+            let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
             Ok(vec![delivered(DeliveryProof::Carrier, inspection_ends)])
         }
         (Stage::Delivered { .. }, false) => Ok(vec![]),
@@ -434,7 +434,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
     match open.stage {
         Stage::Placed { .. } => cancel(order, open, CancelledBy::ShipDeadline, None),
         Stage::Shipped { .. } => {
-            let inspection_ends = now.plus_ms(market.deadlines().inspection_ms);
+            let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
             vec![Delivered { confirmed_by: DeliveryProof::TransitElapsed, inspection_ends, order }.into()]
         }
         Stage::Delivered { .. } => vec![release(order, open, ReleaseCondition::InspectionElapsed)],

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use events::hash::Hasher;
 use events::ids::{AccountId, CommandId, KeyId, Nonce};
 use events::metadata::CommandStamp;
 use events::{Hash, Position, Timestamp};
@@ -23,6 +24,9 @@ pub const FRESHNESS_MS: i64 = 120_000;
 pub const SEQ_JUMP_MAX: u64 = 1 << 20;
 /// How many sequence numbers behind the highest one used are still told apart.
 pub const SEQ_WINDOW: u64 = 1024;
+/// Most nonces that are remembered at once; while there are so many, new commands are answered `busy`. That is 27,962
+/// commands a second for as long as a nonce is remembered, in about 160 MB.
+pub const NONCES_MAX: usize = 1 << 22;
 /// How many commands are kept in memory; older ones are in the index.
 pub const RECENT_COMMANDS_MAX: usize = 1 << 18;
 
@@ -83,31 +87,54 @@ impl SeqWindow {
 }
 
 /// The nonces that could still be replayed: those of commands that may still be fresh.
+///
+/// Kept are 64 bits of SHA-256(key id ‖ nonce), in all 30 to 46 bytes for each. A command whose 64 bits another one
+/// has is refused as if its nonce were used, and passes when it is signed again: one in 2^42 at the bound, which is
+/// one in five years of the highest rate. Nobody can bring that upon another's command without knowing its nonce
+/// before it is decided and then trying 2^64 of his own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Nonces {
-    used: BTreeSet<(KeyId, Nonce)>,
+    used: BTreeSet<u64>,
     /// In the order they were used, to be forgotten in that order.
-    by_time: VecDeque<(Timestamp, KeyId, Nonce)>,
+    by_time: VecDeque<(Timestamp, u64)>,
 }
 
 impl Nonces {
-    /// Checks that the key has not used the nonce.
-    pub fn check(&self, key: KeyId, nonce: Nonce) -> Result<(), Refusal> {
-        if self.used.contains(&(key, nonce)) { Err(Refusal::NonceReused) } else { Ok(()) }
+    /// Checks that the key has not used the nonce, and that one more can be remembered.
+    pub fn check(&self, key: KeyId, nonce: Nonce, now: Timestamp) -> Result<(), Refusal> {
+        if self.used.contains(&mark(key, nonce)) {
+            return Err(Refusal::NonceReused);
+        }
+        let oldest_leaves = self.by_time.front().is_some_and(|(used_at, _)| is_forgotten(*used_at, now));
+        if self.used.len() < NONCES_MAX || oldest_leaves { Ok(()) } else { Err(Refusal::Busy) }
     }
 
     pub(crate) fn use_up(&mut self, key: KeyId, nonce: Nonce, now: Timestamp) {
-        // A command accepted now was signed at most CLOCK_SKEW_MS in the future and ends FRESHNESS_MS later.
-        while let Some((used_at, old_key, old_nonce)) = self.by_time.front().copied()
-            && now.ms_since(used_at) > FRESHNESS_MS + CLOCK_SKEW_MS
+        while let Some((used_at, old)) = self.by_time.front().copied()
+            && is_forgotten(used_at, now)
         {
-            self.used.remove(&(old_key, old_nonce));
+            self.used.remove(&old);
             self.by_time.pop_front();
         }
-        if self.used.insert((key, nonce)) {
-            self.by_time.push_back((now, key, nonce));
+        let mark = mark(key, nonce);
+        if self.used.insert(mark) {
+            self.by_time.push_back((now, mark));
         }
     }
+}
+
+fn mark(key: KeyId, nonce: Nonce) -> u64 {
+    let mut hasher = Hasher::new();
+    hasher.update(&key.0);
+    hasher.update(&nonce.0);
+    let hash = hasher.finish();
+    let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has more than 8 bytes");
+    u64::from_be_bytes(*first)
+}
+
+/// A command accepted now was signed at most [`CLOCK_SKEW_MS`] in the future and ends [`FRESHNESS_MS`] later.
+fn is_forgotten(used_at: Timestamp, now: Timestamp) -> bool {
+    now.ms_since(used_at) > FRESHNESS_MS + CLOCK_SKEW_MS
 }
 
 /// A command that was decided.
@@ -210,12 +237,13 @@ mod tests {
         let (key, nonce) = (KeyId([1; 32]), Nonce([2; 16]));
         let mut nonces = Nonces::default();
         let start = Timestamp::from_ms(1_000_000);
+        let (last, after) = (FRESHNESS_MS + CLOCK_SKEW_MS, FRESHNESS_MS + CLOCK_SKEW_MS + 1);
         nonces.use_up(key, nonce, start);
-        assert_eq!(nonces.check(key, nonce), Err(Refusal::NonceReused));
-        assert_eq!(nonces.check(KeyId([9; 32]), nonce), Ok(()));
-        nonces.use_up(key, Nonce([3; 16]), start.plus_ms(FRESHNESS_MS + CLOCK_SKEW_MS));
-        assert_eq!(nonces.check(key, nonce), Err(Refusal::NonceReused));
-        nonces.use_up(key, Nonce([4; 16]), start.plus_ms(FRESHNESS_MS + CLOCK_SKEW_MS + 1));
-        assert_eq!(nonces.check(key, nonce), Ok(()));
+        assert_eq!(nonces.check(key, nonce, start), Err(Refusal::NonceReused));
+        assert_eq!(nonces.check(KeyId([9; 32]), nonce, start), Ok(()));
+        nonces.use_up(key, Nonce([3; 16]), start.plus_ms(last));
+        assert_eq!(nonces.check(key, nonce, start.plus_ms(last)), Err(Refusal::NonceReused));
+        nonces.use_up(key, Nonce([4; 16]), start.plus_ms(after));
+        assert_eq!(nonces.check(key, nonce, start.plus_ms(after)), Ok(()));
     }
 }

@@ -36,9 +36,9 @@ use serde_json::{Map, Value, json};
 
 use crate::command::Command;
 use crate::crypto::SigningKey;
-use crate::envelope::{Claims, Envelope, KeyDirectory, Members, known_key, malformed, read_expected};
+use crate::envelope::{Claims, Envelope, KeyDirectory, Members, known_key, malformed};
 use crate::jcs;
-use crate::json::{self, INTEGER_MAX, JsonError, Numbers};
+use crate::json::{self, JsonError, Numbers};
 use crate::jws::decode_signature;
 use crate::refusal::Refusal;
 use crate::sign::Draft;
@@ -96,7 +96,6 @@ fn claims(members: &mut Members) -> Result<Claims, Refusal> {
     let timestamp = members.text("timestamp")?;
     let iat =
         Timestamp::parse_rfc3339(&timestamp).map_err(|error| malformed(format!("`timestamp`: {error}")))?;
-    let expected_json = members.0.remove("expectedVersions");
     Ok(Claims {
         aud: members.text("market")?,
         body: Value::Null,
@@ -105,8 +104,7 @@ fn claims(members: &mut Members) -> Result<Claims, Refusal> {
         dev: members.parsed("device_id")?,
         exp: iat.plus_ms(GOOD_FOR_MS),
         iat,
-        expected: read_expected("expectedVersions", expected_json.as_ref())?,
-        expected_json,
+        expected: members.expected("expectedVersions")?,
         nonce: members.parsed("nonce")?,
         seq: members.seq("sequenceNumber")?,
         sub: members.parsed("user_id")?,
@@ -230,9 +228,6 @@ impl Fields {
         };
         let total =
             Money::parse_decimal(text, currency).map_err(|error| invalid(format!("`total`: {error}")))?;
-        if total.minor.unsigned_abs() > INTEGER_MAX {
-            return Err(invalid("`total` is larger than JSON keeps exactly"));
-        }
         Ok(json!({"minor": total.minor, "currency": currency.code()}))
     }
 

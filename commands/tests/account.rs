@@ -44,9 +44,43 @@ fn an_account_keeps_its_roles() {
 
 #[test]
 fn nobody_is_registered_without_a_role_or_as_registrar() {
-    for roles in [&[][..], &[Role::Registrar], &[Role::Buyer, Role::Registrar]] {
+    let with_registrar = |role| [role, Role::Registrar];
+    let roles = [Role::Buyer, Role::Seller, Role::Operator, Role::Provider].map(with_registrar);
+    for roles in [&[][..], &[Role::Registrar]].into_iter().chain(roles.iter().map(|both| &both[..])) {
         World::new().when(REGISTRAR, with_roles(NEW, roles)).then_rejected([Rejection::RolesNotAllowed]);
     }
+}
+
+/// Which two roles one account may have.
+#[test]
+fn only_buying_and_selling_go_together() {
+    use Role::{Buyer, Operator, Provider, Seller};
+    let conflict = |role, other| Rejection::RolesConflict { role, other };
+    for (roles, reason) in [
+        ([Buyer, Buyer], None),
+        ([Seller, Seller], None),
+        ([Operator, Operator], None),
+        ([Provider, Provider], None),
+        ([Buyer, Seller], None),
+        ([Buyer, Operator], Some(conflict(Buyer, Operator))),
+        ([Buyer, Provider], Some(conflict(Buyer, Provider))),
+        ([Seller, Operator], Some(conflict(Seller, Operator))),
+        ([Seller, Provider], Some(conflict(Seller, Provider))),
+        ([Operator, Provider], Some(conflict(Operator, Provider))),
+    ] {
+        let mut world = World::new();
+        world.when(REGISTRAR, with_roles(NEW, &roles));
+        match reason {
+            None => world.then_types(["account.registered.v1"]),
+            Some(reason) => world.then_rejected([reason]),
+        };
+    }
+    let several = [Buyer, Seller, Provider];
+    World::new()
+        .when(REGISTRAR, with_roles(NEW, &several))
+        .then_rejected([conflict(Buyer, Provider), conflict(Seller, Provider)])
+        .when(REGISTRAR, with_roles(NEW, &[Buyer]))
+        .then_types(["account.registered.v1"]);
 }
 
 #[test]

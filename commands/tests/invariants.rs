@@ -15,18 +15,20 @@ use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineKind, DeadlineStamp};
 use events::{Commit, Event, Head, Money};
 use proptest::prelude::*;
+use serde_json::Value;
 use support::*;
 
 const PROVIDERS: [Actor; 2] = [PROVIDER, Actor(4)];
 const BUYERS: [Actor; 3] = [BUYER, OTHER_BUYER, Actor(22)];
 const EVERYBODY: [Actor; 7] = [BUYER, OTHER_BUYER, Actor(22), SELLER, OTHER_SELLER, PROVIDER, OPERATOR];
 /// One thing costs a third of all the money there can be.
-const DEAR: i64 = i64::MAX / 3;
+const DEAR: i64 = MOST / 3;
+const MOST: i64 = Money::MINOR_MAX;
 
 /// One thing that happens. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Fund(usize, usize, i64, bool),
+    Fund(usize, usize, i64, bool, u8),
     Receive(u64, u32),
     Add(usize, u64, u32),
     Set(usize, u64, u32),
@@ -52,7 +54,7 @@ fn quantity() -> impl Strategy<Value = u32> {
 }
 
 fn amount() -> impl Strategy<Value = i64> {
-    prop_oneof![6 => 1i64..5000, 2 => Just(DEAR), 1 => Just(i64::MAX), 1 => Just(0i64), 1 => any::<i64>()]
+    prop_oneof![6 => 1i64..5000, 2 => Just(DEAR), 1 => Just(MOST), 1 => Just(0i64), 1 => -MOST..=MOST]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -62,9 +64,10 @@ fn step() -> impl Strategy<Value = Step> {
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
     let lines = prop::collection::vec((thing.clone(), quantity()), 0..4);
     let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..20 * DAY_MS];
-    let total = prop_oneof![3 => Just(i64::MAX), 1 => amount()];
+    let total = prop_oneof![3 => Just(MOST), 1 => amount()];
     prop_oneof![
-        4 => (0..2usize, buyer.clone(), amount(), any::<bool>()).prop_map(|(p, b, a, e)| Step::Fund(p, b, a, e)),
+        4 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
+            .prop_map(|(p, b, a, e, r)| Step::Fund(p, b, a, e, r)),
         3 => (thing.clone(), quantity()).prop_map(|(t, n)| Step::Receive(t, n)),
         3 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Add(b, t, n)),
         1 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Set(b, t, n)),
@@ -89,6 +92,7 @@ struct Run {
     orders: Vec<(OrderId, (Actor, Actor))>,
     held: BTreeMap<OrderId, Money>,
     decided: BTreeSet<(AccountId, CommandId)>,
+    credited: BTreeSet<(LedgerAccount, String)>,
     checked: usize,
 }
 
@@ -102,7 +106,8 @@ impl Run {
             .given_listing(OTHER_SELLER, 2, usd(1), 1_000_000)
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
         let (signed, orders, held) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut run = Run { world, signed, orders, held, decided: BTreeSet::new(), checked: 0 };
+        let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
+        let mut run = Run { world, signed, orders, held, decided, credited, checked: 0 };
         run.check();
         run
     }
@@ -132,9 +137,10 @@ impl Run {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Fund(provider, buyer, minor, in_euro) => {
+            Step::Fund(provider, buyer, minor, in_euro, payment) => {
                 let amount = if in_euro { eur(minor) } else { usd(minor) };
-                self.ask(PROVIDERS[provider], fund(BUYERS[buyer], amount));
+                let reference = format!("payment {payment}");
+                self.ask(PROVIDERS[provider], fund_as(&reference, BUYERS[buyer], amount));
             }
             Step::Receive(thing, n) => {
                 self.ask(if thing < 2 { SELLER } else { OTHER_SELLER }, receive(thing, n))
@@ -221,7 +227,14 @@ impl Run {
         }
         let mut charged = BTreeMap::new();
         for recorded in commit.events() {
+            for json in [&recorded.metadata_json, &recorded.payload_json] {
+                check_numbers(&serde_json::from_slice(json).unwrap());
+            }
             match &recorded.event {
+                Event::WalletFunded(funded) => {
+                    let payment = (funded.transfer.from, funded.reference.clone());
+                    assert!(self.credited.insert(payment), "a payment is credited once");
+                }
                 Event::OrderPlaced(placed) => {
                     let lines: i64 = placed.lines.iter().map(|line| line.total.minor).sum();
                     assert_eq!(placed.total.minor, lines);
@@ -256,12 +269,25 @@ impl Run {
     }
 }
 
+/// Checks that every reader of JSON keeps each number exactly.
+fn check_numbers(value: &Value) {
+    match value {
+        Value::Number(number) => {
+            assert!(number.as_i64().is_some_and(|number| (-MOST..=MOST).contains(&number)), "{number}");
+        }
+        Value::Array(elements) => elements.iter().for_each(check_numbers),
+        Value::Object(members) => members.values().for_each(check_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
 fn check_money(market: &Market) {
     for (currency, sum) in market.ledger.sums() {
         assert_eq!(sum, 0, "{currency}");
     }
     let mut escrows = 0;
     for (account, balance) in market.ledger.balances() {
+        assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
         match account {
             LedgerAccount::ProviderClearing(_) => {}
             LedgerAccount::Escrow(order) => {

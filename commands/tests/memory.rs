@@ -64,7 +64,10 @@ fn the_oldest_command_leaves_memory_and_is_asked_for_from_then_on() {
     assert_eq!(world.market.forgotten, first);
     world.when_signed(signed.clone());
     let id = (BUYER.account(), signed.stamp.command);
-    assert_eq!(*world.outcome(), Decision::Ask(Question { covering: first, command: id, order: None }));
+    assert_eq!(
+        *world.outcome(),
+        Decision::Ask(Question { covering: first, command: id, order: None, payment: None })
+    );
     let mut replica = replica.unwrap();
     replica.evolve(&unchanged(&template, most - 1));
     assert!(replica == world.market, "a replica that starts from a snapshot forgets the same");

@@ -98,7 +98,9 @@ fn lines_of_two_sellers_become_two_orders_in_one_commit() {
 
 #[test]
 fn the_signed_total_is_a_ceiling() {
-    for (signed, charged) in [(1000, Some(1000)), (1001, Some(1000)), (i64::MAX, Some(1000)), (999, None)] {
+    for (signed, charged) in
+        [(1000, Some(1000)), (1001, Some(1000)), (Money::MINOR_MAX, Some(1000)), (999, None)]
+    {
         let mut world = shop();
         world.when(BUYER, place(&[(TEA, 2)], usd(signed)));
         match charged {
@@ -168,11 +170,12 @@ fn a_wallet_pays_to_the_last_cent_and_not_beyond() {
 }
 
 #[test]
-fn sums_beyond_64_bits_are_refused() {
+fn sums_beyond_the_largest_amount_are_refused() {
     let mut world = shop();
-    world.given_listing(SELLER, 4, usd(i64::MAX), 9).given_listing(OTHER_SELLER, 5, usd(i64::MAX), 9);
+    let most = usd(Money::MINOR_MAX);
+    world.given_listing(SELLER, 4, most, 9).given_listing(OTHER_SELLER, 5, most, 9);
     for lines in [&[(4, 2)][..], &[(4, 1), (5, 1)]] {
-        world.when(BUYER, place(lines, usd(i64::MAX))).then_rejected([Rejection::AmountOverflow]);
+        world.when(BUYER, place(lines, most)).then_rejected([Rejection::AmountOverflow]);
     }
 }
 
@@ -180,12 +183,12 @@ fn sums_beyond_64_bits_are_refused() {
 fn all_the_money_there_can_be_goes_through_two_escrows_to_one_seller() {
     let mut world = World::new();
     world
-        .given_listing(SELLER, TEA, usd(i64::MAX - 1), 1)
+        .given_listing(SELLER, TEA, usd(Money::MINOR_MAX - 1), 1)
         .given_listing(SELLER, POT, usd(1), 1)
-        .given(PROVIDER, fund(BUYER, usd(i64::MAX - 1)))
+        .given(PROVIDER, fund(BUYER, usd(Money::MINOR_MAX - 1)))
         .given(PROVIDER, fund(OTHER_BUYER, usd(1)));
     let orders = [
-        world.placed(BUYER, place(&[(TEA, 1)], usd(i64::MAX))),
+        world.placed(BUYER, place(&[(TEA, 1)], usd(Money::MINOR_MAX))),
         world.placed(OTHER_BUYER, place(&[(POT, 1)], usd(1))),
     ];
     for (order, buyer) in orders.into_iter().zip([BUYER, OTHER_BUYER]) {
@@ -439,8 +442,9 @@ fn a_buyer_who_has_the_goods_releases_the_money_at_once() {
 
 #[test]
 fn fees_take_all_or_nothing_and_no_empty_transfer_is_made() {
-    let policy =
-        |bps, fixed_minor, min_minor, max_minor| FeePolicy { bps, fixed_minor, max_minor, min_minor };
+    let policy = |bps, fixed_minor, min_minor, max_minor| {
+        FeePolicy::new(bps, fixed_minor, min_minor, max_minor).unwrap()
+    };
     for (fee, seller, platform) in [
         (policy(0, 0, 0, None), 100, 0),
         (policy(10_000, 0, 0, None), 0, 100),

@@ -1,12 +1,15 @@
 //! Retries get the first outcome, replays get nothing, and what is no longer in memory is asked for.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use commands::order::ClosedOrder;
-use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS, SEQ_JUMP_MAX, SEQ_WINDOW};
+use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS, NONCES_MAX, Nonces, SEQ_JUMP_MAX, SEQ_WINDOW};
 use commands::{Decision, Facts, Question, Refusal, Verified, decide};
 use events::rejection::OrderState;
-use events::{Hash, Rejection};
+use events::{Hash, Rejection, Timestamp};
 use support::*;
 
 fn shop() -> World {
@@ -117,6 +120,33 @@ fn a_nonce_is_good_once_for_its_key() {
         .then_refused(Refusal::NonceReused)
         .when_signed(others)
         .then_unchanged();
+}
+
+/// A memory of as many nonces as there may be, the oldest a millisecond older than the others.
+fn full_of_nonces(oldest: Timestamp) -> Nonces {
+    let most = NONCES_MAX as u64;
+    let used_at = |n: u64| if n == 0 { oldest } else { oldest.plus_ms(1) };
+    let parts: (Vec<u64>, Vec<(Timestamp, u64)>) =
+        ((0..most).collect(), (0..most).map(|n| (used_at(n), n)).collect());
+    let bytes = bincode::serde::encode_to_vec(parts, bincode::config::standard()).unwrap();
+    bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap().0
+}
+
+#[test]
+fn while_as_many_nonces_as_may_be_can_be_replayed_new_commands_wait() {
+    let mut world = World::new();
+    let early = world.sign(BUYER, clear());
+    world.when_signed(early.clone()).then_unchanged();
+    world.market.nonces = full_of_nonces(START);
+    world.after(FRESHNESS_MS + CLOCK_SKEW_MS);
+    let before = world.market.clone();
+    world.when(BUYER, clear()).then_refused(Refusal::Busy);
+    assert!(world.market == before);
+    // What was decided keeps its outcome, and a moment later there is room for one.
+    world.when_signed(early).then_repeat();
+    world.after(1).when(BUYER, clear()).then_unchanged();
+    world.when(BUYER, clear()).then_refused(Refusal::Busy);
+    world.after(1).when(BUYER, clear()).then_unchanged().when(BUYER, clear()).then_unchanged();
 }
 
 #[test]
@@ -234,12 +264,13 @@ fn an_order_that_may_have_left_memory_is_asked_for_and_the_answer_decides() {
         world.market.forgotten = 3;
         let signed = world.sign(actor, command);
         let id = (actor.account(), signed.stamp.command);
-        let question = Question { covering: 3, command: id, order: Some(order) };
+        let question = Question { covering: 3, command: id, order: Some(order), payment: None };
         world.when_signed(signed.clone());
         assert_eq!(*world.outcome(), Decision::Ask(question));
         let behind = Facts { covered: 2, ..Facts::default() };
         assert!(matches!(decide(&world.market, &signed, &behind, world.now), Decision::Ask(_)));
-        world.facts = Facts { covered: 3, command: None, closed_orders: [(order, closed(state))].into() };
+        world.facts =
+            Facts { covered: 3, closed_orders: [(order, closed(state))].into(), ..Facts::default() };
         world.when_signed(signed);
         match reason {
             None => world.then_unchanged(),

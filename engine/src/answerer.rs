@@ -3,16 +3,21 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use commands::Refusal;
 use commands::crypto::{KeyError, SigningKey};
 use commands::receipt::{Outcome, Receipt, ReceiptBody, ReceiptVerifier, sign_group};
 use events::ids::MarketName;
 use events::{Commit, Head, Position};
-use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::ingress::{Reply, ReplyTo};
 use crate::log::EventLog;
 use crate::processor::Answer;
+
+/// Most answers that are read from the log again at once.
+const REPEATS_AT_ONCE_MAX: usize = 16;
+/// Most repeated commands that wait for that; one more is answered `busy`, and its client asks again.
+const REPEATS_WAITING_MAX: usize = 4096;
 
 /// A durable group and what it lets be answered.
 pub(crate) type Durable = (Vec<Arc<Commit>>, Vec<(ReplyTo, Answer)>);
@@ -28,12 +33,17 @@ struct Inner {
     key: SigningKey,
     market: MarketName,
     verifier: Mutex<ReceiptVerifier>,
+    repeats_at_once: Semaphore,
+    repeats_waiting: Arc<Semaphore>,
 }
 
 impl Answers {
     pub(crate) fn new(log: Arc<dyn EventLog>, key: SigningKey, market: MarketName) -> Result<Self, KeyError> {
         let verifier = Mutex::new(ReceiptVerifier::new(&key.public())?);
-        Ok(Answers { inner: Arc::new(Inner { log, key, market, verifier }) })
+        let repeats_at_once = Semaphore::new(REPEATS_AT_ONCE_MAX);
+        let repeats_waiting = Arc::new(Semaphore::new(REPEATS_WAITING_MAX));
+        let inner = Inner { log, key, market, verifier, repeats_at_once, repeats_waiting };
+        Ok(Answers { inner: Arc::new(inner) })
     }
 
     /// Signs, and checks as a client would before anything leaves.
@@ -53,9 +63,11 @@ impl Answers {
 
     /// Gives the reply of a command that was decided earlier, from its commit, which begins at `position`.
     pub(crate) async fn repeat(&self, position: Position) -> Reply {
-        let commit = match self.inner.log.read(position).next().await {
-            Some(Ok(commit)) => commit,
-            Some(Err(error)) => {
+        let _place = self.inner.repeats_at_once.acquire().await.expect("nobody closes it");
+        let commit = match self.inner.log.commit(position).await {
+            Ok(Some(commit)) => commit,
+            Ok(None) => return Reply::Undecided,
+            Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     position,
@@ -63,13 +75,24 @@ impl Answers {
                 );
                 return Reply::Undecided;
             }
-            None => return Reply::Undecided,
         };
         let bodies = ReceiptBody::of(&commit).into_iter().collect();
         match self.sign(bodies, commit.head()).pop() {
             Some(receipt) => Reply::Receipt(Box::new(Receipt { replayed: true, ..receipt })),
             None => Reply::Undecided,
         }
+    }
+
+    /// Answers a command that was decided earlier, as soon as its commit is read; the next group does not wait.
+    fn send_repeat(&self, reply: ReplyTo, position: Position) {
+        let Ok(place) = Arc::clone(&self.inner.repeats_waiting).try_acquire_owned() else {
+            return send(reply, Reply::Refused(Refusal::Busy));
+        };
+        let answers = self.clone();
+        tokio::spawn(async move {
+            send(reply, answers.repeat(position).await);
+            drop(place);
+        });
     }
 
     fn answer_group(&self, answers: Vec<(ReplyTo, Answer)>, head: Head) {
@@ -83,10 +106,7 @@ impl Answers {
                     );
                     askers.push(reply);
                 }
-                Answer::Repeat(position) => {
-                    let answers = self.clone();
-                    tokio::spawn(async move { send(reply, answers.repeat(position).await) });
-                }
+                Answer::Repeat(position) => self.send_repeat(reply, position),
                 Answer::Refused(refusal) => {
                     metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
                     send(reply, Reply::Refused(refusal));

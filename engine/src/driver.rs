@@ -1,122 +1,84 @@
 //! Performs what the processor says: the tokio side of a market's writer.
 //!
 //! A request goes: [`crate::ingress`] checks its signature, the *writer* thread steps the processor, the *appender*
-//! makes groups durable, and the *answerer* signs receipts and replies.
+//! makes groups durable, and the *answerer* signs receipts and replies. Before all that an engine stands by, in
+//! [`crate::standby`].
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use commands::crypto::{KeyError, SigningKey};
 use commands::{Market, Question, Refusal};
-use events::commit::ChainError;
 use events::ids::{AccountId, CommandId};
-use events::market::Opened;
 use events::{Commit, Head, Timestamp};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::answerer::{self, Answers, Durable};
-use crate::clock::Clock;
+use crate::appender::{self, APPEND_PAUSE, ToLog};
+use crate::clock::{Clock, ClockGuard};
 use crate::index::{Index, IndexError};
-use crate::ingress::{self, REQUESTS_MAX, Reply, ReplyTo, Request};
-use crate::keeper;
+use crate::ingress::{self, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
-use crate::log::{AppendError, EventLog, ReadError};
-use crate::processor::{Action, Answer, Processor, StopReason, Wake, WriterConfig};
-use crate::snapshot::Snapshots;
+use crate::log::{EventLog, ReadError, chain_of};
+use crate::processor::{Action, Answer, Processor, StopReason, Wake};
+use crate::standby::{EngineConfig, Prepared, Standby, StartError};
 
 /// Most wakes that wait for the writer; verified commands come in batches.
-const WAKES_MAX: usize = 256;
+pub(crate) const WAKES_MAX: usize = 256;
 /// Most groups whose answers wait to be signed and sent.
 const ANSWERS_MAX: usize = 64;
 /// How long the index may take to answer.
 const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long the appender waits before it tries an append with unknown outcome again.
-const APPEND_PAUSE: Duration = Duration::from_millis(100);
 /// How often a conflict is inspected while the log can't be reached, with a pause between.
 const INSPECTIONS_MAX: u32 = 600;
-
-/// Why an engine does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The index refuses.
-    #[error("the index of old ids")]
-    Index(#[from] IndexError),
-    /// The log can't be read.
-    #[error("the log")]
-    Log(#[from] ReadError),
-    /// The log is not the one the snapshot or the index was made from.
-    #[error(
-        "the log does not extend {checkpoint} at position {position}: it was restored or truncated. Restore the newest log; only if it is lost, delete `index` and `snapshots`, knowing that answers already given are void"
-    )]
-    Foreign {
-        /// What has seen more, or another history.
-        checkpoint: &'static str,
-        /// How far it has seen the log.
-        position: u64,
-        /// What does not fit.
-        #[source]
-        source: Option<ChainError>,
-    },
-    /// The market was opened with other keys or rules than it is started with.
-    #[error("the market was opened with another {what} than it is started with: start it with that one")]
-    OpenedOtherwise {
-        /// What differs.
-        what: &'static str,
-    },
-    /// The writer ended before its first append was durable.
-    #[error("the market could not be taken: {0}")]
-    Stopped(StopReason),
-    /// A key in the log can't be used.
-    #[error("a key in the log can't be used")]
-    Key(#[from] KeyError),
-}
-
-/// What an engine needs to know.
-pub struct EngineConfig {
-    /// Who writes, and how an empty log is opened.
-    pub writer: WriterConfig,
-    /// The market's key that receipts are signed with.
-    pub receipt_key: SigningKey,
-    /// Threads that check signatures.
-    pub verify_threads: usize,
-}
-
-/// What an engine has on disk besides its log: read before the log is opened, since the log must reach this far.
-pub struct Prepared {
-    index: Index,
-    snapshots: Snapshots,
-    head: Head,
-    market: Market,
-}
-
-impl Prepared {
-    /// Opens the index and reads the newest snapshot in a folder.
-    pub fn open(dir: &Path) -> Result<Prepared, StartError> {
-        let index = Index::open(&dir.join("index"))?;
-        let snapshots = Snapshots::new(PathBuf::from(dir).join("snapshots"));
-        let (head, market) = snapshots.load_latest().unwrap_or_default();
-        Ok(Prepared { index, snapshots, head, market })
-    }
-
-    /// Gives the head that the log must at least reach.
-    pub fn floor(&self) -> Head {
-        let covered = self.index.covered();
-        if covered.position > self.head.position { covered } else { self.head }
-    }
-}
+/// How often the writer looks at its clock, at least: so soon it is said that the clock has jumped, or is back.
+const CLOCK_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
+    /// It follows the log, up to this head, and does not write.
+    StandingBy(Head),
     /// It writes; the log is durable up to this head.
     Writing(Head),
+    /// It decides nothing, since its clock has jumped: an operator corrects the clock or, if it is right, restarts.
+    ClockDoubted {
+        /// The log is durable up to this head.
+        head: Head,
+        /// How far ahead the clock stands, in ms.
+        ahead_ms: i64,
+    },
     /// It ended.
     Stopped(StopReason),
+}
+
+impl Status {
+    /// Gives how far the log is known to be durable; nothing of an engine that has ended.
+    pub fn head(&self) -> Option<Head> {
+        match self {
+            Status::StandingBy(head) | Status::Writing(head) | Status::ClockDoubted { head, .. } => {
+                Some(*head)
+            }
+            Status::Stopped(_) => None,
+        }
+    }
+}
+
+/// What is said to the writer.
+pub(crate) enum ToWriter {
+    /// A reason to wake.
+    Wake(Wake<ReplyTo>),
+    /// Look at the clock, and say when that is done.
+    Look(oneshot::Sender<()>),
+}
+
+impl From<Wake<ReplyTo>> for ToWriter {
+    fn from(wake: Wake<ReplyTo>) -> Self {
+        ToWriter::Wake(wake)
+    }
 }
 
 /// A running writer of a market.
@@ -126,76 +88,61 @@ pub struct Engine {
     answerer: tokio::task::JoinHandle<()>,
     keeper: JoinHandle<()>,
     stop_keeper: watch::Sender<bool>,
+    taken_behind: u64,
 }
 
 /// What others ask the engine through; it may be cloned freely.
 #[derive(Clone)]
 pub struct EngineHandle {
-    requests: mpsc::Sender<Request>,
-    wakes: mpsc::Sender<Wake<ReplyTo>>,
-    status: watch::Receiver<Status>,
-    keys: Arc<KeyRing>,
-    index: Index,
-    answers: Answers,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) wakes: mpsc::Sender<ToWriter>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) index: Index,
+    pub(crate) answers: Answers,
 }
 
 impl Engine {
-    /// Starts to write: folds the end of the log, waits until the index covers what the writer has forgotten, and
-    /// takes the market. Must be called inside a tokio runtime.
+    /// Starts to write at once: stands by and takes the market over. Must be called inside a tokio runtime.
     pub async fn start(
         prepared: Prepared,
         config: EngineConfig,
         log: Arc<dyn EventLog>,
         clock: Arc<dyn Clock>,
     ) -> Result<Engine, StartError> {
-        let Prepared { index, snapshots, head, market } = prepared;
-        let (head, market) = fold_end(log.as_ref(), head, market, index.covered()).await?;
-        check_opened(&market, &config.writer.opened)?;
-        let keys = Arc::new(KeyRing::default());
-        for key in market.accounts.keys() {
-            keys.add(&key.public)?;
-        }
-        let (wakes_in, wakes) = mpsc::channel(WAKES_MAX);
-        let (stop_keeper, keeper_stops) = watch::channel(false);
-        let (fails, keeper_fails) = oneshot::channel();
-        let keeper_failed = {
-            let wakes = wakes_in.clone();
-            move |error: &keeper::KeeperError| {
-                let cause = chain_of(error);
-                // Whoever starts the engine waits for the keeper, or the writer is told; if both are gone, nobody.
-                let _ = fails.send(cause.clone());
-                drop(wakes.blocking_send(Wake::Failed(cause)));
-            }
-        };
-        let keeper = keeper::spawn(Arc::clone(&log), index.clone(), snapshots, keeper_stops, keeper_failed);
-        tokio::select! {
-            biased;
-            () = index.wait_for(market.forgotten) => {}
-            // Nobody would bring the index further.
-            Ok(cause) = keeper_fails => return Err(StartError::Stopped(StopReason::Failed(cause))),
-        }
+        Standby::start(prepared, config, log, clock).await?.take_over().await
+    }
 
-        let (status_in, status) = watch::channel(Status::Writing(head));
-        let answers = Answers::new(Arc::clone(&log), config.receipt_key, config.writer.market.clone())?;
+    /// Begins to write behind a folded log, and waits until the first append is durable: only then is the market taken.
+    pub(crate) async fn write(begin: Begin) -> Result<Engine, StartError> {
+        let Begin { standby, market, head, taken_behind } = begin;
+        let Standby { writer: config, verify_threads, log, clock, mut guard, handle, .. } = standby;
+        let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
-        let answerer = tokio::spawn(answerer::run(answers.clone(), answers_out));
-        let (appends_in, appends) = mpsc::channel(1);
-        tokio::spawn(keep_appending(Arc::clone(&log), appends, wakes_in.clone()));
-        let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
-        ingress::spawn(config.verify_threads, &config.writer.market, &keys, requests, &wakes_in);
+        let answerer = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
+        let (to_log, wishes) = mpsc::channel(1);
+        let wakes_in = &handle.wakes;
+        appender::spawn(Arc::clone(&log), wishes, wakes_in);
+        appender::watch_for_others(&log, head, config.writer, wakes_in);
+        tokio::spawn(look_regularly(wakes_in.downgrade()));
+        ingress::spawn(verify_threads, &config.market, &handle.keys, requests, wakes_in);
 
-        let (processor, actions) = Processor::start(market, head, config.writer, clock.now());
+        let now = guard.look(clock.as_ref()).now;
+        let (processor, actions) = Processor::start(market, head, config, log.prepares(), now);
         let writer = Writer {
             processor,
             runtime: Handle::current(),
             log,
             clock,
-            keys: Arc::clone(&keys),
-            index: index.clone(),
+            guard,
+            ahead_ms: None,
+            durable: None,
+            keys: Arc::clone(&handle.keys),
+            index: handle.index.clone(),
             wakes_in: wakes_in.downgrade(),
-            appends: appends_in,
+            to_log,
             answers: answers_in,
-            status: status_in,
+            status,
             timer: None,
             stopped: false,
             answerer_lost: false,
@@ -204,21 +151,24 @@ impl Engine {
             .name("writer".into())
             .spawn(move || writer.run(actions, wakes))
             .expect("a thread can be started at start-up");
-        let handle = EngineHandle { requests: requests_in, wakes: wakes_in, status, keys, index, answers };
-        let engine = Engine { handle, writer, answerer, keeper, stop_keeper };
-        engine.wait_until_started(head).await?;
+        let engine = Engine { handle, writer, answerer, keeper, stop_keeper, taken_behind };
+        engine.wait_until_started().await?;
         Ok(engine)
     }
 
-    /// Waits until the writer's first append is durable: only then is the market taken.
-    async fn wait_until_started(&self, before: Head) -> Result<(), StartError> {
+    async fn wait_until_started(&self) -> Result<(), StartError> {
         let mut status = self.handle.status();
-        let started = |status: &Status| !matches!(status, Status::Writing(head) if *head == before);
+        let started = |status: &Status| !matches!(status, Status::StandingBy(_));
         match status.wait_for(started).await.as_deref() {
-            Ok(Status::Writing(_)) => Ok(()),
             Ok(Status::Stopped(reason)) => Err(StartError::Stopped(reason.clone())),
+            Ok(_) => Ok(()),
             Err(_) => Err(StartError::Stopped(writer_lost())),
         }
+    }
+
+    /// Tells how many events were left to be folded when this engine was told to take the market over.
+    pub fn taken_behind(&self) -> u64 {
+        self.taken_behind
     }
 
     /// Gives what others ask the engine through.
@@ -230,7 +180,7 @@ impl Engine {
     /// engine ended, which may have been earlier and for another reason.
     pub async fn shutdown(self) -> StopReason {
         // If the writer has ended, its status says so.
-        let _ = self.handle.wakes.send(Wake::Shutdown).await;
+        let _ = self.handle.wakes.send(Wake::Shutdown.into()).await;
         let reason = self.handle.stopped().await;
         // The answers of the last group may still be on their way from the writer to those who asked.
         if !matches!(join(self.writer).await, Ok(Ok(()))) || self.answerer.await.is_err() {
@@ -259,13 +209,17 @@ impl EngineHandle {
         }
     }
 
-    /// Hands in a signed command; the reply comes through the channel. At once, if there is no room.
+    /// Hands in a signed command; the reply comes through the channel. At once, if there is no room, or if this engine
+    /// only stands by.
     pub fn enqueue(
         &self,
         bytes: Bytes,
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Result<oneshot::Receiver<Reply>, Reply> {
+        if matches!(*self.status.borrow(), Status::StandingBy(_)) {
+            return Err(Reply::Refused(Refusal::Busy));
+        }
         let (reply, replied) = oneshot::channel();
         match self.requests.try_send(Request { bytes, arrived_as, traceparent, reply }) {
             Ok(()) => Ok(replied),
@@ -276,10 +230,7 @@ impl EngineHandle {
 
     /// Finds the receipt of a command that was decided and is durable.
     pub async fn receipt(&self, account: AccountId, command: CommandId) -> Result<Option<Reply>, IndexError> {
-        let durable = match *self.status.borrow() {
-            Status::Writing(head) => head.position,
-            Status::Stopped(_) => self.index.covered().position,
-        };
+        let durable = self.status.borrow().head().unwrap_or_else(|| self.index.covered()).position;
         // Behind by a moment at most; an index that does not come up to it in time answers from what it has.
         let _ = tokio::time::timeout(LOOK_UP_TIME_MAX, self.index.wait_for(durable)).await;
         let index = self.index.clone();
@@ -291,10 +242,14 @@ impl EngineHandle {
         }
     }
 
-    /// Lets the writer look at its clock, after a clock that does not run by itself was moved.
+    /// Lets the writer look at its clock, after a clock that does not run by itself was moved. Returns when it has, and
+    /// has decided what was due, as far as two groups hold it; whether that is durable its commits tell.
     pub async fn tick(&self) {
+        let (done, is_done) = oneshot::channel();
         // A writer that has ended looks at no clock.
-        let _ = self.wakes.send(Wake::Tick).await;
+        if self.wakes.send(ToWriter::Look(done)).await.is_ok() {
+            let _ = is_done.await;
+        }
     }
 
     /// Gives the keys that may sign.
@@ -318,126 +273,32 @@ impl EngineHandle {
     }
 }
 
-/// Waits for a thread without blocking the runtime.
-async fn join(thread: JoinHandle<()>) -> Result<thread::Result<()>, tokio::task::JoinError> {
-    tokio::task::spawn_blocking(move || thread.join()).await
+/// What an engine begins to write with.
+pub(crate) struct Begin {
+    pub(crate) standby: Standby,
+    pub(crate) market: Market,
+    pub(crate) head: Head,
+    pub(crate) taken_behind: u64,
 }
 
-fn writer_lost() -> StopReason {
-    StopReason::Failed("the writer's thread ended badly; its last words are on standard error".into())
-}
-
-/// Folds the log from the snapshot to its end, and checks that it contains what the index has seen.
-async fn fold_end(
-    log: &dyn EventLog,
-    snapshot: Head,
-    mut market: Market,
-    covered: Head,
-) -> Result<(Head, Market), StartError> {
-    let end = log.head().await?;
-    let foreign = |checkpoint, position, source| StartError::Foreign { checkpoint, position, source };
-    if end.position < snapshot.position {
-        return Err(foreign("the newest snapshot", snapshot.position, None));
-    }
-    if end.position < covered.position {
-        return Err(foreign("the index of old ids", covered.position, None));
-    }
-    let mut head = snapshot;
-    let mut commits = log.read(snapshot.position + 1);
-    while let Some(commit) = commits.next().await {
-        let commit = commit?;
-        let source = |source| foreign("the newest snapshot", snapshot.position, Some(source));
-        commit.check_follows(head).map_err(source)?;
-        market.evolve_commit(&commit);
-        head = commit.head();
-        let contains = commit.first_position() <= covered.position && covered.position <= head.position;
-        if contains && head != covered {
-            return Err(foreign("the index of old ids", covered.position, None));
-        }
-    }
-    // With nothing behind the snapshot, only the log's own hash can tell.
-    if end.position == head.position && end != head {
-        return Err(foreign("the newest snapshot", snapshot.position, None));
-    }
-    Ok((head, market))
-}
-
-fn check_opened(market: &Market, wanted: &Opened) -> Result<(), StartError> {
-    let Some(opened) = &market.opened else { return Ok(()) };
-    let differs = |what| Err(StartError::OpenedOtherwise { what });
-    if opened.market != wanted.market {
-        return differs("name");
-    }
-    if opened.registrar != wanted.registrar {
-        return differs("registrar key");
-    }
-    if opened.receipt_key != wanted.receipt_key {
-        return differs("receipt key");
-    }
-    if opened.fee != wanted.fee || opened.deadlines != wanted.deadlines {
-        tracing::warn!("fee and deadlines stay as the market was opened with; the given ones are not used");
-    }
-    Ok(())
-}
-
-type Append = (Head, Vec<Arc<Commit>>, bool);
-
-/// Makes groups durable, and tells the writer if that ends badly: it would wait for an outcome for ever.
-async fn keep_appending(
-    log: Arc<dyn EventLog>,
-    appends: mpsc::Receiver<Append>,
-    wakes: mpsc::Sender<Wake<ReplyTo>>,
-) {
-    if tokio::spawn(append(log, appends, wakes.clone())).await.is_err() {
-        let cause = "the appender ended badly; its last words are on standard error".to_owned();
-        // A writer that has ended appends nothing.
-        let _ = wakes.send(Wake::Failed(cause)).await;
-    }
-}
-
-/// Makes groups durable, one at a time.
-async fn append(
-    log: Arc<dyn EventLog>,
-    mut appends: mpsc::Receiver<Append>,
-    wakes: mpsc::Sender<Wake<ReplyTo>>,
-) {
-    while let Some((expected, commits, again)) = appends.recv().await {
-        if again {
-            tokio::time::sleep(APPEND_PAUSE).await;
-        }
-        let started = std::time::Instant::now();
-        let outcome = log.append(expected, &commits).await;
-        let elapsed = started.elapsed();
-        metrics::histogram!("skylink_append_seconds").record(elapsed.as_secs_f64());
-        tracing::debug!(commits = commits.len(), elapsed_us = elapsed.as_micros() as u64, "appended");
-        let wake = match outcome {
-            Ok(()) => Wake::Appended,
-            Err(AppendError::Conflict { .. }) => Wake::AppendConflict,
-            Err(error @ AppendError::Unknown(_)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the append is tried again");
-                Wake::AppendUnknown
-            }
-            Err(error @ AppendError::Failed(_)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the market stops");
-                Wake::Failed(chain_of(&error))
-            }
-        };
-        if wakes.send(wake).await.is_err() {
+/// Wakes the writer now and then, so that it sees a clock that jumps while nothing else happens.
+async fn look_regularly(wakes: mpsc::WeakSender<ToWriter>) {
+    loop {
+        tokio::time::sleep(CLOCK_LOOK_INTERVAL).await;
+        let Some(wakes) = wakes.upgrade() else { return };
+        if wakes.send(Wake::Tick.into()).await.is_err() {
             return;
         }
     }
 }
 
-/// Writes an error with its causes in one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
+/// Waits for a thread without blocking the runtime.
+async fn join(thread: JoinHandle<()>) -> Result<thread::Result<()>, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(move || thread.join()).await
+}
+
+pub(crate) fn writer_lost() -> StopReason {
+    StopReason::Failed("the writer's thread ended badly; its last words are on standard error".into())
 }
 
 struct Writer {
@@ -445,10 +306,15 @@ struct Writer {
     runtime: Handle,
     log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
+    guard: ClockGuard,
+    /// How far the clock has jumped ahead, while it is doubted.
+    ahead_ms: Option<i64>,
+    /// The last head that this writer has made durable.
+    durable: Option<Head>,
     keys: Arc<KeyRing>,
     index: Index,
-    wakes_in: mpsc::WeakSender<Wake<ReplyTo>>,
-    appends: mpsc::Sender<Append>,
+    wakes_in: mpsc::WeakSender<ToWriter>,
+    to_log: mpsc::Sender<ToLog>,
     answers: mpsc::Sender<Durable>,
     status: watch::Sender<Status>,
     timer: Option<tokio::task::JoinHandle<()>>,
@@ -457,45 +323,96 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, actions: Vec<Action<ReplyTo>>, mut wakes: mpsc::Receiver<Wake<ReplyTo>>) {
+    fn run(mut self, actions: Vec<Action<ReplyTo>>, mut wakes: mpsc::Receiver<ToWriter>) {
         self.perform(actions);
         let mut batch = Vec::with_capacity(WAKES_MAX);
         // When the writer has stopped, its thread ends: whoever still waits for it sees the channel closed.
         while !self.stopped && wakes.blocking_recv_many(&mut batch, WAKES_MAX) > 0 {
-            let now = self.clock.now();
+            let now = self.look_at_clock();
             // Commands that arrived together are decided together.
-            let mut arrived = Vec::new();
-            for wake in batch.drain(..) {
-                match wake {
-                    Wake::Commands(commands) => arrived.extend(commands),
-                    other => {
-                        let actions = self.processor.step(other, now);
-                        self.perform(actions);
+            let (mut arrived, mut looks) = (Vec::new(), Vec::new());
+            for said in batch.drain(..) {
+                match said {
+                    ToWriter::Wake(Wake::Commands(commands)) => arrived.extend(commands),
+                    ToWriter::Wake(other) => self.step(other, now),
+                    ToWriter::Look(done) => {
+                        self.step(Wake::Tick, now);
+                        looks.push(done);
                     }
                 }
             }
             if !arrived.is_empty() {
-                let actions = self.processor.step(Wake::Commands(arrived), now);
-                self.perform(actions);
+                self.step(Wake::Commands(arrived), now);
             }
             if self.answerer_lost && !self.stopped {
                 let cause = "the answerer ended badly; its last words are on standard error".to_owned();
-                let actions = self.processor.step(Wake::Failed(cause), now);
-                self.perform(actions);
+                self.step(Wake::Failed(cause), now);
+            }
+            for done in looks {
+                // Whoever asked may be gone.
+                let _ = done.send(());
             }
         }
+    }
+
+    fn step(&mut self, wake: Wake<ReplyTo>, now: Timestamp) {
+        let actions = self.processor.step(wake, now);
+        self.perform(actions);
+    }
+
+    /// Gives the time to decide by, and lets nothing be decided while the clock is doubted.
+    fn look_at_clock(&mut self) -> Timestamp {
+        let judged = self.guard.look(self.clock.as_ref());
+        match (self.ahead_ms, judged.ahead_ms) {
+            (None, Some(ahead_ms)) => {
+                tracing::error!(
+                    ahead_ms,
+                    "the clock has jumped ahead: nothing is decided until it is corrected or, if it is right, this process \
+                     is restarted"
+                );
+                self.step(Wake::ClockJumped, judged.now);
+            }
+            (Some(_), None) => {
+                tracing::info!("the clock is back where it should be: the market goes on");
+                self.step(Wake::ClockBack, judged.now);
+            }
+            _ => {}
+        }
+        if self.ahead_ms != judged.ahead_ms {
+            self.ahead_ms = judged.ahead_ms;
+            self.tell_status();
+        }
+        judged.now
+    }
+
+    /// Tells how the engine is, from its first append until its end.
+    fn tell_status(&self) {
+        let Some(head) = self.durable else { return };
+        let now = match self.ahead_ms {
+            None => Status::Writing(head),
+            Some(ahead_ms) => Status::ClockDoubted { head, ahead_ms },
+        };
+        self.status.send_if_modified(|status| {
+            let is_over = matches!(status, Status::Stopped(_));
+            if !is_over {
+                *status = now;
+            }
+            !is_over
+        });
     }
 
     fn perform(&mut self, actions: Vec<Action<ReplyTo>>) {
         for action in actions {
             match action {
-                Action::Append(expected, commits) => self.send_append((expected, commits, false)),
-                Action::AppendAgain(expected, commits) => self.send_append((expected, commits, true)),
+                Action::Prepare(expected, commits) => self.wish(ToLog::Prepare(expected, commits)),
+                Action::Append(expected, commits) => self.wish(ToLog::Append(expected, commits)),
+                Action::AppendAgain(expected, commits) => self.wish(ToLog::AppendAgain(expected, commits)),
                 Action::Inspect(position) => self.inspect(position),
                 Action::Durable(commits, answers) => {
                     if let Some(last) = commits.last() {
                         metrics::histogram!("skylink_group_commits").record(commits.len() as f64);
-                        self.status.send_replace(Status::Writing(last.head()));
+                        self.durable = Some(last.head());
+                        self.tell_status();
                     }
                     self.send_answers(commits, answers);
                 }
@@ -514,8 +431,8 @@ impl Writer {
         }
     }
 
-    fn send_append(&self, append: Append) {
-        self.appends.try_send(append).expect("one append is under way at a time, and its task lives as long");
+    fn wish(&self, wish: ToLog) {
+        self.to_log.try_send(wish).expect("one append is under way at a time, and its task lives as long");
     }
 
     fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
@@ -541,7 +458,7 @@ impl Writer {
             };
             if let Some(wakes) = wakes.upgrade() {
                 // A writer that has ended needs no answer.
-                let _ = wakes.send(wake).await;
+                let _ = wakes.send(wake.into()).await;
             }
         });
     }
@@ -560,7 +477,7 @@ impl Writer {
             };
             if let Some(wakes) = wakes.upgrade() {
                 // A writer that has ended needs no answer.
-                let _ = wakes.send(wake).await;
+                let _ = wakes.send(wake.into()).await;
             }
         });
     }
@@ -569,13 +486,14 @@ impl Writer {
         if let Some(earlier) = self.timer.take() {
             earlier.abort();
         }
-        let wait = Duration::from_millis(u64::try_from(due.ms_since(self.clock.now())).unwrap_or(0));
+        let now = self.guard.look(self.clock.as_ref()).now;
+        let wait = Duration::from_millis(u64::try_from(due.ms_since(now)).unwrap_or(0));
         let wakes = self.wakes_in.clone();
         self.timer = Some(self.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
             if let Some(wakes) = wakes.upgrade() {
                 // A writer that has ended needs no waking.
-                let _ = wakes.send(Wake::Tick).await;
+                let _ = wakes.send(Wake::Tick.into()).await;
             }
         }));
     }

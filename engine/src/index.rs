@@ -1,4 +1,4 @@
-//! The index of old ids: every command ever decided and every closed order, by id, on disk. It follows the log and
+//! The index of old ids: every command ever decided, every payment and every closed order, by id, on disk. It follows the log and
 //! can be rebuilt from it at any time. The writer's memory holds only what is recent; what it has forgotten it asks
 //! here, and it decides nothing that depends on an answer the index can't give yet.
 
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use commands::funding::PaymentId;
 use commands::order::ClosedOrder;
 use commands::replay::Decided;
 use commands::{Facts, Question};
@@ -19,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;
@@ -135,6 +136,11 @@ impl Index {
                 let (order, buyer, seller, state) = match &recorded.event {
                     Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
                     Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+                    Event::WalletFunded(funded) => {
+                        let key = payment_key(PaymentId::credited(funded));
+                        batch.insert(key.as_slice(), encode(&recorded.position));
+                        continue;
+                    }
                     _ => continue,
                 };
                 let closed = ClosedOrder { buyer, seller, state, position: recorded.position };
@@ -167,7 +173,11 @@ impl Index {
         {
             closed_orders.insert(order, closed);
         }
-        Ok(Facts { covered, command, closed_orders })
+        let payment = match question.payment {
+            Some(payment) => self.get::<Position>(&payment_key(payment))?,
+            None => None,
+        };
+        Ok(Facts { covered, command, closed_orders, payment })
     }
 
     /// Finds where a command was decided, for those who ask for its receipt. Blocks on the disk.
@@ -204,6 +214,12 @@ fn command_key(account: AccountId, command: CommandId) -> [u8; 33] {
 fn order_key(order: OrderId) -> [u8; 17] {
     let mut key = [b'o'; 17];
     key[1..].copy_from_slice(order.uuid().as_bytes());
+    key
+}
+
+fn payment_key(payment: PaymentId) -> [u8; 33] {
+    let mut key = [b'p'; 33];
+    key[1..].copy_from_slice(payment.as_bytes());
     key
 }
 

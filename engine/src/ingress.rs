@@ -10,6 +10,7 @@ use commands::receipt::Receipt;
 use events::ids::MarketName;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::driver::ToWriter;
 use crate::keys::KeyRing;
 use crate::processor::{Incoming, Wake};
 
@@ -74,7 +75,7 @@ pub(crate) fn spawn(
     market: &MarketName,
     keys: &Arc<KeyRing>,
     requests: mpsc::Receiver<Request>,
-    wakes: &mpsc::Sender<Wake<ReplyTo>>,
+    wakes: &mpsc::Sender<ToWriter>,
 ) {
     let requests = Arc::new(Mutex::new(requests));
     for number in 0..threads {
@@ -91,7 +92,7 @@ fn check(
     requests: &Mutex<mpsc::Receiver<Request>>,
     market: &MarketName,
     keys: &KeyRing,
-    wakes: &mpsc::Sender<Wake<ReplyTo>>,
+    wakes: &mpsc::Sender<ToWriter>,
 ) {
     let mut batch = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
     loop {
@@ -113,7 +114,7 @@ fn check(
                 }
             }
         }
-        if !good.is_empty() && wakes.blocking_send(Wake::Commands(good)).is_err() {
+        if !good.is_empty() && wakes.blocking_send(Wake::Commands(good).into()).is_err() {
             return;
         }
     }

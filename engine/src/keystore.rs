@@ -34,7 +34,7 @@ pub enum KeyStoreError {
     #[error("key `{0}` exists already: choose another name")]
     Exists(String),
     /// The file can't be read or written.
-    #[error("the key file {path}")]
+    #[error("{path} can't be used: see that it, or the folder it is to be in, is there and yours")]
     Io {
         /// The file.
         path: PathBuf,

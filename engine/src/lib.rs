@@ -1,11 +1,13 @@
 //! The engine of a SkyLink market: everything that touches the world so that `commands` need not.
 //!
 //! In the order the data flows: [`ingress`] checks signatures against [`keys`], the [`processor`] decides and groups,
-//! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that.
+//! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that, after it has stood by in
+//! [`standby`].
 //! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS. The keeper follows the log with
 //! the [`index`] of old ids and the [`snapshot`]s.
 
 mod answerer;
+mod appender;
 pub mod clock;
 pub mod driver;
 pub mod index;
@@ -18,6 +20,8 @@ pub mod nats_commands;
 pub mod nats_serve;
 pub mod processor;
 pub mod snapshot;
+pub mod standby;
 
-pub use driver::{Engine, EngineConfig, EngineHandle, Prepared, StartError, Status};
+pub use driver::{Engine, EngineHandle, Status};
 pub use ingress::Reply;
+pub use standby::{EngineConfig, Prepared, Standby, StartError};

@@ -16,7 +16,7 @@ use commands::command::COMMAND_BYTES_MAX;
 use events::ids::MarketName;
 use events::wire;
 
-pub use self::gateway::{Outgoing, SendError, send_command};
+pub use self::gateway::{CommandSender, Outgoing, SendError, WAITING_MAX};
 pub use self::receipts::{Inbox, ReceiptError, ReceiptSender};
 pub use self::source::{CommandMessage, CommandSource, OpenError, Ownership, SettleError};
 

@@ -51,7 +51,8 @@ async fn answer(message: CommandMessage, receipts: &ReceiptSender, handle: &Engi
             }
             message.ack().await
         }
-        Reply::Undecided | Reply::Refused(Refusal::Busy) => message.nak().await,
+        Reply::Undecided => message.nak().await,
+        Reply::Refused(Refusal::Busy) => message.nak_busy().await,
         Reply::Refused(_) => {
             if let Some(inbox) = &message.reply_to
                 && let Err(error) = receipts.send_refusal(inbox, Bytes::from(reply.to_json())).await

@@ -51,6 +51,8 @@ pub struct Incoming<T> {
 pub enum Wake<T> {
     /// Commands whose signatures hold, in the order they arrived.
     Commands(Vec<Incoming<T>>),
+    /// The log is ready for the append that was announced, or as ready as it will be.
+    Prepared,
     /// The append under way is durable.
     Appended,
     /// Whether the append under way was stored is not known.
@@ -67,6 +69,16 @@ pub enum Wake<T> {
     FactsMissing(u64),
     /// Time has passed.
     Tick,
+    /// Another writer has begun behind everything that this one has made durable.
+    Replaced {
+        /// Its number.
+        epoch: u64,
+    },
+    /// The clock has jumped too far ahead to be believed. The time that comes with this and later wakes is what it should
+    /// be; but nothing is decided by it, since the jump may be right.
+    ClockJumped,
+    /// The clock is believed again.
+    ClockBack,
     /// Decide nothing more; stop when what is under way is known.
     Shutdown,
 }
@@ -74,6 +86,8 @@ pub enum Wake<T> {
 /// What the driver has to do.
 #[derive(Debug)]
 pub enum Action<T> {
+    /// Prepare the log for an append behind this head that begins with these commits; wake when that is done.
+    Prepare(Head, Vec<Arc<Commit>>),
     /// Append these commits behind this head; wake with the outcome.
     Append(Head, Vec<Arc<Commit>>),
     /// The same once more after a pause; wake with the outcome.
@@ -177,6 +191,9 @@ pub struct Processor<T> {
     parked: BTreeMap<u64, (Incoming<T>, u32)>,
     next_look_up: u64,
     forming: Group<T>,
+    /// The log prepares for the group that forms, which grows meanwhile.
+    is_preparing: bool,
+    prepares: bool,
     in_flight: Option<InFlight<T>>,
     deadlines_from: Timestamp,
     next_wake: Option<Timestamp>,
@@ -185,13 +202,21 @@ pub struct Processor<T> {
     taken: u64,
     /// Deadlines are due: they are decided when as many commands were taken as had arrived when it was noticed.
     due_behind: Option<u64>,
+    clock_doubted: bool,
     shutting_down: bool,
     stopped: bool,
 }
 
 impl<T> Processor<T> {
-    /// Begins to write behind `head`, whose fold is `market`. Its first append is `market.writer_started`.
-    pub fn start(market: Market, head: Head, config: WriterConfig, now: Timestamp) -> (Self, Vec<Action<T>>) {
+    /// Begins to write behind `head`, whose fold is `market`. Its first append is `market.writer_started`. `prepares`
+    /// says whether appends are announced to the log: see [`crate::log::EventLog::prepares`].
+    pub fn start(
+        market: Market,
+        head: Head,
+        config: WriterConfig,
+        prepares: bool,
+        now: Timestamp,
+    ) -> (Self, Vec<Action<T>>) {
         assert!(market.position == head.position, "the state is that of the log's head");
         let WriterConfig { market: name, writer, version, opened } = config;
         let is_new = market.opened.is_none();
@@ -205,12 +230,15 @@ impl<T> Processor<T> {
             parked: BTreeMap::new(),
             next_look_up: 0,
             forming: Group::new(head),
+            is_preparing: false,
+            prepares,
             in_flight: None,
             deadlines_from: now.plus_ms(DEADLINES_GRACE_MS),
             next_wake: None,
             arrived: 0,
             taken: 0,
             due_behind: None,
+            clock_doubted: false,
             shutting_down: false,
             stopped: false,
         };
@@ -249,6 +277,11 @@ impl<T> Processor<T> {
         let now = self.clamp(now);
         match wake {
             Wake::Commands(arrived) => self.arrive(arrived, &mut actions),
+            Wake::Prepared => {
+                assert!(self.is_preparing, "the log is prepared only for what was announced");
+                self.is_preparing = false;
+                self.send(&mut actions);
+            }
             Wake::Appended => self.durable(&mut actions),
             Wake::AppendUnknown => self.unknown(now, &mut actions),
             Wake::AppendConflict => {
@@ -260,6 +293,9 @@ impl<T> Processor<T> {
             Wake::Facts(number, facts) => self.answered(number, Some(&facts), now, &mut actions),
             Wake::FactsMissing(number) => self.answered(number, None, now, &mut actions),
             Wake::Tick => self.next_wake = None,
+            Wake::Replaced { epoch } => self.stop(StopReason::Fenced { epoch: Some(epoch) }, &mut actions),
+            Wake::ClockJumped => self.doubt_clock(&mut actions),
+            Wake::ClockBack => self.clock_doubted = false,
             Wake::Shutdown => self.shutting_down = true,
         }
         self.work(now, &mut actions);
@@ -280,13 +316,24 @@ impl<T> Processor<T> {
         for incoming in arrived {
             if self.shutting_down {
                 actions.push(Action::Answer(incoming.reply, Answer::Undecided));
-            } else if self.waiting.len() >= WAITING_MAX {
+            } else if self.clock_doubted || self.waiting.len() >= WAITING_MAX {
                 actions.push(Action::Answer(incoming.reply, Answer::Refused(Refusal::Busy)));
             } else {
                 self.arrived += 1;
                 self.waiting.push_back(incoming);
             }
         }
+    }
+
+    /// Refuses what waits: no command can be decided, and no deadline, while nobody knows the time.
+    fn doubt_clock(&mut self, actions: &mut Vec<Action<T>>) {
+        self.clock_doubted = true;
+        self.taken += self.waiting.len() as u64;
+        let waiting = self.waiting.drain(..);
+        let parked = std::mem::take(&mut self.parked).into_values().map(|(incoming, _)| incoming);
+        let refused = waiting.chain(parked);
+        actions
+            .extend(refused.map(|incoming| Action::Answer(incoming.reply, Answer::Refused(Refusal::Busy))));
     }
 
     /// Decides what waits as far as it fits one group, then the deadlines that are due, and sends the group if none
@@ -296,11 +343,17 @@ impl<T> Processor<T> {
             return;
         }
         loop {
-            if !self.shutting_down {
+            if !self.shutting_down && !self.clock_doubted {
                 self.decide_waiting(now, actions);
                 self.decide_deadlines(now, actions);
             }
-            if self.in_flight.is_some() || self.forming.commits.is_empty() {
+            if self.in_flight.is_some() || self.is_preparing || self.forming.commits.is_empty() {
+                break;
+            }
+            // Who still waits found the group full: it gains nothing from growing on.
+            if self.prepares && self.waiting.is_empty() {
+                self.is_preparing = true;
+                actions.push(Action::Prepare(self.forming.expected, self.forming.commits.clone()));
                 break;
             }
             self.send(actions);

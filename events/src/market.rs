@@ -1,10 +1,13 @@
 //! Facts of the market itself.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::account::PublicKey;
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
+use crate::money::Money;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// The market was opened: the first event of its log. It fixes who may register others and how money is charged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,34 +37,179 @@ pub struct Registrar {
 
 /// What the platform takes: `round(amount · bps / 10 000) + fixed_minor`, at least `min_minor`, at most `max_minor`
 /// where there is one, and never more than the amount. The rounding is half away from zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FeePolicy {
     /// Share in hundredths of a percent, 0 to 10,000.
-    pub bps: u32,
+    bps: u32,
     /// Fixed part in minor units, from 0.
-    pub fixed_minor: i64,
+    fixed_minor: i64,
     /// Most that is taken, in minor units; none: no limit.
-    pub max_minor: Option<i64>,
+    max_minor: Option<i64>,
     /// Least that is taken, in minor units, from 0.
-    pub min_minor: i64,
+    min_minor: i64,
 }
 
 /// How long each waiting state lasts, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Deadlines {
     /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
-    pub inspection_ms: i64,
+    inspection_ms: i64,
     /// From the order to its shipment; afterwards it is cancelled and the buyer gets the money back.
-    pub ship_by_ms: i64,
+    ship_by_ms: i64,
     /// From shipment to delivery; afterwards it counts as delivered and the inspection begins.
-    pub transit_ms: i64,
+    transit_ms: i64,
+}
+
+/// Why a market can't be opened like this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// More than the whole amount would be taken.
+    #[error("the fee's share must be 0 to {} bps (hundredths of a percent), not {bps}", FeePolicy::BPS_MAX)]
+    Share {
+        /// What it was to be.
+        bps: u32,
+    },
+    /// A part of the fee is no amount.
+    #[error("the fee's {part} must be 0 to {} minor units, not {minor}", Money::MINOR_MAX)]
+    FeePart {
+        /// The part's name.
+        part: &'static str,
+        /// What it was to be.
+        minor: i64,
+    },
+    /// The least is more than the most.
+    #[error("the fee's min_minor, {min_minor}, must not be more than its max_minor, {max_minor}")]
+    MinAboveMax {
+        /// The least.
+        min_minor: i64,
+        /// The most.
+        max_minor: i64,
+    },
+    /// A state would wait for no time, or for ever.
+    #[error("{name} must be 1 to {} ms (ten years), not {ms}", Deadlines::MS_MAX)]
+    Deadline {
+        /// The deadline's name.
+        name: &'static str,
+        /// What it was to be.
+        ms: i64,
+    },
+}
+
+impl FeePolicy {
+    /// The largest share: the whole amount.
+    pub const BPS_MAX: u32 = 10_000;
+
+    /// Takes a policy whose parts are in range. `max_minor`: none for no limit.
+    pub fn new(
+        bps: u32,
+        fixed_minor: i64,
+        min_minor: i64,
+        max_minor: Option<i64>,
+    ) -> Result<FeePolicy, TermsError> {
+        if bps > FeePolicy::BPS_MAX {
+            return Err(TermsError::Share { bps });
+        }
+        let parts =
+            [("fixed_minor", Some(fixed_minor)), ("min_minor", Some(min_minor)), ("max_minor", max_minor)];
+        for (part, minor) in parts {
+            if let Some(minor) = minor.filter(|minor| !(0..=Money::MINOR_MAX).contains(minor)) {
+                return Err(TermsError::FeePart { part, minor });
+            }
+        }
+        if let Some(max_minor) = max_minor.filter(|max_minor| min_minor > *max_minor) {
+            return Err(TermsError::MinAboveMax { min_minor, max_minor });
+        }
+        Ok(FeePolicy { bps, fixed_minor, max_minor, min_minor })
+    }
+
+    /// Gives the share in hundredths of a percent, 0 to 10,000.
+    pub const fn bps(&self) -> u32 {
+        self.bps
+    }
+
+    /// Gives the fixed part in minor units, from 0.
+    pub const fn fixed_minor(&self) -> i64 {
+        self.fixed_minor
+    }
+
+    /// Gives the most that is taken, in minor units; none: no limit.
+    pub const fn max_minor(&self) -> Option<i64> {
+        self.max_minor
+    }
+
+    /// Gives the least that is taken, in minor units, from 0.
+    pub const fn min_minor(&self) -> i64 {
+        self.min_minor
+    }
+}
+
+impl Default for FeePolicy {
+    /// 2.5 %, without a fixed part and without limits.
+    fn default() -> Self {
+        FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 }
+    }
+}
+
+impl<'de> Deserialize<'de> for FeePolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            bps: u32,
+            fixed_minor: i64,
+            max_minor: Option<i64>,
+            min_minor: i64,
+        }
+        let Parts { bps, fixed_minor, max_minor, min_minor } = Parts::deserialize(deserializer)?;
+        FeePolicy::new(bps, fixed_minor, min_minor, max_minor).map_err(de::Error::custom)
+    }
+}
+
+impl Deadlines {
+    /// The longest time that a state can wait, in milliseconds: ten years of 365 days.
+    pub const MS_MAX: i64 = 3650 * DAY_MS;
+
+    /// Takes deadlines that are in range.
+    pub fn new(inspection_ms: i64, ship_by_ms: i64, transit_ms: i64) -> Result<Deadlines, TermsError> {
+        let all = [("inspection_ms", inspection_ms), ("ship_by_ms", ship_by_ms), ("transit_ms", transit_ms)];
+        match all.into_iter().find(|(_, ms)| !(1..=Deadlines::MS_MAX).contains(ms)) {
+            Some((name, ms)) => Err(TermsError::Deadline { name, ms }),
+            None => Ok(Deadlines { inspection_ms, ship_by_ms, transit_ms }),
+        }
+    }
+
+    /// Gives the time from delivery to the release of the escrow.
+    pub const fn inspection_ms(&self) -> i64 {
+        self.inspection_ms
+    }
+
+    /// Gives the time from the order to its shipment.
+    pub const fn ship_by_ms(&self) -> i64 {
+        self.ship_by_ms
+    }
+
+    /// Gives the time from shipment to delivery.
+    pub const fn transit_ms(&self) -> i64 {
+        self.transit_ms
+    }
 }
 
 impl Default for Deadlines {
     /// 14 days to ship, 14 days to arrive, 3 days to inspect.
     fn default() -> Self {
-        const DAY_MS: i64 = 86_400_000;
         Deadlines { inspection_ms: 3 * DAY_MS, ship_by_ms: 14 * DAY_MS, transit_ms: 14 * DAY_MS }
+    }
+}
+
+impl<'de> Deserialize<'de> for Deadlines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            inspection_ms: i64,
+            ship_by_ms: i64,
+            transit_ms: i64,
+        }
+        let Parts { inspection_ms, ship_by_ms, transit_ms } = Parts::deserialize(deserializer)?;
+        Deadlines::new(inspection_ms, ship_by_ms, transit_ms).map_err(de::Error::custom)
     }
 }
 
@@ -74,4 +222,82 @@ pub struct WriterStarted {
     pub version: String,
     /// The run of the process.
     pub writer: WriterId,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_fee_policy_outside_its_ranges_is_refused_by_name_and_can_not_be_read_either() {
+        let most = Money::MINOR_MAX;
+        let part = |part, minor| Some(TermsError::FeePart { part, minor });
+        for (bps, fixed_minor, min_minor, max_minor, error) in [
+            (0, 0, 0, None, None),
+            (10_000, most, most, Some(most), None),
+            (0, 0, 0, Some(0), None),
+            (10_001, 0, 0, None, Some(TermsError::Share { bps: 10_001 })),
+            (0, -1, 0, None, part("fixed_minor", -1)),
+            (0, most + 1, 0, None, part("fixed_minor", most + 1)),
+            (0, 0, -1, None, part("min_minor", -1)),
+            (0, 0, most + 1, None, part("min_minor", most + 1)),
+            (0, 0, 0, Some(-1), part("max_minor", -1)),
+            (0, 0, 0, Some(most + 1), part("max_minor", most + 1)),
+            (0, 0, 6, Some(5), Some(TermsError::MinAboveMax { min_minor: 6, max_minor: 5 })),
+        ] {
+            let written = json!({"bps": bps, "fixed_minor": fixed_minor, "max_minor": max_minor, "min_minor": min_minor});
+            let read = serde_json::from_value::<FeePolicy>(written.clone());
+            match (FeePolicy::new(bps, fixed_minor, min_minor, max_minor), error) {
+                (Ok(policy), None) => {
+                    assert_eq!(read.unwrap(), policy);
+                    assert_eq!(serde_json::to_value(policy).unwrap(), written);
+                }
+                (made, error) => {
+                    let error = error.unwrap();
+                    assert_eq!(read.unwrap_err().to_string(), error.to_string());
+                    assert_eq!(made, Err(error));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_outside_its_range_is_refused_by_name_and_can_not_be_read_either() {
+        let most = Deadlines::MS_MAX;
+        for (name, at) in [("inspection_ms", 0), ("ship_by_ms", 1), ("transit_ms", 2)] {
+            for (ms, is_good) in
+                [(1, true), (most, true), (0, false), (-1, false), (most + 1, false), (i64::MAX, false)]
+            {
+                let mut all = [7, 8, 9];
+                all[at] = ms;
+                let made = Deadlines::new(all[0], all[1], all[2]);
+                let written = json!({"inspection_ms": all[0], "ship_by_ms": all[1], "transit_ms": all[2]});
+                let read = serde_json::from_value::<Deadlines>(written.clone());
+                if is_good {
+                    let made = made.unwrap();
+                    assert_eq!(serde_json::to_value(made).unwrap(), written);
+                    assert_eq!(read.unwrap(), made);
+                } else {
+                    let error = TermsError::Deadline { name, ms };
+                    assert_eq!(read.unwrap_err().to_string(), error.to_string());
+                    assert_eq!(made, Err(error));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_in_range_is_kept_as_it_was_given(
+            bps in 0..=FeePolicy::BPS_MAX, fixed in 0..=Money::MINOR_MAX, limits in prop::array::uniform2(0..=Money::MINOR_MAX),
+        ) {
+            let (min, max) = (limits[0].min(limits[1]), limits[0].max(limits[1]));
+            let policy = FeePolicy::new(bps, fixed, min, Some(max)).unwrap();
+            let kept = (policy.bps(), policy.fixed_minor(), policy.min_minor(), policy.max_minor());
+            prop_assert_eq!(kept, (bps, fixed, min, Some(max)));
+        }
+    }
 }

@@ -31,8 +31,8 @@ pub enum MoneyError {
         /// Its decimal places.
         exponent: u32,
     },
-    /// The result does not fit 64 bits.
-    #[error("the amount is larger than can be kept")]
+    /// The result is beyond [`Money::MINOR_MAX`].
+    #[error("the amount is larger than {} minor units, the most that can be kept", Money::MINOR_MAX)]
     Overflow,
     /// Two currencies met in one sum.
     #[error("{0} and {1} can't be added: convert one first")]
@@ -107,7 +107,7 @@ impl JsonSchema for Currency {
     }
 }
 
-/// An amount of one currency in minor units (cents of USD, yen of JPY).
+/// An amount of one currency in minor units (cents of USD, yen of JPY), within ±(2^53 − 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
@@ -118,6 +118,11 @@ pub struct Money {
 }
 
 impl Money {
+    /// The largest amount, in minor units: 2^53 − 1, the largest whole number that every reader of JSON keeps exactly.
+    /// Commands hold no larger ones, nothing computed here is larger, and all money of a currency in a market
+    /// together is not: so no amount and no balance that anybody is shown is.
+    pub const MINOR_MAX: i64 = (1 << 53) - 1;
+
     /// Makes an amount.
     pub const fn new(minor: i64, currency: Currency) -> Self {
         Money { currency, minor }
@@ -136,21 +141,24 @@ impl Money {
     /// Adds, refusing overflow and a second currency.
     pub fn checked_add(self, other: Money) -> Result<Money, MoneyError> {
         self.same_currency(other)?;
-        let minor = self.minor.checked_add(other.minor).ok_or(MoneyError::Overflow)?;
-        Ok(Money { minor, ..self })
+        Money::within(self.minor.checked_add(other.minor), self.currency)
     }
 
     /// Subtracts, refusing overflow and a second currency.
     pub fn checked_sub(self, other: Money) -> Result<Money, MoneyError> {
         self.same_currency(other)?;
-        let minor = self.minor.checked_sub(other.minor).ok_or(MoneyError::Overflow)?;
-        Ok(Money { minor, ..self })
+        Money::within(self.minor.checked_sub(other.minor), self.currency)
     }
 
     /// Multiplies by a quantity, refusing overflow.
     pub fn checked_mul(self, quantity: Quantity) -> Result<Money, MoneyError> {
-        let minor = self.minor.checked_mul(i64::from(quantity.get())).ok_or(MoneyError::Overflow)?;
-        Ok(Money { minor, ..self })
+        Money::within(self.minor.checked_mul(i64::from(quantity.get())), self.currency)
+    }
+
+    /// Takes what was computed if it is an amount.
+    fn within(minor: Option<i64>, currency: Currency) -> Result<Money, MoneyError> {
+        let minor = minor.filter(|minor| (-Money::MINOR_MAX..=Money::MINOR_MAX).contains(minor));
+        minor.map(|minor| Money { currency, minor }).ok_or(MoneyError::Overflow)
     }
 
     fn same_currency(self, other: Money) -> Result<(), MoneyError> {
@@ -187,7 +195,7 @@ impl Money {
                 .and_then(|tens| tens.checked_add(i64::from(digit - b'0')))
                 .ok_or(MoneyError::Overflow)?;
         }
-        Ok(Money::new(if negative { -minor } else { minor }, currency))
+        Money::within(Some(if negative { -minor } else { minor }), currency)
     }
 }
 
@@ -277,7 +285,8 @@ mod tests {
             ("-1.05", "USD", -105),
             ("120", "JPY", 120),
             ("1.234", "KWD", 1234),
-            ("92233720368547758.07", "USD", i64::MAX),
+            ("90071992547409.91", "USD", Money::MINOR_MAX),
+            ("-90071992547409.91", "USD", -Money::MINOR_MAX),
         ] {
             assert_eq!(Money::parse_decimal(text, currency(code)).unwrap().minor, minor, "{text} {code}");
         }
@@ -296,6 +305,8 @@ mod tests {
             ("NaN", "USD"),
             ("1.005", "USD"),
             ("1.5", "JPY"),
+            ("90071992547409.92", "USD"),
+            ("-90071992547409.92", "USD"),
             ("92233720368547758.08", "USD"),
             ("٣", "USD"),
         ] {
@@ -316,15 +327,24 @@ mod tests {
     #[test]
     fn sums_refuse_overflow_and_mixed_currencies() {
         let usd = |minor| Money::new(minor, currency("USD"));
-        assert_eq!(usd(i64::MAX).checked_add(usd(1)), Err(MoneyError::Overflow));
-        assert_eq!(usd(i64::MIN).checked_sub(usd(1)), Err(MoneyError::Overflow));
-        assert_eq!(usd(i64::MAX).checked_mul(Quantity::new(2).unwrap()), Err(MoneyError::Overflow));
+        let most = Money::MINOR_MAX;
+        for (minor, other) in [(most, 1), (i64::MAX, 1), (1, most), (i64::MAX, i64::MAX)] {
+            assert_eq!(usd(minor).checked_add(usd(other)), Err(MoneyError::Overflow));
+            assert_eq!(usd(-minor).checked_sub(usd(other)), Err(MoneyError::Overflow));
+        }
+        assert_eq!(usd(most - 1).checked_add(usd(1)), Ok(usd(most)));
+        assert_eq!(usd(1 - most).checked_sub(usd(1)), Ok(usd(-most)));
+        let two = Quantity::new(2).unwrap();
+        assert_eq!(usd(most / 2).checked_mul(two), Ok(usd(most - 1)));
+        for minor in [most / 2 + 1, -most, i64::MAX] {
+            assert_eq!(usd(minor).checked_mul(two), Err(MoneyError::Overflow));
+        }
         assert!(usd(1).checked_add(Money::new(1, currency("EUR"))).is_err());
     }
 
     proptest! {
         #[test]
-        fn printing_and_parsing_money_agree(minor in (i64::MIN + 1)..=i64::MAX, code in "(USD|JPY|KWD|CLF)") {
+        fn printing_and_parsing_money_agree(minor in -Money::MINOR_MAX..=Money::MINOR_MAX, code in "(USD|JPY|KWD|CLF)") {
             let money = Money::new(minor, currency(&code));
             let printed = money.to_string();
             let (amount, printed_code) = printed.split_once(' ').unwrap();

@@ -40,6 +40,14 @@ pub enum Rejection {
     /// An account needs at least one role, and none that only the market itself can have.
     #[error("an account can't be registered with these roles")]
     RolesNotAllowed,
+    /// One account can't have both roles.
+    #[error("one account can't be {role:?} and {other:?}: register another account for the second role")]
+    RolesConflict {
+        /// One role.
+        role: Role,
+        /// The role that can't be held beside it.
+        other: Role,
+    },
     /// The device is registered already, with another key or for another account.
     #[error("device {device} is registered already, with another key or for another account")]
     DeviceExists {
@@ -146,8 +154,8 @@ pub enum Rejection {
         /// The currency of the listing.
         found: Currency,
     },
-    /// A sum is larger than can be kept.
-    #[error("the amount is larger than can be kept")]
+    /// A sum is larger than 2^53 − 1 minor units, or all money of the currency together would be.
+    #[error("the amount, or all money of its currency together, would be larger than can be kept")]
     AmountOverflow,
     /// An amount must be more than nothing.
     #[error("the amount must be more than zero")]
@@ -161,6 +169,17 @@ pub enum Rejection {
         available: Money,
         /// What is needed.
         required: Money,
+    },
+
+    /// The provider has used the reference before.
+    #[error(
+        "reference `{reference}` was used at position {first} of the log: that payment is credited. Another one needs a reference of its own"
+    )]
+    ReferenceUsed {
+        /// The reference.
+        reference: String,
+        /// Position of the `wallet.funded` event that used it.
+        first: u64,
     },
 
     // Carts.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use events::account::Role;
-use events::ids::AccountId;
+use events::ids::{AccountId, ListingId};
 use events::{Currency, Timestamp};
-use projections::ViewError;
-use projections::analytics::{QueryError, Step, TOP_MAX, TimeRange};
-use serde_json::{Value, json};
+use projections::analytics::{
+    Activity, Latency, ListingSales, Point, QueryError, Rank, RejectionCount, Sales, Step, TOP_MAX, TimeRange,
+};
+use projections::{Projections, ViewError};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::http::App;
 use crate::problem::Problem;
@@ -19,7 +22,7 @@ use crate::token::Caller;
 /// The time that is asked about unless the query says otherwise, up to now.
 const RANGE_MS: i64 = 30 * 86_400_000;
 /// Entries of a ranking unless the query says otherwise.
-const TOP: usize = 10;
+pub(crate) const TOP: usize = 10;
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Problem {
@@ -35,17 +38,30 @@ impl From<QueryError> for Problem {
 enum Whose {
     Market,
     Seller(AccountId),
+    Listing(ListingId),
 }
 
+/// Says whose numbers are asked for, if the caller may see them; a listing's owner is looked up later.
 fn whose(caller: &Caller, params: &Params) -> Result<Whose, Problem> {
-    let seller: Option<AccountId> = params.get("seller")?;
+    let (seller, listing) = (params.get("seller")?, params.get("listing")?);
+    if seller.is_some() && listing.is_some() {
+        return Err(Problem::query_invalid("give `seller` or `listing`, not both"));
+    }
     if caller.is_operator() {
-        return Ok(seller.map_or(Whose::Market, Whose::Seller));
+        let of_seller = seller.map_or(Whose::Market, Whose::Seller);
+        return Ok(listing.map_or(of_seller, Whose::Listing));
     }
     if !caller.roles.contains(&Role::Seller) || seller.is_some_and(|seller| seller != caller.account) {
         return Err(Problem::forbidden("operators see the market's numbers, sellers their own"));
     }
-    Ok(Whose::Seller(caller.account))
+    Ok(listing.map_or(Whose::Seller(caller.account), Whose::Listing))
+}
+
+/// Checks that a listing is there and the caller's to see.
+fn check_listing(views: &Projections, caller: &Caller, listing: ListingId) -> Result<(), Problem> {
+    let found = views.carts().listing(listing)?;
+    let is_seen = found.is_some_and(|listing| caller.may_see(listing.seller));
+    if is_seen { Ok(()) } else { Err(Problem::not_found("listing")) }
 }
 
 fn operators_only(caller: &Caller) -> Result<(), Problem> {
@@ -58,23 +74,67 @@ fn range(params: &Params, now: Timestamp) -> Result<TimeRange, Problem> {
     Ok(TimeRange { from, to })
 }
 
+/// What happened in a time in the market, or since it opened to a seller or listing.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Summary {
+    /// The market's.
+    Market { range: TimeRange, numbers: Activity },
+    /// A seller's.
+    Seller { seller: AccountId, since: Since, numbers: SellerNumbers },
+    /// A listing's.
+    Listing { listing: ListingId, since: Since, numbers: ListingSales },
+}
+
+/// Since when numbers are counted.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Since {
+    /// Since the market opened.
+    Opening,
+}
+
+/// A seller's numbers.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SellerNumbers {
+    sales: Sales,
+}
+
 /// `GET /v1/analytics/summary`
 pub(crate) async fn summary(
     caller: Caller,
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["from", "to", "seller"])?;
+    params.only(&["from", "to", "seller", "listing"])?;
     let (whose, range) = (whose(&caller, &params)?, range(&params, app.gateway.clock.now())?);
-    let found = ask(&app, move |views| -> Result<Value, ViewError> {
+    let found = ask(&app, move |views| -> Result<Summary, Problem> {
+        let (analytics, since) = (views.analytics(), Since::Opening);
         Ok(match whose {
-            Whose::Market => json!({"range": range, "numbers": views.analytics().summary(range)?}),
+            Whose::Market => Summary::Market { range, numbers: analytics.summary(range)? },
             Whose::Seller(seller) => {
-                json!({"seller": seller, "since": "opening", "numbers": {"sales": views.analytics().seller(seller)?}})
+                let numbers = SellerNumbers { sales: analytics.seller(seller)? };
+                Summary::Seller { seller, since, numbers }
+            }
+            Whose::Listing(listing) => {
+                check_listing(views, &caller, listing)?;
+                Summary::Listing { listing, since, numbers: analytics.listing(listing)? }
             }
         })
     });
     found.await
+}
+
+/// What happened step by step. A seller's and a listing's steps without sales are left out.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Series {
+    /// The market's.
+    Market { range: TimeRange, step: Step, points: Vec<Point<Activity>> },
+    /// A seller's.
+    Seller { seller: AccountId, range: TimeRange, step: Step, points: Vec<Point<Sales>> },
+    /// A listing's.
+    Listing { listing: ListingId, range: TimeRange, step: Step, points: Vec<Point<ListingSales>> },
 }
 
 /// `GET /v1/analytics/series`
@@ -83,24 +143,36 @@ pub(crate) async fn series(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["from", "to", "seller", "step"])?;
+    params.only(&["from", "to", "seller", "listing", "step"])?;
     let (whose, range) = (whose(&caller, &params)?, range(&params, app.gateway.clock.now())?);
     let step = params.word("step")?.unwrap_or(Step::Day);
-    if matches!(whose, Whose::Seller(_)) && step != Step::Day {
-        return Err(Problem::query_invalid("a seller's numbers are kept by `day`"));
+    if !matches!(whose, Whose::Market) && step != Step::Day {
+        return Err(Problem::query_invalid("a seller's and a listing's numbers are kept by `day`"));
     }
-    let found = ask(&app, move |views| -> Result<Value, QueryError> {
+    let found = ask(&app, move |views| -> Result<Series, Problem> {
+        let analytics = views.analytics();
         Ok(match whose {
-            Whose::Market => {
-                json!({"range": range, "step": step, "points": views.analytics().series(step, range)?})
+            Whose::Market => Series::Market { range, step, points: analytics.series(step, range)? },
+            Whose::Seller(seller) => {
+                Series::Seller { seller, range, step, points: analytics.seller_days(seller, range)? }
             }
-            Whose::Seller(seller) => json!({
-                "seller": seller, "range": range, "step": step,
-                "points": views.analytics().seller_days(seller, range)?,
-            }),
+            Whose::Listing(listing) => {
+                check_listing(views, &caller, listing)?;
+                Series::Listing { listing, range, step, points: analytics.listing_days(listing, range)? }
+            }
         })
     });
     found.await
+}
+
+/// The best by what was ordered of them in a currency, first the best.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Top {
+    /// Sellers.
+    Sellers { currency: Currency, sellers: Vec<Rank<AccountId, Sales>> },
+    /// Listings.
+    Listings { currency: Currency, listings: Vec<Rank<ListingId, ListingSales>> },
 }
 
 /// `GET /v1/analytics/top`
@@ -114,21 +186,18 @@ pub(crate) async fn top(
     let currency: Currency = params
         .get("currency")?
         .ok_or_else(|| Problem::query_invalid("`currency` is missing, such as USD"))?;
-    let limit = params.get("limit")?.unwrap_or(TOP);
-    if limit == 0 || limit > TOP_MAX {
-        return Err(Problem::query_invalid(format!("`limit` is 1 to {TOP_MAX}")));
-    }
+    let limit = params.limit(TOP, TOP_MAX)?;
     let of_sellers = match params.text("of") {
         None | Some("sellers") => true,
         Some("listings") => false,
         Some(_) => return Err(Problem::query_invalid("`of` is `sellers` or `listings`")),
     };
-    let found = ask(&app, move |views| -> Result<Value, ViewError> {
+    let found = ask(&app, move |views| -> Result<Top, ViewError> {
         let analytics = views.analytics();
         Ok(if of_sellers {
-            json!({"currency": currency, "sellers": analytics.top_sellers(currency, limit)?})
+            Top::Sellers { currency, sellers: analytics.top_sellers(currency, limit)? }
         } else {
-            json!({"currency": currency, "listings": analytics.top_listings(currency, limit)?})
+            Top::Listings { currency, listings: analytics.top_listings(currency, limit)? }
         })
     });
     found.await
@@ -145,6 +214,13 @@ pub(crate) async fn funnel(
     ask(&app, |views| views.analytics().funnel()).await
 }
 
+/// How long orders take.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Latencies {
+    /// From being placed to each milestone.
+    milestones: Vec<Latency>,
+}
+
 /// `GET /v1/analytics/latency`
 pub(crate) async fn latency(
     caller: Caller,
@@ -153,7 +229,17 @@ pub(crate) async fn latency(
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
     operators_only(&caller)?;
-    Ok(ask(&app, |views| views.analytics().latency()).await?.map(|all| json!({ "milestones": all })))
+    let found = ask(&app, |views| views.analytics().latency()).await?;
+    Ok(found.map(|milestones| Latencies { milestones }))
+}
+
+/// Why commands were rejected.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Rejections {
+    /// When.
+    range: TimeRange,
+    /// How often for which reason on which day.
+    rejections: Vec<RejectionCount>,
 }
 
 /// `GET /v1/analytics/rejections`
@@ -166,5 +252,5 @@ pub(crate) async fn rejections(
     operators_only(&caller)?;
     let range = range(&params, app.gateway.clock.now())?;
     let found = ask(&app, move |views| views.analytics().rejections(range)).await?;
-    Ok(found.map(|days| json!({ "range": range, "rejections": days })))
+    Ok(found.map(|rejections| Rejections { range, rejections }))
 }

@@ -1,20 +1,31 @@
 //! How the process is, for operators and their machines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
+use engine::log::EventLog;
+use events::Position;
+use events::account::Algorithm;
+use events::ids::KeyId;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use projections::ViewName;
-use serde_json::{Value, json};
+use projections::{RunState, ViewName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::http::App;
 use crate::problem::Problem;
 
 /// How many events the views may be behind the log while the process counts as ready.
 pub const LAG_MAX: u64 = 10_000;
+
+/// How long the log may take to tell its head.
+const LOG_ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Upper bounds of the buckets of all histograms of seconds.
 const SECONDS_BOUNDS: [f64; 14] =
@@ -25,45 +36,121 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new().set_buckets(&SECONDS_BOUNDS)?.install_recorder()
 }
 
+/// Says that the process answers.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Always true.
+    alive: bool,
+}
+
 /// `GET /healthz`
 pub(crate) async fn alive() -> Response {
-    axum::Json(json!({ "alive": true })).into_response()
+    axum::Json(Alive { alive: true }).into_response()
+}
+
+/// Whether the market writes and its views follow.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Readiness {
+    /// Whether requests should be sent here.
+    ready: bool,
+    /// What the engine does.
+    state: EngineState,
+    /// Whether the engine writes.
+    writing: bool,
+    /// Whether the views follow the log.
+    following: bool,
+    /// Where the log ends.
+    head: Position,
+    /// How far the slowest view has read it.
+    applied: Position,
+    /// How many events that is behind.
+    lag: u64,
+    /// How far each view has read.
+    views: BTreeMap<&'static str, Position>,
+    /// Why it is not ready.
+    reasons: Vec<String>,
+}
+
+/// What an engine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum EngineState {
+    /// It follows the log while another process writes it, or none yet.
+    Standby,
+    /// It writes.
+    Writing,
+    /// It decides nothing, since its clock has jumped.
+    ClockDoubted,
+    /// It has ended.
+    Stopped,
 }
 
 /// `GET /readyz`
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let applied = *app.gateway.projections.applied().borrow();
-    let (is_writing, head, mut reasons) = match &*app.gateway.status.borrow() {
-        Status::Writing(head) => (true, head.position, Vec::new()),
-        Status::Stopped(reason) => (false, applied, vec![format!("the engine has stopped: {reason}")]),
+    let views = &app.gateway.projections;
+    let applied = *views.applied().borrow();
+    let status = app.gateway.status.borrow().clone();
+    let (state, mut reasons) = match &status {
+        Status::StandingBy(_) => {
+            (EngineState::Standby, vec!["another process writes the market, or none yet".to_owned()])
+        }
+        Status::Writing(_) => (EngineState::Writing, Vec::new()),
+        Status::ClockDoubted { ahead_ms, .. } => {
+            let ahead = ahead_ms / 60_000;
+            let reason = format!(
+                "the clock has jumped {ahead} min ahead: correct it or, if it is right, restart this process"
+            );
+            (EngineState::ClockDoubted, vec![reason])
+        }
+        Status::Stopped(reason) => (EngineState::Stopped, vec![format!("the engine has stopped: {reason}")]),
     };
+    if let Some(reason) = log_trouble(app.gateway.log.as_ref()).await {
+        reasons.push(reason);
+    }
+    let run_state = views.state().borrow().clone();
+    if let RunState::Stopped(reason) = &run_state {
+        reasons.push(format!("the views stand still: {reason}"));
+    }
+    let head = status.head().map_or(applied, |head| head.position);
     let lag = head.saturating_sub(applied);
     if lag > LAG_MAX {
         reasons.push(format!("the views are {lag} events behind"));
     }
-    let views: serde_json::Map<String, Value> = ViewName::ALL
-        .iter()
-        .map(|view| (view.to_string(), app.gateway.projections.head(*view).position.into()))
-        .collect();
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ready": reasons.is_empty(), "writing": is_writing, "head": head, "applied": applied, "lag": lag,
-        "views": views, "reasons": reasons,
-    });
-    (status, axum::Json(body)).into_response()
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let following = run_state == RunState::Running;
+    let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
+    let writing = state == EngineState::Writing;
+    let readiness = Readiness { ready, state, writing, following, head, applied, lag, views: heads, reasons };
+    (status, axum::Json(readiness)).into_response()
+}
+
+/// Tells why the log can't be read now; nothing, if it can.
+async fn log_trouble(log: &dyn EventLog) -> Option<String> {
+    match tokio::time::timeout(LOG_ANSWER_TIME_MAX, log.head()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("the log can't be read: {error}")),
+        Err(_) => Some("the log does not answer".to_owned()),
+    }
 }
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let none = || Problem::not_found("page: this process keeps no metrics");
     let recorder = app.gateway.metrics.clone().ok_or_else(none)?;
-    if let Status::Writing(head) = &*app.gateway.status.borrow() {
+    let views = &app.gateway.projections;
+    let status = app.gateway.status.borrow().clone();
+    if let Some(head) = status.head() {
         ::metrics::gauge!("skylink_head_position").set(as_gauge(head.position));
         for view in ViewName::ALL {
-            let lag = head.position.saturating_sub(app.gateway.projections.head(view).position);
+            let lag = head.position.saturating_sub(views.head(view).position);
             ::metrics::gauge!("skylink_view_lag_events", "view" => view.as_str()).set(as_gauge(lag));
         }
     }
+    let is_writing = matches!(status, Status::Writing(_));
+    ::metrics::gauge!("skylink_engine_writing").set(f64::from(u8::from(is_writing)));
+    let is_following = *views.state().borrow() == RunState::Running;
+    ::metrics::gauge!("skylink_views_following").set(f64::from(u8::from(is_following)));
     recorder.run_upkeep();
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, recorder.render()).into_response())
@@ -74,12 +161,36 @@ fn as_gauge(count: u64) -> f64 {
     count as f64
 }
 
+/// A set of keys (RFC 7517).
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct KeySet {
+    /// The market's key.
+    keys: [Jwk; 1],
+}
+
+/// A public key as a JWK.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Jwk {
+    kty: String,
+    crv: String,
+    x: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    /// The RFC 7638 thumbprint of the key.
+    kid: KeyId,
+    alg: Algorithm,
+    /// `sig`
+    #[serde(rename = "use")]
+    used_for: String,
+}
+
 /// `GET /.well-known/jwks.json`
-pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let key = &app.gateway.receipt_key;
     let mut jwk = json!(key);
     jwk["kid"] = json!(key.id());
     jwk["alg"] = json!(key.algorithm());
     jwk["use"] = "sig".into();
-    axum::Json(json!({ "keys": [jwk] })).into_response()
+    let jwk = serde_json::from_value(jwk).map_err(|_| Problem::unavailable("the key can't be shown"))?;
+    Ok(axum::Json(KeySet { keys: [jwk] }).into_response())
 }

@@ -1,9 +1,9 @@
 //! The HTTP side of SkyLink: what phones and web pages talk to.
 //!
-//! [`node`] puts a market's parts together in one process. [`http`] lists the routes: commands are taken by
-//! [`submit`], access [`token`]s are got by signed requests, [`query`] and [`analytics`] read the views, [`stream`]
-//! follows the log, [`health`] is for operators, [`openapi`] describes it all. What goes wrong is told as a
-//! [`problem`].
+//! [`node`] puts a market's parts together in one process. [`server`] takes connections, [`http`] says what all requests
+//! have in common, [`routes`] lists them: commands are taken by [`submit`], access [`token`]s are got by signed
+//! requests, [`query`] and [`analytics`] read the views, [`stream`] follows the log, [`health`] is for operators,
+//! [`openapi`] describes it all. What goes wrong is told as a [`problem`].
 
 mod analytics;
 pub mod health;
@@ -13,9 +13,12 @@ pub mod openapi;
 mod page;
 mod problem;
 pub mod query;
+mod routes;
+pub mod server;
 pub mod stream;
 pub mod submit;
 pub mod token;
 
-pub use http::{Gateway, router, serve};
+pub use http::{Gateway, router};
+pub use server::serve;
 pub use submit::Commands;

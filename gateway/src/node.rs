@@ -19,14 +19,18 @@ use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
-use engine::{Engine, EngineConfig, EngineHandle, Prepared, StartError};
+use engine::{Engine, EngineConfig, EngineHandle, Prepared, Standby, StartError};
 use events::Head;
+use events::account::PublicKey;
 use events::ids::{MarketName, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+use crate::http::Gateway;
 
 /// The name of the market's own key in the key store; receipts are signed with it.
 pub const RECEIPT_KEY: &str = "market";
@@ -49,11 +53,16 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Sets up a market in a folder with the defaults: a fee of 2.5 %, [`Deadlines::default`], all cores.
+    /// Sets up a market in a folder with the defaults: [`FeePolicy::default`], [`Deadlines::default`], all cores.
     pub fn new(market: MarketName, data: PathBuf) -> Self {
         let verify_threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let fee = FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 };
-        NodeConfig { market, data, fee, deadlines: Deadlines::default(), verify_threads }
+        NodeConfig {
+            market,
+            data,
+            fee: FeePolicy::default(),
+            deadlines: Deadlines::default(),
+            verify_threads,
+        }
     }
 }
 
@@ -108,29 +117,44 @@ pub struct NatsConfig {
     pub monitor_url: Option<String>,
 }
 
-/// A running node.
+/// A running node that writes its market.
 pub struct Node {
     engine: Engine,
+    reading: Reading,
+    broker: Option<Broker>,
+}
+
+/// A node that follows its market and does not write it yet: its views answer and its engine is ready to take over.
+pub struct StandbyNode {
+    engine: Standby,
+    reading: Reading,
+    broker: Option<(Broker, CommandSource, ReceiptSender)>,
+}
+
+/// What a node has whether it writes or stands by.
+struct Reading {
     log: Arc<dyn EventLog>,
     projections: Projections,
     keys: KeyStore,
+    receipt_key: PublicKey,
     market: MarketName,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
-    broker: Option<Broker>,
 }
 
 /// What a node on JetStream has besides.
 struct Broker {
     client: async_nats::Client,
     durability: Durability,
+    /// Tells the task that serves commands to stop.
     stop_commands: watch::Sender<bool>,
-    commands: JoinHandle<()>,
+    /// That task, once the node writes.
+    commands: Option<JoinHandle<()>>,
 }
 
-impl Node {
-    /// Starts a node on the segment log in its folder.
-    pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<Node, NodeError> {
+impl StandbyNode {
+    /// Starts a node on the segment log in its folder; nobody else can have the market.
+    pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<StandbyNode, NodeError> {
         let parts = Parts::open(&config)?;
         let floor = Some(parts.floor()).filter(|floor| floor.position > 0);
         let (dir, market) = (config.data.clone(), config.market.clone());
@@ -139,16 +163,15 @@ impl Node {
         if let Some(cut) = log.cut() {
             tracing::warn!(?cut, "an unfinished write was cut from the log's end");
         }
-        parts.start(config, Arc::new(log), clock).await
+        parts.stand_by(config, Arc::new(log), clock).await
     }
 
-    /// Starts a node on JetStream: waits until the broker gives this process the market, then writes it. Commands
-    /// arrive on `cmd.<market>.>`, receipts leave on a connection of their own.
+    /// Starts a node on JetStream, and asks the broker for the market.
     pub async fn start_on_nats(
         config: NodeConfig,
         nats: NatsConfig,
         clock: Arc<dyn Clock>,
-    ) -> Result<Node, NodeError> {
+    ) -> Result<StandbyNode, NodeError> {
         let parts = Parts::open(&config)?;
         let client = connect(&nats.url, "engine").await?;
         let receipts = ReceiptSender::new(connect(&nats.url, "receipts").await?, config.market.clone());
@@ -161,22 +184,122 @@ impl Node {
             ),
         }
         let broker_log = JetStreamLog::open(client.clone(), config.market.clone(), nats.replicas).await?;
-        let source = CommandSource::open(client.clone(), config.market.clone(), nats.replicas).await?;
-        tracing::info!(market = %config.market, "waiting for the broker to give this engine the market");
-        let mut ownership = source.ownership();
-        ownership.wait_for(|now| *now == Ownership::Owned).await.map_err(|_| NodeError::NotOwned)?;
-        // Only now, when nobody else should write any more: the tail begins at the end that is this writer's beginning.
-        let log = TailedLog::new(broker_log).await?;
-        let mut node = parts.start(config, Arc::new(log), clock).await?;
-        let (stop_commands, stop) = watch::channel(false);
-        let commands = tokio::spawn(engine::nats_serve::serve(source, receipts, node.handle(), stop));
-        node.broker = Some(Broker { client, durability, stop_commands, commands });
+        let log = Arc::new(TailedLog::new(broker_log).await?);
+        let (market, replicas) = (config.market.clone(), nats.replicas);
+        let mut node = parts.stand_by(config, log, clock).await?;
+        // Only now: a process that can't stand by must not be given the market.
+        let source = CommandSource::open(client.clone(), market, replicas).await?;
+        let broker = Broker { client, durability, stop_commands: watch::Sender::new(false), commands: None };
+        node.broker = Some((broker, source, receipts));
         Ok(node)
+    }
+
+    /// Waits until the market is this process's, if it stands on a broker, and begins to write it. Commands arrive there
+    /// on `cmd.<market>.>`, receipts leave on a connection of their own.
+    pub async fn take_over(mut self) -> Result<Node, NodeError> {
+        if let Some((_, source, _)) = &self.broker {
+            let mut ownership = source.ownership();
+            tracing::info!(market = %self.reading.market, "waiting for the broker to give this engine the market");
+            tokio::select! {
+                owned = ownership.wait_for(|now| *now == Ownership::Owned) => {
+                    owned.map_err(|_| NodeError::NotOwned)?;
+                }
+                error = self.engine.failed() => return Err(error.into()),
+            }
+        }
+        let StandbyNode { engine, reading, broker } = self;
+        let engine = engine.take_over().await?;
+        let broker = broker.map(|(mut broker, source, receipts)| {
+            let stop = broker.stop_commands.subscribe();
+            let serving = engine::nats_serve::serve(source, receipts, engine.handle(), stop);
+            broker.commands = Some(tokio::spawn(serving));
+            broker
+        });
+        Ok(Node { engine, reading, broker })
+    }
+
+    /// Gives what commands will be handed in through; until the node writes, it refuses them.
+    pub fn handle(&self) -> EngineHandle {
+        self.engine.handle()
+    }
+
+    /// Gives the log.
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        Arc::clone(&self.reading.log)
+    }
+
+    /// Gives the views.
+    pub fn projections(&self) -> &Projections {
+        &self.reading.projections
+    }
+
+    /// Gives the key store.
+    pub fn keys(&self) -> &KeyStore {
+        &self.reading.keys
+    }
+
+    /// Gives the market's name.
+    pub fn market(&self) -> &MarketName {
+        &self.reading.market
+    }
+
+    /// Gives the HTTP side of this process. It goes on when the node writes.
+    pub fn gateway(&self, clock: Arc<dyn Clock>, metrics: Option<PrometheusHandle>) -> Gateway {
+        self.reading.gateway(self.handle(), clock, metrics)
+    }
+}
+
+impl Reading {
+    fn gateway(
+        &self,
+        handle: EngineHandle,
+        clock: Arc<dyn Clock>,
+        metrics: Option<PrometheusHandle>,
+    ) -> Gateway {
+        Gateway {
+            projections: self.projections.clone(),
+            log: Arc::clone(&self.log),
+            keys: Arc::clone(handle.keys()),
+            market: self.market.clone(),
+            receipt_key: self.receipt_key,
+            clock,
+            status: handle.status(),
+            metrics,
+            commands: Arc::new(handle),
+        }
+    }
+
+    async fn shutdown(self) {
+        self.stop_views.send_replace(true);
+        if self.views.await.is_err() {
+            tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
+        }
+    }
+}
+
+impl Node {
+    /// Starts a node on the segment log in its folder.
+    pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<Node, NodeError> {
+        StandbyNode::start(config, clock).await?.take_over().await
+    }
+
+    /// Starts a node on JetStream and waits until the broker gives this process the market.
+    pub async fn start_on_nats(
+        config: NodeConfig,
+        nats: NatsConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Node, NodeError> {
+        StandbyNode::start_on_nats(config, nats, clock).await?.take_over().await
     }
 
     /// Gives the connection to the broker and whether it syncs, if the log stands on JetStream.
     pub fn broker(&self) -> Option<(&async_nats::Client, &Durability)> {
         self.broker.as_ref().map(|broker| (&broker.client, &broker.durability))
+    }
+
+    /// Tells how many events were left to be folded when this node was given the market.
+    pub fn taken_behind(&self) -> u64 {
+        self.engine.taken_behind()
     }
 
     /// Gives what commands are handed in through.
@@ -186,22 +309,27 @@ impl Node {
 
     /// Gives the log.
     pub fn log(&self) -> Arc<dyn EventLog> {
-        Arc::clone(&self.log)
+        Arc::clone(&self.reading.log)
     }
 
     /// Gives the views.
     pub fn projections(&self) -> &Projections {
-        &self.projections
+        &self.reading.projections
     }
 
     /// Gives the key store.
     pub fn keys(&self) -> &KeyStore {
-        &self.keys
+        &self.reading.keys
     }
 
     /// Gives the market's name.
     pub fn market(&self) -> &MarketName {
-        &self.market
+        &self.reading.market
+    }
+
+    /// Gives the HTTP side of this process.
+    pub fn gateway(&self, clock: Arc<dyn Clock>, metrics: Option<PrometheusHandle>) -> Gateway {
+        self.reading.gateway(self.handle(), clock, metrics)
     }
 
     /// Stops to decide, makes durable what is decided, answers it, and ends. Returns why the engine ended.
@@ -210,15 +338,12 @@ impl Node {
             broker.stop_commands.send_replace(true);
         }
         let reason = self.engine.shutdown().await;
-        if let Some(broker) = self.broker
-            && broker.commands.await.is_err()
+        if let Some(commands) = self.broker.and_then(|broker| broker.commands)
+            && commands.await.is_err()
         {
             tracing::error!("serving commands ended badly; the broker delivers again what was not answered");
         }
-        self.stop_views.send_replace(true);
-        if self.views.await.is_err() {
-            tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
-        }
+        self.reading.shutdown().await;
         reason
     }
 }
@@ -250,12 +375,12 @@ impl Parts {
         })
     }
 
-    async fn start(
+    async fn stand_by(
         self,
         config: NodeConfig,
         log: Arc<dyn EventLog>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Node, NodeError> {
+    ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections } = self;
         projections.check_log_head(log.head().await?)?;
         let NodeConfig { market, fee, deadlines, verify_threads, .. } = config;
@@ -274,15 +399,19 @@ impl Parts {
             opened,
         };
         let engine_config = EngineConfig { writer, receipt_key: receipt_key.signing(), verify_threads };
-        let engine = Engine::start(prepared, engine_config, Arc::clone(&log), clock).await?;
+        let engine = Standby::start(prepared, engine_config, Arc::clone(&log), clock).await?;
         let (stop_views, views) = follow(projections.clone(), &log);
-        Ok(Node { engine, log, projections, keys, market, stop_views, views, broker: None })
+        let receipt_key = receipt_key.public();
+        let reading = Reading { log, projections, keys, receipt_key, market, stop_views, views };
+        Ok(StandbyNode { engine, reading, broker: None })
     }
 }
 
-async fn connect(url: &str, name: &str) -> Result<async_nats::Client, NodeError> {
+/// Connects to a broker as [`NatsConfig::url`] names it; its monitoring shows the connection as `skylink <name>`.
+pub async fn connect(url: &str, name: &str) -> Result<async_nats::Client, NodeError> {
     let options = async_nats::ConnectOptions::new().name(format!("skylink {name}"));
-    options.connect(url).await.map_err(|source| NodeError::Connect { url: url.to_owned(), source })
+    let servers: Vec<&str> = url.split(',').collect();
+    options.connect(servers).await.map_err(|source| NodeError::Connect { url: url.to_owned(), source })
 }
 
 /// Lets the views follow a log until they are told to stop.

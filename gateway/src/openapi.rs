@@ -1,11 +1,25 @@
-//! The interface in OpenAPI 3.1, made from the routes themselves and from the schemas of commands and receipts.
+//! The interface in OpenAPI 3.1, made from the list of routes and from the types of what they answer.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use commands::Command;
-use commands::receipt::Receipt;
+use commands::{Command, Refusal};
+use events::Rejection;
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::http::{COMMAND_PATHS, Route, routes};
+use crate::problem::{KINDS, PROBLEM_JSON, ProblemDetails, REJECTED, refusals};
+use crate::query::TIME_MEMBERS;
+use crate::routes::{Content, Parameter, Route, Takes, routes};
+use crate::stream::CloudEvent;
+use crate::submit::{COMMAND_TYPES, JWS_TYPES};
+
+const ABOUT: &str = "Signed commands in, receipts out. Every answer says in `Skylink-Position` how far the log was \
+    read; pass it as `min_position` to read what you wrote. What goes wrong is told as problem details (RFC 9457), \
+    whose `code` is stable: a path that is not here is `not_found`, a method that is not here `method_not_allowed`. \
+    Only what can't be read as HTTP is answered without a body.";
 
 /// `GET /openapi.json`
 pub(crate) async fn serve() -> impl IntoResponse {
@@ -14,16 +28,11 @@ pub(crate) async fn serve() -> impl IntoResponse {
 
 /// Makes the document.
 pub fn document() -> Value {
-    let mut schemas = Map::new();
-    for (name, schema) in Command::schemas() {
-        add_schema(&mut schemas, &format!("command.{name}"), schema);
-    }
-    add_schema(&mut schemas, "Receipt", schemars::schema_for!(Receipt));
-    schemas.insert("Problem".to_owned(), problem_schema());
-    let mut paths: Map<String, Value> = Map::new();
+    let mut parts = Parts::new();
+    let mut paths: BTreeMap<&str, Value> = BTreeMap::new();
     for route in routes() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method] = operation(&route);
+        path[route.method] = parts.operation(&route);
     }
     json!({
         "openapi": "3.1.0",
@@ -31,27 +40,160 @@ pub fn document() -> Value {
             "title": "SkyLink",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "Signed commands in, receipts out. Every answer says in `Skylink-Position` how far the log was read; pass it as `min_position` to read what you wrote.",
+            "description": ABOUT,
         },
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "from POST /v1/tokens"}},
+            "responses": parts.responses,
+            "schemas": parts.schemas(),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "from POST /v1/tokens"},
+            },
         },
     })
 }
 
-/// Adds a schema, its inner definitions beside it.
-fn add_schema(schemas: &mut Map<String, Value>, name: &str, schema: schemars::Schema) {
-    let mut value = schema.to_value();
-    if let Some(Value::Object(inner)) = value.as_object_mut().and_then(|members| members.remove("$defs")) {
-        for (name, mut schema) in inner {
-            relink(&mut schema);
-            schemas.insert(name, schema);
+/// What several operations share.
+struct Parts {
+    /// Schemas of what is answered as it is.
+    as_is: SchemaGenerator,
+    /// Schemas of what the views answer, to which moments in RFC 3339 are added.
+    of_views: SchemaGenerator,
+    /// Problems by name.
+    responses: BTreeMap<String, Value>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+        });
+        Parts {
+            as_is: settings.clone().into_generator(),
+            of_views: settings.into_generator(),
+            responses: BTreeMap::new(),
         }
     }
-    relink(&mut value);
-    schemas.insert(name.to_owned(), value);
+
+    fn operation(&mut self, route: &Route) -> Value {
+        let id = format!("{} {}", route.method, route.path);
+        let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let mut operation = json!({"operationId": id, "summary": route.summary});
+        let mut answers: BTreeMap<String, Value> = BTreeMap::new();
+        for (status, codes) in problems_of(route) {
+            answers.insert(status.as_str().to_owned(), self.problem(status, &codes));
+        }
+        for (status, content) in &route.answers {
+            answers.insert(status.as_str().to_owned(), self.answer(route, *status, *content));
+        }
+        operation["responses"] = json!(answers);
+        if let Some(takes) = route.takes {
+            add_body(&mut operation, takes);
+        }
+        if route.needs_token {
+            operation["security"] = json!([{"token": []}]);
+        }
+        if !route.parameters.is_empty() {
+            operation["parameters"] = route.parameters.iter().map(parameter).collect();
+        }
+        operation
+    }
+
+    fn answer(&mut self, route: &Route, status: StatusCode, content: Content) -> Value {
+        let (media_type, schema) = match content {
+            Content::Json(schema) => ("application/json", schema(&mut self.as_is).to_value()),
+            Content::View(schema) => ("application/json", schema(&mut self.of_views).to_value()),
+            Content::Text("text/event-stream") => {
+                let about = "the `data` of each event is a `CloudEvent`, its id the position; a comment that begins \
+                             with `closed:` says why the stream ends";
+                ("text/event-stream", json!({"type": "string", "description": about}))
+            }
+            Content::Text(media_type) => (media_type, json!({"type": "string"})),
+        };
+        let mut headers = json!({"Skylink-Position": position_header()});
+        if let Some(Takes::Command(_)) = route.takes {
+            let about = "`true`: the command had been decided before, and this is that receipt again";
+            headers["Idempotent-Replayed"] = json!({"description": about, "schema": {"type": "string"}});
+        }
+        let description = status.canonical_reason().unwrap_or_default();
+        json!({"description": description, "headers": headers, "content": {media_type: {"schema": schema}}})
+    }
+
+    /// Gives a reference to the answer of a status with one of some codes.
+    fn problem(&mut self, status: StatusCode, codes: &BTreeSet<String>) -> Value {
+        let title = status.canonical_reason().unwrap_or_default();
+        let mut headers = json!({"Skylink-Position": position_header()});
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers["Retry-After"] = json!({"description": "seconds", "schema": {"type": "integer"}});
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers["WWW-Authenticate"] = json!({"schema": {"type": "string"}});
+        }
+        let schema = json!({
+            "allOf": [{"$ref": "#/components/schemas/Problem"}],
+            "properties": {"status": {"const": status.as_u16()}, "code": {"enum": codes}},
+        });
+        let response = json!({
+            "description": title,
+            "headers": headers,
+            "content": {PROBLEM_JSON: {"schema": schema}},
+        });
+        let names = (1..).map(|n| format!("problem.{}.{n}", status.as_u16()));
+        let is_free = |name: &String| self.responses.get(name).is_none_or(|known| *known == response);
+        let name = names.into_iter().find(is_free).unwrap_or_default();
+        let reference = json!({"$ref": format!("#/components/responses/{name}")});
+        self.responses.insert(name, response);
+        reference
+    }
+
+    /// Gives the schemas that were referred to, and those of commands.
+    fn schemas(mut self) -> Map<String, Value> {
+        let (details, refusal) =
+            (self.as_is.subschema_for::<ProblemDetails>(), self.as_is.subschema_for::<Refusal>());
+        self.as_is.subschema_for::<CloudEvent>();
+        let refused: Vec<&str> = refusals().into_iter().map(|(code, _)| code).collect();
+        let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.code).collect();
+        let all: BTreeSet<String> =
+            refused.iter().chain(&kinds).map(|code| (*code).to_owned()).chain(rejection_codes()).collect();
+        // `scope_denied` is told by both.
+        let refused: Vec<&str> = refused.into_iter().filter(|code| !kinds.contains(code)).collect();
+        let problem = json!({
+            "description": "RFC 9457 problem details. `code` is stable; `detail` says what to do.",
+            "allOf": [details],
+            "properties": {"code": {"enum": all}},
+            "if": {"properties": {"code": {"enum": refused}}},
+            "then": refusal,
+        });
+        let mut schemas = Map::new();
+        add(&mut schemas, "Problem".to_owned(), problem);
+        for (name, schema) in self.as_is.take_definitions(true) {
+            add(&mut schemas, name, schema);
+        }
+        for (name, mut schema) in self.of_views.take_definitions(true) {
+            describe_times(&mut schema);
+            add(&mut schemas, name, schema);
+        }
+        for (name, schema) in Command::schemas() {
+            let mut schema = schema.to_value();
+            relink(&mut schema);
+            if let Some(Value::Object(inner)) =
+                schema.as_object_mut().and_then(|schema| schema.remove("$defs"))
+            {
+                inner.into_iter().for_each(|(name, schema)| add(&mut schemas, name, schema));
+            }
+            add(&mut schemas, format!("command.{name}"), schema);
+        }
+        schemas
+    }
+}
+
+/// Adds a schema. Two of one name must be one: a reference could not tell them apart.
+fn add(schemas: &mut Map<String, Value>, name: String, schema: Value) {
+    if let Some(known) = schemas.get(&name) {
+        assert!(*known == schema, "two schemas are named `{name}`: rename one, {known} or {schema}");
+    }
+    schemas.insert(name, schema);
 }
 
 /// Points references at where the definitions stand in this document.
@@ -69,78 +211,98 @@ fn relink(value: &mut Value) {
     }
 }
 
-fn problem_schema() -> Value {
+/// Adds to a schema what [`crate::query::show_times`] adds to what it describes.
+fn describe_times(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(describe_times),
+        Value::Object(members) => {
+            members.values_mut().for_each(describe_times);
+            for name in TIME_MEMBERS {
+                let Some(of) = members.get("properties").and_then(|properties| properties.get(name)) else {
+                    continue;
+                };
+                if !of.to_string().contains("/schemas/Timestamp\"") {
+                    continue;
+                }
+                let is_always = of.get("anyOf").is_none();
+                let shown = format!("{name}_rfc3339");
+                if is_always && let Some(Value::Array(required)) = members.get_mut("required") {
+                    required.push(shown.clone().into());
+                }
+                members["properties"][&shown] = json!({"type": "string", "format": "date-time"});
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Gives the codes of all rules of the market, from their schema.
+fn rejection_codes() -> BTreeSet<String> {
+    codes_in(&schemars::schema_for!(Rejection).to_value())
+}
+
+/// Gives the tags of an enum that is tagged with `code`.
+fn codes_in(schema: &Value) -> BTreeSet<String> {
+    let variants = schema["oneOf"].as_array().map(Vec::as_slice).unwrap_or_default();
+    variants
+        .iter()
+        .filter_map(|variant| variant["properties"]["code"]["const"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Gives the codes that a route may answer with, by status.
+fn problems_of(route: &Route) -> BTreeMap<StatusCode, BTreeSet<String>> {
+    let mut problems: BTreeMap<StatusCode, BTreeSet<String>> = BTreeMap::new();
+    for kind in &route.problems {
+        problems.entry(kind.status).or_default().insert(kind.code.to_owned());
+    }
+    if route.takes.is_some() {
+        for (code, status) in refusals() {
+            problems.entry(status).or_default().insert(code.to_owned());
+        }
+    }
+    if let Some(Takes::Command(_)) = route.takes {
+        problems.insert(REJECTED, rejection_codes());
+    }
+    problems
+}
+
+fn position_header() -> Value {
+    json!({"description": "how far the log was read", "schema": {"type": "integer"}})
+}
+
+fn parameter(parameter: &Parameter) -> Value {
     json!({
-        "type": "object",
-        "description": "RFC 9457 problem details; `code` is stable.",
-        "required": ["type", "title", "status", "detail", "code"],
-        "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-            "detail": {"type": "string"}, "code": {"type": "string"},
-            "receipt_url": {"type": "string"}, "reasons": {"type": "array"},
-            "receipt": {"$ref": "#/components/schemas/Receipt"},
-        },
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.is_required,
+        "description": parameter.description,
+        "schema": parameter.schema,
     })
 }
 
-fn operation(route: &Route) -> Value {
-    let id = format!("{} {}", route.method, route.path);
-    let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    let problem = json!({
-        "description": "It was not done as asked",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    });
-    let mut operation = json!({
-        "operationId": id,
-        "summary": route.summary,
-        "responses": {"200": {"description": "Done"}, "default": problem},
-    });
-    let names = route.path.split('{').skip(1).filter_map(|part| part.split('}').next());
-    let mut parameters: Vec<Value> = names
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
-        .collect();
-    if route.method == "post" {
-        add_command(&mut operation, route.path);
-    } else {
-        let is_protected = route.path.starts_with("/v1/") || route.path == "/api/cart";
-        if is_protected {
-            operation["security"] = json!([{"token": []}]);
-            for name in query_parameters(route.path) {
-                parameters.push(json!({"name": name, "in": "query", "schema": {"type": "string"}}));
-            }
-        }
-    }
-    if !parameters.is_empty() {
-        operation["parameters"] = parameters.into();
-    }
-    operation
-}
-
-fn query_parameters(path: &str) -> Vec<&'static str> {
-    let own: &[&str] = match path {
-        "/v1/orders" => &["role", "cursor", "limit", "account"],
-        "/v1/analytics/summary" => &["from", "to", "seller"],
-        "/v1/analytics/series" => &["from", "to", "seller", "step"],
-        "/v1/analytics/top" => &["of", "currency", "limit"],
-        "/v1/analytics/rejections" => &["from", "to"],
-        "/v1/stream" => &["from"],
-        _ => &[],
+fn add_body(operation: &mut Value, takes: Takes) {
+    let jws = json!({"schema": {"type": "string", "description": "compact JWS, see docs/signing.md"}});
+    let flat = json!({"schema": {
+        "type": "object",
+        "description": "the flat form, see docs/signing.md",
+        "required": ["signature"],
+        "properties": {"signature": {"type": "string"}},
+    }});
+    let types = match takes {
+        Takes::Command(_) => COMMAND_TYPES.as_slice(),
+        Takes::TokenRequest => JWS_TYPES.as_slice(),
     };
-    own.iter().copied().chain(["min_position"]).collect()
-}
-
-fn add_command(operation: &mut Value, path: &str) {
-    let text = json!({"schema": {"type": "string", "description": "compact JWS"}});
-    let mut content = json!({"application/jose": text, "text/plain": text});
-    if path != "/v1/tokens" {
-        content["application/json"] = json!({"schema": {"type": "object", "description": "the flat form, with `signature`", "required": ["signature"]}});
-        operation["responses"]["200"]["content"] =
-            json!({"application/json": {"schema": {"$ref": "#/components/schemas/Receipt"}}});
-    }
+    let content: BTreeMap<&str, &Value> = types
+        .iter()
+        .map(|media_type| (*media_type, if *media_type == "application/json" { &flat } else { &jws }))
+        .collect();
     operation["requestBody"] = json!({"required": true, "content": content});
-    if let Some((_, name)) = COMMAND_PATHS.iter().find(|(known, _)| *known == path) {
-        operation["description"] = format!("Takes `{name}`; its body is schema `command.{name}`.").into();
-    }
+    operation["description"] = match takes {
+        Takes::Command(Some(name)) => format!("Takes `{name}`; its body is schema `command.{name}`.").into(),
+        Takes::Command(None) => "The body of a command `x.y` is schema `command.x.y`.".into(),
+        Takes::TokenRequest => "Takes `token.issue` with the body `{\"ttl_s\": 1 to 3600}`.".into(),
+    };
 }
 
 #[cfg(test)]
@@ -160,18 +322,36 @@ mod tests {
     }
 
     #[test]
-    fn every_route_is_described_and_every_reference_leads_somewhere() {
+    fn every_route_is_described_and_nothing_else() {
         let document = document();
-        for route in routes() {
+        let paths = document["paths"].as_object().unwrap();
+        let described: BTreeSet<(&str, &str)> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(|m| (path.as_str(), m.as_str()))
+            })
+            .collect();
+        let routes = routes();
+        let routed: BTreeSet<(&str, &str)> = routes.iter().map(|route| (route.path, route.method)).collect();
+        assert_eq!(described, routed);
+        for route in routes {
             let operation = &document["paths"][route.path][route.method];
-            assert!(operation["responses"]["200"].is_object(), "{} {}", route.method, route.path);
+            assert!(operation["responses"]["200"]["content"].is_object(), "{} {}", route.method, route.path);
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-            let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path").count();
-            assert_eq!(in_path, route.path.matches('{').count(), "{}", route.path);
+            let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+            let in_path: BTreeSet<&str> =
+                in_path.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            let names = route.path.split('{').skip(1).filter_map(|part| part.split('}').next());
+            assert_eq!(in_path, names.collect(), "{}", route.path);
         }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
         let mut found = Vec::new();
         references(&document, &mut found);
-        assert!(found.len() > 10);
+        assert!(found.len() > 100);
         for reference in found {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(document.pointer(pointer).is_some(), "{reference}");
@@ -179,8 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn every_code_stands_in_the_document() {
+        let refused: BTreeSet<String> = refusals().into_iter().map(|(code, _)| code.to_owned()).collect();
+        assert_eq!(refused, codes_in(&schemars::schema_for!(Refusal).to_value()));
+        assert!(rejection_codes().len() > 20);
+        let document = document();
+        let listed =
+            document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"].as_array().unwrap();
+        for code in refused.iter().map(String::as_str).chain(KINDS.iter().map(|kind| kind.code)) {
+            assert!(listed.iter().any(|listed| listed == code), "{code}");
+        }
+    }
+
+    #[test]
     fn no_two_operations_share_an_id() {
-        let ids: std::collections::BTreeSet<_> = routes()
+        let ids: BTreeSet<_> = routes()
             .iter()
             .map(|route| document()["paths"][route.path][route.method]["operationId"].to_string())
             .collect();

@@ -9,9 +9,10 @@ use events::{Money, Timestamp};
 use projections::analytics::TimeRange;
 use projections::{Projections, ViewError};
 
-use crate::http::{App, routes};
+use crate::http::App;
 use crate::problem::Problem;
 use crate::query::ask;
+use crate::routes::routes;
 
 const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;\
 color:#1a1a1a;background:#fff}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;\

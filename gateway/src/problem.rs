@@ -4,87 +4,161 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use commands::receipt::Receipt;
+use events::{Position, Rejection, Timestamp};
 use projections::{TooFarBehind, ViewError};
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// How long a client waits before it asks a busy market again, in seconds.
 const RETRY_AFTER_S: &str = "1";
+
+/// The media type of problem details.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What can go wrong. The code is stable, and stands in the interface's description.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) code: &'static str,
+    pub(crate) status: StatusCode,
+    title: &'static str,
+}
+
+macro_rules! kinds {
+    ($($name:ident = $status:ident $code:literal $title:literal;)*) => {
+        $(pub(crate) const $name: Kind = Kind { code: $code, status: StatusCode::$status, title: $title };)*
+
+        /// Every kind of problem of the gateway itself. Refusals and rejections have their own codes.
+        pub(crate) const KINDS: &[Kind] = &[$($name),*];
+    };
+}
+
+kinds! {
+    QUERY_INVALID = BAD_REQUEST "query_invalid" "The query is not valid";
+    BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";
+    TOKEN_MISSING = UNAUTHORIZED "token_missing" "An access token is needed";
+    TOKEN_INVALID = UNAUTHORIZED "token_invalid" "An access token is needed";
+    TOKEN_EXPIRED = UNAUTHORIZED "token_expired" "An access token is needed";
+    FORBIDDEN = FORBIDDEN "scope_denied" "Not allowed";
+    NOT_FOUND = NOT_FOUND "not_found" "Not found";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed" "Method not allowed";
+    BODY_LATE = REQUEST_TIMEOUT "body_late" "Too slow";
+    MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "media_type_unsupported" "Unsupported content";
+    HEADERS_TOO_MANY = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_many" "Too many headers";
+    UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable" "Not available now";
+    STREAMS_FULL = SERVICE_UNAVAILABLE "streams_full" "Too many streams";
+    OUTCOME_UNKNOWN = GATEWAY_TIMEOUT "outcome_unknown" "The outcome is not known yet";
+    VIEWS_BEHIND = GATEWAY_TIMEOUT "views_behind" "The views are behind";
+}
+
+/// The form of problem details. What a refusal has besides stands in its own schema.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct ProblemDetails {
+    /// `urn:skylink:problem:<code>`
+    #[serde(rename = "type")]
+    type_urn: String,
+    /// What it is, in a few words, the same for every problem of the code.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened and what to do now, for people.
+    detail: String,
+    /// What happened, for programs: stable.
+    code: String,
+    /// Why the market rejected the command: every rule it breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<Rejection>>,
+    /// The receipt of the rejection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Box<Receipt>>,
+    /// Where the receipt can be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt_url: Option<String>,
+    /// How far the views were asked to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<Position>,
+    /// How far they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<Position>,
+    #[serde(flatten)]
+    #[schemars(skip)]
+    more: Map<String, Value>,
+}
 
 /// A problem, ready to be told.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
-    code: String,
-    title: &'static str,
-    detail: String,
-    more: Map<String, Value>,
+    details: Box<ProblemDetails>,
 }
 
 impl Problem {
-    pub(crate) fn new(
-        status: StatusCode,
-        code: &str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
-        Problem { status, code: code.to_owned(), title, detail: detail.into(), more: Map::new() }
+    pub(crate) fn new(kind: &Kind, detail: impl Into<String>) -> Self {
+        Problem::with_code(kind.status, kind.code.to_owned(), kind.title, detail.into())
     }
 
-    /// Adds a member.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
-        self
+    fn with_code(status: StatusCode, code: String, title: &'static str, detail: String) -> Self {
+        let details = ProblemDetails {
+            type_urn: format!("urn:skylink:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            code,
+            reasons: None,
+            receipt: None,
+            receipt_url: None,
+            wanted: None,
+            applied: None,
+            more: Map::new(),
+        };
+        Problem { status, details: Box::new(details) }
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        let detail = format!("there is no such {what}, or it is not yours to see");
-        Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+        Problem::new(&NOT_FOUND, format!("there is no such {what}, or it is not yours to see"))
     }
 
-    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
-        Problem::new(StatusCode::FORBIDDEN, "scope_denied", "Not allowed", detail)
+    pub(crate) fn forbidden(rule: &'static str) -> Self {
+        let mut problem = Problem::new(&FORBIDDEN, rule);
+        problem.details.more.insert("rule".to_owned(), rule.into());
+        problem
     }
 
     pub(crate) fn query_invalid(detail: impl Into<String>) -> Self {
-        Problem::new(StatusCode::BAD_REQUEST, "query_invalid", "The query is not valid", detail)
-    }
-
-    pub(crate) fn token(code: &str, detail: impl Into<String>) -> Self {
-        Problem::new(StatusCode::UNAUTHORIZED, code, "An access token is needed", detail)
+        Problem::new(&QUERY_INVALID, detail)
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
+        Problem::new(&UNAVAILABLE, detail)
     }
 
     /// Tells that a command was decided, against it.
     pub(crate) fn rejected(receipt: &Receipt) -> Self {
         let reasons = &receipt.receipt.reasons;
-        let code = reasons.first().map_or_else(|| "rejected".to_owned(), |reason| reason.code());
+        // A rejection without a reason can't be written by this program.
+        let code = reasons.first().map_or_else(|| "rejected".to_owned(), Rejection::code);
         let detail: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-        Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &code,
-            "The market rejected the command",
-            detail.join("; "),
-        )
-        .with("reasons", json!(reasons))
-        .with("receipt", json!(receipt))
+        let mut problem =
+            Problem::with_code(REJECTED, code, "The market rejected the command", detail.join("; "));
+        problem.details.reasons = Some(reasons.clone());
+        problem.details.receipt = Some(Box::new(receipt.clone()));
+        problem
     }
 
     /// Tells that nobody knows yet what became of a command. Never a "no".
     pub(crate) fn outcome_unknown(receipt_url: Option<String>) -> Self {
         let detail = "the market has not answered in time; the command may have been decided or may yet be: ask for \
                       its receipt, or send the same command id again";
-        let title = "The outcome is not known yet";
-        let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", title, detail);
-        match receipt_url {
-            Some(url) => problem.with("receipt_url", url),
-            None => problem,
-        }
+        let mut problem = Problem::new(&OUTCOME_UNKNOWN, detail);
+        problem.details.receipt_url = receipt_url;
+        problem
     }
 }
 
+/// The status of a command that the market decided against.
+pub(crate) const REJECTED: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
+/// Gives the status and title of a refusal.
 fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
     match refusal {
         Refusal::SigMissing
@@ -92,7 +166,8 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::KidUnknown
         | Refusal::KidRevoked
         | Refusal::AlgMismatch => (StatusCode::UNAUTHORIZED, "The signature does not hold"),
-        Refusal::ScopeDenied { .. } => (StatusCode::FORBIDDEN, "Not allowed"),
+        Refusal::ScopeDenied { .. } => (FORBIDDEN.status, FORBIDDEN.title),
+        Refusal::CmdUnknown { .. } => (StatusCode::NOT_FOUND, "No such command"),
         Refusal::CommandConflict
         | Refusal::NonceReused
         | Refusal::SeqReplayed { .. }
@@ -102,19 +177,46 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The market is busy"),
         Refusal::SigMalformed { .. }
         | Refusal::AudMismatch
-        | Refusal::CmdUnknown { .. }
         | Refusal::BodyInvalid { .. }
         | Refusal::Stale { .. }
         | Refusal::FromFuture { .. } => (StatusCode::BAD_REQUEST, "The command can't be taken"),
     }
 }
 
+/// Gives the code and status of every refusal.
+pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
+    let server_time = Timestamp::from_ms(0);
+    let one_of_each = [
+        Refusal::TooLarge { size: 0, max: 0 },
+        Refusal::SigMissing,
+        Refusal::SigMalformed { rule: String::new() },
+        Refusal::KidUnknown,
+        Refusal::KidRevoked,
+        Refusal::AlgMismatch,
+        Refusal::SigInvalid,
+        Refusal::AudMismatch,
+        Refusal::CmdUnknown { name: String::new() },
+        Refusal::BodyInvalid { rule: String::new() },
+        Refusal::Stale { server_time },
+        Refusal::FromFuture { server_time },
+        Refusal::NonceReused,
+        Refusal::SeqReplayed { high: 0 },
+        Refusal::SeqTooOld { high: 0 },
+        Refusal::SeqJump { high: 0 },
+        Refusal::ScopeDenied { rule: "".into() },
+        Refusal::CommandConflict,
+        Refusal::Busy,
+    ];
+    one_of_each.iter().map(|refusal| (refusal.code(), status_of(refusal).0)).collect()
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         let (status, title) = status_of(&refusal);
-        let mut problem = Problem::new(status, refusal.code(), title, refusal.to_string());
-        if let Ok(Value::Object(fields)) = serde_json::to_value(&refusal) {
-            problem.more.extend(fields);
+        let mut problem = Problem::with_code(status, refusal.code().to_owned(), title, refusal.to_string());
+        if let Ok(Value::Object(mut fields)) = serde_json::to_value(&refusal) {
+            fields.remove("code");
+            problem.details.more = fields;
         }
         problem
     }
@@ -122,10 +224,10 @@ impl From<Refusal> for Problem {
 
 impl From<TooFarBehind> for Problem {
     fn from(behind: TooFarBehind) -> Problem {
-        let title = "The views are behind";
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "views_behind", title, behind.to_string())
-            .with("wanted", behind.wanted)
-            .with("applied", behind.applied)
+        let mut problem = Problem::new(&VIEWS_BEHIND, behind.to_string());
+        problem.details.wanted = Some(behind.wanted);
+        problem.details.applied = Some(behind.applied);
+        problem
     }
 }
 
@@ -138,16 +240,11 @@ impl From<ViewError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Problem { status, code, title, detail, mut more } = self;
-        metrics::counter!("skylink_http_problems_total", "code" => code.clone()).increment(1);
-        more.insert("type".to_owned(), format!("urn:skylink:problem:{code}").into());
-        more.insert("title".to_owned(), title.into());
-        more.insert("status".to_owned(), status.as_u16().into());
-        more.insert("detail".to_owned(), detail.into());
-        more.insert("code".to_owned(), code.into());
-        let mut response = (status, Value::Object(more).to_string()).into_response();
+        let Problem { status, details } = self;
+        metrics::counter!("skylink_http_problems_total", "code" => details.code.clone()).increment(1);
+        let mut response = (status, axum::Json(details)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }

@@ -10,12 +10,13 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use engine::Reply;
 use events::ids::{AccountId, CartId, CommandId, OrderId};
-use events::{Position, Timestamp};
-use projections::order::{ORDERS_PER_PAGE_MAX, Side};
+use events::{Money, Position, Timestamp};
+use projections::order::{ORDERS_PER_PAGE_MAX, Order, Side};
 use projections::{Projections, ViewError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::http::{App, POSITION_HEADER};
 use crate::problem::Problem;
@@ -24,10 +25,12 @@ use crate::token::Caller;
 /// How long a query waits for the views to come to its `min_position`.
 pub const VIEWS_TIME_MAX: Duration = Duration::from_secs(2);
 /// Orders of a page unless the query says otherwise.
-const ORDERS_PER_PAGE: usize = 20;
+pub(crate) const ORDERS_PER_PAGE: usize = 20;
+/// The last millisecond of the year 9999, which RFC 3339 can still write.
+const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-const TIME_MEMBERS: [&str; 10] = [
+pub(crate) const TIME_MEMBERS: [&str; 10] = [
     "changed_at",
     "day",
     "delivery_due",
@@ -64,6 +67,15 @@ impl Params {
         self.text(name).map(|text| text.parse().map_err(invalid)).transpose()
     }
 
+    /// Reads a count from 1 to `max`.
+    pub(crate) fn limit(&self, usual: usize, max: usize) -> Result<usize, Problem> {
+        match self.text("limit").map(str::parse) {
+            None => Ok(usual),
+            Some(Ok(limit)) if (1..=max).contains(&limit) => Ok(limit),
+            Some(_) => Err(Problem::query_invalid(format!("`limit` is 1 to {max}"))),
+        }
+    }
+
     /// Reads one of the words of an enum.
     pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
         let invalid = |_| Problem::query_invalid(format!("`{name}` is not valid"));
@@ -73,11 +85,15 @@ impl Params {
     /// Reads a moment: RFC 3339, or milliseconds since 1970.
     pub(crate) fn moment(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        if let Ok(ms) = text.parse() {
-            return Ok(Some(Timestamp::from_ms(ms)));
+        let moment = match text.parse() {
+            Ok(ms) => Timestamp::from_ms(ms),
+            Err(_) => Timestamp::parse_rfc3339(text)
+                .map_err(|error| Problem::query_invalid(format!("`{name}`: {error}")))?,
+        };
+        if !(0..=MOMENT_MS_MAX).contains(&moment.ms()) {
+            return Err(Problem::query_invalid(format!("`{name}` is a moment of the years 1970 to 9999")));
         }
-        let invalid = |error| Problem::query_invalid(format!("`{name}`: {error}"));
-        Timestamp::parse_rfc3339(text).map(Some).map_err(invalid)
+        Ok(Some(moment))
     }
 }
 
@@ -101,6 +117,19 @@ impl FromRequestParts<Arc<App>> for Params {
             app.gateway.projections.wait_for(min_position, VIEWS_TIME_MAX).await?;
         }
         Ok(params)
+    }
+}
+
+/// The variable parts of a path.
+pub(crate) struct PathParts<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for PathParts<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        // What is no text is no id either.
+        let found = Path::<T>::from_request_parts(parts, app).await;
+        found.map(|Path(found)| PathParts(found)).map_err(|_| Problem::not_found("page"))
     }
 }
 
@@ -183,7 +212,7 @@ pub(crate) async fn order(
     caller: Caller,
     params: Params,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    PathParts(id): PathParts<String>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
     let id: OrderId = id_of(&id, "order")?;
@@ -191,6 +220,15 @@ pub(crate) async fn order(
     found.filter("order", |order| {
         order.filter(|order| caller.may_see(order.buyer) || caller.may_see(order.seller))
     })
+}
+
+/// A page of a list of orders.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct OrderList {
+    /// Newest first.
+    orders: Vec<Order>,
+    /// Give it as `cursor` to get the next page; null: this was the last.
+    next_cursor: Option<String>,
 }
 
 /// `GET /v1/orders`
@@ -210,13 +248,13 @@ pub(crate) async fn orders(
         return Err(Problem::forbidden("only operators list the orders of others"));
     }
     let cursor: Option<Position> = params.get("cursor")?;
-    let limit = params.get("limit")?.unwrap_or(ORDERS_PER_PAGE);
-    if limit == 0 || limit > ORDERS_PER_PAGE_MAX {
-        return Err(Problem::query_invalid(format!("`limit` is 1 to {ORDERS_PER_PAGE_MAX}")));
-    }
+    let limit = params.limit(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| views.orders().list(side, account, cursor, limit)).await?;
-    Ok(found
-        .map(|page| json!({ "orders": page.orders, "next_cursor": page.next.map(|next| next.to_string()) })))
+    let shown = |page: projections::order::Page| OrderList {
+        orders: page.orders,
+        next_cursor: page.next.map(|next| next.to_string()),
+    };
+    Ok(found.map(shown))
 }
 
 /// `GET /v1/carts/current`
@@ -234,12 +272,23 @@ pub(crate) async fn cart(
     caller: Caller,
     params: Params,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    PathParts(id): PathParts<String>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
     let id: CartId = id_of(&id, "cart")?;
     let found = ask(&app, move |views| views.carts().cart(id)).await?;
     found.filter("cart", |cart| cart.filter(|cart| caller.may_see(cart.account)))
+}
+
+/// What an account holds; one entry per currency that is not zero.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Wallet {
+    /// Whose it is.
+    account: AccountId,
+    /// What it has to spend.
+    wallet: Vec<Money>,
+    /// What it has earned.
+    seller_available: Vec<Money>,
 }
 
 /// `GET /v1/wallet`
@@ -251,11 +300,11 @@ pub(crate) async fn wallet(
     params.only(&[])?;
     let found = ask(&app, move |views| -> Result<_, ViewError> {
         let balances = views.ledger().account(caller.account)?;
-        Ok(json!({
-            "account": caller.account,
-            "wallet": balances.wallet,
-            "seller_available": balances.seller_available,
-        }))
+        Ok(Wallet {
+            account: caller.account,
+            wallet: balances.wallet,
+            seller_available: balances.seller_available,
+        })
     });
     found.await
 }
@@ -265,7 +314,7 @@ pub(crate) async fn receipt(
     caller: Caller,
     params: Params,
     State(app): State<Arc<App>>,
-    Path((account, command)): Path<(String, String)>,
+    PathParts((account, command)): PathParts<(String, String)>,
 ) -> Result<Response, Problem> {
     params.only(&[])?;
     let account: AccountId = id_of(&account, "receipt")?;

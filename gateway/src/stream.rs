@@ -10,28 +10,31 @@ use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
 use engine::log::{CommitStream, EventLog, ReadError};
-use events::ids::AccountId;
+use events::ids::{AccountId, CommandId, CommitId};
 use events::metadata::{Cause, EVENTS_PER_COMMIT_MAX};
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
 use projections::Projections;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::http::App;
-use crate::problem::Problem;
+use crate::problem::{Problem, STREAMS_FULL};
 use crate::query::Params;
 use crate::token::Caller;
 
 /// Most streams at once.
 pub const STREAMS_MAX: usize = 1024;
 /// Most events that wait for one client; one that takes longer than [`SLOW_TIME_MAX`] to make room is dropped.
-const EVENTS_WAITING_MAX: usize = 256;
+pub const EVENTS_WAITING_MAX: usize = 256;
 /// How long a client may leave its buffer full.
-const SLOW_TIME_MAX: Duration = Duration::from_secs(10);
+pub const SLOW_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often a silent stream says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long an event waits for the views, which tell whose order it is about.
 const VIEWS_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -54,21 +57,22 @@ pub(crate) async fn stream(
         Some(from) => from,
         None => app.gateway.projections.applied().borrow().saturating_add(1),
     };
-    let full = |_| Problem::unavailable("as many streams are open as may be: try again in a moment");
+    let full = |_| {
+        let detail = format!("{STREAMS_MAX} streams are open, as many as may be: try again in a moment");
+        Problem::new(&STREAMS_FULL, detail)
+    };
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
     let commits = commits_from(app.gateway.log.as_ref(), from.max(1)).await?;
-    let (out, waiting) = mpsc::channel(EVENTS_WAITING_MAX);
-    let feed = Feed {
-        caller,
-        from,
-        views: app.gateway.projections.clone(),
-        status: app.gateway.status.clone(),
-        out,
-        _permit: permit,
-    };
-    tokio::spawn(feed.run(commits));
+    let (views, status) = (app.gateway.projections.clone(), app.gateway.status.clone());
+    let (feed, waiting, last_words) = Feed::new(caller, from, views, status, permit)?;
+    tokio::spawn(feed.run(commits, last_words));
+    Ok(answer(waiting))
+}
+
+/// Answers with what waits, and with a comment when nothing does.
+fn answer(waiting: mpsc::Receiver<Sent>) -> Response {
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("alive");
-    Ok(axum::response::Sse::new(ReceiverStream::new(waiting)).keep_alive(heartbeat).into_response())
+    axum::response::Sse::new(ReceiverStream::new(waiting)).keep_alive(heartbeat).into_response()
 }
 
 /// Follows a log from the commit that holds position `from`.
@@ -104,8 +108,24 @@ struct Feed {
 }
 
 impl Feed {
-    async fn run(mut self, mut commits: CommitStream) {
-        let last_words = loop {
+    /// Makes a stream, with what its client reads from and the right to say a last thing.
+    fn new(
+        caller: Caller,
+        from: Position,
+        views: Projections,
+        status: watch::Receiver<Status>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Feed, mpsc::Receiver<Sent>, OwnedPermit<Sent>), Problem> {
+        // One place more, kept for the last words: a client too slow for its events still learns why they end.
+        let (out, waiting) = mpsc::channel(EVENTS_WAITING_MAX + 1);
+        let kept = out.clone().try_reserve_owned();
+        let last_words = kept.map_err(|_| Problem::unavailable("the stream can't begin: try again"))?;
+        Ok((Feed { caller, from, views, status, out, _permit: permit }, waiting, last_words))
+    }
+
+    /// Sends until there is a reason not to, and then says it.
+    async fn run(mut self, mut commits: CommitStream, last_words: OwnedPermit<Sent>) {
+        let reason = loop {
             let commit = tokio::select! {
                 commit = commits.next() => commit,
                 () = self.out.closed() => return,
@@ -124,9 +144,7 @@ impl Feed {
                 None => break "the log ends",
             }
         };
-        // The buffer of a slow client may be full still: then it gets no last words, and comes back with its last id.
-        let last = self.out.send(Ok(Sse::default().comment(format!("closed: {last_words}"))));
-        let _ = tokio::time::timeout(SLOW_TIME_MAX, last).await;
+        last_words.send(Ok(Sse::default().comment(format!("closed: {reason}"))));
     }
 
     async fn send(&self, commit: &Commit) -> Result<(), &'static str> {
@@ -134,10 +152,12 @@ impl Feed {
             if recorded.position < self.from || !self.may_see(commit, recorded).await? {
                 continue;
             }
+            let shown = cloud_event(commit, recorded)?;
             let sse = Sse::default()
                 .id(recorded.position.to_string())
-                .event(recorded.metadata.type_name.clone())
-                .data(cloud_event(commit, recorded)?.to_string());
+                .event(&shown.type_name)
+                .json_data(&shown)
+                .map_err(|_| "an event can't be shown")?;
             match tokio::time::timeout(SLOW_TIME_MAX, self.out.send(Ok(sse))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err("the client is gone"),
@@ -183,29 +203,181 @@ impl Feed {
     }
 }
 
-/// Shows an event in the JSON form of CloudEvents 1.0.
-fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<Value, &'static str> {
-    let data: Value =
-        serde_json::from_slice(&recorded.payload_json).map_err(|_| "an event can't be shown")?;
+/// An event in the JSON form of CloudEvents 1.0.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct CloudEvent {
+    /// `1.0`
+    specversion: &'static str,
+    id: String,
+    /// `/markets/<market>`
+    source: String,
+    /// The versioned type, such as `order.placed.v1`.
+    #[serde(rename = "type")]
+    type_name: String,
+    /// When it was decided, in RFC 3339.
+    time: String,
+    /// `application/json`
+    datacontenttype: &'static str,
+    /// The aggregate it belongs to; none for the market's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    /// Where it stands in the log.
+    position: Position,
+    /// The commit it is part of.
+    commit: CommitId,
+    /// Which event of its commit it is, from 0.
+    commitindex: u16,
+    /// How many events its commit has.
+    commitcount: u16,
+    /// The signed command that caused it; none for a deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<CommandId>,
+    /// What happened: see the schema of its type in `schemas/events`.
+    data: Value,
+}
+
+fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'static str> {
+    let data = serde_json::from_slice(&recorded.payload_json).map_err(|_| "an event can't be shown")?;
     let metadata = &recorded.metadata;
-    let mut event = json!({
-        "specversion": "1.0",
-        "id": recorded.id(),
-        "source": format!("/markets/{}", metadata.market),
-        "type": metadata.type_name,
-        "time": metadata.time.to_string(),
-        "datacontenttype": "application/json",
-        "position": recorded.position,
-        "commit": metadata.commit,
-        "commitindex": metadata.index,
-        "commitcount": metadata.count,
-        "data": data,
-    });
-    if let Some(subject) = &metadata.subject {
-        event["subject"] = subject.as_str().into();
+    let command = match &commit.start().cause {
+        Cause::Command(stamp) => Some(stamp.command),
+        _ => None,
+    };
+    Ok(CloudEvent {
+        specversion: "1.0",
+        id: recorded.id(),
+        source: format!("/markets/{}", metadata.market),
+        type_name: metadata.type_name.clone(),
+        time: metadata.time.to_string(),
+        datacontenttype: "application/json",
+        subject: metadata.subject.clone(),
+        position: recorded.position,
+        commit: metadata.commit,
+        commitindex: metadata.index,
+        commitcount: metadata.count,
+        command,
+        data,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use events::commit::Seal;
+    use events::ids::WriterId;
+    use events::listing::StockReceived;
+    use events::{Event, Hash, Head, Quantity, Timestamp};
+    use tokio::time::Instant;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Commits of one to three events each, `count` events or a few more.
+    fn commits(count: usize) -> Vec<Arc<Commit>> {
+        let (mut commits, mut head) = (Vec::new(), Head::EMPTY);
+        let listing = events::ids::ListingId::from_uuid(Uuid::from_u128(1));
+        let received = StockReceived { listing, on_hand: 1, quantity: Quantity::new(1).unwrap() };
+        let writer = WriterId::from_uuid(Uuid::from_u128(2));
+        while (head.position as usize) < count {
+            let seal = Seal {
+                id: CommitId::derive(writer, head.position + 1, Timestamp::from_ms(0)),
+                market: "main".parse().unwrap(),
+                time: Timestamp::from_ms(0),
+                cause: Cause::Writer(writer),
+                traceparent: None,
+            };
+            let events: Vec<Event> = vec![received.clone().into(); 1 + commits.len() % 3];
+            let commit = Commit::seal(head, seal, events);
+            head = commit.head();
+            commits.push(Arc::new(commit));
+        }
+        commits
     }
-    if let Cause::Command(stamp) = &commit.start().cause {
-        event["command"] = json!(stamp.command);
+
+    struct Operator {
+        dir: tempfile::TempDir,
+        status: watch::Sender<Status>,
     }
-    Ok(event)
+
+    impl Operator {
+        fn new() -> Self {
+            let status = watch::Sender::new(Status::Writing(Head { position: 0, hash: Hash::ZERO }));
+            Operator { dir: tempfile::tempdir().unwrap(), status }
+        }
+
+        /// Lets an operator follow `commits` from a position, and gives his end of the stream.
+        fn follow(&self, from: Position, commits: &[Arc<Commit>]) -> (mpsc::Receiver<Sent>, Task) {
+            let account = AccountId::from_uuid(Uuid::from_u128(3));
+            let roles = [events::account::Role::Operator].into();
+            let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+            let (feed, waiting, last_words) =
+                Feed::new(Caller { account, roles }, from, self.views(), self.status.subscribe(), permit)
+                    .unwrap();
+            let all = futures::stream::iter(commits.to_vec()).map(Ok).chain(futures::stream::pending());
+            (waiting, tokio::spawn(feed.run(all.boxed(), last_words)))
+        }
+
+        fn views(&self) -> Projections {
+            Projections::open(&self.dir.path().join(Uuid::now_v7().to_string())).unwrap()
+        }
+    }
+
+    type Task = tokio::task::JoinHandle<()>;
+
+    /// Reads what has been sent so far: the ids of the events, and the last comment.
+    async fn read(waiting: mpsc::Receiver<Sent>) -> (Vec<Position>, Option<String>) {
+        let text = axum::body::to_bytes(answer(waiting).into_body(), usize::MAX).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        let comment = text.lines().rfind(|line| line.starts_with(':')).map(str::to_owned);
+        (ids.map(|id| id.parse().unwrap()).collect(), comment)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_too_slow_is_told_so_and_goes_on_where_he_was() {
+        let operator = Operator::new();
+        let commits = commits(3 * EVENTS_WAITING_MAX);
+        let head = commits.last().unwrap().head().position;
+        let mut read_ids = Vec::new();
+        while read_ids.last().is_none_or(|last| *last < head) {
+            let from = read_ids.last().map_or(1, |last| last + 1);
+            let started = Instant::now();
+            let (waiting, task) = operator.follow(from, &commits);
+            if head - from < EVENTS_WAITING_MAX as u64 {
+                // All that is left fits: this client is not too slow. The engine ends the stream.
+                while waiting.len() as u64 <= head - from {
+                    tokio::task::yield_now().await;
+                }
+                let reason = engine::processor::StopReason::Shutdown;
+                operator.status.send_replace(Status::Stopped(reason));
+                task.await.unwrap();
+                let (ids, comment) = read(waiting).await;
+                assert_eq!(comment.as_deref(), Some(": closed: the engine has stopped"));
+                read_ids.extend(ids);
+                continue;
+            }
+            task.await.unwrap();
+            assert_eq!(started.elapsed().as_secs(), SLOW_TIME_MAX.as_secs());
+            let (ids, comment) = read(waiting).await;
+            assert_eq!(ids.len(), EVENTS_WAITING_MAX);
+            let told = ": closed: the client is too slow: come back with Last-Event-ID";
+            assert_eq!(comment.as_deref(), Some(told));
+            read_ids.extend(ids);
+        }
+        assert_eq!(read_ids, (1..=head).collect::<Vec<_>>(), "no event is lost, none doubled");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_says_that_it_lives() {
+        let operator = Operator::new();
+        let (waiting, task) = operator.follow(1, &[]);
+        let started = Instant::now();
+        let mut chunks = answer(waiting).into_body().into_data_stream();
+        for beat in 1..=3 {
+            assert_eq!(chunks.next().await.unwrap().unwrap(), ": alive\n\n");
+            assert_eq!(started.elapsed().as_secs(), (HEARTBEAT * beat).as_secs());
+        }
+        // The stream ends with its client.
+        drop(chunks);
+        task.await.unwrap();
+    }
 }

@@ -4,27 +4,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::body::{Body, BodyDataStream};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use commands::command::COMMAND_BYTES_MAX;
 use commands::receipt::{Outcome, Receipt};
-use commands::{Refusal, envelope};
+use commands::{Command, Refusal, envelope};
 use engine::{EngineHandle, Reply};
 use events::ids::{AccountId, CommandId};
 use futures::StreamExt;
 
 use crate::http::{App, POSITION_HEADER};
-use crate::problem::Problem;
+use crate::problem::{BODY_BROKEN, BODY_LATE, MEDIA_TYPE, Problem};
+use crate::query::PathParts;
 
 /// How long a request waits for its receipt.
 pub const RECEIPT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a client may take to send a command.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
-/// Most bytes of a body too large that are read and thrown away, so that the client comes to read why.
-const DISCARDED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of a body too large that are read and thrown away behind its answer, so that a client that writes all
+/// before it reads comes to read why. What is larger still is cut off.
+const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
+
+/// Media types of a compact JWS.
+pub(crate) const JWS_TYPES: [&str; 2] = ["application/jose", "text/plain"];
+/// Media types of a command: a compact JWS, or the flat form.
+pub(crate) const COMMAND_TYPES: [&str; 3] = ["application/jose", "text/plain", "application/json"];
 
 const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -63,10 +70,14 @@ pub(crate) async fn any(State(app): State<Arc<App>>, headers: HeaderMap, body: B
 /// `POST /v1/commands/{name}`
 pub(crate) async fn named(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    PathParts(name): PathParts<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if !Command::NAMES.contains(&name.as_str()) {
+        let name = name.chars().take(64).collect();
+        return Problem::from(Refusal::CmdUnknown { name }).into_response();
+    }
     answer(&app, Some(name), &headers, body).await
 }
 
@@ -88,8 +99,8 @@ async fn submit(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    check_content_type(headers, &["application/jose", "text/plain", "application/json"])?;
-    let bytes = read_body(body).await?;
+    check_content_type(headers, &COMMAND_TYPES)?;
+    let bytes = read_body(headers, body).await?;
     let sent = app.gateway.commands.send(bytes.clone(), arrived_as, traceparent(headers));
     match tokio::time::timeout(RECEIPT_TIME_MAX, sent).await {
         Ok(Reply::Receipt(receipt)) => Ok(receipt_response(&receipt)),
@@ -126,47 +137,46 @@ pub(crate) fn check_content_type(headers: &HeaderMap, allowed: &[&str]) -> Resul
         return Ok(());
     }
     let detail = format!("send the signed bytes as one of: {}", allowed.join(", "));
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "media_type_unsupported",
-        "Unsupported content",
-        detail,
-    ))
+    Err(Problem::new(&MEDIA_TYPE, detail))
 }
 
-/// Reads a body of at most [`COMMAND_BYTES_MAX`]; what is beyond is never kept.
-pub(crate) async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    let late = |_| {
-        let detail = "the body did not arrive in time: send it again";
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_late", "Too slow", detail)
-    };
-    tokio::time::timeout(BODY_TIME_MAX, read_within(body)).await.map_err(late)?
+/// Reads a body of at most [`COMMAND_BYTES_MAX`]. One that is larger is answered as soon as that is known.
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let late = |_| Problem::new(&BODY_LATE, "the body did not arrive in time: send it again");
+    tokio::time::timeout(BODY_TIME_MAX, read_within(headers, body)).await.map_err(late)?
 }
 
-async fn read_within(body: Body) -> Result<Bytes, Problem> {
+async fn read_within(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
-    let (mut kept, mut size) = (BytesMut::new(), 0usize);
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "body_broken",
-                "Broken off",
-                "the body broke off: send it again",
-            )
-        })?;
-        size = size.saturating_add(chunk.len());
-        if size > DISCARDED_BYTES_MAX {
-            break;
-        }
-        if size <= COMMAND_BYTES_MAX {
-            kept.extend_from_slice(&chunk);
-        }
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let mut kept = BytesMut::new();
+    let mut size: usize = announced.unwrap_or(0);
+    while size <= COMMAND_BYTES_MAX {
+        let Some(chunk) = chunks.next().await else { return Ok(kept.freeze()) };
+        let chunk = chunk.map_err(|_| Problem::new(&BODY_BROKEN, "the body broke off: send it again"))?;
+        kept.extend_from_slice(&chunk);
+        size = size.max(kept.len());
     }
-    if size > COMMAND_BYTES_MAX {
-        return Err(Refusal::TooLarge { size, max: COMMAND_BYTES_MAX }.into());
+    // Who asks before he sends is told before he sends.
+    if !headers.contains_key(header::EXPECT) {
+        tokio::spawn(discard(chunks));
     }
-    Ok(kept.freeze())
+    Err(Refusal::TooLarge { size, max: COMMAND_BYTES_MAX }.into())
+}
+
+/// Reads on and throws away, at most [`DISCARDED_BYTES_MAX`] and [`BODY_TIME_MAX`].
+async fn discard(mut chunks: BodyDataStream) {
+    let all = async {
+        let mut size = 0;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            size += chunk.len();
+            if size > DISCARDED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Late or not, nothing is left to be done.
+    let _ = tokio::time::timeout(BODY_TIME_MAX, all).await;
 }
 
 /// Gives the request's W3C trace context if it is one; what is not is left out, as the standard says.
@@ -189,6 +199,26 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_waited_for_a_bounded_time() {
+        let started = tokio::time::Instant::now();
+        // A byte a second: the time is for the whole body, not for each of its parts.
+        let drops = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let told = read_body(&HeaderMap::new(), Body::from_stream(drops)).await.unwrap_err();
+        assert_eq!(told.into_response().status(), BODY_LATE.status);
+        assert_eq!(started.elapsed().as_secs(), BODY_TIME_MAX.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_no_command() {
+        let parts = [Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("gone"))];
+        let told = read_body(&HeaderMap::new(), Body::from_stream(futures::stream::iter(parts))).await;
+        assert_eq!(told.unwrap_err().into_response().status(), BODY_BROKEN.status);
+    }
 
     #[test]
     fn only_the_w3c_form_of_a_trace_context_is_passed_on() {

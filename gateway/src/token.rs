@@ -20,12 +20,12 @@ use commands::replay::{CLOCK_SKEW_MS, FRESHNESS_MS};
 use events::Timestamp;
 use events::account::Role;
 use events::ids::{AccountId, DeviceId, KeyId, Nonce};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::http::App;
-use crate::problem::Problem;
-use crate::submit::{check_content_type, read_body};
+use crate::problem::{Problem, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING};
+use crate::submit::{JWS_TYPES, check_content_type, read_body};
 
 /// The name (`cmd`) of a request for a token. No command has it.
 pub const TOKEN_REQUEST: &str = "token.issue";
@@ -49,6 +49,23 @@ struct Claims {
     device: DeviceId,
     exp: Timestamp,
     key: KeyId,
+}
+
+/// An access token (the members of RFC 6749, and whose it is).
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Token {
+    /// Send it as `Authorization: Bearer <token>`.
+    access_token: String,
+    /// `Bearer`
+    token_type: &'static str,
+    /// How long it is good, in seconds.
+    expires_in: u64,
+    /// Until when, in RFC 3339.
+    expires_at: String,
+    /// Who asks with it.
+    account: AccountId,
+    /// What he may do now; each request is judged by the roles of its own time.
+    roles: BTreeSet<Role>,
 }
 
 /// Who asks. The roles are those of the log when he asks, not of when the token was made.
@@ -115,7 +132,7 @@ impl Tokens {
     }
 
     fn open(&self, token: &str, now: Timestamp) -> Result<Claims, Problem> {
-        let invalid = || Problem::token("token_invalid", "the token is none of this gateway: get a new one");
+        let invalid = || Problem::new(&TOKEN_INVALID, "the token is none of this gateway: get a new one");
         if token.len() > TOKEN_BYTES_MAX {
             return Err(invalid());
         }
@@ -125,7 +142,7 @@ impl Tokens {
         hmac::verify(&self.key, &payload, &tag).map_err(|_| invalid())?;
         let claims: Claims = serde_json::from_slice(&payload).map_err(|_| invalid())?;
         if now >= claims.exp {
-            return Err(Problem::token("token_expired", "the token has expired: get a new one"));
+            return Err(Problem::new(&TOKEN_EXPIRED, "the token has expired: get a new one"));
         }
         Ok(claims)
     }
@@ -148,8 +165,8 @@ pub(crate) async fn issue(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    check_content_type(&headers, &["application/jose", "text/plain"])?;
-    let bytes = read_body(body).await?;
+    check_content_type(&headers, &JWS_TYPES)?;
+    let bytes = read_body(&headers, body).await?;
     let gateway = &app.gateway;
     let envelope = verify_request(&bytes, &gateway.market, TOKEN_REQUEST, gateway.keys.as_ref())?;
     let now = gateway.clock.now();
@@ -173,14 +190,14 @@ pub(crate) async fn issue(
     let ttl_ms = i64::try_from(wanted.ttl_s).unwrap_or_default() * 1000;
     let exp = now.plus_ms(ttl_ms);
     let token = app.tokens.seal(&Claims { account, device, exp, key });
-    let answer = json!({
-        "access_token": token,
-        "token_type": "Bearer",
-        "expires_in": wanted.ttl_s,
-        "expires_at": exp.to_string(),
-        "account": account,
-        "roles": roles,
-    });
+    let answer = Token {
+        access_token: token,
+        token_type: "Bearer",
+        expires_in: wanted.ttl_s,
+        expires_at: exp.to_string(),
+        account,
+        roles,
+    };
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
 }
 
@@ -188,9 +205,8 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem> {
-        let missing = || {
-            Problem::token("token_missing", "send `Authorization: Bearer` with a token from POST /v1/tokens")
-        };
+        let missing =
+            || Problem::new(&TOKEN_MISSING, "send `Authorization: Bearer` with a token from POST /v1/tokens");
         let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, token) = text.and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -198,7 +214,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         }
         let claims = app.tokens.open(token.trim(), app.gateway.clock.now())?;
         let accounts = app.gateway.projections.accounts();
-        let revoked = || Problem::token("token_invalid", "the token's key is no longer that of its account");
+        let revoked = || Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account");
         let owner = accounts.key(claims.key)?.ok_or_else(revoked)?;
         if (owner.account, owner.device) != (claims.account, claims.device) {
             return Err(revoked());

@@ -110,8 +110,8 @@ impl Fold for AccountFold {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.accounts.write(batch);
-        self.keys.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.accounts.write(tree, batch)?;
+        self.keys.write(tree, batch)
     }
 }

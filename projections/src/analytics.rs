@@ -6,6 +6,7 @@ mod queries;
 
 use events::ids::{AccountId, ListingId, OrderId};
 use events::{Currency, Quantity, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::table::{Key, Layout};
@@ -15,7 +16,7 @@ pub(crate) use fold::AnalyticsFold;
 pub use queries::Analytics;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Most points of one series.
 pub const SERIES_POINTS_MAX: i64 = 2_400;
@@ -60,7 +61,7 @@ pub enum QueryError {
 }
 
 /// A time from `from` to before `to`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeRange {
     /// Its begin.
     pub from: Timestamp,
@@ -69,7 +70,7 @@ pub struct TimeRange {
 }
 
 /// How long each point of a series is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// From one full hour to the next.
@@ -98,7 +99,7 @@ impl Step {
 }
 
 /// Sales of one currency, in minor units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SalesMoney {
     /// The currency.
     pub currency: Currency,
@@ -113,7 +114,7 @@ pub struct SalesMoney {
 }
 
 /// Orders and what became of them, each counted when it happened.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Sales {
     /// Orders placed.
     pub orders: u64,
@@ -134,7 +135,7 @@ pub struct Sales {
 }
 
 /// What happened in a market in some time.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Activity {
     /// Orders.
     pub sales: Sales,
@@ -147,7 +148,7 @@ pub struct Activity {
 }
 
 /// One point of a series.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Point<T> {
     /// When it begins.
     pub start: Timestamp,
@@ -157,18 +158,21 @@ pub struct Point<T> {
 }
 
 /// A listing's sales of one currency, in minor units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListingMoney {
     /// The currency.
     pub currency: Currency,
     /// Totals of the lines ordered.
     pub gmv: i64,
+    /// Fees of the platform, counted when the escrow is released. A line's part of its order's fee is as its part of
+    /// the order's total, rounded so that the parts of all lines sum to the fee.
+    pub fees: i64,
     /// Totals of the lines whose order was cancelled.
     pub cancelled: i64,
 }
 
 /// How a listing sells.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListingSales {
     /// Orders it is in.
     pub orders: u64,
@@ -181,7 +185,7 @@ pub struct ListingSales {
 }
 
 /// One of the best.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Rank<I, T> {
     /// Which.
     pub id: I,
@@ -191,7 +195,7 @@ pub struct Rank<I, T> {
 }
 
 /// The way from a cart to the end of an order, since the market opened. Orders may be placed without a cart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Funnel {
     /// Distinct carts opened.
     pub carts_opened: u64,
@@ -212,7 +216,7 @@ pub struct Funnel {
 }
 
 /// What an order is timed to, from when it was placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Milestone {
     /// Handed to a carrier.
@@ -237,7 +241,7 @@ impl Milestone {
 }
 
 /// How long orders took from being placed to a milestone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Latency {
     /// The milestone.
     pub milestone: Milestone,
@@ -250,7 +254,7 @@ pub struct Latency {
 }
 
 /// Orders that took longer than the bucket before and no longer than this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LatencyBucket {
     /// Longest time in it, in milliseconds; none for the last.
     pub up_to_ms: Option<i64>,
@@ -259,7 +263,7 @@ pub struct LatencyBucket {
 }
 
 /// How often commands were refused for one reason on one day. A command refused for two reasons is counted in both.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RejectionCount {
     /// When the day begins.
     pub day: Timestamp,

@@ -2,6 +2,7 @@
 
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
@@ -13,7 +14,7 @@ use crate::view::{Fold, ViewError};
 pub(crate) const VERSION: u8 = 1;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cart {
     /// The cart.
     pub cart: CartId,
@@ -34,7 +35,7 @@ pub struct Cart {
 }
 
 /// Whether a cart can be changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CartState {
     /// It can.
@@ -47,7 +48,7 @@ pub enum CartState {
 }
 
 /// One line of a cart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CartLine {
     /// What is wanted.
     pub listing: ListingId,
@@ -70,7 +71,7 @@ pub struct CartLine {
 }
 
 /// What is wrong with a line of a cart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum LineProblem {
     /// The listing has another price than when it was added.
@@ -90,7 +91,7 @@ pub enum LineProblem {
 }
 
 /// A problem with the line it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CartProblem {
     /// The line's listing.
     pub listing: ListingId,
@@ -401,10 +402,10 @@ impl Fold for CartFold {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.carts.write(batch);
-        self.active.write(batch);
-        self.listings.write(batch);
-        self.reserved.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.carts.write(tree, batch)?;
+        self.active.write(tree, batch)?;
+        self.listings.write(tree, batch)?;
+        self.reserved.write(tree, batch)
     }
 }

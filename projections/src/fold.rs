@@ -75,7 +75,7 @@ impl Folder {
             return Ok(None);
         }
         let mut batch = Batch::default();
-        self.fold.write(&mut batch);
+        self.fold.write(&self.generation.tree, &mut batch).map_err(FoldError::View)?;
         Ok(Some((batch, self.generation.head)))
     }
 

@@ -174,7 +174,7 @@ impl Fold for LedgerFold {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.balances.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.balances.write(tree, batch)
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod analytics;
+mod block;
 pub mod cart;
 mod fold;
 pub mod ledger;
@@ -19,5 +20,5 @@ pub mod view;
 
 pub use fold::LogMismatch;
 pub use rebuild::{RebuildError, Rebuilt};
-pub use runner::{Projections, RunError, TooFarBehind};
+pub use runner::{Projections, RunError, RunState, TooFarBehind};
 pub use view::{ViewError, ViewName};

@@ -7,6 +7,7 @@ use events::metadata::{Cause, DeadlineKind};
 use events::order::{CancelledBy, DeliveryProof, LinePrice, Placed};
 use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position, Quantity, Recorded, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
@@ -21,7 +22,7 @@ pub(crate) const VERSION: u8 = 1;
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
 
 /// An order as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     /// The order.
     pub order: OrderId,
@@ -58,7 +59,8 @@ pub struct Order {
 }
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OrderedLine")]
 pub struct Line {
     /// What was bought.
     pub listing: ListingId,
@@ -73,7 +75,7 @@ pub struct Line {
 }
 
 /// The money of an order, all in the currency of its total, in minor units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Escrow {
     /// The currency.
     pub currency: Currency,
@@ -86,7 +88,7 @@ pub struct Escrow {
 }
 
 /// One thing that happened to an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelineEntry {
     /// The event's position in the log.
     pub position: Position,
@@ -104,7 +106,8 @@ pub struct TimelineEntry {
 }
 
 /// What can happen to an order: the names of its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OrderStep")]
 pub enum Step {
     /// It was placed.
     #[serde(rename = "order.placed")]
@@ -130,7 +133,7 @@ pub enum Step {
 }
 
 /// At whose word something happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     /// An account's signed command.
@@ -330,10 +333,10 @@ impl Fold for OrderFold {
         Ok(())
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.orders.write(batch);
-        self.bought.write(batch);
-        self.sold.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.orders.write(tree, batch)?;
+        self.bought.write(tree, batch)?;
+        self.sold.write(tree, batch)
     }
 }
 

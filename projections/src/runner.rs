@@ -53,6 +53,15 @@ pub enum RunError<E: std::error::Error + 'static> {
     AlreadyRunning,
 }
 
+/// Whether the views follow a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunState {
+    /// They do.
+    Running,
+    /// They do not: what they answer grows old.
+    Stopped(String),
+}
+
 /// The views of one market.
 #[derive(Clone)]
 pub struct Projections {
@@ -63,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     applied: watch::Sender<Position>,
     is_running: AtomicBool,
+    state: watch::Sender<RunState>,
 }
 
 impl Projections {
@@ -70,7 +80,10 @@ impl Projections {
     pub fn open(dir: &Path) -> Result<Projections, ViewError> {
         let store = Store::open(dir)?;
         let (applied, _) = watch::channel(lowest(&store).position);
-        Ok(Projections { inner: Arc::new(Inner { store, applied, is_running: AtomicBool::new(false) }) })
+        let (state, _) =
+            watch::channel(RunState::Stopped("they have not begun to follow the log".to_owned()));
+        let is_running = AtomicBool::new(false);
+        Ok(Projections { inner: Arc::new(Inner { store, applied, is_running, state }) })
     }
 
     /// Gives the lowest head over all views: the log must be read from the position behind it. Views that are further
@@ -107,6 +120,7 @@ impl Projections {
         E: std::error::Error + 'static,
     {
         let run = Exclusive::start(&self.inner, None).ok_or(RunError::AlreadyRunning)?;
+        let mut running = Running::begin(&self.inner);
         let chunks = stream.ready_chunks(COMMITS_PER_BATCH_MAX);
         let (mut chunks, mut shutdown) = (std::pin::pin!(chunks), std::pin::pin!(shutdown));
         let mut folders = ViewName::ALL.map(|view| {
@@ -140,8 +154,15 @@ impl Projections {
         };
         let inner = Arc::clone(&self.inner);
         let flushed = blocking(move || inner.store.flush()).await;
-        outcome?;
-        flushed.map_err(|source| RunError::View { view: ViewName::ALL[0], source })
+        let flushed = flushed.map_err(|source| RunError::View { view: ViewName::ALL[0], source });
+        let outcome = outcome.and(flushed);
+        running.end(&outcome);
+        outcome
+    }
+
+    /// Tells whether the views follow a log, and whenever that changes.
+    pub fn state(&self) -> watch::Receiver<RunState> {
+        self.inner.state.subscribe()
     }
 
     /// Waits until every view has read up to `min_position`, at most `timeout`.
@@ -259,6 +280,39 @@ impl Drop for Exclusive {
     fn drop(&mut self) {
         self.inner.flag(self.rebuilt).store(false, Ordering::Release);
     }
+}
+
+/// Says that the log is being followed, until it is dropped, and then why not: a future that is dropped or panics
+/// says so too.
+struct Running {
+    inner: Arc<Inner>,
+    reason: String,
+}
+
+impl Running {
+    fn begin(inner: &Arc<Inner>) -> Self {
+        inner.state.send_replace(RunState::Running);
+        Running { inner: Arc::clone(inner), reason: "their task was broken off".to_owned() }
+    }
+
+    fn end<E: std::error::Error + 'static>(&mut self, outcome: &Result<(), RunError<E>>) {
+        self.reason = match outcome {
+            Ok(()) => "they were told to stop, or the log ended".to_owned(),
+            Err(error) => with_causes(error),
+        };
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.inner.state.send_replace(RunState::Stopped(std::mem::take(&mut self.reason)));
+    }
+}
+
+/// Writes an error with its causes, outermost first.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn lowest(store: &Store) -> Head {

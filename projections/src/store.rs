@@ -24,8 +24,8 @@ const LOCK_POLL: Duration = Duration::from_millis(10);
 const FLUSH_EVERY_MS: u64 = 5_000;
 /// The tree that names the live generation of each view.
 const META: &str = "meta";
-/// The version of what stands in [`META`].
-const META_VERSION: u8 = 1;
+/// The version of what stands in [`META`] and of how rows stand in trees; with another one all views start from zero.
+const META_VERSION: u8 = 2;
 
 /// One tree that holds a view.
 #[derive(Clone)]

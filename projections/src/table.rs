@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sled::{Batch, IVec, Tree};
 
+use crate::block::{self, Changes, Place};
 use crate::view::ViewError;
 
 /// Keys that one generation of a table's cache holds; a table keeps at most two generations.
@@ -72,23 +73,30 @@ impl<A: Key, B: Key> Key for (A, B) {
     }
 }
 
-/// Writes a value: the version of its view, then bincode.
+/// Writes a value that stands alone: its version, then bincode.
 pub(crate) fn encode(version: u8, value: &impl Serialize, out: &mut Vec<u8>) {
     out.push(version);
+    encode_row(value, out);
+}
+
+/// Reads a value that stands alone.
+pub(crate) fn decode<V: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<V, ViewError> {
+    match bytes.split_first() {
+        Some((first, rest)) if *first == version => decode_row(rest),
+        _ => Err(ViewError::Damaged { source: "it has another version".into() }),
+    }
+}
+
+/// Writes a row's value in bincode; its version stands at its block.
+fn encode_row(value: &impl Serialize, out: &mut Vec<u8>) {
     bincode::serde::encode_into_std_write(value, out, bincode::config::standard())
         .expect("a view's values are plain data, and a vector can always grow");
 }
 
-/// Reads a value.
-pub(crate) fn decode<V: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<V, ViewError> {
-    match bytes.split_first() {
-        Some((first, rest)) if *first == version => {
-            let (value, _) = bincode::serde::decode_from_slice(rest, bincode::config::standard())
-                .map_err(|source| ViewError::Damaged { source: source.into() })?;
-            Ok(value)
-        }
-        _ => Err(ViewError::Damaged { source: "it has another version".into() }),
-    }
+fn decode_row<V: DeserializeOwned>(bytes: &[u8]) -> Result<V, ViewError> {
+    let (value, _) = bincode::serde::decode_from_slice(bytes, bincode::config::standard())
+        .map_err(|source| ViewError::Damaged { source: source.into() })?;
+    Ok(value)
 }
 
 /// Reads how far a tree has read the log. `None` when it was written in another version.
@@ -106,17 +114,13 @@ pub(crate) fn write_checkpoint(batch: &mut Batch, version: u8, head: Head) {
     batch.insert(&CHECKPOINT_KEY, value);
 }
 
-/// Hashes all a tree holds but its checkpoint, in key order.
+/// Hashes all rows that a tree holds, in key order.
 pub(crate) fn content_hash(tree: &Tree) -> Result<Sha256, sled::Error> {
     let mut hasher = events::hash::Hasher::new();
     for pair in tree.iter() {
-        let (key, value) = pair?;
-        if key.as_ref() == CHECKPOINT_KEY {
-            continue;
-        }
-        for part in [&key, &value] {
-            hasher.update(&(part.len() as u64).to_be_bytes());
-            hasher.update(part);
+        let (key, block) = pair?;
+        if key.as_ref() != CHECKPOINT_KEY {
+            block::hash(key[0], &block, &mut hasher);
         }
     }
     Ok(hasher.finish())
@@ -124,8 +128,7 @@ pub(crate) fn content_hash(tree: &Tree) -> Result<Sha256, sled::Error> {
 
 /// Where a table stands in its view's tree and how it is written.
 pub(crate) struct Layout<K, V> {
-    prefix: u8,
-    version: u8,
+    place: Place,
     of: PhantomData<fn(K) -> V>,
 }
 
@@ -133,19 +136,12 @@ impl<K: Key, V: Serialize + DeserializeOwned> Layout<K, V> {
     /// Names a table by the first byte of its keys, which is not zero, and its view's version.
     pub(crate) const fn new(prefix: u8, version: u8) -> Self {
         assert!(prefix != CHECKPOINT_KEY[0], "the prefix zero is the checkpoint's");
-        Layout { prefix, version, of: PhantomData }
-    }
-
-    fn key(&self, key: &impl Key) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(48);
-        bytes.push(self.prefix);
-        key.write(&mut bytes);
-        bytes
+        Layout { place: Place { prefix, version }, of: PhantomData }
     }
 
     /// Reads one value.
     pub(crate) fn get(&self, tree: &Tree, key: &K) -> Result<Option<V>, ViewError> {
-        tree.get(self.key(key))?.map(|bytes| decode(self.version, &bytes)).transpose()
+        block::get(self.place, tree, &bytes_of(key))?.map(|value| decode_row(&value)).transpose()
     }
 
     /// Reads the values whose keys begin with `start`, in key order, each with the rest of its key.
@@ -154,9 +150,10 @@ impl<K: Key, V: Serialize + DeserializeOwned> Layout<K, V> {
         tree: &Tree,
         start: &impl Key,
     ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
-        let start = self.key(start);
-        let (length, version) = (start.len(), self.version);
-        tree.scan_prefix(start).map(move |pair| pair_of(pair?, length, version))
+        let start = bytes_of(start);
+        let strip = start.len();
+        let rows = block::scan(self.place, tree, start.clone());
+        pairs_while(rows, strip, move |key| key.starts_with(&start))
     }
 
     /// Reads the values from key `from` to before key `to`, each with its key behind the first `strip` bytes.
@@ -167,20 +164,29 @@ impl<K: Key, V: Serialize + DeserializeOwned> Layout<K, V> {
         to: &K,
         strip: usize,
     ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
-        let (from, to) = (self.key(from), self.key(to));
-        let version = self.version;
-        // A range that ends before it begins is empty, which sled would answer with a panic.
-        let range = if from < to { from..to } else { Vec::new()..Vec::new() };
-        tree.range(range).map(move |pair| pair_of(pair?, 1 + strip, version))
+        let (from, to) = (bytes_of(from), bytes_of(to));
+        let rows = block::scan(self.place, tree, from);
+        pairs_while(rows, strip, move |key| *key < *to)
     }
 }
 
-fn pair_of<V: DeserializeOwned>(
-    (key, value): (IVec, IVec),
+fn bytes_of(key: &impl Key) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(48);
+    key.write(&mut bytes);
+    bytes
+}
+
+/// Reads rows until a key no longer belongs to what was asked for.
+fn pairs_while<V: DeserializeOwned>(
+    rows: impl Iterator<Item = Result<(IVec, IVec), ViewError>>,
     strip: usize,
-    version: u8,
-) -> Result<(IVec, V), ViewError> {
-    Ok((key.subslice(strip, key.len() - strip), decode(version, &value)?))
+    belongs: impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
+    let rows = rows.take_while(move |row| row.as_ref().map_or(true, |(key, _)| belongs(key)));
+    rows.map(move |row| {
+        let (key, value) = row?;
+        Ok((key.subslice(strip, key.len() - strip), decode_row(&value)?))
+    })
 }
 
 struct Cached<V> {
@@ -191,6 +197,7 @@ struct Cached<V> {
 /// A table as a fold changes it: what is touched is read once, kept decoded, and written once per batch.
 pub(crate) struct Table<K, V> {
     layout: Layout<K, V>,
+    changes: Changes,
     young: HashMap<K, Cached<V>>,
     old: HashMap<K, Cached<V>>,
     dirty: Vec<K>,
@@ -199,7 +206,13 @@ pub(crate) struct Table<K, V> {
 impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// Starts with an empty cache.
     pub(crate) fn new(layout: Layout<K, V>) -> Self {
-        Table { layout, young: HashMap::new(), old: HashMap::new(), dirty: Vec::new() }
+        Table {
+            layout,
+            changes: Changes::default(),
+            young: HashMap::new(),
+            old: HashMap::new(),
+            dirty: Vec::new(),
+        }
     }
 
     /// Gives the value to change; it will be written with the batch.
@@ -230,23 +243,17 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     }
 
     /// Puts all that was touched since the last call into `batch`.
-    pub(crate) fn write(&mut self, batch: &mut Batch) {
-        let mut scratch = Vec::with_capacity(256);
+    pub(crate) fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         for key in self.dirty.drain(..) {
             let cached = self.young.get_mut(&key).expect("what is dirty stays young until it is written");
             cached.is_dirty = false;
-            let stored_key = self.layout.key(&key);
-            match &cached.value {
-                None => batch.remove(stored_key),
-                Some(value) => {
-                    scratch.clear();
-                    encode(self.layout.version, value, &mut scratch);
-                    batch.insert(stored_key, scratch.as_slice());
-                }
-            }
+            let value = cached.value.as_ref();
+            let encode = |out: &mut Vec<u8>| value.map(|value| encode_row(value, out)).is_some();
+            self.changes.push(|out| key.write(out), encode);
         }
         if self.young.len() > CACHED_KEYS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
+        self.changes.write(self.layout.place, tree, batch)
     }
 }

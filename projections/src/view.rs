@@ -74,8 +74,8 @@ pub(crate) trait Fold: Send {
     /// Takes one commit in.
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError>;
 
-    /// Puts what changed since the last call into `batch`.
-    fn write(&mut self, batch: &mut Batch);
+    /// Puts what changed since the last call into `batch`; the one before was written to `tree`.
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError>;
 }
 
 /// Why a view can't go on or can't answer.

@@ -14,7 +14,7 @@ use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::{Commit, Hash, Head};
 use futures::{FutureExt, StreamExt};
-use projections::{Projections, RebuildError, RunError, TooFarBehind, ViewError, ViewName};
+use projections::{Projections, RebuildError, RunError, RunState, TooFarBehind, ViewError, ViewName};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use support::market::{history_of, wishes};
@@ -269,6 +269,21 @@ async fn a_damaged_view_is_found_and_mended_by_a_rebuild() {
 }
 
 #[tokio::test]
+async fn a_view_whose_rows_can_not_be_told_apart_is_mended_by_a_rebuild() {
+    let history = random_history(200);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    let (_, sound) = views.content_hash(ViewName::Ledger).unwrap();
+    drop(views);
+    damage(dir.path(), ViewName::Ledger, |value| value.truncate(value.len() - 1));
+    let views = open(dir.path());
+    let rebuilt = views.rebuild(ViewName::Ledger, history.all()).await.unwrap();
+    assert!(!rebuilt.is_equal());
+    assert_eq!(views.content_hash(ViewName::Ledger).unwrap().1, sound);
+}
+
+#[tokio::test]
 async fn a_view_of_another_version_is_built_again_from_zero() {
     let history = random_history(100);
     let dir = tempfile::tempdir().unwrap();
@@ -356,4 +371,36 @@ async fn a_balance_that_does_not_fit_stops_the_view_before_it() {
     let balance = views.ledger().balance(LedgerAccount::Wallet(account(1)), usd(0).currency).unwrap();
     assert!(balance.minor >= 0, "nothing wraps");
     assert_eq!(views.wait_for(2, Duration::ZERO).await.map_err(|behind| behind.applied), Err(0));
+}
+
+#[tokio::test]
+async fn whether_the_views_follow_a_log_is_told_with_the_reason_why_not() {
+    let history = random_history(20);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    let mut state = views.state();
+    let why = |state: &RunState| match state {
+        RunState::Running => String::new(),
+        RunState::Stopped(why) => why.clone(),
+    };
+    assert_eq!(why(&state.borrow()), "they have not begun to follow the log");
+
+    // A log that neither ends nor goes on is followed, until the future is dropped.
+    let endless = futures::stream::pending::<Result<Arc<Commit>, std::io::Error>>();
+    let mut run = Box::pin(views.run(endless, std::future::pending()));
+    tokio::select! {
+        _ = &mut run => unreachable!("the log does not end"),
+        reached = state.wait_for(|state| *state == RunState::Running) => drop(reached.unwrap()),
+    }
+    let second = views.run(history.all(), std::future::pending()).await;
+    assert!(matches!(second, Err(RunError::AlreadyRunning)));
+    assert_eq!(*state.borrow(), RunState::Running);
+    drop(run);
+    assert_eq!(why(&state.borrow()), "their task was broken off");
+
+    follow(&views, history.all()).await;
+    assert_eq!(why(&state.borrow()), "they were told to stop, or the log ended");
+    let broken = futures::stream::iter([Err(std::io::Error::other("the disk is gone"))]);
+    assert!(views.run(broken, std::future::pending()).await.is_err());
+    assert_eq!(why(&state.borrow()), "the log could not be read further: the disk is gone");
 }

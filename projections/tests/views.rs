@@ -8,7 +8,6 @@ use events::Event;
 use events::ids::AccountId;
 use events::ledger::LedgerAccount;
 use projections::Projections;
-use projections::analytics::{LATENCY_BOUNDS_MS, Milestone, Step, TimeRange};
 use projections::cart::{CartState, LineProblem};
 use projections::order::{ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
@@ -137,93 +136,6 @@ fn check_problems(history: &History, cart: &projections::cart::Cart) {
     assert_eq!(problems, expected);
 }
 
-fn check_analytics(history: &History, views: &Projections) {
-    let hour = |ms: i64| ms.div_euclid(3_600_000);
-    let (from, to) = (support::START, history.now.plus_ms(1));
-    let all = TimeRange { from, to };
-    let analytics = views.analytics();
-    let summary = analytics.summary(all).unwrap();
-    let count = |name: &str| naive::count(history, name);
-    let sales = &summary.sales;
-    assert_eq!(sales.orders, count("order.placed.v1"));
-    assert_eq!(sales.shipped, count("order.shipped.v1"));
-    assert_eq!(sales.cancelled, count("order.cancelled.v1"));
-    assert_eq!(sales.completed, count("escrow.released.v1"));
-    assert_eq!(summary.rejected, count("command.rejected.v1"));
-    assert_eq!(summary.carts_opened, naive::carts(history).len() as u64);
-    for currency in naive::currencies(history) {
-        let gmv: i64 = naive::placed(history)
-            .iter()
-            .filter(|(_, placed)| placed.total.currency == currency)
-            .map(|(_, placed)| placed.total.minor)
-            .sum();
-        let fees = naive::balances(history).get(&(LedgerAccount::PlatformFees, currency)).copied();
-        let money = sales.money.iter().find(|money| money.currency == currency);
-        assert_eq!(money.map_or(0, |money| money.gmv), gmv);
-        assert_eq!(money.map_or(0, |money| money.fees), fees.unwrap_or(0));
-        let sellers = analytics.top_sellers(currency, 100).unwrap();
-        let of = |rank: &projections::analytics::Rank<AccountId, projections::analytics::Sales>| {
-            rank.numbers.money.iter().find(|m| m.currency == currency).unwrap().gmv
-        };
-        assert_eq!(sellers.iter().map(of).sum::<i64>(), gmv);
-        assert!(sellers.windows(2).all(|pair| of(&pair[0]) >= of(&pair[1])));
-        let listings = analytics.top_listings(currency, 100).unwrap();
-        let of =
-            |money: &projections::analytics::ListingMoney| (money.currency == currency).then_some(money.gmv);
-        let sum: i64 = listings.iter().flat_map(|rank| rank.numbers.money.iter().filter_map(of)).sum();
-        assert_eq!(sum, gmv);
-    }
-    if hour(to.ms()) - hour(from.ms()) < 2000 {
-        for point in analytics.series(Step::Hour, all).unwrap() {
-            let orders = naive::placed(history);
-            let orders = orders.iter().filter(|(e, _)| hour(e.metadata.time.ms()) == hour(point.start.ms()));
-            assert_eq!(point.numbers.sales.orders, orders.count() as u64);
-        }
-    }
-    let days = analytics.series(Step::Day, all).unwrap();
-    assert_eq!(days.iter().map(|day| day.numbers.sales.orders).sum::<u64>(), sales.orders);
-    let funnel = analytics.funnel().unwrap();
-    assert_eq!(funnel.delivered, count("order.delivered.v1"));
-    assert_eq!(funnel.carts_migrated, count("cart.migrated.v1"));
-    check_latency(history, views);
-    check_rejections(history, views, all);
-}
-
-fn check_latency(history: &History, views: &Projections) {
-    for latency in views.analytics().latency().unwrap() {
-        let name = match latency.milestone {
-            Milestone::Shipped => "order.shipped.v1",
-            Milestone::Delivered => "order.delivered.v1",
-            Milestone::Released => "escrow.released.v1",
-        };
-        let mut took = Vec::new();
-        for (placed_at, placed) in naive::placed(history) {
-            let reached = naive::about(history, placed.order);
-            let reached = reached.iter().filter(|event| event.metadata.type_name == name);
-            took.extend(reached.map(|event| event.metadata.time.ms() - placed_at.metadata.time.ms()));
-        }
-        assert_eq!((latency.count, latency.sum_ms), (took.len() as u64, took.iter().sum()));
-        let mut above = -1;
-        for (bucket, bound) in latency.buckets.iter().zip(LATENCY_BOUNDS_MS.into_iter().chain([i64::MAX])) {
-            let count = took.iter().filter(|ms| **ms > above && **ms <= bound).count();
-            assert_eq!(bucket.count, count as u64);
-            above = bound;
-        }
-    }
-}
-
-fn check_rejections(history: &History, views: &Projections, all: TimeRange) {
-    let counts = views.analytics().rejections(all).unwrap();
-    let of = |code: &str| counts.iter().filter(|c| c.code == code).map(|c| c.count).sum::<u64>();
-    for code in ["cart_missing", "cart_empty", "amount_overflow", "listing_unknown"] {
-        let refused = naive::events(history).filter(|recorded| match &recorded.event {
-            Event::CommandRejected(rejected) => rejected.reasons.iter().any(|reason| reason.code() == code),
-            _ => false,
-        });
-        assert_eq!(of(code), refused.count() as u64, "{code}");
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -235,7 +147,6 @@ proptest! {
             check_lists(&history, views, limit);
             check_ledger(&history, views);
             check_carts(&history, views);
-            check_analytics(&history, views);
         });
     }
 }

@@ -95,12 +95,15 @@ pub async fn contract(factory: impl LogFactory) {
     an_empty_log_has_nothing(&*factory.home().await).await;
     what_is_appended_is_read_in_order(&*factory.home().await).await;
     reading_starts_at_any_commit_and_nowhere_else(&*factory.home().await).await;
+    one_commit_is_read_alone(&*factory.home().await).await;
+    what_is_prepared_is_stored_by_its_append_only(&*factory.home().await).await;
     a_conflict_stores_nothing(&*factory.home().await).await;
     repeating_an_append_is_harmless(&*factory.home().await).await;
     a_foreign_append_is_a_conflict(&*factory.home().await).await;
     the_largest_commits_and_groups_are_whole(&*factory.home().await).await;
     reading_ends_at_the_head_of_the_call(&*factory.home().await).await;
     following_sees_what_comes_later(&*factory.home().await).await;
+    following_sees_what_another_appends(&*factory.home().await).await;
     many_follow_from_anywhere(&*factory.home().await).await;
     following_starts_only_where_reading_does(&*factory.home().await).await;
     reopening_keeps_everything(&*factory.home().await).await;
@@ -143,6 +146,50 @@ async fn reading_starts_at_any_commit_and_nowhere_else(home: &dyn LogHome) {
             }
         }
     }
+}
+
+async fn one_commit_is_read_alone(home: &dyn LogHome) {
+    let log = home.open().await;
+    let all = commits(Head::EMPTY, &[1, 3, 2, 1, 5]);
+    log.append(Head::EMPTY, &all[..4]).await.expect("the head is right");
+    log.append(head_of(&all[..4]), &all[4..]).await.expect("the head is right");
+    drop(log);
+    // Opened anew, so that nothing is in memory.
+    let log = home.open().await;
+    for first in 0..=16 {
+        let found = log.commit(first).await;
+        match all.iter().find(|commit| commit.first_position() == first) {
+            Some(commit) => assert_eq!(found.expect("a commit begins here").as_ref(), Some(commit)),
+            None if first > 12 => assert_eq!(found.expect("the log ends before"), None, "from {first}"),
+            None => assert!(matches!(found, Err(ReadError::NotACommit { .. })), "from {first}: {found:?}"),
+        }
+    }
+}
+
+async fn what_is_prepared_is_stored_by_its_append_only(home: &dyn LogHome) {
+    let log = home.open().await;
+    let all = commits(Head::EMPTY, &[2, 3, 1, 2, 4, 2]);
+    let (first, second) = (head_of(&all[..3]), head_of(&all[..5]));
+    log.prepare(Head::EMPTY, &all[..2]).await;
+    assert_eq!(log.head().await.expect("the head is known"), Head::EMPTY);
+    assert_eq!(read_all(&log, 1).await.expect("the log is sound"), []);
+    log.append(Head::EMPTY, &all[..3]).await.expect("more came than was prepared");
+    log.prepare(first, &all[3..5]).await;
+    log.append(first, &all[3..5]).await.expect("just what was prepared came");
+    let other = commit_by(2, second, 3);
+    log.prepare(second, &[other]).await;
+    log.append(second, &all[5..]).await.expect("something else came than was prepared");
+    assert_eq!(read_all(&log, 1).await.expect("the log is sound"), all);
+
+    let (head, two) = (head_of(&all), home.second(&log).await);
+    let (ours, theirs) = (commit_by(1, head, 2), commit_by(2, head, 2));
+    log.prepare(head, std::slice::from_ref(&ours)).await;
+    two.append(head, std::slice::from_ref(&theirs))
+        .await
+        .expect("what is prepared keeps nobody from writing");
+    let refused = log.append(head, &[ours]).await;
+    assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
+    assert_eq!(read_all(&two, 13 + 2).await.expect("the log is sound"), [theirs]);
 }
 
 async fn a_conflict_stores_nothing(home: &dyn LogHome) {
@@ -225,6 +272,19 @@ async fn following_sees_what_comes_later(home: &dyn LogHome) {
     log.append(head_of(&all[..4]), &all[4..]).await.expect("the head is right");
     assert_eq!(take(&mut early, 1).await, all[4..]);
     assert_eq!(take(&mut log.follow(5), 2).await, all[3..]);
+}
+
+async fn following_sees_what_another_appends(home: &dyn LogHome) {
+    let ours = home.open().await;
+    let theirs = home.second(&ours).await;
+    let all = commits(Head::EMPTY, &[1, 2, 1, 2]);
+    let (mut early, mut late) = (ours.follow(1), theirs.follow(1));
+    for at in 0..all.len() {
+        let log = if at % 2 == 0 { &ours } else { &theirs };
+        log.append(head_of(&all[..at]), &all[at..=at]).await.expect("the head is right");
+    }
+    assert_eq!(take(&mut early, all.len()).await, all);
+    assert_eq!(take(&mut late, all.len()).await, all);
 }
 
 async fn many_follow_from_anywhere(home: &dyn LogHome) {

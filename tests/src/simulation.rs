@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use commands::{Market, Verified};
 use engine::processor::{Incoming, Wake};
-use events::{Commit, Head, Position, Timestamp};
+use events::{Commit, Event, Head, Position, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use self::people::{BUYERS, Clients, PROVIDER, Sight, fund};
+use self::people::{BUYERS, Clients, PAYMENTS, PROVIDER, Sight, fund};
 use self::process::{Process, Stage};
 use self::world::{Base, START, World};
 
@@ -50,12 +50,18 @@ pub struct Tally {
     pub unknown: usize,
     /// Appends that arrived after their writer had given them up or was gone.
     pub late_appends: usize,
+    /// Appends that grew while the log prepared for them.
+    pub grown_while_prepared: usize,
     /// Conflicts in which the writer found its own commit.
     pub own_conflicts: usize,
     /// Writers that found another's commit.
     pub fenced: usize,
     /// Writers that were told that the log can't be written.
     pub failed: usize,
+    /// Idle writers that were told of another's start.
+    pub replaced: usize,
+    /// Clocks that jumped.
+    pub jumps: usize,
     /// Processes that crashed.
     pub crashes: usize,
     /// Processes that started from a snapshot.
@@ -79,9 +85,12 @@ impl Tally {
         self.undecided += other.undecided;
         self.unknown += other.unknown;
         self.late_appends += other.late_appends;
+        self.grown_while_prepared += other.grown_while_prepared;
         self.own_conflicts += other.own_conflicts;
         self.fenced += other.fenced;
         self.failed += other.failed;
+        self.replaced += other.replaced;
+        self.jumps += other.jumps;
         self.crashes += other.crashes;
         self.from_snapshot += other.from_snapshot;
         self.look_ups += other.look_ups;
@@ -179,6 +188,8 @@ impl Simulation {
             956..960 => self.start_process(),
             960..962 => self.shut_down(),
             962 => self.index_fails(),
+            963..968 => self.see_another_writer(),
+            968..974 => self.clock_jumps_or_comes_back(),
             _ => self.save_snapshot(),
         }
         if self.processes.is_empty() {
@@ -249,6 +260,9 @@ impl Simulation {
 
     fn move_append_of(&mut self, at: usize, may_fail: bool) {
         let fault = if may_fail { self.rng.random_range(0..100) } else { 99 };
+        if self.processes[at].is_prepared() {
+            return self.wake(at, Wake::Prepared);
+        }
         let Some(append) = &mut self.processes[at].append else { return };
         match append.stage {
             Stage::Sent => {
@@ -340,6 +354,34 @@ impl Simulation {
         }
     }
 
+    /// Tells a process of a writer that has begun behind what it knows to be durable.
+    fn see_another_writer(&mut self) {
+        let Some(at) = self.some_process() else { return };
+        let process = &self.processes[at];
+        let (own, seen) = (process.writer, process.durable.position);
+        let begun = self.world.log.iter().rev().take_while(|commit| commit.first_position() > seen);
+        let epochs = begun.filter_map(|commit| match &commit.events().last()?.event {
+            Event::WriterStarted(started) if started.writer != own => Some(started.epoch),
+            _ => None,
+        });
+        if let Some(epoch) = epochs.last() {
+            self.tally.replaced += 1;
+            self.processes[at].replaced = true;
+            self.wake(at, Wake::Replaced { epoch });
+        }
+    }
+
+    fn clock_jumps_or_comes_back(&mut self) {
+        let Some(at) = self.some_process() else { return };
+        let process = &mut self.processes[at];
+        if process.clock_jumped_at.take().is_some() {
+            return self.wake(at, Wake::ClockBack);
+        }
+        process.clock_jumped_at = Some(process.processor.head());
+        self.tally.jumps += 1;
+        self.wake(at, Wake::ClockJumped);
+    }
+
     fn tick(&mut self) {
         if let Some(at) = self.some_process() {
             let is_due = self.processes[at].wake_at.is_some_and(|due| due <= self.now);
@@ -401,7 +443,8 @@ impl Simulation {
         };
         assert!(market == self.world.market, "a restart gives the state of the log");
         self.writers += 1;
-        let (process, actions) = Process::start(self.writers, market, self.world.head(), covered, self.now);
+        let (head, prepares) = (self.world.head(), self.rng.random());
+        let (process, actions) = Process::start(self.writers, market, head, covered, prepares, self.now);
         self.processes.push(process);
         self.perform(self.processes.len() - 1, actions);
     }
@@ -429,6 +472,11 @@ impl Simulation {
 
     /// Brings everything to its end without further faults, then asks a last writer for one thing more.
     fn end(&mut self) {
+        for at in 0..self.processes.len() {
+            if self.processes[at].clock_jumped_at.take().is_some() {
+                self.wake(at, Wake::ClockBack);
+            }
+        }
         self.settle();
         for at in 0..self.processes.len() {
             self.check_settled(at);
@@ -441,7 +489,7 @@ impl Simulation {
             self.deliver_late();
         }
         self.start_process();
-        let probe = self.clients.sign(PROVIDER, fund(BUYERS[0], 1), self.latest);
+        let probe = self.clients.sign(PROVIDER, fund(BUYERS[0], 1, PAYMENTS), self.latest);
         self.now = self.latest;
         let probe = self.ask(0, probe);
         let reply = probe.reply as usize;
@@ -463,6 +511,7 @@ impl Simulation {
         for _ in 0..ENDING_STEPS_MAX {
             let busy = |process: &Process| {
                 process.append.is_some()
+                    || process.preparing.is_some()
                     || process.inspect.is_some()
                     || !process.look_ups.is_empty()
                     || process.wake_at.is_some_and(|due| due <= self.now)
@@ -471,7 +520,7 @@ impl Simulation {
             let process = &mut self.processes[at];
             if process.inspect.is_some() {
                 self.inspect_of(at);
-            } else if process.append.is_some() {
+            } else if process.append.is_some() || process.preparing.is_some() {
                 self.move_append_of(at, false);
             } else if let Some((number, question)) = process.look_ups.pop() {
                 process.covered = self.world.log.len();

@@ -74,15 +74,19 @@ impl Town {
             accept(engine, town.registrar.sign(person.device_registration())).await;
         }
         for buyer in &town.buyers {
-            let (account, amount) = (buyer.account(), usd(1_000_000_000));
-            let fund = FundWallet { account, amount, reference: text("ref") };
-            accept(engine, town.provider.sign(fund)).await;
+            accept(engine, town.pay(buyer)).await;
         }
         let offer = CreateListing { listing, price: usd(PRICE_MINOR), title: text("A thing") };
         accept(engine, town.seller.sign(offer)).await;
         let quantity = Quantity::new(stock).expect("some stock");
         accept(engine, town.seller.sign(ReceiveStock { listing, quantity })).await;
         town
+    }
+
+    /// Signs, as the provider, that the one payment of a buyer arrived.
+    pub fn pay(&self, buyer: &Person) -> Bytes {
+        let (account, amount) = (buyer.account(), usd(1_000_000_000));
+        self.provider.sign(FundWallet { account, amount, reference: text(&format!("for {account}")) })
     }
 
     /// Gives a wish for some units.

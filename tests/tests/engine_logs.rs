@@ -7,72 +7,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::crypto::SigningKey;
+use commands::funding::PaymentId;
 use commands::receipt::Outcome;
 use commands::{Question, Refusal};
-use engine::clock::WallClock;
 use engine::index::{Index, IndexError};
 use engine::log::EventLog;
 use engine::log::memory::{Fault, MemoryLog};
 use engine::log::segment::{SegmentLog, SegmentOptions};
-use engine::processor::{StopReason, WriterConfig};
+use engine::processor::StopReason;
 use engine::snapshot::Snapshots;
-use engine::{Engine, EngineConfig, Prepared, Reply, StartError, Status};
-use events::account::Algorithm;
-use events::ids::{AccountId, DeviceId, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use engine::{Reply, StartError, Status};
 use events::metadata::Cause;
+use events::{Event, Rejection};
 use futures::TryStreamExt;
 use tempfile::TempDir;
+use tests::engines::Keys;
 use tests::log_contract::market;
 use tests::sim_disk::{DiskFault, SimDisk, Survival};
-use tests::town::{Person, Town, fold, new_id, outcomes_of, receipt, submit};
-use uuid::Uuid;
-
-/// Starts engines over any log, with the same keys each time.
-struct Keys {
-    receipt_seed: [u8; 32],
-    registrar_seed: [u8; 32],
-    account: AccountId,
-    device: DeviceId,
-}
-
-fn key(seed: [u8; 32]) -> SigningKey {
-    SigningKey::from_seed(Algorithm::EdDsa, seed).unwrap()
-}
-
-impl Keys {
-    fn new() -> Keys {
-        let (account, device) = (AccountId::from_uuid(Uuid::now_v7()), DeviceId::from_uuid(Uuid::now_v7()));
-        Keys { receipt_seed: rand::random(), registrar_seed: rand::random(), account, device }
-    }
-
-    fn registrar(&self) -> Person {
-        Person::with_key(&market(), self.account, self.device, key(self.registrar_seed))
-    }
-
-    async fn start(&self, dir: &Path, log: Arc<dyn EventLog>) -> Engine {
-        self.try_start(dir, log).await.unwrap()
-    }
-
-    async fn try_start(&self, dir: &Path, log: Arc<dyn EventLog>) -> Result<Engine, StartError> {
-        let opened = Opened {
-            deadlines: Deadlines::default(),
-            fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
-            market: market(),
-            registrar: Registrar {
-                account: self.account,
-                device: self.device,
-                key: key(self.registrar_seed).public(),
-            },
-            receipt_key: key(self.receipt_seed).public(),
-        };
-        let writer = WriterId::from_uuid(Uuid::now_v7());
-        let writer = WriterConfig { market: market(), writer, version: "test".to_owned(), opened };
-        let config = EngineConfig { writer, receipt_key: key(self.receipt_seed), verify_threads: 2 };
-        Engine::start(Prepared::open(dir).unwrap(), config, log, Arc::new(WallClock)).await
-    }
-}
+use tests::town::{Town, fold, new_id, outcomes_of, receipt, submit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_market_and_loses_nothing() {
@@ -164,7 +116,8 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
     let place = TempDir::new().unwrap();
     let index = Index::open(place.path()).unwrap();
     let order = events::ids::OrderId::derive(buyer.account(), id, 0);
-    let question = Question { covering: 0, command: (buyer.account(), id), order: Some(order) };
+    let question =
+        Question { covering: 0, command: (buyer.account(), id), order: Some(order), payment: None };
     assert_eq!(index.look_up(&question).unwrap(), commands::Facts::default());
     index.apply(&commits[..3]).unwrap();
     // Nothing that does not follow is taken, and what was taken stays.
@@ -184,6 +137,11 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
         if let Cause::Command(stamp) = &commit.start().cause {
             let found = index.find_command(stamp.account, stamp.command).unwrap();
             assert_eq!(found, Some(commit.first_position()));
+        }
+        for recorded in commit.events() {
+            let Event::WalletFunded(funded) = &recorded.event else { continue };
+            let asked = Question { payment: Some(PaymentId::credited(funded)), ..question.clone() };
+            assert_eq!(index.look_up(&asked).unwrap().payment, Some(recorded.position));
         }
     }
     assert_eq!(index.find_command(buyer.account(), new_id()).unwrap(), None);
@@ -224,12 +182,15 @@ async fn what_memory_has_forgotten_is_answered_from_the_index() {
     let first = receipt(submit(&engine.handle(), signed.clone()).await).receipt;
     assert_eq!(engine.shutdown().await, StopReason::Shutdown);
     for has_index in [true, false] {
-        // The snapshot is made that of a market which has forgotten all commands so far, as after 2^18 more of them.
+        // The snapshot is made that of a market which has forgotten all commands and payments so far, as after many
+        // more of them.
         let snapshots = Snapshots::new(dir.path().join("snapshots"));
         let (head, mut state) = snapshots.load_latest().unwrap();
         let until = state.time.ms();
         let memory = format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#);
         state.recent = serde_json::from_str(&memory).unwrap();
+        let memory = r#"{"credited_at":{},"in_order":[],"has_forgotten":true}"#;
+        state.payments = serde_json::from_str(memory).unwrap();
         state.forgotten = head.position;
         snapshots.save(head, &state).unwrap();
         if !has_index {
@@ -243,6 +204,8 @@ async fn what_memory_has_forgotten_is_answered_from_the_index() {
         }
         let other = submit(&handle, buyer.sign_as(id, town.order(2))).await;
         assert!(matches!(other, Reply::Refused(Refusal::CommandConflict)), "{other:?}");
+        let paid = receipt(submit(&handle, town.pay(buyer)).await).receipt;
+        assert!(matches!(paid.reasons[..], [Rejection::ReferenceUsed { .. }]), "{paid:?}");
         let new = receipt(submit(&handle, buyer.sign(town.order(1))).await);
         assert_eq!((new.receipt.outcome, new.replayed), (Outcome::Accepted, false));
         drop(handle);
@@ -250,4 +213,19 @@ async fn what_memory_has_forgotten_is_answered_from_the_index() {
     }
     let commits: Vec<_> = log.read(1).try_collect().await.unwrap();
     assert_eq!(outcomes_of(&commits, id), [first]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_writer_stops_when_another_begins() {
+    let (dirs, keys, log) =
+        ([TempDir::new().unwrap(), TempDir::new().unwrap()], Keys::new(), MemoryLog::new());
+    let old = keys.start(dirs[0].path(), Arc::new(log.clone())).await;
+    let new = keys.start(dirs[1].path(), Arc::new(log.clone())).await;
+    let handle = old.handle();
+    // Nothing was asked of it, so it has met nobody at the log's end.
+    assert_eq!(handle.stopped().await, StopReason::Fenced { epoch: Some(2) });
+    let reply = submit(&handle, keys.registrar().sign(commands::command::ClearCart {})).await;
+    assert!(matches!(reply, Reply::Undecided), "{reply:?}");
+    assert_eq!(old.shutdown().await, StopReason::Fenced { epoch: Some(2) });
+    assert_eq!(new.shutdown().await, StopReason::Shutdown);
 }

@@ -16,7 +16,7 @@ use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Timestamp, wire};
 use futures::{StreamExt, TryStreamExt};
 use tests::forge::{headers_of, publish};
-use tests::log_contract::market;
+use tests::log_contract::{commit_by, market};
 use tests::nats::{NatsCluster, NatsServer, connect};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -392,6 +392,30 @@ async fn what_is_no_event_is_reported_as_damage_at_its_sequence() -> Result<()> 
         assert_eq!(place, "stream EVT_main, sequence 3");
         assert!(commits.next().await.is_none());
         assert!(matches!(log.head().await, Err(ReadError::Damaged { .. })));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_reader_makes_no_stream_and_writes_nothing() -> Result<()> {
+    bounded(async {
+        let server = NatsServer::start().await?;
+        let urls = [server.url()];
+        let client = connect(&urls).await?;
+        let missing = JetStreamLog::open_reader(client.clone(), market()).await;
+        ensure!(matches!(missing, Err(OpenError::NoLog { .. })), "{missing:?}");
+        ensure!(jetstream::new(client.clone()).get_stream(wire::event_stream(&market())).await.is_err());
+
+        let writer = open(&urls, 1).await?;
+        let reader = JetStreamLog::open_reader(client, market()).await?;
+        let first = commit_by(1, Head::EMPTY, 2);
+        let refused = reader.append(Head::EMPTY, std::slice::from_ref(&first)).await;
+        ensure!(matches!(refused, Err(AppendError::Failed(_))), "{refused:?}");
+        writer.append(Head::EMPTY, std::slice::from_ref(&first)).await?;
+        assert_eq!(reader.head().await?, first.head());
+        let read: Vec<_> = reader.read(1).try_collect().await?;
+        assert_eq!(read, [first]);
         Ok(())
     })
     .await

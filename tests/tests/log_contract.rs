@@ -10,6 +10,7 @@ use engine::log::EventLog;
 use engine::log::memory::MemoryLog;
 use engine::log::segment::format::encode_group;
 use engine::log::segment::{SegmentLog, SegmentOptions};
+use engine::log::tailed::TailedLog;
 use events::Commit;
 use tempfile::TempDir;
 use tests::log_contract::{LogFactory, LogHome, contract, market};
@@ -43,6 +44,37 @@ impl LogHome for MemoryHome {
 #[tokio::test]
 async fn the_log_in_memory() {
     contract(Memory).await;
+}
+
+struct Tailed;
+
+#[async_trait]
+impl LogFactory for Tailed {
+    async fn home(&self) -> Box<dyn LogHome> {
+        Box::new(TailedHome(MemoryLog::new()))
+    }
+}
+
+struct TailedHome(MemoryLog);
+
+#[async_trait]
+impl LogHome for TailedHome {
+    async fn open(&self) -> Arc<dyn EventLog> {
+        Arc::new(TailedLog::new(self.0.clone()).await.unwrap())
+    }
+
+    async fn second(&self, _first: &Arc<dyn EventLog>) -> Arc<dyn EventLog> {
+        self.open().await
+    }
+
+    async fn forge(&self, commit: Arc<Commit>) {
+        self.0.append_foreign(commit);
+    }
+}
+
+#[tokio::test]
+async fn the_log_with_its_tail_in_memory() {
+    contract(Tailed).await;
 }
 
 /// Logs on the real disk whose segments are closed after so many bytes.

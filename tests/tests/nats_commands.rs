@@ -4,13 +4,18 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use async_nats::HeaderMap;
+use async_nats::connection::State;
+use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use engine::nats_commands::{
-    CommandMessage, CommandSource, Inbox, Outgoing, Ownership, RECEIPT_TO, ReceiptSender, SendError,
-    send_command,
+    CommandMessage, CommandSender, CommandSource, Inbox, Outgoing, Ownership, RECEIPT_TO, ReceiptSender,
+    SendError, WAITING_MAX,
 };
 use events::ids::CommandId;
+use events::wire;
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use tests::log_contract::market;
 use tests::nats::{NatsCluster, NatsServer, connect};
 use tokio::sync::watch;
@@ -26,16 +31,26 @@ const RECEIPT_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a receipt is waited for that will not come.
 const NO_RECEIPT_WAIT: Duration = Duration::from_millis(300);
 
+/// Commands that one gateway has under way at once.
+const CONCURRENT: u128 = 500;
+
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 async fn bounded<T>(test: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(TEST_TIME_MAX, test).await.context("the test took too long")?
 }
 
+async fn sender(client: &Client) -> Result<CommandSender> {
+    Ok(CommandSender::open(client.clone(), market()).await?)
+}
+
+fn id(n: u128) -> CommandId {
+    CommandId::from_uuid(Uuid::from_u128(n))
+}
+
 fn order(n: u128) -> Outgoing {
     Outgoing {
         name: "order.place".into(),
-        command: CommandId::from_uuid(Uuid::from_u128(n)),
         payload: format!("command {n}").into(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
@@ -56,8 +71,7 @@ async fn answer(mut source: CommandSource, receipts: ReceiptSender) -> Result<()
         let command = next(&mut source).await?;
         ensure!(command.name == "order.place", "{command:?}");
         let number = std::str::from_utf8(&command.payload)?.trim_start_matches("command ").parse()?;
-        let id = CommandId::from_uuid(Uuid::from_u128(number));
-        receipts.send_receipt(id, command.reply_to.as_ref(), command.payload.clone()).await?;
+        receipts.send_receipt(id(number), command.reply_to.as_ref(), command.payload.clone()).await?;
         command.ack().await?;
     }
 }
@@ -88,10 +102,21 @@ async fn round_trips(urls: &[String], replicas: usize) -> Result<()> {
     let receipts = ReceiptSender::new(connect(urls).await?, market());
     let engine = tokio::spawn(answer(source, receipts));
     let gateway = connect(urls).await?;
+    let sender = sender(&gateway).await?;
+    // Somebody else may listen for the receipt of a command that he knows by its id.
+    let mut others = gateway.subscribe(wire::receipt_subject(&market(), id(1))).await?;
     for n in 1..=3 {
-        let receipt = send_command(&gateway, &market(), order(n), RECEIPT_WAIT_MAX).await;
+        let receipt = sender.send(order(n), RECEIPT_WAIT_MAX).await;
         let receipt = receipt.with_context(|| format!("command {n}"))?;
         assert_eq!(receipt, format!("command {n}"));
+    }
+    assert_eq!(others.next().await.context("the subscription ended")?.payload, "command 1");
+    let sent = (10..10 + CONCURRENT).map(|n| {
+        let sending = sender.send(order(n), RECEIPT_WAIT_MAX);
+        async move { (n, sending.await) }
+    });
+    for (n, receipt) in join_all(sent).await {
+        assert_eq!(receipt.with_context(|| format!("command {n}"))?, format!("command {n}"));
     }
     let left = async_nats::jetstream::new(gateway).get_stream("CMD_main").await?;
     // The acknowledgements are on their way when the receipts have come.
@@ -108,11 +133,12 @@ async fn without_an_engine_the_outcome_is_unknown_and_the_command_waits() -> Res
         let server = NatsServer::start().await?;
         let urls = [server.url()];
         let gateway = connect(&urls).await?;
-        let nowhere = send_command(&gateway, &market(), order(1), RECEIPT_WAIT_MAX).await;
+        let sender = sender(&gateway).await?;
+        let nowhere = sender.send(order(1), RECEIPT_WAIT_MAX).await;
         assert!(matches!(nowhere, Err(SendError::Unavailable(_))), "{nowhere:?}");
 
         drop(CommandSource::open(connect(&urls).await?, market(), 1).await?);
-        let unanswered = send_command(&gateway, &market(), order(1), NO_RECEIPT_WAIT).await;
+        let unanswered = sender.send(order(1), NO_RECEIPT_WAIT).await;
         assert!(matches!(unanswered, Err(SendError::Unknown)), "{unanswered:?}");
 
         let mut source = CommandSource::open(connect(&urls).await?, market(), 1).await?;
@@ -136,9 +162,9 @@ async fn one_engine_owns_the_market_and_the_other_takes_over() -> Result<()> {
         let mut first = CommandSource::open(connect(&urls).await?, market(), 1).await?;
         owned(&mut first.ownership()).await?;
         let mut second = CommandSource::open(connect(&urls).await?, market(), 1).await?;
-        let gateway = connect(&urls).await?;
+        let sender = sender(&connect(&urls).await?).await?;
         for n in 1..=20 {
-            let sent = send_command(&gateway, &market(), order(n), Duration::from_millis(20)).await;
+            let sent = sender.send(order(n), Duration::from_millis(20)).await;
             assert!(matches!(sent, Err(SendError::Unknown)), "{sent:?}");
             let command = next(&mut first).await?;
             assert_eq!(command.payload, format!("command {n}"));
@@ -168,8 +194,8 @@ async fn an_engine_whose_broker_is_gone_does_not_own_the_market_until_it_is_back
         ownership.wait_for(|&now| now == Ownership::Lost).await?;
         server.restart().await?;
         owned(&mut ownership).await?;
-        let gateway = connect(&urls).await?;
-        let sent = send_command(&gateway, &market(), order(1), NO_RECEIPT_WAIT).await;
+        let sender = sender(&connect(&urls).await?).await?;
+        let sent = sender.send(order(1), NO_RECEIPT_WAIT).await;
         assert!(matches!(sent, Err(SendError::Unknown)), "{sent:?}");
         assert_eq!(next(&mut source).await?.payload, "command 1");
         Ok(())
@@ -184,8 +210,9 @@ async fn a_full_buffer_is_busy_and_a_large_command_is_too_large() -> Result<()> 
         let urls = [server.url()];
         drop(CommandSource::open(connect(&urls).await?, market(), 1).await?);
         let gateway = connect(&urls).await?;
+        let sender = sender(&gateway).await?;
         let large = Outgoing { payload: vec![b'x'; 65 * 1024].into(), ..order(1) };
-        let refused = send_command(&gateway, &market(), large, RECEIPT_WAIT_MAX).await;
+        let refused = sender.send(large, RECEIPT_WAIT_MAX).await;
         assert!(matches!(refused, Err(SendError::TooLarge)), "{refused:?}");
 
         let filling = Bytes::from(vec![b'x'; 60 * 1024]);
@@ -194,7 +221,7 @@ async fn a_full_buffer_is_busy_and_a_large_command_is_too_large() -> Result<()> 
         loop {
             ensure!(Instant::now() < deadline, "the buffer has no bound");
             let sent =
-                futures::future::join_all((0..100).map(|_| async {
+                join_all((0..100).map(|_| async {
                     context.publish("cmd.main.order.place", filling.clone()).await?.await
                 }))
                 .await;
@@ -203,8 +230,82 @@ async fn a_full_buffer_is_busy_and_a_large_command_is_too_large() -> Result<()> 
             }
         }
         let large = Outgoing { payload: filling, ..order(1) };
-        let refused = send_command(&gateway, &market(), large, RECEIPT_WAIT_MAX).await;
+        let refused = sender.send(large, RECEIPT_WAIT_MAX).await;
         assert!(matches!(refused, Err(SendError::Busy)), "{refused:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_sender_has_a_bound_of_commands_that_wait_and_gives_their_places_back() -> Result<()> {
+    bounded(async {
+        let server = NatsServer::start().await?;
+        let urls = [server.url()];
+        drop(CommandSource::open(connect(&urls).await?, market(), 1).await?);
+        let sender = sender(&connect(&urls).await?).await?;
+        let numbers = 0..WAITING_MAX as u128 + 1;
+        let mut sent: FuturesUnordered<_> =
+            numbers.map(|n| sender.send(order(n), RECEIPT_WAIT_MAX)).collect();
+        // Nobody answers, so the first to end is the one that found no place.
+        let first = sent.next().await.context("something was sent")?;
+        assert!(matches!(first, Err(SendError::Busy)), "{first:?}");
+        drop(sent);
+        let unanswered = sender.send(order(1), NO_RECEIPT_WAIT).await;
+        assert!(matches!(unanswered, Err(SendError::Unknown)), "{unanswered:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_command_under_way_gets_its_receipt_over_a_broker_that_comes_back() -> Result<()> {
+    bounded(async {
+        let mut server = NatsServer::start().await?;
+        let urls = [server.url()];
+        let mut source = CommandSource::open(connect(&urls).await?, market(), 1).await?;
+        let receipts = ReceiptSender::new(connect(&urls).await?, market());
+        let gateway = connect(&urls).await?;
+        let sender = sender(&gateway).await?;
+        let under_way = sender.send(order(1), RECEIPT_WAIT_MAX);
+        let outage = async {
+            // It was taken, and is lost with the broker's memory.
+            next(&mut source).await?;
+            server.kill()?;
+            while gateway.connection_state() == State::Connected {
+                sleep(POLL_INTERVAL).await;
+            }
+            let refused = sender.send(order(2), RECEIPT_WAIT_MAX).await;
+            assert!(matches!(refused, Err(SendError::Unavailable(_))), "{refused:?}");
+            server.restart().await?;
+            answer(source, receipts).await
+        };
+        tokio::select! {
+            receipt = under_way => assert_eq!(receipt?, "command 1"),
+            ended = outage => bail!("the engine ended: {ended:?}"),
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_for_good_is_told_to_all_who_wait() -> Result<()> {
+    bounded(async {
+        let server = NatsServer::start().await?;
+        let urls = [server.url()];
+        let mut source = CommandSource::open(connect(&urls).await?, market(), 1).await?;
+        let gateway = connect(&urls).await?;
+        let sender = sender(&gateway).await?;
+        let closing = async {
+            next(&mut source).await?;
+            gateway.drain().await.map_err(anyhow::Error::from)
+        };
+        let (waiting, closed) = tokio::join!(sender.send(order(1), RECEIPT_WAIT_MAX), closing);
+        closed?;
+        assert!(matches!(waiting, Err(SendError::Closed)), "{waiting:?}");
+        let later = sender.send(order(2), RECEIPT_WAIT_MAX).await;
+        assert!(matches!(later, Err(SendError::Closed)), "{later:?}");
         Ok(())
     })
     .await
@@ -229,9 +330,10 @@ async fn a_stranger_can_choose_an_inbox_only_and_no_name_of_ours() -> Result<()>
             assert_eq!(command.reply_to, taken, "{subject}");
             command.ack().await?;
         }
+        let sender = sender(&client).await?;
         for name in ["engine.probe", "order.*", "order place", "", "order.", "order\r\n.place"] {
             let named = Outgoing { name: name.into(), ..order(1) };
-            let refused = send_command(&client, &market(), named, RECEIPT_WAIT_MAX).await;
+            let refused = sender.send(named, RECEIPT_WAIT_MAX).await;
             if !matches!(refused, Err(SendError::NoSuchCommand)) {
                 bail!("{name}: {refused:?}");
             }

@@ -8,7 +8,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use engine::log::EventLog;
 use engine::log::jetstream::JetStreamLog;
-use engine::nats_commands::{CommandSource, Outgoing, Ownership, ReceiptSender, send_command};
+use engine::nats_commands::{CommandSender, CommandSource, Outgoing, Ownership, ReceiptSender};
 use events::Head;
 use events::ids::{CommandId, MarketName};
 use futures::{StreamExt, TryStreamExt};
@@ -211,10 +211,9 @@ async fn the_engine_itself_needs_no_more_than_its_roles() -> Result<()> {
 
         let gateway = market.connect("GATEWAY").await?;
         let id = CommandId::from_uuid(Uuid::from_u128(1));
-        let command =
-            Outgoing { name: "order.place".into(), command: id, payload: "place".into(), traceparent: None };
-        let (sender, to) = (gateway.client.clone(), main.clone());
-        let sending = tokio::spawn(async move { send_command(&sender, &to, command, ANSWER_MAX).await });
+        let command = Outgoing { name: "order.place".into(), payload: "place".into(), traceparent: None };
+        let sender = CommandSender::open(gateway.client.clone(), main.clone()).await?;
+        let sending = tokio::spawn(async move { sender.send(command, ANSWER_MAX).await });
         let arrived = source.next().await.context("no command")?;
         let commit = commit_by(1, Head::EMPTY, 2);
         log.append(Head::EMPTY, std::slice::from_ref(&commit)).await?;

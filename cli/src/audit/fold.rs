@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use commands::funding::PaymentId;
 use commands::order::{ClosedOrder, Stage, decide_deadline};
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, WriterId};
@@ -114,6 +115,7 @@ pub(crate) struct Fold {
     writer: Option<WriterId>,
     commands: HashSet<(AccountId, CommandId)>,
     closed: HashMap<OrderId, ClosedOrder>,
+    payments: HashMap<PaymentId, Position>,
     counts: Counts,
 }
 
@@ -126,6 +128,7 @@ impl Fold {
             writer: None,
             commands: HashSet::new(),
             closed: HashMap::new(),
+            payments: HashMap::new(),
             counts: Counts::default(),
         }
     }
@@ -256,7 +259,13 @@ impl Fold {
     /// Answers what the writer had asked its index. That the command was decided before is ruled out already.
     fn facts(&self, question: &Question) -> Facts {
         let found = question.order.and_then(|order| Some((order, self.closed(order)?)));
-        Facts { covered: question.covering, command: None, closed_orders: BTreeMap::from_iter(found) }
+        let payment = question.payment.and_then(|payment| self.payments.get(&payment).copied());
+        Facts {
+            covered: question.covering,
+            command: None,
+            closed_orders: BTreeMap::from_iter(found),
+            payment,
+        }
     }
 
     fn count(&mut self, commit: &Commit, verified: Option<&Verified>) {
@@ -281,6 +290,10 @@ impl Fold {
                 }
                 Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
                 Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+                Event::WalletFunded(funded) => {
+                    self.payments.insert(PaymentId::credited(funded), *position);
+                    continue;
+                }
                 _ => continue,
             };
             self.closed.insert(order, ClosedOrder { buyer, seller, state, position: *position });

@@ -75,20 +75,17 @@ pub(crate) async fn drive(
         })
         .buffered(SIGN_AHEAD_MAX);
     let mut waiting = Waiting::new();
-    let (mut now, mut last) = (None, None);
+    let mut now = None;
     while let Some(piece) = signed.next().await {
         let (at, commands) = piece.context("signing")?;
         if now != Some(at) {
             settle(&mut waiting, 0, &replies, &progress).await?;
             clock.advance_to(at);
+            // Deadlines are noticed now, and not when the clock stands days later and what follows would be late too.
             handle.tick().await;
             now = Some(at);
         }
-        if let (true, Some(last)) = (commands.is_empty(), &last) {
-            pass(handle, Bytes::clone(last)).await?;
-        }
         for (ask, bytes) in commands {
-            last = Some(bytes.clone());
             settle(&mut waiting, IN_FLIGHT_MAX - 1, &replies, &progress).await?;
             match handle.enqueue(bytes, None, None) {
                 Ok(reply) => waiting.push_back((ask, reply)),
@@ -100,17 +97,6 @@ pub(crate) async fn drive(
     drop(replies);
     progress.finish_and_clear();
     checking.await.context("checking the receipts")
-}
-
-/// Waits until the writer has seen the clock: it answers a command that it knows already, which changes nothing, and
-/// goes by the same queue as the tick before it. Otherwise a deadline would be noticed only when the clock stands days
-/// later, and what follows from it would be late by as much.
-async fn pass(handle: &EngineHandle, known: Bytes) -> anyhow::Result<()> {
-    match handle.submit(known, None, None).await {
-        Reply::Receipt(_) => Ok(()),
-        Reply::Refused(refusal) => Err(refusal).context("a command that was decided was refused later"),
-        Reply::Undecided => bail!("the engine stopped before every deadline had passed"),
-    }
 }
 
 /// Waits for the oldest replies until at most `left` are missing.

@@ -9,22 +9,21 @@ use engine::log::segment::{SegmentLog, SegmentOptions};
 use events::{Commit, Head};
 use futures::StreamExt;
 use futures::future::ready;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 
 use super::Bound;
 use crate::Verdict;
 use crate::audit::{AuditError, audit};
+use crate::log::Log;
 use crate::output::{paragraph, talk};
 use crate::verify::progress_bar;
 
 /// Events after which what was checked is written.
 const EVENTS_PER_APPEND: usize = 512;
 
-pub(super) fn run(log: &SegmentLog, bound: Bound, into: &Path) -> anyhow::Result<Verdict> {
-    check_is_empty(into)?;
-    let runtime = crate::runtime()?;
+pub(super) fn run(runtime: &Runtime, log: &Log, bound: Bound, into: &Path) -> anyhow::Result<Verdict> {
     let _context = runtime.enter();
-    let end = runtime.block_on(log.head())?;
+    let end = runtime.block_on(log.events().head())?;
     if let Some(to) = bound.position.filter(|to| *to > end.position) {
         bail!("position {to} is beyond the end of the log, which is {}: name a lower one", end.position);
     }
@@ -35,7 +34,7 @@ pub(super) fn run(log: &SegmentLog, bound: Bound, into: &Path) -> anyhow::Result
     let included = move |commit: &Result<Arc<Commit>, _>| {
         ready(commit.as_ref().map_or(true, |commit: &Arc<Commit>| bound.includes(commit)))
     };
-    let commits = log.read(1).take_while(included).boxed();
+    let commits = log.events().read(1).take_while(included).boxed();
     let outcome = audit(runtime.handle(), &log.market(), commits, |fold, commit| {
         progress.set_position(fold.head().position);
         feeding.add(runtime.handle(), commit)
@@ -68,7 +67,8 @@ pub(super) fn run(log: &SegmentLog, bound: Bound, into: &Path) -> anyhow::Result
     }
 }
 
-fn check_is_empty(into: &Path) -> anyhow::Result<()> {
+/// Refuses a folder that holds anything: a log is written anew from its beginning.
+pub(super) fn check_is_empty(into: &Path) -> anyhow::Result<()> {
     let mut entries = match std::fs::read_dir(into) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.with_context(|| format!("{} can't be used", into.display()))?,

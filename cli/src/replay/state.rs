@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use commands::order::Order;
-use engine::log::EventLog;
-use engine::log::segment::SegmentLog;
 use events::Commit;
 use events::ids::{AccountId, OrderId};
 use events::ledger::LedgerAccount;
 use futures::StreamExt;
 use futures::future::ready;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::{Bound, Moment};
 use crate::Verdict;
 use crate::audit::{Fold, audit};
+use crate::log::Log;
 use crate::output::{Output, paragraph, talk};
 use crate::verify::progress_bar;
 
@@ -40,10 +40,9 @@ impl FromStr for Show {
     }
 }
 
-pub(super) fn run(log: &SegmentLog, moment: Moment, show: &Show) -> anyhow::Result<Verdict> {
-    let runtime = crate::runtime()?;
+pub(super) fn run(runtime: &Runtime, log: &Log, moment: Moment, show: &Show) -> anyhow::Result<Verdict> {
     let _context = runtime.enter();
-    let end = runtime.block_on(log.head())?;
+    let end = runtime.block_on(log.events().head())?;
     let bound = match moment {
         Moment::Position(position) if position > end.position => {
             bail!(
@@ -57,7 +56,7 @@ pub(super) fn run(log: &SegmentLog, moment: Moment, show: &Show) -> anyhow::Resu
     let included = move |commit: &Result<Arc<Commit>, _>| {
         ready(commit.as_ref().map_or(true, |commit: &Arc<Commit>| bound.includes(commit)))
     };
-    let commits = log.read(1).take_while(included).boxed();
+    let commits = log.events().read(1).take_while(included).boxed();
     let progress = progress_bar(bound.position.unwrap_or(end.position));
     let folded = audit(runtime.handle(), &log.market(), commits, |fold, _| {
         progress.set_position(fold.head().position);

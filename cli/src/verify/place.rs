@@ -1,4 +1,4 @@
-//! Where in the files of a log a position stands.
+//! Where in a log a position stands.
 
 use std::fmt;
 use std::fs::File;
@@ -10,28 +10,52 @@ use engine::log::segment::format::{GROUP_HEADER_BYTES, GroupHeader, SEGMENT_HEAD
 use events::Position;
 use serde::Serialize;
 
-/// The group of a segment file that holds a position.
+use crate::log::Log;
+
+/// Where a position is looked at with other tools.
 #[derive(Debug, Serialize)]
-pub(super) struct Place {
-    position: Position,
-    file: PathBuf,
-    offset: u64,
+#[serde(untagged)]
+pub(super) enum Place {
+    /// In a group of a segment file.
+    Group {
+        /// The position.
+        position: Position,
+        /// The segment file.
+        file: PathBuf,
+        /// The byte where the group begins.
+        offset: u64,
+    },
+    /// In a stream.
+    Sequence {
+        /// The position, which is the message's sequence too.
+        position: Position,
+        /// The stream.
+        stream: String,
+    },
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "position {} in the group at byte {} of {}",
-            self.position,
-            self.offset,
-            self.file.display()
-        )
+        match self {
+            Place::Group { position, file, offset } => {
+                write!(f, "position {position} in the group at byte {offset} of {}", file.display())
+            }
+            Place::Sequence { position, stream } => write!(f, "sequence {position} of stream {stream}"),
+        }
     }
 }
 
-/// Finds where a position stands. It must be in the log.
-pub(super) fn of(log: &SegmentLog, position: Position) -> io::Result<Place> {
+impl Place {
+    /// Finds where a position stands. It must be in the log.
+    pub(super) fn of(log: &Log, position: Position) -> io::Result<Place> {
+        match log {
+            Log::Segments(log) => group_of(log, position),
+            Log::JetStream(log) => Ok(Place::Sequence { position, stream: log.stream_name() }),
+        }
+    }
+}
+
+fn group_of(log: &SegmentLog, position: Position) -> io::Result<Place> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, "no segment holds the position");
     let first_of = |path: &PathBuf| -> Option<Position> { path.file_stem()?.to_str()?.parse().ok() };
     let paths = log.segment_paths();
@@ -45,7 +69,7 @@ pub(super) fn of(log: &SegmentLog, position: Position) -> io::Result<Place> {
         file.read_exact(&mut bytes)?;
         let header = GroupHeader::decode(&bytes).map_err(io::Error::other)?;
         if header.last() >= position {
-            return Ok(Place { position, file: path.clone(), offset });
+            return Ok(Place::Group { position, file: path.clone(), offset });
         }
         offset += header.group_bytes();
         let rest = header.group_bytes() - GROUP_HEADER_BYTES as u64;

@@ -71,34 +71,30 @@ impl Cli {
         let mut child = self.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
-        let first = loop {
+        while !said.lines().any(|line| line.starts_with("Market ")) {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
             said.push_str(&line);
             said.push('\n');
-            if line.starts_with("Market ") {
-                break line;
-            }
-        };
+        }
         // Read on, so that it never waits for us.
         let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
-        Up { child, first, rest: Some(rest) }
+        Up { child, said, rest: Some(rest) }
     }
 }
 
 /// A running market; it ends with the test.
 pub(crate) struct Up {
     child: Child,
-    /// The line in which it says that it runs.
-    pub(crate) first: String,
+    /// What it said until it ran; the last line says that it does.
+    pub(crate) said: String,
     rest: Option<std::thread::JoinHandle<String>>,
 }
 
 impl Up {
-    /// Gives the address of its gateway.
+    /// Gives where it listens.
     pub(crate) fn url(&self) -> String {
-        let start = self.first.find("http://").expect("the first line names the address");
-        let address = self.first[start..].split_whitespace().next().expect("an address has no spaces");
-        address.trim_end_matches('.').to_owned()
+        let last = self.said.lines().last().unwrap();
+        last.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
     }
 
     /// Sends it a signal, such as `STOP`.
@@ -110,6 +106,12 @@ impl Up {
     /// Interrupts it as a person does, and gives how it ended and what it said.
     pub(crate) fn interrupt(self) -> (ExitStatus, String) {
         self.signal("INT");
+        self.wait()
+    }
+
+    /// Terminates it as a system does, and gives how it ended and what it said.
+    pub(crate) fn terminate(self) -> (ExitStatus, String) {
+        self.signal("TERM");
         self.wait()
     }
 

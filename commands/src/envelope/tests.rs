@@ -2,9 +2,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::account::Algorithm;
 use proptest::prelude::*;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
+use crate::command::{LINES_MAX, QUOTES_MAX};
 use crate::crypto::SigningKey;
 use crate::sign::{Draft, sign, sign_quote};
 
@@ -172,6 +174,67 @@ fn a_sellers_quote_is_checked_with_the_order_and_named_by_its_line_when_it_fails
     }
     let plain = sign(&place_order(None), &buyer);
     assert_eq!(verify_command(plain.as_bytes(), &market(), None, &keys).unwrap().quotes, [None]);
+}
+
+/// Knows keys and counts how often one is asked for, which is once before each check of a signature.
+struct Counting {
+    keys: BTreeMap<KeyId, Arc<VerifyingKey>>,
+    asked: std::cell::Cell<usize>,
+}
+
+impl KeyDirectory for Counting {
+    fn key(&self, id: KeyId) -> Option<Arc<VerifyingKey>> {
+        self.asked.set(self.asked.get() + 1);
+        self.keys.key(id)
+    }
+}
+
+#[test]
+fn an_order_that_is_too_large_costs_one_signature_and_the_largest_so_many_more() {
+    let (buyer, seller) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 2));
+    let good = sign_quote(&quote(), &seller);
+    for (lines, quotes, checks) in [
+        (LINES_MAX, 0, Ok(1)),
+        (LINES_MAX + 1, 1, Err("`lines` may be 100, these are 101: make it several orders")),
+        (QUOTES_MAX, QUOTES_MAX, Ok(1 + QUOTES_MAX)),
+        (
+            QUOTES_MAX + 1,
+            QUOTES_MAX + 1,
+            Err("16 lines may have a quote, 17 have one: make it several orders"),
+        ),
+    ] {
+        let keys = Counting { keys: directory(&[&buyer, &seller]), asked: 0.into() };
+        let line = |n: usize| match n < quotes {
+            true => json!({"listing": LISTING, "quantity": 2, "quote": good}),
+            false => json!({"listing": LISTING, "quantity": 2}),
+        };
+        let lines: Vec<Value> = (0..lines).map(line).collect();
+        let total = json!({"minor": 9999, "currency": "USD"});
+        let order = draft("order.place", json!({"lines": lines, "payment_method": "wallet", "total": total}));
+        let verdict = verify_command(sign(&order, &buyer).as_bytes(), &market(), None, &keys);
+        match checks {
+            Ok(checks) => {
+                assert_eq!(verdict.unwrap().quotes.iter().flatten().count(), quotes);
+                assert_eq!(keys.asked.get(), checks);
+            }
+            Err(rule) => {
+                assert_eq!(verdict, Err(Refusal::BodyInvalid { rule: rule.into() }));
+                assert_eq!(keys.asked.get(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_quote_has_one_spelling_too() {
+    let (buyer, seller) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 2));
+    let mut spelled = json!(quote());
+    spelled["total"] = json!(["USD", 9000]);
+    let order = place_order(Some(crate::jws::sign(QUOTE_TYP, &spelled, &seller)));
+    let refusal =
+        verify_command(sign(&order, &buyer).as_bytes(), &market(), None, &directory(&[&buyer, &seller]));
+    let rule = r#"lines[0].quote: `total` must be spelled {"currency":"USD","minor":9000}"#;
+    assert_eq!(refusal, Err(Refusal::BodyInvalid { rule: rule.into() }));
 }
 
 #[test]

@@ -75,6 +75,25 @@ fn verdict(receipt: &Receipt) -> Result<(), ReceiptError> {
 }
 
 #[test]
+fn what_is_hashed_is_the_canonical_form() {
+    let head = Head { position: 4, hash: Hash::of(b"before") };
+    let name = "account.register".to_owned();
+    let reasons = vec![
+        Rejection::StaleVersion { what: "cart \u{1f6d2}".to_owned(), expected: 1, current: 2 },
+        Rejection::AccountUnknown { account: account(9) },
+    ];
+    for events in [
+        vec![registered(7), registered(8)],
+        vec![Rejected { command: name.clone(), reasons }.into()],
+        vec![Unchanged { command: name }.into()],
+    ] {
+        let body = ReceiptBody::of(&commit(head, command_cause(7), events)).unwrap();
+        let value = serde_json::to_value(&body).unwrap();
+        assert_eq!(body.canonical(), serde_json_canonicalizer::to_string(&value).unwrap());
+    }
+}
+
+#[test]
 fn a_receipt_says_what_became_of_the_command() {
     let head = Head { position: 4, hash: Hash::of(b"before") };
     let accepted = ReceiptBody::of(&commit(head, command_cause(7), vec![registered(7)])).unwrap();

@@ -43,7 +43,7 @@ pub struct World {
 impl World {
     /// Opens a market with its people registered: 2.5 % fee, 14 days to ship, 14 to arrive, 3 to inspect.
     pub fn new() -> World {
-        World::charging(FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 })
+        World::charging(FeePolicy::default())
     }
 
     /// Opens a market with another fee.

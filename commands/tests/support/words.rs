@@ -53,8 +53,13 @@ pub fn receive(n: u64, quantity: u32) -> Command {
     ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
 }
 
+/// Credits a payment whose reference says whom and how much, so that another one has another.
 pub fn fund(actor: Actor, amount: Money) -> Command {
-    FundWallet { account: actor.account(), amount, reference: text("ref-1") }.into()
+    fund_as(&format!("{} gets {amount}", actor.0), actor, amount)
+}
+
+pub fn fund_as(reference: &str, actor: Actor, amount: Money) -> Command {
+    FundWallet { account: actor.account(), amount, reference: text(reference) }.into()
 }
 
 pub fn add(n: u64, quantity: u32) -> Command {

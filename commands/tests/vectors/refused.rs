@@ -5,9 +5,9 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
 use serde_json::{Value, json};
 
 use super::case::{
-    ACCOUNT, Case, DEVICE, Jws, LISTING, QUOTE_TYP, TYP, add, b64, der, ed, es, flat, flat_add, flat_case,
-    flat_case_spelled, flat_order, header, header_and, header_of, order_of, p256_order, payload, payload_of,
-    payload_with, payload_with_seq, payload_without, quote, quoted_line, stranger,
+    ACCOUNT, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, TYP, add, b64, der, ed, es, flat, flat_add,
+    flat_case, flat_case_spelled, flat_order, header, header_and, header_of, order_of, p256_order, payload,
+    payload_of, payload_with, payload_with_seq, payload_without, quote, quoted_line, stranger,
 };
 
 const MALFORMED: &str = "sig_malformed";
@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         claims(),
         targets(),
         bodies(),
+        spellings(),
         quotes(),
         flat_shape(),
         flat_meaning(),
@@ -223,7 +224,7 @@ fn claims() -> Vec<Case> {
     let mut cases: Vec<Case> = ["v", "aud", "cmd", "cid", "sub", "dev", "seq", "nonce", "iat", "exp", "body"]
         .map(|member| of(&format!("no `{member}`"), payload_without(member)))
         .into();
-    let wrong: [(&str, &str, Value); 20] = [
+    let wrong: [(&str, &str, Value); 22] = [
         ("v 2", "v", 2.into()),
         ("v as a text", "v", "1".into()),
         ("a member that has no place", "jti", "x".into()),
@@ -244,6 +245,8 @@ fn claims() -> Vec<Case> {
         ("if null", "if", Value::Null),
         ("if as an array", "if", json!([7, 0])),
         ("if with an unknown member", "if", json!({"wallet": 7})),
+        ("if that names no version", "if", json!({})),
+        ("if with a version that is null", "if", json!({"cart": 7, "listing": null})),
     ];
     cases.extend(wrong.map(|(name, member, value)| of(name, payload_with(member, value))));
     cases
@@ -290,6 +293,40 @@ fn bodies() -> Vec<Case> {
     ]
 }
 
+/// Bodies that say what a good one says, in another spelling: they would have another fingerprint.
+fn spellings() -> Vec<Case> {
+    let of = |name: &str, cmd: &str, body: Value| {
+        Jws::new(ed(), payload_of(cmd, body).to_string()).case(name, "body_invalid")
+    };
+    let order = |name: &str, member: &str, value: Value| {
+        let mut payload = order_of(json!({"listing": LISTING, "quantity": 2}));
+        payload["body"][member] = value;
+        of(name, "order.place", payload["body"].clone())
+    };
+    let add = |name: &str, listing: String| of(name, "cart.add", json!({"listing": listing, "quantity": 2}));
+    let ship = json!({"order": CID, "carrier": null, "tracking": "t"});
+    let roles = |roles: Value| json!({"account": ACCOUNT, "roles": roles});
+    let key = json!(stranger().public());
+    let key = json!([key["crv"], key["kty"], key["x"]]);
+    vec![
+        order("a payment method as an object", "payment_method", json!({"wallet": null})),
+        order("an amount as an array", "total", json!(["USD", 9999])),
+        order("a line as an array", "lines", json!([[LISTING, 2]])),
+        order("a quote that is null", "lines", json!([{"listing": LISTING, "quantity": 2, "quote": null}])),
+        of("a carrier that is null", "order.ship", ship),
+        of("a reason that is null", "order.cancel", json!({"order": CID, "reason": null})),
+        add("a listing in upper case", LISTING.to_uppercase()),
+        add("a listing without hyphens", LISTING.replace('-', "")),
+        add("a listing in braces", format!("{{{LISTING}}}")),
+        add("a listing as a URN", format!("urn:uuid:{LISTING}")),
+        of("roles in another order", "account.register", roles(json!(["seller", "buyer"]))),
+        of("a role twice", "account.register", roles(json!(["buyer", "buyer"]))),
+        of("a role as an object", "account.register", roles(json!([{"buyer": null}]))),
+        of("a key as an array", "device.register", json!({"account": ACCOUNT, "device": DEVICE, "key": key})),
+        of("an empty body as an array", "cart.clear", json!([])),
+    ]
+}
+
 fn quotes() -> Vec<Case> {
     let of = |name: &str, line: Value| Jws::new(ed(), order_of(line).to_string()).case(name, "body_invalid");
     let with = |member: &str, value: Value| {
@@ -301,9 +338,17 @@ fn quotes() -> Vec<Case> {
     let (input, _) = good["quote"].as_str().unwrap().rsplit_once('.').unwrap();
     let (cut, wrong) = (format!("{input}."), format!("{input}.{}", b64([1; 64])));
     let line = |quote: String| json!({"listing": LISTING, "quantity": 2, "quote": quote});
+    let many = |name: &str, line: &Value, count: usize| {
+        let mut order = order_of(Value::Null);
+        order["body"]["lines"] = vec![line.clone(); count].into();
+        Jws::new(ed(), order.to_string()).case(name, "body_invalid")
+    };
     vec![
+        many("an order of 101 lines", &json!({"listing": LISTING, "quantity": 2}), 101),
+        many("an order with 17 quotes", &good, 17),
         of("a quote for another market", with("aud", "elsewhere".into())),
         of("a quote of form 2", with("v", 2.into())),
+        of("a quote with its total as an array", with("total", json!(["USD", 9000]))),
         of("a quote with another member", with("discount", 2.into())),
         of("a quote of a key the market does not know", quoted_line(&quote(), stranger(), QUOTE_TYP)),
         of("a quote with the typ of a command", quoted_line(&quote(), es(), TYP)),
@@ -372,6 +417,12 @@ fn flat_meaning() -> Vec<Case> {
     };
     let of = |name: &str, object: Value, verdict| flat_case(name, object, &ed(), verdict);
     let backwards = format!("{:#}", flat_add(&ed()));
+    let cancel = flat(&ed(), "order.cancel", json!({"order_id": CID, "reason": null}));
+    let paid_with = |method: Value| {
+        let mut object = flat_order(json!(99.99), Some("USD"));
+        object["orderDetails"]["payment_method"] = method;
+        object
+    };
     let body = "body_invalid";
     vec![
         flat_case(
@@ -400,5 +451,10 @@ fn flat_meaning() -> Vec<Case> {
         of("flat form, an amount without currency", flat_order(json!(99.5), None), body),
         of("flat form, an amount finer than its currency", flat_order(json!(99.505), Some("USD")), body),
         of("flat form, an amount in words", flat_order(json!("much"), Some("USD")), body),
+        of("flat form, an amount as an array", flat_order(json!(["USD", 9999]), None), body),
+        of("flat form, a listing in upper case", with("listing_id", LISTING.to_uppercase().into()), body),
+        of("flat form, a payment method as an object", paid_with(json!({"wallet": null})), body),
+        of("flat form, a reason that is null", cancel, body),
+        of("flat form, versions that are none", with("expectedVersions", json!({})), MALFORMED),
     ]
 }

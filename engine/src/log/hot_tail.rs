@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::sync::watch;
 
-use super::{CommitStream, ReadError};
+use super::{CommitStream, ReadError, resumed};
 
 /// Most events that a tail keeps: some seconds of a busy market, some tens of MB.
 pub const HOT_TAIL_EVENTS_MAX: usize = 8192;
@@ -29,6 +29,8 @@ pub struct HotTail {
 struct Kept {
     commits: VecDeque<Arc<Commit>>,
     events: usize,
+    /// Why nothing can follow.
+    failure: Option<ReadError>,
 }
 
 /// What a tail holds from a position on.
@@ -52,14 +54,23 @@ impl HotTail {
     /// # Panics
     /// If they do not stand right behind the head.
     pub fn push(&self, commits: &[Arc<Commit>]) {
-        let Some(last) = commits.last() else { return };
+        let Some(first) = commits.first() else { return };
+        let fits = first.first_position() == self.head().position + 1;
+        assert!(fits && self.offer(commits), "a tail is fed without gap or double");
+    }
+
+    /// Takes those of `commits`, which are durable and in the order of the log, that stand behind the head, and wakes the
+    /// followers. With a gap before them it takes nothing, and says so by `false`. For a log that is fed from two sides:
+    /// what one has brought, the other brings in vain.
+    pub fn offer(&self, commits: &[Arc<Commit>]) -> bool {
         let mut kept = self.lock();
-        assert_eq!(
-            commits[0].first_position(),
-            self.head().position + 1,
-            "a tail is fed without gap or double"
-        );
-        for commit in commits {
+        let head = self.head().position;
+        let known = commits.partition_point(|commit| commit.first_position() <= head);
+        let (Some(first), Some(last)) = (commits.get(known), commits.last()) else { return true };
+        if first.first_position() != head + 1 {
+            return false;
+        }
+        for commit in &commits[known..] {
             kept.events += commit.events().len();
             kept.commits.push_back(Arc::clone(commit));
         }
@@ -70,6 +81,7 @@ impl HotTail {
         }
         // Under the lock, so that whoever sees the head finds its commits too.
         self.head.send_replace(last.head());
+        true
     }
 
     /// Moves the head without the commits before it, which then have to be read from the log. For a log whose
@@ -78,6 +90,12 @@ impl HotTail {
         let mut kept = self.lock();
         *kept = Kept::default();
         self.head.send_replace(head);
+    }
+
+    /// Tells the followers that nothing can follow: each that comes to the head gets this error.
+    pub fn fail(&self, error: ReadError) {
+        self.lock().failure = Some(error);
+        self.head.send_modify(|_| ());
     }
 
     /// Gives the head of what is durable.
@@ -90,21 +108,29 @@ impl HotTail {
         self.head.subscribe()
     }
 
+    /// Gives the commit that begins at `first`, if the tail still holds it.
+    pub fn commit(&self, first: Position) -> Option<Arc<Commit>> {
+        let kept = self.lock();
+        let at = kept.commits.binary_search_by_key(&first, |commit| commit.first_position()).ok()?;
+        kept.commits.get(at).cloned()
+    }
+
     /// Follows the log from `from` on. `read` is the log's own reading, used while the follower is behind what
     /// the tail holds.
     pub fn follow<R>(self: Arc<Self>, from: Position, read: R) -> CommitStream
     where
+        R: Fn(Position) -> CommitStream + Clone + Send + 'static,
+    {
+        resumed(from, move |from| Arc::clone(&self).follow_while_readable(from, read.clone()))
+    }
+
+    fn follow_while_readable<R>(self: Arc<Self>, from: Position, read: R) -> CommitStream
+    where
         R: Fn(Position) -> CommitStream + Send + 'static,
     {
-        let follower = Follower {
-            changes: self.subscribe(),
-            tail: self,
-            read,
-            next: from,
-            last: None,
-            taken: VecDeque::new(),
-            reading: None,
-        };
+        let changes = self.subscribe();
+        let follower =
+            Follower { changes, tail: self, read, next: from, taken: VecDeque::new(), reading: None };
         stream::unfold(Some(follower), |follower| async move {
             let mut follower = follower?;
             match follower.next().await {
@@ -127,7 +153,7 @@ impl HotTail {
             return Err(ReadError::Beyond { from, head });
         }
         if from == head + 1 {
-            return Ok(Found::NothingYet);
+            return kept.failure.as_ref().map_or(Ok(Found::NothingYet), |failure| Err(failure.again(from)));
         }
         match kept.commits.front() {
             Some(oldest) if oldest.first_position() <= from => {}
@@ -147,8 +173,6 @@ struct Follower<R> {
     read: R,
     /// Where the next commit begins.
     next: Position,
-    /// The head behind the commit given last.
-    last: Option<Head>,
     taken: VecDeque<Arc<Commit>>,
     reading: Option<CommitStream>,
 }
@@ -157,11 +181,11 @@ impl<R: Fn(Position) -> CommitStream + Send> Follower<R> {
     async fn next(&mut self) -> Result<Arc<Commit>, ReadError> {
         loop {
             if let Some(commit) = self.taken.pop_front() {
-                return self.give(commit);
+                return Ok(self.give(commit));
             }
             if let Some(reading) = &mut self.reading {
                 match reading.next().await {
-                    Some(commit) => return self.give(commit?),
+                    Some(commit) => return Ok(self.give(commit?)),
                     None => self.reading = None,
                 }
             }
@@ -177,13 +201,8 @@ impl<R: Fn(Position) -> CommitStream + Send> Follower<R> {
         }
     }
 
-    fn give(&mut self, commit: Arc<Commit>) -> Result<Arc<Commit>, ReadError> {
-        if let Some(last) = self.last {
-            commit.check_follows(last)?;
-        }
-        let head = commit.head();
-        self.next = head.position + 1;
-        self.last = Some(head);
-        Ok(commit)
+    fn give(&mut self, commit: Arc<Commit>) -> Arc<Commit> {
+        self.next = commit.head().position + 1;
+        commit
     }
 }

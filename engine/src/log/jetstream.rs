@@ -3,6 +3,10 @@
 //! An append is one atomic batch whose first message carries the position the log must end at, so the broker
 //! stores all of it or nothing and refuses whoever lost the market. A message's headers hold the whole metadata;
 //! its sequence in the stream is the event's position.
+//!
+//! A broker with one copy of a stream makes a place on disk for every batch before it takes the first message, with
+//! four syncs, which is most of what a small append takes. So a batch is opened ahead, with what is decided by then
+//! ([`EventLog::prepare`]), and what is decided while the broker makes the place goes into the same batch.
 
 mod append;
 mod durability;
@@ -23,6 +27,7 @@ pub(crate) use self::append::is_passing;
 pub use self::durability::{Durability, durability};
 pub use self::settings::Breach;
 
+use self::append::OpenBatch;
 use self::read::{End, Source};
 use super::{AppendError, CommitStream, EVENTS_PER_APPEND_MAX, EventLog, ReadError};
 
@@ -37,7 +42,17 @@ pub struct JetStreamLog {
     source: Source,
     /// The last head this process has read or been told of by an acknowledgement; others may have written since.
     known: Mutex<Option<Head>>,
+    is_read_only: bool,
+    /// Whether the broker makes a place on disk for each batch.
+    stages_on_disk: bool,
+    /// The batch that was opened for the next append.
+    opened: Mutex<Option<OpenBatch>>,
 }
+
+/// The log was opened to be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the log was opened read-only")]
+struct ReadOnly;
 
 /// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +67,12 @@ pub enum OpenError {
         stream: String,
         /// What the broker says.
         source: jetstream::Error,
+    },
+    /// There is no log to read.
+    #[error("there is no stream {stream} at the broker")]
+    NoLog {
+        /// The stream.
+        stream: String,
     },
     /// There is such a stream, but under its settings a log would not keep its promises.
     #[error("stream {stream} can't hold a log: an operator corrects the setting, then start again")]
@@ -72,11 +93,49 @@ impl JetStreamLog {
         market: MarketName,
         replicas: usize,
     ) -> Result<Self, OpenError> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(API_WAIT_MAX);
-        let stream = open_stream(&context, settings::wanted(&market, replicas)).await?;
+        let context = context(&client);
+        let (stream, copies) = open_stream(&context, settings::wanted(&market, replicas)).await?;
+        // With several copies, batches are staged in the memory of the leader.
+        Ok(Self { stages_on_disk: copies == 1, ..Self::over(client, market, context, stream, false) })
+    }
+
+    /// Opens the log of `market` to read it, while another process may write it. Creates no stream and asks nothing of
+    /// its settings: what was written before somebody changed them can still be read.
+    pub async fn open_reader(client: async_nats::Client, market: MarketName) -> Result<Self, OpenError> {
+        let context = context(&client);
+        let name = wire::event_stream(&market);
+        match context.get_stream(&name).await {
+            Ok(_) => {}
+            Err(error) if is_not_found(&error) => return Err(OpenError::NoLog { stream: name }),
+            Err(error) => return Err(OpenError::Unavailable(error.into())),
+        }
+        let handle = context.get_stream_no_info(&name).await;
+        let stream = handle.map_err(|error| OpenError::Unavailable(error.into()))?;
+        Ok(Self::over(client, market, context, stream, true))
+    }
+
+    fn over(
+        client: async_nats::Client,
+        market: MarketName,
+        context: jetstream::Context,
+        stream: JetStream<()>,
+        is_read_only: bool,
+    ) -> Self {
         let source = Source { context, stream, market: market.clone() };
-        Ok(Self { client, market, source, known: Mutex::new(None) })
+        Self {
+            client,
+            market,
+            source,
+            known: Mutex::new(None),
+            is_read_only,
+            stages_on_disk: false,
+            opened: Mutex::new(None),
+        }
+    }
+
+    /// Gives the market whose log this is.
+    pub fn market(&self) -> &MarketName {
+        &self.market
     }
 
     /// Gives the name of the stream that holds the log.
@@ -86,6 +145,14 @@ impl JetStreamLog {
 
     fn known(&self) -> Option<Head> {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the batch that was opened for this append, if it holds the beginning of it.
+    fn take_opened(&self, expected: Head, commits: &[Arc<Commit>]) -> Option<OpenBatch> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // What does not fit is left to the broker, which forgets it.
+        let fits = opened.expected == expected && commits.iter().any(|commit| commit.head() == opened.head);
+        fits.then_some(opened)
     }
 
     fn learn(&self, head: Option<Head>) {
@@ -110,18 +177,24 @@ impl JetStreamLog {
     }
 }
 
-/// Gets the stream that is `wanted`, or creates it.
+fn context(client: &async_nats::Client) -> jetstream::Context {
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(API_WAIT_MAX);
+    context
+}
+
+/// Gets the stream that is `wanted`, or creates it; tells how many copies of it there are.
 async fn open_stream(
     context: &jetstream::Context,
     wanted: jetstream::stream::Config,
-) -> Result<JetStream<()>, OpenError> {
+) -> Result<(JetStream<()>, usize), OpenError> {
     let name = wanted.name.clone();
     let unavailable = |error: async_nats::Error| OpenError::Unavailable(error);
     let handle = context.get_stream_no_info(&name).await.map_err(|e| unavailable(e.into()))?;
     let found = match context.get_stream(&name).await {
         Ok(stream) => stream,
         Err(error) if is_not_found(&error) => match create_stream(context, wanted.clone()).await? {
-            Created::New => return Ok(handle),
+            Created::New => return Ok((handle, wanted.num_replicas)),
             // Somebody else was faster, maybe with other settings.
             Created::ByAnother => context.get_stream(&name).await.map_err(|e| unavailable(e.into()))?,
         },
@@ -129,7 +202,7 @@ async fn open_stream(
     };
     settings::check(found.cached_info(), &wanted)
         .map_err(|source| OpenError::Unfit { stream: name, source })?;
-    Ok(handle)
+    Ok((handle, found.cached_info().config.num_replicas))
 }
 
 enum Created {
@@ -166,13 +239,29 @@ fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {
 
 #[async_trait]
 impl EventLog for JetStreamLog {
+    fn prepares(&self) -> bool {
+        self.stages_on_disk
+    }
+
+    async fn prepare(&self, expected: Head, commits: &[Arc<Commit>]) {
+        match append::open(&self.client, &self.market, expected, commits).await {
+            Ok(opened) => *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened,
+            Err(failure) => tracing::debug!(?failure, "no batch was opened ahead"),
+        }
+    }
+
     async fn append(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError> {
+        if self.is_read_only {
+            return Err(AppendError::Failed(ReadOnly.into()));
+        }
         let events: Vec<_> = commits.iter().flat_map(|commit| commit.events()).collect();
         let Some(last) = commits.last() else { return Ok(()) };
         assert!(events.len() <= EVENTS_PER_APPEND_MAX, "the writer bounds its groups");
         assert_eq!(events[0].position, expected.position + 1, "the commits are chained to what is expected");
         self.check_expected(expected).await?;
-        let appended = append::append(&self.client, &self.market, expected.position, &events).await;
+        let opened = self.take_opened(expected, commits);
+        let appended =
+            append::append(&self.client, &self.market, expected.position, &events, opened.as_ref()).await;
         let failure = match appended {
             Ok(()) => {
                 self.learn(Some(last.head()));
@@ -220,6 +309,10 @@ impl EventLog for JetStreamLog {
 
     fn read(&self, from: Position) -> CommitStream {
         self.source.clone().commits(from, End::HeadNow)
+    }
+
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        self.source.commit(first).await
     }
 
     fn follow(&self, from: Position) -> CommitStream {

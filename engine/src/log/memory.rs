@@ -8,7 +8,7 @@ use events::{Commit, Head, Position};
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
 
-use super::{AppendError, CommitStream, EventLog, ReadError, check_append, checked};
+use super::{AppendError, CommitStream, EventLog, ReadError, check_append, checked, resumed};
 
 /// What happens to one append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,11 @@ pub enum Fault {
 #[error("injected fault: {0:?}")]
 pub struct InjectedFault(pub Fault);
 
+/// Says that the log was told to be out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("injected fault: the log is out of reach")]
+pub struct OutOfReach;
+
 /// A log in memory. Clones are handles of the same log.
 #[derive(Clone)]
 pub struct MemoryLog {
@@ -37,6 +42,8 @@ pub struct MemoryLog {
 struct Shared {
     state: Mutex<State>,
     head: watch::Sender<Head>,
+    /// How often a reader found the log out of reach.
+    missed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -44,6 +51,7 @@ struct State {
     commits: Vec<Arc<Commit>>,
     faults: VecDeque<Fault>,
     failed: bool,
+    out_of_reach: bool,
 }
 
 impl State {
@@ -75,7 +83,8 @@ impl Default for MemoryLog {
 impl MemoryLog {
     /// Makes an empty log.
     pub fn new() -> Self {
-        let shared = Shared { state: Mutex::default(), head: watch::Sender::new(Head::EMPTY) };
+        let (head, missed) = (watch::Sender::new(Head::EMPTY), watch::Sender::new(0));
+        let shared = Shared { state: Mutex::default(), head, missed };
         MemoryLog { shared: Arc::new(shared) }
     }
 
@@ -95,6 +104,16 @@ impl MemoryLog {
         self.lock().failed = false;
     }
 
+    /// Puts the log out of the reach of readers, or back. Appends still arrive, as they may over another connection.
+    pub fn set_out_of_reach(&self, out_of_reach: bool) {
+        self.lock().out_of_reach = out_of_reach;
+    }
+
+    /// Gives a receiver that sees how often a reader found the log out of reach.
+    pub fn missed(&self) -> watch::Receiver<u64> {
+        self.shared.missed.subscribe()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics between two changes that belong together.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,11 +126,21 @@ impl MemoryLog {
 
     /// Gives what is stored from `from` up to the present head, unchecked.
     fn stored(&self, from: Position) -> CommitStream {
-        let state = self.lock();
-        match state.index_of(from) {
-            Ok(index) => stream::iter(state.commits[index..].to_vec()).map(Ok).boxed(),
+        let found = self.reach().and_then(|state| Ok(state.commits[state.index_of(from)?..].to_vec()));
+        match found {
+            Ok(commits) => stream::iter(commits).map(Ok).boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }
+    }
+
+    /// Gives what is stored to a reader, if the log can be reached.
+    fn reach(&self) -> Result<MutexGuard<'_, State>, ReadError> {
+        let state = self.lock();
+        if state.out_of_reach {
+            self.shared.missed.send_modify(|missed| *missed += 1);
+            return Err(ReadError::Unavailable(Box::new(OutOfReach)));
+        }
+        Ok(state)
     }
 
     fn append_now(&self, expected: Head, commits: &[Arc<Commit>]) -> Result<(), AppendError> {
@@ -149,7 +178,7 @@ impl EventLog for MemoryLog {
     }
 
     async fn head(&self) -> Result<Head, ReadError> {
-        Ok(self.lock().head())
+        Ok(self.reach()?.head())
     }
 
     fn read(&self, from: Position) -> CommitStream {
@@ -157,6 +186,13 @@ impl EventLog for MemoryLog {
     }
 
     fn follow(&self, from: Position) -> CommitStream {
+        let log = self.clone();
+        resumed(from, move |from| log.follow_while_readable(from))
+    }
+}
+
+impl MemoryLog {
+    fn follow_while_readable(&self, from: Position) -> CommitStream {
         let start = (self.clone(), self.shared.head.subscribe(), self.stored(from), from);
         let commits = stream::unfold(start, |(log, mut changes, mut reading, next)| async move {
             loop {
@@ -171,6 +207,6 @@ impl EventLog for MemoryLog {
                 reading = log.stored(next);
             }
         });
-        checked(from, commits.boxed())
+        commits.boxed()
     }
 }

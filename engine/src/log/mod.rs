@@ -7,6 +7,7 @@ pub mod segment;
 pub mod tailed;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use events::commit::ChainError;
@@ -17,12 +18,25 @@ use futures::stream::{self, BoxStream};
 /// Most events in one append: what an atomic batch of JetStream holds.
 pub const EVENTS_PER_APPEND_MAX: usize = 1000;
 
+/// Pause before a log that can't be read is followed again. Nothing bounds how often: who follows has nothing else to do,
+/// and the log tells by its head, and the metrics by their count, that he waits.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(250);
+
 /// Commits in order, each whole. A stream ends after its first error.
 pub type CommitStream = BoxStream<'static, Result<Arc<Commit>, ReadError>>;
 
 /// A market's log. All implementations pass the same contract tests.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
+    /// Tells whether [`EventLog::prepare`] makes the append behind it shorter by more than it takes.
+    fn prepares(&self) -> bool {
+        false
+    }
+
+    /// Takes the first `commits` of the next append behind `expected` ahead of the rest, which may not be decided yet.
+    /// Nothing is stored and nothing promised: whatever goes wrong here, the append meets it again.
+    async fn prepare(&self, _expected: Head, _commits: &[Arc<Commit>]) {}
+
     /// Appends all `commits` or none, and returns when they are durable. They must be chained to `expected` and to
     /// each other. One append is under way at a time; the caller sees to it.
     ///
@@ -38,8 +52,18 @@ pub trait EventLog: Send + Sync + 'static {
     /// The chain is checked from the first commit given.
     fn read(&self, from: Position) -> CommitStream;
 
-    /// Gives the commits from `from` as [`EventLog::read`] does, then every later one as it becomes durable; never
-    /// ends by itself.
+    /// Gives the commit whose first event stands at `first`; nothing, if the log ends before. For who wants this one
+    /// only: the log reads no more than it must.
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        match self.read(first).next().await.transpose() {
+            Err(ReadError::Beyond { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Gives the commits from `from` as [`EventLog::read`] does, then every later one as it becomes durable, whoever
+    /// has appended it; never ends by itself. While the log can't be read it waits, and goes on from where it was: it
+    /// never gives [`ReadError::Unavailable`]. Every other error is final.
     fn follow(&self, from: Position) -> CommitStream;
 }
 
@@ -91,9 +115,32 @@ pub enum ReadError {
         /// The position asked for.
         from: Position,
     },
-    /// The log can't be reached now.
+    /// The log can't be reached now. Only readers up to the head are told so; who follows waits.
     #[error("the log can't be reached: try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ReadError {
+    /// Says the same once more, to another who wants to read from `from`; the causes become text.
+    fn again(&self, from: Position) -> ReadError {
+        let place = match self {
+            ReadError::Damaged { place, .. } => place.clone(),
+            _ => format!("position {from}"),
+        };
+        ReadError::Damaged { place, source: chain_of(self).into() }
+    }
+}
+
+/// Writes an error with its causes in one line.
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 /// Checks what a caller of [`EventLog::append`] has promised.
@@ -126,4 +173,74 @@ pub(crate) fn checked(from: Position, commits: CommitStream) -> CommitStream {
         Some((checked, state))
     })
     .boxed()
+}
+
+/// Follows a log from `from` on by `follow`, and by `follow` once more from where it was whenever the log could not be
+/// read. All that [`EventLog::follow`] promises about a log that goes away and comes back is kept here. The chain is
+/// checked over each new beginning.
+pub(crate) fn resumed<F>(from: Position, follow: F) -> CommitStream
+where
+    F: Fn(Position) -> CommitStream + Send + 'static,
+{
+    let resumed = Resumed { commits: follow(from), follow, next: from, interruption: None };
+    let commits = stream::unfold(resumed, |mut resumed| async move {
+        let commit = resumed.next().await?;
+        Some((commit, resumed))
+    });
+    checked(from, commits.boxed())
+}
+
+struct Resumed<F> {
+    follow: F,
+    commits: CommitStream,
+    /// Where the next commit begins.
+    next: Position,
+    interruption: Option<Interruption>,
+}
+
+impl<F: Fn(Position) -> CommitStream + Send> Resumed<F> {
+    async fn next(&mut self) -> Option<Result<Arc<Commit>, ReadError>> {
+        loop {
+            match self.commits.next().await? {
+                Ok(commit) => {
+                    self.next = commit.head().position + 1;
+                    if self.interruption.take().is_some() {
+                        tracing::info!(position = commit.first_position(), "the log can be read again");
+                    }
+                    return Some(Ok(commit));
+                }
+                Err(error @ ReadError::Unavailable(_)) => {
+                    if self.interruption.is_none() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(
+                            error,
+                            next = self.next,
+                            "the log can't be read now; it is tried again"
+                        );
+                        self.interruption = Some(Interruption::begin());
+                    }
+                    tokio::time::sleep(FOLLOW_PAUSE).await;
+                    self.commits = (self.follow)(self.next);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// One follower's wait for a log that can't be read, as the metrics count it.
+struct Interruption;
+
+impl Interruption {
+    fn begin() -> Self {
+        metrics::counter!("skylink_log_interruptions_total").increment(1);
+        metrics::gauge!("skylink_log_followers_waiting").increment(1.0);
+        Interruption
+    }
+}
+
+impl Drop for Interruption {
+    fn drop(&mut self) {
+        metrics::gauge!("skylink_log_followers_waiting").decrement(1.0);
+    }
 }

@@ -1,19 +1,31 @@
-//! Bringing a command to its market and waiting for the receipt: what a gateway does.
+//! Bringing commands to their market and waiting for their receipts: what a gateway does.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
+use async_nats::connection::State;
 use async_nats::header::HeaderMap;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::{ErrorCode, publish::PublishAck};
-use async_nats::{Client, Request};
+use async_nats::{Client, Request, Subscriber};
 use bytes::Bytes;
-use events::ids::{CommandId, MarketName};
+use events::ids::MarketName;
 use events::wire;
 use futures::StreamExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{PROBE, RECEIPT_TO, TRACEPARENT};
+
+/// Most commands of one sender that wait for their receipts: as many as an engine is given before it has answered.
+/// One more is told that the market is busy.
+pub const WAITING_MAX: usize = 4096;
+
+/// How long the connection may take to pass on the subscription for receipts.
+const SUBSCRIBE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long the broker may take to confirm that it holds the command. Then it is waited for the receipt all the same.
 const BUFFERED_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -26,8 +38,6 @@ const REPEAT_AFTER: Duration = Duration::from_secs(2);
 pub struct Outgoing {
     /// Its name, such as `order.place`.
     pub name: String,
-    /// Its id: where the receipt will be published.
-    pub command: CommandId,
     /// The signed bytes.
     pub payload: Bytes,
     /// W3C trace context, if any.
@@ -43,7 +53,7 @@ pub enum SendError {
     /// It is larger than the broker takes; nothing was sent.
     #[error("the command is too large")]
     TooLarge,
-    /// The market has as much waiting as it takes; the command is not among it.
+    /// The market, or this sender, has as much waiting as it takes; the command is not among it.
     #[error("the market is busy: send the same command again after a moment")]
     Busy,
     /// No broker took the command.
@@ -54,57 +64,155 @@ pub enum SendError {
         "the outcome is unknown: ask for the receipt by the command's id, or send the same command again"
     )]
     Unknown,
+    /// The connection was closed for good before the receipt came. The outcome is as unknown as in
+    /// [`SendError::Unknown`], and this sender gets no more receipts.
+    #[error(
+        "the connection to the broker was closed and the outcome is unknown: connect anew, then send the same command again"
+    )]
+    Closed,
 }
 
-/// Sends a command to its market and gives what comes back within `wait`: the receipt, or a refusal as JSON.
+/// Why the connection is of no use now.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no connection to the broker now")]
+struct NotConnected;
+
+/// Sends commands to one market and receives their receipts, many at a time, for as long as the gateway lives.
 ///
-/// The command is sent again every [`REPEAT_AFTER`] until its receipt comes: harmless, as it has the same id.
-pub async fn send_command(
-    client: &Client,
-    market: &MarketName,
-    command: Outgoing,
-    wait: Duration,
-) -> Result<Bytes, SendError> {
-    let is_name = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
-    let is_tokens = command.name.split('.').all(|token| !token.is_empty());
-    if command.name == PROBE || !is_tokens || !command.name.bytes().all(is_name) {
-        return Err(SendError::NoSuchCommand);
-    }
-    let deadline = Instant::now() + wait;
-    let send = async {
-        let unavailable = |error: async_nats::SubscribeError| SendError::Unavailable(error.into());
-        // Both before the command, so that no receipt can be missed.
+/// Receipts come to one subscription, made before the first command is sent: over several brokers, word of a
+/// subscription travels beside a command, and one made for each command would often be late. Where a receipt is lost
+/// all the same, its command is sent again.
+#[derive(Debug)]
+pub struct CommandSender {
+    client: Client,
+    market: MarketName,
+    /// The subject of this sender's receipts, without their last token, which tells the commands apart.
+    inbox: String,
+    waiting: Arc<Mutex<Waiting>>,
+    receiving: JoinHandle<()>,
+}
+
+impl CommandSender {
+    /// Subscribes to the receipts of commands for `market`, below the inbox prefix of `client`.
+    pub async fn open(client: Client, market: MarketName) -> Result<Self, SendError> {
+        let unavailable = |cause: Box<dyn std::error::Error + Send + Sync>| SendError::Unavailable(cause);
         let inbox = client.new_inbox();
-        let direct = client.subscribe(inbox.clone()).await.map_err(unavailable)?;
-        let receipts = wire::receipt_subject(market, command.command);
-        let published = client.subscribe(receipts).await.map_err(unavailable)?;
-        let mut answers = futures::stream::select(direct, published);
-        // A receipt that nobody listened to yet is lost: over several brokers, word of a subscription travels beside
-        // the command, not before it. So the command is repeated until its receipt comes, which is harmless.
+        let subscribing = client.subscribe(format!("{inbox}.*"));
+        let receipts = subscribing.await.map_err(|error| unavailable(error.into()))?;
+        let flushed = timeout(SUBSCRIBE_WAIT_MAX, client.flush()).await;
+        flushed.map_err(|_| unavailable(NotConnected.into()))?.map_err(|error| unavailable(error.into()))?;
+        let waiting = Arc::default();
+        let receiving = tokio::spawn(receive(receipts, Arc::clone(&waiting)));
+        Ok(Self { client, market, inbox, waiting, receiving })
+    }
+
+    /// Sends a command and gives what comes back within `wait`: the receipt, or a refusal as JSON. Neither is checked.
+    ///
+    /// The command is sent again every [`REPEAT_AFTER`] until its receipt comes: harmless, as it has the same id. That
+    /// covers a connection that is lost and comes back, too.
+    pub async fn send(&self, command: Outgoing, wait: Duration) -> Result<Bytes, SendError> {
+        let is_name = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
+        let is_tokens = command.name.split('.').all(|token| !token.is_empty());
+        if command.name == PROBE || !is_tokens || !command.name.bytes().all(is_name) {
+            return Err(SendError::NoSuchCommand);
+        }
+        let deadline = Instant::now() + wait;
+        // Before the command, so that its receipt finds somebody.
+        let mut place = Place::take(&self.waiting)?;
+        // What is sent without a connection waits in this process, and its sender would not learn that.
+        if self.client.connection_state() != State::Connected {
+            return Err(SendError::Unavailable(NotConnected.into()));
+        }
+        let sent = self.send_until_answered(&command, &mut place);
+        timeout_at(deadline, sent).await.unwrap_or(Err(SendError::Unknown))
+    }
+
+    async fn send_until_answered(&self, command: &Outgoing, place: &mut Place) -> Result<Bytes, SendError> {
+        let inbox = format!("{}.{}", self.inbox, place.number);
         let mut was_taken = false;
         loop {
             let again = Instant::now() + REPEAT_AFTER;
-            let buffered = buffer(client, market, &command, &inbox);
-            tokio::pin!(buffered);
             // The receipt may be faster than the broker's confirmation, and makes it superfluous.
             tokio::select! {
                 biased;
-                Some(answer) = answers.next() => return Ok(answer.payload),
-                done = &mut buffered => match done {
+                answer = &mut place.answer => return answer.map_err(|_| SendError::Closed),
+                done = buffer(&self.client, &self.market, command, &inbox) => match done {
                     Ok(()) => was_taken = true,
                     // What was taken once may be decided, whatever became of its repetition.
                     Err(_) if was_taken => {}
                     Err(error) => return Err(error),
                 },
             }
-            match timeout_at(again, answers.next()).await {
-                Ok(Some(answer)) => return Ok(answer.payload),
-                Ok(None) => return Err(SendError::Unknown),
-                Err(_) => {}
+            if let Ok(answer) = timeout_at(again, &mut place.answer).await {
+                return answer.map_err(|_| SendError::Closed);
             }
         }
-    };
-    timeout_at(deadline, send).await.unwrap_or(Err(SendError::Unknown))
+    }
+}
+
+impl Drop for CommandSender {
+    fn drop(&mut self) {
+        self.receiving.abort();
+    }
+}
+
+/// The commands that wait for their receipts.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The number of the next command; never used twice, so that a late receipt finds nobody.
+    next: u64,
+    by_number: HashMap<u64, oneshot::Sender<Bytes>>,
+    is_closed: bool,
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    // Nothing panics between two changes that belong together.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives each receipt to whoever waits for it, until the connection is closed for good.
+async fn receive(mut receipts: Subscriber, waiting: Arc<Mutex<Waiting>>) {
+    while let Some(message) = receipts.next().await {
+        let number = message.subject.rsplit('.').next().and_then(|token| token.parse::<u64>().ok());
+        let taker = number.and_then(|number| lock(&waiting).by_number.remove(&number));
+        if let Some(taker) = taker {
+            // Its sender may have given up.
+            let _ = taker.send(message.payload);
+        }
+    }
+    let mut waiting = lock(&waiting);
+    waiting.is_closed = true;
+    waiting.by_number.clear();
+}
+
+/// A command's place among those that wait; given back when it is dropped.
+struct Place {
+    number: u64,
+    answer: oneshot::Receiver<Bytes>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Place {
+    fn take(waiting: &Arc<Mutex<Waiting>>) -> Result<Self, SendError> {
+        let mut all = lock(waiting);
+        if all.is_closed {
+            return Err(SendError::Closed);
+        }
+        if all.by_number.len() >= WAITING_MAX {
+            return Err(SendError::Busy);
+        }
+        let number = all.next;
+        all.next += 1;
+        let (taker, answer) = oneshot::channel();
+        all.by_number.insert(number, taker);
+        Ok(Self { number, answer, waiting: Arc::clone(waiting) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.waiting).by_number.remove(&self.number);
+    }
 }
 
 /// Hands the command to the broker. That no answer came is no error: it may be there.

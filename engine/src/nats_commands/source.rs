@@ -39,6 +39,9 @@ const ACK_WAIT: Duration = Duration::from_secs(5);
 /// Commands that may be delivered and not answered: what the verifiers and two groups hold.
 const UNANSWERED_MAX: i64 = 4096;
 
+/// How long a command for which there was no room stays away.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
 /// Commands asked for at a time, and waiting in this process for the engine to take them.
 const MESSAGES_PER_PULL: usize = 500;
 
@@ -103,6 +106,11 @@ impl CommandMessage {
     /// Gives the command back undecided: it is delivered again at once, to whoever owns the market then.
     pub async fn nak(&self) -> Result<(), SettleError> {
         self.settle(AckKind::Nak(None)).await
+    }
+
+    /// Gives the command back since there is no room for it now: it is delivered again after [`BUSY_PAUSE`].
+    pub async fn nak_busy(&self) -> Result<(), SettleError> {
+        self.settle(AckKind::Nak(Some(BUSY_PAUSE))).await
     }
 
     /// Tells the broker that the command will never be decided.

@@ -1,6 +1,8 @@
 //! A market on a real port, and people with keys who talk to it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod documented;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -19,7 +21,9 @@ use gateway::health::install_metrics;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use gateway::{Commands, Gateway};
 use metrics_exporter_prometheus::PrometheusHandle;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use projections::Projections;
+use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -74,8 +78,13 @@ impl Person {
     }
 
     pub(crate) fn token_request(&self, body: Value, now: Timestamp) -> String {
+        self.request("token.issue", body, now)
+    }
+
+    /// Signs a request of any name and body.
+    pub(crate) fn request(&self, name: &str, body: Value, now: Timestamp) -> String {
         let nothing = commands::command::ClearCart {};
-        sign_request(&self.draft(nothing, now), "token.issue", body, &self.key)
+        sign_request(&self.draft(nothing, now), name, body, &self.key)
     }
 }
 
@@ -132,7 +141,8 @@ impl Commands for Unsure {
 
 /// A market with its gateway on a port of this machine.
 pub(crate) struct Shop {
-    pub(crate) node: Node,
+    node: Option<Node>,
+    pub(crate) gateway: Gateway,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) http: reqwest::Client,
     pub(crate) base: String,
@@ -144,11 +154,12 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open() -> Shop {
-        Shop::open_with(None).await
+        Shop::open_with(None, None).await
     }
 
-    /// Opens a market whose gateway hands commands to `other` instead of its engine.
-    pub(crate) async fn open_with(other: Option<Arc<dyn Commands>>) -> Shop {
+    /// Opens a market whose gateway hands commands to `commands` instead of its engine, and asks `views` instead of
+    /// those that follow its log.
+    pub(crate) async fn open_with(commands: Option<Arc<dyn Commands>>, views: Option<Projections>) -> Shop {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
@@ -158,8 +169,8 @@ impl Shop {
         let registrar = Person::with(stored.account, stored.device, stored.signing());
         let handle = node.handle();
         let gateway = Gateway {
-            commands: other.unwrap_or_else(|| Arc::new(handle.clone())),
-            projections: node.projections().clone(),
+            commands: commands.unwrap_or_else(|| Arc::new(handle.clone())),
+            projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
             keys: Arc::clone(handle.keys()),
             market: market_name(),
@@ -172,15 +183,22 @@ impl Shop {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };
-        let server = tokio::spawn(gateway::serve(listener, gateway::router(gateway), shutdown));
+        let server = tokio::spawn(gateway::serve(listener, gateway::router(gateway.clone()), shutdown));
         let http = reqwest::Client::builder().build().unwrap();
-        Shop { node, clock, http, base, registrar, stop, server, _dir: dir }
+        Shop { node: Some(node), gateway, clock, http, base, registrar, stop, server, _dir: dir }
+    }
+
+    /// Stops the market; its gateway goes on.
+    pub(crate) async fn stop_node(mut self) -> Shop {
+        if let Some(node) = self.node.take() {
+            node.shutdown().await;
+        }
+        self
     }
 
     pub(crate) async fn close(self) {
-        let Shop { node, stop, server, http, .. } = self;
+        let Shop { stop, server, http, .. } = self.stop_node().await;
         drop(http);
-        node.shutdown().await;
         let _ = stop.send(());
         server.await.unwrap().unwrap();
     }
@@ -218,8 +236,8 @@ impl Shop {
         let roles = roles.iter().copied().collect();
         self.accepted(&self.registrar, RegisterAccount { account, roles }).await;
         let receipt = self.accepted(&self.registrar, RegisterDevice { account, device, key }).await;
-        self.node
-            .projections()
+        let views = self.node.as_ref().unwrap().projections();
+        views
             .wait_for(receipt["receipt"]["position"].as_u64().unwrap(), std::time::Duration::from_secs(10))
             .await
             .unwrap();
@@ -229,7 +247,7 @@ impl Shop {
     pub(crate) async fn funded_buyer(&self, minor: i64) -> Person {
         let buyer = self.person(&[Role::Buyer]).await;
         let provider = self.person(&[Role::Provider]).await;
-        let reference = "test-1".to_owned().try_into().unwrap();
+        let reference = format!("for {}", buyer.account).try_into().unwrap();
         self.accepted(&provider, FundWallet { account: buyer.account, amount: usd(minor), reference }).await;
         buyer
     }
@@ -252,22 +270,40 @@ impl Shop {
     }
 }
 
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Sends, and holds the answer against the interface's description.
+pub(crate) async fn ask(request: RequestBuilder) -> Answer {
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    assert!(headers.contains_key("skylink-position"), "{method} {path}: {status}");
+    let content_type = headers["content-type"].to_str().unwrap().to_owned();
+    let body = response.bytes().await.unwrap();
+    documented::check(&method, &path, status.as_u16(), &content_type, &body);
+    Answer { status, headers, body }
+}
+
 /// Sends and reads JSON.
 pub(crate) async fn json_of(request: RequestBuilder) -> (StatusCode, Value) {
-    let response = request.send().await.unwrap();
-    let status = response.status();
-    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
+    let answer = ask(request).await;
+    (answer.status, serde_json::from_slice(&answer.body).unwrap())
 }
 
 /// Sends and expects problem details of a status and code.
 pub(crate) async fn problem(request: RequestBuilder, status: u16, code: &str) -> Value {
-    let response: Response = request.send().await.unwrap();
-    let content_type = response.headers().get("content-type").cloned();
-    let given = response.status().as_u16();
-    let text = response.text().await.unwrap();
-    assert_eq!(given, status, "{text}");
-    assert_eq!(content_type.unwrap(), "application/problem+json", "{text}");
-    let problem: Value = serde_json::from_str(&text).unwrap();
+    let Answer { status: given, headers, body } = ask(request).await;
+    let text = String::from_utf8_lossy(&body);
+    assert_eq!(given.as_u16(), status, "{text}");
+    assert_eq!(headers["content-type"], "application/problem+json", "{text}");
+    let problem: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(problem["code"], code, "{problem}");
     assert_eq!(problem["status"], status, "{problem}");
     for member in ["type", "title", "detail"] {

@@ -174,7 +174,7 @@ impl AnalyticsFold {
 
     fn release(&mut self, at: At<'_>, released: &EscrowReleased) -> Result<(), ViewError> {
         let seller = self.reach(at, released.order, Milestone::Released)?;
-        self.close(at, released.order)?;
+        let open = self.close(at, released.order)?;
         self.count_sales(at, seller, |sales| {
             up(&mut sales.completed, 1)?;
             released.transfers.iter().try_for_each(|transfer| {
@@ -183,6 +183,14 @@ impl AnalyticsFold {
                 plus(if is_fee { &mut money.fees } else { &mut money.released }, transfer.amount.minor)
             })
         })?;
+        let fees = released.transfers.iter().filter(|transfer| transfer.to == LedgerAccount::PlatformFees);
+        let fee = fees.map(|transfer| transfer.amount.minor).sum();
+        let totals: Vec<i64> = open.lines.iter().map(|line| line.total_minor).collect();
+        for (line, part) in open.lines.iter().zip(parts_of(fee, &totals)) {
+            self.count_listing(at, line.listing, |sales| {
+                plus(&mut sales.money_mut(open.currency).fees, part)
+            })?;
+        }
         self.count_funnel(at, |funnel| &mut funnel.completed)
     }
 
@@ -235,17 +243,17 @@ impl Fold for AnalyticsFold {
         commit.events().iter().try_for_each(|recorded| self.apply_event(tree, recorded))
     }
 
-    fn write(&mut self, batch: &mut Batch) {
-        self.hours.write(batch);
-        self.days.write(batch);
-        self.sellers.write(batch);
-        self.seller_days.write(batch);
-        self.listings.write(batch);
-        self.listing_days.write(batch);
-        self.funnel.write(batch);
-        self.latency.write(batch);
-        self.rejections.write(batch);
-        self.open.write(batch);
+    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.hours.write(tree, batch)?;
+        self.days.write(tree, batch)?;
+        self.sellers.write(tree, batch)?;
+        self.seller_days.write(tree, batch)?;
+        self.listings.write(tree, batch)?;
+        self.listing_days.write(tree, batch)?;
+        self.funnel.write(tree, batch)?;
+        self.latency.write(tree, batch)?;
+        self.rejections.write(tree, batch)?;
+        self.open.write(tree, batch)
     }
 }
 
@@ -292,10 +300,26 @@ impl ListingSales {
     fn money_mut(&mut self, currency: Currency) -> &mut ListingMoney {
         let at = self.money.partition_point(|money| money.currency < currency);
         if self.money.get(at).is_none_or(|money| money.currency != currency) {
-            self.money.insert(at, ListingMoney { currency, gmv: 0, cancelled: 0 });
+            self.money.insert(at, ListingMoney { currency, gmv: 0, fees: 0, cancelled: 0 });
         }
         &mut self.money[at]
     }
+}
+
+/// Splits a fee over the lines of its order as their totals are: what is due up to a line, rounded down, less what was
+/// due up to the one before. So the parts sum to the fee, and none is off by more than one minor unit.
+fn parts_of(fee: i64, totals: &[i64]) -> Vec<i64> {
+    let all: i128 = totals.iter().copied().map(i128::from).sum();
+    let (mut sum, mut due_before) = (0i128, 0i64);
+    let mut parts = Vec::with_capacity(totals.len());
+    for total in totals {
+        sum += i128::from(*total);
+        // An order for nothing has no fee. Otherwise what is due is at most the fee.
+        let due = i64::try_from((i128::from(fee) * sum).checked_div(all).unwrap_or(0)).unwrap_or(fee);
+        parts.push(due - due_before);
+        due_before = due;
+    }
+    parts
 }
 
 fn up(counter: &mut u64, by: u64) -> Option<()> {
@@ -306,4 +330,19 @@ fn up(counter: &mut u64, by: u64) -> Option<()> {
 fn plus(sum: &mut i64, minor: i64) -> Option<()> {
     *sum = sum.checked_add(minor)?;
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_fee_sum_to_it_and_follow_the_totals() {
+        assert_eq!(parts_of(100, &[300, 100]), [75, 25]);
+        assert_eq!(parts_of(10, &[1, 1, 1]), [3, 3, 4]);
+        assert_eq!(parts_of(1, &[500, 500]), [0, 1]);
+        assert_eq!(parts_of(0, &[0, 0]), [0, 0]);
+        assert_eq!(parts_of(i64::MAX, &[i64::MAX]), [i64::MAX]);
+        assert_eq!(parts_of(7, &[]), [0; 0]);
+    }
 }

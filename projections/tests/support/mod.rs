@@ -4,6 +4,7 @@
 
 pub mod market;
 pub mod naive;
+pub mod naive_numbers;
 
 use std::convert::Infallible;
 use std::sync::Arc;

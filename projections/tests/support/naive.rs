@@ -112,10 +112,6 @@ pub fn cart_lines(history: &History, cart: CartId) -> Vec<(ListingId, u32, Money
     lines
 }
 
-pub fn count(history: &History, type_name: &str) -> u64 {
-    events(history).filter(|recorded| recorded.metadata.type_name == type_name).count() as u64
-}
-
 pub fn currencies(history: &History) -> BTreeSet<Currency> {
     balances(history).into_keys().map(|(_, currency)| currency).collect()
 }

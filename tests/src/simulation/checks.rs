@@ -128,6 +128,9 @@ impl Simulation {
             }
             StopReason::Fenced { .. } => {
                 self.tally.fenced += 1;
+                if process.replaced {
+                    return self.leave_append(process);
+                }
                 let append = process.append.as_ref().expect("a writer meets another where it appends");
                 let found = self.world.commit_at(append.expected.position + 1);
                 let is_true = found.is_some_and(|found| found.head() != append.commits[0].head());

@@ -23,6 +23,8 @@ pub(super) const SELLERS: [Person; 3] = [Person(10), Person(11), Person(12)];
 pub(super) const BUYERS: [Person; 5] = [Person(20), Person(21), Person(22), Person(23), Person(24)];
 /// Listings that are there from the beginning; the sellers share them.
 pub(super) const LISTINGS: u64 = 6;
+/// How many payments a provider knows of; those of the founding are the first.
+pub(super) const PAYMENTS: u64 = 30;
 
 /// How long a signed command is good.
 const GOOD_FOR_MS: i64 = 60_000;
@@ -80,8 +82,9 @@ pub(super) fn receive(n: u64, quantity: u32) -> Command {
     ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
 }
 
-pub(super) fn fund(person: Person, minor: i64) -> Command {
-    FundWallet { account: person.account(), amount: usd(minor), reference: text("ref") }.into()
+pub(super) fn fund(person: Person, minor: i64, payment: u64) -> Command {
+    let reference = text(&format!("payment {payment}"));
+    FundWallet { account: person.account(), amount: usd(minor), reference }.into()
 }
 
 /// All clients together: they sign, and remember all that they have ever signed.
@@ -206,7 +209,11 @@ impl Clients {
             60..68 => ConfirmDelivery { order: order() }.into(),
             68..78 => return (seller, ShipOrder { carrier: None, order: order(), tracking: None }.into()),
             78..86 => return (SELLERS[(n % 3) as usize], receive(n, rng.random_range(1..6))),
-            86..92 => return (PROVIDER, fund(buyer, rng.random_range(100..3_000))),
+            // Some were credited before, the first ones in a time that only the index knows.
+            86..92 => {
+                let (minor, payment) = (rng.random_range(100..3_000), rng.random_range(0..PAYMENTS));
+                return (PROVIDER, fund(buyer, minor, payment));
+            }
             92..95 => return (PROVIDER, ConfirmDelivery { order: order() }.into()),
             95..97 => {
                 self.listings += 1;

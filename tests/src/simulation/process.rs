@@ -41,8 +41,13 @@ pub(super) struct Append {
 
 pub(super) struct Process {
     pub(super) processor: Processor<u64>,
+    pub(super) writer: WriterId,
     /// The last head that it knows to be durable.
     pub(super) durable: Head,
+    /// The beginning of an append that the log prepares for.
+    pub(super) preparing: Option<(Head, Vec<Arc<Commit>>)>,
+    /// The same, when the log is prepared.
+    prepared: Option<(Head, Vec<Arc<Commit>>)>,
     pub(super) append: Option<Append>,
     pub(super) inspect: Option<Position>,
     pub(super) look_ups: Vec<(u64, Question)>,
@@ -53,6 +58,10 @@ pub(super) struct Process {
     /// The head behind everything decided when it was asked to stop.
     pub(super) shutdown_asked: Option<Head>,
     pub(super) failed: bool,
+    /// It was told of another writer that it had not met.
+    pub(super) replaced: bool,
+    /// The head behind everything decided when its clock jumped, until it is back.
+    pub(super) clock_jumped_at: Option<Head>,
     /// Commands that wait for an answer.
     pub(super) open: BTreeSet<u64>,
 }
@@ -63,13 +72,17 @@ impl Process {
         market: Market,
         head: Head,
         covered: usize,
+        prepares: bool,
         now: Timestamp,
     ) -> (Process, Vec<Action<u64>>) {
         let writer = WriterId::from_uuid(Uuid::from_u128(writer));
-        let (processor, actions) = Processor::start(market, head, config(writer), now);
+        let (processor, actions) = Processor::start(market, head, config(writer), prepares, now);
         let process = Process {
             processor,
+            writer,
             durable: head,
+            preparing: None,
+            prepared: None,
             append: None,
             inspect: None,
             look_ups: Vec::new(),
@@ -78,6 +91,8 @@ impl Process {
             grace_ends: now.plus_ms(DEADLINES_GRACE_MS),
             shutdown_asked: None,
             failed: false,
+            replaced: false,
+            clock_jumped_at: None,
             open: BTreeSet::new(),
         };
         (process, actions)
@@ -91,6 +106,14 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Notes that the log is prepared, if it was to be.
+    pub(super) fn is_prepared(&mut self) -> bool {
+        self.prepared = self.preparing.take();
+        self.prepared.is_some()
+    }
+}
+
 impl Simulation {
     /// Does what a process wants, in the order it wants it.
     pub(super) fn perform(&mut self, at: usize, actions: Vec<Action<u64>>) {
@@ -98,7 +121,25 @@ impl Simulation {
         let mut was_undecided = false;
         for action in actions.by_ref() {
             match action {
+                Action::Prepare(expected, commits) => {
+                    let process = &mut self.processes[at];
+                    assert!(process.append.is_none(), "nothing is prepared while an append is under way");
+                    let earlier = process.preparing.replace((expected, commits));
+                    assert!(
+                        earlier.is_none() && process.prepared.is_none(),
+                        "one append is prepared at a time"
+                    );
+                }
                 Action::Append(expected, commits) => {
+                    let process = &mut self.processes[at];
+                    assert!(process.preparing.is_none(), "what is prepared is waited for");
+                    if let Some((prepared_for, first)) = process.prepared.take() {
+                        assert!(
+                            prepared_for == expected && commits.starts_with(&first),
+                            "it is what was announced"
+                        );
+                        self.tally.grown_while_prepared += usize::from(commits.len() > first.len());
+                    }
                     let events: usize = commits.iter().map(|commit| commit.events().len()).sum();
                     assert!(events <= EVENTS_PER_APPEND_MAX, "an append holds {events} events");
                     self.tally.full_groups += usize::from(events > EVENTS_PER_APPEND_MAX - 300);
@@ -127,6 +168,8 @@ impl Simulation {
         let process = &self.processes[at];
         let is_over = process.shutdown_asked.is_none_or(|head| head == process.processor.head());
         assert!(is_over, "something is decided after the shutdown");
+        let stands_still = process.clock_jumped_at.is_none_or(|head| head == process.processor.head());
+        assert!(stands_still, "something is decided by a clock that jumped");
         assert!(
             !was_undecided || self.processes[at].shutdown_asked.is_some(),
             "undecided, but the writer goes on"

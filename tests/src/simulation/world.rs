@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use commands::funding::PaymentId;
 use commands::order::ClosedOrder;
 use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use commands::{Facts, Market, Question, Verified};
@@ -29,8 +30,8 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
     let (account, device, key) = (REGISTRAR.account(), REGISTRAR.device(), REGISTRAR.key());
     let opened = Opened {
         // Short, so that they are due within a run.
-        deadlines: Deadlines { inspection_ms: 30_000, ship_by_ms: 60_000, transit_ms: 45_000 },
-        fee: FeePolicy { bps: 250, fixed_minor: 0, max_minor: None, min_minor: 0 },
+        deadlines: Deadlines::new(30_000, 60_000, 45_000).expect("they are in range"),
+        fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
         registrar: Registrar { account, device, key },
         receipt_key: Person(99).key(),
@@ -57,7 +58,7 @@ impl Base {
         let mut clients = Clients::default();
         let writer = WriterId::from_uuid(Uuid::from_u128(0xF0));
         let (mut processor, mut actions) =
-            Processor::start(Market::new(), Head::EMPTY, config(writer), START);
+            Processor::start(Market::new(), Head::EMPTY, config(writer), false, START);
         let mut log: Vec<Arc<Commit>> = Vec::new();
         let people = |role: Role, people: &[Person]| -> Vec<_> {
             people.iter().map(|person| (REGISTRAR, person.register(role))).collect()
@@ -72,7 +73,7 @@ impl Base {
         wishes.extend(everybody.iter().map(|person| (REGISTRAR, person.enrol())));
         wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], offer(n))));
         wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], receive(n, 3))));
-        wishes.extend(BUYERS.iter().map(|buyer| (PROVIDER, fund(*buyer, 5_000))));
+        wishes.extend(BUYERS.iter().zip(0..).map(|(buyer, n)| (PROVIDER, fund(*buyer, 5_000, n))));
         let mut wishes = wishes.into_iter();
         loop {
             let appended = actions.drain(..).find_map(|action| match action {
@@ -99,6 +100,8 @@ impl Base {
         market.recent =
             serde_json::from_str(&format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#))
                 .expect("it is the form of the memory when all was forgotten");
+        market.payments = serde_json::from_str(r#"{"credited_at":{},"in_order":[],"has_forgotten":true}"#)
+            .expect("it is the form of the memory when all was forgotten");
         market.forgotten = market.position;
         Base { log, market, clients }
     }
@@ -112,6 +115,7 @@ pub(super) struct World {
     pub(super) orders: Vec<OrderId>,
     commands: BTreeMap<(AccountId, CommandId), (Decided, usize)>,
     closed: BTreeMap<OrderId, (ClosedOrder, usize)>,
+    payments: BTreeMap<PaymentId, (Position, usize)>,
     seqs: BTreeSet<(KeyId, u64)>,
     nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
     keys: BTreeMap<KeyId, Position>,
@@ -127,6 +131,7 @@ impl World {
             orders: Vec::new(),
             commands: BTreeMap::new(),
             closed: BTreeMap::new(),
+            payments: BTreeMap::new(),
             seqs: BTreeSet::new(),
             nonces: BTreeMap::new(),
             keys: [(REGISTRAR.key().id(), 1)].into(),
@@ -215,6 +220,11 @@ impl World {
                 self.keys.insert(registered.key.id(), position);
                 return;
             }
+            Event::WalletFunded(funded) => {
+                let earlier = self.payments.insert(PaymentId::credited(funded), (position, at));
+                assert!(earlier.is_none(), "payment `{}` is credited twice", funded.reference);
+                return;
+            }
             Event::OrderPlaced(placed) => {
                 self.orders.push(placed.order);
                 return;
@@ -268,10 +278,13 @@ impl World {
         let command = self.commands.get(&question.command).filter(|(_, at)| *at < covered);
         let closed = question.order.and_then(|order| Some((order, self.closed.get(&order)?)));
         let closed = closed.filter(|(_, (_, at))| *at < covered).map(|(order, (closed, _))| (order, *closed));
+        let payment = question.payment.and_then(|payment| self.payments.get(&payment));
+        let payment = payment.filter(|(_, at)| *at < covered);
         Facts {
             covered: covered.checked_sub(1).map_or(0, |last| self.log[last].head().position),
             command: command.map(|(decided, _)| *decided),
             closed_orders: closed.into_iter().collect(),
+            payment: payment.map(|(position, _)| *position),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Writing events: a plain publish for one, an atomic batch for several.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::{PublishErrorKind, RequestErrorKind};
@@ -10,7 +11,7 @@ use async_nats::jetstream::{ErrorCode, publish::PublishAck};
 use async_nats::{Client, Request};
 use bytes::Bytes;
 use events::ids::MarketName;
-use events::{Position, Recorded, wire};
+use events::{Commit, Head, Position, Recorded, wire};
 use uuid::Uuid;
 
 /// How long one append may take before its outcome counts as unknown.
@@ -18,6 +19,9 @@ use uuid::Uuid;
 /// A healthy broker answers within milliseconds. It forgets a batch that stays open for 10 s, so that tries that
 /// hang can never fill its 50 places for open batches.
 const APPEND_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long the broker may take to open a batch ahead of its append, which then does without.
+const OPEN_WAIT_MAX: Duration = Duration::from_secs(1);
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,19 +67,64 @@ struct WrongSequence {
     expected: Position,
 }
 
-/// Stores `events` behind position `expected`, all or none.
+/// A batch at the broker that holds the first events of an append and is not committed.
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    id: String,
+    /// The head that it is to stand behind.
+    pub(super) expected: Head,
+    /// The head behind the last event it holds.
+    pub(super) head: Head,
+}
+
+/// Opens a batch with the events of `commits`, and returns when the broker has it. None: a single event needs no batch.
+pub(super) async fn open(
+    client: &Client,
+    market: &MarketName,
+    expected: Head,
+    commits: &[Arc<Commit>],
+) -> Result<Option<OpenBatch>, Failure> {
+    let events: Vec<_> = commits.iter().flat_map(|commit| commit.events()).collect();
+    let Some(last) = commits.last().filter(|_| events.len() > 1) else { return Ok(None) };
+    if client.connection_state() != State::Connected {
+        return Ok(None);
+    }
+    let opened = OpenBatch { id: new_batch_id(), expected, head: last.head() };
+    let stage = async {
+        let last = publish_all_but_last(client, market, expected.position, &events, &opened.id, 0).await?;
+        // Answered when the event is staged, as the last of these.
+        client
+            .send_request(last.subject, request(last.headers, last.payload, OPEN_WAIT_MAX))
+            .await
+            .map_err(not_answered)
+    };
+    let answer = match tokio::time::timeout(OPEN_WAIT_MAX, stage).await {
+        Ok(answer) => answer?,
+        Err(elapsed) => return Err(Failure::Unknown(elapsed.into())),
+    };
+    if answer.payload.is_empty() {
+        return Ok(Some(opened));
+    }
+    acknowledged(&answer.payload, opened.head.position).map(|()| None)
+}
+
+/// Stores `events` behind position `expected`, all or none; the first of them may stand in an open batch.
 pub(super) async fn append(
     client: &Client,
     market: &MarketName,
     expected: Position,
     events: &[&Recorded],
+    opened: Option<&OpenBatch>,
 ) -> Result<(), Failure> {
     let publish = async {
         // While disconnected, the client would queue whole batches and send them all when it is back.
         if client.connection_state() != State::Connected {
             client.flush().await.map_err(|error| Failure::Unknown(error.into()))?;
         }
-        publish_all(client, market, expected, events).await
+        let end = last_message(client, market, expected, events, opened).await?;
+        let request = request(end.headers, end.payload, APPEND_WAIT_MAX);
+        let answer = client.send_request(end.subject, request).await.map_err(not_answered)?;
+        acknowledged(&answer.payload, expected + events.len() as u64)
     };
     match tokio::time::timeout(APPEND_WAIT_MAX, publish).await {
         Ok(done) => done,
@@ -83,44 +132,81 @@ pub(super) async fn append(
     }
 }
 
-async fn publish_all(
+/// Publishes all messages of an append but the one that makes the broker store them, and gives that one.
+async fn last_message(
     client: &Client,
     market: &MarketName,
     expected: Position,
     events: &[&Recorded],
-) -> Result<(), Failure> {
+    opened: Option<&OpenBatch>,
+) -> Result<Message, Failure> {
+    if let ([event], None) = (events, opened) {
+        let mut message = Message::of(market, event)?;
+        expect(&mut message.headers, expected);
+        return Ok(message);
+    }
     // A new id for each try: what a try before left open at the broker can't be mixed with this one.
-    let batch = (events.len() > 1).then(|| Uuid::now_v7().to_string());
-    let (last, earlier) = events.split_last().expect("an append has at least one event");
-    for (event, number) in earlier.iter().zip(1..) {
-        let mut headers = headers_of(event)?;
-        if let Some(batch) = &batch {
-            mark(&mut headers, batch, number);
-        }
+    let (batch, staged) = match opened {
+        Some(opened) => (opened.id.clone(), (opened.head.position - expected) as usize),
+        None => (new_batch_id(), 0),
+    };
+    if staged == events.len() {
+        // The broker has them all; this message ends the batch and is not stored itself.
+        let subject = wire::event_subject(market, &events[staged - 1].metadata.type_name);
+        let mut message = Message { subject, headers: HeaderMap::new(), payload: Bytes::new() };
+        mark(&mut message.headers, &batch, staged + 1);
+        message.headers.insert(header::NATS_BATCH_COMMIT, header::NATS_BATCH_COMMIT_EOB);
+        return Ok(message);
+    }
+    let mut message = publish_all_but_last(client, market, expected, events, &batch, staged).await?;
+    message.headers.insert(header::NATS_BATCH_COMMIT, header::NATS_BATCH_COMMIT_FINAL);
+    Ok(message)
+}
+
+/// Publishes the messages of a batch behind the first `staged`, which the broker has, and gives the last one instead.
+async fn publish_all_but_last(
+    client: &Client,
+    market: &MarketName,
+    expected: Position,
+    events: &[&Recorded],
+    batch: &str,
+    staged: usize,
+) -> Result<Message, Failure> {
+    let mut held = None;
+    for (event, number) in events.iter().zip(1..).skip(staged) {
+        let mut message = Message::of(market, event)?;
+        mark(&mut message.headers, batch, number);
         if number == 1 {
-            expect(&mut headers, expected);
+            expect(&mut message.headers, expected);
         }
+        if let Some(Message { subject, headers, payload }) = held.replace(message) {
+            client.publish_with_headers(subject, headers, payload).await.map_err(not_sent)?;
+        }
+    }
+    Ok(held.expect("an append has at least one event that the broker does not have"))
+}
+
+fn request(headers: HeaderMap, payload: Bytes, wait: Duration) -> Request {
+    Request::new().headers(headers).payload(payload).timeout(Some(wait))
+}
+
+fn new_batch_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// An event, or the end of a batch, on its way to the broker.
+struct Message {
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+}
+
+impl Message {
+    fn of(market: &MarketName, event: &Recorded) -> Result<Message, Failure> {
         let subject = wire::event_subject(market, &event.metadata.type_name);
-        client
-            .publish_with_headers(subject, headers, Bytes::copy_from_slice(&event.payload_json))
-            .await
-            .map_err(not_sent)?;
+        let payload = Bytes::copy_from_slice(&event.payload_json);
+        Ok(Message { subject, headers: headers_of(event)?, payload })
     }
-    let mut headers = headers_of(last)?;
-    match &batch {
-        Some(batch) => {
-            mark(&mut headers, batch, events.len());
-            headers.insert(header::NATS_BATCH_COMMIT, header::NATS_BATCH_COMMIT_FINAL);
-        }
-        None => expect(&mut headers, expected),
-    }
-    let subject = wire::event_subject(market, &last.metadata.type_name);
-    let request = Request::new()
-        .headers(headers)
-        .payload(Bytes::copy_from_slice(&last.payload_json))
-        .timeout(Some(APPEND_WAIT_MAX));
-    let answer = client.send_request(subject, request).await.map_err(not_answered)?;
-    acknowledged(&answer.payload, expected + events.len() as u64)
 }
 
 fn expect(headers: &mut HeaderMap, expected: Position) {

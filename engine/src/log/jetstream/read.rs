@@ -13,6 +13,7 @@ use events::ids::MarketName;
 use events::metadata::Metadata;
 use events::{Commit, Head, Position, wire};
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use crate::log::{CommitStream, ReadError};
 
@@ -28,15 +29,18 @@ const PULL_EXPIRES: Duration = Duration::from_secs(30);
 /// How long the broker keeps a consumer whose reader is gone.
 const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// Messages of one commit that are asked for at once.
+const GETS_AT_ONCE_MAX: usize = 16;
+
 /// Pause before a lost consumer is made anew, from the second failure in a row.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Failures in a row, without a message between, after which a reader up to the head gives up. A cluster that lost
-/// a leader needs up to 9 s for the next; a follower has no such bound.
-const FAILURES_MAX: u32 = 100;
+/// How long a reader up to the head goes on without a message before it gives up. A cluster that lost a leader needs up
+/// to 9 s for the next; a follower has no such bound.
+const READ_WAIT_MAX: Duration = Duration::from_secs(25);
 
-/// Failures in a row after which it is said that a reader gets nothing: about 5 s, more than a restart takes.
-const FAILURES_TO_WARN: u32 = 20;
+/// After how long it is said that a reader gets nothing: more than a restart of a broker takes.
+const WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a message that stands in the stream may stay away before the reader asks for it by its sequence.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -77,12 +81,46 @@ impl Source {
     /// Gives the position of the first event of the commit that the event at `position` belongs to.
     pub(super) async fn first_of_commit_at(&self, position: Position) -> Result<Position, ReadError> {
         let Some(message) = self.get(position).await? else {
-            return Err(damaged(&self.name(), position, "the message is missing"));
+            return Err(self.missing(position));
         };
         let metadata = self.metadata(position, &message.subject, &message.headers)?;
         position
             .checked_sub(u64::from(metadata.index))
             .ok_or_else(|| damaged(&self.name(), position, "its commit would begin before the stream"))
+    }
+
+    /// Gives the commit that begins at `first`, by asking for its messages; nothing, if the stream ends before.
+    pub(super) async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        if first == 0 {
+            return Err(ReadError::NotACommit { from: first });
+        }
+        let Some((metadata, stored)) = self.event(first).await? else {
+            let end = self.end().await?;
+            return if first > end { Ok(None) } else { Err(self.missing(first)) };
+        };
+        if metadata.index != 0 {
+            return Err(ReadError::NotACommit { from: first });
+        }
+        let mut events = vec![stored];
+        let rest = first + 1..first + u64::from(metadata.count);
+        let get = |position| async move { self.event(position).await?.ok_or_else(|| self.missing(position)) };
+        let mut rest = stream::iter(rest).map(get).buffered(GETS_AT_ONCE_MAX);
+        while let Some(event) = rest.next().await {
+            events.push(event?.1);
+        }
+        Ok(Some(Arc::new(Commit::from_stored(first, events)?)))
+    }
+
+    fn missing(&self, position: Position) -> ReadError {
+        damaged(&self.name(), position, "the message is missing")
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<(Metadata, Stored)>, ReadError> {
+        let Some(message) = self.get(position).await? else { return Ok(None) };
+        let metadata = self.metadata(position, &message.subject, &message.headers)?;
+        let metadata_json =
+            serde_json::to_vec(&metadata).expect("metadata holds nothing that JSON can't say");
+        Ok(Some((metadata, Stored { metadata_json, payload_json: message.payload.to_vec() })))
     }
 
     /// Asks the stream's leader for one message.
@@ -130,7 +168,7 @@ impl Source {
             missing: 0,
             previous: None,
             consumer: None,
-            failures: 0,
+            trouble: None,
             skips: 0,
             stage: Stage::Before,
         };
@@ -175,10 +213,16 @@ struct Reader {
     missing: u16,
     previous: Option<Head>,
     consumer: Option<Consumer>,
-    /// Failures since the last message.
-    failures: u32,
+    /// What goes wrong since the last message.
+    trouble: Option<Trouble>,
     skips: u32,
     stage: Stage,
+}
+
+/// Failures in a row.
+struct Trouble {
+    since: Instant,
+    is_told: bool,
 }
 
 struct Consumer {
@@ -230,7 +274,7 @@ impl Reader {
                 Err(damage) => return Err(damage),
             }
         };
-        self.failures = 0;
+        self.trouble = None;
         let (from, head) = (self.from, self.last);
         if from > head.saturating_add(1) {
             return Err(ReadError::Beyond { from, head });
@@ -313,7 +357,7 @@ impl Reader {
             self.explain_absence().await?;
             return Ok(None);
         }
-        self.failures = 0;
+        self.trouble = None;
         self.skips = 0;
         let no_headers = HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&no_headers);
@@ -374,16 +418,20 @@ impl Reader {
     /// Waits a moment before the next try, or gives up.
     async fn wait_after(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Result<(), ReadError> {
         tracing::debug!(stream = self.source.name(), next = self.next, %cause, "reading is interrupted");
-        self.failures = self.failures.saturating_add(1);
-        if self.failures == FAILURES_TO_WARN {
+        let Some(trouble) = &mut self.trouble else {
+            // The first try after a failure is at once.
+            self.trouble = Some(Trouble { since: Instant::now(), is_told: false });
+            return Ok(());
+        };
+        let lasts = trouble.since.elapsed();
+        if lasts > WARN_AFTER && !trouble.is_told {
             tracing::warn!(stream = self.source.name(), next = self.next, %cause, "the log can't be read now");
+            trouble.is_told = true;
         }
-        if self.end != End::Never && self.failures > FAILURES_MAX {
+        if self.end != End::Never && lasts > READ_WAIT_MAX {
             return Err(ReadError::Unavailable(cause));
         }
-        if self.failures > 1 {
-            tokio::time::sleep(RETRY_PAUSE).await;
-        }
+        tokio::time::sleep(RETRY_PAUSE).await;
         Ok(())
     }
 

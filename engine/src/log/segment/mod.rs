@@ -21,7 +21,7 @@ use self::disk::{Disk, RealDisk};
 use self::file::Segment;
 use self::writer::Writer;
 use super::hot_tail::HotTail;
-use super::{AppendError, CommitStream, EventLog, ReadError, check_append, checked};
+use super::{AppendError, CommitStream, EventLog, ReadError, check_append, checked, resumed};
 
 pub use self::open::{Cut, OpenError};
 pub use self::writer::{Stopped, WriteError};
@@ -115,8 +115,7 @@ impl SegmentLog {
     }
 
     /// Follows a log that another process writes, by looking at its files again and again.
-    fn follow_foreign(&self, from: Position) -> CommitStream {
-        let shared = Arc::clone(&self.shared);
+    fn follow_foreign(shared: Arc<Shared>, from: Position) -> CommitStream {
         let start = (shared, stream::empty().boxed() as CommitStream, from, true);
         let commits = stream::unfold(start, |(shared, mut reading, next, mut at_once)| async move {
             loop {
@@ -177,15 +176,28 @@ impl EventLog for SegmentLog {
         checked(from, commits.flatten().boxed())
     }
 
+    async fn commit(&self, first: Position) -> Result<Option<Arc<Commit>>, ReadError> {
+        if let Some(commit) = self.shared.tail.commit(first) {
+            return Ok(Some(commit));
+        }
+        if first > self.head().await?.position {
+            return Ok(None);
+        }
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || reader::read_one(&shared, first)).await;
+        read.map_err(|error| ReadError::Unavailable(Box::new(error)))?.map(Some)
+    }
+
     fn follow(&self, from: Position) -> CommitStream {
         if self.writer.is_none() {
-            return checked(from, self.follow_foreign(from));
+            let shared = Arc::clone(&self.shared);
+            return resumed(from, move |from| Self::follow_foreign(Arc::clone(&shared), from));
         }
         let shared = Arc::clone(&self.shared);
         let tail = Arc::clone(&shared.tail);
         let read = move |from| {
             let until = shared.tail.head().position;
-            checked(from, reader::read(Arc::clone(&shared), from, until))
+            reader::read(Arc::clone(&shared), from, until)
         };
         tail.follow(from, read)
     }

@@ -16,6 +16,9 @@ const EVENTS_PER_BATCH: usize = 512;
 /// Most batches decoded ahead of their reader.
 const BATCHES_AHEAD_MAX: usize = 4;
 
+/// How much is read at once of a log of which one group is wanted.
+const GROUP_WINDOW_BYTES: usize = 64 * 1024;
+
 type Batch = Vec<Arc<Commit>>;
 
 /// Gives the commits from `from` to `until`, the position of the last event, unchecked as to their chain.
@@ -53,6 +56,19 @@ pub(super) fn read(shared: Arc<Shared>, from: Position, until: Position) -> Comm
             Err(error) => stream::iter([Err(error)]).right_stream(),
         })
         .boxed()
+}
+
+/// Reads the commit whose first event stands at `first`, which is not beyond the end, and the group that it is in.
+/// Blocks.
+pub(super) fn read_one(shared: &Shared, first: Position) -> Result<Arc<Commit>, ReadError> {
+    if first == 0 {
+        return Err(ReadError::NotACommit { from: first });
+    }
+    let stored = shared.segment_of(first).groups_from(first, GROUP_WINDOW_BYTES)?.next_group(first)?;
+    match stored.into_iter().next() {
+        Some(commit) if commit.first == first => Ok(Arc::new(Commit::from_stored(first, commit.events)?)),
+        _ => Err(ReadError::NotACommit { from: first }),
+    }
 }
 
 enum Ended {

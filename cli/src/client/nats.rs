@@ -1,0 +1,66 @@
+//! Commands over NATS.
+
+use anyhow::Context;
+use commands::Refusal;
+use commands::command::COMMAND_BYTES_MAX;
+use engine::nats_commands::{CommandSender, Outgoing, SendError};
+use events::ids::MarketName;
+
+use crate::signing::{Signed, Wish};
+
+use super::{ANSWER_TIME_MAX, Answer, understand_reply};
+
+/// A market's commands on a NATS server.
+pub(crate) struct NatsClient {
+    sender: CommandSender,
+    market: MarketName,
+    url: String,
+}
+
+impl NatsClient {
+    /// Connects, and listens for receipts.
+    pub(super) async fn open(url: &str, market: &MarketName) -> anyhow::Result<NatsClient> {
+        let connection = gateway::node::connect(url, "sender").await?;
+        let sender = CommandSender::open(connection, market.clone()).await?;
+        Ok(NatsClient { sender, market: market.clone(), url: url.to_owned() })
+    }
+
+    /// Gives the server's URL.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends a signed command.
+    pub(super) async fn send(&self, signed: &Signed, wish: &Wish) -> anyhow::Result<Answer> {
+        let name = wish.command.name();
+        let command =
+            Outgoing { name: name.to_owned(), payload: signed.bytes.clone().into(), traceparent: None };
+        let body = match self.sender.send(command, ANSWER_TIME_MAX).await {
+            Ok(body) => body,
+            Err(SendError::Busy) => return Ok(Answer::refused(&Refusal::Busy)),
+            Err(SendError::NoSuchCommand) => {
+                return Ok(Answer::refused(&Refusal::CmdUnknown { name: name.to_owned() }));
+            }
+            Err(SendError::TooLarge) => {
+                let (size, max) = (signed.bytes.len(), COMMAND_BYTES_MAX);
+                return Ok(Answer::refused(&Refusal::TooLarge { size, max }));
+            }
+            Err(error @ SendError::Unavailable(_)) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "nobody takes commands for market {} at {}: start the market with `skylink up --nats`, or \
+                         name another with --market; nothing was sent",
+                        self.market, self.url
+                    )
+                });
+            }
+            Err(SendError::Unknown) => {
+                let why = format!("there was no receipt within {} s", ANSWER_TIME_MAX.as_secs());
+                return Ok(Answer::Unknown { why });
+            }
+            Err(error @ SendError::Closed) => return Ok(Answer::Unknown { why: error.to_string() }),
+        };
+        let no_reply = || Answer::Unknown { why: "the answer was no receipt".to_owned() };
+        Ok(understand_reply(&body).unwrap_or_else(no_reply))
+    }
+}

@@ -1,0 +1,128 @@
+//! Money that comes into wallets, each payment once.
+//!
+//! A provider names each payment with a reference of its own. A command that repeats one, under whatever command id
+//! and for whatever wallet or amount, would credit a payment twice: it is rejected, for ever. The last references are
+//! in memory, older ones in the index on disk.
+
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
+
+use events::account::Role;
+use events::hash::Hasher;
+use events::ids::AccountId;
+use events::ledger::{LedgerAccount, Transfer};
+use events::listing::WalletFunded;
+use events::{Event, Hash, Position, Rejection};
+use serde::{Deserialize, Serialize};
+
+use crate::command::FundWallet;
+use crate::decide::Facts;
+use crate::market::Market;
+
+/// How many payments are kept in memory; older ones are in the index.
+pub const RECENT_PAYMENTS_MAX: usize = 1 << 16;
+
+/// Names a payment: a hash of the provider's clearing account and the provider's reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PaymentId(Hash);
+
+impl PaymentId {
+    /// Names the payment that a provider asks to credit.
+    pub fn asked(provider: AccountId, command: &FundWallet) -> Self {
+        PaymentId::new(LedgerAccount::ProviderClearing(provider), command.reference.as_str())
+    }
+
+    /// Names the payment that was credited.
+    pub fn credited(event: &WalletFunded) -> Self {
+        PaymentId::new(event.transfer.from, &event.reference)
+    }
+
+    fn new(from: LedgerAccount, reference: &str) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(b"skylink payment");
+        // A ledger account's name never holds a space.
+        hasher.update(format!("{from} {reference}").as_bytes());
+        PaymentId(hasher.finish())
+    }
+
+    /// Gives the bytes of the hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+}
+
+/// The last [`RECENT_PAYMENTS_MAX`] payments that were credited.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Payments {
+    credited_at: BTreeMap<PaymentId, Position>,
+    in_order: VecDeque<PaymentId>,
+    /// Whether a payment was forgotten: then one that is not found here may be in the index.
+    has_forgotten: bool,
+}
+
+impl Payments {
+    /// Finds where a payment was credited.
+    pub fn find(&self, payment: PaymentId) -> Option<Position> {
+        self.credited_at.get(&payment).copied()
+    }
+
+    /// Tells whether a payment that is not found here may have been credited and forgotten.
+    pub fn may_be_forgotten(&self, payment: PaymentId) -> bool {
+        self.has_forgotten && !self.credited_at.contains_key(&payment)
+    }
+
+    /// Adds a payment and gives the position of the one that is forgotten for it, if any.
+    fn remember(&mut self, payment: PaymentId, position: Position) -> Option<Position> {
+        // A log from before the rule may have credited one twice: the first counts.
+        let Entry::Vacant(new) = self.credited_at.entry(payment) else { return None };
+        new.insert(position);
+        self.in_order.push_back(payment);
+        if self.in_order.len() <= RECENT_PAYMENTS_MAX {
+            return None;
+        }
+        self.has_forgotten = true;
+        let forgotten = self.in_order.pop_front()?;
+        self.credited_at.remove(&forgotten)
+    }
+}
+
+impl Market {
+    pub(crate) fn wallet_funded(&mut self, event: &WalletFunded, position: Position) {
+        self.ledger.post(&event.transfer);
+        let forgotten = self.payments.remember(PaymentId::credited(event), position);
+        self.forget(forgotten);
+    }
+}
+
+pub(crate) fn decide_fund(
+    market: &Market,
+    facts: &Facts,
+    provider: AccountId,
+    command: &FundWallet,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let FundWallet { account, amount, reference } = command;
+    let reference = reference.as_str().to_owned();
+    let mut reasons = Vec::new();
+    let first = market.payments.find(PaymentId::asked(provider, command)).or(facts.payment);
+    if let Some(first) = first {
+        reasons.push(Rejection::ReferenceUsed { reference: reference.clone(), first });
+    }
+    match market.accounts.get(*account) {
+        None => reasons.push(Rejection::AccountUnknown { account: *account }),
+        Some(owner) if !owner.roles.contains(&Role::Buyer) => {
+            reasons.push(Rejection::RoleMissing { account: *account, role: Role::Buyer });
+        }
+        Some(_) => {}
+    }
+    let from = LedgerAccount::ProviderClearing(provider);
+    let transfer = Transfer { amount: *amount, from, to: LedgerAccount::Wallet(*account) };
+    if !amount.is_positive() {
+        reasons.push(Rejection::AmountNotPositive);
+    } else if let Err(reason) = market.ledger.check_inflow(*amount) {
+        reasons.push(reason);
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    Ok(vec![WalletFunded { account: *account, reference, transfer }.into()])
+}

@@ -1,0 +1,209 @@
+//! One spelling for each wish. Two spellings of one wish would have two fingerprints, and a retry in the other one
+//! would be a conflict; so what was signed must be written as this program itself would write what it has read.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Longest rule that is told, in characters: part of it may be what the client wrote.
+const RULE_LENGTH_MAX: usize = 200;
+
+/// Reads a value and checks its spelling. The error is the rule that is broken, with the place.
+pub(crate) fn read<T: DeserializeOwned + Serialize>(given: &Value) -> Result<T, String> {
+    let read = T::deserialize(given).map_err(|error| shortened(&error.to_string()))?;
+    let written = serde_json::to_value(&read).expect("what was read from JSON can be written as JSON");
+    match difference(given, &written, "") {
+        None => Ok(read),
+        Some(rule) => Err(shortened(&rule)),
+    }
+}
+
+/// Finds the first place where `given` is spelled otherwise than `written`, and says how it must be spelled.
+fn difference(given: &Value, written: &Value, place: &str) -> Option<String> {
+    if given == written {
+        return None;
+    }
+    match (given, written) {
+        (Value::Object(given), Value::Object(written)) => {
+            let dot = if place.is_empty() { "" } else { "." };
+            let mut members =
+                given.iter().map(|(name, member)| (format!("{place}{dot}{name}"), name, member));
+            members.find_map(|(place, name, member)| match written.get(name) {
+                Some(written) => difference(member, written, &place),
+                None => Some(format!("`{place}` says nothing: leave it out")),
+            })
+        }
+        (Value::Array(given), Value::Array(written)) if given.len() == written.len() => {
+            let mut pairs = given.iter().zip(written).enumerate();
+            pairs.find_map(|(at, (given, written))| difference(given, written, &format!("{place}[{at}]")))
+        }
+        _ => None,
+    }
+    .or_else(|| {
+        let place = if place.is_empty() { String::new() } else { format!("`{place}` ") };
+        Some(format!("{place}must be spelled {written}"))
+    })
+}
+
+fn shortened(rule: &str) -> String {
+    match rule.char_indices().nth(RULE_LENGTH_MAX) {
+        None => rule.to_owned(),
+        Some((end, _)) => format!("{}…", &rule[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Command;
+    use crate::refusal::Refusal;
+
+    const ID: &str = "0190b5a0-7c00-7000-8000-0000000000c1";
+
+    /// A good body of each command, with everything that may be left out.
+    fn bodies() -> Vec<(&'static str, Value)> {
+        let total = json!({"minor": 9999, "currency": "USD"});
+        let key = json!({"crv": "Ed25519", "kty": "OKP", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
+        let lines = json!([line, {"listing": ID, "quantity": 2}]);
+        vec![
+            ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
+            ("device.register", json!({"account": ID, "device": ID, "key": key})),
+            ("listing.create", json!({"listing": ID, "price": total, "title": "T"})),
+            ("stock.receive", json!({"listing": ID, "quantity": 1})),
+            ("wallet.fund", json!({"account": ID, "amount": total, "reference": "r"})),
+            ("cart.add", json!({"listing": ID, "quantity": 1})),
+            ("cart.set_quantity", json!({"listing": ID, "quantity": 1})),
+            ("cart.remove", json!({"listing": ID})),
+            ("cart.clear", json!({})),
+            ("cart.migrate", json!({"cart": ID, "payment_method": "wallet", "total": total})),
+            ("order.place", json!({"lines": lines, "payment_method": "wallet", "total": total})),
+            ("order.ship", json!({"carrier": "c", "order": ID, "tracking": "t"})),
+            ("order.confirm_delivery", json!({"order": ID})),
+            ("order.cancel", json!({"order": ID, "reason": "r"})),
+        ]
+    }
+
+    fn rule(name: &str, body: &Value) -> String {
+        match Command::parse(name, body) {
+            Err(Refusal::BodyInvalid { rule }) => rule,
+            other => panic!("{name} {body}: {other:?}"),
+        }
+    }
+
+    fn body_of(name: &str) -> Value {
+        bodies().into_iter().find(|(of, _)| *of == name).unwrap().1
+    }
+
+    /// Gives every value inside a value by its JSON pointer, itself first.
+    fn places(value: &Value, at: String, found: &mut Vec<String>) {
+        found.push(at.clone());
+        match value {
+            Value::Object(members) => {
+                members.iter().for_each(|(name, member)| places(member, format!("{at}/{name}"), found));
+            }
+            Value::Array(elements) => {
+                elements
+                    .iter()
+                    .enumerate()
+                    .for_each(|(n, element)| places(element, format!("{at}/{n}"), found));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_command_is_read_in_its_one_spelling() {
+        let bodies = bodies();
+        assert_eq!(bodies.iter().map(|(name, _)| *name).collect::<Vec<_>>(), Command::NAMES);
+        for (name, body) in bodies {
+            let command = Command::parse(name, &body).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+            assert_eq!(command.body(), body, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_struct_is_an_array_and_no_name_an_object_anywhere_in_any_body() {
+        for (name, body) in bodies() {
+            let mut found = Vec::new();
+            places(&body, String::new(), &mut found);
+            for place in found {
+                let mut other = body.clone();
+                let there = other.pointer_mut(&place).unwrap();
+                *there = match &*there {
+                    Value::Object(members) => members.values().cloned().collect(),
+                    Value::String(text) => json!({text.as_str(): null}),
+                    Value::Array(elements) => json!([elements]),
+                    number => json!([number]),
+                };
+                rule(name, &other);
+            }
+        }
+    }
+
+    #[test]
+    fn the_rule_names_the_place_and_the_spelling() {
+        let of = |name: &str, pointer: &str, value: Value| {
+            let mut body = body_of(name);
+            *body.pointer_mut(pointer).unwrap() = value;
+            rule(name, &body)
+        };
+        let in_upper_case = ID.to_uppercase();
+        for (found, expected) in [
+            (
+                of("order.place", "/payment_method", json!({"wallet": null})),
+                "`payment_method` must be spelled \"wallet\"",
+            ),
+            (of("order.place", "/lines/0/quote", Value::Null), "`lines[0].quote` says nothing: leave it out"),
+            (
+                of("order.place", "/lines/1", json!([ID, 2])),
+                &format!("`lines[1]` must be spelled {{\"listing\":\"{ID}\",\"quantity\":2}}"),
+            ),
+            (of("order.ship", "/carrier", Value::Null), "`carrier` says nothing: leave it out"),
+            (
+                of("cart.remove", "/listing", json!(in_upper_case)),
+                &format!("`listing` must be spelled \"{ID}\""),
+            ),
+            (
+                of("cart.remove", "/listing", json!(ID.replace('-', ""))),
+                &format!("`listing` must be spelled \"{ID}\""),
+            ),
+            (
+                of("account.register", "/roles", json!(["seller", "buyer"])),
+                "`roles[0]` must be spelled \"buyer\"",
+            ),
+            (
+                of("account.register", "/roles", json!(["buyer", "buyer"])),
+                "`roles` must be spelled [\"buyer\"]",
+            ),
+        ] {
+            assert_eq!(found, expected);
+        }
+        let long = json!({"listing": ID, "quantity": 1, "x".repeat(10_000): 1});
+        assert_eq!(rule("cart.add", &long).chars().count(), RULE_LENGTH_MAX + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_from_a_changed_body_is_written_as_it_was_given(
+            (name, body) in proptest::sample::select(bodies()), at in any::<prop::sample::Index>(),
+            value in proptest::sample::select(vec![
+                Value::Null, json!([]), json!({}), json!(0), json!(7), json!(-7), json!(""), json!("wallet"), json!(ID),
+                json!(ID.to_uppercase()), json!([ID]), json!(["buyer"]), json!({"minor": 1, "currency": "JPY"}),
+                json!([1, "USD"]), json!(["USD", 1]),
+            ]),
+        ) {
+            let mut found = Vec::new();
+            places(&body, String::new(), &mut found);
+            let mut changed = body.clone();
+            let place = &found[at.index(found.len())];
+            *changed.pointer_mut(place).unwrap() = value;
+            if let Ok(command) = Command::parse(name, &changed) {
+                prop_assert_eq!(command.body(), changed);
+            }
+        }
+    }
+}

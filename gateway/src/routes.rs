@@ -1,0 +1,369 @@
+//! What can be asked for over HTTP: every route with its handler, its parameters, its answers and its problems. The
+//! router and the interface's description are both made from this list.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::handler::Handler;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{MethodRouter, get, post};
+use commands::Command;
+use commands::receipt::Receipt;
+use projections::analytics::{Funnel, TOP_MAX};
+use projections::cart::Cart;
+use projections::order::{ORDERS_PER_PAGE_MAX, Order};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
+use crate::health::{Alive, KeySet, Readiness};
+use crate::http::App;
+use crate::problem::{
+    BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, NOT_FOUND, OUTCOME_UNKNOWN,
+    QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
+};
+use crate::query::{ORDERS_PER_PAGE, OrderList, Wallet};
+use crate::token::Token;
+use crate::{analytics, health, openapi, page, query, stream, submit, token};
+
+/// What an answer that is no problem holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Content {
+    /// JSON as it is.
+    Json(fn(&mut SchemaGenerator) -> Schema),
+    /// JSON out of the views, with moments in RFC 3339 beside those in milliseconds.
+    View(fn(&mut SchemaGenerator) -> Schema),
+    /// Something else, of a media type.
+    Text(&'static str),
+}
+
+/// What a request holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Takes {
+    /// A signed command: any, or that of a name.
+    Command(Option<&'static str>),
+    /// A signed request for a token.
+    TokenRequest,
+}
+
+/// A parameter of a path or a query, or a header.
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) place: &'static str,
+    pub(crate) is_required: bool,
+    pub(crate) description: &'static str,
+    pub(crate) schema: Value,
+}
+
+/// One thing that can be asked for over HTTP.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) takes: Option<Takes>,
+    pub(crate) needs_token: bool,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) answers: Vec<(StatusCode, Content)>,
+    pub(crate) problems: Vec<Kind>,
+    pub(crate) handler: MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    fn get<H, T>(path: &'static str, summary: &'static str, handler: H) -> Route
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        Route::new("get", path, summary, get(handler))
+    }
+
+    fn post<H, T>(path: &'static str, summary: &'static str, handler: H) -> Route
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        Route::new("post", path, summary, post(handler))
+    }
+
+    fn new(
+        method: &'static str,
+        path: &'static str,
+        summary: &'static str,
+        handler: MethodRouter<Arc<App>>,
+    ) -> Route {
+        Route {
+            method,
+            path,
+            summary,
+            takes: None,
+            needs_token: false,
+            parameters: Vec::new(),
+            answers: Vec::new(),
+            problems: vec![HEADERS_TOO_MANY],
+            handler,
+        }
+    }
+
+    /// Says that a signed command belongs here, and its receipt is the answer.
+    fn command(mut self, name: Option<&'static str>) -> Route {
+        self.takes = Some(Takes::Command(name));
+        self.problems.extend([OUTCOME_UNKNOWN]);
+        self.body_problems().answers(json_of::<Receipt>())
+    }
+
+    fn body_problems(self) -> Route {
+        self.problems([BODY_BROKEN, BODY_LATE, MEDIA_TYPE])
+    }
+
+    /// Says that a question to the views stands here: with a token, and with `min_position`.
+    fn question(mut self) -> Route {
+        self.needs_token = true;
+        self.problems.extend([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED]);
+        self.problems.extend([QUERY_INVALID, UNAVAILABLE, VIEWS_BEHIND]);
+        self.query(
+            "min_position",
+            "Wait until the views have read up to here",
+            json!({"type": "integer", "minimum": 0}),
+        )
+    }
+
+    fn answers(mut self, content: Content) -> Route {
+        self.answers.push((StatusCode::OK, content));
+        self
+    }
+
+    fn problems<const N: usize>(mut self, kinds: [Kind; N]) -> Route {
+        self.problems.extend(kinds);
+        self
+    }
+
+    fn query(self, name: &'static str, description: &'static str, schema: Value) -> Route {
+        self.parameter("query", name, description, schema)
+    }
+
+    fn in_path(self, name: &'static str, description: &'static str, schema: Value) -> Route {
+        self.parameter("path", name, description, schema)
+    }
+
+    fn parameter(
+        mut self,
+        place: &'static str,
+        name: &'static str,
+        description: &'static str,
+        schema: Value,
+    ) -> Route {
+        let is_required = place == "path";
+        self.parameters.push(Parameter { name, place, is_required, description, schema });
+        self
+    }
+
+    /// Adds a time to be asked about.
+    fn time(self) -> Route {
+        let moment = json!({"oneOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": "^[0-9]{1,15}$", "description": "milliseconds since 1970"},
+        ]});
+        self.query(
+            "from",
+            "Begin of the time, widened to full steps; 30 days before `to` if absent",
+            moment.clone(),
+        )
+        .query("to", "End of the time, which is not in it; now if absent", moment)
+    }
+
+    fn limit(self, usual: usize, max: usize) -> Route {
+        let schema = json!({"type": "integer", "minimum": 1, "maximum": max, "default": usual});
+        self.query("limit", "How many at most", schema)
+    }
+
+    /// Adds whose numbers are asked for.
+    fn whose(self) -> Route {
+        self.query("seller", "The seller whose numbers are asked for", uuid()).query(
+            "listing",
+            "The listing whose numbers are asked for; not together with `seller`",
+            uuid(),
+        )
+    }
+}
+
+fn uuid() -> Value {
+    json!({"type": "string", "format": "uuid"})
+}
+
+fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+fn view<T: JsonSchema>() -> Content {
+    Content::View(schema_of::<T>)
+}
+
+fn json_of<T: JsonSchema>() -> Content {
+    Content::Json(schema_of::<T>)
+}
+
+/// The command that each path of its own takes.
+const COMMAND_PATHS: [(&str, &str); 9] = [
+    ("/api/cart/add", "cart.add"),
+    ("/api/cart/remove", "cart.remove"),
+    ("/api/cart/update", "cart.set_quantity"),
+    ("/api/cart/clear", "cart.clear"),
+    ("/api/cart/migrate-to-order", "cart.migrate"),
+    ("/api/orders/create", "order.place"),
+    ("/api/orders/ship", "order.ship"),
+    ("/api/orders/confirm-delivery", "order.confirm_delivery"),
+    ("/api/orders/cancel", "order.cancel"),
+];
+
+/// Lists every route.
+pub(crate) fn routes() -> Vec<Route> {
+    [commands(), questions(), numbers(), operation()].into_iter().flatten().collect()
+}
+
+fn commands() -> Vec<Route> {
+    let mut routes = vec![
+        Route::post("/v1/commands", "Give a signed command", submit::any).command(None),
+        Route::post("/v1/commands/{name}", "Give a signed command of this name", submit::named)
+            .command(None)
+            .problems([NOT_FOUND])
+            .in_path("name", "The command's name", json!({"type": "string", "enum": Command::NAMES})),
+    ];
+    for (path, name) in COMMAND_PATHS {
+        let take = move |State(app): State<Arc<App>>, headers: HeaderMap, body: Body| {
+            submit::at(app, name, headers, body)
+        };
+        let summary = "Give the signed command that belongs here";
+        routes.push(Route::post(path, summary, take).command(Some(name)));
+    }
+    let mut tokens =
+        Route::post("/v1/tokens", "Get an access token for queries, with a signed request", token::issue)
+            .body_problems()
+            .problems([UNAVAILABLE])
+            .answers(json_of::<Token>());
+    tokens.takes = Some(Takes::TokenRequest);
+    routes.push(tokens);
+    routes
+}
+
+fn questions() -> Vec<Route> {
+    let own_cart = |path| {
+        let route = Route::get(path, "Your cart", query::current_cart).question();
+        route.problems([NOT_FOUND]).answers(view::<Cart>())
+    };
+    vec![
+        Route::get("/v1/receipts/{account}/{command}", "The receipt of a command", query::receipt)
+            .question()
+            .in_path("account", "Who gave it", uuid())
+            .in_path("command", "Its id (`cid`)", uuid())
+            .problems([NOT_FOUND, OUTCOME_UNKNOWN])
+            .answers(json_of::<Receipt>()),
+        Route::get("/v1/orders", "Your orders, newest first", query::orders)
+            .question()
+            .query(
+                "role",
+                "As whom",
+                json!({"type": "string", "enum": ["buyer", "seller"], "default": "buyer"}),
+            )
+            .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
+            .limit(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)
+            .query("account", "Whose, for operators", uuid())
+            .problems([FORBIDDEN])
+            .answers(view::<OrderList>()),
+        Route::get("/v1/orders/{id}", "An order with its timeline", query::order)
+            .question()
+            .in_path("id", "The order", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Order>()),
+        own_cart("/v1/carts/current"),
+        own_cart("/api/cart"),
+        Route::get("/v1/carts/{id}", "A cart", query::cart)
+            .question()
+            .in_path("id", "The cart", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Cart>()),
+        Route::get("/v1/wallet", "Your balances", query::wallet).question().answers(view::<Wallet>()),
+        Route::get("/v1/stream", "Your events as they happen (server-sent events)", stream::stream)
+            .question()
+            .query(
+                "from",
+                "The first position; the next event if absent",
+                json!({"type": "integer", "minimum": 0}),
+            )
+            .parameter(
+                "header",
+                "Last-Event-ID",
+                "The last position received: the stream goes on right behind it, and `from` is not looked at",
+                json!({"type": "integer", "minimum": 0}),
+            )
+            .problems([STREAMS_FULL])
+            .answers(Content::Text("text/event-stream")),
+    ]
+}
+
+fn numbers() -> Vec<Route> {
+    let steps = json!({"type": "string", "enum": ["hour", "day"], "default": "day"});
+    let ranked = json!({"type": "string", "enum": ["sellers", "listings"], "default": "sellers"});
+    let currency = Parameter {
+        name: "currency",
+        place: "query",
+        is_required: true,
+        description: "The currency that is ranked by",
+        schema: json!({"type": "string", "pattern": "^[A-Z]{3}$"}),
+    };
+    let mut top = Route::get("/v1/analytics/top", "The best sellers or listings", analytics::top)
+        .question()
+        .query("of", "Of what", ranked)
+        .limit(TOP, TOP_MAX)
+        .answers(view::<Top>());
+    top.parameters.push(currency);
+    let routes = vec![
+        Route::get("/v1/analytics/summary", "What happened in a time", analytics::summary)
+            .question()
+            .time()
+            .whose()
+            .problems([NOT_FOUND])
+            .answers(view::<Summary>()),
+        Route::get("/v1/analytics/series", "What happened, hour by hour or day by day", analytics::series)
+            .question()
+            .time()
+            .whose()
+            .query("step", "How long each point is; a seller's and a listing's are by `day`", steps)
+            .problems([NOT_FOUND])
+            .answers(view::<Series>()),
+        top,
+        Route::get("/v1/analytics/funnel", "How many carts and orders came how far", analytics::funnel)
+            .question()
+            .answers(view::<Funnel>()),
+        Route::get("/v1/analytics/latency", "How long orders take", analytics::latency)
+            .question()
+            .answers(view::<Latencies>()),
+        Route::get("/v1/analytics/rejections", "Why commands were rejected", analytics::rejections)
+            .question()
+            .time()
+            .answers(view::<Rejections>()),
+    ];
+    routes.into_iter().map(|route| route.problems([FORBIDDEN])).collect()
+}
+
+fn operation() -> Vec<Route> {
+    let mut ready =
+        Route::get("/readyz", "Whether the market writes and the views are near its head", health::ready)
+            .answers(json_of::<Readiness>());
+    ready.answers.push((StatusCode::SERVICE_UNAVAILABLE, json_of::<Readiness>()));
+    vec![
+        Route::get("/healthz", "Whether the process is alive", health::alive).answers(json_of::<Alive>()),
+        ready,
+        Route::get("/metrics", "Metrics for Prometheus", health::metrics)
+            .problems([NOT_FOUND])
+            .answers(Content::Text("text/plain")),
+        Route::get("/.well-known/jwks.json", "The market's receipt key", health::jwks)
+            .problems([UNAVAILABLE])
+            .answers(json_of::<KeySet>()),
+        Route::get("/openapi.json", "This interface", openapi::serve)
+            .answers(json_of::<std::collections::BTreeMap<String, Value>>()),
+        Route::get("/", "What is here, for people", page::landing)
+            .problems([UNAVAILABLE])
+            .answers(Content::Text("text/html")),
+    ]
+}

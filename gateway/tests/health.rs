@@ -1,0 +1,66 @@
+//! What operators and their machines are told: that the process lives, whether it is ready, and why not.
+
+mod support;
+
+use std::time::Duration;
+
+use engine::log::ReadError;
+use events::account::Role;
+use futures::StreamExt;
+use projections::{Projections, RunState};
+use reqwest::StatusCode;
+use serde_json::json;
+use support::{Shop, ask, json_of};
+
+/// How long a state may take to come; when it runs out the test has failed.
+const STATE_TIME_MAX: Duration = Duration::from_secs(20);
+
+#[allow(clippy::unwrap_used)] // what a test calls is a test too
+async fn metric(shop: &Shop, name: &str) -> String {
+    let metrics = String::from_utf8(ask(shop.get("/metrics")).await.body.to_vec()).unwrap();
+    let line = metrics.lines().find(|line| line.starts_with(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("{name} is not in {metrics}")).to_owned()
+}
+
+/// Metrics are of the process, so all that reads them stands in one test.
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_requests_can_be_served_is_told_with_the_reasons() {
+    let shop = Shop::open().await;
+    shop.person(&[Role::Buyer]).await;
+    let mut state = shop.gateway.projections.state();
+    let follows = state.wait_for(|state| *state == RunState::Running);
+    tokio::time::timeout(STATE_TIME_MAX, follows).await.unwrap().unwrap();
+    let (status, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!(status, StatusCode::OK, "{ready}");
+    assert_eq!((&ready["ready"], &ready["reasons"]), (&json!(true), &json!([])));
+    assert_eq!((&ready["writing"], &ready["following"]), (&json!(true), &json!(true)));
+    assert_eq!(metric(&shop, "skylink_engine_writing").await, "skylink_engine_writing 1");
+    assert_eq!(metric(&shop, "skylink_views_following").await, "skylink_views_following 1");
+    shop.close().await;
+
+    // Views whose log broke off: what they know is served, but not as ready.
+    let dir = tempfile::tempdir().unwrap();
+    let views = Projections::open(dir.path()).unwrap();
+    let shop = Shop::open_with(None, Some(views.clone())).await;
+    let lost = ReadError::Unavailable("the disk is gone".into());
+    let first = shop.gateway.log.read(1).take(1).chain(futures::stream::iter([Err(lost)]));
+    views.run(first, std::future::pending()).await.unwrap_err();
+    let (status, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{ready}");
+    assert_eq!((&ready["writing"], &ready["following"]), (&json!(true), &json!(false)));
+    let reasons = ready["reasons"].to_string();
+    assert!(reasons.contains("the views stand still") && reasons.contains("the disk is gone"), "{ready}");
+    assert_eq!(metric(&shop, "skylink_engine_writing").await, "skylink_engine_writing 1");
+    assert_eq!(metric(&shop, "skylink_views_following").await, "skylink_views_following 0");
+    assert_eq!(json_of(shop.get("/healthz")).await, (StatusCode::OK, json!({"alive": true})));
+
+    // An engine that has stopped: the process lives on and says so.
+    let shop = shop.stop_node().await;
+    let (status, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{ready}");
+    assert_eq!(ready["writing"], json!(false));
+    assert!(ready["reasons"].to_string().contains("the engine has stopped"), "{ready}");
+    assert_eq!(metric(&shop, "skylink_engine_writing").await, "skylink_engine_writing 0");
+    assert_eq!(json_of(shop.get("/healthz")).await, (StatusCode::OK, json!({"alive": true})));
+    shop.close().await;
+}

@@ -1,0 +1,160 @@
+//! Streams of events, on a real market: who sees what, how one goes on, and how many there may be.
+
+#![allow(clippy::unwrap_used)] // what a test calls is a test too
+
+mod support;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use commands::command::{OrderLine, PaymentMethod, PlaceOrder};
+use events::account::Role;
+use events::ids::ListingId;
+use futures::StreamExt;
+use gateway::stream::STREAMS_MAX;
+use serde_json::{Value, json};
+use support::{Person, Shop, documented, problem, receipt_order, usd};
+use tower::ServiceExt;
+
+/// How long something may take to come; when it runs out the test has failed.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+fn purchase(listing: ListingId) -> PlaceOrder {
+    let quantity = support::units(1);
+    PlaceOrder {
+        lines: vec![OrderLine { listing, quantity, quote: None }],
+        payment_method: PaymentMethod::Wallet,
+        total: usd(2_500),
+    }
+}
+
+/// Reads `count` events of a stream; each is as described, and its id is its position.
+async fn events_of(response: reqwest::Response, count: usize) -> Vec<Value> {
+    assert_eq!(response.status(), StatusCode::OK);
+    let (mut chunks, mut text) = (response.bytes_stream(), String::new());
+    let read = async {
+        while text.matches("\n\n").count() < count {
+            text.push_str(std::str::from_utf8(&chunks.next().await.unwrap().unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, read).await.unwrap();
+    let member = |event: &str, name: &str| {
+        event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).unwrap()
+    };
+    let shown = text.split("\n\n").filter(|event| event.contains("data: ")).map(|event| {
+        let data: Value = serde_json::from_str(&member(event, "data: ")).unwrap();
+        documented::check_named("CloudEvent", &data);
+        assert_eq!(member(event, "id: "), data["position"].to_string());
+        assert_eq!(member(event, "event: "), data["type"]);
+        data
+    });
+    shown.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_gives_ones_own_events_as_they_happen() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let (buyer, other) = (shop.funded_buyer(10_000).await, shop.funded_buyer(10_000).await);
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let token = shop.token(&buyer).await;
+    let live = shop.get("/v1/stream").bearer_auth(&token).send().await.unwrap();
+    assert_eq!(live.headers()["content-type"], "text/event-stream");
+    shop.accepted(&other, purchase(listing)).await;
+    let order = receipt_order(&shop.accepted(&buyer, purchase(listing)).await);
+    let events = events_of(live, 2).await;
+    let types: Vec<&Value> = events.iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["order.placed.v1", "escrow.held.v1"]);
+    assert!(events.iter().all(|event| event["subject"] == *order), "{events:?}");
+
+    // The second event stands inside a commit: the stream goes on right behind the first.
+    let last = events[0]["position"].to_string();
+    let resumed =
+        shop.get("/v1/stream").bearer_auth(&token).header("last-event-id", last).send().await.unwrap();
+    assert_eq!(events_of(resumed, 1).await, events[1..]);
+    problem(shop.get("/v1/stream?from=1000000").bearer_auth(&token), 400, "query_invalid").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_behind_any_event_without_losing_or_doubling_one() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let buyer = shop.funded_buyer(10_000).await;
+    let operator = shop.person(&[Role::Operator]).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    shop.accepted(&buyer, purchase(listing)).await;
+    let last = shop.accepted(&buyer, purchase(listing)).await;
+    let head = last["receipt"]["position"].as_u64().unwrap();
+    let token = shop.token(&operator).await;
+    let whole = shop.get("/v1/stream?from=1").bearer_auth(&token).send().await.unwrap();
+    let whole = events_of(whole, head as usize).await;
+    let positions: Vec<u64> = whole.iter().map(|event| event["position"].as_u64().unwrap()).collect();
+    assert_eq!(positions, (1..=head).collect::<Vec<_>>());
+    for last_id in 0..head {
+        let asked = shop.get("/v1/stream?from=7").bearer_auth(&token).header("last-event-id", last_id);
+        let rest = events_of(asked.send().await.unwrap(), (head - last_id) as usize).await;
+        assert_eq!(rest, whole[last_id as usize..], "behind {last_id}");
+    }
+    // Behind the last there is nothing yet, and then what comes next.
+    let asked = shop.get("/v1/stream").bearer_auth(&token).header("last-event-id", head);
+    let live = asked.send().await.unwrap();
+    shop.accepted(&buyer, purchase(listing)).await;
+    let next = events_of(live, 1).await;
+    assert_eq!(next[0]["position"], head + 1);
+    shop.close().await;
+}
+
+/// Asks a router without a connection, so that a thousand streams cost no thousand sockets.
+async fn ask(router: &Router, request: Request<Body>) -> Response {
+    router.clone().oneshot(request).await.unwrap()
+}
+
+async fn json_in(response: Response) -> Value {
+    serde_json::from_slice(&axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap()
+}
+
+async fn token(shop: &Shop, router: &Router, who: &Person) -> String {
+    let signed = who.token_request(json!({"ttl_s": 600}), shop.now());
+    let request = Request::post("/v1/tokens").body(Body::from(signed)).unwrap();
+    json_in(ask(router, request).await).await["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_streams_are_open_at_once() {
+    let shop = Shop::open().await;
+    let operator = shop.person(&[Role::Operator]).await;
+    let router = gateway::router(shop.gateway.clone());
+    let token = token(&shop, &router, &operator).await;
+    let open = || {
+        let request = Request::get("/v1/stream").header("authorization", format!("Bearer {token}"));
+        ask(&router, request.body(Body::empty()).unwrap())
+    };
+    let mut streams: Vec<BodyDataStream> = Vec::new();
+    for _ in 0..STREAMS_MAX {
+        let opened = open().await;
+        assert_eq!(opened.status(), StatusCode::OK);
+        streams.push(opened.into_body().into_data_stream());
+    }
+    let full = open().await;
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(full.headers()["retry-after"], "1");
+    let body = axum::body::to_bytes(full.into_body(), usize::MAX).await.unwrap();
+    documented::check("GET", "/v1/stream", 503, "application/problem+json", &body);
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(told["code"], "streams_full");
+
+    // Whoever leaves makes room for one.
+    streams.pop();
+    let room = async {
+        while open().await.status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, room).await.unwrap();
+    drop(streams);
+    shop.close().await;
+}

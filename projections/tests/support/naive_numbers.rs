@@ -1,0 +1,172 @@
+//! The numbers of analytics, counted from the whole history each time, without any state kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::ids::{AccountId, ListingId, OrderId};
+use events::ledger::LedgerAccount;
+use events::order::Placed;
+use events::{Currency, Event, Recorded, Timestamp};
+use projections::analytics::{Activity, Funnel, ListingMoney, ListingSales, Milestone, Sales, SalesMoney};
+
+use super::History;
+use super::naive::{events, placed};
+
+fn order_of(history: &History, order: OrderId) -> &Placed {
+    placed(history).into_iter().map(|(_, placed)| placed).find(|placed| placed.order == order).unwrap()
+}
+
+/// The order that an event is a step of.
+fn step_of(event: &Event) -> Option<OrderId> {
+    match event {
+        Event::OrderShipped(e) => Some(e.order),
+        Event::OrderDelivered(e) => Some(e.order),
+        Event::OrderCancelled(e) => Some(e.order),
+        Event::EscrowReleased(e) => Some(e.order),
+        Event::EscrowRefunded(e) => Some(e.order),
+        _ => None,
+    }
+}
+
+pub fn sales(history: &History, keep: impl Fn(AccountId, Timestamp) -> bool) -> Sales {
+    let mut sales = Sales::default();
+    let mut money: BTreeMap<Currency, SalesMoney> = BTreeMap::new();
+    for recorded in events(history) {
+        let placed = match (&recorded.event, step_of(&recorded.event)) {
+            (Event::OrderPlaced(placed), _) => placed,
+            (_, Some(order)) => order_of(history, order),
+            (_, None) => continue,
+        };
+        if !keep(placed.seller, recorded.metadata.time) {
+            continue;
+        }
+        let currency = placed.total.currency;
+        let none = SalesMoney { currency, gmv: 0, fees: 0, released: 0, refunded: 0 };
+        match &recorded.event {
+            Event::OrderPlaced(_) => {
+                sales.orders += 1;
+                sales.units += placed.lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
+                money.entry(currency).or_insert(none).gmv += placed.total.minor;
+            }
+            Event::OrderShipped(_) => sales.shipped += 1,
+            Event::OrderDelivered(_) => sales.delivered += 1,
+            Event::OrderCancelled(_) => sales.cancelled += 1,
+            Event::EscrowReleased(released) => {
+                sales.completed += 1;
+                let sums = money.entry(currency).or_insert(none);
+                for transfer in &released.transfers {
+                    match transfer.to {
+                        LedgerAccount::PlatformFees => sums.fees += transfer.amount.minor,
+                        _ => sums.released += transfer.amount.minor,
+                    }
+                }
+            }
+            Event::EscrowRefunded(_) => {
+                sales.refunded += 1;
+                money.entry(currency).or_insert(none).refunded += placed.total.minor;
+            }
+            _ => unreachable!("only steps of orders come here"),
+        }
+    }
+    sales.money = money.into_values().collect();
+    sales
+}
+
+pub fn activity(history: &History, keep: impl Fn(Timestamp) -> bool) -> Activity {
+    let count = |is: fn(&Event) -> bool| {
+        events(history).filter(|e| keep(e.metadata.time) && is(&e.event)).count() as u64
+    };
+    Activity {
+        sales: sales(history, |_, time| keep(time)),
+        carts_opened: count(|event| matches!(event, Event::CartItemAdded(e) if e.version == 1)),
+        carts_migrated: count(|event| matches!(event, Event::CartMigrated(_))),
+        rejected: count(|event| matches!(event, Event::CommandRejected(_))),
+    }
+}
+
+/// A line's part of its order's fee: what is due up to it, less what is due before it.
+fn fee_of_line(placed: &Placed, at: usize, fee: i64) -> i64 {
+    let due = |lines: usize| {
+        let sum: i64 = placed.lines[..lines].iter().map(|line| line.total.minor).sum();
+        fee * sum / placed.total.minor
+    };
+    due(at + 1) - due(at)
+}
+
+pub fn listing(history: &History, id: ListingId, keep: impl Fn(Timestamp) -> bool) -> ListingSales {
+    let mut sales = ListingSales::default();
+    let mut money: BTreeMap<Currency, ListingMoney> = BTreeMap::new();
+    for recorded in events(history).filter(|recorded| keep(recorded.metadata.time)) {
+        let placed = match (&recorded.event, step_of(&recorded.event)) {
+            (Event::OrderPlaced(placed), _) => placed,
+            (_, Some(order)) => order_of(history, order),
+            (_, None) => continue,
+        };
+        for (at, line) in placed.lines.iter().enumerate().filter(|(_, line)| line.listing == id) {
+            let currency = line.total.currency;
+            let none = ListingMoney { currency, gmv: 0, fees: 0, cancelled: 0 };
+            match &recorded.event {
+                Event::OrderPlaced(_) => {
+                    sales.orders += 1;
+                    sales.units += u64::from(line.quantity.get());
+                    money.entry(currency).or_insert(none).gmv += line.total.minor;
+                }
+                Event::OrderCancelled(_) => {
+                    sales.cancelled_units += u64::from(line.quantity.get());
+                    money.entry(currency).or_insert(none).cancelled += line.total.minor;
+                }
+                Event::EscrowReleased(released) => {
+                    let fees = released.transfers.iter().filter(|t| t.to == LedgerAccount::PlatformFees);
+                    let fee = fees.map(|transfer| transfer.amount.minor).sum();
+                    money.entry(currency).or_insert(none).fees += fee_of_line(placed, at, fee);
+                }
+                _ => {}
+            }
+        }
+    }
+    sales.money = money.into_values().collect();
+    sales
+}
+
+pub fn funnel(history: &History) -> Funnel {
+    let all = activity(history, |_| true);
+    Funnel {
+        carts_opened: all.carts_opened,
+        carts_migrated: all.carts_migrated,
+        orders_placed: all.sales.orders,
+        orders_from_carts: placed(history).iter().filter(|(_, placed)| placed.cart.is_some()).count() as u64,
+        shipped: all.sales.shipped,
+        delivered: all.sales.delivered,
+        completed: all.sales.completed,
+        cancelled: all.sales.cancelled,
+    }
+}
+
+/// How long each order took that reached a milestone.
+pub fn took_ms(history: &History, milestone: Milestone) -> Vec<i64> {
+    let reached = events(history).filter_map(|recorded| match (milestone, &recorded.event) {
+        (Milestone::Shipped, Event::OrderShipped(e)) => Some((recorded, e.order)),
+        (Milestone::Delivered, Event::OrderDelivered(e)) => Some((recorded, e.order)),
+        (Milestone::Released, Event::EscrowReleased(e)) => Some((recorded, e.order)),
+        _ => None,
+    });
+    let since_placed = |(reached, order): (&Recorded, OrderId)| {
+        let (at, _) = placed(history).into_iter().find(|(_, placed)| placed.order == order).unwrap();
+        reached.metadata.time.ms() - at.metadata.time.ms()
+    };
+    reached.map(since_placed).collect()
+}
+
+/// How many commands were refused for each reason on each day, counted from 1970.
+pub fn rejections(history: &History) -> BTreeMap<(i64, String), u64> {
+    let mut counts = BTreeMap::new();
+    for recorded in events(history) {
+        if let Event::CommandRejected(rejected) = &recorded.event {
+            let day = recorded.metadata.time.ms().div_euclid(86_400_000);
+            let codes: BTreeSet<String> = rejected.reasons.iter().map(events::Rejection::code).collect();
+            for code in codes {
+                *counts.entry((day, code)).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
