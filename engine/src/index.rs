@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use commands::funding::PaymentId;
@@ -18,6 +18,8 @@ use events::rejection::OrderState;
 use events::{Commit, Event, Head, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::seen::{self, Seen};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
 const FORM: u8 = 2;
@@ -82,11 +84,25 @@ fn open_db(dir: &Path) -> Result<sled::Db, IndexError> {
     }
 }
 
+/// Removes everything from the folder of a damaged index but how far it had seen the log.
+fn remove_database(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != seen::NAME {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// The index.
 #[derive(Clone)]
 pub struct Index {
     tree: sled::Tree,
     covered: Arc<tokio::sync::watch::Sender<Head>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Index {
@@ -96,11 +112,12 @@ impl Index {
             // A full disk leaves such behind. It was ours alone to open, and the log has all that was in it.
             Err(IndexError::Store(error @ sled::Error::Corruption { .. })) => {
                 tracing::warn!(%error, "the index of old ids is damaged, and is built again from the log");
-                std::fs::remove_dir_all(dir).map_err(sled::Error::Io)?;
+                remove_database(dir).map_err(sled::Error::Io)?;
                 open_db(dir)?
             }
             opened => opened?,
         };
+        let seen = Seen::open(dir).map_err(sled::Error::Io)?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
             None => Head::EMPTY,
@@ -112,7 +129,16 @@ impl Index {
                 }
             },
         };
-        Ok(Index { tree, covered: Arc::new(tokio::sync::watch::Sender::new(checkpoint)) })
+        let covered = Arc::new(tokio::sync::watch::Sender::new(checkpoint));
+        Ok(Index { tree, covered, seen: Arc::new(Mutex::new(seen)) })
+    }
+
+    /// Gives the head that the log must reach: what the index covers or, if it lost its last seconds or was built
+    /// again, what it covered before.
+    pub fn seen(&self) -> Head {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).head();
+        let covered = self.covered();
+        if seen.position > covered.position { seen } else { covered }
     }
 
     /// Tells how far the index covers the log.
@@ -151,7 +177,7 @@ impl Index {
         batch.insert(CHECKPOINT_KEY, encode(&head));
         self.tree.apply_batch(batch)?;
         self.covered.send_replace(head);
-        Ok(())
+        self.with_seen(|seen| seen.note(head))
     }
 
     /// Waits until the index covers the log up to `position`. The caller bounds the time.
@@ -199,7 +225,13 @@ impl Index {
     /// Writes everything to disk. Blocks.
     pub fn flush(&self) -> Result<(), IndexError> {
         self.tree.flush()?;
-        Ok(())
+        let covered = self.covered();
+        self.with_seen(|seen| seen.write(covered))
+    }
+
+    fn with_seen(&self, act: impl FnOnce(&mut Seen) -> std::io::Result<()>) -> Result<(), IndexError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(act(&mut seen).map_err(sled::Error::Io)?)
     }
 }
 

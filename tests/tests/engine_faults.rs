@@ -11,10 +11,11 @@ use commands::Refusal;
 use commands::receipt::Outcome;
 use engine::Reply;
 use engine::clock::WallClock;
+use engine::index::Index;
 use engine::log::segment::SegmentLog;
 use engine::processor::StopReason;
 use engine::snapshot::Snapshots;
-use events::Rejection;
+use events::{Head, Rejection};
 use futures::TryStreamExt;
 use gateway::node::{Node, NodeConfig, NodeError, REGISTRAR_KEY};
 use tempfile::TempDir;
@@ -153,6 +154,38 @@ async fn an_older_copy_of_the_log_is_refused() {
         let error = chain(&error);
         assert!(error.contains("restored or truncated") && error.contains("restore"), "{left}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_log_is_refused_by_an_index_that_is_damaged_too() {
+    let (dir, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = start(dir.path()).await;
+    let town = Town::found(&node.handle(), registrar(&node), 1, 10).await;
+    stop(node).await;
+    copy_folder(dir.path(), copy.path()).unwrap();
+    let node = start(dir.path()).await;
+    receipt(submit(&node.handle(), town.buyers[0].sign(town.order(1))).await);
+    let log = node.log();
+    stop(node).await;
+    let (newest, end) = (TempDir::new().unwrap(), log.head().await.unwrap());
+    drop(log);
+    copy_folder(&segments(dir.path()), &segments(newest.path())).unwrap();
+    copy_folder(&copy.path().join("keys"), &newest.path().join("keys")).unwrap();
+    // All older but the index, which is damaged.
+    let folder = copy.path().join("index");
+    fs::remove_dir_all(&folder).unwrap();
+    copy_folder(&dir.path().join("index"), &folder).unwrap();
+    let size = fs::metadata(folder.join("db")).unwrap().len() as usize;
+    fs::write(folder.join("db"), vec![0xa5; size]).unwrap();
+    let index = Index::open(&folder).unwrap();
+    assert_eq!(index.covered(), Head::EMPTY, "it is built again");
+    assert_eq!(index.seen(), end);
+    drop(index);
+    let error = chain(&try_start(copy.path()).await.err().expect("it is older"));
+    assert!(error.contains("restored or truncated"), "{error}");
+    // It may have covered the older log since; the newest is what it wants still.
+    copy_folder(&folder, &newest.path().join("index")).unwrap();
+    stop(start(newest.path()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
