@@ -56,7 +56,7 @@ pub async fn run(dir: &Path, nats_server: &Path, plan: Plan) -> anyhow::Result<F
     let market = config.market.clone();
     let town = Arc::new(Town::new(&market, plan.algorithm, plan.buyers, plan.listings, 1));
     let monitor_url = Some(broker.monitor_url.clone());
-    let nats = NatsConfig { url: broker.url.clone(), replicas: 1, monitor_url };
+    let nats = NatsConfig { url: broker.url.clone(), replicas: 1, log_bytes: None, monitor_url };
     let node = Node::start_on_nats(config, nats, Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
     found(&node, &town, &mut verifier).await?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use engine::clock::Clock;
 use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
-use engine::log::jetstream::{self, Durability, JetStreamLog, durability};
+use engine::log::jetstream::{self, Durability, JetStreamLog, StreamOptions, durability};
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
 use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
@@ -113,6 +113,8 @@ pub struct NatsConfig {
     pub url: String,
     /// Copies of each stream: 1, or 3 in a cluster.
     pub replicas: usize,
+    /// Bytes that the log's stream may grow to, if it is created.
+    pub log_bytes: Option<u64>,
     /// Its monitoring endpoint, to learn whether it syncs before it acknowledges.
     pub monitor_url: Option<String>,
 }
@@ -183,7 +185,16 @@ impl StandbyNode {
                 "the broker may acknowledge before it has synced: set `sync_interval: always`, see nats.conf"
             ),
         }
-        let broker_log = JetStreamLog::open(client.clone(), config.market.clone(), nats.replicas).await?;
+        let options = StreamOptions { replicas: nats.replicas, max_bytes: nats.log_bytes };
+        let broker_log = JetStreamLog::open(client.clone(), config.market.clone(), options).await?;
+        if let Some(store) = broker_log.store_it_could_fill(nats.monitor_url.as_deref()).await? {
+            tracing::error!(
+                stream = broker_log.stream_name(),
+                store,
+                "the log's stream has no max_bytes and may fill the whole store, which can leave a part of an append in it \
+                 that no start gets over: give the stream a max_bytes below the store's, see docs/faults.md"
+            );
+        }
         let log = Arc::new(TailedLog::new(broker_log).await?);
         let (market, replicas) = (config.market.clone(), nats.replicas);
         let mut node = parts.stand_by(config, log, clock).await?;

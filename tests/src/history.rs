@@ -14,9 +14,6 @@ use crate::town::{fold, receipt, submit};
 /// How many commands are asked again at a time: fewer than an engine takes at once.
 const ASKED_AT_ONCE: usize = 50;
 
-/// How many of the receipted orders are asked for again, over the whole history: each is read from the log.
-const ASKED_AGAIN_MAX: usize = 100;
-
 /// The orders of some clients, each with what was signed and, once it was receipted, what was told.
 #[derive(Debug, Default)]
 pub struct History {
@@ -69,15 +66,12 @@ impl History {
         }
     }
 
-    /// Asks again, with the same bytes, for all orders that were not receipted and some that were: those get the same
-    /// receipt as before.
+    /// Asks again, with the same bytes, for all orders: those that were receipted get the same receipt as before.
     ///
     /// # Panics
     /// If an order gets no receipt, or one that was receipted another than before.
     pub async fn ask_again(&mut self, engine: &EngineHandle) {
-        let every = self.told.len().div_ceil(ASKED_AGAIN_MAX).max(1);
-        let some = self.told.keys().step_by(every).filter_map(|id| self.sent.get(id));
-        let again: Vec<Bytes> = self.unanswered().map(|(_, signed)| signed).chain(some).cloned().collect();
+        let again: Vec<Bytes> = self.sent.values().cloned().collect();
         for some in again.chunks(ASKED_AT_ONCE) {
             let replies = some.iter().map(|signed| submit(engine, signed.clone()));
             for reply in futures::future::join_all(replies).await {

@@ -32,7 +32,12 @@ const METRICS_POLL: Duration = Duration::from_millis(100);
 
 async fn start(folder: &Path, server: &NatsServer) -> Node {
     let config = NodeConfig { verify_threads: 2, ..NodeConfig::new("main".parse().unwrap(), folder.into()) };
-    let nats = NatsConfig { url: server.url(), replicas: 1, monitor_url: Some(server.monitor_url()) };
+    let nats = NatsConfig {
+        url: server.url(),
+        replicas: 1,
+        log_bytes: None,
+        monitor_url: Some(server.monitor_url()),
+    };
     Node::start_on_nats(config, nats, Arc::new(WallClock)).await.unwrap()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::jetstream::{self, stream};
-use engine::log::jetstream::{Durability, JetStreamLog, OpenError, durability};
+use engine::log::jetstream::{Durability, JetStreamLog, OpenError, StreamOptions, durability};
 use engine::log::{AppendError, EventLog, ReadError};
 use events::account::{Registered, Role};
 use events::commit::Seal;
@@ -39,7 +39,7 @@ async fn open(urls: &[String], replicas: usize) -> Result<JetStreamLog> {
     let client = connect(urls).await?;
     let deadline = Instant::now() + APPEND_TIME_MAX;
     loop {
-        match JetStreamLog::open(client.clone(), market(), replicas).await {
+        match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(replicas)).await {
             Ok(log) => return Ok(log),
             Err(OpenError::Unavailable(error)) => ensure!(Instant::now() < deadline, "not opened: {error:#}"),
             Err(error) => return Err(error.into()),
@@ -359,18 +359,18 @@ async fn a_stream_that_could_not_keep_the_logs_promises_is_refused_by_name_of_th
             let mut config = fit_config();
             spoil(&mut config);
             context.create_stream(config).await?;
-            match JetStreamLog::open(client.clone(), market(), 1).await {
+            match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(1)).await {
                 Err(OpenError::Unfit { source, .. }) => assert_eq!(source.field, field),
                 other => bail!("{field}: {other:?}"),
             }
             context.delete_stream(wire::event_stream(&market())).await?;
         }
         context.create_stream(fit_config()).await?;
-        match JetStreamLog::open(client.clone(), market(), 3).await {
+        match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(3)).await {
             Err(OpenError::Unfit { source, .. }) => assert_eq!(source.field, "num_replicas"),
             other => bail!("{other:?}"),
         }
-        JetStreamLog::open(client, market(), 1).await?;
+        JetStreamLog::open(client, market(), StreamOptions::replicas(1)).await?;
         Ok(())
     })
     .await
@@ -434,7 +434,7 @@ async fn a_missing_message_is_reported_as_damage_at_its_sequence() -> Result<()>
             publish(&context, event).await?;
         }
         let log_is_sound = async || {
-            let log = JetStreamLog::open(client.clone(), market(), 1).await?;
+            let log = JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(1)).await?;
             anyhow::Ok(read_all(&log).await)
         };
         stream.delete_message(3).await?;

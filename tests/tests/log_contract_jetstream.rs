@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_nats::Client;
 use async_trait::async_trait;
 use engine::log::EventLog;
-use engine::log::jetstream::JetStreamLog;
+use engine::log::jetstream::{JetStreamLog, StreamOptions};
 use events::Commit;
 use tests::forge::publish;
 use tests::log_contract::{LogFactory, LogHome, contract, market};
@@ -43,7 +43,7 @@ struct StreamHome(Brokers);
 impl LogHome for StreamHome {
     async fn open(&self) -> Arc<dyn EventLog> {
         let client = self.0.connect().await;
-        let opened = JetStreamLog::open(client, market(), self.0.replicas).await;
+        let opened = JetStreamLog::open(client, market(), StreamOptions::replicas(self.0.replicas)).await;
         Arc::new(opened.expect("the stream can be made"))
     }
 

@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, AckKind, consumer, stream};
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use engine::log::EventLog;
-use engine::log::jetstream::JetStreamLog;
+use engine::log::jetstream::{JetStreamLog, StreamOptions};
 use engine::nats_commands::{CommandSender, CommandSource, Outgoing, Ownership, ReceiptSender};
 use events::Head;
 use events::ids::{CommandId, MarketName};
@@ -204,7 +204,7 @@ async fn the_engine_itself_needs_no_more_than_its_roles() -> Result<()> {
         let market = Market::start().await?;
         let main: MarketName = "main".parse()?;
         let engine = market.connect("ENGINE").await?;
-        let log = JetStreamLog::open(engine.client.clone(), main.clone(), 1).await?;
+        let log = JetStreamLog::open(engine.client.clone(), main.clone(), StreamOptions::replicas(1)).await?;
         let mut source = CommandSource::open(engine.client, main.clone(), 1).await?;
         source.ownership().wait_for(|&now| now == Ownership::Owned).await?;
         let receipts = ReceiptSender::new(market.connect("RECEIPTS").await?.client, main.clone());
@@ -221,7 +221,9 @@ async fn the_engine_itself_needs_no_more_than_its_roles() -> Result<()> {
         arrived.ack().await?;
         assert_eq!(sending.await??, "accepted");
 
-        let reopened = JetStreamLog::open(market.connect("ENGINE").await?.client, main, 1).await?;
+        let reopened =
+            JetStreamLog::open(market.connect("ENGINE").await?.client, main, StreamOptions::replicas(1))
+                .await?;
         assert_eq!(reopened.head().await?, commit.head());
         let read: Vec<_> = reopened.read(1).try_collect().await?;
         assert_eq!(read, [commit]);

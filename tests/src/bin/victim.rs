@@ -74,7 +74,7 @@ async fn sell(run: u64, folder: &str) -> Result<()> {
 
 async fn serve(folder: &str, url: &str) -> Result<()> {
     end_with_the_input();
-    let nats = NatsConfig { url: url.to_owned(), replicas: 1, monitor_url: None };
+    let nats = NatsConfig { url: url.to_owned(), replicas: 1, log_bytes: None, monitor_url: None };
     let node = Node::start_on_nats(config(folder), nats, Arc::new(WallClock)).await?;
     say(format_args!("ready"));
     bail!("the market stopped: {}", node.handle().stopped().await)
