@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use commands::Refusal;
 use commands::receipt::ReceiptBody;
-use engine::{EngineHandle, Reply};
+use engine::EngineHandle;
 use events::Commit;
 use events::ids::CommandId;
 
@@ -15,22 +13,6 @@ use crate::town::{fold, receipt, submit};
 
 /// How many commands are asked again at a time: fewer than an engine takes at once.
 const ASKED_AT_ONCE: usize = 50;
-
-/// How long whoever is told `busy` waits before he asks again, as the gateway tells him; and how often he does. The repeats
-/// that others have left with a broker come first.
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
-const BUSY_MAX: usize = 60;
-
-/// Hands in a command, again while the market is busy.
-async fn ask(engine: &EngineHandle, signed: Bytes) -> Reply {
-    for _ in 0..BUSY_MAX {
-        match submit(engine, signed.clone()).await {
-            Reply::Refused(Refusal::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
-            reply => return reply,
-        }
-    }
-    Reply::Refused(Refusal::Busy)
-}
 
 /// The orders of some clients, each with what was signed and, once it was receipted, what was told.
 #[derive(Debug, Default)]
@@ -91,7 +73,7 @@ impl History {
     pub async fn ask_again(&mut self, engine: &EngineHandle) {
         let again: Vec<Bytes> = self.sent.values().cloned().collect();
         for some in again.chunks(ASKED_AT_ONCE) {
-            let replies = some.iter().map(|signed| ask(engine, signed.clone()));
+            let replies = some.iter().map(|signed| submit(engine, signed.clone()));
             for reply in futures::future::join_all(replies).await {
                 let receipt = receipt(reply);
                 let was_told = self.was_told(receipt.receipt.command);
