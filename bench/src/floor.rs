@@ -13,7 +13,7 @@ use crate::workload::{Signed, Town};
 /// # Panics
 /// If a signature is wrong: the load was made wrongly.
 pub fn per_second(town: &Town, orders: &[Signed]) -> f64 {
-    let key = |person: &crate::workload::Person| {
+    let key = |person: &crate::person::Person| {
         VerifyingKey::new(&person.public()).expect("the town's keys are good")
     };
     let keys: Vec<VerifyingKey> = town.buyers.iter().map(key).collect();

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use async_nats::{Client, HeaderMap, jetstream};
 use bytes::Bytes;
 use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
-use engine::clock::{Clock, WallClock};
+use engine::clock::WallClock;
 use engine::log::EVENTS_PER_APPEND_MAX;
 use engine::nats_commands::RECEIPT_TO;
 use events::ids::MarketName;
@@ -54,19 +54,19 @@ pub async fn run(dir: &Path, nats_server: &Path, plan: Plan) -> anyhow::Result<F
     let broker = Broker::start(nats_server, &dir.join("broker")).await?;
     let config = NodeConfig::new("bench".parse()?, dir.join("node"));
     let market = config.market.clone();
-    let town = Arc::new(Town::new(market.clone(), plan.algorithm, plan.buyers, plan.listings, 1));
+    let town = Arc::new(Town::new(&market, plan.algorithm, plan.buyers, plan.listings, 1));
     let monitor_url = Some(broker.monitor_url.clone());
-    let nats = NatsConfig { url: broker.url.clone(), replicas: 1, monitor_url };
+    let nats = NatsConfig { url: broker.url.clone(), replicas: 1, log_bytes: None, monitor_url };
     let node = Node::start_on_nats(config, nats, Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
     found(&node, &town, &mut verifier).await?;
 
     let client = async_nats::connect(&broker.url).await?;
-    let steady = town.orders((plan.steady_per_second * plan.steady_s) as usize, 2, WallClock.now());
+    let steady = town.orders((plan.steady_per_second * plan.steady_s) as usize, 2);
     let steady = steady.into_iter().map(|order| order.bytes).collect();
     let calm = send(&client, &market, &mut verifier, steady, Some(plan.steady_per_second)).await?;
 
-    let orders = town.orders(plan.orders, 3, WallClock.now());
+    let orders = town.orders(plan.orders, 3);
     let orders = orders.into_iter().map(|order| order.bytes).collect();
     let full = send(&client, &market, &mut verifier, orders, None).await?;
 

@@ -1,6 +1,6 @@
 //! Benchmarks of SkyLink: everything in one run, side by side, with the load on the same cores.
 //!
-//! [`workload`] makes people and signs what they will order; [`floor`] measures what nothing can beat, the bare
+//! [`workload`] makes people ([`person`]) and signs what they will order; [`floor`] measures what nothing can beat, the bare
 //! signatures; [`load`] sends orders through a running market and checks every receipt; [`segment`] puts these
 //! together on the segment log, [`jetstream`] over a broker; [`views`] and [`restart`] measure what follows, [`memory`]
 //! what open orders cost. Figures are ratios of one run: absolute numbers are those of the machine.
@@ -14,6 +14,7 @@ pub mod jetstream;
 pub mod load;
 pub mod machine;
 pub mod memory;
+pub mod person;
 pub mod restart;
 pub mod segment;
 pub mod views;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use commands::Market;
 use commands::receipt::ReceiptVerifier;
-use engine::clock::{Clock, WallClock};
+use engine::clock::WallClock;
 use engine::log::EventLog;
 use engine::log::segment::SegmentLog;
 use events::account::Algorithm;
@@ -59,12 +59,12 @@ pub struct MarketFigures {
 /// `bench --market-of DIR` with [`market_of`].
 pub async fn run(dir: &Path, orders: usize, program: &Path) -> anyhow::Result<Figures> {
     let config = NodeConfig::new("bench".parse()?, dir.to_owned());
-    let town = Arc::new(Town::new(config.market.clone(), Algorithm::EdDsa, BUYERS, 1_000, 6));
+    let town = Arc::new(Town::new(&config.market, Algorithm::EdDsa, BUYERS, 1_000, 6));
     let node = Node::start(config, Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
     found(&node, &town, &mut verifier).await?;
     // A round that is signed and never sent: what a load leaves with the allocator then stands in both figures.
-    drop(town.orders(ROUND.min(orders), 21, WallClock.now()));
+    drop(town.orders(ROUND.min(orders), 21));
     let before = machine::rss_bytes();
     place(&node, &town, &mut verifier, orders, 22).await?;
     let head = node.log().head().await?;

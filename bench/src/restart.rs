@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use commands::receipt::ReceiptVerifier;
-use engine::clock::{Clock, WallClock};
+use engine::clock::WallClock;
 use events::account::Algorithm;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY};
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub struct Figures {
 /// `tail` events, and measures the next start.
 pub async fn run(dir: &Path, open: usize, tail: u64) -> anyhow::Result<Figures> {
     let config = NodeConfig::new("bench".parse()?, dir.to_owned());
-    let town = Arc::new(Town::new(config.market.clone(), Algorithm::EdDsa, BUYERS, 1_000, 5));
+    let town = Arc::new(Town::new(&config.market, Algorithm::EdDsa, BUYERS, 1_000, 5));
     let node = Node::start(config.clone(), Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
     found(&node, &town, &mut verifier).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn place(
     let mut left = orders;
     while left > 0 {
         let count = left.min(ROUND);
-        let signed = town.orders(count, seed + left as u64, WallClock.now());
+        let signed = town.orders(count, seed + left as u64);
         let signed = signed.into_iter().map(|order| order.bytes).collect();
         let seen = load::saturate(&node.handle(), verifier, signed, load::IN_FLIGHT_MAX).await?;
         ensure!(seen.accepted == count, "{} of {count} orders were not accepted", count - seen.accepted);

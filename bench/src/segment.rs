@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use commands::receipt::ReceiptVerifier;
-use engine::clock::{Clock, WallClock};
+use engine::clock::WallClock;
 use events::account::Algorithm;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use rand::SeedableRng;
@@ -14,7 +14,8 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 
 use crate::load::{self, Seen};
-use crate::workload::{Person, Town};
+use crate::person::Person;
+use crate::workload::Town;
 use crate::{floor, views};
 
 /// How long the views may take to catch up when the load has ended.
@@ -62,9 +63,9 @@ pub struct Figures {
 
 /// Founds a town in a running market.
 pub async fn found(node: &Node, town: &Town, verifier: &mut ReceiptVerifier) -> anyhow::Result<()> {
-    let registrar = Person::from_stored(&node.keys().get(REGISTRAR_KEY)?);
-    let provider = Person::new(Algorithm::EdDsa, &mut StdRng::seed_from_u64(7));
-    for round in town.founding(&registrar, &provider, WallClock.now()) {
+    let registrar = Person::from_stored(node.market(), &node.keys().get(REGISTRAR_KEY)?, 1);
+    let provider = Person::new(node.market(), Algorithm::EdDsa, &mut StdRng::seed_from_u64(7));
+    for round in town.founding(&registrar, &provider) {
         let sent = round.len();
         let seen = load::saturate(&node.handle(), verifier, round, load::FOUNDING_IN_FLIGHT_MAX).await?;
         ensure!(
@@ -79,16 +80,16 @@ pub async fn found(node: &Node, town: &Town, verifier: &mut ReceiptVerifier) -> 
 /// Runs the plan on a new market in an empty folder.
 pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
     let config = NodeConfig::new("bench".parse()?, dir.to_owned());
-    let town = Arc::new(Town::new(config.market.clone(), plan.algorithm, plan.buyers, plan.listings, 1));
+    let town = Arc::new(Town::new(&config.market, plan.algorithm, plan.buyers, plan.listings, 1));
     let node = Node::start(config, Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
     found(&node, &town, &mut verifier).await?;
 
-    let steady = town.orders((plan.steady_per_second * plan.steady_s) as usize, 2, WallClock.now());
+    let steady = town.orders((plan.steady_per_second * plan.steady_s) as usize, 2);
     let steady = steady.into_iter().map(|order| order.bytes).collect();
     let calm = load::open_loop(&node.handle(), &mut verifier, steady, plan.steady_per_second).await?;
 
-    let orders = town.orders(plan.orders, 3, WallClock.now());
+    let orders = town.orders(plan.orders, 3);
     let floor_now = floor::per_second(&town, &orders);
     let orders = orders.into_iter().map(|order| order.bytes).collect();
     let started = Instant::now();

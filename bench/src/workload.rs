@@ -2,80 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use commands::command::{
-    Command, CreateListing, Expected, FundWallet, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock,
-    RegisterAccount, RegisterDevice, Text,
+    CreateListing, FundWallet, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock, Text,
 };
-use commands::crypto::SigningKey;
-use commands::sign::{Draft, sign};
-use engine::keystore::StoredKey;
 use events::account::{Algorithm, Role};
-use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
-use events::{Currency, Money, Quantity, Timestamp};
+use events::ids::{ListingId, MarketName};
+use events::{Currency, Money, Quantity};
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-/// How long a signed command of the load is good.
-const GOOD_FOR_MS: i64 = 120_000;
+use crate::person::Person;
+
 /// Exponent of Zipf's law; about 1 is what shops see.
 const ZIPF_EXPONENT: f64 = 1.0;
 /// Commands that are signed by one thread at a time.
 const SIGN_CHUNK: usize = 2_000;
-
-/// Somebody with a device.
-pub struct Person {
-    account: AccountId,
-    device: DeviceId,
-    key: SigningKey,
-    next_seq: AtomicU64,
-}
-
-impl Person {
-    /// Makes somebody whose key follows from `rng`.
-    pub fn new(algorithm: Algorithm, rng: &mut StdRng) -> Person {
-        let key = loop {
-            let mut seed = [0u8; 32];
-            rng.fill_bytes(&mut seed);
-            if let Ok(key) = SigningKey::from_seed(algorithm, seed) {
-                break key;
-            }
-        };
-        let account = AccountId::from_uuid(Uuid::now_v7());
-        Person { account, device: DeviceId::from_uuid(Uuid::now_v7()), key, next_seq: AtomicU64::new(1) }
-    }
-
-    /// Takes a key of a key store, which nobody else may use during the run.
-    pub fn from_stored(stored: &StoredKey) -> Person {
-        let (account, device, key) = (stored.account, stored.device, stored.signing());
-        Person { account, device, key, next_seq: AtomicU64::new(1) }
-    }
-
-    /// Signs a command as of `now`.
-    pub fn sign(&self, market: &MarketName, command: impl Into<Command>, now: Timestamp) -> Bytes {
-        let draft = Draft {
-            market: market.clone(),
-            account: self.account,
-            device: self.device,
-            command_id: CommandId::from_uuid(Uuid::now_v7()),
-            seq: self.next_seq.fetch_add(1, Ordering::Relaxed),
-            nonce: Nonce(rand::random()),
-            issued_at: now,
-            expires_at: now.plus_ms(GOOD_FOR_MS),
-            expected: Expected::default(),
-            command: command.into(),
-        };
-        Bytes::from(sign(&draft, &self.key))
-    }
-
-    /// Gives the key's public half.
-    pub fn public(&self) -> events::account::PublicKey {
-        self.key.public()
-    }
-}
 
 /// A signed command and whose key signed it, for the floor.
 pub struct Signed {
@@ -87,7 +31,6 @@ pub struct Signed {
 
 /// A town of buyers and sellers.
 pub struct Town {
-    market: MarketName,
     /// The buyers.
     pub buyers: Vec<Person>,
     sellers: Vec<Person>,
@@ -98,11 +41,11 @@ pub struct Town {
 
 impl Town {
     /// Makes a town; ten listings a seller.
-    pub fn new(market: MarketName, algorithm: Algorithm, buyers: usize, listings: usize, seed: u64) -> Town {
+    pub fn new(market: &MarketName, algorithm: Algorithm, buyers: usize, listings: usize, seed: u64) -> Town {
         let mut rng = StdRng::seed_from_u64(seed);
         let usd: Currency = "USD".parse().expect("USD is a currency");
-        let buyers = (0..buyers).map(|_| Person::new(algorithm, &mut rng)).collect();
-        let sellers = (0..listings.div_ceil(10)).map(|_| Person::new(algorithm, &mut rng)).collect();
+        let buyers = (0..buyers).map(|_| Person::new(market, algorithm, &mut rng)).collect();
+        let sellers = (0..listings.div_ceil(10)).map(|_| Person::new(market, algorithm, &mut rng)).collect();
         let listings = (0..listings)
             .map(|_| (ListingId::from_uuid(Uuid::now_v7()), Money::new(rng.random_range(199..20_000), usd)))
             .collect::<Vec<_>>();
@@ -113,40 +56,33 @@ impl Town {
                 sum
             })
             .collect();
-        Town { market, buyers, sellers, listings, zipf }
+        Town { buyers, sellers, listings, zipf }
     }
 
     /// Signs what founds the town, in rounds: each needs the one before to be decided.
-    pub fn founding(&self, registrar: &Person, provider: &Person, now: Timestamp) -> Vec<Vec<Bytes>> {
+    pub fn founding(&self, registrar: &Person, provider: &Person) -> Vec<Vec<Bytes>> {
         let people = || {
             let buyers = self.buyers.iter().map(|person| (person, Role::Buyer));
             let sellers = self.sellers.iter().map(|person| (person, Role::Seller));
             buyers.chain(sellers).chain([(provider, Role::Provider)])
         };
-        let register = |person: &Person, role: Role| {
-            let command = RegisterAccount { account: person.account, roles: [role].into() };
-            registrar.sign(&self.market, command, now)
-        };
-        let enrol = |person: &Person| {
-            let command =
-                RegisterDevice { account: person.account, device: person.device, key: person.public() };
-            registrar.sign(&self.market, command, now)
-        };
+        let register = |person: &Person, role| registrar.sign(person.account_registration(role));
+        let enrol = |person: &Person| registrar.sign(person.device_registration());
         let fund = |person: &Person| {
             // All the money there can be, in equal parts: enough for any number of orders a run can make.
             let minor = Money::MINOR_MAX / self.buyers.len() as i64;
             let amount = Money::new(minor, self.listings[0].1.currency);
-            let reference = Text::try_from(format!("bench {}", person.account)).expect("a short text");
-            provider.sign(&self.market, FundWallet { account: person.account, amount, reference }, now)
+            let reference = Text::try_from(format!("bench {}", person.account())).expect("a short text");
+            provider.sign(FundWallet { account: person.account(), amount, reference })
         };
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {
             let title = Text::try_from(format!("Listing {n}")).expect("a short text");
             let command = CreateListing { listing: *listing, price: *price, title };
-            self.sellers[n / 10].sign(&self.market, command, now)
+            self.sellers[n / 10].sign(command)
         };
         let stock = |(n, (listing, _)): (usize, &(ListingId, Money))| {
             let quantity = Quantity::new(Quantity::MAX).expect("the largest quantity is one");
-            self.sellers[n / 10].sign(&self.market, ReceiveStock { listing: *listing, quantity }, now)
+            self.sellers[n / 10].sign(ReceiveStock { listing: *listing, quantity })
         };
         let mut rounds = vec![people().map(|(person, role)| register(person, role)).collect::<Vec<_>>()];
         rounds.push(people().map(|(person, _)| enrol(person)).collect());
@@ -166,7 +102,7 @@ impl Town {
         &self.listings[rank.min(self.listings.len() - 1)]
     }
 
-    fn order(&self, rng: &mut StdRng, now: Timestamp) -> Signed {
+    fn order(&self, rng: &mut StdRng) -> Signed {
         let buyer = rng.random_range(0..self.buyers.len());
         let mut wanted = BTreeMap::new();
         // Two orders in three are of one line, as in the CDNOW purchases; the others of two.
@@ -183,11 +119,11 @@ impl Town {
         let lines = lines.collect();
         let total = Money::new(total, self.listings[0].1.currency);
         let command = PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total };
-        Signed { bytes: self.buyers[buyer].sign(&self.market, command, now), buyer }
+        Signed { bytes: self.buyers[buyer].sign(command), buyer }
     }
 
     /// Signs orders on all cores.
-    pub fn orders(self: &Arc<Self>, count: usize, seed: u64, now: Timestamp) -> Vec<Signed> {
+    pub fn orders(self: &Arc<Self>, count: usize, seed: u64) -> Vec<Signed> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let chunks = count.div_ceil(SIGN_CHUNK);
         let mut parts: Vec<(usize, Vec<Signed>)> = std::thread::scope(|scope| {
@@ -196,7 +132,7 @@ impl Town {
                 mine.map(|chunk| {
                     let mut rng = StdRng::seed_from_u64(seed ^ chunk as u64);
                     let size = SIGN_CHUNK.min(count - chunk * SIGN_CHUNK);
-                    (chunk, (0..size).map(|_| self.order(&mut rng, now)).collect())
+                    (chunk, (0..size).map(|_| self.order(&mut rng)).collect())
                 })
                 .collect::<Vec<_>>()
             };

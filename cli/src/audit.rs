@@ -59,7 +59,10 @@ impl AuditError {
 /// Tells whether a log that can't be read is wrong, and not only out of reach.
 pub(crate) fn is_wrong(error: &ReadError) -> bool {
     match error {
-        ReadError::Damaged { .. } | ReadError::Chain(_) | ReadError::NotACommit { .. } => true,
+        ReadError::Damaged { .. }
+        | ReadError::Unfinished { .. }
+        | ReadError::Chain(_)
+        | ReadError::NotACommit { .. } => true,
         ReadError::Beyond { .. } | ReadError::Unavailable(_) | ReadError::Refused(_) => false,
     }
 }

@@ -65,6 +65,10 @@ pub(crate) struct UpArgs {
     /// Copies of each stream on JetStream: 3 in a cluster.
     #[arg(long, default_value_t = 1, requires = "NATS_URL", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     nats_replicas: u8,
+    /// Bytes that the log's stream may grow to on JetStream; used when it is created. Below the server's max_file_store
+    /// it refuses an append for which there is no room; without it, a full store may keep a part of one.
+    #[arg(long, requires = "nats", value_name = "N", value_parser = clap::value_parser!(u64).range(1_000_000..))]
+    nats_log_bytes: Option<u64>,
     /// Monitoring endpoint of the NATS server, such as http://127.0.0.1:8222, to learn whether it syncs before it
     /// acknowledges.
     #[arg(long, requires = "NATS_URL", value_name = "URL")]
@@ -168,14 +172,13 @@ async fn start(arguments: &UpArgs) -> anyhow::Result<StandbyNode> {
     let node = match &arguments.nats.url {
         None => StandbyNode::start(config, Arc::new(WallClock)).await,
         Some(url) => {
-            let (replicas, monitor_url) =
-                (usize::from(arguments.nats_replicas), arguments.nats_monitor.clone());
-            StandbyNode::start_on_nats(
-                config,
-                NatsConfig { url: url.clone(), replicas, monitor_url },
-                Arc::new(WallClock),
-            )
-            .await
+            let nats = NatsConfig {
+                url: url.clone(),
+                replicas: usize::from(arguments.nats_replicas),
+                log_bytes: arguments.nats_log_bytes,
+                monitor_url: arguments.nats_monitor.clone(),
+            };
+            StandbyNode::start_on_nats(config, nats, Arc::new(WallClock)).await
         }
     };
     node.with_context(|| cannot_start(arguments))

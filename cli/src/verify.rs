@@ -213,7 +213,7 @@ impl Beside {
         let index = data.join("index");
         if index.is_dir() {
             match Index::open(&index) {
-                Ok(index) => beside.checkpoints.push(("index".to_owned(), index.covered())),
+                Ok(index) => beside.checkpoints.push(("index".to_owned(), index.seen())),
                 Err(_) => beside.unchecked.push("index"),
             }
         }

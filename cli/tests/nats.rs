@@ -6,7 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use common::Cli;
+use engine::log::EventLog;
+use engine::log::jetstream::JetStreamLog;
 use serde_json::{Value, json};
+use tests::files::copy_folder;
+use tests::forge::publish;
+use tests::log_contract::{commit_by, market};
 use tests::nats::NatsServer;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -202,6 +207,32 @@ fn receipts_over_nats_are_checked_with_the_markets_key() {
     // Nobody decides any more, which is not a "no".
     let (_, said) = cli.ends(2, &[&send[..], &["--market-key", "market.jwk"]].concat());
     assert!(said.contains("is not known") && said.contains(&format!("--nats {nats}")), "{said}");
+}
+
+#[test]
+fn a_log_that_ends_inside_a_commit_is_saved_up_to_there_and_goes_on_on_segment_files() {
+    let (cli, broker) = (Cli::new(), Broker::start());
+    let nats = broker.server.url();
+    assert_eq!(cli.up(&["--nats", &nats, "--nats-log-bytes", "50000000"]).interrupt().0.code(), Some(0));
+    let before = cli.json(&["verify", "--nats", &nats, "--json"])["head"].clone();
+    broker.runtime.block_on(async {
+        let client = async_nats::connect(&nats).await.expect("the broker runs");
+        let context = async_nats::jetstream::new(client.clone());
+        let stream = context.get_stream("EVT_main").await.expect("it holds the log");
+        assert_eq!(stream.cached_info().config.max_bytes, 50_000_000);
+        let log = JetStreamLog::open_reader(client, market()).await.expect("there is a log");
+        let commit = commit_by(1, log.head().await.expect("it has an end"), 3);
+        for event in &commit.events()[..2] {
+            publish(&context, event).await.expect("the broker takes it");
+        }
+    });
+    let (_, said) = cli.ends(2, &["up", "--listen", "127.0.0.1:0", "--nats", &nats]);
+    assert!(said.contains("inside the commit") && said.contains("skylink replay --into"), "{said}");
+    let (_, said) = cli.ends(1, &["replay", "--into", "copy", "--nats", &nats]);
+    assert!(said.contains(&format!("Written up to position {}", before["position"])), "{said}");
+    copy_folder(&cli.path("data/keys"), &cli.path("copy/keys")).expect("the keys can be copied");
+    assert_eq!(cli.json(&["verify", "--json", "--data", "copy"])["head"], before);
+    assert_eq!(cli.up(&["--data", "copy"]).interrupt().0.code(), Some(0));
 }
 
 #[test]

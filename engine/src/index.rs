@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use commands::funding::PaymentId;
@@ -19,6 +19,8 @@ use events::{Commit, Event, Head, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
+
+use crate::seen::{self, Seen};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
 const FORM: u8 = 2;
@@ -83,6 +85,19 @@ fn open_db(dir: &Path) -> Result<sled::Db, IndexError> {
     }
 }
 
+/// Removes everything from the folder of a damaged index but how far it had seen the log.
+fn remove_database(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != seen::NAME {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// The index.
 #[derive(Clone)]
 pub struct Index {
@@ -90,12 +105,22 @@ pub struct Index {
     covered: Arc<watch::Sender<Head>>,
     /// Somebody waits for what is not covered yet.
     wanted: Arc<Notify>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Index {
-    /// Opens the index in a folder, an empty one where there is none or its form is old.
+    /// Opens the index in a folder, an empty one where there is none, its form is old, or it is damaged.
     pub fn open(dir: &Path) -> Result<Index, IndexError> {
-        let db = open_db(dir)?;
+        let db = match open_db(dir) {
+            // A full disk leaves such behind. It was ours alone to open, and the log has all that was in it.
+            Err(IndexError::Store(error @ sled::Error::Corruption { .. })) => {
+                tracing::warn!(%error, "the index of old ids is damaged, and is built again from the log");
+                remove_database(dir).map_err(sled::Error::Io)?;
+                open_db(dir)?
+            }
+            opened => opened?,
+        };
+        let seen = Seen::open(dir).map_err(sled::Error::Io)?;
         let tree = db.open_tree("ids")?;
         let checkpoint = match tree.get(CHECKPOINT_KEY)? {
             None => Head::EMPTY,
@@ -107,8 +132,16 @@ impl Index {
                 }
             },
         };
-        let wanted = Arc::new(Notify::new());
-        Ok(Index { tree, covered: Arc::new(watch::Sender::new(checkpoint)), wanted })
+        let (covered, wanted) = (Arc::new(watch::Sender::new(checkpoint)), Arc::new(Notify::new()));
+        Ok(Index { tree, covered, wanted, seen: Arc::new(Mutex::new(seen)) })
+    }
+
+    /// Gives the head that the log must reach: what the index covers or, if it lost its last seconds or was built
+    /// again, what it covered before.
+    pub fn seen(&self) -> Head {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).head();
+        let covered = self.covered();
+        if seen.position > covered.position { seen } else { covered }
     }
 
     /// Tells how far the index covers the log.
@@ -147,7 +180,7 @@ impl Index {
         batch.insert(CHECKPOINT_KEY, encode(&head));
         self.tree.apply_batch(batch)?;
         self.covered.send_replace(head);
-        Ok(())
+        self.with_seen(|seen| seen.note(head))
     }
 
     /// Waits until the index covers the log up to `position`. The caller bounds the time.
@@ -203,7 +236,13 @@ impl Index {
     /// Writes everything to disk. Blocks.
     pub fn flush(&self) -> Result<(), IndexError> {
         self.tree.flush()?;
-        Ok(())
+        let covered = self.covered();
+        self.with_seen(|seen| seen.write(covered))
+    }
+
+    fn with_seen(&self, act: impl FnOnce(&mut Seen) -> std::io::Result<()>) -> Result<(), IndexError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(act(&mut seen).map_err(sled::Error::Io)?)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod log;
 pub mod nats_commands;
 pub mod nats_serve;
 pub mod processor;
+mod seen;
 pub mod snapshot;
 pub mod standby;
 

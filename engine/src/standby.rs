@@ -93,8 +93,8 @@ impl Prepared {
 
     /// Gives the head that the log must at least reach.
     pub fn floor(&self) -> Head {
-        let covered = self.index.covered();
-        if covered.position > self.head.position { covered } else { self.head }
+        let seen = self.index.seen();
+        if seen.position > self.head.position { seen } else { self.head }
     }
 }
 
@@ -128,8 +128,8 @@ impl Standby {
         let mut guard = ClockGuard::default();
         guard.look(clock.as_ref());
         let Prepared { index, snapshots, head, market } = prepared;
-        let covered = index.covered();
-        check_reaches(log.head().await?, head, covered)?;
+        let seen = index.seen();
+        check_reaches(log.head().await?, head, seen)?;
         let keys = Arc::new(KeyRing::default());
         for key in market.accounts.keys() {
             keys.add(&key.public)?;
@@ -156,7 +156,7 @@ impl Standby {
             head,
             market,
             snapshot: head,
-            covered,
+            seen,
             keys: Arc::clone(&keys),
             status: status.clone(),
             until: fold_ends,
@@ -228,7 +228,8 @@ struct Folding {
     head: Head,
     market: Market,
     snapshot: Head,
-    covered: Head,
+    /// What the index has seen.
+    seen: Head,
     keys: Arc<KeyRing>,
     status: watch::Sender<Status>,
     until: watch::Receiver<Option<Head>>,
@@ -279,9 +280,9 @@ impl Folding {
         }
         self.head = commit.head();
         let contains =
-            commit.first_position() <= self.covered.position && self.covered.position <= self.head.position;
-        if contains && self.head != self.covered {
-            return Err(foreign("the index of old ids", self.covered, None));
+            commit.first_position() <= self.seen.position && self.seen.position <= self.head.position;
+        if contains && self.head != self.seen {
+            return Err(foreign("the index of old ids", self.seen, None));
         }
         Ok(())
     }
@@ -292,8 +293,8 @@ fn foreign(checkpoint: &'static str, seen: Head, source: Option<ChainError>) -> 
 }
 
 /// Checks that a log reaches what the snapshot and the index have seen.
-fn check_reaches(end: Head, snapshot: Head, covered: Head) -> Result<(), StartError> {
-    for (checkpoint, seen) in [("the newest snapshot", snapshot), ("the index of old ids", covered)] {
+fn check_reaches(end: Head, snapshot: Head, index: Head) -> Result<(), StartError> {
+    for (checkpoint, seen) in [("the newest snapshot", snapshot), ("the index of old ids", index)] {
         if end.position < seen.position {
             return Err(foreign(checkpoint, seen, None));
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use engine::clock::Clock;
 use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
-use engine::log::jetstream::{self, Durability, JetStreamLog, durability};
+use engine::log::jetstream::{self, Durability, JetStreamLog, StreamOptions, durability};
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
 use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
@@ -126,6 +126,8 @@ pub struct NatsConfig {
     pub url: String,
     /// Copies of each stream: 1, or 3 in a cluster.
     pub replicas: usize,
+    /// Bytes that the log's stream may grow to, if it is created.
+    pub log_bytes: Option<u64>,
     /// Its monitoring endpoint, to learn whether it syncs before it acknowledges.
     pub monitor_url: Option<String>,
 }
@@ -214,7 +216,7 @@ impl StandbyNode {
         let broker =
             Broker { engine, receipts, durability, stop_commands: watch::Sender::new(false), commands: None };
         let refused = broker.engine.clone();
-        let starting = parts.stand_by_on(broker, config, nats.replicas, clock);
+        let starting = parts.stand_by_on(broker, config, nats, clock);
         refused.unless_refused(starting).await?
     }
 
@@ -450,15 +452,24 @@ impl Parts {
         self,
         broker: Broker,
         config: NodeConfig,
-        replicas: usize,
+        nats: NatsConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<StandbyNode, NodeError> {
         let (client, market) = (broker.engine.client().clone(), config.market.clone());
-        let log = JetStreamLog::open(client.clone(), market.clone(), replicas).await?;
+        let options = StreamOptions { replicas: nats.replicas, max_bytes: nats.log_bytes };
+        let log = JetStreamLog::open(client.clone(), market.clone(), options).await?;
+        if let Some(store) = log.store_it_could_fill(nats.monitor_url.as_deref()).await? {
+            tracing::error!(
+                stream = log.stream_name(),
+                store,
+                "the log's stream has no max_bytes and may fill the whole store, which can leave a part of an append in it \
+                 that no start gets over: give the stream a max_bytes below the store's, see docs/faults.md"
+            );
+        }
         let log = Arc::new(TailedLog::new(log).await?);
         let mut node = self.stand_by(config, log, clock).await?;
         // Only now: a process that can't stand by must not be given the market.
-        let source = CommandSource::open(client, market.clone(), replicas).await?;
+        let source = CommandSource::open(client, market.clone(), nats.replicas).await?;
         let receipts = ReceiptSender::new(broker.receipts.client().clone(), market);
         node.broker = Some((broker, source, receipts));
         Ok(node)

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use commands::Refusal;
 use commands::command::{
-    AddToCart, ConfirmDelivery, OrderLine, PaymentMethod, PlaceOrder, RegisterAccount, ShipOrder,
+    AddToCart, ClearCart, ConfirmDelivery, FundWallet, OrderLine, PaymentMethod, PlaceOrder, RegisterAccount,
+    ShipOrder,
 };
 use commands::crypto::VerifyingKey;
 use commands::receipt::{Receipt, verify_receipt};
 use commands::sign::sign;
 use engine::Reply;
+use events::Money;
 use events::account::{PublicKey, Role};
 use events::ids::{AccountId, ListingId};
 use reqwest::StatusCode;
@@ -169,6 +171,34 @@ async fn each_refusal_has_its_status_and_code() {
     let flipped = if &bad[at..=at] == "A" { "B" } else { "A" };
     bad.replace_range(at..=at, flipped);
     problem(send(bad), 401, "sig_invalid").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_units_uncountable_money_and_a_command_in_anothers_place_are_told_by_name() {
+    let shop = Shop::open().await;
+    let (seller, buyer) = (shop.person(&[Role::Seller]).await, shop.funded_buyer(Money::MINOR_MAX - 1).await);
+    let listing = shop.listing(&seller, 2_500, 1).await;
+    let cart = buyer.sign(ClearCart {}, shop.now());
+    problem(shop.post("/api/cart/add", "application/jose", cart), 400, "cmd_unknown").await;
+
+    let send = |bytes: String| shop.post("/v1/commands", "application/jose", bytes);
+    let none = json!({ "listing": listing, "quantity": 0 });
+    let told = problem(send(buyer.request("cart.add", none.clone(), shop.now())), 400, "body_invalid").await;
+    assert!(told["detail"].as_str().unwrap().contains("quantity"), "{told}");
+    let nothing = json!({ "lines": [none], "payment_method": "wallet", "total": usd(0) });
+    problem(send(buyer.request("order.place", nothing, shop.now())), 400, "body_invalid").await;
+
+    // One cent more than there is can still be counted, two can not.
+    let provider = shop.person(&[Role::Provider]).await;
+    let fund = |minor: i64| {
+        let reference = "test-2".to_owned().try_into().unwrap();
+        let fund = FundWallet { account: buyer.account, amount: usd(minor), reference };
+        send(provider.sign(fund, shop.now()))
+    };
+    problem(fund(2), 422, "amount_overflow").await;
+    let (status, _) = json_of(fund(1)).await;
+    assert_eq!(status, StatusCode::OK);
     shop.close().await;
 }
 

@@ -107,9 +107,17 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the database at `dir`, creating it if there is none.
+    /// Opens the database at `dir`, creating it if there is none or it is damaged.
     pub(crate) fn open(dir: &Path) -> Result<Store, ViewError> {
-        let db = open_db(dir)?;
+        let db = match open_db(dir) {
+            // A full disk leaves such behind. It was ours alone to open, and the log has all that was in it.
+            Err(ViewError::Store(error @ sled::Error::Corruption { .. })) => {
+                tracing::warn!(%error, "the views are damaged, and are built again from the log");
+                std::fs::remove_dir_all(dir).map_err(sled::Error::Io)?;
+                open_db(dir)?
+            }
+            opened => opened?,
+        };
         let meta = db.open_tree(META)?;
         let mut slots = Vec::with_capacity(ViewName::ALL.len());
         for view in ViewName::ALL {

@@ -45,6 +45,11 @@ const PORT_ATTEMPTS_MAX: usize = 100;
 /// port while it is down.
 const PORTS: Range<u16> = 15_000..32_000;
 
+/// Connects to servers of which some may not be there yet.
+pub async fn connect(urls: &[String]) -> Result<async_nats::Client> {
+    Ok(async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls).await?)
+}
+
 /// A running `nats-server` with JetStream, one node, on loopback.
 ///
 /// Whoever wants to know what a server said reads [`NatsServer::log`].
@@ -150,6 +155,13 @@ impl NatsServer {
         // The server forgets that it was named on its command line.
         write_config(self.folder.path(), &format!("server_name: \"{}\"\n{more}", self.name()))?;
         self.running()?.signal(Signal::Reload)
+    }
+
+    /// Starts the server again as [`NatsServer::restart`] does, with `more` instead of what followed the project's
+    /// `nats.conf` before.
+    pub async fn restart_with(&mut self, more: &str) -> Result<()> {
+        write_config(self.folder.path(), more)?;
+        self.restart().await
     }
 
     /// Stops the server from running without ending it: connections stay open and nothing answers.

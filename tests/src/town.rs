@@ -1,36 +1,26 @@
 //! People with real keys who found a market and order in it, through nothing but an engine's handle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use commands::command::{
-    CancelOrder, CreateListing, Expected, FundWallet, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock,
-    RegisterAccount, RegisterDevice, Text,
+    CancelOrder, CreateListing, FundWallet, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock, Text,
 };
-use commands::crypto::SigningKey;
 use commands::receipt::{Outcome, Receipt, ReceiptBody};
-use commands::sign::{Draft, sign};
 use commands::{Command, Market};
-use engine::keystore::StoredKey;
 use engine::{EngineHandle, Reply};
 use events::account::{Algorithm, Role};
-use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce, OrderId};
-use events::{Commit, Head, Money, Quantity, Timestamp};
+use events::ids::{CommandId, ListingId, OrderId};
+use events::{Commit, Head, Money, Quantity};
 use uuid::Uuid;
+
+pub use bench::person::Person;
 
 /// How long a reply may take; only a broken engine needs it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a signed command is good.
-const GOOD_FOR_MS: i64 = 100_000;
 /// The price of everything, in minor units.
 const PRICE_MINOR: i64 = 1_000;
-
-/// Gives the time of the machine's clock.
-pub fn now() -> Timestamp {
-    engine::clock::Clock::now(&engine::clock::WallClock)
-}
 
 /// Makes an amount of US dollars.
 pub fn usd(minor: i64) -> Money {
@@ -40,59 +30,6 @@ pub fn usd(minor: i64) -> Money {
 /// Makes a new command id.
 pub fn new_id() -> CommandId {
     CommandId::from_uuid(Uuid::now_v7())
-}
-
-/// Somebody with a device.
-pub struct Person {
-    market: MarketName,
-    account: AccountId,
-    device: DeviceId,
-    key: SigningKey,
-    next_seq: AtomicU64,
-}
-
-impl Person {
-    /// Makes somebody with a new Ed25519 key.
-    pub fn new(market: &MarketName) -> Person {
-        let key =
-            SigningKey::from_seed(Algorithm::EdDsa, rand::random()).expect("every seed is an Ed25519 key");
-        let (account, device) = (AccountId::from_uuid(Uuid::now_v7()), DeviceId::from_uuid(Uuid::now_v7()));
-        Person { market: market.clone(), account, device, key, next_seq: AtomicU64::new(1) }
-    }
-
-    /// Takes a key of a key store whose next unused number is `seq`.
-    pub fn from_stored(market: &MarketName, stored: &StoredKey, seq: u64) -> Person {
-        let (account, device, key) = (stored.account, stored.device, stored.signing());
-        Person { market: market.clone(), account, device, key, next_seq: AtomicU64::new(seq) }
-    }
-
-    /// Gives the account.
-    pub fn account(&self) -> AccountId {
-        self.account
-    }
-
-    /// Signs a new wish.
-    pub fn sign(&self, command: impl Into<Command>) -> Bytes {
-        self.sign_as(new_id(), command)
-    }
-
-    /// Signs a wish under an id.
-    pub fn sign_as(&self, command_id: CommandId, command: impl Into<Command>) -> Bytes {
-        let now = now();
-        let draft = Draft {
-            market: self.market.clone(),
-            account: self.account,
-            device: self.device,
-            command_id,
-            seq: self.next_seq.fetch_add(1, Ordering::Relaxed),
-            nonce: Nonce(rand::random()),
-            issued_at: now,
-            expires_at: now.plus_ms(GOOD_FOR_MS),
-            expected: Expected::default(),
-            command: command.into(),
-        };
-        Bytes::from(sign(&draft, &self.key))
-    }
 }
 
 /// Hands in a command and waits for the reply.
@@ -124,19 +61,17 @@ pub struct Town {
 impl Town {
     /// Registers everybody, fills the wallets and puts `stock` units of one thing on sale.
     pub async fn found(engine: &EngineHandle, registrar: Person, buyers: usize, stock: u32) -> Town {
-        let market = registrar.market.clone();
-        let (provider, seller) = (Person::new(&market), Person::new(&market));
-        let buyers = (0..buyers).map(|_| Person::new(&market)).collect();
+        let person = || Person::new(registrar.market(), Algorithm::EdDsa, &mut rand::rng());
+        let (provider, seller) = (person(), person());
+        let buyers = (0..buyers).map(|_| person()).collect();
         let listing = ListingId::from_uuid(Uuid::now_v7());
         let town = Town { registrar, provider, seller, buyers, listing };
         let people = [(&town.provider, Role::Provider), (&town.seller, Role::Seller)];
         let people: Vec<_> =
             people.into_iter().chain(town.buyers.iter().map(|buyer| (buyer, Role::Buyer))).collect();
         for (person, role) in &people {
-            let command = RegisterAccount { account: person.account, roles: [*role].into() };
-            accept(engine, town.registrar.sign(command)).await;
-            let (account, device, key) = (person.account, person.device, person.key.public());
-            accept(engine, town.registrar.sign(RegisterDevice { account, device, key })).await;
+            accept(engine, town.registrar.sign(person.account_registration(*role))).await;
+            accept(engine, town.registrar.sign(person.device_registration())).await;
         }
         for buyer in &town.buyers {
             accept(engine, town.pay(buyer)).await;
@@ -150,7 +85,7 @@ impl Town {
 
     /// Signs, as the provider, that the one payment of a buyer arrived.
     pub fn pay(&self, buyer: &Person) -> Bytes {
-        let (account, amount) = (buyer.account, usd(1_000_000_000));
+        let (account, amount) = (buyer.account(), usd(1_000_000_000));
         self.provider.sign(FundWallet { account, amount, reference: text(&format!("for {account}")) })
     }
 
@@ -164,7 +99,7 @@ impl Town {
 
     /// Gives the wish to cancel what a command of a buyer ordered.
     pub fn cancel(&self, buyer: &Person, ordered_by: CommandId) -> Command {
-        let order = OrderId::derive(buyer.account, ordered_by, 0);
+        let order = OrderId::derive(buyer.account(), ordered_by, 0);
         CancelOrder { order, reason: None }.into()
     }
 }

@@ -2,20 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use commands::receipt::ReceiptBody;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
-use events::ids::CommandId;
 use futures::StreamExt;
 use gateway::health::install_metrics;
 use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY};
 use tempfile::TempDir;
+use tests::history::History;
 use tests::http::{readiness, serve};
 use tests::log_contract::read_all;
 use tests::nats::NatsServer;
@@ -32,7 +32,12 @@ const METRICS_POLL: Duration = Duration::from_millis(100);
 
 async fn start(folder: &Path, server: &NatsServer) -> Node {
     let config = NodeConfig { verify_threads: 2, ..NodeConfig::new("main".parse().unwrap(), folder.into()) };
-    let nats = NatsConfig { url: server.url(), replicas: 1, monitor_url: Some(server.monitor_url()) };
+    let nats = NatsConfig {
+        url: server.url(),
+        replicas: 1,
+        log_bytes: None,
+        monitor_url: Some(server.monitor_url()),
+    };
     Node::start_on_nats(config, nats, Arc::new(WallClock)).await.unwrap()
 }
 
@@ -46,26 +51,29 @@ async fn a_broker_that_dies_and_comes_back_costs_no_order() {
     let node = start(folder.path(), &server).await;
     let town = Arc::new(Town::found(&node.handle(), registrar(&node), BUYERS, 1_000_000).await);
     let stop = Arc::new(AtomicBool::new(false));
-    let (told, mut receipts) = mpsc::unbounded_channel::<ReceiptBody>();
+    let (told, mut receipts) = mpsc::unbounded_channel();
     let buyers: Vec<_> = (0..BUYERS)
         .map(|buyer| {
             let (engine, town, stop, told) = (node.handle(), town.clone(), stop.clone(), told.clone());
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let signed = town.buyers[buyer].sign_as(new_id(), town.order(1));
-                    told.send(receipt(submit(&engine, signed).await).receipt).unwrap();
+                    let signed = town.buyers[buyer].sign(town.order(1));
+                    let receipt = receipt(submit(&engine, signed.clone()).await);
+                    told.send((signed, receipt.receipt)).unwrap();
                 }
             })
         })
         .collect();
     drop(told);
-    let mut known: BTreeMap<CommandId, ReceiptBody> = BTreeMap::new();
+    let mut history = History::default();
+    let mut note = |(signed, body): (Bytes, ReceiptBody)| {
+        history.send(body.command, signed);
+        history.tell(body);
+    };
     for death in 0..4 {
         for _ in 0..RECEIPTS_BETWEEN {
-            let body = tokio::time::timeout(GOES_ON_WAIT_MAX, receipts.recv()).await;
-            let body =
-                body.unwrap_or_else(|_| panic!("the market stands still after death {death}")).unwrap();
-            known.insert(body.command, body);
+            let told = tokio::time::timeout(GOES_ON_WAIT_MAX, receipts.recv()).await;
+            note(told.unwrap_or_else(|_| panic!("the market stands still after death {death}")).unwrap());
         }
         if death < 3 {
             server.kill().unwrap();
@@ -76,25 +84,13 @@ async fn a_broker_that_dies_and_comes_back_costs_no_order() {
     for buyer in buyers {
         buyer.await.unwrap();
     }
-    while let Some(body) = receipts.recv().await {
-        known.insert(body.command, body);
+    while let Some(told) = receipts.recv().await {
+        note(told);
     }
-    let mut decided = BTreeMap::new();
-    for commit in read_all(&node.log(), 1).await.unwrap() {
-        if let Some(body) = ReceiptBody::of(&commit).filter(|body| body.name == "order.place") {
-            assert!(decided.insert(body.command, body).is_none(), "an order is in the log twice");
-        }
-    }
-    assert_eq!(decided, known, "what was told is what is in the log");
+    history.check(&read_all(&node.log(), 1).await.unwrap());
     // The views go on too: they come up to the log's end.
     let head = node.log().head().await.unwrap();
-    let views = node.projections().clone();
-    let caught_up = async {
-        while views.checkpoint().position < head.position {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(GOES_ON_WAIT_MAX, caught_up).await.expect("the views go on");
+    node.projections().wait_for(head.position, GOES_ON_WAIT_MAX).await.expect("the views go on");
     assert_eq!(node.shutdown().await, StopReason::Shutdown);
 }
 

@@ -18,7 +18,7 @@ use events::{Commit, Timestamp};
 use futures::{StreamExt, TryStreamExt};
 use tempfile::TempDir;
 use tests::engines::Keys;
-use tests::town::{Town, now, receipt, submit};
+use tests::town::{Town, receipt, submit};
 
 /// The machine's clock, set ahead by so many ms.
 #[derive(Default)]
@@ -93,7 +93,7 @@ async fn a_clock_that_jumps_decides_nothing_until_it_is_back_or_confirmed_by_a_r
     assert_eq!(engine.shutdown().await, StopReason::Shutdown);
     let engine = start(&keys, &dir, &log, clock.clone()).await;
     clock.0.fetch_add(DEADLINES_GRACE_MS, Ordering::SeqCst);
-    let confirmed = now().plus_ms(jump_ms);
+    let confirmed = WallClock.now().plus_ms(jump_ms);
     engine.handle().tick().await;
     assert!(first_deadline(&log).await.events()[0].metadata.time >= confirmed);
     assert_eq!(engine.shutdown().await, StopReason::Shutdown);
@@ -109,19 +109,22 @@ async fn a_clock_that_jumps_while_an_engine_stands_by_is_doubted_when_it_takes_o
     engine.handle().tick().await;
     assert!(matches!(status(&engine.handle()), Status::ClockDoubted { .. }));
     let started = all(&log).await.pop().unwrap();
-    assert!(started.events()[0].metadata.time <= now(), "the writer starts at the time it believes");
+    assert!(
+        started.events()[0].metadata.time <= WallClock.now(),
+        "the writer starts at the time it believes"
+    );
     assert_eq!(engine.shutdown().await, StopReason::Shutdown);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tick_returns_when_the_writer_has_looked_at_a_clock_that_was_moved() {
     let (dir, keys, log, clock) =
-        (TempDir::new().unwrap(), Keys::new(), MemoryLog::new(), Arc::new(ManualClock::new(now())));
+        (TempDir::new().unwrap(), Keys::new(), MemoryLog::new(), Arc::new(ManualClock::new(WallClock.now())));
     let engine = start(&keys, &dir, &log, clock.clone()).await;
     let handle = engine.handle();
     let town = Town::found(&handle, keys.registrar(), 1, 10).await;
     receipt(submit(&handle, town.buyers[0].sign(town.order(1))).await);
-    let due = now().plus_ms(Deadlines::default().ship_by_ms() + 60_000);
+    let due = WallClock.now().plus_ms(Deadlines::default().ship_by_ms() + 60_000);
     // The second move must not be what the first tick sees.
     for at in [due, due.plus_ms(86_400_000)] {
         clock.advance_to(at);

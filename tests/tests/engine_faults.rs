@@ -11,13 +11,15 @@ use commands::Refusal;
 use commands::receipt::Outcome;
 use engine::Reply;
 use engine::clock::WallClock;
+use engine::index::Index;
 use engine::log::segment::SegmentLog;
 use engine::processor::StopReason;
 use engine::snapshot::Snapshots;
-use events::Rejection;
+use events::{Head, Rejection};
 use futures::TryStreamExt;
 use gateway::node::{Node, NodeConfig, NodeError, REGISTRAR_KEY};
 use tempfile::TempDir;
+use tests::files::copy_folder;
 use tests::log_contract::{market, read_all};
 use tests::town::{Person, Town, fold, new_id, outcomes_of, receipt, submit};
 
@@ -47,14 +49,6 @@ fn registrar(node: &Node) -> Person {
 
 async fn stop(node: Node) {
     assert_eq!(node.shutdown().await, StopReason::Shutdown);
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
 
 fn segments(dir: &Path) -> PathBuf {
@@ -144,42 +138,61 @@ async fn an_older_copy_of_the_log_is_refused() {
     let node = start(dir.path()).await;
     let town = Town::found(&node.handle(), registrar(&node), 1, 10).await;
     stop(node).await;
-    copy_folder(&segments(dir.path()), copy.path());
+    copy_folder(&segments(dir.path()), copy.path()).unwrap();
     let node = start(dir.path()).await;
     receipt(submit(&node.handle(), town.buyers[0].sign(town.order(1))).await);
     stop(node).await;
     fs::remove_dir_all(segments(dir.path())).unwrap();
-    copy_folder(copy.path(), &segments(dir.path()));
+    copy_folder(copy.path(), &segments(dir.path())).unwrap();
     // Each kind of what was derived notices by itself.
     for left in ["index", "snapshots", "views"] {
         let only = TempDir::new().unwrap();
-        copy_folder(&dir.path().join("keys"), &only.path().join("keys"));
-        copy_folder(&segments(dir.path()), &segments(only.path()));
-        copy_all(&dir.path().join(left), &only.path().join(left));
+        copy_folder(&dir.path().join("keys"), &only.path().join("keys")).unwrap();
+        copy_folder(&segments(dir.path()), &segments(only.path())).unwrap();
+        copy_folder(&dir.path().join(left), &only.path().join(left)).unwrap();
         let error = try_start(only.path()).await.err().unwrap_or_else(|| panic!("{left} did not notice"));
         let error = chain(&error);
         assert!(error.contains("restored or truncated") && error.contains("restore"), "{left}: {error}");
     }
 }
 
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_log_is_refused_by_an_index_that_is_damaged_too() {
+    let (dir, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = start(dir.path()).await;
+    let town = Town::found(&node.handle(), registrar(&node), 1, 10).await;
+    stop(node).await;
+    copy_folder(dir.path(), copy.path()).unwrap();
+    let node = start(dir.path()).await;
+    receipt(submit(&node.handle(), town.buyers[0].sign(town.order(1))).await);
+    let log = node.log();
+    stop(node).await;
+    let (newest, end) = (TempDir::new().unwrap(), log.head().await.unwrap());
+    drop(log);
+    copy_folder(&segments(dir.path()), &segments(newest.path())).unwrap();
+    copy_folder(&copy.path().join("keys"), &newest.path().join("keys")).unwrap();
+    // All older but the index, which is damaged.
+    let folder = copy.path().join("index");
+    fs::remove_dir_all(&folder).unwrap();
+    copy_folder(&dir.path().join("index"), &folder).unwrap();
+    let size = fs::metadata(folder.join("db")).unwrap().len() as usize;
+    fs::write(folder.join("db"), vec![0xa5; size]).unwrap();
+    let index = Index::open(&folder).unwrap();
+    assert_eq!(index.covered(), Head::EMPTY, "it is built again");
+    assert_eq!(index.seen(), end);
+    drop(index);
+    let error = chain(&try_start(copy.path()).await.err().expect("it is older"));
+    assert!(error.contains("restored or truncated"), "{error}");
+    // It may have covered the older log since; the newest is what it wants still.
+    copy_folder(&folder, &newest.path().join("index")).unwrap();
+    stop(start(newest.path()).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_log_of_the_same_length_is_refused() {
     let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     stop(start(ours.path()).await).await;
-    copy_folder(&ours.path().join("keys"), &theirs.path().join("keys"));
+    copy_folder(&ours.path().join("keys"), &theirs.path().join("keys")).unwrap();
     let mut heads = Vec::new();
     for dir in [&ours, &theirs] {
         if dir.path() == theirs.path() {
@@ -193,7 +206,7 @@ async fn another_log_of_the_same_length_is_refused() {
     assert_eq!(heads[0].position, heads[1].position);
     assert_ne!(heads[0].hash, heads[1].hash);
     fs::remove_dir_all(segments(ours.path())).unwrap();
-    copy_folder(&segments(theirs.path()), &segments(ours.path()));
+    copy_folder(&segments(theirs.path()), &segments(ours.path())).unwrap();
     let error = chain(&try_start(ours.path()).await.err().expect("it is another log"));
     assert!(error.contains("restored or truncated"), "{error}");
 }

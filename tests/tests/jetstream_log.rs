@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream};
-use engine::log::jetstream::{Durability, JetStreamLog, OpenError, durability};
+use engine::log::jetstream::{Durability, JetStreamLog, OpenError, StreamOptions, durability};
 use engine::log::{AppendError, EventLog, ReadError};
 use events::account::{Registered, Role};
 use events::commit::Seal;
-use events::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, WriterId};
+use events::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, Nonce, WriterId};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Timestamp, wire};
 use futures::{StreamExt, TryStreamExt};
-use tests::log_contract::commit_by;
-use tests::nats::{NatsCluster, NatsServer};
+use tests::forge::{headers_of, publish};
+use tests::log_contract::{commit_by, market};
+use tests::nats::{NatsCluster, NatsServer, connect};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -35,19 +35,11 @@ const COMMITS_PER_RUN: u64 = 300;
 /// Tells the writers of this process apart, and the commits that they make.
 static WRITERS: AtomicU64 = AtomicU64::new(1);
 
-fn market() -> MarketName {
-    "main".parse().expect("it is a market's name")
-}
-
-async fn connect(urls: &[String]) -> Result<async_nats::Client> {
-    Ok(async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls).await?)
-}
-
 async fn open(urls: &[String], replicas: usize) -> Result<JetStreamLog> {
     let client = connect(urls).await?;
     let deadline = Instant::now() + APPEND_TIME_MAX;
     loop {
-        match JetStreamLog::open(client.clone(), market(), replicas).await {
+        match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(replicas)).await {
             Ok(log) => return Ok(log),
             Err(OpenError::Unavailable(error)) => ensure!(Instant::now() < deadline, "not opened: {error:#}"),
             Err(error) => return Err(error.into()),
@@ -238,10 +230,7 @@ async fn a_batch_that_a_dead_writer_left_open_is_neither_seen_nor_in_the_way() -
         let log = open(&[server.url()], 1).await?;
         let dead = connect(&[server.url()]).await?;
         let group = Writer::new().group(Head::EMPTY, &[3]);
-        let mut headers = HeaderMap::new();
-        for (name, value) in wire::to_headers(&group[0].events()[0].metadata) {
-            headers.insert(name, value);
-        }
+        let mut headers = headers_of(&group[0].events()[0]);
         headers.insert("Nats-Batch-Id", "left-open");
         headers.insert("Nats-Batch-Sequence", "1");
         headers.insert("Nats-Expected-Last-Sequence", "0");
@@ -370,18 +359,18 @@ async fn a_stream_that_could_not_keep_the_logs_promises_is_refused_by_name_of_th
             let mut config = fit_config();
             spoil(&mut config);
             context.create_stream(config).await?;
-            match JetStreamLog::open(client.clone(), market(), 1).await {
+            match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(1)).await {
                 Err(OpenError::Unfit { source, .. }) => assert_eq!(source.field, field),
                 other => bail!("{field}: {other:?}"),
             }
             context.delete_stream(wire::event_stream(&market())).await?;
         }
         context.create_stream(fit_config()).await?;
-        match JetStreamLog::open(client.clone(), market(), 3).await {
+        match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(3)).await {
             Err(OpenError::Unfit { source, .. }) => assert_eq!(source.field, "num_replicas"),
             other => bail!("{other:?}"),
         }
-        JetStreamLog::open(client, market(), 1).await?;
+        JetStreamLog::open(client, market(), StreamOptions::replicas(1)).await?;
         Ok(())
     })
     .await
@@ -442,15 +431,10 @@ async fn a_missing_message_is_reported_as_damage_at_its_sequence() -> Result<()>
         let stream = context.create_stream(careless).await?;
         let group = Writer::new().group(Head::EMPTY, &[1, 2, 2]);
         for event in group.iter().flat_map(|commit| commit.events()) {
-            let mut headers = HeaderMap::new();
-            for (name, value) in wire::to_headers(&event.metadata) {
-                headers.insert(name, value);
-            }
-            let subject = wire::event_subject(&market(), &event.metadata.type_name);
-            context.publish_with_headers(subject, headers, event.payload_json.clone().into()).await?.await?;
+            publish(&context, event).await?;
         }
         let log_is_sound = async || {
-            let log = JetStreamLog::open(client.clone(), market(), 1).await?;
+            let log = JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(1)).await?;
             anyhow::Ok(read_all(&log).await)
         };
         stream.delete_message(3).await?;

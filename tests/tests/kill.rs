@@ -1,186 +1,224 @@
-//! Kills the writing process at random moments: what was receipted stays, and nothing happens twice.
+//! Kills the writing process at random moments under load: what was receipted stays, and nothing happens twice.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![allow(clippy::print_stdout, reason = "a test that fails tells its seed, and how far it came")]
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use commands::receipt::ReceiptBody;
+use bytes::Bytes;
+use engine::Reply;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
-use events::ids::CommandId;
-use gateway::node::{NatsConfig, Node, NodeConfig};
+use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
-use tests::log_contract::read_all;
+use tests::history::History;
+use tests::log_contract::{market, read_all};
 use tests::nats::NatsServer;
-use tests::town::{fold, receipt, submit};
+use tests::nats_clients::{Done, NatsClients};
+use tests::town::{Person, Town};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
-/// How long a victim may take until it buys; only a broken one needs it.
-const READY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often the process is killed on each log.
+const KILLS: u64 = 20;
+/// How often one market's on JetStream is killed: few enough that its log, which each start reads, stays short.
+const KILLS_PER_MARKET: u64 = 5;
+/// What the clients of a market on JetStream offer; more would only wait for the next engine.
+const OFFERED_OVER_NATS_PER_SECOND: u64 = 560;
+/// What the clients must at least have offered, by their own count.
+const OFFERED_PER_SECOND_MIN: u64 = 500;
+/// How many orders lie between a process that is ready and its death, at most.
+const ORDERS_BEFORE_DEATH_MAX: u64 = 1_000;
+/// How long after its start a process may be killed, ready or not, where that is the plan.
+const EARLY_DEATH_MAX: Duration = Duration::from_millis(500);
+/// How long a process may take until it is ready, and clients until they have their receipts; only what is broken
+/// needs it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the victims of all runs have said.
-#[derive(Default)]
-struct History {
-    /// What was signed, of each command handed in.
-    sent: BTreeMap<CommandId, String>,
-    /// Outcome and position of each command that was answered.
-    receipts: BTreeMap<CommandId, (String, u64)>,
-}
-
-impl History {
-    fn read(&mut self, line: &str) {
-        let words: Vec<_> = line.split(' ').collect();
-        match words[..] {
-            ["sent", id, signed] => {
-                self.sent.insert(id.parse().unwrap(), signed.to_owned());
-            }
-            ["receipt", id, outcome, position] => {
-                let told = (outcome.to_owned(), position.parse().unwrap());
-                let earlier = self.receipts.insert(id.parse().unwrap(), told.clone());
-                assert!(earlier.is_none_or(|earlier| earlier == told), "two outcomes of {id}");
-            }
-            ["ready"] => {}
-            _ => panic!("the victim says: {line}"),
-        }
-    }
-
-    fn unanswered(&self) -> impl Iterator<Item = (&CommandId, &String)> {
-        self.sent.iter().filter(|(id, _)| !self.receipts.contains_key(*id))
-    }
-}
-
+/// A market's process.
 struct Victim {
     process: Child,
-    /// Whole lines only: the last one may have been cut in the middle.
-    lines: Receiver<String>,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Victim {
-    fn start(run: u64, folder: &Path, url: Option<&str>, history: &History) -> Victim {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_victim"));
-        command.arg(run.to_string()).arg(folder).args(url);
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut input = process.stdin.take().unwrap();
-        for (id, signed) in history.unanswered() {
-            writeln!(input, "{id} {signed}").unwrap();
-        }
-        writeln!(input).unwrap();
-        process.stdin = Some(input);
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let (lines_in, lines) = channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while output.read_line(&mut line).is_ok_and(|bytes| bytes > 0) && line.ends_with('\n') {
-                // When nobody listens any more the test is over.
-                let _ = lines_in.send(line.trim_end().to_owned());
-                line.clear();
-            }
-        });
+    /// Starts it and hands it `input`; it ends by itself when this is dropped.
+    async fn start(arguments: &[&str], input: &str) -> Victim {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_victim"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        process.stdin.as_mut().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Victim { process, lines }
     }
 
-    fn wait_until_ready(&self, history: &mut History) {
-        let deadline = Instant::now() + READY_WAIT_MAX;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).expect("the victim is ready in time");
-            history.read(&line);
-            if line == "ready" {
-                return;
-            }
-        }
+    /// Gives the next line it says.
+    async fn line(&mut self) -> String {
+        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("the process goes on in time");
+        line.unwrap().expect("the process does not end by itself")
     }
 
-    /// Kills it and reads all that it had said.
-    fn kill(mut self, history: &mut History) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        for line in &self.lines {
-            history.read(&line);
-        }
+    /// Kills it with SIGKILL, and gives what it had said before. A line that its death has cut off is none.
+    async fn kill(mut self) -> Vec<String> {
+        self.process.kill().await.unwrap();
+        let mut said = String::new();
+        self.lines.into_inner().read_to_string(&mut said).await.unwrap();
+        said.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 }
 
-/// Kills as often as asked, each time at another moment: mostly while orders pour in, sometimes while it starts.
-fn kill_again_and_again(folder: &Path, url: Option<&str>, kills: u64) -> History {
+/// Gives the moments of the kills, from a seed that is told.
+fn moments() -> StdRng {
     let seed: u64 = rand::random();
     println!("the seed of the moments is {seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut history = History::default();
-    let mut buying = Duration::ZERO;
-    for run in 0..kills {
-        let victim = Victim::start(run, folder, url, &history);
-        let moment = Duration::from_micros(rng.random_range(1_000..400_000));
-        if run == 0 || rng.random_ratio(3, 4) {
-            victim.wait_until_ready(&mut history);
-            buying += moment;
-        }
-        std::thread::sleep(moment);
-        victim.kill(&mut history);
-    }
-    let (sent, told) = (history.sent.len(), history.receipts.len());
-    println!("{sent} orders sent, {told} receipts in {} ms of buying", buying.as_millis());
-    assert!(told > 0, "something was bought");
-    history
+    StdRng::seed_from_u64(seed)
 }
 
-/// Asks again for all that has no answer, and compares what everybody was told with the log.
-async fn check(node: Node, mut history: History) {
-    let unanswered: Vec<_> = history.unanswered().map(|(id, signed)| (*id, signed.clone())).collect();
-    println!("{} orders had no answer when their process was killed", unanswered.len());
-    for (id, signed) in unanswered {
-        let body = receipt(submit(&node.handle(), signed.into()).await).receipt;
-        history.receipts.insert(id, (format!("{:?}", body.outcome), body.position));
-    }
-    let commits = read_all(&node.log(), 1).await.unwrap();
-    fold(&commits);
-    let mut decided = BTreeMap::new();
-    for commit in &commits {
-        if let Some(body) = ReceiptBody::of(commit) {
-            let told = (format!("{:?}", body.outcome), body.position);
-            if body.name == "order.place" {
-                assert!(history.sent.contains_key(&body.command), "{} was never sent", body.command);
-            }
-            let earlier = decided.insert(body.command, told);
-            assert!(earlier.is_none(), "{} is in the log twice", body.command);
-        }
-    }
-    assert_eq!(history.receipts.len(), history.sent.len());
-    for (id, told) in &history.receipts {
-        assert_eq!(decided.get(id), Some(told), "what was receipted for {id} is in the log");
-    }
-    assert_eq!(node.shutdown().await, StopReason::Shutdown);
+/// Checks that the processes were killed under load.
+fn check_offered(orders: u64, during: Duration) {
+    println!("{orders} orders were offered in {} ms", during.as_millis());
+    assert!(orders * 1_000 >= OFFERED_PER_SECOND_MIN * during.as_millis() as u64, "too little load");
 }
 
 fn config(folder: &Path) -> NodeConfig {
-    NodeConfig { verify_threads: 2, ..NodeConfig::new("main".parse().unwrap(), folder.to_owned()) }
+    NodeConfig { verify_threads: 2, ..NodeConfig::new(market(), folder.to_owned()) }
+}
+
+/// Asks for everything again, and compares what everybody was told with the log.
+async fn check(node: Node, mut history: History) {
+    let (sent, told) = history.counts();
+    println!("{sent} orders sent, {told} of them receipted before the last process");
+    assert!(told > 0, "something was bought");
+    history.ask_again(&node.handle()).await;
+    assert_eq!(history.counts(), (sent, sent));
+    history.check(&read_all(&node.log(), 1).await.unwrap());
+    assert_eq!(node.shutdown().await, StopReason::Shutdown);
+}
+
+/// Notes what a process says that orders by itself.
+fn note(history: &mut History, line: &str) {
+    match line.split_once(' ') {
+        Some(("sent", order)) => {
+            if let Some((id, signed)) = order.split_once(' ') {
+                history.send(id.parse().unwrap(), Bytes::from(signed.to_owned()));
+            }
+        }
+        Some(("told", json)) => match Reply::from_json(json.as_bytes()) {
+            Some(Reply::Receipt(receipt)) => history.tell(receipt.receipt),
+            other => panic!("it was told {other:?}"),
+        },
+        _ => assert_eq!(line, "ready"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_killed_at_any_moment_loses_nothing_it_has_receipted() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().to_owned();
-    let history = tokio::task::spawn_blocking(move || kill_again_and_again(&path, None, 20)).await.unwrap();
+    let mut moments = moments();
+    let mut history = History::default();
+    let (mut offered, mut during) = (0, Duration::ZERO);
+    for run in 0..KILLS {
+        let unanswered = history.unanswered().map(|(id, signed)| (id, String::from_utf8_lossy(signed)));
+        let input: String = unanswered.map(|(id, signed)| format!("{id} {signed}\n")).collect();
+        let (run, path) = (run.to_string(), folder.path().to_str().unwrap());
+        let mut victim = Victim::start(&["sell", &run, path], &(input + "\n")).await;
+        if run == "0" || moments.random_ratio(3, 4) {
+            let mut line = String::new();
+            while line != "ready" {
+                line = victim.line().await;
+                note(&mut history, &line);
+            }
+            let (ready, before) = (Instant::now(), history.counts().0);
+            let last = before as u64 + moments.random_range(1..ORDERS_BEFORE_DEATH_MAX);
+            while (history.counts().0 as u64) < last {
+                note(&mut history, &victim.line().await);
+            }
+            offered += (history.counts().0 - before) as u64;
+            during += ready.elapsed();
+        } else {
+            tokio::time::sleep(moments.random_range(Duration::ZERO..EARLY_DEATH_MAX)).await;
+        }
+        for line in victim.kill().await {
+            note(&mut history, &line);
+        }
+    }
+    check_offered(offered, during);
     let node = Node::start(config(folder.path()), Arc::new(WallClock)).await.unwrap();
     check(node, history).await;
 }
 
+/// Tells the broker that the market's engine is dead, as an operator does who knows it. Without that the broker waits
+/// for some seconds until it gives the market to the next.
+async fn unpin(server: &NatsServer) {
+    let context = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    match context.get_stream("CMD_main").await {
+        Ok(commands) => commands.unpin_consumer("engine", "writer").await.unwrap(),
+        // It is kept in memory: when the broker was killed too, an engine that died early has not made it again.
+        Err(error) => assert!(error.to_string().contains("not found"), "{error}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_process_loses_nothing_on_jetstream() {
-    let (folder, server) = (TempDir::new().unwrap(), NatsServer::start().await.unwrap());
-    let (path, url) = (folder.path().to_owned(), server.url());
-    // The broker gives the market to the next process only when it is sure that the last one is gone.
-    let kill = move || kill_again_and_again(&path, Some(&url), 5);
-    let history = tokio::task::spawn_blocking(kill).await.unwrap();
-    let nats = NatsConfig { url: server.url(), replicas: 1, monitor_url: Some(server.monitor_url()) };
-    let node = Node::start_on_nats(config(folder.path()), nats, Arc::new(WallClock)).await.unwrap();
+async fn processes_and_brokers_killed_under_load_lose_nothing_on_jetstream() {
+    let mut moments = moments();
+    for _ in 0..KILLS / KILLS_PER_MARKET {
+        kill_on_jetstream(&mut moments).await;
+    }
+}
+
+/// Kills the processes of one new market under load, its broker with some and the last of them, and checks what is left.
+async fn kill_on_jetstream(moments: &mut StdRng) {
+    const BUYERS: usize = 64;
+    let (folder, mut server) = (TempDir::new().unwrap(), NatsServer::start().await.unwrap());
+    let (path, url) = (folder.path().to_str().unwrap(), server.url());
+    let nats = NatsConfig {
+        url: server.url(),
+        replicas: 1,
+        log_bytes: None,
+        monitor_url: Some(server.monitor_url()),
+    };
+    let start = || Node::start_on_nats(config(folder.path()), nats.clone(), Arc::new(WallClock));
+    let node = start().await.unwrap();
+    let registrar = Person::from_stored(&market(), &node.keys().get(REGISTRAR_KEY).unwrap(), 1);
+    let town = Arc::new(Town::found(&node.handle(), registrar, BUYERS, 1_000_000).await);
+    assert_eq!(node.shutdown().await, StopReason::Shutdown);
+
+    unpin(&server).await;
+    let mut clients = NatsClients::start(&url, &market(), &town, OFFERED_OVER_NATS_PER_SECOND).await.unwrap();
+    let begun = Instant::now();
+    for run in 0..KILLS_PER_MARKET {
+        let mut victim = Victim::start(&["serve", path, &url], "").await;
+        if run == 0 || moments.random_ratio(3, 4) {
+            assert_eq!(victim.line().await, "ready");
+            let (ready, orders) = (clients.done(), moments.random_range(1..ORDERS_BEFORE_DEATH_MAX));
+            // It serves, and then so many more orders come.
+            let enough = |now: &Done| now.told > ready.told && now.sent >= ready.sent + orders;
+            timeout(PATIENCE, clients.wait_for(enough)).await.expect("the market sells").unwrap();
+        } else {
+            tokio::time::sleep(moments.random_range(Duration::ZERO..EARLY_DEATH_MAX)).await;
+        }
+        if run == KILLS_PER_MARKET - 1 || moments.random_ratio(1, 4) {
+            // Both die, the broker a moment before its engine.
+            server.kill().unwrap();
+            victim.kill().await;
+            server.restart().await.unwrap();
+        } else {
+            victim.kill().await;
+        }
+        unpin(&server).await;
+    }
+    check_offered(clients.done().sent, begun.elapsed());
+    let node = start().await.unwrap();
+    let history = timeout(PATIENCE, clients.finish()).await.expect("all get their receipts").unwrap();
     check(node, history).await;
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_nats::Client;
 use async_trait::async_trait;
 use engine::log::EventLog;
-use engine::log::jetstream::JetStreamLog;
-use events::{Commit, wire};
+use engine::log::jetstream::{JetStreamLog, StreamOptions};
+use events::Commit;
+use tests::forge::publish;
 use tests::log_contract::{LogFactory, LogHome, contract, market};
 use tests::nats::{NatsCluster, NatsServer};
 
@@ -42,7 +43,7 @@ struct StreamHome(Brokers);
 impl LogHome for StreamHome {
     async fn open(&self) -> Arc<dyn EventLog> {
         let client = self.0.connect().await;
-        let opened = JetStreamLog::open(client, market(), self.0.replicas).await;
+        let opened = JetStreamLog::open(client, market(), StreamOptions::replicas(self.0.replicas)).await;
         Arc::new(opened.expect("the stream can be made"))
     }
 
@@ -53,15 +54,7 @@ impl LogHome for StreamHome {
     async fn forge(&self, commit: Arc<Commit>) {
         let context = async_nats::jetstream::new(self.0.connect().await);
         for event in commit.events() {
-            let mut headers = async_nats::HeaderMap::new();
-            for (name, value) in wire::to_headers(&event.metadata) {
-                headers.insert(name, value);
-            }
-            let subject = wire::event_subject(&market(), &event.metadata.type_name);
-            let payload = event.payload_json.clone().into();
-            let sent =
-                context.publish_with_headers(subject, headers, payload).await.expect("the brokers run");
-            sent.await.expect("nothing was expected, so nothing can conflict");
+            publish(&context, event).await.expect("nothing was expected, so nothing can conflict");
         }
     }
 }

@@ -11,12 +11,13 @@ use engine::nats_commands::{
     CommandMessage, CommandSender, CommandSource, Inbox, Outgoing, Ownership, RECEIPT_TO, ReceiptSender,
     SendError, WAITING_MAX,
 };
-use events::ids::{CommandId, MarketName};
+use events::ids::CommandId;
 use events::wire;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use tests::nats::{NatsCluster, NatsServer};
+use tests::log_contract::market;
+use tests::nats::{NatsCluster, NatsServer, connect};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -34,14 +35,6 @@ const NO_RECEIPT_WAIT: Duration = Duration::from_millis(300);
 const CONCURRENT: u128 = 500;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-fn market() -> MarketName {
-    "main".parse().expect("it is a market's name")
-}
-
-async fn connect(urls: &[String]) -> Result<Client> {
-    Ok(async_nats::ConnectOptions::new().retry_on_initial_connect().connect(urls).await?)
-}
 
 async fn bounded<T>(test: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(TEST_TIME_MAX, test).await.context("the test took too long")?

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use commands::Refusal;
 use engine::clock::WallClock;
-use engine::log::jetstream::JetStreamLog;
+use engine::log::jetstream::{JetStreamLog, StreamOptions};
 use engine::log::tailed::TailedLog;
 use engine::processor::StopReason;
 use engine::{EngineHandle, Reply, Status};
@@ -30,7 +30,7 @@ fn config(folder: &Path) -> NodeConfig {
 }
 
 fn nats(server: &NatsServer) -> NatsConfig {
-    NatsConfig { url: server.url(), replicas: 1, monitor_url: Some(server.monitor_url()) }
+    NatsConfig { url: server.url(), replicas: 1, log_bytes: None, monitor_url: Some(server.monitor_url()) }
 }
 
 /// Gives a second process the keys of the first.
@@ -107,7 +107,9 @@ async fn an_idle_writer_steps_down_when_another_begins_on_the_same_broker() {
 
     // As after a pause of the first, when the broker has long given the market to the second.
     let client = async_nats::connect(server.url()).await.unwrap();
-    let log = TailedLog::new(JetStreamLog::open(client, market(), 1).await.unwrap()).await.unwrap();
+    let log = TailedLog::new(JetStreamLog::open(client, market(), StreamOptions::replicas(1)).await.unwrap())
+        .await
+        .unwrap();
     let second = keys.start(folders[1].path(), Arc::new(log)).await;
 
     let stopped = tokio::time::timeout(PATIENCE, handle.stopped()).await.expect("the first notices");

@@ -17,7 +17,7 @@ const USES: [(&str, &[&str]); 8] = [
     ("gateway", &["events", "commands", "engine", "projections"]),
     ("cli", &["events", "commands", "engine", "projections", "gateway", "bench"]),
     ("bench", &["events", "commands", "engine", "projections", "gateway"]),
-    ("tests", &["events", "commands", "engine", "projections", "gateway"]),
+    ("tests", &["events", "commands", "engine", "gateway", "bench"]),
 ];
 
 /// What a crate without I/O, clocks, hash-order and rounding never names.
@@ -157,6 +157,32 @@ fn a_reader_finds_where_to_begin() {
     }
 }
 
+/// Gives the tests that a page names, as `<file>.rs::<test>`.
+fn tests_named_in(page: &str) -> Vec<(&str, &str)> {
+    page.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::")).collect()
+}
+
+#[test]
+fn every_fault_has_the_tests_that_the_page_names() {
+    let page = fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.ends_with("Shown by |"));
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.len() > 25, "the page lists the faults");
+    for row in rows {
+        let named = tests_named_in(row);
+        assert!(!named.is_empty(), "no test shows this: {row}");
+        for (file, test) in named {
+            let path = root().join(file).with_extension("rs");
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let place = text.find(&format!("fn {test}()"));
+            let place = place.unwrap_or_else(|| panic!("{} has no {test}", path.display()));
+            let before: Vec<_> = text[..place].lines().rev().take(2).collect();
+            assert!(before.iter().any(|line| line.contains("test")), "{test} is no test");
+        }
+    }
+}
+
 #[test]
 fn the_checks_themselves_find_what_they_look_for() {
     assert!(has_word("let x: f64 = 1.0;", "f64") && !has_word("let f640 = 1;", "f64"));
@@ -164,4 +190,5 @@ fn the_checks_themselves_find_what_they_look_for() {
         names_in("[dependencies]\nserde.workspace = true\na = \"1\"\n[x]\nb = 1", "[dependencies]"),
         ["serde", "a"]
     );
+    assert_eq!(tests_named_in("see `a/b.rs::c`, not `d` or e.rs::f"), [("a/b", "c")]);
 }

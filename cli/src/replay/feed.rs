@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use engine::log::EventLog;
 use engine::log::segment::{SegmentLog, SegmentOptions};
-use events::{Commit, Head};
+use engine::log::{EventLog, ReadError};
+use events::{Commit, Head, Position};
 use futures::StreamExt;
 use futures::future::ready;
 use tokio::runtime::{Handle, Runtime};
@@ -23,14 +23,19 @@ const EVENTS_PER_APPEND: usize = 512;
 
 pub(super) fn run(runtime: &Runtime, log: &Log, bound: Bound, into: &Path) -> anyhow::Result<Verdict> {
     let _context = runtime.enter();
-    let end = runtime.block_on(log.events().head())?;
-    if let Some(to) = bound.position.filter(|to| *to > end.position) {
-        bail!("position {to} is beyond the end of the log, which is {}: name a lower one", end.position);
+    let end = match runtime.block_on(log.events().head()) {
+        Ok(end) => end.position,
+        Err(error @ ReadError::Unavailable(_)) => return Err(error.into()),
+        // What is wrong with the end is told where it is met; what stands before is saved.
+        Err(_) => Position::MAX,
+    };
+    if let Some(to) = bound.position.filter(|to| *to > end) {
+        bail!("position {to} is beyond the end of the log, which is {end}: name a lower one");
     }
     let copy = SegmentLog::open_writer(into, log.market(), None, SegmentOptions::default())
         .with_context(|| format!("no log can be made in {}", into.display()))?;
     let mut feeding = Feeding { copy, head: Head::EMPTY, waiting: Vec::new(), events: 0 };
-    let progress = progress_bar(bound.position.unwrap_or(end.position));
+    let progress = progress_bar(bound.position.unwrap_or(end));
     let included = move |commit: &Result<Arc<Commit>, _>| {
         ready(commit.as_ref().map_or(true, |commit: &Arc<Commit>| bound.includes(commit)))
     };

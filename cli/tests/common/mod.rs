@@ -97,19 +97,21 @@ impl Up {
         last.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
     /// Interrupts it as a person does, and gives how it ended and what it said.
     pub(crate) fn interrupt(self) -> (ExitStatus, String) {
-        self.end("-INT")
+        self.signal("INT");
+        self.wait()
     }
 
     /// Terminates it as a system does, and gives how it ended and what it said.
     pub(crate) fn terminate(self) -> (ExitStatus, String) {
-        self.end("-TERM")
-    }
-
-    fn end(self, signal: &str) -> (ExitStatus, String) {
-        let kill = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        self.signal("TERM");
         self.wait()
     }
 

@@ -25,7 +25,7 @@ use futures::StreamExt;
 
 pub(crate) use self::append::is_passing;
 pub use self::durability::{Durability, durability};
-pub use self::settings::Breach;
+pub use self::settings::{Breach, StreamOptions};
 
 use self::append::OpenBatch;
 use self::read::{End, Source};
@@ -85,16 +85,16 @@ pub enum OpenError {
 }
 
 impl JetStreamLog {
-    /// Opens the log of `market`, creating its stream with `replicas` copies if there is none.
+    /// Opens the log of `market`, creating its stream as `options` say if there is none.
     ///
     /// An existing stream is never changed: settings that would break the log's contract are refused.
     pub async fn open(
         client: async_nats::Client,
         market: MarketName,
-        replicas: usize,
+        options: StreamOptions,
     ) -> Result<Self, OpenError> {
         let context = context(&client);
-        let (stream, copies) = open_stream(&context, settings::wanted(&market, replicas)).await?;
+        let (stream, copies) = open_stream(&context, settings::wanted(&market, options)).await?;
         // With several copies, batches are staged in the memory of the leader.
         Ok(Self { stages_on_disk: copies == 1, ..Self::over(client, market, context, stream, false) })
     }
@@ -131,6 +131,20 @@ impl JetStreamLog {
             stages_on_disk: false,
             opened: Mutex::new(None),
         }
+    }
+
+    /// Gives the size of the account's or the broker's store, whichever is smaller, if the log could fill it: if its stream
+    /// has no `max_bytes`. A broker whose store is full may keep a part of an append.
+    pub async fn store_it_could_fill(&self, monitor_url: Option<&str>) -> Result<Option<u64>, ReadError> {
+        let info =
+            self.source.stream.get_info().await.map_err(|error| ReadError::Unavailable(error.into()))?;
+        if info.config.max_bytes > 0 {
+            return Ok(None);
+        }
+        // Whoever may not ask, or gets no answer, knows of no limit.
+        let account = self.source.context.query_account().await.ok();
+        let account = account.and_then(|account| u64::try_from(account.limits.max_storage?).ok());
+        Ok(account.into_iter().chain(durability::file_store(monitor_url).await).min())
     }
 
     /// Gives the market whose log this is.

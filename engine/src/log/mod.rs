@@ -98,6 +98,19 @@ pub enum ReadError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The log ends inside a commit: a broker kept a part of an append, as one may whose whole store is full. Nothing of
+    /// that append was receipted, and nothing can be removed from the stream.
+    #[error(
+        "{stream} ends at sequence {end}, inside the commit that begins at {first}: the broker kept a part of an append, of which nothing was receipted. Restore a backup that has all before {first}, or save that with `skylink replay --into`: see docs/faults.md"
+    )]
+    Unfinished {
+        /// The stream.
+        stream: String,
+        /// Where the commit begins.
+        first: Position,
+        /// The last sequence.
+        end: Position,
+    },
     /// A commit does not follow the one before.
     #[error("the log's chain is broken: restore it from a backup, nothing was skipped")]
     Chain(#[from] ChainError),

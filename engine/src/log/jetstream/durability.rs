@@ -37,6 +37,8 @@ struct JetStreamConfig {
     sync_always: bool,
     /// In nanoseconds.
     sync_interval: Option<u64>,
+    /// Bytes that all streams together may have on disk.
+    max_storage: Option<u64>,
 }
 
 /// Asks a broker's monitoring port, such as `http://127.0.0.1:8222`, what it runs with. Each broker of a cluster is
@@ -50,6 +52,12 @@ pub async fn durability(monitor_url: Option<&str>) -> Durability {
             Durability::Unknown
         }
     }
+}
+
+/// Asks a broker's monitoring port how large its store of files may get.
+pub(super) async fn file_store(monitor_url: Option<&str>) -> Option<u64> {
+    // Whether it can be asked at all is said where it is asked for its durability.
+    ask(monitor_url?).await.ok()?.jetstream.config?.max_storage.filter(|limit| *limit > 0)
 }
 
 async fn ask(url: &str) -> Result<Varz, reqwest::Error> {

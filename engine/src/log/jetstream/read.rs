@@ -402,7 +402,16 @@ impl Reader {
     async fn explain_absence(&mut self) -> Result<(), ReadError> {
         self.drop_consumer().await;
         match self.source.get(self.next).await {
-            Ok(None) => Err(damaged(&self.source.name(), self.next, "the message is missing")),
+            Ok(None) if self.partial.is_empty() => Err(self.source.missing(self.next)),
+            Ok(None) => match self.source.end().await {
+                Ok(end) if end < self.next => {
+                    let first = self.next - self.partial.len() as u64;
+                    Err(ReadError::Unfinished { stream: self.source.name(), first, end })
+                }
+                Ok(_) => Err(self.source.missing(self.next)),
+                Err(ReadError::Unavailable(cause)) => self.wait_after(cause).await,
+                Err(damage) => Err(damage),
+            },
             Ok(Some(_)) if self.skips >= SKIPS_MAX => {
                 Err(damaged(&self.source.name(), self.next, "no consumer is given the message"))
             }

@@ -23,8 +23,25 @@ pub struct Breach {
     pub needed: String,
 }
 
+/// What an operator chooses of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Copies of it: 1, or 3 in a cluster.
+    pub replicas: usize,
+    /// Bytes that a new stream may grow to; without it, until the broker's store is full. An existing stream keeps its
+    /// own.
+    pub max_bytes: Option<u64>,
+}
+
+impl StreamOptions {
+    /// Chooses so many copies, without a limit.
+    pub fn replicas(replicas: usize) -> Self {
+        StreamOptions { replicas, max_bytes: None }
+    }
+}
+
 /// Gives the settings that a new stream is created with.
-pub(super) fn wanted(market: &MarketName, replicas: usize) -> Config {
+pub(super) fn wanted(market: &MarketName, options: StreamOptions) -> Config {
     Config {
         name: wire::event_stream(market),
         subjects: vec![wire::event_subjects(market)],
@@ -32,8 +49,8 @@ pub(super) fn wanted(market: &MarketName, replicas: usize) -> Config {
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
         compression: Some(Compression::S2),
-        num_replicas: replicas,
-        max_bytes: UNLIMITED,
+        num_replicas: options.replicas,
+        max_bytes: options.max_bytes.map_or(UNLIMITED, |max| max.try_into().unwrap_or(i64::MAX)),
         max_messages: UNLIMITED,
         max_messages_per_subject: UNLIMITED,
         max_consumers: -1,
@@ -47,7 +64,7 @@ pub(super) fn wanted(market: &MarketName, replicas: usize) -> Config {
 }
 
 /// Checks all settings that the log's promises rest on; others, such as compression or placement, are the
-/// operator's.
+/// operator's. So is `max_bytes`: a stream that discards what is new refuses a batch for which it has no room as a whole.
 pub(super) fn check(info: &Info, wanted: &Config) -> Result<(), Breach> {
     let found = &info.config;
     let no_limit = |limit: i64| limit <= 0;
@@ -78,7 +95,6 @@ pub(super) fn check(info: &Info, wanted: &Config) -> Result<(), Breach> {
         (unsourced, "sources", "set".into(), "absent"),
         (found.subject_transform.is_none(), "subject_transform", "set".into(), "absent"),
         (found.max_age == Duration::ZERO, "max_age", format!("{:?}", found.max_age), "unlimited"),
-        (no_limit(found.max_bytes), "max_bytes", found.max_bytes.to_string(), "unlimited"),
         (no_limit(found.max_messages), "max_msgs", found.max_messages.to_string(), "unlimited"),
         (
             no_limit(found.max_messages_per_subject),
