@@ -180,7 +180,7 @@ async fn no_units_uncountable_money_and_a_command_in_anothers_place_are_told_by_
     let (seller, buyer) = (shop.person(&[Role::Seller]).await, shop.funded_buyer(Money::MINOR_MAX - 1).await);
     let listing = shop.listing(&seller, 2_500, 1).await;
     let cart = buyer.sign(ClearCart {}, shop.now());
-    problem(shop.post("/api/cart/add", "application/jose", cart), 400, "cmd_unknown").await;
+    problem(shop.post("/api/cart/add", "application/jose", cart), 404, "cmd_unknown").await;
 
     let send = |bytes: String| shop.post("/v1/commands", "application/jose", bytes);
     let none = json!({ "listing": listing, "quantity": 0 });
