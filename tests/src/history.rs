@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use commands::Refusal;
 use commands::receipt::ReceiptBody;
-use engine::EngineHandle;
+use engine::{EngineHandle, Reply};
 use events::Commit;
 use events::ids::CommandId;
 
@@ -13,6 +15,9 @@ use crate::town::{fold, receipt, submit};
 
 /// How many commands are asked again at a time: fewer than an engine takes at once.
 const ASKED_AT_ONCE: usize = 50;
+/// How often a market may answer that it is busy, and how long whoever is told so waits before he asks again.
+const BUSY_ANSWERS_MAX: usize = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// The orders of some clients, each with what was signed and, once it was receipted, what was told.
 #[derive(Debug, Default)]
@@ -73,7 +78,7 @@ impl History {
     pub async fn ask_again(&mut self, engine: &EngineHandle) {
         let again: Vec<Bytes> = self.sent.values().cloned().collect();
         for some in again.chunks(ASKED_AT_ONCE) {
-            let replies = some.iter().map(|signed| submit(engine, signed.clone()));
+            let replies = some.iter().map(|signed| submit_until_taken(engine, signed.clone()));
             for reply in futures::future::join_all(replies).await {
                 let receipt = receipt(reply);
                 let was_told = self.was_told(receipt.receipt.command);
@@ -102,4 +107,16 @@ impl History {
             assert_eq!(decided.get(id), Some(told), "what was told of {id} is in the log");
         }
     }
+}
+
+/// Submits a command again while the market is busy, as its answer asks for: what clients have left with the broker is
+/// answered at the same time.
+async fn submit_until_taken(engine: &EngineHandle, signed: Bytes) -> Reply {
+    for _ in 0..BUSY_ANSWERS_MAX {
+        match submit(engine, signed.clone()).await {
+            Reply::Refused(Refusal::Busy) => tokio::time::sleep(BUSY_PAUSE).await,
+            reply => return reply,
+        }
+    }
+    panic!("the market stays busy");
 }
