@@ -67,7 +67,7 @@ pub(crate) struct UpArgs {
     nats_replicas: u8,
     /// Bytes that the log's stream may grow to on JetStream; used when it is created. Below the server's max_file_store
     /// it refuses an append for which there is no room; without it, a full store may keep a part of one.
-    #[arg(long, requires = "nats", value_name = "N", value_parser = clap::value_parser!(u64).range(1_000_000..))]
+    #[arg(long, requires = "NATS_URL", value_name = "N", value_parser = clap::value_parser!(u64).range(1_000_000..))]
     nats_log_bytes: Option<u64>,
     /// Monitoring endpoint of the NATS server, such as http://127.0.0.1:8222, to learn whether it syncs before it
     /// acknowledges.

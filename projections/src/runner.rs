@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use events::{Commit, Hash, Head, Position};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Notify, watch};
 
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
@@ -137,24 +137,27 @@ impl Projections {
             let generation = self.inner.store.slot(view).read().clone();
             Folder::new(view, generation)
         });
-        let mut is_behind = true;
+        let (mut is_behind, mut is_ending) = (true, false);
         let outcome = loop {
-            if !is_behind {
+            if !is_behind && !is_ending {
                 tokio::select! {
                     biased;
-                    () = &mut shutdown => break Ok(()),
+                    () = &mut shutdown => is_ending = true,
                     () = self.inner.wanted.notified() => {}
                     () = tokio::time::sleep(GATHER_TIME) => {}
                 }
             }
-            let chunk = tokio::select! {
-                biased;
-                () = &mut shutdown => break Ok(()),
-                chunk = chunks.next() => match chunk {
-                    Some(chunk) => chunk,
-                    None => break Ok(()),
-                },
+            let next = if is_ending {
+                // What has gathered is still taken.
+                chunks.next().now_or_never().flatten()
+            } else {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => None,
+                    chunk = chunks.next() => chunk,
+                }
             };
+            let Some(chunk) = next else { break Ok(()) };
             is_behind = chunk.len() >= BUSY_COMMITS;
             let (commits, failure) = whole_until_error(chunk);
             let (inner, run) = (Arc::clone(&self.inner), Arc::clone(&run));
