@@ -32,7 +32,8 @@ fn an_engine_that_slept_through_a_takeover_steps_down() {
     };
     cli.ok(&["keys", "new", "alice", "--data", "first"]);
     let (_, said) = register(2, &first, "first");
-    assert!(said.contains("is not known"), "{said}");
+    // It may have seen the second's start and ended before it was asked.
+    assert!(said.contains("is not known") || said.contains("can't be reached"), "{said}");
     copy_folder(&cli.path("first/keys"), &cli.path("second/keys")).unwrap();
     register(0, &second, "second");
 

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::App;
 use crate::problem::{Problem, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING};
+use crate::query::VIEWS_TIME_MAX;
 use crate::submit::{JWS_TYPES, check_content_type, read_body};
 
 /// The name (`cmd`) of a request for a token. No command has it.
@@ -173,7 +174,15 @@ pub(crate) async fn issue(
     check_fresh(&envelope, now)?;
     let (key, account, device) = (envelope.stamp.key, envelope.stamp.account, envelope.stamp.device);
     let views = &gateway.projections;
-    let owner = views.accounts().key(key)?.ok_or(Refusal::KidUnknown)?;
+    let owner = match views.accounts().key(key)? {
+        Some(owner) => owner,
+        // The writer knows it; if it was registered a moment ago, the views have not read that yet.
+        None => {
+            let durable = gateway.status.borrow().head().map_or(0, |head| head.position);
+            views.wait_for(durable, VIEWS_TIME_MAX).await?;
+            views.accounts().key(key)?.ok_or(Refusal::KidUnknown)?
+        }
+    };
     if (owner.account, owner.device) != (account, device) {
         let rule = "the key is not that of this account and device";
         return Err(Refusal::ScopeDenied { rule: rule.into() }.into());

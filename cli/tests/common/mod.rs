@@ -71,7 +71,7 @@ impl Cli {
         let mut child = self.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
-        while !said.lines().any(|line| line.starts_with("Market ")) {
+        while !said.lines().any(|line| line.starts_with("Market ") && line.contains(" runs: ")) {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
             said.push_str(&line);
             said.push('\n');
