@@ -15,7 +15,7 @@ use engine::keys::KeyRing;
 use engine::log::{CommitStream, ReadError};
 use events::ids::MarketName;
 use events::metadata::Cause;
-use events::{Commit, Event, Position};
+use events::{Commit, Position};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 
@@ -154,11 +154,7 @@ fn read(
 /// it was used is asked again by the fold, in order.
 fn note_keys(commit: &Commit, keys: &KeyRing) {
     for recorded in commit.events() {
-        let key = match &recorded.event {
-            Event::MarketOpened(opened) => &opened.registrar.key,
-            Event::DeviceRegistered(registered) => &registered.key,
-            _ => continue,
-        };
+        let Some(key) = recorded.event.registered_key() else { continue };
         if let Err(error) = keys.add(key) {
             // Its registration, or whatever is signed with it, will not verify.
             tracing::warn!(position = recorded.position, %error, "a registered key is none");

@@ -474,13 +474,8 @@ impl<T> Processor<T> {
         let seal = Seal { id, market: self.name.clone(), time: now, cause, traceparent };
         let commit = Arc::new(Commit::seal(self.head, seal, events));
         self.market.evolve_commit(&commit);
-        for recorded in commit.events() {
-            match &recorded.event {
-                Event::DeviceRegistered(registered) => actions.push(Action::KeyRegistered(registered.key)),
-                Event::MarketOpened(opened) => actions.push(Action::KeyRegistered(opened.registrar.key)),
-                _ => {}
-            }
-        }
+        let keys = commit.events().iter().filter_map(|recorded| recorded.event.registered_key());
+        actions.extend(keys.copied().map(Action::KeyRegistered));
         self.head = commit.head();
         self.forming.events += commit.events().len();
         self.forming.commits.push(Arc::clone(&commit));

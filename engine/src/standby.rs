@@ -9,7 +9,7 @@ use commands::Market;
 use commands::crypto::{KeyError, SigningKey};
 use events::commit::ChainError;
 use events::market::Opened;
-use events::{Commit, Event, Head};
+use events::{Commit, Head};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -271,12 +271,8 @@ impl Folding {
         let broken = |source| foreign("the newest snapshot", self.snapshot, Some(source));
         commit.check_follows(self.head).map_err(broken)?;
         self.market.evolve_commit(commit);
-        for recorded in commit.events() {
-            match &recorded.event {
-                Event::DeviceRegistered(registered) => self.keys.add(&registered.key)?,
-                Event::MarketOpened(opened) => self.keys.add(&opened.registrar.key)?,
-                _ => {}
-            }
+        for key in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
+            self.keys.add(key)?;
         }
         self.head = commit.head();
         let contains =

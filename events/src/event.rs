@@ -3,6 +3,7 @@
 //! A name on disk is a promise: an event once written is read for ever. A change of meaning gets a new version
 //! (`order.placed.v2`) and an arm in [`Event::decode`] that lifts the old form into the new one.
 
+use crate::account::PublicKey;
 use crate::{account, cart, command, listing, market, order};
 
 /// Why a stored event can't be understood.
@@ -109,4 +110,14 @@ events! {
     "escrow.held.v1" => EscrowHeld(order::EscrowHeld) about |e| Some(e.order.to_string()),
     "escrow.released.v1" => EscrowReleased(order::EscrowReleased) about |e| Some(e.order.to_string()),
     "escrow.refunded.v1" => EscrowRefunded(order::EscrowRefunded) about |e| Some(e.order.to_string()),
+}
+impl Event {
+    /// Gives the key that may sign commands from this event on, if it registers one.
+    pub fn registered_key(&self) -> Option<&PublicKey> {
+        match self {
+            Event::MarketOpened(opened) => Some(&opened.registrar.key),
+            Event::DeviceRegistered(registered) => Some(&registered.key),
+            _ => None,
+        }
+    }
 }

@@ -256,24 +256,9 @@ impl StandbyNode {
         self.engine.handle()
     }
 
-    /// Gives the log.
-    pub fn log(&self) -> Arc<dyn EventLog> {
-        Arc::clone(&self.reading.log)
-    }
-
     /// Gives the views.
     pub fn projections(&self) -> &Projections {
         &self.reading.projections
-    }
-
-    /// Gives the key store.
-    pub fn keys(&self) -> &KeyStore {
-        &self.reading.keys
-    }
-
-    /// Gives the market's name.
-    pub fn market(&self) -> &MarketName {
-        &self.reading.market
     }
 
     /// Gives the HTTP side of this process. It goes on when the node writes.

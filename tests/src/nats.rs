@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use gateway::node::NatsConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -95,6 +96,11 @@ impl NatsServer {
     /// Returns the address for clients, such as `nats://127.0.0.1:15123`. It stays the same over restarts.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.ports.client)
+    }
+
+    /// Tells a node where this server is: one copy of each stream, the log without a size.
+    pub fn for_nodes(&self) -> NatsConfig {
+        NatsConfig { url: self.url(), replicas: 1, log_bytes: None, monitor_url: Some(self.monitor_url()) }
     }
 
     /// Returns the address of the monitoring port, such as `http://127.0.0.1:15124`.

@@ -13,7 +13,7 @@ use engine::clock::WallClock;
 use engine::processor::StopReason;
 use futures::StreamExt;
 use gateway::health::install_metrics;
-use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY};
+use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use tempfile::TempDir;
 use tests::history::History;
 use tests::http::{readiness, serve};
@@ -32,12 +32,7 @@ const METRICS_POLL: Duration = Duration::from_millis(100);
 
 async fn start(folder: &Path, server: &NatsServer) -> Node {
     let config = NodeConfig { verify_threads: 2, ..NodeConfig::new("main".parse().unwrap(), folder.into()) };
-    let nats = NatsConfig {
-        url: server.url(),
-        replicas: 1,
-        log_bytes: None,
-        monitor_url: Some(server.monitor_url()),
-    };
+    let nats = server.for_nodes();
     Node::start_on_nats(config, nats, Arc::new(WallClock)).await.unwrap()
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
 use engine::{Reply, StartError, Status};
-use gateway::node::{NatsConfig, Node, NodeConfig, NodeError, REGISTRAR_KEY};
+use gateway::node::{Node, NodeConfig, NodeError, REGISTRAR_KEY};
 use projections::{Projections, ViewName};
 use tempfile::TempDir;
 use tests::history::History;
@@ -173,12 +173,7 @@ async fn limit_stream(server: &NatsServer, max_bytes: i64) {
 async fn a_stream_that_is_full_stops_the_market_and_loses_nothing() {
     let (folder, mut history) = (TempDir::new().unwrap(), History::default());
     let server = NatsServer::start().await.unwrap();
-    let nats = NatsConfig {
-        url: server.url(),
-        replicas: 1,
-        log_bytes: None,
-        monitor_url: Some(server.monitor_url()),
-    };
+    let nats = server.for_nodes();
     let start = || Node::start_on_nats(config(folder.path()), nats.clone(), Arc::new(WallClock));
     let node = start().await.unwrap();
     let town = found(&node).await;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::Reply;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
-use gateway::node::{NatsConfig, Node, NodeConfig, REGISTRAR_KEY};
+use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -186,12 +186,7 @@ async fn kill_on_jetstream(moments: &mut StdRng) {
     const BUYERS: usize = 64;
     let (folder, mut server) = (TempDir::new().unwrap(), NatsServer::start().await.unwrap());
     let (path, url) = (folder.path().to_str().unwrap(), server.url());
-    let nats = NatsConfig {
-        url: server.url(),
-        replicas: 1,
-        log_bytes: None,
-        monitor_url: Some(server.monitor_url()),
-    };
+    let nats = server.for_nodes();
     let start = || Node::start_on_nats(config(folder.path()), nats.clone(), Arc::new(WallClock));
     let node = start().await.unwrap();
     let registrar = Person::from_stored(&market(), &node.keys().get(REGISTRAR_KEY).unwrap(), 1);

@@ -116,7 +116,7 @@ impl Market {
         let access = NodeAccess { engine: self.access(engine), receipts: self.access(receipts) };
         let config = NodeConfig::new(market(), folder.path().to_owned());
         let config = NodeConfig { verify_threads: 2, access, ..config };
-        let nats = NatsConfig { url: self.server.url(), replicas: 1, log_bytes: None, monitor_url: None };
+        let nats = NatsConfig { monitor_url: None, ..self.server.for_nodes() };
         Node::start_on_nats(config, nats, Arc::new(WallClock)).await
     }
 }
@@ -392,7 +392,7 @@ async fn who_comes_with_the_key_of_another_role_is_told_what_it_may_not() -> Res
         let access = NodeAccess { engine, receipts: market.access("RECEIPTS") };
         let folder = TempDir::new()?;
         let config = NodeConfig { access, ..NodeConfig::new(main(), folder.path().to_owned()) };
-        let nats = NatsConfig { url: market.server.url(), replicas: 1, log_bytes: None, monitor_url: None };
+        let nats = NatsConfig { monitor_url: None, ..market.server.for_nodes() };
         let Err(NodeError::Refused(refused)) = Node::start_on_nats(config, nats, Arc::new(WallClock)).await
         else {
             bail!("a reader makes streams")

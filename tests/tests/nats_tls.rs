@@ -11,7 +11,7 @@ use engine::clock::WallClock;
 use engine::log::EventLog;
 use engine::processor::StopReason;
 use gateway::nats::{Access, Certificate, ConnectError, Connection, GuardedLog, Role};
-use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig};
+use gateway::node::{Node, NodeAccess, NodeConfig};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
@@ -96,12 +96,7 @@ async fn a_market_runs_over_tls_with_certificates_on_both_sides() -> Result<()> 
     let folder = TempDir::new()?;
     let both = NodeAccess { engine: access.clone(), receipts: access.clone() };
     let config = NodeConfig { access: both, ..NodeConfig::new(market(), folder.path().to_owned()) };
-    let nats = NatsConfig {
-        url: server.url(),
-        replicas: 1,
-        log_bytes: None,
-        monitor_url: Some(server.monitor_url()),
-    };
+    let nats = server.for_nodes();
     let node = timeout(ANSWER_MAX, Node::start_on_nats(config, nats, Arc::new(WallClock))).await??;
     let reader = open(&server, access).await??;
     let log = GuardedLog::open_reader(reader, market()).await?;

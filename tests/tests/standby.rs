@@ -13,7 +13,7 @@ use engine::log::tailed::TailedLog;
 use engine::processor::StopReason;
 use engine::{EngineHandle, Reply, Status};
 use events::Head;
-use gateway::node::{NatsConfig, Node, NodeConfig, StandbyNode};
+use gateway::node::{Node, NodeConfig, StandbyNode};
 use reqwest::StatusCode;
 use tempfile::TempDir;
 use tests::engines::Keys;
@@ -27,10 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config(folder: &Path) -> NodeConfig {
     NodeConfig { verify_threads: 2, ..NodeConfig::new(market(), folder.to_owned()) }
-}
-
-fn nats(server: &NatsServer) -> NatsConfig {
-    NatsConfig { url: server.url(), replicas: 1, log_bytes: None, monitor_url: Some(server.monitor_url()) }
 }
 
 /// Gives a second process the keys of the first.
@@ -53,11 +49,12 @@ async fn followed(handle: &EngineHandle, head: Head) {
 async fn a_standby_answers_queries_and_takes_over_with_nothing_left_to_fold() {
     let server = NatsServer::start().await.unwrap();
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let first = Node::start_on_nats(config(folders[0].path()), nats(&server), Arc::new(WallClock)).await;
+    let first = Node::start_on_nats(config(folders[0].path()), server.for_nodes(), Arc::new(WallClock)).await;
     let first = first.unwrap();
     let keys = Keys::of(first.keys());
     copy_keys(folders[0].path(), folders[1].path());
-    let second = StandbyNode::start_on_nats(config(folders[1].path()), nats(&server), Arc::new(WallClock));
+    let second =
+        StandbyNode::start_on_nats(config(folders[1].path()), server.for_nodes(), Arc::new(WallClock));
     let second = second.await.unwrap();
     let handle = second.handle();
 
@@ -98,7 +95,7 @@ async fn a_standby_answers_queries_and_takes_over_with_nothing_left_to_fold() {
 async fn an_idle_writer_steps_down_when_another_begins_on_the_same_broker() {
     let server = NatsServer::start().await.unwrap();
     let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    let first = Node::start_on_nats(config(folders[0].path()), nats(&server), Arc::new(WallClock)).await;
+    let first = Node::start_on_nats(config(folders[0].path()), server.for_nodes(), Arc::new(WallClock)).await;
     let first = first.unwrap();
     let (keys, handle) = (Keys::of(first.keys()), first.handle());
     let address = serve(first.gateway(Arc::new(WallClock), None)).await;

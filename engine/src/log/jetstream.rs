@@ -141,7 +141,7 @@ impl JetStreamLog {
         if info.config.max_bytes > 0 {
             return Ok(None);
         }
-        // Whoever may not ask, or gets no answer, knows of no limit.
+        // Whoever gets no answer knows of no limit.
         let account = self.source.context.query_account().await.ok();
         let account = account.and_then(|account| u64::try_from(account.limits.max_storage?).ok());
         Ok(account.into_iter().chain(durability::file_store(monitor_url).await).min())
