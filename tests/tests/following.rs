@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use engine::log::hot_tail::HOT_TAIL_EVENTS_MAX;
+use engine::log::hot_tail::{HOT_TAIL_EVENTS_MAX, HotTail};
 use engine::log::memory::{Fault, MemoryLog};
 use engine::log::tailed::TailedLog;
 use engine::log::{AppendError, CommitStream, EVENTS_PER_APPEND_MAX, EventLog, ReadError};
@@ -58,6 +58,38 @@ async fn a_follower_may_begin_while_the_log_cannot_be_read() {
         memory.set_out_of_reach(false);
         assert_eq!(taking.await.unwrap(), all);
     }
+}
+
+#[tokio::test]
+async fn a_follower_that_has_read_further_than_the_tail_has_heard_waits_for_it() {
+    let memory = MemoryLog::new();
+    let all = commits(Head::EMPTY, &[1, 2, 1, 3]);
+    memory.append(Head::EMPTY, &all[..3]).await.unwrap();
+    // As for a process that begins while another one writes.
+    let tail = Arc::new(HotTail::new(all[0].head()));
+    let read = {
+        let memory = memory.clone();
+        move |from| memory.read(from)
+    };
+    let mut followed = Arc::clone(&tail).follow(1, read.clone());
+    assert_eq!(take(&mut followed, 3).await, all[..3]);
+    assert!(futures::poll!(followed.next()).is_pending(), "what comes next is waited for");
+    assert!(tail.offer(&all[1..3]) && tail.offer(&all[3..]));
+    assert_eq!(take(&mut followed, 1).await, all[3..]);
+    let mut beyond = Arc::clone(&tail).follow(9, read);
+    assert!(matches!(beyond.next().await, Some(Err(ReadError::Beyond { from: 9, head: 7 }))));
+}
+
+#[tokio::test]
+async fn a_follower_ahead_of_a_tail_that_fails_is_told_too() {
+    let memory = MemoryLog::new();
+    let all = commits(Head::EMPTY, &[1, 2, 1]);
+    memory.append(Head::EMPTY, &all).await.unwrap();
+    let tail = Arc::new(HotTail::new(all[0].head()));
+    let mut followed = Arc::clone(&tail).follow(1, move |from| memory.read(from));
+    assert_eq!(take(&mut followed, 3).await, all);
+    tail.fail(ReadError::Damaged { place: "sequence 5".to_owned(), source: "it is missing".into() });
+    assert!(matches!(followed.next().await, Some(Err(ReadError::Damaged { .. }))));
 }
 
 #[tokio::test]

@@ -121,16 +121,23 @@ impl HotTail {
     where
         R: Fn(Position) -> CommitStream + Clone + Send + 'static,
     {
-        resumed(from, move |from| Arc::clone(&self).follow_while_readable(from, read.clone()))
+        // Who comes again has been given what stands before.
+        resumed(from, move |next| Arc::clone(&self).follow_while_readable(next, next > from, read.clone()))
     }
 
-    fn follow_while_readable<R>(self: Arc<Self>, from: Position, read: R) -> CommitStream
+    fn follow_while_readable<R>(self: Arc<Self>, from: Position, is_under_way: bool, read: R) -> CommitStream
     where
         R: Fn(Position) -> CommitStream + Send + 'static,
     {
-        let changes = self.subscribe();
-        let follower =
-            Follower { changes, tail: self, read, next: from, taken: VecDeque::new(), reading: None };
+        let follower = Follower {
+            changes: self.subscribe(),
+            tail: self,
+            read,
+            next: from,
+            is_under_way,
+            taken: VecDeque::new(),
+            reading: None,
+        };
         stream::unfold(Some(follower), |follower| async move {
             let mut follower = follower?;
             match follower.next().await {
@@ -149,11 +156,12 @@ impl HotTail {
     fn find(&self, from: Position) -> Result<Found, ReadError> {
         let kept = self.lock();
         let head = self.head().position;
-        if from > head + 1 {
-            return Err(ReadError::Beyond { from, head });
-        }
-        if from == head + 1 {
-            return kept.failure.as_ref().map_or(Ok(Found::NothingYet), |failure| Err(failure.again(from)));
+        if from > head {
+            return match &kept.failure {
+                Some(failure) => Err(failure.again(from)),
+                None if from > head + 1 => Err(ReadError::Beyond { from, head }),
+                None => Ok(Found::NothingYet),
+            };
         }
         match kept.commits.front() {
             Some(oldest) if oldest.first_position() <= from => {}
@@ -173,6 +181,8 @@ struct Follower<R> {
     read: R,
     /// Where the next commit begins.
     next: Position,
+    /// It was given what stands before; so a commit does begin there, or will.
+    is_under_way: bool,
     taken: VecDeque<Arc<Commit>>,
     reading: Option<CommitStream>,
 }
@@ -191,7 +201,12 @@ impl<R: Fn(Position) -> CommitStream + Send> Follower<R> {
             }
             // Marked as seen before looking, so that no change between looking and waiting is missed.
             self.changes.borrow_and_update();
-            match self.tail.find(self.next)? {
+            let found = match self.tail.find(self.next) {
+                // What was read may be further on than what the tail has heard of, if another process appends.
+                Err(ReadError::Beyond { .. }) if self.is_under_way => Found::NothingYet,
+                found => found?,
+            };
+            match found {
                 Found::Commits(commits) => self.taken = commits,
                 Found::Older => self.reading = Some((self.read)(self.next)),
                 Found::NothingYet => {
@@ -203,6 +218,7 @@ impl<R: Fn(Position) -> CommitStream + Send> Follower<R> {
 
     fn give(&mut self, commit: Arc<Commit>) -> Arc<Commit> {
         self.next = commit.head().position + 1;
+        self.is_under_way = true;
         commit
     }
 }
