@@ -181,7 +181,7 @@ async fn processes_and_brokers_killed_under_load_lose_nothing_on_jetstream() {
     }
 }
 
-/// Kills the processes of one new market under load, its broker with the last of them, and checks what is left.
+/// Kills the processes of one new market under load, its broker with some and the last of them, and checks what is left.
 async fn kill_on_jetstream(moments: &mut StdRng) {
     const BUYERS: usize = 64;
     let (folder, mut server) = (TempDir::new().unwrap(), NatsServer::start().await.unwrap());
@@ -207,7 +207,7 @@ async fn kill_on_jetstream(moments: &mut StdRng) {
         } else {
             tokio::time::sleep(moments.random_range(Duration::ZERO..EARLY_DEATH_MAX)).await;
         }
-        if run == KILLS_PER_MARKET - 1 {
+        if run == KILLS_PER_MARKET - 1 || moments.random_ratio(1, 4) {
             // Both die, the broker a moment before its engine.
             server.kill().unwrap();
             victim.kill().await;
