@@ -11,10 +11,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Most commands of a saturating load that wait for their receipts.
 pub const IN_FLIGHT_MAX: usize = 4_096;
-/// The same while a market is filled for longer than half a minute. A market that then still takes more than some 8,700
-/// commands a second asks its index about each, since it may have forgotten one of that age; no more can wait for that
-/// than it parks.
-pub const FILLING_IN_FLIGHT_MAX: usize = engine::processor::PARKED_MAX / 2;
 /// Most commands of a founding that wait for their receipts. One key signs many of these, and cores that check
 /// signatures may change their order by as many as wait: that must stay within the window of sequence numbers.
 pub const FOUNDING_IN_FLIGHT_MAX: usize = commands::replay::SEQ_WINDOW as usize / 2;

@@ -27,8 +27,9 @@ pub const SEQ_WINDOW: u64 = 1024;
 /// Most nonces that are remembered at once; while there are so many, new commands are answered `busy`. That is 27,962
 /// commands a second for as long as a nonce is remembered, in about 160 MB.
 pub const NONCES_MAX: usize = 1 << 22;
-/// How many commands are kept in memory; older ones are in the index.
-pub const RECENT_COMMANDS_MAX: usize = 1 << 18;
+/// How many commands are kept in memory; older ones are in the index. That is 34,952 commands a second for as long as
+/// an id may be ahead of its time: below that rate, a new command never has to ask the index whether it is new.
+pub const RECENT_COMMANDS_MAX: usize = 1 << 20;
 
 const WINDOW_WORDS: usize = (SEQ_WINDOW / 64) as usize;
 

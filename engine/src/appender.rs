@@ -7,12 +7,16 @@ use std::time::Duration;
 use events::ids::WriterId;
 use events::{Commit, Event, Head};
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use crate::driver::ToWriter;
 use crate::ingress::ReplyTo;
 use crate::log::{AppendError, EventLog, chain_of};
 use crate::processor::Wake;
+
+/// Most wishes that wait: an append, and the preparation for the next.
+pub(crate) const WISHES_MAX: usize = 2;
 
 /// How long the appender waits before it tries an append with unknown outcome again.
 pub(crate) const APPEND_PAUSE: Duration = Duration::from_millis(100);
@@ -82,22 +86,38 @@ async fn tell(wakes: &mpsc::WeakSender<ToWriter>, wake: Wake<ReplyTo>) {
     }
 }
 
-/// Makes groups durable, one at a time.
+/// Makes groups durable, one at a time, and has the log prepare for the next meanwhile.
 async fn append(log: Arc<dyn EventLog>, mut wishes: mpsc::Receiver<ToLog>, wakes: mpsc::Sender<ToWriter>) {
-    while let Some(wish) = wishes.recv().await {
-        let wake = match wish {
-            ToLog::Prepare(expected, commits) => {
-                log.prepare(expected, &commits).await;
-                Wake::Prepared
-            }
-            ToLog::Append(expected, commits) => append_group(log.as_ref(), expected, &commits).await,
-            ToLog::AppendAgain(expected, commits) => {
-                tokio::time::sleep(APPEND_PAUSE).await;
-                append_group(log.as_ref(), expected, &commits).await
-            }
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        let wake = tokio::select! {
+            // What is under way goes on before a new wish begins: the log gets them in the writer's order.
+            biased;
+            Some(wake) = under_way.next() => wake,
+            wish = wishes.recv() => match wish {
+                Some(wish) => {
+                    under_way.push(fulfil(log.as_ref(), wish));
+                    continue;
+                }
+                None => return,
+            },
         };
         if wakes.send(wake.into()).await.is_err() {
             return;
+        }
+    }
+}
+
+async fn fulfil(log: &dyn EventLog, wish: ToLog) -> Wake<ReplyTo> {
+    match wish {
+        ToLog::Prepare(expected, commits) => {
+            log.prepare(expected, &commits).await;
+            Wake::Prepared
+        }
+        ToLog::Append(expected, commits) => append_group(log, expected, &commits).await,
+        ToLog::AppendAgain(expected, commits) => {
+            tokio::time::sleep(APPEND_PAUSE).await;
+            append_group(log, expected, &commits).await
         }
     }
 }

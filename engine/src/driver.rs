@@ -120,7 +120,7 @@ impl Engine {
         let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
         let answerer = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
-        let (to_log, wishes) = mpsc::channel(1);
+        let (to_log, wishes) = mpsc::channel(appender::WISHES_MAX);
         let wakes_in = &handle.wakes;
         appender::spawn(Arc::clone(&log), wishes, wakes_in);
         appender::watch_for_others(&log, head, config.writer, wakes_in);
@@ -356,8 +356,11 @@ impl Writer {
     }
 
     fn step(&mut self, wake: Wake<ReplyTo>, now: Timestamp) {
-        let actions = self.processor.step(wake, now);
-        self.perform(actions);
+        let mut wake = Some(wake);
+        while let Some(reason) = wake.take() {
+            let actions = self.processor.step(reason, now);
+            wake = self.perform(actions).then_some(Wake::GoOn);
+        }
     }
 
     /// Gives the time to decide by, and lets nothing be decided while the clock is doubted.
@@ -401,7 +404,9 @@ impl Writer {
         });
     }
 
-    fn perform(&mut self, actions: Vec<Action<ReplyTo>>) {
+    /// Does what the processor wants, and tells whether it wants to go on then.
+    fn perform(&mut self, actions: Vec<Action<ReplyTo>>) -> bool {
+        let mut goes_on = false;
         for action in actions {
             match action {
                 Action::Prepare(expected, commits) => self.wish(ToLog::Prepare(expected, commits)),
@@ -422,6 +427,7 @@ impl Writer {
                     self.keys.add(&key).expect("a key is checked when its registration is read");
                 }
                 Action::WakeAt(due) => self.wake_at(due),
+                Action::GoOn => goes_on = true,
                 Action::Stop(reason) => {
                     tracing::info!(%reason, "the writer stops");
                     self.stopped = true;
@@ -429,10 +435,11 @@ impl Writer {
                 }
             }
         }
+        goes_on
     }
 
     fn wish(&self, wish: ToLog) {
-        self.to_log.try_send(wish).expect("one append is under way at a time, and its task lives as long");
+        self.to_log.try_send(wish).expect("one append and one preparation are under way at a time, and their task lives as long");
     }
 
     fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {

@@ -3,7 +3,8 @@
 //! [`Processor::step`] takes one reason to wake and the time, and gives actions as data; it waits for nothing and
 //! touches nothing. The tokio driver in [`crate::driver`] performs the actions, the simulation in `tests/` is
 //! another driver. One append is under way at a time. While it is, the next group is decided against the state that
-//! already includes it; so every answer is held back until everything it depends on is durable.
+//! already includes it, and announced to a log that prepares; so every answer is held back until everything it depends
+//! on is durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub enum Wake<T> {
     FactsMissing(u64),
     /// Time has passed.
     Tick,
+    /// The actions before [`Action::GoOn`] are performed.
+    GoOn,
     /// Another writer has begun behind everything that this one has made durable.
     Replaced {
         /// Its number.
@@ -104,6 +107,8 @@ pub enum Action<T> {
     KeyRegistered(PublicKey),
     /// Wake at this time, at the latest.
     WakeAt(Timestamp),
+    /// Wake at once, when what came before is performed: commands wait, and an append is not to wait for their decision.
+    GoOn,
     /// Nothing more will be decided.
     Stop(StopReason),
 }
@@ -166,6 +171,14 @@ struct InFlight<T> {
     unknown_since: Option<Timestamp>,
 }
 
+/// How far the log is with preparing for a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Preparation {
+    NotAsked,
+    UnderWay,
+    Done,
+}
+
 /// Who writes, and how an empty log is opened.
 #[derive(Debug, Clone)]
 pub struct WriterConfig {
@@ -191,8 +204,8 @@ pub struct Processor<T> {
     parked: BTreeMap<u64, (Incoming<T>, u32)>,
     next_look_up: u64,
     forming: Group<T>,
-    /// The log prepares for the group that forms, which grows meanwhile.
-    is_preparing: bool,
+    /// Of the group that forms, which grows meanwhile.
+    preparation: Preparation,
     prepares: bool,
     in_flight: Option<InFlight<T>>,
     deadlines_from: Timestamp,
@@ -230,7 +243,7 @@ impl<T> Processor<T> {
             parked: BTreeMap::new(),
             next_look_up: 0,
             forming: Group::new(head),
-            is_preparing: false,
+            preparation: Preparation::NotAsked,
             prepares,
             in_flight: None,
             deadlines_from: now.plus_ms(DEADLINES_GRACE_MS),
@@ -278,9 +291,11 @@ impl<T> Processor<T> {
         match wake {
             Wake::Commands(arrived) => self.arrive(arrived, &mut actions),
             Wake::Prepared => {
-                assert!(self.is_preparing, "the log is prepared only for what was announced");
-                self.is_preparing = false;
-                self.send(&mut actions);
+                assert!(
+                    self.preparation == Preparation::UnderWay,
+                    "the log is prepared only for what was announced"
+                );
+                self.preparation = Preparation::Done;
             }
             Wake::Appended => self.durable(&mut actions),
             Wake::AppendUnknown => self.unknown(now, &mut actions),
@@ -293,6 +308,7 @@ impl<T> Processor<T> {
             Wake::Facts(number, facts) => self.answered(number, Some(&facts), now, &mut actions),
             Wake::FactsMissing(number) => self.answered(number, None, now, &mut actions),
             Wake::Tick => self.next_wake = None,
+            Wake::GoOn => {}
             Wake::Replaced { epoch } => self.stop(StopReason::Fenced { epoch: Some(epoch) }, &mut actions),
             Wake::ClockJumped => self.doubt_clock(&mut actions),
             Wake::ClockBack => self.clock_doubted = false,
@@ -347,16 +363,26 @@ impl<T> Processor<T> {
                 self.decide_waiting(now, actions);
                 self.decide_deadlines(now, actions);
             }
-            if self.in_flight.is_some() || self.is_preparing || self.forming.commits.is_empty() {
+            if self.forming.commits.is_empty() || self.preparation == Preparation::UnderWay {
                 break;
             }
-            // Who still waits found the group full: it gains nothing from growing on.
-            if self.prepares && self.waiting.is_empty() {
-                self.is_preparing = true;
+            let could_begin = self.in_flight.is_none();
+            // Who still waits found the group full. One that could begin and is full gains nothing from growing on; one that
+            // has to wait is announced when it is full, since preparing may hold up the append under way for a moment.
+            let is_full = !self.waiting.is_empty();
+            if self.prepares && self.preparation == Preparation::NotAsked && could_begin != is_full {
+                self.preparation = Preparation::UnderWay;
                 actions.push(Action::Prepare(self.forming.expected, self.forming.commits.clone()));
                 break;
             }
+            if !could_begin {
+                break;
+            }
             self.send(actions);
+            if !self.waiting.is_empty() {
+                actions.push(Action::GoOn);
+                break;
+            }
         }
         if self.shutting_down {
             self.finish(actions);
@@ -485,6 +511,7 @@ impl<T> Processor<T> {
     fn send(&mut self, actions: &mut Vec<Action<T>>) {
         let group = std::mem::replace(&mut self.forming, Group::new(self.head));
         assert!(group.events <= EVENTS_PER_APPEND_MAX, "a group is cut at what one append can hold");
+        self.preparation = Preparation::NotAsked;
         actions.push(Action::Append(group.expected, group.commits.clone()));
         self.in_flight = Some(InFlight { group, unknown_since: None });
     }

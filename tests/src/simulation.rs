@@ -52,6 +52,8 @@ pub struct Tally {
     pub late_appends: usize,
     /// Appends that grew while the log prepared for them.
     pub grown_while_prepared: usize,
+    /// Appends that the log prepared for while the one before was under way.
+    pub prepared_under_way: usize,
     /// Conflicts in which the writer found its own commit.
     pub own_conflicts: usize,
     /// Writers that found another's commit.
@@ -86,6 +88,7 @@ impl Tally {
         self.unknown += other.unknown;
         self.late_appends += other.late_appends;
         self.grown_while_prepared += other.grown_while_prepared;
+        self.prepared_under_way += other.prepared_under_way;
         self.own_conflicts += other.own_conflicts;
         self.fenced += other.fenced;
         self.failed += other.failed;
@@ -260,7 +263,9 @@ impl Simulation {
 
     fn move_append_of(&mut self, at: usize, may_fail: bool) {
         let fault = if may_fail { self.rng.random_range(0..100) } else { 99 };
-        if self.processes[at].is_prepared() {
+        // The log may prepare for the next append while one is under way, and be done with either first.
+        let is_appending = self.processes[at].append.is_some();
+        if (!is_appending || self.rng.random()) && self.processes[at].is_prepared() {
             return self.wake(at, Wake::Prepared);
         }
         let Some(append) = &mut self.processes[at].append else { return };

@@ -38,10 +38,11 @@ fn every_promise_holds_whatever_goes_wrong() {
 fn check_that_much_happened(tally: Tally) {
     let Tally { commits, deadlines, decided, repeats, refusals, undecided, unknown, .. } = tally;
     let Tally { late_appends, own_conflicts, fenced, failed, crashes, from_snapshot, .. } = tally;
-    let Tally { look_ups, bad_look_ups, full_groups, replaced, jumps, grown_while_prepared, .. } = tally;
+    let Tally { look_ups, bad_look_ups, full_groups, replaced, jumps, .. } = tally;
+    let Tally { grown_while_prepared, prepared_under_way, .. } = tally;
     let counts = [commits, deadlines, decided, repeats, refusals, undecided, unknown, late_appends];
     let more = [own_conflicts, fenced, failed, crashes, from_snapshot, look_ups, bad_look_ups, full_groups];
-    let most = [replaced, jumps, grown_while_prepared];
+    let most = [replaced, jumps, grown_while_prepared, prepared_under_way];
     assert!(
         counts.into_iter().chain(more).chain(most).all(|count| count > 0),
         "something never happened: {tally:?}"

@@ -6,7 +6,8 @@
 //!
 //! A broker with one copy of a stream makes a place on disk for every batch before it takes the first message, with
 //! four syncs, which is most of what a small append takes. So a batch is opened ahead, with what is decided by then
-//! ([`EventLog::prepare`]), and what is decided while the broker makes the place goes into the same batch.
+//! ([`EventLog::prepare`]), and what is decided while the broker makes the place goes into the same batch. It is opened
+//! right behind the last message of the append under way: the broker turns to it as soon as that is stored.
 
 mod append;
 mod durability;
@@ -47,6 +48,9 @@ pub struct JetStreamLog {
     stages_on_disk: bool,
     /// The batch that was opened for the next append.
     opened: Mutex<Option<OpenBatch>>,
+    /// Held by whoever sends the messages of an append or of its preparation: the broker takes them one after the other,
+    /// and an append is not to wait while a place is made for the next.
+    sending: tokio::sync::Mutex<()>,
 }
 
 /// The log was opened to be read.
@@ -130,6 +134,7 @@ impl JetStreamLog {
             is_read_only,
             stages_on_disk: false,
             opened: Mutex::new(None),
+            sending: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -163,10 +168,12 @@ impl JetStreamLog {
 
     /// Takes the batch that was opened for this append, if it holds the beginning of it.
     fn take_opened(&self, expected: Head, commits: &[Arc<Commit>]) -> Option<OpenBatch> {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // One that was opened for the append after this, which is tried again, waits for its own.
+        let is_for_this = |opened: &mut OpenBatch| opened.expected == expected;
+        let opened =
+            self.opened.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_for_this)?;
         // What does not fit is left to the broker, which forgets it.
-        let fits = opened.expected == expected && commits.iter().any(|commit| commit.head() == opened.head);
-        fits.then_some(opened)
+        commits.iter().any(|commit| commit.head() == opened.head).then_some(opened)
     }
 
     fn learn(&self, head: Option<Head>) {
@@ -258,7 +265,7 @@ impl EventLog for JetStreamLog {
     }
 
     async fn prepare(&self, expected: Head, commits: &[Arc<Commit>]) {
-        match append::open(&self.client, &self.market, expected, commits).await {
+        match append::open(&self.client, &self.market, &self.sending, expected, commits).await {
             Ok(opened) => *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened,
             Err(failure) => tracing::debug!(?failure, "no batch was opened ahead"),
         }
@@ -274,8 +281,9 @@ impl EventLog for JetStreamLog {
         assert_eq!(events[0].position, expected.position + 1, "the commits are chained to what is expected");
         self.check_expected(expected).await?;
         let opened = self.take_opened(expected, commits);
+        let (client, market, position) = (&self.client, &self.market, expected.position);
         let appended =
-            append::append(&self.client, &self.market, expected.position, &events, opened.as_ref()).await;
+            append::append(client, market, &self.sending, position, &events, opened.as_ref()).await;
         let failure = match appended {
             Ok(()) => {
                 self.learn(Some(last.head()));

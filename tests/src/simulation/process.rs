@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use commands::{Market, Question};
 use engine::log::EVENTS_PER_APPEND_MAX;
-use engine::processor::{Action, Answer, DEADLINES_GRACE_MS, Processor};
+use engine::processor::{Action, Answer, DEADLINES_GRACE_MS, Processor, Wake};
 use events::ids::WriterId;
 use events::{Commit, Head, Position, Timestamp};
 use uuid::Uuid;
@@ -118,12 +118,16 @@ impl Simulation {
     /// Does what a process wants, in the order it wants it.
     pub(super) fn perform(&mut self, at: usize, actions: Vec<Action<u64>>) {
         let mut actions = actions.into_iter();
-        let mut was_undecided = false;
+        let (mut was_undecided, mut goes_on) = (false, false);
         for action in actions.by_ref() {
             match action {
                 Action::Prepare(expected, commits) => {
                     let process = &mut self.processes[at];
-                    assert!(process.append.is_none(), "nothing is prepared while an append is under way");
+                    if let Some(under_way) = &process.append {
+                        let behind = under_way.commits.last().map(|last| last.head());
+                        assert!(behind == Some(expected), "what is prepared stands behind the append under way");
+                        self.tally.prepared_under_way += 1;
+                    }
                     let earlier = process.preparing.replace((expected, commits));
                     assert!(
                         earlier.is_none() && process.prepared.is_none(),
@@ -159,6 +163,7 @@ impl Simulation {
                 Action::LookUp(number, question) => self.processes[at].look_ups.push((number, question)),
                 Action::KeyRegistered(_) => {}
                 Action::WakeAt(due) => self.processes[at].wake_at = Some(due),
+                Action::GoOn => goes_on = true,
                 Action::Stop(reason) => {
                     assert!(actions.next().is_none(), "nothing is wanted after the end");
                     return self.stop(at, &reason);
@@ -174,6 +179,9 @@ impl Simulation {
             !was_undecided || self.processes[at].shutdown_asked.is_some(),
             "undecided, but the writer goes on"
         );
+        if goes_on {
+            self.wake(at, Wake::GoOn);
+        }
     }
 
     fn durable(&mut self, at: usize, commits: &[Arc<Commit>], answers: Vec<(u64, Answer)>) {

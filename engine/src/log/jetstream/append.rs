@@ -12,6 +12,7 @@ use async_nats::{Client, Request};
 use bytes::Bytes;
 use events::ids::MarketName;
 use events::{Commit, Head, Position, Recorded, wire};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// How long one append may take before its outcome counts as unknown.
@@ -81,6 +82,7 @@ pub(super) struct OpenBatch {
 pub(super) async fn open(
     client: &Client,
     market: &MarketName,
+    sending: &Mutex<()>,
     expected: Head,
     commits: &[Arc<Commit>],
 ) -> Result<Option<OpenBatch>, Failure> {
@@ -91,7 +93,9 @@ pub(super) async fn open(
     }
     let opened = OpenBatch { id: new_batch_id(), expected, head: last.head() };
     let stage = async {
+        let turn = sending.lock().await;
         let last = publish_all_but_last(client, market, expected.position, &events, &opened.id, 0).await?;
+        drop(turn);
         // Answered when the event is staged, as the last of these.
         client
             .send_request(last.subject, request(last.headers, last.payload, OPEN_WAIT_MAX))
@@ -112,6 +116,7 @@ pub(super) async fn open(
 pub(super) async fn append(
     client: &Client,
     market: &MarketName,
+    sending: &Mutex<()>,
     expected: Position,
     events: &[&Recorded],
     opened: Option<&OpenBatch>,
@@ -121,7 +126,10 @@ pub(super) async fn append(
         if client.connection_state() != State::Connected {
             client.flush().await.map_err(|error| Failure::Unknown(error.into()))?;
         }
+        let turn = sending.lock().await;
         let end = last_message(client, market, expected, events, opened).await?;
+        // Whoever waits for the turn gets it when this task next waits: for the answer.
+        drop(turn);
         let request = request(end.headers, end.payload, APPEND_WAIT_MAX);
         let answer = client.send_request(end.subject, request).await.map_err(not_answered)?;
         acknowledged(&answer.payload, expected + events.len() as u64)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{
-    Compression, Config, DiscardPolicy, Info, PersistenceMode, RetentionPolicy, StorageType,
+    Config, DiscardPolicy, Info, PersistenceMode, RetentionPolicy, StorageType,
 };
 use events::ids::MarketName;
 use events::wire;
@@ -48,7 +48,6 @@ pub(super) fn wanted(market: &MarketName, options: StreamOptions) -> Config {
         description: Some(format!("The event log of market {market}: written by its engine only")),
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
-        compression: Some(Compression::S2),
         num_replicas: options.replicas,
         max_bytes: options.max_bytes.map_or(UNLIMITED, |max| max.try_into().unwrap_or(i64::MAX)),
         max_messages: UNLIMITED,
