@@ -167,7 +167,7 @@ fn names(commit: &Commit, recorded: &Recorded, id: Uuid) -> bool {
         Cause::Command(stamp) => {
             [stamp.account.uuid(), stamp.command.uuid(), stamp.device.uuid()].contains(&id)
         }
-        Cause::Deadline(deadline) => deadline.order.uuid() == id,
+        Cause::Deadline(deadline) => deadline.waiting.subject() == id,
         Cause::Writer(writer) => writer.uuid() == id,
     };
     let text = id.to_string();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use events::account::Role;
 use events::command::{Rejected, Unchanged};
 use events::ids::{AccountId, CommandId, OrderId};
+use events::metadata::{DeadlineStamp, Waiting};
 use events::{Event, Position, Rejection, Timestamp};
 
 use crate::command::{Command, Verified};
@@ -69,6 +70,23 @@ pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestam
         Ok(events) => events,
         Err(reasons) => vec![Rejected { command, reasons }.into()],
     })
+}
+
+/// Most events of one deadline's default outcome.
+pub const DEADLINE_EVENTS_MAX: usize = 2;
+
+/// Decides the default outcome of a deadline that is due.
+///
+/// # Panics
+/// If nothing waits for this deadline, or it is not due: [`Market::next_deadline`] gives only those that are waited for,
+/// and money must not move before its time.
+pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp) -> Vec<Event> {
+    assert!(now >= deadline.due, "a deadline is decided when it is due");
+    match deadline.waiting {
+        Waiting::ShipBy { order } | Waiting::DeliveryDue { order } | Waiting::InspectionEnds { order } => {
+            order::decide_deadline(market, order, deadline, now)
+        }
+    }
 }
 
 /// Checks 7 to 12: whether the command is to be decided at all.

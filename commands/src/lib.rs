@@ -31,6 +31,6 @@ mod spelling;
 pub mod validate;
 
 pub use command::{Command, Verified};
-pub use decide::{Decision, Facts, Question, decide};
+pub use decide::{DEADLINE_EVENTS_MAX, Decision, Facts, Question, decide, decide_deadline};
 pub use market::Market;
 pub use refusal::Refusal;

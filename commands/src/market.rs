@@ -1,8 +1,10 @@
 //! The state of a market: everything its decisions depend on, folded from its log and from nothing else.
 
+use std::collections::BTreeSet;
+
 use events::account::{DeviceRegistered, Registered, Role};
 use events::market::{Deadlines, FeePolicy, Opened};
-use events::metadata::Cause;
+use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,10 @@ pub struct Market {
     pub accounts: Accounts,
     /// Listings and stock.
     pub listings: Listings,
-    /// Orders and deadlines.
+    /// Orders.
     pub orders: Orders,
+    /// Every deadline that something waits for.
+    pub(crate) waiting: BTreeSet<DeadlineStamp>,
     /// Money.
     pub ledger: Ledger,
     /// The last payments that came into wallets.
@@ -119,6 +123,11 @@ impl Market {
     /// Notes that what stood at `position` is no longer in memory.
     pub(crate) fn forget(&mut self, position: Option<Position>) {
         self.forgotten = self.forgotten.max(position.unwrap_or(0));
+    }
+
+    /// Gives the deadline that ends first.
+    pub fn next_deadline(&self) -> Option<DeadlineStamp> {
+        self.waiting.first().copied()
     }
 
     /// Gives what the platform takes.

@@ -1,12 +1,12 @@
 //! Orders from placement to release or refund, with the escrow that holds their money.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use events::account::Role;
 use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::{DeadlineKind, DeadlineStamp};
+use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowHeld, EscrowRefunded, EscrowReleased, Placed,
     ReleaseCondition, Shipped,
@@ -25,9 +25,6 @@ use crate::validate::{self, AskedLine, Purchase};
 
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
-
-/// Most events of one deadline's default outcome.
-pub const DEADLINE_EVENTS_MAX: usize = 2;
 
 // An order and its escrow for each line at most, and the cart's migration.
 const _: () = assert!(2 * LINES_MAX < events::metadata::EVENTS_PER_COMMIT_MAX);
@@ -81,12 +78,12 @@ impl Stage {
 
     const fn deadline(self, order: OrderId) -> DeadlineStamp {
         match self {
-            Stage::Placed { ship_by } => DeadlineStamp { due: ship_by, kind: DeadlineKind::ShipBy, order },
+            Stage::Placed { ship_by } => DeadlineStamp { due: ship_by, waiting: Waiting::ShipBy { order } },
             Stage::Shipped { delivery_due } => {
-                DeadlineStamp { due: delivery_due, kind: DeadlineKind::DeliveryDue, order }
+                DeadlineStamp { due: delivery_due, waiting: Waiting::DeliveryDue { order } }
             }
             Stage::Delivered { inspection_ends } => {
-                DeadlineStamp { due: inspection_ends, kind: DeadlineKind::InspectionEnds, order }
+                DeadlineStamp { due: inspection_ends, waiting: Waiting::InspectionEnds { order } }
             }
         }
     }
@@ -105,13 +102,12 @@ pub struct ClosedOrder {
     pub position: Position,
 }
 
-/// All orders that are open, the last ones that were closed, and every deadline.
+/// All orders that are open, and the last ones that were closed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Orders {
     open: BTreeMap<OrderId, Order>,
     closed: BTreeMap<OrderId, ClosedOrder>,
     closed_in_order: VecDeque<OrderId>,
-    deadlines: BTreeSet<DeadlineStamp>,
 }
 
 impl Orders {
@@ -135,23 +131,9 @@ impl Orders {
         self.open.iter()
     }
 
-    /// Gives the deadline that ends first.
-    pub fn next_deadline(&self) -> Option<DeadlineStamp> {
-        self.deadlines.first().copied()
-    }
-
-    fn enter(&mut self, id: OrderId, stage: Stage) {
-        let order = self.open.get_mut(&id).expect("an event about an order follows its placement");
-        self.deadlines.remove(&order.stage.deadline(id));
-        order.stage = stage;
-        self.deadlines.insert(stage.deadline(id));
-    }
-
-    fn close(&mut self, id: OrderId, state: OrderState, position: Position) -> Option<Position> {
-        let order = self.open.remove(&id).expect("only an open order is closed");
-        self.deadlines.remove(&order.stage.deadline(id));
-        let Order { buyer, seller, .. } = order;
-        self.closed.insert(id, ClosedOrder { buyer, seller, state, position });
+    /// Adds a closed order and gives the position of the one that is forgotten for it, if any.
+    fn remember(&mut self, id: OrderId, closed: ClosedOrder) -> Option<Position> {
+        self.closed.insert(id, closed);
         self.closed_in_order.push_back(id);
         if self.closed_in_order.len() <= RECENT_CLOSED_MAX {
             return None;
@@ -170,12 +152,12 @@ impl Market {
         for (listing, units) in &order.lines {
             self.listings.reserve(*listing, u64::from(*units));
         }
-        self.orders.deadlines.insert(stage.deadline(event.order));
+        self.waiting.insert(stage.deadline(event.order));
         self.orders.open.insert(event.order, order);
     }
 
     pub(crate) fn order_shipped(&mut self, event: &Shipped) {
-        self.orders.enter(event.order, Stage::Shipped { delivery_due: event.delivery_due });
+        self.enter(event.order, Stage::Shipped { delivery_due: event.delivery_due });
         let lines = &self.orders.open[&event.order].lines;
         for (listing, units) in lines {
             self.listings.ship(*listing, u64::from(*units));
@@ -183,7 +165,7 @@ impl Market {
     }
 
     pub(crate) fn order_delivered(&mut self, event: &Delivered) {
-        self.orders.enter(event.order, Stage::Delivered { inspection_ends: event.inspection_ends });
+        self.enter(event.order, Stage::Delivered { inspection_ends: event.inspection_ends });
     }
 
     pub(crate) fn order_cancelled(&mut self, event: &Cancelled) {
@@ -197,13 +179,26 @@ impl Market {
         for transfer in &event.transfers {
             self.ledger.post(transfer);
         }
-        let forgotten = self.orders.close(event.order, OrderState::Completed, position);
-        self.forget(forgotten);
+        self.close(event.order, OrderState::Completed, position);
     }
 
     pub(crate) fn escrow_refunded(&mut self, event: &EscrowRefunded, position: Position) {
         self.ledger.post(&event.transfer);
-        let forgotten = self.orders.close(event.order, OrderState::Cancelled, position);
+        self.close(event.order, OrderState::Cancelled, position);
+    }
+
+    fn enter(&mut self, id: OrderId, stage: Stage) {
+        let order = self.orders.open.get_mut(&id).expect("an event about an order follows its placement");
+        let left = std::mem::replace(&mut order.stage, stage);
+        self.waiting.remove(&left.deadline(id));
+        self.waiting.insert(stage.deadline(id));
+    }
+
+    fn close(&mut self, id: OrderId, state: OrderState, position: Position) {
+        let order = self.orders.open.remove(&id).expect("only an open order is closed");
+        self.waiting.remove(&order.stage.deadline(id));
+        let Order { buyer, seller, .. } = order;
+        let forgotten = self.orders.remember(id, ClosedOrder { buyer, seller, state, position });
         self.forget(forgotten);
     }
 }
@@ -421,16 +416,18 @@ fn release(order: OrderId, open: &Order, condition: ReleaseCondition) -> Event {
     EscrowReleased { buyer, condition, order, seller, transfers }.into()
 }
 
-/// Decides the default outcome of a deadline that is due.
+/// Decides what becomes of an order whose deadline is due.
 ///
 /// # Panics
-/// If the order does not wait for this deadline, or it is not due: [`Orders::next_deadline`] gives only those that are
-/// waited for, and money must not move before its time.
-pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp) -> Vec<Event> {
-    let order = deadline.order;
+/// If the order does not wait for it: [`Market::next_deadline`] gives only those that are waited for.
+pub(crate) fn decide_deadline(
+    market: &Market,
+    order: OrderId,
+    deadline: DeadlineStamp,
+    now: Timestamp,
+) -> Vec<Event> {
     let open = market.orders.get(order).expect("a deadline leaves with its order");
     assert_eq!(open.stage.deadline(order), deadline, "a deadline leaves with the stage that waited for it");
-    assert!(now >= deadline.due, "a deadline is decided when it is due");
     match open.stage {
         Stage::Placed { .. } => cancel(order, open, CancelledBy::ShipDeadline, None),
         Stage::Shipped { .. } => {

@@ -12,7 +12,7 @@ use commands::{Command, Decision, Market, Verified};
 use events::commit::Stored;
 use events::ids::{AccountId, CommandId, ListingId, OrderId};
 use events::ledger::LedgerAccount;
-use events::metadata::{Cause, DeadlineKind, DeadlineStamp};
+use events::metadata::{Cause, DeadlineStamp, Waiting};
 use events::{Commit, Event, Head, Money};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -199,7 +199,7 @@ impl Run {
 
     fn let_due_deadlines_pass(&mut self) {
         let now = self.world.now;
-        while self.world.market.orders.next_deadline().is_some_and(|next| next.due <= now) {
+        while self.world.market.next_deadline().is_some_and(|next| next.due <= now) {
             self.world.when_deadline();
             self.check();
         }
@@ -316,14 +316,15 @@ fn check_stock(market: &Market) {
 
 fn check_deadlines(market: &Market) {
     let deadline = |(order, open): (&OrderId, &commands::order::Order)| {
-        let (due, kind) = match open.stage {
-            Stage::Placed { ship_by } => (ship_by, DeadlineKind::ShipBy),
-            Stage::Shipped { delivery_due } => (delivery_due, DeadlineKind::DeliveryDue),
-            Stage::Delivered { inspection_ends } => (inspection_ends, DeadlineKind::InspectionEnds),
+        let order = *order;
+        let (due, waiting) = match open.stage {
+            Stage::Placed { ship_by } => (ship_by, Waiting::ShipBy { order }),
+            Stage::Shipped { delivery_due } => (delivery_due, Waiting::DeliveryDue { order }),
+            Stage::Delivered { inspection_ends } => (inspection_ends, Waiting::InspectionEnds { order }),
         };
-        DeadlineStamp { due, kind, order: *order }
+        DeadlineStamp { due, waiting }
     };
-    assert_eq!(market.orders.next_deadline(), market.orders.iter().map(deadline).min());
+    assert_eq!(market.next_deadline(), market.orders.iter().map(deadline).min());
 }
 
 /// Reads the log as it is stored, from zero.
@@ -369,7 +370,7 @@ proptest! {
         run.world.after(100 * DAY_MS);
         run.let_due_deadlines_pass();
         prop_assert_eq!(run.world.market.orders.open_count(), 0);
-        prop_assert_eq!(run.world.market.orders.next_deadline(), None);
+        prop_assert_eq!(run.world.market.next_deadline(), None);
     }
 }
 

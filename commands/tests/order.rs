@@ -7,7 +7,7 @@ use commands::command::LINES_MAX;
 use events::account::Role;
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
-use events::metadata::DeadlineKind;
+use events::metadata::{DeadlineKind, Waiting};
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote,
     Line, LinePrice, Placed, ReleaseCondition, Rounding, Shipped,
@@ -75,7 +75,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         .then(|market| {
             let tea = market.listings.get(listing(TEA)).unwrap();
             assert_eq!((tea.on_hand, tea.reserved, tea.available()), (10, 3, 7));
-            assert_eq!(market.orders.next_deadline().unwrap().kind, DeadlineKind::ShipBy);
+            assert_eq!(market.next_deadline().unwrap().waiting.kind(), DeadlineKind::ShipBy);
         })
         .when_again()
         .then_repeat();
@@ -427,7 +427,7 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
         .when(SELLER, ship(order))
         .then_unchanged();
     then_balances(&mut world, [(escrow, 0), (earned(SELLER), 975), (LedgerAccount::PlatformFees, 25)]);
-    assert_eq!(world.market.orders.next_deadline(), None);
+    assert_eq!(world.market.next_deadline(), None);
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
             ])
             .then(|market| {
                 assert_eq!(market.listings.get(listing(TEA)).unwrap().available(), 10);
-                assert_eq!(market.orders.next_deadline(), None);
+                assert_eq!(market.next_deadline(), None);
             })
             .when_again()
             .then_repeat();
@@ -617,14 +617,14 @@ fn deadlines_come_in_the_order_of_time_and_each_leaves_with_its_stage() {
     let mut world = shop();
     let first = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
     let second = world.after(1).placed(BUYER, place(&[(TEA, 1)], usd(500)));
-    let next = |world: &World| world.market.orders.next_deadline().map(|next| (next.order, next.kind));
-    assert_eq!(next(&world), Some((first, DeadlineKind::ShipBy)));
+    let next = |world: &World| world.market.next_deadline().map(|next| next.waiting);
+    assert_eq!(next(&world), Some(Waiting::ShipBy { order: first }));
     world.after(1).given(SELLER, ship(first));
-    assert_eq!(next(&world), Some((second, DeadlineKind::ShipBy)));
+    assert_eq!(next(&world), Some(Waiting::ShipBy { order: second }));
     world.given(PROVIDER, confirm(first));
-    assert_eq!(next(&world), Some((first, DeadlineKind::InspectionEnds)));
+    assert_eq!(next(&world), Some(Waiting::InspectionEnds { order: first }));
     world.given(BUYER, confirm(first));
-    assert_eq!(next(&world), Some((second, DeadlineKind::ShipBy)));
+    assert_eq!(next(&world), Some(Waiting::ShipBy { order: second }));
 }
 
 #[test]
@@ -632,9 +632,9 @@ fn deadlines_come_in_the_order_of_time_and_each_leaves_with_its_stage() {
 fn the_deadline_of_an_earlier_stage_is_no_reason_to_act() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
-    let ship_by = world.market.orders.next_deadline().unwrap();
+    let ship_by = world.market.next_deadline().unwrap();
     world.given(SELLER, ship(order));
-    commands::order::decide_deadline(&world.market, ship_by, ship_by.due);
+    commands::decide_deadline(&world.market, ship_by, ship_by.due);
 }
 
 #[test]
@@ -642,6 +642,6 @@ fn the_deadline_of_an_earlier_stage_is_no_reason_to_act() {
 fn no_deadline_is_decided_early() {
     let mut world = shop();
     world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
-    let ship_by = world.market.orders.next_deadline().unwrap();
-    commands::order::decide_deadline(&world.market, ship_by, ship_by.due.plus_ms(-1));
+    let ship_by = world.market.next_deadline().unwrap();
+    commands::decide_deadline(&world.market, ship_by, ship_by.due.plus_ms(-1));
 }

@@ -439,7 +439,9 @@ impl Writer {
     }
 
     fn wish(&self, wish: ToLog) {
-        self.to_log.try_send(wish).expect("one append and one preparation are under way at a time, and their task lives as long");
+        self.to_log
+            .try_send(wish)
+            .expect("one append and one preparation are under way at a time, and their task lives as long");
     }
 
     fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use commands::order::DEADLINE_EVENTS_MAX;
-use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide};
+use commands::{
+    DEADLINE_EVENTS_MAX, Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline,
+};
 use events::account::PublicKey;
 use events::commit::Seal;
 use events::ids::{CommitId, MarketName, WriterId};
@@ -460,7 +461,7 @@ impl<T> Processor<T> {
     /// Decides deadlines that are due, but only behind all commands that had arrived by then: a buyer's late word is
     /// read before his time is up.
     fn decide_deadlines(&mut self, now: Timestamp, actions: &mut Vec<Action<T>>) {
-        let Some(first) = self.market.orders.next_deadline() else { return };
+        let Some(first) = self.market.next_deadline() else { return };
         let due = first.due.max(self.deadlines_from);
         if due > now {
             if self.next_wake.is_none_or(|wake| wake > due) {
@@ -475,14 +476,14 @@ impl<T> Processor<T> {
         }
         self.due_behind = None;
         for _ in 0..DEADLINES_PER_STEP_MAX {
-            let next = self.market.orders.next_deadline().filter(|deadline| deadline.due <= now);
+            let next = self.market.next_deadline().filter(|deadline| deadline.due <= now);
             // What does not fit follows when this group is durable, which wakes the writer.
             let Some(deadline) =
                 next.filter(|_| self.forming.events + DEADLINE_EVENTS_MAX <= EVENTS_PER_APPEND_MAX)
             else {
                 return;
             };
-            let events = commands::order::decide_deadline(&self.market, deadline, now);
+            let events = decide_deadline(&self.market, deadline, now);
             self.commit(Cause::Deadline(deadline), None, events, now, actions);
         }
     }

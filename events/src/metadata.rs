@@ -1,7 +1,8 @@
 //! What is known of an event besides what it says: when, in which commit, and at whose word.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, WriterId};
@@ -54,7 +55,7 @@ pub enum Cause {
     /// A signed command.
     Command(Box<CommandStamp>),
     /// A deadline that was due.
-    Deadline(DeadlineStamp),
+    Deadline(#[schemars(with = "FlatDeadline")] DeadlineStamp),
     /// A process that began to write.
     Writer(WriterId),
 }
@@ -83,14 +84,103 @@ pub struct CommandStamp {
 }
 
 /// A deadline that was due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+///
+/// In a header it is one flat JSON object: `due`, `kind` and the ids of what waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeadlineStamp {
     /// When it was due. It was decided at the event's time, which may be later.
     pub due: Timestamp,
     /// What waited.
-    pub kind: DeadlineKind,
-    /// For which order.
-    pub order: OrderId,
+    pub waiting: Waiting,
+}
+
+/// What waits for a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Waiting {
+    /// An order waits for its seller to ship it.
+    ShipBy {
+        /// The order.
+        order: OrderId,
+    },
+    /// An order waits for its carrier to deliver it.
+    DeliveryDue {
+        /// The order.
+        order: OrderId,
+    },
+    /// An order waits for its buyer to inspect it.
+    InspectionEnds {
+        /// The order.
+        order: OrderId,
+    },
+}
+
+impl Waiting {
+    /// Names what waits, without its ids.
+    pub const fn kind(self) -> DeadlineKind {
+        match self {
+            Waiting::ShipBy { .. } => DeadlineKind::ShipBy,
+            Waiting::DeliveryDue { .. } => DeadlineKind::DeliveryDue,
+            Waiting::InspectionEnds { .. } => DeadlineKind::InspectionEnds,
+        }
+    }
+
+    /// Gives the id of what waits.
+    pub const fn subject(self) -> Uuid {
+        match self {
+            Waiting::ShipBy { order }
+            | Waiting::DeliveryDue { order }
+            | Waiting::InspectionEnds { order } => order.uuid(),
+        }
+    }
+}
+
+/// A deadline as it stands in a header.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct FlatDeadline {
+    due: Timestamp,
+    kind: DeadlineKind,
+    order: OrderId,
+}
+
+impl From<DeadlineStamp> for FlatDeadline {
+    fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
+        let (Waiting::ShipBy { order } | Waiting::DeliveryDue { order } | Waiting::InspectionEnds { order }) =
+            waiting;
+        FlatDeadline { due, kind: waiting.kind(), order }
+    }
+}
+
+impl From<FlatDeadline> for DeadlineStamp {
+    fn from(FlatDeadline { due, kind, order }: FlatDeadline) -> Self {
+        let waiting = match kind {
+            DeadlineKind::ShipBy => Waiting::ShipBy { order },
+            DeadlineKind::DeliveryDue => Waiting::DeliveryDue { order },
+            DeadlineKind::InspectionEnds => Waiting::InspectionEnds { order },
+        };
+        DeadlineStamp { due, waiting }
+    }
+}
+
+// Flat where people read it; snapshots, which are made of the types themselves, hold the pair.
+impl Serialize for DeadlineStamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            FlatDeadline::from(*self).serialize(serializer)
+        } else {
+            (self.due, self.waiting).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DeadlineStamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            FlatDeadline::deserialize(deserializer).map(DeadlineStamp::from)
+        } else {
+            let (due, waiting) = Deserialize::deserialize(deserializer)?;
+            Ok(DeadlineStamp { due, waiting })
+        }
+    }
 }
 
 /// What a deadline ends.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use events::account::{Registered, Role};
 use events::commit::{ChainError, Commit, Seal, Stored};
 use events::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, Nonce, OrderId, WriterId};
-use events::metadata::{Cause, CommandStamp, DeadlineKind, DeadlineStamp, Metadata};
+use events::metadata::{Cause, CommandStamp, DeadlineStamp, Metadata, Waiting};
 use events::{Event, Hash, Head, Timestamp, wire};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -98,8 +98,7 @@ fn any_cause() -> impl Strategy<Value = Cause> {
     let deadline = (any::<u128>(), 0i64..4_000_000_000_000).prop_map(|(order, due)| {
         Cause::Deadline(DeadlineStamp {
             due: Timestamp::from_ms(due),
-            kind: DeadlineKind::InspectionEnds,
-            order: OrderId::from_uuid(Uuid::from_u128(order)),
+            waiting: Waiting::InspectionEnds { order: OrderId::from_uuid(Uuid::from_u128(order)) },
         })
     });
     prop_oneof![command, deadline, Just(writer_cause())]

@@ -364,7 +364,7 @@ fn add(sum: &mut i64, minor: i64) -> Option<()> {
 fn actor_of(commit: &Commit) -> (Actor, Option<CommandId>) {
     match &commit.start().cause {
         Cause::Command(stamp) => (Actor::Account(stamp.account), Some(stamp.command)),
-        Cause::Deadline(deadline) => (Actor::Deadline(deadline.kind), None),
+        Cause::Deadline(deadline) => (Actor::Deadline(deadline.waiting.kind()), None),
         Cause::Writer(writer) => (Actor::Writer(*writer), None),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use commands::funding::PaymentId;
-use commands::order::{ClosedOrder, Stage, decide_deadline};
-use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide};
+use commands::order::{ClosedOrder, Stage};
+use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, WriterId};
 use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineStamp};
@@ -228,7 +228,7 @@ impl Fold {
     }
 
     fn check_deadline(&self, deadline: DeadlineStamp, commit: &Commit) -> Result<(), Fault> {
-        let next = self.market.orders.next_deadline();
+        let next = self.market.next_deadline();
         if next != Some(deadline) || deadline.due > commit.time() {
             return Err(Fault::NotDue);
         }

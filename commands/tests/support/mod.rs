@@ -15,8 +15,9 @@ pub use words::*;
 use std::collections::BTreeSet;
 
 use commands::command::{Expected, VerifiedQuote};
-use commands::order::{DEADLINE_EVENTS_MAX, decide_deadline};
-use commands::{Command, Decision, Facts, Market, Refusal, Verified, decide};
+use commands::{
+    Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
+};
 use events::commit::Seal;
 use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
@@ -201,7 +202,7 @@ impl World {
 
     /// Waits for the next deadline and lets it be decided.
     pub fn when_deadline(&mut self) -> &mut Self {
-        let deadline = self.market.orders.next_deadline().expect("something waits");
+        let deadline = self.market.next_deadline().expect("something waits");
         self.now = self.now.max(deadline.due);
         let events = decide_deadline(&self.market, deadline, self.now);
         assert!(events.len() <= DEADLINE_EVENTS_MAX, "{} events", events.len());

@@ -170,8 +170,7 @@ impl JetStreamLog {
     fn take_opened(&self, expected: Head, commits: &[Arc<Commit>]) -> Option<OpenBatch> {
         // One that was opened for the append after this, which is tried again, waits for its own.
         let is_for_this = |opened: &mut OpenBatch| opened.expected == expected;
-        let opened =
-            self.opened.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_for_this)?;
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_for_this)?;
         // What does not fit is left to the broker, which forgets it.
         commits.iter().any(|commit| commit.head() == opened.head).then_some(opened)
     }

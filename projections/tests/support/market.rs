@@ -8,7 +8,7 @@ use events::command::Rejected;
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{Created, StockReceived, WalletFunded};
-use events::metadata::DeadlineKind;
+use events::metadata::Waiting;
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, ReleaseCondition,
     Shipped,
@@ -278,11 +278,11 @@ impl Market {
                 self.sales[at].stage = Stage::Delivered;
                 let confirmed_by = DeliveryProof::TransitElapsed;
                 let delivered = Delivered { confirmed_by, inspection_ends: now, order: id };
-                self.history.due(DeadlineKind::DeliveryDue, id, vec![delivered.into()]);
+                self.history.due(Waiting::DeliveryDue { order: id }, vec![delivered.into()]);
             }
             (Stage::Delivered, _) => {
                 let released = self.release(at, ReleaseCondition::InspectionElapsed);
-                self.history.due(DeadlineKind::InspectionEnds, id, vec![released]);
+                self.history.due(Waiting::InspectionEnds { order: id }, vec![released]);
             }
             (Stage::Closed, _) => {}
         }
@@ -306,7 +306,7 @@ impl Market {
         let events = vec![cancelled.into(), refunded.into()];
         match by {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
-            CancelledBy::ShipDeadline => self.history.due(DeadlineKind::ShipBy, order, events),
+            CancelledBy::ShipDeadline => self.history.due(Waiting::ShipBy { order }, events),
         };
     }
 

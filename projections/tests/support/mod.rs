@@ -14,7 +14,7 @@ use events::ids::{
     AccountId, CartId, CommandId, CommitId, DeviceId, KeyId, ListingId, Nonce, OrderId, WriterId,
 };
 use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::{Cause, CommandStamp, DeadlineKind, DeadlineStamp};
+use events::metadata::{Cause, CommandStamp, DeadlineStamp, Waiting};
 use events::order::{EscrowHeld, FeeQuote, Line, LinePrice, Placed, Rounding};
 use events::{Commit, Currency, Event, Hash, Head, Money, Quantity, Timestamp};
 use futures::Stream;
@@ -89,8 +89,8 @@ impl History {
     }
 
     /// Records what a deadline led to.
-    pub fn due(&mut self, kind: DeadlineKind, order: OrderId, events: Vec<Event>) -> &mut Self {
-        self.seal(Cause::Deadline(DeadlineStamp { due: self.now, kind, order }), events)
+    pub fn due(&mut self, waiting: Waiting, events: Vec<Event>) -> &mut Self {
+        self.seal(Cause::Deadline(DeadlineStamp { due: self.now, waiting }), events)
     }
 
     pub fn later(&mut self, ms: i64) -> &mut Self {

@@ -12,7 +12,7 @@ impl Simulation {
         let process = &self.processes[at];
         assert!(process.open.is_empty(), "commands wait although nothing is under way: {:?}", process.open);
         let market = process.processor.market();
-        if let Some(deadline) = market.orders.next_deadline() {
+        if let Some(deadline) = market.next_deadline() {
             let due = deadline.due.max(process.grace_ends);
             assert!(
                 process.wake_at.is_some_and(|wake| wake <= due),

@@ -125,7 +125,10 @@ impl Simulation {
                     let process = &mut self.processes[at];
                     if let Some(under_way) = &process.append {
                         let behind = under_way.commits.last().map(|last| last.head());
-                        assert!(behind == Some(expected), "what is prepared stands behind the append under way");
+                        assert!(
+                            behind == Some(expected),
+                            "what is prepared stands behind the append under way"
+                        );
                         self.tally.prepared_under_way += 1;
                     }
                     let earlier = process.preparing.replace((expected, commits));
