@@ -162,7 +162,11 @@ impl Fold for LedgerFold {
                 }
                 Event::WalletFunded(funded) => self.post(tree, &funded.transfer, position)?,
                 Event::EscrowHeld(held) => self.post(tree, &held.transfer, position)?,
-                Event::EscrowRefunded(refunded) => self.post(tree, &refunded.transfer, position)?,
+                Event::EscrowRefunded(refunded) => {
+                    if let Some(transfer) = &refunded.transfer {
+                        self.post(tree, transfer, position)?;
+                    }
+                }
                 Event::EscrowReleased(released) => {
                     for transfer in &released.transfers {
                         self.post(tree, transfer, position)?;
