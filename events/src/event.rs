@@ -68,11 +68,7 @@ macro_rules! events {
                 match type_name {
                     $($name => serde_json::from_slice(payload).map(Event::$variant).map_err(damaged),)*
                     $($old_name => serde_json::from_slice::<$old_payload>(payload)
-                        .map(|old| {
-                            let lifted = Event::from(old);
-                            debug_assert!(matches!(lifted, Event::$lifted(_)));
-                            lifted
-                        })
+                        .map(|older| Event::$lifted(older.into()))
                         .map_err(damaged),)*
                     unknown => Err(DecodeError::UnknownType(unknown.chars().take(64).collect())),
                 }

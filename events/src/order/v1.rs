@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CancelledBy, DeliveryProof, ReleaseCondition, ShipmentNumber};
-use crate::event::Event;
 use crate::ids::{AccountId, OrderId};
 use crate::ledger::Transfer;
 use crate::rejection::OrderState;
@@ -26,10 +25,10 @@ pub struct Shipped {
     pub tracking: Option<String>,
 }
 
-impl From<Shipped> for Event {
-    fn from(Shipped { carrier, delivery_due, order, tracking }: Shipped) -> Event {
+impl From<Shipped> for super::Shipped {
+    fn from(Shipped { carrier, delivery_due, order, tracking }: Shipped) -> Self {
         let shipment = ShipmentNumber::FIRST;
-        super::Shipped { carrier, delivery_due, lines: vec![], order, shipment, tracking }.into()
+        Self { carrier, delivery_due, lines: vec![], order, shipment, tracking }
     }
 }
 
@@ -44,9 +43,9 @@ pub struct Delivered {
     pub order: OrderId,
 }
 
-impl From<Delivered> for Event {
-    fn from(Delivered { confirmed_by, inspection_ends, order }: Delivered) -> Event {
-        super::Delivered { confirmed_by, inspection_ends, order, shipment: ShipmentNumber::FIRST }.into()
+impl From<Delivered> for super::Delivered {
+    fn from(Delivered { confirmed_by, inspection_ends, order }: Delivered) -> Self {
+        Self { confirmed_by, inspection_ends, order, shipment: ShipmentNumber::FIRST }
     }
 }
 
@@ -62,9 +61,9 @@ pub struct Cancelled {
     pub reason: Option<String>,
 }
 
-impl From<Cancelled> for Event {
-    fn from(Cancelled { by, order, reason }: Cancelled) -> Event {
-        super::Cancelled { by, lines: vec![], order, reason }.into()
+impl From<Cancelled> for super::Cancelled {
+    fn from(Cancelled { by, order, reason }: Cancelled) -> Self {
+        Self { by, lines: vec![], order, reason }
     }
 }
 
@@ -83,12 +82,11 @@ pub struct EscrowReleased {
     pub transfers: Vec<Transfer>,
 }
 
-impl From<EscrowReleased> for Event {
-    fn from(EscrowReleased { buyer, condition, order, seller, transfers }: EscrowReleased) -> Event {
+impl From<EscrowReleased> for super::EscrowReleased {
+    fn from(EscrowReleased { buyer, condition, order, seller, transfers }: EscrowReleased) -> Self {
         let (closed_as, remaining) = (Some(OrderState::Completed), None);
         let shipment = ShipmentNumber::FIRST;
-        super::EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }
-            .into()
+        Self { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }
     }
 }
 
@@ -105,9 +103,9 @@ pub struct EscrowRefunded {
     pub transfer: Transfer,
 }
 
-impl From<EscrowRefunded> for Event {
-    fn from(EscrowRefunded { buyer, order, seller, transfer }: EscrowRefunded) -> Event {
+impl From<EscrowRefunded> for super::EscrowRefunded {
+    fn from(EscrowRefunded { buyer, order, seller, transfer }: EscrowRefunded) -> Self {
         let (closed_as, remaining, transfer) = (Some(OrderState::Cancelled), None, Some(transfer));
-        super::EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer }.into()
+        Self { buyer, closed_as, order, remaining, seller, transfer }
     }
 }
