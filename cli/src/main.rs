@@ -6,6 +6,7 @@ mod client;
 mod demo;
 mod import;
 mod keys;
+mod ledger;
 mod log;
 mod nats;
 mod output;
@@ -49,6 +50,7 @@ enum Subcommands {
     Tail(tail::TailArgs),
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
+    Ledger(ledger::LedgerArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
 }
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Subcommands::Tail(arguments) => tail::run(arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
+        Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Bench(arguments) => bench::run(arguments),
     };

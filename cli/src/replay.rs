@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
-use engine::log::EventLog;
+use engine::log::{CommitStream, EventLog};
 use events::metadata::Cause;
 use events::{Commit, Position, Recorded, Timestamp};
 use futures::StreamExt;
+use futures::future::ready;
 use uuid::Uuid;
 
 use crate::Verdict;
@@ -77,15 +78,23 @@ impl FromStr for Moment {
 
 /// How far a log is read. A commit is within as a whole or not at all.
 #[derive(Debug, Clone, Copy)]
-struct Bound {
-    position: Option<Position>,
-    time: Option<Timestamp>,
+pub(crate) struct Bound {
+    pub(crate) position: Option<Position>,
+    pub(crate) time: Option<Timestamp>,
 }
 
 impl Bound {
     fn includes(&self, commit: &Commit) -> bool {
         self.position.is_none_or(|last| commit.head().position <= last)
             && self.time.is_none_or(|last| commit.time() <= last)
+    }
+
+    /// Gives the commits that are within.
+    pub(crate) fn of(self, commits: CommitStream) -> CommitStream {
+        let included = move |commit: &Result<Arc<Commit>, _>| {
+            ready(commit.as_ref().map_or(true, |commit| self.includes(commit)))
+        };
+        commits.take_while(included).boxed()
     }
 }
 

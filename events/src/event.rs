@@ -4,6 +4,7 @@
 //! (`order.shipped.v2`), and the name before it a line under `older`, from where [`Event::decode`] lifts it.
 
 use crate::account::PublicKey;
+use crate::ledger::Transfer;
 use crate::{account, cart, command, listing, market, order};
 
 /// Why a stored event can't be understood.
@@ -127,6 +128,33 @@ events! {
 }
 
 impl Event {
+    /// Gives the transfers that it posts to the ledger, in their order.
+    pub fn transfers(&self) -> &[Transfer] {
+        match self {
+            Event::WalletFunded(funded) => std::slice::from_ref(&funded.transfer),
+            Event::EscrowHeld(held) => std::slice::from_ref(&held.transfer),
+            Event::EscrowReleased(released) => &released.transfers,
+            Event::EscrowRefunded(refunded) => refunded.transfer.as_slice(),
+            Event::MarketOpened(_)
+            | Event::WriterStarted(_)
+            | Event::CommandRejected(_)
+            | Event::CommandUnchanged(_)
+            | Event::AccountRegistered(_)
+            | Event::DeviceRegistered(_)
+            | Event::ListingCreated(_)
+            | Event::StockReceived(_)
+            | Event::CartItemAdded(_)
+            | Event::CartQuantitySet(_)
+            | Event::CartItemRemoved(_)
+            | Event::CartCleared(_)
+            | Event::CartMigrated(_)
+            | Event::OrderPlaced(_)
+            | Event::OrderShipped(_)
+            | Event::OrderDelivered(_)
+            | Event::OrderCancelled(_) => &[],
+        }
+    }
+
     /// Gives the key that may sign commands from this event on, if it registers one.
     pub fn registered_key(&self) -> Option<&PublicKey> {
         match self {

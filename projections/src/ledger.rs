@@ -154,25 +154,13 @@ impl Fold for LedgerFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
         for recorded in commit.events() {
             let position = recorded.position;
-            match &recorded.event {
-                Event::OrderPlaced(placed) => {
-                    // A new order's escrow was never used: no need to look.
-                    let escrow = LedgerAccount::Escrow(placed.order);
-                    self.balances.set((escrow, placed.total.currency), None);
-                }
-                Event::WalletFunded(funded) => self.post(tree, &funded.transfer, position)?,
-                Event::EscrowHeld(held) => self.post(tree, &held.transfer, position)?,
-                Event::EscrowRefunded(refunded) => {
-                    if let Some(transfer) = &refunded.transfer {
-                        self.post(tree, transfer, position)?;
-                    }
-                }
-                Event::EscrowReleased(released) => {
-                    for transfer in &released.transfers {
-                        self.post(tree, transfer, position)?;
-                    }
-                }
-                _ => {}
+            if let Event::OrderPlaced(placed) = &recorded.event {
+                // A new order's escrow was never used: no need to look.
+                let escrow = LedgerAccount::Escrow(placed.order);
+                self.balances.set((escrow, placed.total.currency), None);
+            }
+            for transfer in recorded.event.transfers() {
+                self.post(tree, transfer, position)?;
             }
         }
         Ok(())

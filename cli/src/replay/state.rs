@@ -1,15 +1,11 @@
 //! The state of a market at a moment of its log.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
 use anyhow::bail;
 use commands::order::Order;
-use events::Commit;
 use events::ids::{AccountId, OrderId};
 use events::ledger::LedgerAccount;
-use futures::StreamExt;
-use futures::future::ready;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -53,10 +49,7 @@ pub(super) fn run(runtime: &Runtime, log: &Log, moment: Moment, show: &Show) -> 
         Moment::Position(position) => Bound { position: Some(position), time: None },
         Moment::Time(time) => Bound { position: None, time: Some(time) },
     };
-    let included = move |commit: &Result<Arc<Commit>, _>| {
-        ready(commit.as_ref().map_or(true, |commit: &Arc<Commit>| bound.includes(commit)))
-    };
-    let commits = log.events().read(1).take_while(included).boxed();
+    let commits = bound.of(log.events().read(1));
     let progress = progress_bar(bound.position.unwrap_or(end.position));
     let folded = audit(runtime.handle(), &log.market(), commits, |fold, _| {
         progress.set_position(fold.head().position);
