@@ -189,12 +189,12 @@ impl Stage {
         }
         if scene % 5 == 4 {
             let reason = Some("changed my mind".to_owned().try_into().map_err(anyhow::Error::msg)?);
-            self.give(buyer, CancelOrder { order, reason }).await?;
+            self.give(buyer, CancelOrder { lines: None, order, reason }).await?;
             return Ok(());
         }
-        self.give(seller, ShipOrder { carrier: None, order, tracking: None }).await?;
+        self.give(seller, ShipOrder { carrier: None, lines: None, order, tracking: None }).await?;
         if next(beat, stopped).await {
-            self.give(buyer, ConfirmDelivery { order }).await?;
+            self.give(buyer, ConfirmDelivery { order, shipment: None }).await?;
         }
         Ok(())
     }

@@ -122,14 +122,17 @@ pub(crate) async fn commit_start(log: &dyn EventLog, position: Position) -> anyh
     bail!("no commit holds position {position}: check the log with `skylink verify`")
 }
 
-/// Finds a type of events by its name, with or without its version.
+/// Takes the name of a type of events, with its version or, which means every version, without.
 pub(crate) fn event_type(name: &str) -> Result<String, String> {
-    let known = Event::TYPES.iter().find(|known| {
-        **known == name || known.rsplit_once(".v").is_some_and(|(unversioned, _)| unversioned == name)
-    });
-    known
-        .map(|known| (*known).to_owned())
-        .ok_or_else(|| format!("there is no such type of event; there are: {}", Event::TYPES.join(", ")))
+    if Event::TYPES.iter().chain(Event::OLDER_TYPES).any(|known| is_of_type(known, name)) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("there is no such type of event; there are: {}", Event::TYPES.join(", ")))
+}
+
+/// Tells whether what is stored under a name is of the wanted type.
+pub(crate) fn is_of_type(stored: &str, wanted: &str) -> bool {
+    stored == wanted || stored.rsplit_once(".v").is_some_and(|(unversioned, _)| unversioned == wanted)
 }
 
 /// An event as one line of JSON.

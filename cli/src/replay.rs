@@ -165,7 +165,8 @@ impl ReplayArgs {
         recorded.position >= from
             && self.to.is_none_or(|to| recorded.position <= to)
             && self.since.is_none_or(|since| commit.time() >= since)
-            && (self.types.is_empty() || self.types.contains(&recorded.metadata.type_name))
+            && (self.types.is_empty()
+                || self.types.iter().any(|wanted| log::is_of_type(&recorded.metadata.type_name, wanted)))
             && self.id.is_none_or(|id| names(commit, recorded, id))
     }
 }

@@ -1,7 +1,7 @@
 //! `skylink tail`: the events of a log, also while it is written.
 
 use clap::Args;
-use events::order::CancelledBy;
+use events::order::{CancelledBy, LineUnits};
 use events::{Event, Position};
 use futures::StreamExt;
 
@@ -60,7 +60,8 @@ async fn print(arguments: &TailArgs) -> anyhow::Result<Verdict> {
             };
             for recorded in commit.events().iter().filter(|recorded| recorded.position >= from) {
                 let type_name = &recorded.metadata.type_name;
-                if arguments.types.is_empty() || arguments.types.contains(type_name) {
+                let is_wanted = |wanted: &String| log::is_of_type(type_name, wanted);
+                if arguments.types.is_empty() || arguments.types.iter().any(is_wanted) {
                     log::print(&mut output, recorded, form)?;
                 }
             }
@@ -100,11 +101,22 @@ pub(crate) fn summary(event: &Event) -> String {
             let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
             format!("{units} units for {} by buyer {}", event.total, event.buyer)
         }
-        Event::OrderShipped(event) => format!("to arrive by {}", event.delivery_due),
-        Event::OrderDelivered(event) => format!("inspection ends {}", event.inspection_ends),
+        Event::OrderShipped(event) => {
+            format!(
+                "shipment {}: {}, to arrive by {}",
+                event.shipment,
+                units(&event.lines),
+                event.delivery_due
+            )
+        }
+        Event::OrderDelivered(event) => {
+            format!("shipment {}: inspection ends {}", event.shipment, event.inspection_ends)
+        }
         Event::OrderCancelled(event) => match event.by {
-            CancelledBy::ShipDeadline => "nobody shipped in time".to_owned(),
-            CancelledBy::Account(role) => format!("by the {}", format!("{role:?}").to_lowercase()),
+            CancelledBy::ShipDeadline => format!("{}: nobody shipped in time", units(&event.lines)),
+            CancelledBy::Account(role) => {
+                format!("{} by the {}", units(&event.lines), format!("{role:?}").to_lowercase())
+            }
         },
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
         Event::EscrowReleased(event) => {
@@ -112,6 +124,18 @@ pub(crate) fn summary(event: &Event) -> String {
             let parts: Vec<String> = parts.map(|part| format!("{} to {}", part.amount, part.to)).collect();
             parts.join(", ")
         }
-        Event::EscrowRefunded(event) => format!("{} back to the buyer", event.transfer.amount),
+        Event::EscrowRefunded(event) => match event.transfer {
+            Some(transfer) => format!("{} back to the buyer", transfer.amount),
+            None => "the units cost nothing".to_owned(),
+        },
+    }
+}
+
+/// Counts units; events of the first version name none and mean all.
+fn units(lines: &[LineUnits]) -> String {
+    match lines.iter().map(|line| u64::from(line.quantity.get())).sum() {
+        0u64 => "all units".to_owned(),
+        1 => "1 unit".to_owned(),
+        count => format!("{count} units"),
     }
 }

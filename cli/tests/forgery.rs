@@ -24,8 +24,13 @@ enum Skill {
     SumsAndChain,
 }
 
-/// Rewrites a log: `change` may alter each event, and says whether it did.
-fn forge(cli: &Cli, skill: Skill, mut change: impl FnMut(&mut Metadata, &mut String) -> bool) {
+/// Rewrites one event of a log: `change` may alter each, and says whether it did.
+fn forge(cli: &Cli, skill: Skill, change: impl FnMut(&mut Metadata, &mut String) -> bool) {
+    assert_eq!(rewrite(cli, skill, change), 1, "the forgery changes one event");
+}
+
+/// Rewrites a log, and gives how many events were altered.
+fn rewrite(cli: &Cli, skill: Skill, mut change: impl FnMut(&mut Metadata, &mut String) -> bool) -> usize {
     let path = segment(&cli.path("data"));
     let bytes = fs::read(&path).unwrap();
     let (mut forged, mut rest) = (bytes[..SEGMENT_HEADER_BYTES].to_vec(), &bytes[SEGMENT_HEADER_BYTES..]);
@@ -58,7 +63,6 @@ fn forge(cli: &Cli, skill: Skill, mut change: impl FnMut(&mut Metadata, &mut Str
         forged.extend(group);
         rest = after;
     }
-    assert_eq!(changes, 1, "the forgery changes one event");
     fs::write(&path, forged).unwrap();
     // A careful forger lets nothing lie around that has seen the true log.
     for derived in ["index", "views", "snapshots"] {
@@ -67,6 +71,7 @@ fn forge(cli: &Cli, skill: Skill, mut change: impl FnMut(&mut Metadata, &mut Str
             removed => removed.unwrap(),
         }
     }
+    changes
 }
 
 /// Changes one text in the first event of a type.
@@ -153,7 +158,7 @@ fn metadata_that_says_something_else_than_was_signed_is_found() {
         let cli = Cli::new();
         sold(&cli);
         forge(&cli, Skill::SumsAndChain, |metadata, _| {
-            let is_order = metadata.type_name == "order.shipped.v1";
+            let is_order = metadata.type_name == "order.shipped.v2";
             if let Some(start) = metadata.start.as_mut().filter(|_| is_order)
                 && let Cause::Command(stamp) = &mut start.cause
             {
@@ -172,20 +177,20 @@ fn what_no_market_writes_is_found() {
     type Change = fn(&mut Metadata, &mut String);
     let cases: &[(&str, Change, &str)] = &[
         (
-            "order.shipped.v1",
+            "order.shipped.v2",
             |_, payload| payload.insert_str(1, r#""note":"x","#),
             "payload of the event at position",
         ),
-        ("order.shipped.v1", |_, payload| payload.insert(1, ' '), "payload of the event at position"),
+        ("order.shipped.v2", |_, payload| payload.insert(1, ' '), "payload of the event at position"),
         ("wallet.funded.v1", |metadata, _| metadata.time = metadata.time.plus_ms(1), "its id is not the one"),
         ("escrow.held.v1", |metadata, _| metadata.time = metadata.time.plus_ms(1), "different times"),
         (
-            "order.shipped.v1",
+            "order.shipped.v2",
             |metadata, _| metadata.time = metadata.time.plus_ms(-60_000),
             "before that of the commit",
         ),
-        ("order.shipped.v1", |metadata, _| metadata.subject = None, "another subject"),
-        ("order.shipped.v1", |metadata, _| metadata.market = "other".parse().unwrap(), "another market"),
+        ("order.shipped.v2", |metadata, _| metadata.subject = None, "another subject"),
+        ("order.shipped.v2", |metadata, _| metadata.market = "other".parse().unwrap(), "another market"),
         (
             "market.opened.v1",
             |_, payload| *payload = payload.replace("\"main\"", "\"other\""),
@@ -212,12 +217,46 @@ fn what_no_market_writes_is_found() {
     }
 }
 
+/// Puts an event into the form it had when orders were shipped, paid and paid back whole.
+fn into_first_version(metadata: &mut Metadata, payload: &mut String) -> bool {
+    let Some(unversioned) = metadata.type_name.strip_suffix(".v2") else { return false };
+    metadata.type_name = format!("{unversioned}.v1");
+    let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(payload).unwrap();
+    for member in ["lines", "shipment", "closed_as", "remaining"] {
+        members.remove(member);
+    }
+    *payload = serde_json::to_string(&members).unwrap();
+    true
+}
+
+#[test]
+fn a_log_of_older_forms_is_verified_as_it_is_stored() {
+    let cli = Cli::new();
+    let sold = sold(&cli);
+    assert_eq!(rewrite(&cli, Skill::SumsAndChain, into_first_version), 3, "shipped, delivered and released");
+    let report = cli.json(&["verify", "--json"]);
+    assert_eq!((&report["verified"], &report["orders"]), (&true.into(), &2.into()), "{report}");
+    let types = cli.ok(&["tail", "--json", "--type", "order.shipped"]);
+    assert!(types.contains(r#""type":"order.shipped.v1""#), "{types}");
+    cli.ok(&["replay", "--into", "copy"]);
+    assert_eq!(cli.json(&["verify", "--json", "--data", "copy"])["head"], report["head"]);
+    let show = format!("order:{}", sold.order);
+    let end = report["head"]["position"].to_string();
+    let order = cli.json(&["replay", "--at", &end, "--show", &show]);
+    assert_eq!(order["state"]["state"], "completed");
+    // An older form that says something else is no better than a present one.
+    let forged = in_payload("order.shipped.v1", r#""delivery_due":1"#, r#""delivery_due":2"#);
+    forge(&cli, Skill::SumsAndChain, forged);
+    let (_, said) = cli.ends(1, &["verify"]);
+    assert!(said.contains("decided again, it gives other events"), "{said}");
+}
+
 #[test]
 fn a_signature_that_does_not_hold_is_found() {
     let cli = Cli::new();
     sold(&cli);
     forge(&cli, Skill::SumsAndChain, |metadata, _| {
-        let is_order = metadata.type_name == "order.shipped.v1";
+        let is_order = metadata.type_name == "order.shipped.v2";
         if let Some(start) = metadata.start.as_mut().filter(|_| is_order)
             && let Cause::Command(stamp) = &mut start.cause
         {

@@ -101,7 +101,7 @@ fn what_was_sold_is_verified_replayed_and_seen_at_any_moment() {
     let types: Vec<&str> = of_order.iter().map(|event| event["metadata"]["type"].as_str().unwrap()).collect();
     assert_eq!(
         types,
-        ["order.placed.v1", "escrow.held.v1", "order.shipped.v1", "order.delivered.v1", "escrow.released.v1"]
+        ["order.placed.v1", "escrow.held.v1", "order.shipped.v2", "order.delivered.v2", "escrow.released.v2"]
     );
     let part =
         lines(&cli.ok(&["replay", "--json", "--from", &placed.to_string(), "--to", &placed.to_string()]));

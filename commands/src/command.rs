@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
 use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
+use events::order::ShipmentNumber;
 use events::{Money, Quantity, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::market::Market;
 use crate::refusal::Refusal;
 use crate::spelling;
 
@@ -203,13 +205,27 @@ pub struct MigrateCart {
     pub total: Money,
 }
 
-/// Says that the goods were handed to a carrier. Given by the seller.
+/// Some units of one line of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineQuantity {
+    /// The line's listing.
+    pub listing: ListingId,
+    /// How many units.
+    pub quantity: Quantity,
+}
+
+/// Says that units were handed to a carrier. Given by the seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShipOrder {
-    /// Who carries it.
+    /// Who carries them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<Text<REFERENCE_LENGTH_MAX>>,
+    /// What is shipped, each listing once; absent: all that is neither shipped nor cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = LINES_MAX))]
+    pub lines: Option<Vec<LineQuantity>>,
     /// The order.
     pub order: OrderId,
     /// The carrier's number.
@@ -217,19 +233,28 @@ pub struct ShipOrder {
     pub tracking: Option<Text<REFERENCE_LENGTH_MAX>>,
 }
 
-/// Says that the goods arrived. Given by the buyer it releases the escrow; given by a provider (the carrier) it
-/// begins the inspection.
+/// Says that a shipment arrived. Given by the buyer it releases the shipment's money; given by a provider (the carrier)
+/// it begins the inspection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmDelivery {
     /// The order.
     pub order: OrderId,
+    /// Which of its shipments, counted from 1; absent: every one that is on its way or inspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipment: Option<ShipmentNumber>,
 }
 
-/// Ends an order before it is shipped. Given by its buyer, its seller or an operator.
+/// Cancels units before they are shipped, and pays back what they cost. Given by the order's buyer, its seller or an
+/// operator. An order of which something is shipped is not cancelled as a whole, since the buyer would still get and pay
+/// what is on its way: name the lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelOrder {
+    /// What is cancelled, each listing once; absent: the whole order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = LINES_MAX))]
+    pub lines: Option<Vec<LineQuantity>>,
     /// The order.
     pub order: OrderId,
     /// Why.
@@ -323,9 +348,14 @@ impl PlaceOrder {
 }
 
 impl Command {
-    /// Gives a bound of the events that deciding this command can give.
-    pub fn events_max(&self) -> usize {
+    /// Gives a bound of the events that deciding this command can give in this state.
+    pub fn events_max(&self, market: &Market) -> usize {
         match self {
+            // An arrival and a payment for each shipment.
+            Command::ConfirmDelivery(body) => {
+                let open = market.orders.get(body.order).map_or(0, |order| order.shipments_open());
+                (2 * open).max(1)
+            }
             // An order and its escrow for each line at most; a refusal is one event.
             Command::PlaceOrder(body) => (2 * body.lines.len().min(LINES_MAX)).max(1),
             // The same, and the migration itself.

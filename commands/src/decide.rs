@@ -83,8 +83,8 @@ pub const DEADLINE_EVENTS_MAX: usize = 2;
 pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp) -> Vec<Event> {
     assert!(now >= deadline.due, "a deadline is decided when it is due");
     match deadline.waiting {
-        Waiting::ShipBy { order } | Waiting::DeliveryDue { order } | Waiting::InspectionEnds { order } => {
-            order::decide_deadline(market, order, deadline, now)
+        Waiting::ShipBy { .. } | Waiting::DeliveryDue { .. } | Waiting::InspectionEnds { .. } => {
+            order::decide_deadline(market, deadline, now)
         }
     }
 }

@@ -24,6 +24,15 @@ pub fn quote(policy: &FeePolicy, amount: Money) -> FeeQuote {
     }
 }
 
+/// Computes what of a fee is due when `released` of `total` has been released: rounded, halves away from zero. What is
+/// due more than before is never more than what was released more, and at the end it is the whole fee.
+pub(crate) fn part(fee_minor: i64, released: i64, total: i64) -> i64 {
+    let (fee, released, total) = (i128::from(fee_minor), i128::from(released), i128::from(total));
+    // Amounts have 53 bits: their product fits 128 by far. An order costs more than nothing.
+    let due = (2 * fee * released + total) / (2 * total);
+    i64::try_from(due).expect("a part of the fee is no more than the fee, which fits")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +61,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_parts_of_a_fee_sum_to_it_and_none_is_more_than_what_is_released(
+            fee in 0..=10_000i64, over in 0..=Money::MINOR_MAX - 10_000, steps in prop::collection::vec(0..=100u32, 0..12),
+        ) {
+            let total = fee + over.max(1);
+            let (mut released, mut taken) = (0, 0);
+            for step in steps.into_iter().chain([100]) {
+                let more = ((i128::from(total - released) * i128::from(step)) / 100) as i64;
+                released += more;
+                let due = part(fee, released, total) - taken;
+                prop_assert!((0..=more).contains(&due), "{due} of {more}");
+                taken += due;
+            }
+            prop_assert_eq!((released, taken), (total, fee));
+        }
+
         #[test]
         fn a_fee_is_never_negative_nor_more_than_the_amount(
             bps in 0u32..=10_000, fixed in 0..=Money::MINOR_MAX, min in 0..=Money::MINOR_MAX,

@@ -18,9 +18,9 @@
 //! | `cart.clear` | none |
 //! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency` |
 //! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
-//! | `order.cancel` | `order_id`, perhaps `reason` |
-//! | `order.confirm_delivery` | `order_id` |
-//! | `order.ship` | `order_id`, perhaps `carrier` and `tracking` |
+//! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
+//! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
+//! | `order.ship` | `order_id`, perhaps `items`, `carrier` and `tracking` |
 //!
 //! `total` is a decimal, as a number or a text, with its `currency` beside it; or `{"minor": 9999, "currency": "USD"}`.
 //!
@@ -231,6 +231,21 @@ impl Fields {
         Ok(json!({"minor": total.minor, "currency": currency.code()}))
     }
 
+    /// Takes the units of some lines, if they are named.
+    fn take_items_if_any(mut self) -> Result<Self, Refusal> {
+        let Some(items) = self.given.remove("items") else { return Ok(self) };
+        let Value::Array(items) = items else {
+            return Err(invalid(format!("{}: `items` must be an array", self.place)));
+        };
+        let lines = items.into_iter().enumerate().map(|(index, item)| {
+            let item = Fields::of(item, format!("{}.items[{index}]", self.place))?;
+            item.take("listing_id", "listing")?.take("quantity", "quantity")?.end()
+        });
+        let lines: Result<Vec<Value>, Refusal> = lines.collect();
+        self.body.insert("lines".to_owned(), Value::Array(lines?));
+        Ok(self)
+    }
+
     fn end(self) -> Result<Value, Refusal> {
         match self.given.keys().next() {
             None => Ok(Value::Object(self.body)),
@@ -255,10 +270,11 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             fields.take("cart_id", "cart")?.take("payment_method", "payment_method")?.take_total()?.end()
         }
         "order.place" => order_body(fields),
-        "order.cancel" => fields.take("order_id", "order")?.take_if_any("reason").end(),
-        "order.confirm_delivery" => fields.take("order_id", "order")?.end(),
+        "order.cancel" => fields.take("order_id", "order")?.take_items_if_any()?.take_if_any("reason").end(),
+        "order.confirm_delivery" => fields.take("order_id", "order")?.take_if_any("shipment").end(),
         "order.ship" => {
-            fields.take("order_id", "order")?.take_if_any("carrier").take_if_any("tracking").end()
+            let fields = fields.take("order_id", "order")?.take_items_if_any()?;
+            fields.take_if_any("carrier").take_if_any("tracking").end()
         }
         _ => Err(invalid(format!("`{command}` is not given in this form: sign it as a compact JWS"))),
     }
@@ -334,6 +350,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
             let mut body = command.body();
             let order = body.as_object_mut()?.remove("order")?;
             body["order_id"] = order;
+            if let Some(lines) = body.as_object_mut()?.remove("lines") {
+                let item =
+                    |line: &Value| json!({"listing_id": line["listing"], "quantity": line["quantity"]});
+                body["items"] = lines.as_array()?.iter().map(item).collect();
+            }
             body
         }
         Command::RegisterAccount(_)

@@ -68,7 +68,8 @@ mod tests {
         let total = json!({"minor": 9999, "currency": "USD"});
         let key = json!({"crv": "Ed25519", "kty": "OKP", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
         let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
-        let lines = json!([line, {"listing": ID, "quantity": 2}]);
+        let part = json!({"listing": ID, "quantity": 2});
+        let lines = json!([line, part]);
         vec![
             ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
             ("device.register", json!({"account": ID, "device": ID, "key": key})),
@@ -81,9 +82,9 @@ mod tests {
             ("cart.clear", json!({})),
             ("cart.migrate", json!({"cart": ID, "payment_method": "wallet", "total": total})),
             ("order.place", json!({"lines": lines, "payment_method": "wallet", "total": total})),
-            ("order.ship", json!({"carrier": "c", "order": ID, "tracking": "t"})),
-            ("order.confirm_delivery", json!({"order": ID})),
-            ("order.cancel", json!({"order": ID, "reason": "r"})),
+            ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),
+            ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
+            ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),
         ]
     }
 

@@ -7,12 +7,15 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::order::Stage;
+use commands::command::{CancelOrder, ConfirmDelivery, LineQuantity, ShipOrder};
+use commands::order::{Order, ShipmentState};
 use commands::{Command, Decision, Market, Verified};
 use events::commit::Stored;
 use events::ids::{AccountId, CommandId, ListingId, OrderId};
 use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineStamp, Waiting};
+use events::order::{LineUnits, ShipmentNumber};
+use events::rejection::OrderState;
 use events::{Commit, Event, Head, Money};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -36,9 +39,9 @@ enum Step {
     Clear(usize),
     Migrate(usize, i64),
     Place(usize, Vec<(u64, u32)>, i64),
-    Ship(usize, Option<usize>),
-    Confirm(usize, Option<usize>),
-    Cancel(usize, Option<usize>),
+    Ship(usize, Option<usize>, Part),
+    Confirm(usize, Option<usize>, Option<u8>),
+    Cancel(usize, Option<usize>, Part),
     /// Time passes, and what is due is decided.
     Wait(i64),
     /// An earlier wish, signed anew.
@@ -47,6 +50,14 @@ enum Step {
     Duplicate(usize),
     /// Another wish under an earlier id.
     Conflict(usize),
+}
+
+/// Lines of an order by their place, with units: none for all of it.
+type Part = Option<Vec<(u8, u32)>>;
+
+fn part() -> impl Strategy<Value = Part> {
+    let some = prop::collection::vec((0u8..4, 1u32..3), 0..3);
+    prop_oneof![2 => Just(None), 3 => some.prop_map(Some)]
 }
 
 fn quantity() -> impl Strategy<Value = u32> {
@@ -75,9 +86,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => buyer.clone().prop_map(Step::Clear),
         3 => (buyer.clone(), total.clone()).prop_map(|(b, a)| Step::Migrate(b, a)),
         6 => (buyer, lines, total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
-        4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Ship(n, a)),
-        4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Confirm(n, a)),
-        2 => (nth, anybody).prop_map(|(n, a)| Step::Cancel(n, a)),
+        6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
+        4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
+        4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         3 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
@@ -85,12 +96,32 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What events said of an order's money, counted beside the market.
+#[derive(Debug, Clone, Copy)]
+struct Paid {
+    total: Money,
+    fee: i64,
+    held: i64,
+    released: i64,
+    fees: i64,
+    refunded: i64,
+    /// What units that went their way cost, by the events about them.
+    shipped: i64,
+    cancelled: i64,
+}
+
+impl Paid {
+    fn remaining(&self) -> i64 {
+        self.held - self.released - self.fees - self.refunded
+    }
+}
+
 /// A market at work, with what was signed and promised so far.
 struct Run {
     world: World,
     signed: Vec<Verified>,
     orders: Vec<(OrderId, (Actor, Actor))>,
-    held: BTreeMap<OrderId, Money>,
+    paid: BTreeMap<OrderId, Paid>,
     decided: BTreeSet<(AccountId, CommandId)>,
     credited: BTreeSet<(LedgerAccount, String)>,
     checked: usize,
@@ -105,9 +136,9 @@ impl Run {
             .given_listing(SELLER, 1, usd(DEAR), 3)
             .given_listing(OTHER_SELLER, 2, usd(1), 1_000_000)
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
-        let (signed, orders, held) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (signed, orders, paid) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
-        let mut run = Run { world, signed, orders, held, decided, credited, checked: 0 };
+        let mut run = Run { world, signed, orders, paid, decided, credited, checked: 0 };
         run.check();
         run
     }
@@ -135,6 +166,17 @@ impl Run {
         last.chain([&unknown]).nth(nth / 2 % 6).copied().unwrap_or(unknown)
     }
 
+    /// Names lines of an order by their place, or a listing that may not be in it.
+    fn lines(&self, order: OrderId, part: Part) -> Option<Vec<LineQuantity>> {
+        let open = self.world.market.orders.get(order);
+        let lines = part?.into_iter().map(|(place, n)| {
+            let line = open.and_then(|open| open.lines.get(usize::from(place)));
+            let listing = line.map_or(listing(place.into()), |line| line.listing);
+            LineQuantity { listing, quantity: units(n) }
+        });
+        Some(lines.collect())
+    }
+
     fn step(&mut self, step: Step) {
         match step {
             Step::Fund(provider, buyer, minor, in_euro, payment) => {
@@ -157,19 +199,24 @@ impl Run {
                 }
             }
             Step::Place(buyer, lines, total) => self.ask(BUYERS[buyer], place(&lines, usd(total))),
-            Step::Ship(nth, who) => {
+            Step::Ship(nth, who, part) => {
                 let (order, (_, seller)) = self.order(nth);
-                self.ask(who.map_or(seller, |n| EVERYBODY[n]), ship(order));
+                let lines = self.lines(order, part);
+                let command = ShipOrder { carrier: None, lines, order, tracking: None };
+                self.ask(who.map_or(seller, |n| EVERYBODY[n]), command.into());
             }
-            Step::Confirm(nth, who) => {
+            Step::Confirm(nth, who, before) => {
                 let (order, (buyer, _)) = self.order(nth);
                 let receiver = if nth % 2 == 0 { buyer } else { PROVIDER };
-                self.ask(who.map_or(receiver, |n| EVERYBODY[n]), confirm(order));
+                let shipment = before.map(|before| ShipmentNumber::after(before.into()));
+                let command = ConfirmDelivery { order, shipment };
+                self.ask(who.map_or(receiver, |n| EVERYBODY[n]), command.into());
             }
-            Step::Cancel(nth, who) => {
+            Step::Cancel(nth, who, part) => {
                 let (order, (buyer, seller)) = self.order(nth);
                 let party = if nth % 2 == 0 { buyer } else { seller };
-                self.ask(who.map_or(party, |n| EVERYBODY[n]), cancel(order));
+                let command = CancelOrder { lines: self.lines(order, part), order, reason: None };
+                self.ask(who.map_or(party, |n| EVERYBODY[n]), command.into());
             }
             Step::Wait(ms) => {
                 self.world.after(ms);
@@ -212,8 +259,46 @@ impl Run {
         }
         self.checked = self.world.log.len();
         check_money(&self.world.market);
+        self.check_orders();
         check_stock(&self.world.market);
         check_deadlines(&self.world.market);
+    }
+
+    /// Checks what an event about an order's money says of its end.
+    fn check_end(&self, order: OrderId, paid: Paid, closed_as: Option<OrderState>) {
+        let Some(state) = closed_as else { return };
+        assert_eq!(paid.remaining(), 0, "a closed order's accounts are zero");
+        assert_eq!(paid.shipped + paid.cancelled, paid.total.minor, "all units cost the total");
+        let balance = self.world.market.ledger.balance(LedgerAccount::Escrow(order), paid.total.currency);
+        assert_eq!(balance.minor, 0);
+        if paid.shipped > 0 {
+            assert_eq!(state, OrderState::Completed);
+        }
+        assert!(self.world.market.orders.get(order).is_none(), "what is closed is not open");
+    }
+
+    /// Checks each open order against what the events said of it.
+    fn check_orders(&self) {
+        for (id, order) in self.world.market.orders.iter() {
+            let (paid, escrow) = (self.paid[id], order.escrow);
+            let lines: i64 = order.lines.iter().map(|line| line.total_minor).sum();
+            assert_eq!((lines, escrow.funded), (order.total.minor, order.total.minor));
+            let sums = (escrow.released, escrow.fees, escrow.refunded, escrow.remaining());
+            assert_eq!(sums, (paid.released, paid.fees, paid.refunded, paid.remaining()));
+            let left: i64 = order.left().iter().map(|line| line.amount.minor).sum();
+            assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
+            for (place, line) in (0u8..).zip(&order.lines) {
+                assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
+                let units = |arrived: bool| -> u32 {
+                    let shipments = order.shipments.iter().filter(|shipment| {
+                        !arrived || !matches!(shipment.state, ShipmentState::InTransit { .. })
+                    });
+                    let units = shipments.flat_map(|shipment| &shipment.units);
+                    units.filter(|(of, _)| *of == place).map(|(_, units)| units).sum()
+                };
+                assert_eq!((line.shipped, line.delivered), (units(false), units(true)));
+            }
+        }
     }
 
     fn check_commit(&mut self, n: usize) {
@@ -240,18 +325,46 @@ impl Run {
                     assert_eq!(placed.total.minor, lines);
                     let parties = (Actor::of(placed.buyer), Actor::of(placed.seller));
                     self.orders.push((placed.order, parties));
+                    let (total, fee) = (placed.total, placed.fee.amount.minor);
+                    let (held, released, fees, refunded, shipped, cancelled) = (0, 0, 0, 0, 0, 0);
+                    let paid = Paid { total, fee, held, released, fees, refunded, shipped, cancelled };
+                    self.paid.insert(placed.order, paid);
                 }
                 Event::EscrowHeld(held) => {
                     let amount = held.transfer.amount;
                     *charged.entry(amount.currency).or_insert(0) += amount.minor;
-                    assert_eq!(self.held.insert(held.order, amount), None, "an order is paid once");
+                    let paid = self.paid.get_mut(&held.order).unwrap();
+                    assert_eq!((paid.held, amount), (0, paid.total), "an order is paid once, and whole");
+                    paid.held = amount.minor;
+                }
+                Event::OrderShipped(shipped) => {
+                    self.paid.get_mut(&shipped.order).unwrap().shipped += cost(&shipped.lines);
+                }
+                Event::OrderCancelled(cancelled) => {
+                    self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost(&cancelled.lines);
                 }
                 Event::EscrowReleased(released) => {
-                    let out: i64 = released.transfers.iter().map(|transfer| transfer.amount.minor).sum();
-                    assert_eq!(self.held[&released.order].minor, out, "all of the escrow leaves it");
+                    let paid = self.paid.get_mut(&released.order).unwrap();
+                    for transfer in &released.transfers {
+                        match transfer.to {
+                            LedgerAccount::PlatformFees => paid.fees += transfer.amount.minor,
+                            _ => paid.released += transfer.amount.minor,
+                        }
+                    }
+                    let (out, total) = (i128::from(paid.released + paid.fees), i128::from(paid.total.minor));
+                    let due = (2 * i128::from(paid.fee) * out + total) / (2 * total);
+                    assert_eq!(i128::from(paid.fees), due, "fees are exactly those of what was released");
+                    assert_eq!(paid.remaining(), released.remaining.map_or(0, |money| money.minor));
+                    let paid = *paid;
+                    self.check_end(released.order, paid, released.closed_as);
                 }
                 Event::EscrowRefunded(refunded) => {
-                    assert_eq!(self.held[&refunded.order], refunded.transfer.amount);
+                    let paid = self.paid.get_mut(&refunded.order).unwrap();
+                    paid.refunded += refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
+                    assert_eq!(paid.refunded, paid.cancelled, "what was cancelled is paid back");
+                    assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
+                    let paid = *paid;
+                    self.check_end(refunded.order, paid, refunded.closed_as);
                 }
                 _ => {}
             }
@@ -267,6 +380,11 @@ impl Run {
             assert!(within, "{charged:?} of {total}");
         }
     }
+}
+
+fn cost(lines: &[LineUnits]) -> i64 {
+    assert!(!lines.is_empty(), "an event names what it is about");
+    lines.iter().map(|line| line.amount.minor).sum()
 }
 
 /// Checks that every reader of JSON keeps each number exactly.
@@ -285,28 +403,23 @@ fn check_money(market: &Market) {
     for (currency, sum) in market.ledger.sums() {
         assert_eq!(sum, 0, "{currency}");
     }
-    let mut escrows = 0;
     for (account, balance) in market.ledger.balances() {
         assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
         match account {
             LedgerAccount::ProviderClearing(_) => {}
             LedgerAccount::Escrow(order) => {
-                escrows += 1;
                 let open = market.orders.get(order).expect("only an open order has money in escrow");
-                assert_eq!(balance, open.total);
+                assert_eq!(balance, Money::new(open.escrow.remaining(), open.total.currency));
             }
             other => assert!(balance.minor > 0, "{other} holds {balance}"),
         }
     }
-    assert_eq!(escrows, market.orders.open_count(), "every open order has its money in escrow");
 }
 
 fn check_stock(market: &Market) {
     let mut reserved = BTreeMap::<ListingId, u64>::new();
-    for (_, order) in market.orders.iter().filter(|(_, order)| matches!(order.stage, Stage::Placed { .. })) {
-        for (listing, units) in &order.lines {
-            *reserved.entry(*listing).or_default() += u64::from(*units);
-        }
+    for line in market.orders.iter().flat_map(|(_, order)| &order.lines) {
+        *reserved.entry(line.listing).or_default() += u64::from(line.ordered - line.cancelled - line.shipped);
     }
     for (id, listing) in market.listings.iter() {
         assert_eq!(listing.reserved, reserved.get(id).copied().unwrap_or(0));
@@ -315,16 +428,28 @@ fn check_stock(market: &Market) {
 }
 
 fn check_deadlines(market: &Market) {
-    let deadline = |(order, open): (&OrderId, &commands::order::Order)| {
-        let order = *order;
-        let (due, waiting) = match open.stage {
-            Stage::Placed { ship_by } => (ship_by, Waiting::ShipBy { order }),
-            Stage::Shipped { delivery_due } => (delivery_due, Waiting::DeliveryDue { order }),
-            Stage::Delivered { inspection_ends } => (inspection_ends, Waiting::InspectionEnds { order }),
-        };
-        DeadlineStamp { due, waiting }
+    let deadlines = |(id, order): (&OrderId, &Order)| {
+        let id = *id;
+        let mut waits = Vec::new();
+        if order.units_left() > 0 {
+            waits.push(DeadlineStamp { due: order.ship_by, waiting: Waiting::ShipBy { order: id } });
+        }
+        for (n, shipped) in order.shipments.iter().enumerate() {
+            let shipment = ShipmentNumber::after(n);
+            waits.extend(match shipped.state {
+                ShipmentState::InTransit { delivery_due: due } => {
+                    Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order: id, shipment } })
+                }
+                ShipmentState::Inspection { inspection_ends: due } => {
+                    Some(DeadlineStamp { due, waiting: Waiting::InspectionEnds { order: id, shipment } })
+                }
+                ShipmentState::Accepted => None,
+            });
+        }
+        assert!(!waits.is_empty(), "an open order waits for something");
+        waits
     };
-    assert_eq!(market.next_deadline(), market.orders.iter().map(deadline).min());
+    assert_eq!(market.next_deadline(), market.orders.iter().flat_map(deadlines).min());
 }
 
 /// Reads the log as it is stored, from zero.

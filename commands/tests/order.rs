@@ -10,7 +10,7 @@ use events::market::FeePolicy;
 use events::metadata::{DeadlineKind, Waiting};
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote,
-    Line, LinePrice, Placed, ReleaseCondition, Rounding, Shipped,
+    Line, LinePrice, Placed, ReleaseCondition, Rounding, ShipmentNumber, Shipped,
 };
 use events::rejection::{OrderState, QuoteField};
 use events::{Event, Money, Rejection};
@@ -377,7 +377,9 @@ fn a_shipped_order_leaves_the_stock_and_is_with_the_carrier() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 3)], usd(1500)));
     let delivery_due = world.now.plus_ms(14 * DAY_MS);
-    let shipped = Shipped { carrier: Some("Pigeon".to_owned()), delivery_due, order, tracking: None };
+    let lines = line_units(&[(TEA, 3, usd(1500))]);
+    let (carrier, shipment) = (Some("Pigeon".to_owned()), ShipmentNumber::FIRST);
+    let shipped = Shipped { carrier, delivery_due, lines, order, shipment, tracking: None };
     world
         .when(SELLER, ship(order))
         .then_events([shipped.into()])
@@ -398,11 +400,15 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
     let inspection_ends = world.now.plus_ms(3 * DAY_MS);
     let confirmed_by = DeliveryProof::Carrier;
     let escrow = LedgerAccount::Escrow(order);
+    let shipment = ShipmentNumber::FIRST;
     let released = EscrowReleased {
         buyer: BUYER.account(),
+        closed_as: Some(OrderState::Completed),
         condition: ReleaseCondition::BuyerConfirmed,
         order,
+        remaining: None,
         seller: SELLER.account(),
+        shipment,
         transfers: vec![
             Transfer { amount: usd(975), from: escrow, to: earned(SELLER) },
             Transfer { amount: usd(25), from: escrow, to: LedgerAccount::PlatformFees },
@@ -411,7 +417,7 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
     world
         .given(SELLER, ship(order))
         .when(PROVIDER, confirm(order))
-        .then_events([Delivered { confirmed_by, inspection_ends, order }.into()])
+        .then_events([Delivered { confirmed_by, inspection_ends, order, shipment }.into()])
         .when_again()
         .then_repeat()
         .when(PROVIDER, confirm(order))
@@ -434,9 +440,10 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
 fn a_buyer_who_has_the_goods_releases_the_money_at_once() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 2)], usd(1000)));
-    let delivered = Delivered { confirmed_by: DeliveryProof::Buyer, inspection_ends: world.now, order };
+    let (confirmed_by, shipment) = (DeliveryProof::Buyer, ShipmentNumber::FIRST);
+    let delivered = Delivered { confirmed_by, inspection_ends: world.now, order, shipment };
     world.given(SELLER, ship(order)).when(BUYER, confirm(order));
-    world.then_types(["order.delivered.v1", "escrow.released.v1"]);
+    world.then_types(["order.delivered.v2", "escrow.released.v2"]);
     assert_eq!(world.events()[0], delivered.into());
 }
 
@@ -513,11 +520,13 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
         let reason = Some("changed my mind".to_owned());
         let transfer = Transfer { amount: usd(1500), from: LedgerAccount::Escrow(order), to: wallet(BUYER) };
         let (buyer, seller) = (BUYER.account(), SELLER.account());
+        let lines = line_units(&[(TEA, 3, usd(1500))]);
+        let (closed_as, transfer) = (Some(OrderState::Cancelled), Some(transfer));
         world
             .when(actor, cancel(order))
             .then_events([
-                Cancelled { by: CancelledBy::Account(role), order, reason }.into(),
-                EscrowRefunded { buyer, order, seller, transfer }.into(),
+                Cancelled { by: CancelledBy::Account(role), lines, order, reason }.into(),
+                EscrowRefunded { buyer, closed_as, order, remaining: None, seller, transfer }.into(),
             ])
             .then(|market| {
                 assert_eq!(market.listings.get(listing(TEA)).unwrap().available(), 10);
@@ -582,7 +591,7 @@ fn each_state_allows_what_it_allows() {
 fn what_is_not_shipped_in_time_is_cancelled_and_paid_back() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 3)], usd(1500)));
-    world.when_deadline().then_types(["order.cancelled.v1", "escrow.refunded.v1"]);
+    world.when_deadline().then_types(["order.cancelled.v2", "escrow.refunded.v2"]);
     assert_eq!(world.now, START.plus_ms(14 * DAY_MS));
     match &world.events()[0] {
         Event::OrderCancelled(cancelled) => assert_eq!(cancelled.by, CancelledBy::ShipDeadline),
@@ -600,8 +609,8 @@ fn silence_of_the_carrier_and_then_of_the_buyer_pays_the_seller() {
     let order = world.placed(BUYER, place(&[(TEA, 3)], usd(1500)));
     world.given(SELLER, ship(order)).when_deadline();
     let inspection_ends = START.plus_ms(17 * DAY_MS);
-    let confirmed_by = DeliveryProof::TransitElapsed;
-    world.then_events([Delivered { confirmed_by, inspection_ends, order }.into()]).when_deadline();
+    let (confirmed_by, shipment) = (DeliveryProof::TransitElapsed, ShipmentNumber::FIRST);
+    world.then_events([Delivered { confirmed_by, inspection_ends, order, shipment }.into()]).when_deadline();
     match world.events() {
         [Event::EscrowReleased(released)] => {
             assert_eq!(released.condition, ReleaseCondition::InspectionElapsed);
@@ -613,7 +622,7 @@ fn silence_of_the_carrier_and_then_of_the_buyer_pays_the_seller() {
 }
 
 #[test]
-fn deadlines_come_in_the_order_of_time_and_each_leaves_with_its_stage() {
+fn deadlines_come_in_the_order_of_time_and_each_leaves_with_what_waited_for_it() {
     let mut world = shop();
     let first = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
     let second = world.after(1).placed(BUYER, place(&[(TEA, 1)], usd(500)));
@@ -622,14 +631,14 @@ fn deadlines_come_in_the_order_of_time_and_each_leaves_with_its_stage() {
     world.after(1).given(SELLER, ship(first));
     assert_eq!(next(&world), Some(Waiting::ShipBy { order: second }));
     world.given(PROVIDER, confirm(first));
-    assert_eq!(next(&world), Some(Waiting::InspectionEnds { order: first }));
+    assert_eq!(next(&world), Some(Waiting::InspectionEnds { order: first, shipment: ShipmentNumber::FIRST }));
     world.given(BUYER, confirm(first));
     assert_eq!(next(&world), Some(Waiting::ShipBy { order: second }));
 }
 
 #[test]
-#[should_panic(expected = "a deadline leaves with the stage that waited for it")]
-fn the_deadline_of_an_earlier_stage_is_no_reason_to_act() {
+#[should_panic(expected = "a deadline leaves with what waited for it")]
+fn the_deadline_of_what_waits_no_more_is_no_reason_to_act() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
     let ship_by = world.market.next_deadline().unwrap();

@@ -290,7 +290,7 @@ fn what_is_in_memory_is_decided_without_asking() {
     world.given(BUYER, cancel(closed));
     world.market.forgotten = 3;
     world.when(BUYER, cancel(closed)).then_unchanged();
-    world.when(BUYER, cancel(open)).then_types(["order.cancelled.v1", "escrow.refunded.v1"]);
+    world.when(BUYER, cancel(open)).then_types(["order.cancelled.v2", "escrow.refunded.v2"]);
     world.when(BUYER, add(TEA, 1)).then_types(["cart.item_added.v1"]);
 }
 

@@ -14,7 +14,6 @@ use commands::{Facts, Question};
 use events::commit::ChainError;
 use events::ids::{AccountId, CommandId, OrderId};
 use events::metadata::Cause;
-use events::rejection::OrderState;
 use events::{Commit, Event, Head, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,18 +161,14 @@ impl Index {
                 batch.insert(command_key(stamp.account, stamp.command).as_slice(), encode(&decided));
             }
             for recorded in commit.events() {
-                let (order, buyer, seller, state) = match &recorded.event {
-                    Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
-                    Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
-                    Event::WalletFunded(funded) => {
-                        let key = payment_key(PaymentId::credited(funded));
-                        batch.insert(key.as_slice(), encode(&recorded.position));
-                        continue;
-                    }
-                    _ => continue,
-                };
-                let closed = ClosedOrder { buyer, seller, state, position: recorded.position };
-                batch.insert(order_key(order).as_slice(), encode(&closed));
+                if let Event::WalletFunded(funded) = &recorded.event {
+                    let key = payment_key(PaymentId::credited(funded));
+                    batch.insert(key.as_slice(), encode(&recorded.position));
+                }
+                if let Some(end) = recorded.event.order_end() {
+                    let closed = ClosedOrder::of(end, recorded.position);
+                    batch.insert(order_key(end.order).as_slice(), encode(&closed));
+                }
             }
             head = commit.head();
         }

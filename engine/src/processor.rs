@@ -401,7 +401,7 @@ impl<T> Processor<T> {
     }
 
     fn has_room_for(&self, verified: &Verified) -> bool {
-        self.forming.events + verified.command.events_max() <= EVENTS_PER_APPEND_MAX
+        self.forming.events + verified.command.events_max(&self.market) <= EVENTS_PER_APPEND_MAX
     }
 
     fn decide(

@@ -1,7 +1,7 @@
 //! The list of all events, with the names they are stored under.
 //!
 //! A name on disk is a promise: an event once written is read for ever. A change of meaning gets a new version
-//! (`order.placed.v2`) and an arm in [`Event::decode`] that lifts the old form into the new one.
+//! (`order.shipped.v2`), and the name before it a line under `older`, from where [`Event::decode`] lifts it.
 
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
@@ -26,7 +26,10 @@ pub enum DecodeError {
 }
 
 macro_rules! events {
-    ($($name:literal => $variant:ident($payload:path) about $subject:expr),* $(,)?) => {
+    (
+        $($name:literal => $variant:ident($payload:path) about $subject:expr),* $(,)?;
+        older $($old_name:literal => $old_payload:path as $lifted:ident),* $(,)?
+    ) => {
         /// Anything that can happen in a market.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Event {$(
@@ -35,8 +38,11 @@ macro_rules! events {
         )*}
 
         impl Event {
-            /// Every event type, in the order of this list.
+            /// Every event type that is written, in the order of this list.
             pub const TYPES: &'static [&'static str] = &[$($name),*];
+
+            /// Every event type that was once written and is still read.
+            pub const OLDER_TYPES: &'static [&'static str] = &[$($old_name),*];
 
             /// Gives the versioned name it is stored under.
             pub const fn type_name(&self) -> &'static str {
@@ -57,27 +63,28 @@ macro_rules! events {
                     .expect("an event holds nothing that JSON can't say")
             }
 
-            /// Reads a payload.
+            /// Reads a payload. One of an older type is lifted into the present form of its event.
             pub fn decode(type_name: &str, payload: &[u8]) -> Result<Event, DecodeError> {
                 let damaged = |source| DecodeError::Payload { event_type: type_name.to_owned(), source };
                 match type_name {
                     $($name => serde_json::from_slice(payload).map(Event::$variant).map_err(damaged),)*
+                    $($old_name => serde_json::from_slice::<$old_payload>(payload)
+                        .map(|older| Event::$lifted(older.into()))
+                        .map_err(damaged),)*
                     unknown => Err(DecodeError::UnknownType(unknown.chars().take(64).collect())),
                 }
             }
 
-            /// Gives the static form of a stored type name.
-            pub fn known_type(type_name: &str) -> Option<&'static str> {
-                Self::TYPES.iter().copied().find(|known| *known == type_name)
-            }
-
-            /// Makes the JSON Schema of every event's payload, titled with its name.
+            /// Makes the JSON Schema of every payload that may stand in a log, titled with its type's name.
             pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
                 let titled = |name: &'static str, mut schema: schemars::Schema| {
                     schema.insert("title".to_owned(), name.into());
                     (name, schema)
                 };
-                vec![$(titled($name, schemars::schema_for!($payload)),)*]
+                vec![
+                    $(titled($name, schemars::schema_for!($payload)),)*
+                    $(titled($old_name, schemars::schema_for!($old_payload)),)*
+                ]
             }
         }
 
@@ -105,13 +112,21 @@ events! {
     "cart.cleared.v1" => CartCleared(cart::Cleared) about |e| Some(e.cart.to_string()),
     "cart.migrated.v1" => CartMigrated(cart::Migrated) about |e| Some(e.cart.to_string()),
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
-    "order.shipped.v1" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
-    "order.delivered.v1" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
-    "order.cancelled.v1" => OrderCancelled(order::Cancelled) about |e| Some(e.order.to_string()),
+    "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
+    "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
+    "order.cancelled.v2" => OrderCancelled(order::Cancelled) about |e| Some(e.order.to_string()),
     "escrow.held.v1" => EscrowHeld(order::EscrowHeld) about |e| Some(e.order.to_string()),
-    "escrow.released.v1" => EscrowReleased(order::EscrowReleased) about |e| Some(e.order.to_string()),
-    "escrow.refunded.v1" => EscrowRefunded(order::EscrowRefunded) about |e| Some(e.order.to_string()),
+    "escrow.released.v2" => EscrowReleased(order::EscrowReleased) about |e| Some(e.order.to_string()),
+    "escrow.refunded.v2" => EscrowRefunded(order::EscrowRefunded) about |e| Some(e.order.to_string());
+
+    older
+    "order.shipped.v1" => order::v1::Shipped as OrderShipped,
+    "order.delivered.v1" => order::v1::Delivered as OrderDelivered,
+    "order.cancelled.v1" => order::v1::Cancelled as OrderCancelled,
+    "escrow.released.v1" => order::v1::EscrowReleased as EscrowReleased,
+    "escrow.refunded.v1" => order::v1::EscrowRefunded as EscrowRefunded,
 }
+
 impl Event {
     /// Gives the transfers that it posts to the ledger, in their order.
     pub fn transfers(&self) -> &[Transfer] {
@@ -119,7 +134,7 @@ impl Event {
             Event::WalletFunded(funded) => std::slice::from_ref(&funded.transfer),
             Event::EscrowHeld(held) => std::slice::from_ref(&held.transfer),
             Event::EscrowReleased(released) => &released.transfers,
-            Event::EscrowRefunded(refunded) => std::slice::from_ref(&refunded.transfer),
+            Event::EscrowRefunded(refunded) => refunded.transfer.as_slice(),
             Event::MarketOpened(_)
             | Event::WriterStarted(_)
             | Event::CommandRejected(_)
@@ -147,5 +162,15 @@ impl Event {
             Event::DeviceRegistered(registered) => Some(&registered.key),
             _ => None,
         }
+    }
+
+    /// Gives how an order ended, if this event closes one.
+    pub fn order_end(&self) -> Option<order::End> {
+        let (order, buyer, seller, state) = match self {
+            Event::EscrowReleased(event) => (event.order, event.buyer, event.seller, event.closed_as),
+            Event::EscrowRefunded(event) => (event.order, event.buyer, event.seller, event.closed_as),
+            _ => return None,
+        };
+        state.map(|state| order::End { order, buyer, seller, state })
     }
 }

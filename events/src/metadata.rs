@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, WriterId};
+use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
 
 /// Most events in one commit.
@@ -97,20 +98,24 @@ pub struct DeadlineStamp {
 /// What waits for a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Waiting {
-    /// An order waits for its seller to ship it.
+    /// What of an order is neither shipped nor cancelled waits for the seller to ship it.
     ShipBy {
         /// The order.
         order: OrderId,
     },
-    /// An order waits for its carrier to deliver it.
+    /// A shipment waits for its carrier to deliver it.
     DeliveryDue {
         /// The order.
         order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
     },
-    /// An order waits for its buyer to inspect it.
+    /// A shipment waits for the buyer to inspect it.
     InspectionEnds {
         /// The order.
         order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
     },
 }
 
@@ -128,8 +133,8 @@ impl Waiting {
     pub const fn subject(self) -> Uuid {
         match self {
             Waiting::ShipBy { order }
-            | Waiting::DeliveryDue { order }
-            | Waiting::InspectionEnds { order } => order.uuid(),
+            | Waiting::DeliveryDue { order, .. }
+            | Waiting::InspectionEnds { order, .. } => order.uuid(),
         }
     }
 }
@@ -140,22 +145,30 @@ struct FlatDeadline {
     due: Timestamp,
     kind: DeadlineKind,
     order: OrderId,
+    /// Only for a shipment that is not the order's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shipment: Option<ShipmentNumber>,
 }
 
 impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
-        let (Waiting::ShipBy { order } | Waiting::DeliveryDue { order } | Waiting::InspectionEnds { order }) =
-            waiting;
-        FlatDeadline { due, kind: waiting.kind(), order }
+        let (order, shipment) = match waiting {
+            Waiting::ShipBy { order } => (order, None),
+            Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
+                (order, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
+            }
+        };
+        FlatDeadline { due, kind: waiting.kind(), order, shipment }
     }
 }
 
 impl From<FlatDeadline> for DeadlineStamp {
-    fn from(FlatDeadline { due, kind, order }: FlatDeadline) -> Self {
+    fn from(FlatDeadline { due, kind, order, shipment }: FlatDeadline) -> Self {
+        let shipment = shipment.unwrap_or(ShipmentNumber::FIRST);
         let waiting = match kind {
             DeadlineKind::ShipBy => Waiting::ShipBy { order },
-            DeadlineKind::DeliveryDue => Waiting::DeliveryDue { order },
-            DeadlineKind::InspectionEnds => Waiting::InspectionEnds { order },
+            DeadlineKind::DeliveryDue => Waiting::DeliveryDue { order, shipment },
+            DeadlineKind::InspectionEnds => Waiting::InspectionEnds { order, shipment },
         };
         DeadlineStamp { due, waiting }
     }

@@ -1,5 +1,10 @@
 //! Facts of orders and of the escrows that hold their money.
 
+pub mod v1;
+
+use std::fmt;
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +12,7 @@ use crate::account::Role;
 use crate::ids::{AccountId, CartId, ListingId, OrderId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
+use crate::rejection::OrderState;
 use crate::time::Timestamp;
 
 /// A buyer placed an order with one seller; its stock is reserved from here on.
@@ -86,30 +92,84 @@ pub struct EscrowHeld {
     pub transfer: Transfer,
 }
 
-/// The seller handed the goods to a carrier.
+/// Units of one line of an order, with what they cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineUnits {
+    /// What they cost together. A line's total is split over its units without loss: each costs the same, and minor units
+    /// that are left over go one by one to the units that are shipped or cancelled first.
+    pub amount: Money,
+    /// What was bought.
+    pub listing: ListingId,
+    /// How many units.
+    pub quantity: Quantity,
+}
+
+/// The number of a shipment within its order, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ShipmentNumber(NonZeroU32);
+
+impl ShipmentNumber {
+    /// The number of an order's first shipment.
+    pub const FIRST: ShipmentNumber = ShipmentNumber(NonZeroU32::MIN);
+
+    /// Gives the number of the shipment behind the first `count`.
+    ///
+    /// # Panics
+    /// If there are 2^32 - 1 shipments before it: an order may have far fewer.
+    pub fn after(count: usize) -> ShipmentNumber {
+        let number = u32::try_from(count).ok().and_then(|count| NonZeroU32::MIN.checked_add(count));
+        ShipmentNumber(number.expect("an order has few shipments"))
+    }
+
+    /// Gives the number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// Gives the place of the shipment among its order's, counted from 0.
+    pub const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+impl fmt::Display for ShipmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The seller handed units to a carrier: all that were left, or some. They leave the stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shipped {
-    /// Who carries it, 1 to 64 characters.
+    /// Who carries them, 1 to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
-    /// When it counts as delivered unless somebody said so earlier.
+    /// When they count as delivered unless somebody said so earlier.
     pub delivery_due: Timestamp,
+    /// What was shipped. Empty only where an event of the first version is read: all that was neither shipped nor
+    /// cancelled before.
+    pub lines: Vec<LineUnits>,
     /// The order.
     pub order: OrderId,
+    /// Which of the order's shipments they are.
+    pub shipment: ShipmentNumber,
     /// The carrier's number, 1 to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
 }
 
-/// The goods arrived.
+/// A shipment arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delivered {
     /// How it is known.
     pub confirmed_by: DeliveryProof,
-    /// When the escrow is released unless the buyer confirms earlier.
+    /// When the shipment's money is released unless the buyer confirms earlier.
     pub inspection_ends: Timestamp,
     /// The order.
     pub order: OrderId,
+    /// Which of the order's shipments arrived.
+    pub shipment: ShipmentNumber,
 }
 
 /// How a delivery is known.
@@ -124,11 +184,14 @@ pub enum DeliveryProof {
     TransitElapsed,
 }
 
-/// The order ended before it was shipped; its stock is free again.
+/// Units were cancelled before they were shipped: all that were left, or some. They are free to be sold again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancelled {
-    /// Who ended it.
+    /// Who cancelled them.
     pub by: CancelledBy,
+    /// What was cancelled. Empty only where an event of the first version is read: all that was neither shipped nor
+    /// cancelled before.
+    pub lines: Vec<LineUnits>,
     /// The order.
     pub order: OrderId,
     /// Why, in the words of who did it; up to 200 characters.
@@ -146,18 +209,26 @@ pub enum CancelledBy {
     ShipDeadline,
 }
 
-/// The escrow was paid to the seller, less the platform's fee. The order is closed.
+/// What a shipment's units cost was paid from the escrow to the seller, less the platform's part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowReleased {
     /// Who bought.
     pub buyer: AccountId,
+    /// How the order ended, if this closes it: nothing of it is then left to be shipped, delivered or paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_as: Option<OrderState>,
     /// What set it free.
     pub condition: ReleaseCondition,
     /// The order.
     pub order: OrderId,
+    /// What the escrow still holds; none when it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<Money>,
     /// Who sold.
     pub seller: AccountId,
-    /// From the escrow to the seller, and to the platform where there is a fee.
+    /// The shipment whose units are paid.
+    pub shipment: ShipmentNumber,
+    /// From the escrow to the seller, and to the platform where there is a fee; none where the units cost nothing.
     pub transfers: Vec<Transfer>,
 }
 
@@ -171,15 +242,35 @@ pub enum ReleaseCondition {
     InspectionElapsed,
 }
 
-/// The escrow was paid back to the buyer. The order is closed.
+/// What cancelled units cost was paid from the escrow back to the buyer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowRefunded {
     /// Who bought.
     pub buyer: AccountId,
+    /// How the order ended, if this closes it: nothing of it is then left to be shipped, delivered or paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_as: Option<OrderState>,
     /// The order.
     pub order: OrderId,
+    /// What the escrow still holds; none when it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<Money>,
     /// Who sold.
     pub seller: AccountId,
-    /// From the escrow to the buyer's wallet.
-    pub transfer: Transfer,
+    /// From the escrow to the buyer's wallet; none where the units cost nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+}
+
+/// The end of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The order.
+    pub order: OrderId,
+    /// Who bought.
+    pub buyer: AccountId,
+    /// Who sold.
+    pub seller: AccountId,
+    /// How it ended: completed or cancelled.
+    pub state: OrderState,
 }

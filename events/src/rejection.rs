@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Role;
 use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
 use crate::money::{Currency, Money};
+use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
 
 /// A broken rule, with what its reader needs to do better.
@@ -221,8 +222,8 @@ pub enum Rejection {
         /// The listing.
         listing: ListingId,
     },
-    /// An order needs a line.
-    #[error("an order needs at least one line")]
+    /// A command about lines names none.
+    #[error("at least one line must be named")]
     LinesEmpty,
 
     // Orders.
@@ -245,6 +246,54 @@ pub enum Rejection {
         order: OrderId,
         /// Its state.
         state: OrderState,
+    },
+    /// A part of the order is shipped: it can't be cancelled as a whole.
+    #[error(
+        "a part of order {order} is shipped: name the lines to cancel, {left} units are left to be cancelled"
+    )]
+    PartlyShipped {
+        /// The order.
+        order: OrderId,
+        /// Units that are neither shipped nor cancelled.
+        left: u64,
+    },
+    /// The listing is in no line of the order.
+    #[error("listing {listing} is not in order {order}")]
+    NotInOrder {
+        /// The order.
+        order: OrderId,
+        /// The listing.
+        listing: ListingId,
+    },
+    /// Fewer units of the line are neither shipped nor cancelled.
+    #[error(
+        "order {order}, listing {listing}: {requested} units asked, {left} are neither shipped nor cancelled"
+    )]
+    TooManyUnits {
+        /// The order.
+        order: OrderId,
+        /// The line's listing.
+        listing: ListingId,
+        /// Units asked for.
+        requested: u32,
+        /// Units left.
+        left: u32,
+    },
+    /// The order has as many shipments as it may, and this one would leave units behind.
+    #[error("an order may have {max} shipments: ship all that is left in the last one")]
+    TooManyShipments {
+        /// The limit.
+        max: u32,
+    },
+    /// The order has no shipment of this number.
+    #[error("order {order} has {shipments} shipments, none of number {shipment}")]
+    ShipmentUnknown {
+        /// The order.
+        order: OrderId,
+        /// The number named.
+        shipment: ShipmentNumber,
+        /// How many shipments it has.
+        shipments: u32,
     },
 }
 

@@ -30,14 +30,16 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 10] = [
+pub(crate) const TIME_MEMBERS: [&str; 12] = [
     "changed_at",
+    "closed_at",
     "day",
     "delivery_due",
     "from",
     "inspection_ends",
     "placed_at",
     "ship_by",
+    "shipped_at",
     "start",
     "time",
     "to",

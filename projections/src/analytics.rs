@@ -5,6 +5,7 @@ mod fold;
 mod queries;
 
 use events::ids::{AccountId, ListingId, OrderId};
+use events::order::ShipmentNumber;
 use events::{Currency, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ pub(crate) use fold::AnalyticsFold;
 pub use queries::Analytics;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Most points of one series.
 pub const SERIES_POINTS_MAX: i64 = 2_400;
@@ -120,15 +121,17 @@ pub struct Sales {
     pub orders: u64,
     /// Units ordered.
     pub units: u64,
-    /// Orders shipped.
+    /// Of these, units cancelled.
+    pub cancelled_units: u64,
+    /// Orders of which something was shipped, counted at their first shipment.
     pub shipped: u64,
-    /// Orders delivered.
+    /// Orders of which something was delivered, counted at the first shipment that arrived.
     pub delivered: u64,
-    /// Orders whose escrow was released.
+    /// Orders closed with something of them bought.
     pub completed: u64,
-    /// Orders cancelled.
+    /// Orders closed with all units cancelled.
     pub cancelled: u64,
-    /// Orders paid back.
+    /// Orders paid back, whole or in part, counted when the first part was.
     pub refunded: u64,
     /// Money by currency.
     pub money: Vec<SalesMoney>,
@@ -164,10 +167,10 @@ pub struct ListingMoney {
     pub currency: Currency,
     /// Totals of the lines ordered.
     pub gmv: i64,
-    /// Fees of the platform, counted when the escrow is released. A line's part of its order's fee is as its part of
-    /// the order's total, rounded so that the parts of all lines sum to the fee.
+    /// Fees of the platform, counted when a shipment's money is released. A line's part of the fee is as its part of the
+    /// shipment's amount, rounded so that the parts of all lines sum to the fee.
     pub fees: i64,
-    /// Totals of the lines whose order was cancelled.
+    /// What cancelled units cost.
     pub cancelled: i64,
 }
 
@@ -178,7 +181,7 @@ pub struct ListingSales {
     pub orders: u64,
     /// Units ordered.
     pub units: u64,
-    /// Units whose order was cancelled.
+    /// Of these, units cancelled.
     pub cancelled_units: u64,
     /// Money by currency.
     pub money: Vec<ListingMoney>,
@@ -205,13 +208,13 @@ pub struct Funnel {
     pub orders_placed: u64,
     /// Of these, orders that came from a cart.
     pub orders_from_carts: u64,
-    /// Orders shipped.
+    /// Orders of which something was shipped.
     pub shipped: u64,
-    /// Orders delivered.
+    /// Orders of which something was delivered.
     pub delivered: u64,
-    /// Orders whose escrow was released.
+    /// Orders closed with something of them bought.
     pub completed: u64,
-    /// Orders cancelled.
+    /// Orders closed with all units cancelled.
     pub cancelled: u64,
 }
 
@@ -219,11 +222,11 @@ pub struct Funnel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Milestone {
-    /// Handed to a carrier.
+    /// Its first shipment is handed to a carrier.
     Shipped,
-    /// Arrived.
+    /// Its first shipment arrives.
     Delivered,
-    /// Escrow released.
+    /// It is completed: the last of its escrow is released or paid back.
     Released,
 }
 
@@ -285,14 +288,20 @@ struct OpenOrder {
     seller: AccountId,
     placed_at: Timestamp,
     currency: Currency,
+    /// What was bought. An event of the first version, which names no units, is about all of it.
     lines: Vec<OpenLine>,
+    /// Shipments whose money is not yet released.
+    shipments: Vec<(ShipmentNumber, Vec<OpenLine>)>,
+    is_delivered: bool,
+    is_refunded: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+/// Units of a line with what they cost.
+#[derive(Serialize, Deserialize, Clone, Copy)]
 struct OpenLine {
     listing: ListingId,
     quantity: Quantity,
-    total_minor: i64,
+    minor: i64,
 }
 
 /// A rejection's code: last in its key, so that no length is needed.

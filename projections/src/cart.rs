@@ -326,17 +326,39 @@ impl CartFold {
         Ok(())
     }
 
-    /// Ends an order's reservation; shipped units leave the stock with it.
+    /// Takes units out of an order's reservation: those named or, where none is named, which only events of the first
+    /// version do, all that are left. Shipped units leave the stock with it.
     fn end_reservation(
         &mut self,
         tree: &Tree,
         order: OrderId,
+        named: &[events::order::LineUnits],
         is_shipped: bool,
         position: Position,
     ) -> Result<(), ViewError> {
-        let found = self.reserved.entry(tree, &order)?.take();
         let missing = || ViewError::unknown(format_args!("a reservation of order {order}"), position);
-        for (listing, quantity) in found.ok_or_else(missing)? {
+        let found = self.reserved.entry(tree, &order)?;
+        let ended = if named.is_empty() {
+            found.take().ok_or_else(missing)?
+        } else {
+            let reservation = found.as_mut().ok_or_else(missing)?;
+            for units in named {
+                let (at, (_, left)) = (0..)
+                    .zip(&*reservation)
+                    .find(|(_, (listing, _))| *listing == units.listing)
+                    .ok_or_else(missing)?;
+                let left = left.get().checked_sub(units.quantity.get()).ok_or_else(missing)?;
+                match Quantity::new(left) {
+                    Ok(left) => reservation[at].1 = left,
+                    Err(_) => drop(reservation.remove(at)),
+                }
+            }
+            if reservation.is_empty() {
+                *found = None;
+            }
+            named.iter().map(|units| (units.listing, units.quantity)).collect()
+        };
+        for (listing, quantity) in ended {
             let listing = self.listing(tree, listing, position)?;
             let units = u64::from(quantity.get());
             let less = |stock: u64| {
@@ -394,8 +416,8 @@ impl Fold for CartFold {
                     })?;
                 }
                 Event::OrderPlaced(e) => self.reserve(tree, e, position)?,
-                Event::OrderShipped(e) => self.end_reservation(tree, e.order, true, position)?,
-                Event::OrderCancelled(e) => self.end_reservation(tree, e.order, false, position)?,
+                Event::OrderShipped(e) => self.end_reservation(tree, e.order, &e.lines, true, position)?,
+                Event::OrderCancelled(e) => self.end_reservation(tree, e.order, &e.lines, false, position)?,
                 _ => {}
             }
         }

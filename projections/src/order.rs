@@ -1,22 +1,26 @@
 //! Orders: what was bought, where the money is, and what happened when and at whose word.
 
+mod fold;
+mod status;
+
 use std::cmp::Reverse;
 
 use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, WriterId};
-use events::metadata::{Cause, DeadlineKind};
-use events::order::{CancelledBy, DeliveryProof, LinePrice, Placed};
-use events::rejection::OrderState;
-use events::{Commit, Currency, Event, Money, Position, Quantity, Recorded, Timestamp};
+use events::metadata::DeadlineKind;
+use events::order::ShipmentNumber;
+use events::{Currency, Money, Position, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sled::{Batch, Tree};
 
 use crate::store::Slot;
-use crate::table::{Key, Layout, Table};
-use crate::view::{Fold, ViewError};
+use crate::table::{Key, Layout};
+use crate::view::ViewError;
+
+pub(crate) use self::fold::OrderFold;
+pub use self::status::{Fulfilment, OrderStatus};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -32,28 +36,26 @@ pub struct Order {
     pub seller: AccountId,
     /// The cart it came from, if any.
     pub cart: Option<CartId>,
-    /// Where it stands.
-    pub state: OrderState,
+    /// Where it stands, in one word; made of the fields below.
+    pub state: OrderStatus,
+    /// Where its units are.
+    pub fulfilment: Fulfilment,
+    /// When it was closed; none while something of it is to be shipped, delivered or paid.
+    pub closed_at: Option<Timestamp>,
     /// What was bought.
     pub lines: Vec<Line>,
+    /// What was shipped, in the order of the shipments' numbers.
+    pub shipments: Vec<Shipment>,
     /// Sum of the lines.
     pub total: Money,
-    /// What the platform takes when the escrow is released.
+    /// What the platform takes if all of the escrow is released; of a part, its part.
     pub fee: Money,
     /// Where the buyer's money is.
     pub escrow: Escrow,
     /// When it was placed.
     pub placed_at: Timestamp,
-    /// When it is cancelled unless it was shipped.
+    /// When what was not shipped is cancelled.
     pub ship_by: Timestamp,
-    /// When it counts as delivered unless somebody said so earlier; none before it is shipped.
-    pub delivery_due: Option<Timestamp>,
-    /// When the escrow is released unless the buyer confirmed earlier; none before it is delivered.
-    pub inspection_ends: Option<Timestamp>,
-    /// Who carries it.
-    pub carrier: Option<String>,
-    /// The carrier's number.
-    pub tracking: Option<String>,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
 }
@@ -68,10 +70,60 @@ pub struct Line {
     pub listing_version: u32,
     /// Price of one unit; none where the line was priced by a quote.
     pub unit_price: Option<Money>,
+    /// How many units were bought.
+    pub quantity: Quantity,
+    /// Of these, units cancelled.
+    pub cancelled: u32,
+    /// Of these, units shipped.
+    pub shipped: u32,
+    /// Of the shipped ones, units delivered.
+    pub delivered: u32,
+    /// What all its units cost.
+    pub total: Money,
+}
+
+/// Units that travel together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shipment {
+    /// Its number within the order, from 1.
+    pub shipment: ShipmentNumber,
+    /// What is in it.
+    pub lines: Vec<LineUnits>,
+    /// What its units cost.
+    pub amount: Money,
+    /// How far it is.
+    pub state: ShipmentState,
+    /// Who carries it.
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    pub tracking: Option<String>,
+    /// When it was handed to the carrier.
+    pub shipped_at: Timestamp,
+    /// When it counts as delivered unless somebody said so earlier.
+    pub delivery_due: Timestamp,
+    /// When its money is released unless the buyer confirmed earlier; none before it is delivered.
+    pub inspection_ends: Option<Timestamp>,
+}
+
+/// Some units of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineUnits {
+    /// What was bought.
+    pub listing: ListingId,
     /// How many units.
     pub quantity: Quantity,
-    /// What the line costs.
-    pub total: Money,
+}
+
+/// How far a shipment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShipmentState {
+    /// With the carrier.
+    InTransit,
+    /// Arrived; the buyer inspects it.
+    Inspection,
+    /// It is the buyer's, and its money the seller's.
+    Accepted,
 }
 
 /// The money of an order, all in the currency of its total, in minor units.
@@ -83,8 +135,12 @@ pub struct Escrow {
     pub held: i64,
     /// What was paid to the seller and the platform.
     pub released: i64,
+    /// Of what was released, what the platform took.
+    pub fees: i64,
     /// What was paid back.
     pub refunded: i64,
+    /// What is still held.
+    pub remaining: i64,
 }
 
 /// One thing that happened to an order.
@@ -101,6 +157,8 @@ pub struct TimelineEntry {
     pub actor: Actor,
     /// The signed command that asked for it; none for a deadline.
     pub command: Option<CommandId>,
+    /// The shipment it happened to; none for what is no shipment's.
+    pub shipment: Option<ShipmentNumber>,
     /// More, in words.
     pub note: Option<String>,
 }
@@ -115,19 +173,19 @@ pub enum Step {
     /// The buyer's money was put into escrow.
     #[serde(rename = "escrow.held")]
     EscrowHeld,
-    /// The seller handed it to a carrier.
+    /// The seller handed units to a carrier.
     #[serde(rename = "order.shipped")]
     Shipped,
-    /// It arrived.
+    /// A shipment arrived.
     #[serde(rename = "order.delivered")]
     Delivered,
-    /// It ended before it was shipped.
+    /// Units were cancelled before they were shipped.
     #[serde(rename = "order.cancelled")]
     Cancelled,
-    /// The escrow was paid to the seller.
+    /// What a shipment's units cost was paid to the seller and the platform.
     #[serde(rename = "escrow.released")]
     EscrowReleased,
-    /// The escrow was paid back.
+    /// What cancelled units cost was paid back.
     #[serde(rename = "escrow.refunded")]
     EscrowRefunded,
 }
@@ -239,199 +297,5 @@ impl Order {
     /// Gives the position of the event that placed it, which is what lists are sorted by.
     pub fn position(&self) -> Option<Position> {
         self.timeline.first().map(|entry| entry.position)
-    }
-}
-
-/// How the view follows the log.
-pub(crate) struct OrderFold {
-    orders: Table<OrderId, Order>,
-    bought: Table<ListKey, Chunk>,
-    sold: Table<ListKey, Chunk>,
-}
-
-impl OrderFold {
-    pub(crate) fn new() -> Self {
-        OrderFold { orders: Table::new(ORDERS), bought: Table::new(BOUGHT), sold: Table::new(SOLD) }
-    }
-
-    fn place(&mut self, tree: &Tree, placed: &Placed, entry: TimelineEntry) -> Result<(), ViewError> {
-        let listed = (entry.position, placed.order);
-        list(&mut self.bought, tree, placed.buyer, listed)?;
-        list(&mut self.sold, tree, placed.seller, listed)?;
-        self.orders.set(placed.order, Some(new_order(placed, entry)));
-        Ok(())
-    }
-
-    fn change(
-        &mut self,
-        tree: &Tree,
-        order: OrderId,
-        entry: TimelineEntry,
-        change: impl FnOnce(&mut Order) -> Option<()>,
-    ) -> Result<(), ViewError> {
-        let position = entry.position;
-        let missing = || ViewError::unknown(format_args!("order {order}"), position);
-        let found = self.orders.entry(tree, &order)?.as_mut().ok_or_else(missing)?;
-        change(found).ok_or(ViewError::overflow("the escrow of an order", position))?;
-        found.timeline.push(entry);
-        Ok(())
-    }
-}
-
-impl Fold for OrderFold {
-    fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
-        let (actor, command) = actor_of(commit);
-        for recorded in commit.events() {
-            let entry = |step, note| entry_of(recorded, step, actor, command, note);
-            match &recorded.event {
-                Event::OrderPlaced(placed) => self.place(tree, placed, entry(Step::Placed, None))?,
-                Event::EscrowHeld(held) => {
-                    self.change(tree, held.order, entry(Step::EscrowHeld, None), |order| {
-                        add(&mut order.escrow.held, held.transfer.amount.minor)
-                    })?;
-                }
-                Event::OrderShipped(shipped) => {
-                    let note = shipment_note(shipped.carrier.as_deref(), shipped.tracking.as_deref());
-                    self.change(tree, shipped.order, entry(Step::Shipped, note), |order| {
-                        order.state = OrderState::Shipped;
-                        order.delivery_due = Some(shipped.delivery_due);
-                        order.carrier.clone_from(&shipped.carrier);
-                        order.tracking.clone_from(&shipped.tracking);
-                        Some(())
-                    })?;
-                }
-                Event::OrderDelivered(delivered) => {
-                    let note = Some(delivery_note(delivered.confirmed_by).to_owned());
-                    self.change(tree, delivered.order, entry(Step::Delivered, note), |order| {
-                        order.state = OrderState::Delivered;
-                        order.inspection_ends = Some(delivered.inspection_ends);
-                        Some(())
-                    })?;
-                }
-                Event::OrderCancelled(cancelled) => {
-                    let note = Some(cancellation_note(cancelled.by, cancelled.reason.as_deref()));
-                    self.change(tree, cancelled.order, entry(Step::Cancelled, note), |order| {
-                        order.state = OrderState::Cancelled;
-                        Some(())
-                    })?;
-                }
-                Event::EscrowReleased(released) => {
-                    self.change(tree, released.order, entry(Step::EscrowReleased, None), |order| {
-                        order.state = OrderState::Completed;
-                        let mut amounts = released.transfers.iter().map(|transfer| transfer.amount.minor);
-                        amounts.try_for_each(|minor| add(&mut order.escrow.released, minor))
-                    })?;
-                }
-                Event::EscrowRefunded(refunded) => {
-                    self.change(tree, refunded.order, entry(Step::EscrowRefunded, None), |order| {
-                        add(&mut order.escrow.refunded, refunded.transfer.amount.minor)
-                    })?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
-        self.orders.write(tree, batch)?;
-        self.bought.write(tree, batch)?;
-        self.sold.write(tree, batch)
-    }
-}
-
-fn list(
-    lists: &mut Table<ListKey, Chunk>,
-    tree: &Tree,
-    account: AccountId,
-    listed: (Position, OrderId),
-) -> Result<(), ViewError> {
-    let newest = lists.entry(tree, &(account, NEWEST))?.get_or_insert_default();
-    if newest.len() < ORDERS_PER_CHUNK {
-        newest.push(listed);
-        return Ok(());
-    }
-    let full = std::mem::replace(newest, vec![listed]);
-    lists.set((account, Reverse(full[0].0)), Some(full));
-    Ok(())
-}
-
-fn add(sum: &mut i64, minor: i64) -> Option<()> {
-    *sum = sum.checked_add(minor)?;
-    Some(())
-}
-
-fn actor_of(commit: &Commit) -> (Actor, Option<CommandId>) {
-    match &commit.start().cause {
-        Cause::Command(stamp) => (Actor::Account(stamp.account), Some(stamp.command)),
-        Cause::Deadline(deadline) => (Actor::Deadline(deadline.waiting.kind()), None),
-        Cause::Writer(writer) => (Actor::Writer(*writer), None),
-    }
-}
-
-fn entry_of(
-    recorded: &Recorded,
-    step: Step,
-    actor: Actor,
-    command: Option<CommandId>,
-    note: Option<String>,
-) -> TimelineEntry {
-    TimelineEntry { position: recorded.position, time: recorded.metadata.time, step, actor, command, note }
-}
-
-fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
-    let lines = placed.lines.iter().map(|line| Line {
-        listing: line.listing,
-        listing_version: line.listing_version,
-        unit_price: match line.price {
-            LinePrice::Unit(price) => Some(price),
-            LinePrice::Quote => None,
-        },
-        quantity: line.quantity,
-        total: line.total,
-    });
-    Order {
-        order: placed.order,
-        buyer: placed.buyer,
-        seller: placed.seller,
-        cart: placed.cart,
-        state: OrderState::Placed,
-        lines: lines.collect(),
-        total: placed.total,
-        fee: placed.fee.amount,
-        escrow: Escrow { currency: placed.total.currency, held: 0, released: 0, refunded: 0 },
-        placed_at: entry.time,
-        ship_by: placed.ship_by,
-        delivery_due: None,
-        inspection_ends: None,
-        carrier: None,
-        tracking: None,
-        timeline: vec![entry],
-    }
-}
-
-fn shipment_note(carrier: Option<&str>, tracking: Option<&str>) -> Option<String> {
-    match (carrier, tracking) {
-        (Some(carrier), Some(tracking)) => Some(format!("{carrier} {tracking}")),
-        (one, other) => one.or(other).map(str::to_owned),
-    }
-}
-
-fn delivery_note(proof: DeliveryProof) -> &'static str {
-    match proof {
-        DeliveryProof::Buyer => "confirmed by the buyer",
-        DeliveryProof::Carrier => "confirmed by the carrier",
-        DeliveryProof::TransitElapsed => "counts as delivered: nobody said anything in time",
-    }
-}
-
-fn cancellation_note(by: CancelledBy, reason: Option<&str>) -> String {
-    let who = match by {
-        CancelledBy::Account(role) => format!("by the {}", format!("{role:?}").to_lowercase()),
-        CancelledBy::ShipDeadline => "not shipped in time".to_owned(),
-    };
-    match reason {
-        Some(reason) => format!("{who}: {reason}"),
-        None => who,
     }
 }

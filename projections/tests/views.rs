@@ -31,7 +31,7 @@ fn with_views(history: &History, check: impl FnOnce(&Projections)) {
 fn check_orders(history: &History, views: &Projections) {
     for (recorded, placed) in naive::placed(history) {
         let order = views.orders().order(placed.order).unwrap().unwrap();
-        assert_eq!(order.state, naive::state(history, placed.order));
+        assert_eq!(order.state, naive::state(history, placed));
         assert_eq!((order.buyer, order.seller, order.total), (placed.buyer, placed.seller, placed.total));
         assert_eq!(order.position(), Some(recorded.position));
         let about = naive::about(history, placed.order);
@@ -40,12 +40,29 @@ fn check_orders(history: &History, views: &Projections) {
         assert_eq!(timeline, expected);
         let steps = order.timeline.iter().map(|e| serde_json::to_value(e.step).unwrap());
         for (step, event) in steps.zip(&about) {
-            assert_eq!(format!("{}.v1", step.as_str().unwrap()), event.metadata.type_name);
+            let (unversioned, _) = event.metadata.type_name.rsplit_once(".v").unwrap();
+            assert_eq!(step.as_str().unwrap(), unversioned);
         }
         let held = naive::balances(history)
             .get(&(LedgerAccount::Escrow(placed.order), placed.total.currency))
             .copied();
         assert_eq!(Some(order.escrow.held - order.escrow.released - order.escrow.refunded), held);
+        assert_eq!(Some(order.escrow.remaining), held);
+        let moved = naive::moved(history, placed);
+        assert_eq!(order.closed_at.is_some(), moved.is_closed);
+        for line in &order.lines {
+            let counted = [&moved.cancelled, &moved.shipped, &moved.delivered]
+                .map(|units| naive::count_of(units, line.listing));
+            assert_eq!([line.cancelled, line.shipped, line.delivered].map(u64::from), counted);
+        }
+        for shipment in &order.shipments {
+            let shipped = naive::shipped_in(history, placed, shipment.shipment);
+            let cost: i64 = shipped.iter().map(|(_, _, minor)| minor).sum();
+            assert_eq!(shipment.amount.minor, cost);
+            let lines = shipment.lines.iter().map(|line| (line.listing, u64::from(line.quantity.get())));
+            let expected = shipped.iter().map(|(listing, units, _)| (*listing, *units));
+            assert_eq!(Vec::from_iter(lines), Vec::from_iter(expected));
+        }
     }
 }
 

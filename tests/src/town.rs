@@ -100,7 +100,7 @@ impl Town {
     /// Gives the wish to cancel what a command of a buyer ordered.
     pub fn cancel(&self, buyer: &Person, ordered_by: CommandId) -> Command {
         let order = OrderId::derive(buyer.account(), ordered_by, 0);
-        CancelOrder { order, reason: None }.into()
+        CancelOrder { lines: None, order, reason: None }.into()
     }
 }
 

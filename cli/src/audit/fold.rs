@@ -1,14 +1,14 @@
 //! The fold of a log that believes nothing: each commit must be what a market decides in the state before it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use commands::funding::PaymentId;
-use commands::order::{ClosedOrder, Stage};
+use commands::order::{ClosedOrder, ShipmentState};
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, WriterId};
 use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineStamp};
-use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
 use serde::Serialize;
 
@@ -232,7 +232,7 @@ impl Fold {
         if next != Some(deadline) || deadline.due > commit.time() {
             return Err(Fault::NotDue);
         }
-        same_events(decide_deadline(&self.market, deadline, commit.time()), commit)
+        self.same_events(decide_deadline(&self.market, deadline, commit.time()), commit)
     }
 
     fn check_command(&mut self, verified: &Verified, commit: &Commit) -> Result<(), Fault> {
@@ -249,7 +249,7 @@ impl Fold {
             decision = decide(&self.market, verified, &self.facts(&question), now);
         }
         match decision {
-            Decision::Commit(events) => same_events(events, commit),
+            Decision::Commit(events) => self.same_events(events, commit),
             Decision::Repeat(_) => Err(Fault::DecidedTwice(stamp.command)),
             Decision::Refuse(refusal) => Err(Fault::Refused(refusal)),
             Decision::Ask(_) => unreachable!("the facts cover what was asked"),
@@ -279,24 +279,17 @@ impl Fold {
             self.counts.deadlines += 1;
         }
         for Recorded { event, position, .. } in commit.events() {
-            let (order, buyer, seller, state) = match event {
-                Event::AccountRegistered(_) => {
-                    self.counts.accounts += 1;
-                    continue;
-                }
-                Event::OrderPlaced(_) => {
-                    self.counts.orders += 1;
-                    continue;
-                }
-                Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
-                Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+            match event {
+                Event::AccountRegistered(_) => self.counts.accounts += 1,
+                Event::OrderPlaced(_) => self.counts.orders += 1,
                 Event::WalletFunded(funded) => {
                     self.payments.insert(PaymentId::credited(funded), *position);
-                    continue;
                 }
-                _ => continue,
-            };
-            self.closed.insert(order, ClosedOrder { buyer, seller, state, position: *position });
+                _ => {}
+            }
+            if let Some(end) = event.order_end() {
+                self.closed.insert(end.order, ClosedOrder::of(end, *position));
+            }
         }
     }
 
@@ -312,14 +305,27 @@ impl Fold {
         }
         let held: BTreeMap<(OrderId, Currency), Money> =
             self.market.ledger.balances().filter_map(escrow).collect();
-        let open = self.market.orders.iter();
-        let owed: BTreeMap<(OrderId, Currency), Money> =
-            open.map(|(id, order)| ((*id, order.total.currency), order.total)).collect();
+        let owed = self.market.orders.iter().filter_map(|(id, order)| {
+            let remaining = Money::new(order.escrow.remaining(), order.total.currency);
+            remaining.is_positive().then_some(((*id, remaining.currency), remaining))
+        });
+        let owed: BTreeMap<(OrderId, Currency), Money> = owed.collect();
         if let Some((order, _)) = held.keys().find(|key| held.get(key) != owed.get(key)) {
             return wrong(format!("the escrow of order {order} does not hold what the order waits for"));
         }
         if let Some((order, _)) = owed.keys().find(|key| !held.contains_key(key)) {
             return wrong(format!("nothing is held for order {order}, which is open"));
+        }
+        for (id, order) in self.market.orders.iter() {
+            let unpaid = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
+            let waiting: i64 = order.left().iter().map(|line| line.amount.minor).sum::<i64>()
+                + unpaid.map(|shipment| shipment.amount_minor).sum::<i64>();
+            if waiting != order.escrow.remaining() {
+                return wrong(format!(
+                    "order {id} holds {} minor units, but what of it is not yet paid costs {waiting}",
+                    order.escrow.remaining()
+                ));
+            }
         }
         self.check_stock()
     }
@@ -327,10 +333,8 @@ impl Fold {
     fn check_stock(&self) -> Result<(), Fault> {
         let mut wanted: BTreeMap<ListingId, u64> = BTreeMap::new();
         for (_, order) in self.market.orders.iter() {
-            if let Stage::Placed { .. } = order.stage {
-                for (listing, units) in &order.lines {
-                    *wanted.entry(*listing).or_default() += u64::from(*units);
-                }
+            for line in &order.lines {
+                *wanted.entry(line.listing).or_default() += u64::from(line.left());
             }
         }
         for (id, listing) in self.market.listings.iter() {
@@ -345,6 +349,34 @@ impl Fold {
         }
         Ok(())
     }
+
+    /// Checks that a commit has just these events. One that is stored in an older form is compared in the present one, and
+    /// with what it leaves to the state it meets said in full.
+    fn same_events(&self, again: Vec<Event>, commit: &Commit) -> Result<(), Fault> {
+        let found = commit.events().iter().map(|recorded| {
+            let is_present = recorded.event.type_name() == recorded.metadata.type_name;
+            if is_present {
+                Cow::Borrowed(&recorded.event)
+            } else {
+                Cow::Owned(self.market.spelled_out(&recorded.event))
+            }
+        });
+        let found: Vec<Cow<'_, Event>> = found.collect();
+        if again.iter().eq(found.iter().map(AsRef::as_ref)) {
+            return Ok(());
+        }
+        let text = |event: Option<&Event>| match event {
+            Some(event) => format!("{} {}", event.type_name(), String::from_utf8_lossy(&event.encode())),
+            None => "nothing".to_owned(),
+        };
+        // Only the first pair that differs is told: a commit may have hundreds.
+        let count = again.len().max(found.len());
+        let index =
+            (0..count).find(|index| again.get(*index) != found.get(*index).map(AsRef::as_ref)).unwrap_or(0);
+        let (again, found) = (text(again.get(index)), text(found.get(index).map(AsRef::as_ref)));
+        let same = again.chars().zip(found.chars()).take_while(|(one, other)| one == other).count();
+        Err(Fault::OtherEvents { again: around(&again, same), found: around(&found, same) })
+    }
 }
 
 fn escrow((account, money): (LedgerAccount, Money)) -> Option<((OrderId, Currency), Money)> {
@@ -352,24 +384,6 @@ fn escrow((account, money): (LedgerAccount, Money)) -> Option<((OrderId, Currenc
         LedgerAccount::Escrow(order) => Some(((order, money.currency), money)),
         _ => None,
     }
-}
-
-/// Checks that a commit has just these events.
-fn same_events(again: Vec<Event>, commit: &Commit) -> Result<(), Fault> {
-    let found = commit.events().iter().map(|recorded| &recorded.event);
-    if again.iter().eq(found.clone()) {
-        return Ok(());
-    }
-    let text = |event: Option<&Event>| match event {
-        Some(event) => format!("{} {}", event.type_name(), String::from_utf8_lossy(&event.encode())),
-        None => "nothing".to_owned(),
-    };
-    // Only the first pair that differs is told: a commit may have hundreds.
-    let count = again.len().max(found.len());
-    let index = (0..count).find(|index| again.get(*index) != found.clone().nth(*index)).unwrap_or(0);
-    let (again, found) = (text(again.get(index)), text(found.clone().nth(index)));
-    let same = again.chars().zip(found.chars()).take_while(|(one, other)| one == other).count();
-    Err(Fault::OtherEvents { again: around(&again, same), found: around(&found, same) })
 }
 
 /// Gives what stands around a place of a text.

@@ -222,10 +222,10 @@ impl Plan {
             Ask::Buy(purchase) => self.place(&self.purchases[purchase], job).into(),
             Ask::Ship(purchase) => {
                 let tracking = Some(text(format!("CD{purchase:08}")));
-                ShipOrder { carrier: Some(text("post".to_owned())), order: self.orders[purchase], tracking }
-                    .into()
+                let (carrier, order) = (Some(text("post".to_owned())), self.orders[purchase]);
+                ShipOrder { carrier, lines: None, order, tracking }.into()
             }
-            Ask::Confirm(purchase) => ConfirmDelivery { order: self.orders[purchase] }.into(),
+            Ask::Confirm(purchase) => ConfirmDelivery { order: self.orders[purchase], shipment: None }.into(),
         }
     }
 

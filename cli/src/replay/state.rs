@@ -99,17 +99,17 @@ fn order(fold: &Fold, id: OrderId) -> Option<Value> {
 }
 
 fn open_order(fold: &Fold, id: OrderId, order: &Order) -> Value {
-    let lines: Vec<Value> =
-        order.lines.iter().map(|(listing, units)| json!({ "listing": listing, "quantity": units })).collect();
     json!({
         "order": id,
         "buyer": order.buyer,
         "seller": order.seller,
-        "state": order.stage.state(),
-        "waits_until": order.stage,
-        "lines": lines,
+        "state": order.state(),
+        "ship_by": order.ship_by,
+        "lines": order.lines,
+        "shipments": order.shipments,
         "total": order.total,
         "fee_minor": order.fee_minor,
+        "escrow": order.escrow,
         "in_escrow": fold.market().ledger.balance(LedgerAccount::Escrow(id), order.total.currency),
     })
 }

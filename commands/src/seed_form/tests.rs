@@ -54,7 +54,10 @@ fn supported() -> Vec<Draft> {
             json!({"lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total()}),
         ),
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
+        draft("order.cancel", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
         draft("order.confirm_delivery", json!({"order": ID})),
+        draft("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
+        draft("order.ship", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
         draft("order.ship", json!({"order": ID, "carrier": "Post", "tracking": "42"})),
     ]
 }

@@ -180,7 +180,7 @@ impl World {
     pub fn when_signed(&mut self, verified: Verified) -> &mut Self {
         let decision = decide(&self.market, &verified, &self.facts, self.now);
         if let Decision::Commit(events) = &decision {
-            assert!(events.len() <= verified.command.events_max(), "{} events", events.len());
+            assert!(events.len() <= verified.command.events_max(&self.market), "{} events", events.len());
             self.commit(Cause::Command(Box::new(verified.stamp.clone())), events.clone());
             let first = self.log.last().unwrap().first_position();
             let again = decide(&self.market, &verified, &self.facts, self.now);

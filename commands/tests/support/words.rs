@@ -2,11 +2,12 @@
 
 use commands::Command;
 use commands::command::{
-    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, FundWallet, MigrateCart, OrderLine,
-    PaymentMethod, PlaceOrder, Quote, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart,
-    SetCartQuantity, ShipOrder, VerifiedQuote,
+    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, FundWallet, LineQuantity, MigrateCart,
+    OrderLine, PaymentMethod, PlaceOrder, Quote, ReceiveStock, RegisterAccount, RegisterDevice,
+    RemoveFromCart, SetCartQuantity, ShipOrder, VerifiedQuote,
 };
 use events::ids::{CartId, ListingId, OrderId};
+use events::order::{LineUnits, ShipmentNumber};
 use events::{Money, Quantity, Timestamp};
 use uuid::Uuid;
 
@@ -94,15 +95,52 @@ pub fn place(lines: &[(u64, u32)], total: Money) -> Command {
 }
 
 pub fn ship(order: OrderId) -> Command {
-    ShipOrder { carrier: Some(text("Pigeon")), order, tracking: None }.into()
+    ShipOrder { carrier: Some(text("Pigeon")), lines: None, order, tracking: None }.into()
+}
+
+/// Ships (listing, units) of an order.
+pub fn ship_units(order: OrderId, lines: &[(u64, u32)]) -> Command {
+    ShipOrder { carrier: None, lines: Some(line_quantities(lines)), order, tracking: None }.into()
 }
 
 pub fn confirm(order: OrderId) -> Command {
-    ConfirmDelivery { order }.into()
+    ConfirmDelivery { order, shipment: None }.into()
+}
+
+/// Confirms an order's `n`-th shipment, counted from 1.
+pub fn confirm_shipment(order: OrderId, n: u32) -> Command {
+    ConfirmDelivery { order, shipment: Some(shipment(n)) }.into()
 }
 
 pub fn cancel(order: OrderId) -> Command {
-    CancelOrder { order, reason: Some(text("changed my mind")) }.into()
+    CancelOrder { lines: None, order, reason: Some(text("changed my mind")) }.into()
+}
+
+/// Cancels (listing, units) of an order.
+pub fn cancel_units(order: OrderId, lines: &[(u64, u32)]) -> Command {
+    CancelOrder { lines: Some(line_quantities(lines)), order, reason: None }.into()
+}
+
+/// Gives the number of the `n`-th shipment, counted from 1.
+pub fn shipment(n: u32) -> ShipmentNumber {
+    ShipmentNumber::after(n as usize - 1)
+}
+
+/// (Listing, units, what they cost).
+pub fn line_units(lines: &[(u64, u32, Money)]) -> Vec<LineUnits> {
+    let line = |(n, quantity, amount): &(u64, u32, Money)| LineUnits {
+        amount: *amount,
+        listing: listing(*n),
+        quantity: units(*quantity),
+    };
+    lines.iter().map(line).collect()
+}
+
+fn line_quantities(lines: &[(u64, u32)]) -> Vec<LineQuantity> {
+    lines
+        .iter()
+        .map(|(n, quantity)| LineQuantity { listing: listing(*n), quantity: units(*quantity) })
+        .collect()
 }
 
 /// A seller's offer for a line.

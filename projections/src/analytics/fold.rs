@@ -1,8 +1,9 @@
 //! How the numbers follow the log. Every sum is checked: a view that can't count stops.
 
 use events::ids::{AccountId, ListingId, OrderId};
-use events::ledger::{LedgerAccount, Transfer};
-use events::order::{EscrowReleased, Placed};
+use events::ledger::LedgerAccount;
+use events::order::{Cancelled, EscrowRefunded, EscrowReleased, LineUnits, Placed, ShipmentNumber, Shipped};
+use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position, Recorded, Timestamp};
 use sled::{Batch, Tree};
 
@@ -108,9 +109,13 @@ impl AnalyticsFold {
         at.counted(up(stage(funnel), 1))
     }
 
+    fn open(&mut self, at: At<'_>, order: OrderId) -> Result<&mut OpenOrder, ViewError> {
+        self.open.entry(at.tree, &order)?.as_mut().ok_or_else(|| at.unknown(order))
+    }
+
     /// Times an order, and gives its seller.
     fn reach(&mut self, at: At<'_>, order: OrderId, milestone: Milestone) -> Result<AccountId, ViewError> {
-        let open = self.open.entry(at.tree, &order)?.as_ref().ok_or_else(|| at.unknown(order))?;
+        let open = self.open(at, order)?;
         // A log's time never runs backwards; should it, the order took no time.
         let (seller, took_ms) = (open.seller, at.time.ms_since(open.placed_at).max(0));
         let histogram = self.latency.entry(at.tree, &milestone.key())?.get_or_insert_default();
@@ -118,10 +123,6 @@ impl AnalyticsFold {
         at.counted(up(&mut histogram.counts[bucket], 1))?;
         at.counted(plus(&mut histogram.sum_ms, took_ms))?;
         Ok(seller)
-    }
-
-    fn close(&mut self, at: At<'_>, order: OrderId) -> Result<OpenOrder, ViewError> {
-        self.open.entry(at.tree, &order)?.take().ok_or_else(|| at.unknown(order))
     }
 
     fn place(&mut self, at: At<'_>, placed: &Placed) -> Result<(), ViewError> {
@@ -139,44 +140,74 @@ impl AnalyticsFold {
                 up(&mut sales.units, u64::from(line.quantity.get()))?;
                 plus(&mut sales.money_mut(currency).gmv, minor)
             })?;
-            lines.push(OpenLine { listing: line.listing, quantity: line.quantity, total_minor: minor });
+            lines.push(OpenLine { listing: line.listing, quantity: line.quantity, minor });
         }
         self.count_funnel(at, |funnel| &mut funnel.orders_placed)?;
         if placed.cart.is_some() {
             self.count_funnel(at, |funnel| &mut funnel.orders_from_carts)?;
         }
-        let (seller, currency) = (placed.seller, placed.total.currency);
-        self.open.set(placed.order, Some(OpenOrder { seller, placed_at: at.time, currency, lines }));
+        let open = OpenOrder {
+            seller: placed.seller,
+            placed_at: at.time,
+            currency: placed.total.currency,
+            lines,
+            shipments: vec![],
+            is_delivered: false,
+            is_refunded: false,
+        };
+        self.open.set(placed.order, Some(open));
         Ok(())
     }
 
-    fn cancel(&mut self, at: At<'_>, order: OrderId) -> Result<(), ViewError> {
-        let open = self.close(at, order)?;
-        self.count_sales(at, open.seller, |sales| up(&mut sales.cancelled, 1))?;
-        for line in &open.lines {
-            self.count_listing(at, line.listing, |sales| {
-                up(&mut sales.cancelled_units, u64::from(line.quantity.get()))?;
-                plus(&mut sales.money_mut(open.currency).cancelled, line.total_minor)
-            })?;
+    fn ship(&mut self, at: At<'_>, shipped: &Shipped) -> Result<(), ViewError> {
+        let open = self.open(at, shipped.order)?;
+        let is_first = shipped.shipment == ShipmentNumber::FIRST;
+        let lines = open.units(&shipped.lines);
+        open.shipments.push((shipped.shipment, lines));
+        if !is_first {
+            return Ok(());
         }
-        // It is closed by its refund.
-        self.open.set(order, Some(open));
-        self.count_funnel(at, |funnel| &mut funnel.cancelled)
+        let seller = self.reach(at, shipped.order, Milestone::Shipped)?;
+        self.count_sales(at, seller, |sales| up(&mut sales.shipped, 1))?;
+        self.count_funnel(at, |funnel| &mut funnel.shipped)
     }
 
-    fn refund(&mut self, at: At<'_>, order: OrderId, transfer: &Transfer) -> Result<(), ViewError> {
-        let seller = self.close(at, order)?.seller;
-        self.count_sales(at, seller, |sales| {
-            up(&mut sales.refunded, 1)?;
-            plus(&mut sales.money_mut(transfer.amount.currency).refunded, transfer.amount.minor)
+    fn deliver(&mut self, at: At<'_>, order: OrderId) -> Result<(), ViewError> {
+        if std::mem::replace(&mut self.open(at, order)?.is_delivered, true) {
+            return Ok(());
+        }
+        let seller = self.reach(at, order, Milestone::Delivered)?;
+        self.count_sales(at, seller, |sales| up(&mut sales.delivered, 1))?;
+        self.count_funnel(at, |funnel| &mut funnel.delivered)
+    }
+
+    fn cancel(&mut self, at: At<'_>, cancelled: &Cancelled) -> Result<(), ViewError> {
+        let open = self.open(at, cancelled.order)?;
+        let (seller, currency, lines) = (open.seller, open.currency, open.units(&cancelled.lines));
+        let units = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+        self.count_sales(at, seller, |sales| up(&mut sales.cancelled_units, units))?;
+        lines.iter().try_for_each(|line| {
+            self.count_listing(at, line.listing, |sales| {
+                up(&mut sales.cancelled_units, u64::from(line.quantity.get()))?;
+                plus(&mut sales.money_mut(currency).cancelled, line.minor)
+            })
         })
     }
 
+    fn refund(&mut self, at: At<'_>, refunded: &EscrowRefunded) -> Result<(), ViewError> {
+        if let Some(transfer) = &refunded.transfer {
+            let open = self.open(at, refunded.order)?;
+            let is_first = !std::mem::replace(&mut open.is_refunded, true);
+            self.count_sales(at, refunded.seller, |sales| {
+                up(&mut sales.refunded, u64::from(is_first))?;
+                plus(&mut sales.money_mut(transfer.amount.currency).refunded, transfer.amount.minor)
+            })?;
+        }
+        self.close(at, refunded.order, refunded.closed_as)
+    }
+
     fn release(&mut self, at: At<'_>, released: &EscrowReleased) -> Result<(), ViewError> {
-        let seller = self.reach(at, released.order, Milestone::Released)?;
-        let open = self.close(at, released.order)?;
-        self.count_sales(at, seller, |sales| {
-            up(&mut sales.completed, 1)?;
+        self.count_sales(at, released.seller, |sales| {
             released.transfers.iter().try_for_each(|transfer| {
                 let money = sales.money_mut(transfer.amount.currency);
                 let is_fee = transfer.to == LedgerAccount::PlatformFees;
@@ -185,13 +216,30 @@ impl AnalyticsFold {
         })?;
         let fees = released.transfers.iter().filter(|transfer| transfer.to == LedgerAccount::PlatformFees);
         let fee = fees.map(|transfer| transfer.amount.minor).sum();
-        let totals: Vec<i64> = open.lines.iter().map(|line| line.total_minor).collect();
-        for (line, part) in open.lines.iter().zip(parts_of(fee, &totals)) {
-            self.count_listing(at, line.listing, |sales| {
-                plus(&mut sales.money_mut(open.currency).fees, part)
-            })?;
+        let open = self.open(at, released.order)?;
+        let place = open.shipments.iter().position(|(shipment, _)| *shipment == released.shipment);
+        let (_, lines) = open.shipments.remove(place.ok_or_else(|| at.unknown(released.order))?);
+        let (currency, amounts) = (open.currency, Vec::from_iter(lines.iter().map(|line| line.minor)));
+        for (line, part) in lines.iter().zip(parts_of(fee, &amounts)) {
+            self.count_listing(at, line.listing, |sales| plus(&mut sales.money_mut(currency).fees, part))?;
         }
-        self.count_funnel(at, |funnel| &mut funnel.completed)
+        self.close(at, released.order, released.closed_as)
+    }
+
+    /// Counts an order's end, if this is one, and forgets the order.
+    fn close(&mut self, at: At<'_>, order: OrderId, closed_as: Option<OrderState>) -> Result<(), ViewError> {
+        let Some(state) = closed_as else { return Ok(()) };
+        if state == OrderState::Completed {
+            let seller = self.reach(at, order, Milestone::Released)?;
+            self.count_sales(at, seller, |sales| up(&mut sales.completed, 1))?;
+            self.count_funnel(at, |funnel| &mut funnel.completed)?;
+        } else {
+            let seller = self.open(at, order)?.seller;
+            self.count_sales(at, seller, |sales| up(&mut sales.cancelled, 1))?;
+            self.count_funnel(at, |funnel| &mut funnel.cancelled)?;
+        }
+        self.open.set(order, None);
+        Ok(())
     }
 
     fn reject(&mut self, at: At<'_>, rejected: &events::command::Rejected) -> Result<(), ViewError> {
@@ -220,19 +268,11 @@ impl AnalyticsFold {
                 self.count_funnel(at, |funnel| &mut funnel.carts_migrated)
             }
             Event::OrderPlaced(placed) => self.place(at, placed),
-            Event::OrderShipped(shipped) => {
-                let seller = self.reach(at, shipped.order, Milestone::Shipped)?;
-                self.count_sales(at, seller, |sales| up(&mut sales.shipped, 1))?;
-                self.count_funnel(at, |funnel| &mut funnel.shipped)
-            }
-            Event::OrderDelivered(delivered) => {
-                let seller = self.reach(at, delivered.order, Milestone::Delivered)?;
-                self.count_sales(at, seller, |sales| up(&mut sales.delivered, 1))?;
-                self.count_funnel(at, |funnel| &mut funnel.delivered)
-            }
-            Event::OrderCancelled(cancelled) => self.cancel(at, cancelled.order),
+            Event::OrderShipped(shipped) => self.ship(at, shipped),
+            Event::OrderDelivered(delivered) => self.deliver(at, delivered.order),
+            Event::OrderCancelled(cancelled) => self.cancel(at, cancelled),
             Event::EscrowReleased(released) => self.release(at, released),
-            Event::EscrowRefunded(refunded) => self.refund(at, refunded.order, &refunded.transfer),
+            Event::EscrowRefunded(refunded) => self.refund(at, refunded),
             _ => Ok(()),
         }
     }
@@ -257,6 +297,23 @@ impl Fold for AnalyticsFold {
     }
 }
 
+impl OpenOrder {
+    /// Gives the units that an event is about: those it names or, where it names none, all.
+    fn units(&self, named: &[LineUnits]) -> Vec<OpenLine> {
+        if named.is_empty() {
+            return self.lines.clone();
+        }
+        let named = named.iter();
+        named
+            .map(|LineUnits { amount, listing, quantity }| OpenLine {
+                listing: *listing,
+                quantity: *quantity,
+                minor: amount.minor,
+            })
+            .collect()
+    }
+}
+
 impl Sales {
     /// Gives the sums of a currency, kept in order of the code.
     fn money_mut(&mut self, currency: Currency) -> &mut SalesMoney {
@@ -271,6 +328,7 @@ impl Sales {
     fn add(&mut self, other: &Sales) -> Option<()> {
         up(&mut self.orders, other.orders)?;
         up(&mut self.units, other.units)?;
+        up(&mut self.cancelled_units, other.cancelled_units)?;
         up(&mut self.shipped, other.shipped)?;
         up(&mut self.delivered, other.delivered)?;
         up(&mut self.completed, other.completed)?;

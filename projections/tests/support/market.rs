@@ -10,9 +10,10 @@ use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{Created, StockReceived, WalletFunded};
 use events::metadata::Waiting;
 use events::order::{
-    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, ReleaseCondition,
-    Shipped,
+    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, LineUnits,
+    ReleaseCondition, ShipmentNumber, Shipped,
 };
+use events::rejection::OrderState;
 use events::{Event, Money, Rejection};
 use proptest::prelude::*;
 
@@ -59,10 +60,9 @@ struct Basket {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Stage {
-    Placed,
-    Shipped,
-    Delivered,
-    Closed,
+    InTransit,
+    Inspection,
+    Accepted,
 }
 
 #[derive(Clone)]
@@ -70,10 +70,40 @@ struct Sale {
     id: OrderId,
     buyer: AccountId,
     seller: AccountId,
-    lines: Vec<(usize, u32)>,
+    /// Units neither shipped nor cancelled.
+    left: Vec<(usize, u32)>,
+    shipments: Vec<(i64, Stage)>,
     total: Money,
-    fee: Money,
-    stage: Stage,
+    fee: i64,
+    released: i64,
+    fees: i64,
+    refunded: i64,
+}
+
+impl Sale {
+    /// Takes one unit, or all that are left.
+    fn take(&mut self, only_one: bool) -> Vec<(usize, u32)> {
+        if !only_one {
+            return std::mem::take(&mut self.left);
+        }
+        let Some((item, quantity)) = self.left.last_mut() else { return vec![] };
+        *quantity -= 1;
+        let taken = vec![(*item, 1)];
+        self.left.retain(|(_, quantity)| *quantity > 0);
+        taken
+    }
+
+    fn remaining(&self) -> Option<Money> {
+        let minor = self.total.minor - self.released - self.refunded;
+        (minor > 0).then_some(Money { minor, ..self.total })
+    }
+
+    fn closed_as(&self) -> Option<OrderState> {
+        let is_settled =
+            self.left.is_empty() && self.shipments.iter().all(|(_, stage)| *stage == Stage::Accepted);
+        let state = if self.shipments.is_empty() { OrderState::Cancelled } else { OrderState::Completed };
+        is_settled.then_some(state)
+    }
 }
 
 #[derive(Default)]
@@ -234,11 +264,23 @@ impl Market {
             let priced: Vec<_> =
                 lines.iter().map(|(item, n)| (self.items[*item].id, self.items[*item].price, *n)).collect();
             let minor = priced.iter().map(|(_, price, n)| price.minor * i64::from(*n)).sum();
-            let (total, fee) = (Money::new(minor, currency), Money::new(minor / 20, currency));
+            let (total, fee) = (Money::new(minor, currency), minor / 20);
             let from = basket.as_ref().map(|basket| basket.id);
             events.extend(place(id, buyer, seller, from, &priced, self.history.now));
             orders.push(id);
-            self.sales.push(Sale { id, buyer, seller, lines, total, fee, stage: Stage::Placed });
+            let (left, shipments, released, fees, refunded) = (lines, vec![], 0, 0, 0);
+            self.sales.push(Sale {
+                id,
+                buyer,
+                seller,
+                left,
+                shipments,
+                total,
+                fee,
+                released,
+                fees,
+                refunded,
+            });
         }
         if let Some(basket) = basket {
             self.baskets.remove(&buyer);
@@ -253,56 +295,91 @@ impl Market {
             return;
         }
         let at = wish.which % self.sales.len();
-        let sale = self.sales[at].clone();
-        let (id, now) = (sale.id, self.history.now);
-        match (sale.stage, wish.quantity) {
-            (Stage::Placed, 1) => self.cancel(at, CancelledBy::Account(Role::Seller)),
-            (Stage::Placed, 2) => self.cancel(at, CancelledBy::ShipDeadline),
-            (Stage::Placed, _) => {
-                for (item, quantity) in &sale.lines {
-                    self.items[*item].reserved -= u64::from(*quantity);
-                    self.items[*item].on_hand -= u64::from(*quantity);
-                }
-                self.sales[at].stage = Stage::Shipped;
-                let shipped =
-                    Shipped { carrier: Some("DHL".into()), delivery_due: now, order: id, tracking: None };
-                self.history.commanded(sale.seller, "order.ship", vec![shipped.into()]);
+        let shipments = &self.sales[at].shipments;
+        let first = |wanted| shipments.iter().position(|(_, stage)| *stage == wanted);
+        let (in_transit, in_inspection) = (first(Stage::InTransit), first(Stage::Inspection));
+        let has_left = !self.sales[at].left.is_empty();
+        match (wish.kind, in_transit, in_inspection) {
+            (11, ..) if has_left => self.ship(at, wish),
+            (12, Some(n), _) => self.deliver(at, n, wish.quantity <= 2),
+            (13, _, Some(n)) => {
+                let (order, shipment) = (self.sales[at].id, ShipmentNumber::after(n));
+                let released = self.release(at, n, ReleaseCondition::InspectionElapsed);
+                self.history.due(Waiting::InspectionEnds { order, shipment }, vec![released]);
             }
-            (Stage::Shipped, 1 | 2) => {
-                let delivered =
-                    Delivered { confirmed_by: DeliveryProof::Buyer, inspection_ends: now, order: id };
-                let released = self.release(at, ReleaseCondition::BuyerConfirmed);
-                self.history.commanded(sale.buyer, "order.confirm", vec![delivered.into(), released]);
-            }
-            (Stage::Shipped, _) => {
-                self.sales[at].stage = Stage::Delivered;
-                let confirmed_by = DeliveryProof::TransitElapsed;
-                let delivered = Delivered { confirmed_by, inspection_ends: now, order: id };
-                self.history.due(Waiting::DeliveryDue { order: id }, vec![delivered.into()]);
-            }
-            (Stage::Delivered, _) => {
-                let released = self.release(at, ReleaseCondition::InspectionElapsed);
-                self.history.due(Waiting::InspectionEnds { order: id }, vec![released]);
-            }
-            (Stage::Closed, _) => {}
+            (14, ..) if has_left => self.cancel(at, wish),
+            _ => {}
         }
     }
 
-    fn cancel(&mut self, at: usize, by: CancelledBy) {
+    /// Gives units with what they cost; and now and then, when all of the order goes at once, none: an event of the first
+    /// version, as it is read.
+    fn line_units(&self, taken: &[(usize, u32)], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
+        let line = |(item, quantity): &(usize, u32)| {
+            let item = &self.items[*item];
+            let amount = item.price.checked_mul(units(*quantity)).unwrap();
+            LineUnits { amount, listing: item.id, quantity: units(*quantity) }
+        };
+        let lines: Vec<LineUnits> = taken.iter().map(line).collect();
+        let minor = lines.iter().map(|line| line.amount.minor).sum();
+        (if is_whole && who.is_multiple_of(2) { vec![] } else { lines }, minor)
+    }
+
+    fn is_untouched(&self, at: usize) -> bool {
+        self.sales[at].shipments.is_empty() && self.sales[at].refunded == 0
+    }
+
+    fn ship(&mut self, at: usize, wish: Wish) {
+        let only_one = wish.quantity <= 2;
+        let is_whole = self.is_untouched(at) && !only_one;
+        let taken = self.sales[at].take(only_one);
+        for (item, quantity) in &taken {
+            self.items[*item].reserved -= u64::from(*quantity);
+            self.items[*item].on_hand -= u64::from(*quantity);
+        }
+        let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
         let sale = &mut self.sales[at];
-        sale.stage = Stage::Closed;
-        for (item, quantity) in &sale.lines {
+        let (order, shipment) = (sale.id, ShipmentNumber::after(sale.shipments.len()));
+        sale.shipments.push((minor, Stage::InTransit));
+        let (carrier, delivery_due) = (Some("DHL".into()), self.history.now);
+        let shipped = Shipped { carrier, delivery_due, lines, order, shipment, tracking: None };
+        self.history.commanded(sale.seller, "order.ship", vec![shipped.into()]);
+    }
+
+    fn deliver(&mut self, at: usize, n: usize, is_by_buyer: bool) {
+        let (order, buyer) = (self.sales[at].id, self.sales[at].buyer);
+        let (inspection_ends, shipment) = (self.history.now, ShipmentNumber::after(n));
+        self.sales[at].shipments[n].1 = Stage::Inspection;
+        if is_by_buyer {
+            let confirmed_by = DeliveryProof::Buyer;
+            let delivered = Delivered { confirmed_by, inspection_ends, order, shipment };
+            let released = self.release(at, n, ReleaseCondition::BuyerConfirmed);
+            self.history.commanded(buyer, "order.confirm", vec![delivered.into(), released]);
+        } else {
+            let confirmed_by = DeliveryProof::TransitElapsed;
+            let delivered = Delivered { confirmed_by, inspection_ends, order, shipment };
+            self.history.due(Waiting::DeliveryDue { order, shipment }, vec![delivered.into()]);
+        }
+    }
+
+    fn cancel(&mut self, at: usize, wish: Wish) {
+        let by =
+            if wish.quantity == 2 { CancelledBy::ShipDeadline } else { CancelledBy::Account(Role::Seller) };
+        let only_one = wish.quantity > 3;
+        let is_whole = self.is_untouched(at) && !only_one;
+        let taken = self.sales[at].take(only_one);
+        for (item, quantity) in &taken {
             self.items[*item].reserved -= u64::from(*quantity);
         }
-        let (order, seller) = (sale.id, sale.seller);
-        let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(sale.buyer));
-        let cancelled = Cancelled { by, order, reason: Some("sold out".into()) };
-        let refunded = EscrowRefunded {
-            buyer: sale.buyer,
-            order,
-            seller,
-            transfer: Transfer { amount: sale.total, from, to },
-        };
+        let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
+        let sale = &mut self.sales[at];
+        sale.refunded += minor;
+        let (order, buyer, seller) = (sale.id, sale.buyer, sale.seller);
+        let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(buyer));
+        let transfer = Some(Transfer { amount: Money { minor, ..sale.total }, from, to });
+        let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
+        let cancelled = Cancelled { by, lines, order, reason: Some("sold out".into()) };
+        let refunded = EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer };
         let events = vec![cancelled.into(), refunded.into()];
         match by {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
@@ -310,17 +387,22 @@ impl Market {
         };
     }
 
-    fn release(&mut self, at: usize, condition: ReleaseCondition) -> Event {
+    fn release(&mut self, at: usize, n: usize, condition: ReleaseCondition) -> Event {
         let sale = &mut self.sales[at];
-        sale.stage = Stage::Closed;
+        sale.shipments[n].1 = Stage::Accepted;
+        let minor = sale.shipments[n].0;
+        sale.released += minor;
+        let fee = sale.fee * sale.released / sale.total.minor - sale.fees;
+        sale.fees += fee;
         let from = LedgerAccount::Escrow(sale.id);
-        let net = sale.total.checked_sub(sale.fee).unwrap();
-        let mut transfers =
-            vec![Transfer { amount: net, from, to: LedgerAccount::SellerAvailable(sale.seller) }];
-        if sale.fee.is_positive() {
-            transfers.push(Transfer { amount: sale.fee, from, to: LedgerAccount::PlatformFees });
+        let transfer = |minor, to| Transfer { amount: Money { minor, ..sale.total }, from, to };
+        let mut transfers = vec![transfer(minor - fee, LedgerAccount::SellerAvailable(sale.seller))];
+        if fee > 0 {
+            transfers.push(transfer(fee, LedgerAccount::PlatformFees));
         }
-        EscrowReleased { buyer: sale.buyer, condition, order: sale.id, seller: sale.seller, transfers }.into()
+        let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
+        let (buyer, order, seller, shipment) = (sale.buyer, sale.id, sale.seller, ShipmentNumber::after(n));
+        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }.into()
     }
 
     fn reject(&mut self, buyer: AccountId, wish: Wish) {

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
-use events::order::Placed;
-use events::rejection::OrderState;
+use events::order::{LineUnits, Placed, ShipmentNumber};
 use events::{Currency, Event, Money, Recorded};
+use projections::order::OrderStatus;
 
 use super::History;
 
@@ -28,14 +28,73 @@ pub fn about(history: &History, id: impl ToString) -> Vec<&Recorded> {
     events(history).filter(|recorded| recorded.metadata.subject.as_ref() == Some(&id)).collect()
 }
 
-pub fn state(history: &History, order: OrderId) -> OrderState {
-    let has = |name: &str| about(history, order).iter().any(|e| e.metadata.type_name.starts_with(name));
-    match () {
-        () if has("order.cancelled") => OrderState::Cancelled,
-        () if has("escrow.released") => OrderState::Completed,
-        () if has("order.delivered") => OrderState::Delivered,
-        () if has("order.shipped") => OrderState::Shipped,
-        () => OrderState::Placed,
+/// Listings with units and what these cost.
+pub type Units = Vec<(ListingId, u64, i64)>;
+
+fn all_of(placed: &Placed) -> Units {
+    placed.lines.iter().map(|line| (line.listing, u64::from(line.quantity.get()), line.total.minor)).collect()
+}
+
+/// What an event about some units of an order is about; one that names none is about all.
+pub fn meant(placed: &Placed, named: &[LineUnits]) -> Units {
+    if named.is_empty() {
+        return all_of(placed);
+    }
+    named.iter().map(|line| (line.listing, u64::from(line.quantity.get()), line.amount.minor)).collect()
+}
+
+/// What is in a shipment.
+pub fn shipped_in(history: &History, placed: &Placed, shipment: ShipmentNumber) -> Units {
+    let about = about(history, placed.order);
+    let shipped = about.iter().find_map(|recorded| match &recorded.event {
+        Event::OrderShipped(e) if e.shipment == shipment => Some(meant(placed, &e.lines)),
+        _ => None,
+    });
+    shipped.unwrap()
+}
+
+/// Units of an order, each counted in all that became of it.
+#[derive(Default)]
+pub struct Moved {
+    pub cancelled: Units,
+    pub shipped: Units,
+    pub delivered: Units,
+    pub is_closed: bool,
+}
+
+pub fn moved(history: &History, placed: &Placed) -> Moved {
+    let mut moved = Moved::default();
+    for recorded in about(history, placed.order) {
+        moved.is_closed |= recorded.event.order_end().is_some();
+        match &recorded.event {
+            Event::OrderShipped(e) => moved.shipped.extend(meant(placed, &e.lines)),
+            Event::OrderCancelled(e) => moved.cancelled.extend(meant(placed, &e.lines)),
+            Event::OrderDelivered(e) => moved.delivered.extend(shipped_in(history, placed, e.shipment)),
+            _ => {}
+        }
+    }
+    moved
+}
+
+pub fn count(units: &Units) -> u64 {
+    units.iter().map(|(_, units, _)| units).sum()
+}
+
+pub fn count_of(units: &Units, wanted: ListingId) -> u64 {
+    units.iter().filter(|(listing, ..)| *listing == wanted).map(|(_, units, _)| units).sum()
+}
+
+pub fn state(history: &History, placed: &Placed) -> OrderStatus {
+    let moved = moved(history, placed);
+    let wanted = count(&all_of(placed)) - count(&moved.cancelled);
+    match (count(&moved.shipped), count(&moved.delivered)) {
+        _ if wanted == 0 => OrderStatus::Cancelled,
+        _ if moved.is_closed => OrderStatus::Completed,
+        (_, delivered) if delivered == wanted => OrderStatus::Delivered,
+        (_, delivered) if delivered > 0 => OrderStatus::PartiallyDelivered,
+        (shipped, _) if shipped == wanted => OrderStatus::Shipped,
+        (shipped, _) if shipped > 0 => OrderStatus::PartiallyShipped,
+        _ => OrderStatus::Placed,
     }
 }
 
@@ -43,7 +102,7 @@ pub fn transfers(event: &Event) -> Vec<Transfer> {
     match event {
         Event::WalletFunded(e) => vec![e.transfer],
         Event::EscrowHeld(e) => vec![e.transfer],
-        Event::EscrowRefunded(e) => vec![e.transfer],
+        Event::EscrowRefunded(e) => e.transfer.into_iter().collect(),
         Event::EscrowReleased(e) => e.transfers.clone(),
         _ => vec![],
     }
@@ -69,13 +128,10 @@ pub fn stock(history: &History, listing: ListingId) -> (u64, u64) {
         .sum();
     let (mut shipped, mut reserved) = (0, 0);
     for (_, placed) in placed(history) {
-        let lines = placed.lines.iter().filter(|line| line.listing == listing);
-        let units: u64 = lines.map(|line| u64::from(line.quantity.get())).sum();
-        match state(history, placed.order) {
-            OrderState::Placed => reserved += units,
-            OrderState::Cancelled => {}
-            _ => shipped += units,
-        }
+        let moved = moved(history, placed);
+        let gone = count_of(&moved.shipped, listing);
+        shipped += gone;
+        reserved += count_of(&all_of(placed), listing) - gone - count_of(&moved.cancelled, listing);
     }
     (received - shipped, reserved)
 }

@@ -5,14 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::ids::{AccountId, ListingId, OrderId};
 use events::ledger::LedgerAccount;
 use events::order::Placed;
+use events::rejection::OrderState;
 use events::{Currency, Event, Recorded, Timestamp};
 use projections::analytics::{Activity, Funnel, ListingMoney, ListingSales, Milestone, Sales, SalesMoney};
 
 use super::History;
-use super::naive::{events, placed};
+use super::naive::{self, events, placed};
 
 fn order_of(history: &History, order: OrderId) -> &Placed {
     placed(history).into_iter().map(|(_, placed)| placed).find(|placed| placed.order == order).unwrap()
+}
+
+/// Tells whether an event is the first of its type about its order.
+fn is_first(history: &History, recorded: &Recorded) -> bool {
+    let of_type = |other: &&&Recorded| other.metadata.type_name == recorded.metadata.type_name;
+    let about = naive::about(history, recorded.metadata.subject.as_ref().unwrap());
+    about.iter().find(of_type).unwrap().position == recorded.position
 }
 
 /// The order that an event is a step of.
@@ -47,11 +55,12 @@ pub fn sales(history: &History, keep: impl Fn(AccountId, Timestamp) -> bool) -> 
                 sales.units += placed.lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
                 money.entry(currency).or_insert(none).gmv += placed.total.minor;
             }
-            Event::OrderShipped(_) => sales.shipped += 1,
-            Event::OrderDelivered(_) => sales.delivered += 1,
-            Event::OrderCancelled(_) => sales.cancelled += 1,
+            Event::OrderShipped(_) => sales.shipped += u64::from(is_first(history, recorded)),
+            Event::OrderDelivered(_) => sales.delivered += u64::from(is_first(history, recorded)),
+            Event::OrderCancelled(cancelled) => {
+                sales.cancelled_units += naive::count(&naive::meant(placed, &cancelled.lines));
+            }
             Event::EscrowReleased(released) => {
-                sales.completed += 1;
                 let sums = money.entry(currency).or_insert(none);
                 for transfer in &released.transfers {
                     match transfer.to {
@@ -60,11 +69,16 @@ pub fn sales(history: &History, keep: impl Fn(AccountId, Timestamp) -> bool) -> 
                     }
                 }
             }
-            Event::EscrowRefunded(_) => {
-                sales.refunded += 1;
-                money.entry(currency).or_insert(none).refunded += placed.total.minor;
+            Event::EscrowRefunded(refunded) => {
+                sales.refunded += u64::from(is_first(history, recorded));
+                money.entry(currency).or_insert(none).refunded += refunded.transfer.unwrap().amount.minor;
             }
             _ => unreachable!("only steps of orders come here"),
+        }
+        match recorded.event.order_end().map(|end| end.state) {
+            Some(OrderState::Cancelled) => sales.cancelled += 1,
+            Some(_) => sales.completed += 1,
+            None => {}
         }
     }
     sales.money = money.into_values().collect();
@@ -83,12 +97,10 @@ pub fn activity(history: &History, keep: impl Fn(Timestamp) -> bool) -> Activity
     }
 }
 
-/// A line's part of its order's fee: what is due up to it, less what is due before it.
-fn fee_of_line(placed: &Placed, at: usize, fee: i64) -> i64 {
-    let due = |lines: usize| {
-        let sum: i64 = placed.lines[..lines].iter().map(|line| line.total.minor).sum();
-        fee * sum / placed.total.minor
-    };
+/// A line's part of the fee of what was released: what is due up to it, less what is due before it.
+fn fee_of_line(released: &naive::Units, at: usize, fee: i64) -> i64 {
+    let cost = |lines: usize| released[..lines].iter().map(|(_, _, minor)| minor).sum::<i64>();
+    let due = |lines| fee * cost(lines) / cost(released.len());
     due(at + 1) - due(at)
 }
 
@@ -101,23 +113,30 @@ pub fn listing(history: &History, id: ListingId, keep: impl Fn(Timestamp) -> boo
             (_, Some(order)) => order_of(history, order),
             (_, None) => continue,
         };
-        for (at, line) in placed.lines.iter().enumerate().filter(|(_, line)| line.listing == id) {
-            let currency = line.total.currency;
-            let none = ListingMoney { currency, gmv: 0, fees: 0, cancelled: 0 };
+        let currency = placed.total.currency;
+        let none = ListingMoney { currency, gmv: 0, fees: 0, cancelled: 0 };
+        let units = match &recorded.event {
+            Event::OrderPlaced(_) => naive::meant(placed, &[]),
+            Event::OrderCancelled(cancelled) => naive::meant(placed, &cancelled.lines),
+            Event::EscrowReleased(released) => naive::shipped_in(history, placed, released.shipment),
+            _ => continue,
+        };
+        for (at, (_, count, minor)) in units.iter().enumerate().filter(|(_, (listing, ..))| *listing == id) {
+            let sums = money.entry(currency).or_insert(none);
             match &recorded.event {
                 Event::OrderPlaced(_) => {
                     sales.orders += 1;
-                    sales.units += u64::from(line.quantity.get());
-                    money.entry(currency).or_insert(none).gmv += line.total.minor;
+                    sales.units += count;
+                    sums.gmv += minor;
                 }
                 Event::OrderCancelled(_) => {
-                    sales.cancelled_units += u64::from(line.quantity.get());
-                    money.entry(currency).or_insert(none).cancelled += line.total.minor;
+                    sales.cancelled_units += count;
+                    sums.cancelled += minor;
                 }
                 Event::EscrowReleased(released) => {
                     let fees = released.transfers.iter().filter(|t| t.to == LedgerAccount::PlatformFees);
                     let fee = fees.map(|transfer| transfer.amount.minor).sum();
-                    money.entry(currency).or_insert(none).fees += fee_of_line(placed, at, fee);
+                    sums.fees += fee_of_line(&units, at, fee);
                 }
                 _ => {}
             }
@@ -143,10 +162,14 @@ pub fn funnel(history: &History) -> Funnel {
 
 /// How long each order took that reached a milestone.
 pub fn took_ms(history: &History, milestone: Milestone) -> Vec<i64> {
+    let first = |recorded, order| is_first(history, recorded).then_some((recorded, order));
     let reached = events(history).filter_map(|recorded| match (milestone, &recorded.event) {
-        (Milestone::Shipped, Event::OrderShipped(e)) => Some((recorded, e.order)),
-        (Milestone::Delivered, Event::OrderDelivered(e)) => Some((recorded, e.order)),
-        (Milestone::Released, Event::EscrowReleased(e)) => Some((recorded, e.order)),
+        (Milestone::Shipped, Event::OrderShipped(e)) => first(recorded, e.order),
+        (Milestone::Delivered, Event::OrderDelivered(e)) => first(recorded, e.order),
+        (Milestone::Released, event) => {
+            let end = event.order_end().filter(|end| end.state == OrderState::Completed)?;
+            Some((recorded, end.order))
+        }
         _ => None,
     });
     let since_placed = |(reached, order): (&Recorded, OrderId)| {

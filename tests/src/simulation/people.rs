@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commands::command::{
-    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Expected, FundWallet, MigrateCart,
-    OrderLine, PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart,
-    SetCartQuantity, ShipOrder, Text,
+    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Expected, FundWallet, LineQuantity,
+    MigrateCart, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice,
+    RemoveFromCart, SetCartQuantity, ShipOrder, Text,
 };
 use commands::{Command, Market, Verified};
 use events::account::{PublicKey, Role};
@@ -205,16 +205,23 @@ impl Clients {
             17..19 => ClearCart {}.into(),
             19..25 => migrate(sight.market, buyer),
             25..52 => place(rng),
-            52..60 => CancelOrder { order: order(), reason: None }.into(),
-            60..68 => ConfirmDelivery { order: order() }.into(),
-            68..78 => return (seller, ShipOrder { carrier: None, order: order(), tracking: None }.into()),
+            52..60 => {
+                let order = order();
+                CancelOrder { lines: part(rng, sight.market, order), order, reason: None }.into()
+            }
+            60..68 => ConfirmDelivery { order: order(), shipment: None }.into(),
+            68..78 => {
+                let order = order();
+                let lines = part(rng, sight.market, order);
+                return (seller, ShipOrder { carrier: None, lines, order, tracking: None }.into());
+            }
             78..86 => return (SELLERS[(n % 3) as usize], receive(n, rng.random_range(1..6))),
             // Some were credited before, the first ones in a time that only the index knows.
             86..92 => {
                 let (minor, payment) = (rng.random_range(100..3_000), rng.random_range(0..PAYMENTS));
                 return (PROVIDER, fund(buyer, minor, payment));
             }
-            92..95 => return (PROVIDER, ConfirmDelivery { order: order() }.into()),
+            92..95 => return (PROVIDER, ConfirmDelivery { order: order(), shipment: None }.into()),
             95..97 => {
                 self.listings += 1;
                 return (seller, offer(LISTINGS + self.listings / 2));
@@ -238,6 +245,13 @@ fn migrate(market: &Market, buyer: Person) -> Command {
     let cart = market.accounts.get(buyer.account()).and_then(|account| account.cart.as_ref());
     let cart = cart.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id);
     MigrateCart { cart, payment_method: PaymentMethod::Wallet, total: usd(1_000_000) }.into()
+}
+
+/// Gives one unit of one line of an open order, or nothing: then all of it is meant.
+fn part(rng: &mut StdRng, market: &Market, order: OrderId) -> Option<Vec<LineQuantity>> {
+    let lines = &market.orders.get(order)?.lines;
+    let line = lines[rng.random_range(0..lines.len())];
+    rng.random_ratio(1, 2).then(|| vec![LineQuantity { listing: line.listing, quantity: units(1) }])
 }
 
 fn place(rng: &mut StdRng) -> Command {

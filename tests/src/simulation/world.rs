@@ -209,25 +209,21 @@ impl World {
     }
 
     fn note_event(&mut self, event: &Event, position: Position, at: usize) {
-        let (order, buyer, seller, state) = match event {
+        match event {
             Event::WriterStarted(started) => {
                 let before = self.writers.last().map_or(0, |(_, epoch)| *epoch);
                 assert_eq!(started.epoch, before + 1, "epochs count the writers");
                 self.writers.push((started.writer, started.epoch));
-                return;
             }
             Event::DeviceRegistered(registered) => {
                 self.keys.insert(registered.key.id(), position);
-                return;
             }
             Event::WalletFunded(funded) => {
                 let earlier = self.payments.insert(PaymentId::credited(funded), (position, at));
                 assert!(earlier.is_none(), "payment `{}` is credited twice", funded.reference);
-                return;
             }
             Event::OrderPlaced(placed) => {
                 self.orders.push(placed.order);
-                return;
             }
             Event::CommandRejected(rejected) => {
                 for reason in &rejected.reasons {
@@ -235,14 +231,13 @@ impl World {
                         assert!(!self.closed.contains_key(order), "order {order} is known to the index");
                     }
                 }
-                return;
             }
-            Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
-            Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
-            _ => return,
-        };
-        let earlier = self.closed.insert(order, (ClosedOrder { buyer, seller, state, position }, at));
-        assert!(earlier.is_none(), "order {order} is closed twice");
+            _ => {}
+        }
+        if let Some(end) = event.order_end() {
+            let earlier = self.closed.insert(end.order, (ClosedOrder::of(end, position), at));
+            assert!(earlier.is_none(), "order {} is closed twice", end.order);
+        }
     }
 
     /// Gives the commit that begins at `position`.

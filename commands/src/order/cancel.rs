@@ -1,0 +1,76 @@
+//! Units that are cancelled before they are shipped.
+
+use events::account::Role;
+use events::ids::{AccountId, OrderId};
+use events::order::{Cancelled, CancelledBy, LineUnits};
+use events::rejection::OrderState;
+use events::{Event, Rejection};
+
+use super::escrow::Settlement;
+use super::{Found, Order, find, meant, named, wrong_state};
+use crate::command::CancelOrder;
+use crate::decide::Facts;
+use crate::market::Market;
+
+impl Market {
+    pub(crate) fn order_cancelled(&mut self, event: &Cancelled) {
+        let order = self.orders.known(event.order);
+        for units in meant(order, &event.lines).iter() {
+            let (_, line) = order.line(units.listing);
+            let quantity = units.quantity.get();
+            assert!(quantity <= line.left(), "no more units are cancelled than were left");
+            line.cancelled += quantity;
+            self.listings.unreserve(units.listing, u64::from(quantity));
+        }
+        self.units_went(event.order);
+    }
+}
+
+pub(crate) fn decide_cancel(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &CancelOrder,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    let found = find(market, facts, id)?;
+    let (buyer, seller) = match &found {
+        Found::Open(open) => (open.buyer, open.seller),
+        Found::Closed(closed) => (closed.buyer, closed.seller),
+    };
+    let role = if account == buyer {
+        Role::Buyer
+    } else if account == seller {
+        Role::Seller
+    } else if market.accounts.has_role(account, Role::Operator) {
+        Role::Operator
+    } else {
+        return Err(vec![Rejection::NotYourOrder { order: id }]);
+    };
+    let order = match found {
+        Found::Open(open) => open,
+        Found::Closed(closed) if closed.state == OrderState::Cancelled && command.lines.is_none() => {
+            return Ok(vec![]);
+        }
+        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
+    };
+    let lines = match (&command.lines, order.units_left()) {
+        (Some(asked), _) => named(id, order, asked)?,
+        (None, _) if order.shipments.is_empty() => order.left(),
+        (None, 0) => return Err(wrong_state(id, order.state())),
+        (None, left) => return Err(vec![Rejection::PartlyShipped { order: id, left }]),
+    };
+    let reason = command.reason.as_ref().map(|reason| reason.as_str().to_owned());
+    Ok(cancel(id, order, lines, CancelledBy::Account(role), reason))
+}
+
+pub(super) fn cancel(
+    id: OrderId,
+    order: &Order,
+    lines: Vec<LineUnits>,
+    by: CancelledBy,
+    reason: Option<String>,
+) -> Vec<Event> {
+    let refunded = Settlement::of(id, order).refund(&lines);
+    vec![Cancelled { by, lines, order: id, reason }.into(), refunded]
+}

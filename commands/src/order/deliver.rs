@@ -1,0 +1,101 @@
+//! Shipments that arrive and are accepted.
+
+use events::account::Role;
+use events::ids::{AccountId, OrderId};
+use events::metadata::{DeadlineStamp, Waiting};
+use events::order::{Delivered, DeliveryProof, ReleaseCondition, ShipmentNumber};
+use events::rejection::OrderState;
+use events::{Event, Rejection, Timestamp};
+
+use super::escrow::Settlement;
+use super::state::ShipmentState;
+use super::{Found, find, wrong_state};
+use crate::command::ConfirmDelivery;
+use crate::decide::Facts;
+use crate::market::Market;
+
+impl Market {
+    pub(crate) fn order_delivered(&mut self, event: &Delivered) {
+        let Delivered { order: id, shipment, inspection_ends, .. } = *event;
+        let order = self.orders.known(id);
+        let arrived = order.shipment(shipment);
+        let ShipmentState::InTransit { delivery_due } = arrived.state else {
+            panic!("only a shipment that is on its way arrives: {:?}", arrived.state);
+        };
+        arrived.state = ShipmentState::Inspection { inspection_ends };
+        for (place, units) in &order.shipments[shipment.index()].units {
+            order.lines[usize::from(*place)].delivered += units;
+        }
+        self.waiting.remove(&DeadlineStamp {
+            due: delivery_due,
+            waiting: Waiting::DeliveryDue { order: id, shipment },
+        });
+        self.waiting.insert(DeadlineStamp {
+            due: inspection_ends,
+            waiting: Waiting::InspectionEnds { order: id, shipment },
+        });
+    }
+}
+
+pub(super) fn delivered(
+    order: OrderId,
+    shipment: ShipmentNumber,
+    confirmed_by: DeliveryProof,
+    inspection_ends: Timestamp,
+) -> Event {
+    Delivered { confirmed_by, inspection_ends, order, shipment }.into()
+}
+
+pub(crate) fn decide_confirm(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &ConfirmDelivery,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    let is_carrier = market.accounts.has_role(account, Role::Provider);
+    let not_yours = || vec![Rejection::NotYourOrder { order: id }];
+    let order = match find(market, facts, id)? {
+        Found::Open(open) => open,
+        Found::Closed(closed) if closed.buyer != account && !is_carrier => return Err(not_yours()),
+        Found::Closed(closed) if closed.state == OrderState::Completed => return Ok(vec![]),
+        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
+    };
+    let is_buyer = order.buyer == account;
+    if !is_buyer && !is_carrier {
+        return Err(not_yours());
+    }
+    if order.shipments.is_empty() {
+        return Err(wrong_state(id, OrderState::Placed));
+    }
+    let count = order.shipments.len();
+    let confirmed = match command.shipment {
+        None => 0..count,
+        Some(shipment) if shipment.index() < count => shipment.index()..shipment.index() + 1,
+        Some(shipment) => {
+            let shipments = count as u32;
+            return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);
+        }
+    };
+    let mut events = Vec::with_capacity(2 * confirmed.len());
+    let mut settlement = Settlement::of(id, order);
+    for index in confirmed {
+        let shipment = ShipmentNumber::after(index);
+        match (order.shipments[index].state, is_buyer) {
+            (ShipmentState::InTransit { .. }, true) => {
+                events.push(delivered(id, shipment, DeliveryProof::Buyer, now));
+                events.push(settlement.release(shipment, ReleaseCondition::BuyerConfirmed));
+            }
+            (ShipmentState::Inspection { .. }, true) => {
+                events.push(settlement.release(shipment, ReleaseCondition::BuyerConfirmed));
+            }
+            (ShipmentState::InTransit { .. }, false) => {
+                let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
+                events.push(delivered(id, shipment, DeliveryProof::Carrier, inspection_ends));
+            }
+            (ShipmentState::Inspection { .. }, false) | (ShipmentState::Accepted, _) => {}
+        }
+    }
+    Ok(events)
+}

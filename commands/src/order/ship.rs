@@ -1,0 +1,93 @@
+//! Units that are handed to a carrier.
+
+use events::ids::AccountId;
+use events::metadata::{DeadlineStamp, Waiting};
+use events::order::{ShipmentNumber, Shipped};
+use events::rejection::OrderState;
+use events::{Event, Rejection, Timestamp};
+
+use super::state::{SHIPMENTS_MAX, Shipment, ShipmentState};
+use super::{Found, find, meant, named, wrong_state};
+use crate::command::ShipOrder;
+use crate::decide::Facts;
+use crate::market::Market;
+
+impl Market {
+    pub(crate) fn order_shipped(&mut self, event: &Shipped) {
+        let Shipped { order: id, shipment, delivery_due, .. } = *event;
+        let order = self.orders.known(id);
+        let lines = meant(order, &event.lines);
+        let mut units = Vec::with_capacity(lines.len());
+        for moved in lines.iter() {
+            let (place, line) = order.line(moved.listing);
+            let quantity = moved.quantity.get();
+            assert!(quantity <= line.left(), "no more units are shipped than were left");
+            line.shipped += quantity;
+            units.push((place, quantity));
+            self.listings.ship(moved.listing, u64::from(quantity));
+        }
+        assert!(shipment.index() == order.shipments.len(), "shipments are numbered in their order");
+        let amount_minor = lines.iter().map(|moved| moved.amount.minor).sum();
+        let state = ShipmentState::InTransit { delivery_due };
+        let mut shipments = std::mem::take(&mut order.shipments).into_vec();
+        shipments.reserve_exact(1);
+        shipments.push(Shipment { units: units.into(), amount_minor, state });
+        order.shipments = shipments.into();
+        self.waiting.insert(DeadlineStamp {
+            due: delivery_due,
+            waiting: Waiting::DeliveryDue { order: id, shipment },
+        });
+        self.units_went(id);
+    }
+
+    /// Ends the wait for the seller when nothing of the order is left.
+    pub(super) fn units_went(&mut self, id: events::ids::OrderId) {
+        let order = self.orders.known(id);
+        if order.units_left() == 0 {
+            let due = order.ship_by;
+            self.waiting.remove(&DeadlineStamp { due, waiting: Waiting::ShipBy { order: id } });
+        }
+    }
+}
+
+pub(crate) fn decide_ship(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &ShipOrder,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    let found = find(market, facts, id)?;
+    let seller = match &found {
+        Found::Open(open) => open.seller,
+        Found::Closed(closed) => closed.seller,
+    };
+    if seller != account {
+        return Err(vec![Rejection::NotYourOrder { order: id }]);
+    }
+    let order = match found {
+        Found::Open(open) => open,
+        Found::Closed(closed) if closed.state == OrderState::Completed && command.lines.is_none() => {
+            return Ok(vec![]);
+        }
+        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
+    };
+    let lines = match &command.lines {
+        Some(asked) => named(id, order, asked)?,
+        None => order.left(),
+    };
+    if lines.is_empty() {
+        // All that was left is shipped already.
+        return Ok(vec![]);
+    }
+    let shipped: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+    if order.shipments.len() + 1 == SHIPMENTS_MAX && shipped < order.units_left() {
+        return Err(vec![Rejection::TooManyShipments { max: SHIPMENTS_MAX as u32 }]);
+    }
+    let text = |text: &crate::command::Text<64>| text.as_str().to_owned();
+    let (carrier, tracking) = (command.carrier.as_ref().map(text), command.tracking.as_ref().map(text));
+    let delivery_due = now.plus_ms(market.deadlines().transit_ms());
+    let shipment = ShipmentNumber::after(order.shipments.len());
+    Ok(vec![Shipped { carrier, delivery_due, lines, order: id, shipment, tracking }.into()])
+}

@@ -1,0 +1,251 @@
+//! What a market remembers of its orders.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use events::ids::{AccountId, ListingId, OrderId};
+use events::order::{End, LineUnits, ShipmentNumber};
+use events::rejection::OrderState;
+use events::{Currency, Money, Position, Quantity, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How many closed orders are kept in memory; older ones are in the index.
+pub const RECENT_CLOSED_MAX: usize = 1 << 14;
+
+/// Most shipments of one order.
+pub const SHIPMENTS_MAX: usize = 100;
+
+// The buyer may confirm all of them at once: an arrival and a payment for each.
+const _: () = assert!(2 * SHIPMENTS_MAX <= events::metadata::EVENTS_PER_COMMIT_MAX);
+
+/// An order that is not closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Who buys.
+    pub buyer: AccountId,
+    /// Who sells.
+    pub seller: AccountId,
+    /// What is bought, each listing once.
+    pub lines: Box<[Line]>,
+    /// What was shipped; the first has number 1.
+    pub shipments: Box<[Shipment]>,
+    /// Until when what is left waits for the seller.
+    pub ship_by: Timestamp,
+    /// Sum of the lines.
+    pub total: Money,
+    /// What the platform takes if all of it is released.
+    pub fee_minor: i64,
+    /// The buyer's money.
+    pub escrow: Escrow,
+}
+
+/// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// What is bought.
+    pub listing: ListingId,
+    /// Units bought.
+    pub ordered: u32,
+    /// Of these, units cancelled.
+    pub cancelled: u32,
+    /// Of these, units handed to a carrier.
+    pub shipped: u32,
+    /// Of the shipped ones, units that arrived.
+    pub delivered: u32,
+    /// What all units cost.
+    pub total_minor: i64,
+}
+
+impl Line {
+    /// Gives how many units are neither shipped nor cancelled.
+    pub const fn left(&self) -> u32 {
+        self.ordered - self.cancelled - self.shipped
+    }
+
+    /// Takes the next units with what they cost: each the same, and one minor unit more for the first ones until the total
+    /// is spent. So what units cost depends only on how many went before, and all of them cost the total.
+    pub(super) fn next(&self, quantity: Quantity, currency: Currency) -> LineUnits {
+        let before = self.cancelled + self.shipped;
+        let minor = self.cost_of_first(before + quantity.get()) - self.cost_of_first(before);
+        LineUnits { amount: Money::new(minor, currency), listing: self.listing, quantity }
+    }
+
+    fn cost_of_first(&self, units: u32) -> i64 {
+        let (each, over) =
+            (self.total_minor / i64::from(self.ordered), self.total_minor % i64::from(self.ordered));
+        each * i64::from(units) + over.min(i64::from(units))
+    }
+}
+
+/// Units that travel together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shipment {
+    /// What is in it: places of the order's lines, and units of each.
+    pub units: Box<[(u8, u32)]>,
+    /// What they cost.
+    pub amount_minor: i64,
+    /// How far it is.
+    pub state: ShipmentState,
+}
+
+// A place of a line fits what it is kept in.
+const _: () = assert!(crate::command::LINES_MAX <= u8::MAX as usize);
+
+/// How far a shipment is, with what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShipmentState {
+    /// Waits for the carrier.
+    InTransit {
+        /// Until when.
+        delivery_due: Timestamp,
+    },
+    /// Waits for the buyer.
+    Inspection {
+        /// Until when.
+        inspection_ends: Timestamp,
+    },
+    /// Is the buyer's, and its money the seller's.
+    Accepted,
+}
+
+/// The money of an order, in minor units of its total's currency. What is neither released nor refunded is still held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Escrow {
+    /// What the buyer paid in.
+    pub funded: i64,
+    /// What the seller was paid.
+    pub released: i64,
+    /// What the platform was paid.
+    pub fees: i64,
+    /// What the buyer was paid back.
+    pub refunded: i64,
+}
+
+impl Escrow {
+    /// Gives what is still held.
+    pub const fn remaining(&self) -> i64 {
+        self.funded - self.released - self.fees - self.refunded
+    }
+}
+
+impl Order {
+    /// Counts the units that are neither shipped nor cancelled.
+    pub fn units_left(&self) -> u64 {
+        self.lines.iter().map(|line| u64::from(line.left())).sum()
+    }
+
+    /// Counts the shipments that are on their way or inspected.
+    pub fn shipments_open(&self) -> usize {
+        self.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted).count()
+    }
+
+    /// Gives the order's state in one word, for those who are refused something.
+    pub fn state(&self) -> OrderState {
+        let in_transit = |shipment: &Shipment| matches!(shipment.state, ShipmentState::InTransit { .. });
+        if self.shipments.is_empty() {
+            OrderState::Placed
+        } else if self.shipments.iter().any(in_transit) {
+            OrderState::Shipped
+        } else {
+            OrderState::Delivered
+        }
+    }
+
+    /// Gives all units that are neither shipped nor cancelled, with what they cost.
+    pub fn left(&self) -> Vec<LineUnits> {
+        let left = self.lines.iter().filter_map(|line| {
+            let quantity = Quantity::new(line.left()).ok()?;
+            Some(line.next(quantity, self.total.currency))
+        });
+        left.collect()
+    }
+
+    /// Gives the place and the counters of a line.
+    ///
+    /// # Panics
+    /// If the order has no such line: deciders name only those it has.
+    pub(super) fn line(&mut self, listing: ListingId) -> (u8, &mut Line) {
+        let mut lines = (0u8..).zip(&mut self.lines);
+        lines.find(|(_, line)| line.listing == listing).expect("an event names only lines that the order has")
+    }
+
+    /// Gives a shipment.
+    ///
+    /// # Panics
+    /// If the order has none of this number: deciders name only those it has.
+    pub(super) fn shipment(&mut self, number: ShipmentNumber) -> &mut Shipment {
+        self.shipments.get_mut(number.index()).expect("an event names only shipments that the order has")
+    }
+}
+
+/// An order whose money has left escrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedOrder {
+    /// Who bought.
+    pub buyer: AccountId,
+    /// Who sold.
+    pub seller: AccountId,
+    /// How it ended: completed or cancelled.
+    pub state: OrderState,
+    /// Where it was closed.
+    pub position: Position,
+}
+
+impl ClosedOrder {
+    /// Takes what an event at a position says of an order's end.
+    pub const fn of(end: End, position: Position) -> ClosedOrder {
+        let End { order: _, buyer, seller, state } = end;
+        ClosedOrder { buyer, seller, state, position }
+    }
+}
+
+/// All orders that are open, and the last ones that were closed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Orders {
+    open: BTreeMap<OrderId, Order>,
+    closed: BTreeMap<OrderId, ClosedOrder>,
+    closed_in_order: VecDeque<OrderId>,
+}
+
+impl Orders {
+    /// Finds an open order.
+    pub fn get(&self, order: OrderId) -> Option<&Order> {
+        self.open.get(&order)
+    }
+
+    /// Finds an order among the last closed ones.
+    pub fn recently_closed(&self, order: OrderId) -> Option<ClosedOrder> {
+        self.closed.get(&order).copied()
+    }
+
+    /// Counts the open orders.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Gives every open order.
+    pub fn iter(&self) -> impl Iterator<Item = (&OrderId, &Order)> {
+        self.open.iter()
+    }
+
+    pub(super) fn open(&mut self, id: OrderId, order: Order) {
+        self.open.insert(id, order);
+    }
+
+    pub(super) fn known(&mut self, id: OrderId) -> &mut Order {
+        self.open.get_mut(&id).expect("an event about an order follows its placement")
+    }
+
+    /// Closes an order, and gives the position of the one that is forgotten for it, if any.
+    pub(super) fn close(&mut self, end: End, position: Position) -> Option<Position> {
+        let order = self.open.remove(&end.order).expect("only an open order is closed");
+        assert!(order.units_left() == 0 && order.shipments_open() == 0, "a closed order waits for nothing");
+        assert!(order.escrow.remaining() == 0, "a closed order holds nothing");
+        self.closed.insert(end.order, ClosedOrder::of(end, position));
+        self.closed_in_order.push_back(end.order);
+        if self.closed_in_order.len() <= RECENT_CLOSED_MAX {
+            return None;
+        }
+        let forgotten = self.closed_in_order.pop_front()?;
+        self.closed.remove(&forgotten).map(|closed| closed.position)
+    }
+}
