@@ -7,6 +7,8 @@ mod plan;
 mod report;
 mod rows;
 
+pub(crate) use self::people::id_v7;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
-//! `skylink ledger`: the journal of a market's money, for bookkeeping programs.
+//! `skylink ledger`: a market's money as a journal for bookkeeping programs, and checked against every promise.
 
+mod books;
+mod check;
 mod export;
 mod journal;
 
@@ -7,7 +9,9 @@ use clap::{Args, Subcommand};
 
 use crate::Verdict;
 
-/// The journal of a market's money, for bookkeeping programs.
+pub(crate) use self::books::Books;
+
+/// A market's money as a journal for bookkeeping programs, and checked against every promise.
 #[derive(Debug, Args)]
 pub(crate) struct LedgerArgs {
     #[command(subcommand)]
@@ -18,11 +22,13 @@ pub(crate) struct LedgerArgs {
 enum What {
     // What each is for is said where its arguments are.
     Export(export::ExportArgs),
+    Check(check::CheckArgs),
 }
 
 /// Does what was asked for.
 pub(crate) fn run(arguments: LedgerArgs) -> anyhow::Result<Verdict> {
     match arguments.what {
         What::Export(arguments) => export::run(&arguments),
+        What::Check(arguments) => check::run(&arguments),
     }
 }

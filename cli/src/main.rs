@@ -13,6 +13,7 @@ mod output;
 mod replay;
 mod send;
 mod signing;
+mod story;
 mod tail;
 mod up;
 mod verify;
@@ -52,6 +53,7 @@ enum Subcommands {
     Verify(verify::VerifyArgs),
     Ledger(ledger::LedgerArgs),
     Import(import::ImportArgs),
+    Story(story::StoryArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Import(arguments) => import::run(arguments),
+        Subcommands::Story(arguments) => story::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(arguments),
     };
     match outcome {

@@ -330,7 +330,7 @@ impl Fold {
         self.check_stock()
     }
 
-    fn check_stock(&self) -> Result<(), Fault> {
+    pub(crate) fn check_stock(&self) -> Result<(), Fault> {
         let mut wanted: BTreeMap<ListingId, u64> = BTreeMap::new();
         for (_, order) in self.market.orders.iter() {
             for line in &order.lines {

@@ -1,0 +1,333 @@
+//! A second set of books, kept from the events alone: it knows transfers and what they are for, and nothing of how a market
+//! decides. What the two agree on is not one mistake made twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::ids::OrderId;
+use events::ledger::{LedgerAccount, Transfer};
+use events::market::FeePolicy;
+use events::order::Placed;
+use events::{Commit, Currency, Event, Money, Position};
+use serde::Serialize;
+
+/// A promise about money, by the number that docs/ledger.md explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum Invariant {
+    /// An entry moves more than nothing, between two accounts.
+    I1,
+    /// All accounts of a currency sum to zero.
+    I2,
+    /// Only what a provider holds for the market is ever below zero.
+    I3,
+    /// What went into an escrow went out of it or is in it.
+    I4,
+    /// Nothing leaves an escrow before all of it came in.
+    I7,
+    /// A provider's reference brings money in once.
+    I9,
+    /// An order's money stays in its currency.
+    I10,
+    /// An order costs what its lines cost, and so much goes into its escrow.
+    I11,
+    /// The orders of one purchase are paid by the purchase.
+    I12,
+    /// The fee of an order is what the market's terms say.
+    I13,
+    /// Parts of a fee are the fee on what was released, to the last minor unit.
+    I14,
+    /// A closed order holds nothing.
+    I15,
+    /// The market holds what its transfers add up to.
+    I16,
+    /// Stock that is reserved is what open orders wait for.
+    I17,
+}
+
+impl Invariant {
+    /// All of them.
+    pub(crate) const ALL: [Invariant; 14] = [
+        Invariant::I1,
+        Invariant::I2,
+        Invariant::I3,
+        Invariant::I4,
+        Invariant::I7,
+        Invariant::I9,
+        Invariant::I10,
+        Invariant::I11,
+        Invariant::I12,
+        Invariant::I13,
+        Invariant::I14,
+        Invariant::I15,
+        Invariant::I16,
+        Invariant::I17,
+    ];
+
+    /// Says what is promised.
+    pub(crate) const fn promise(self) -> &'static str {
+        match self {
+            Invariant::I1 => "an entry moves more than nothing between two accounts",
+            Invariant::I2 => "all accounts of a currency sum to zero",
+            Invariant::I3 => "only a provider's account is ever below zero",
+            Invariant::I4 => "an escrow's money was released, taken as a fee, refunded, or is still there",
+            Invariant::I7 => "nothing leaves an escrow before all of it came in",
+            Invariant::I9 => "a provider's reference brings money in once",
+            Invariant::I10 => "an order's money stays in its currency",
+            Invariant::I11 => "an order costs what its lines cost, and its escrow holds that",
+            Invariant::I12 => "the orders of one purchase are paid by the purchase",
+            Invariant::I13 => "an order's fee is what the market's terms say",
+            Invariant::I14 => "parts of a fee are the fee on what was released",
+            Invariant::I15 => "a closed order holds nothing",
+            Invariant::I16 => "the market holds what its transfers add up to",
+            Invariant::I17 => "reserved stock is what open orders wait for",
+        }
+    }
+}
+
+/// How often a promise was looked at, and the first time it did not hold.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Finding {
+    /// How often.
+    pub(crate) checked: u64,
+    /// Where it first did not hold, and what stood there.
+    pub(crate) broken: Option<Break>,
+}
+
+/// A promise that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Break {
+    /// The event behind which it does not.
+    pub(crate) position: Position,
+    /// What stands there.
+    pub(crate) what: String,
+}
+
+/// What the books know of an order.
+#[derive(Debug)]
+struct OrderBook {
+    total: Money,
+    fee_minor: i64,
+    funded: i64,
+    released: i64,
+    fees: i64,
+    refunded: i64,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    balances: BTreeMap<(LedgerAccount, Currency), i64>,
+    orders: BTreeMap<OrderId, OrderBook>,
+    references: BTreeSet<(LedgerAccount, String)>,
+    policy: Option<FeePolicy>,
+    findings: BTreeMap<Invariant, Finding>,
+}
+
+impl Books {
+    /// Enters a commit.
+    pub(crate) fn commit(&mut self, commit: &Commit) {
+        let (mut placed, mut held) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
+        for recorded in commit.events() {
+            self.event(recorded.position, &recorded.event);
+            match &recorded.event {
+                Event::OrderPlaced(event) => {
+                    *placed.entry(event.total.currency).or_default() += event.total.minor
+                }
+                Event::EscrowHeld(event) => {
+                    let Money { currency, minor } = event.transfer.amount;
+                    *held.entry(currency).or_default() += minor;
+                }
+                _ => {}
+            }
+        }
+        if !placed.is_empty() || !held.is_empty() {
+            self.check(Invariant::I12, commit.head().position, placed == held, || {
+                format!("orders of {placed:?} minor units were placed, and {held:?} held for them")
+            });
+        }
+    }
+
+    /// Enters an event.
+    pub(crate) fn event(&mut self, position: Position, event: &Event) {
+        match event {
+            Event::MarketOpened(opened) => self.policy = Some(opened.fee),
+            Event::OrderPlaced(placed) => self.placed(position, placed),
+            Event::WalletFunded(funded) => {
+                let is_new = self.references.insert((funded.transfer.from, funded.reference.clone()));
+                let reference = &funded.reference;
+                self.check(Invariant::I9, position, is_new, || {
+                    format!("reference `{reference}` was used before")
+                });
+            }
+            _ => {}
+        }
+        for transfer in event.transfers() {
+            self.transfer(position, transfer);
+        }
+        if let Event::EscrowHeld(held) = event {
+            let known = self.orders.get(&held.order).map(|order| (order.total.minor, order.funded));
+            let holds = known.is_some_and(|(total, funded)| total == funded);
+            self.check(Invariant::I11, position, holds, || {
+                format!("order {} costs and has in escrow {known:?} minor units", held.order)
+            });
+        }
+        if let Some(end) = event.order_end() {
+            self.closed(position, end.order);
+        }
+    }
+
+    fn placed(&mut self, position: Position, placed: &Placed) {
+        let lines: i128 = placed.lines.iter().map(|line| i128::from(line.total.minor)).sum();
+        self.check(Invariant::I11, position, lines == i128::from(placed.total.minor), || {
+            format!(
+                "the lines of order {} cost {lines} minor units, the order {}",
+                placed.order, placed.total
+            )
+        });
+        let one_currency = placed.lines.iter().all(|line| line.total.currency == placed.total.currency)
+            && placed.fee.amount.currency == placed.total.currency;
+        self.check(Invariant::I10, position, one_currency, || {
+            format!("order {} has lines or a fee in another currency than {}", placed.order, placed.total)
+        });
+        let by_terms = self.policy.map(|policy| fee_by_terms(&policy, placed.total));
+        let fee = placed.fee.amount.minor;
+        self.check(Invariant::I13, position, by_terms == Some(i128::from(fee)), || {
+            format!("the fee of order {} is {fee} minor units, by the terms {by_terms:?}", placed.order)
+        });
+        let (total, fee_minor) = (placed.total, placed.fee.amount.minor);
+        let book = OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0 };
+        self.orders.insert(placed.order, book);
+    }
+
+    fn transfer(&mut self, position: Position, transfer: &Transfer) {
+        let Transfer { amount, from, to } = *transfer;
+        self.check(Invariant::I1, position, amount.is_positive() && from != to, || {
+            format!("{amount} from {from} to {to}")
+        });
+        for (account, by) in [(from, -amount.minor), (to, amount.minor)] {
+            let balance = self.balances.entry((account, amount.currency)).or_default();
+            *balance = balance.saturating_add(by);
+            let after = *balance;
+            let may_be_below = matches!(account, LedgerAccount::ProviderClearing(_));
+            self.check(Invariant::I3, position, may_be_below || after >= 0, || {
+                format!("{account} has {}", Money::new(after, amount.currency))
+            });
+        }
+        match (from, to) {
+            (_, LedgerAccount::Escrow(id)) => self.escrow_gets(position, id, amount),
+            (LedgerAccount::Escrow(id), to) => self.escrow_gives(position, id, to, amount),
+            _ => {}
+        }
+    }
+
+    fn escrow_gets(&mut self, position: Position, id: OrderId, amount: Money) {
+        let expected = self.orders.get_mut(&id).map(|order| {
+            order.funded += amount.minor;
+            order.total.currency
+        });
+        self.check(Invariant::I10, position, expected == Some(amount.currency), || {
+            format!("{amount} for order {id}, whose currency is {expected:?}")
+        });
+    }
+
+    fn escrow_gives(&mut self, position: Position, id: OrderId, to: LedgerAccount, amount: Money) {
+        let in_escrow =
+            self.balances.get(&(LedgerAccount::Escrow(id), amount.currency)).copied().unwrap_or(0);
+        let Some(order) = self.orders.get_mut(&id) else {
+            return self.check(Invariant::I7, position, false, || format!("there is no order {id}"));
+        };
+        let sum = match to {
+            LedgerAccount::Wallet(_) => &mut order.refunded,
+            LedgerAccount::PlatformFees => &mut order.fees,
+            _ => &mut order.released,
+        };
+        *sum += amount.minor;
+        let OrderBook { total, funded, released, fees, refunded, .. } = *order;
+        self.check(Invariant::I7, position, funded == total.minor, || {
+            format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
+        });
+        let accounted = released + fees + refunded + in_escrow;
+        self.check(Invariant::I4, position, funded == accounted, || {
+            format!(
+                "order {id}: {funded} in; {released} released, {fees} fees, {refunded} refunded, {in_escrow} still there"
+            )
+        });
+    }
+
+    fn closed(&mut self, position: Position, id: OrderId) {
+        let Some(order) = self.orders.remove(&id) else {
+            return self.check(Invariant::I15, position, false, || format!("there is no open order {id}"));
+        };
+        let left = self.balances.remove(&(LedgerAccount::Escrow(id), order.total.currency)).unwrap_or(0);
+        self.check(Invariant::I15, position, left == 0, || format!("order {id} is closed and holds {left}"));
+        let went = i128::from(order.released + order.fees);
+        let due = rounded(i128::from(order.fee_minor) * went, i128::from(order.total.minor));
+        self.check(Invariant::I14, position, due == i128::from(order.fees), || {
+            format!(
+                "of order {id} {} minor units were released, and {} taken as a fee instead of {due}",
+                order.released + order.fees,
+                order.fees
+            )
+        });
+    }
+
+    /// Closes the books at `position`: compares them with what the market holds.
+    pub(crate) fn close(&mut self, position: Position, market: &commands::Market) {
+        let mut sums = BTreeMap::<Currency, i128>::new();
+        for ((_, currency), minor) in &self.balances {
+            *sums.entry(*currency).or_default() += i128::from(*minor);
+        }
+        for (currency, sum) in sums {
+            self.check(Invariant::I2, position, sum == 0, || format!("{sum} minor units of {currency}"));
+        }
+        let ours: BTreeMap<_, _> = self.balances.iter().filter(|(_, minor)| **minor != 0).collect();
+        let ours: BTreeMap<_, _> = ours.into_iter().map(|(key, minor)| (*key, *minor)).collect();
+        let theirs = market.ledger.balances().map(|(account, held)| ((account, held.currency), held.minor));
+        let theirs: BTreeMap<_, _> = theirs.collect();
+        let keys: BTreeSet<_> = ours.keys().chain(theirs.keys()).copied().collect();
+        for (account, currency) in keys {
+            let of = |books: &BTreeMap<_, i64>| books.get(&(account, currency)).copied().unwrap_or(0);
+            let (ours, theirs) = (of(&ours), of(&theirs));
+            self.check(Invariant::I16, position, ours == theirs, || {
+                format!(
+                    "{account} has {ours} minor units of {currency} by its transfers, {theirs} in the market"
+                )
+            });
+        }
+    }
+
+    /// Notes whether a promise holds that was looked at elsewhere.
+    pub(crate) fn check(
+        &mut self,
+        invariant: Invariant,
+        position: Position,
+        holds: bool,
+        what: impl FnOnce() -> String,
+    ) {
+        let finding = self.findings.entry(invariant).or_default();
+        finding.checked += 1;
+        if !holds && finding.broken.is_none() {
+            finding.broken = Some(Break { position, what: what() });
+        }
+    }
+
+    /// Gives what was found of every promise.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = (Invariant, Finding)> + '_ {
+        Invariant::ALL.into_iter().map(|one| (one, self.findings.get(&one).cloned().unwrap_or_default()))
+    }
+}
+
+/// Divides, halves going away from zero; both are above zero. Written here anew on purpose, as is the fee below.
+fn rounded(dividend: i128, divisor: i128) -> i128 {
+    let (quotient, rest) = (dividend / divisor, dividend % divisor);
+    if 2 * rest >= divisor { quotient + 1 } else { quotient }
+}
+
+fn fee_by_terms(policy: &FeePolicy, total: Money) -> i128 {
+    let share = rounded(i128::from(total.minor) * i128::from(policy.bps()), 10_000);
+    let fee = (share + i128::from(policy.fixed_minor())).max(i128::from(policy.min_minor()));
+    let fee = policy.max_minor().map_or(fee, |max| fee.min(i128::from(max)));
+    fee.min(i128::from(total.minor))
+}
+
+#[cfg(test)]
+mod tests;

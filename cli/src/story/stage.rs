@@ -1,0 +1,266 @@
+//! The market that a story is played in: a whole node in a folder of its own, whose clock the story moves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use commands::Command;
+use commands::command::{Expected, RegisterAccount, RegisterDevice};
+use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
+use commands::sign::{Draft, sign};
+use engine::Reply;
+use engine::clock::{Clock, ManualClock};
+use engine::keystore::StoredKey;
+use engine::processor::DEADLINES_GRACE_MS;
+use events::account::Role;
+use events::ids::{AccountId, CommandId, ListingId, Nonce, OrderId};
+use events::{Position, Timestamp};
+use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use serde_json::{Value, json};
+
+use super::script::{Expect, Seen, Step, Story, difference, resolve};
+use crate::import::id_v7;
+
+/// When every story begins.
+const BEGIN: &str = "2026-01-05T09:00:00Z";
+/// How far the clock is moved at once while a story waits: deadlines are decided within so much of their time.
+const PACE_MS: i64 = 3_600_000;
+/// How long somebody takes to give a command.
+const COMMAND_MS: i64 = 1_000;
+/// How long a command is good.
+const GOOD_MS: i64 = 60_000;
+/// How long the engine and its views may take for one step.
+const STEP_MAX: Duration = Duration::from_secs(30);
+/// Who always acts, with what role.
+const PROVIDER: &str = "provider";
+
+/// A market with its people.
+pub(super) struct Stage {
+    node: Node,
+    clock: Arc<ManualClock>,
+    verifier: ReceiptVerifier,
+    people: BTreeMap<String, StoredKey>,
+    /// Names for ids, the people's aside.
+    named: BTreeMap<String, String>,
+    last: Option<(Bytes, Position)>,
+    position: Position,
+    commands: u64,
+}
+
+impl Stage {
+    /// Opens the market and registers everyone.
+    pub(super) async fn set(story: &Story, dir: &Path) -> anyhow::Result<Stage> {
+        let begin = Timestamp::parse_rfc3339(BEGIN).context("the time stories begin at")?;
+        let clock = Arc::new(ManualClock::new(begin));
+        let mut config = NodeConfig::new("story".parse()?, dir.to_owned());
+        (config.fee, config.deadlines) = (story.fee, story.deadlines);
+        let node = Node::start(config, Arc::clone(&clock) as _).await?;
+        let verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
+        let registrar = node.keys().get_or_make(REGISTRAR_KEY)?;
+        let people = BTreeMap::from([(REGISTRAR_KEY.to_owned(), registrar)]);
+        let (named, last) = (BTreeMap::new(), None);
+        let mut stage = Stage { node, clock, verifier, people, named, last, position: 0, commands: 0 };
+        // Only later does a writer decide deadlines.
+        stage.clock.advance_to(begin.plus_ms(DEADLINES_GRACE_MS));
+        let provider = (PROVIDER.to_owned(), vec![Role::Provider]);
+        for (name, roles) in story.people.clone().into_iter().chain([provider]) {
+            ensure!(!stage.people.contains_key(&name), "there is a {name} already: choose another name");
+            stage.register(&name, roles).await.with_context(|| format!("registering {name}"))?;
+        }
+        Ok(stage)
+    }
+
+    async fn register(&mut self, name: &str, roles: Vec<Role>) -> anyhow::Result<()> {
+        let key = self.node.keys().get_or_make(name)?;
+        let account = RegisterAccount { account: key.account, roles: roles.into_iter().collect() };
+        let device = RegisterDevice { account: key.account, device: key.device, key: key.public() };
+        self.people.insert(name.to_owned(), key);
+        for command in [Command::from(account), Command::from(device)] {
+            let receipt = self.give(REGISTRAR_KEY, command).await?;
+            ensure!(
+                receipt.receipt.outcome == Outcome::Accepted,
+                "the market rejects it: {:?}",
+                receipt.receipt.reasons
+            );
+        }
+        Ok(())
+    }
+
+    /// Plays a step; an error tells what came of it that should not.
+    pub(super) async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
+        match step {
+            Step::Do { who, command, body, orders, expect } => {
+                let mut body = body.clone();
+                resolve(&mut body, &mut |name| self.id(name))?;
+                let command = Command::parse(command, &body)
+                    .map_err(|refusal| anyhow::anyhow!("`{command}` can't be asked so: {refusal}"))?;
+                let receipt = self.give(who, command).await?;
+                check_outcome(&receipt, expect)?;
+                self.name_orders(&receipt, orders).await
+            }
+            Step::Again => {
+                let (bytes, position) = self.last.clone().context("nothing was asked before")?;
+                let receipt = self.submit(bytes).await?;
+                ensure!(
+                    receipt.replayed && receipt.receipt.position == position,
+                    "sent again, it was decided anew: {:?}",
+                    receipt.receipt
+                );
+                Ok(())
+            }
+            Step::Wait { ms } => self.wait(*ms).await,
+            Step::See { what, has } => self.see(what, has).await,
+        }
+    }
+
+    async fn give(&mut self, who: &str, command: Command) -> anyhow::Result<Receipt> {
+        let key = self.people.get(who).with_context(|| format!("nobody is called {who}"))?;
+        self.commands += 1;
+        self.clock.advance_to(self.clock.now().plus_ms(COMMAND_MS));
+        let now = self.clock.now();
+        let label = format!("skylink story command {}", self.commands);
+        let draft = Draft {
+            market: self.node.market().clone(),
+            account: key.account,
+            device: key.device,
+            command_id: CommandId::from_uuid(id_v7(now, &label)),
+            seq: self.node.keys().next_seq(who)?,
+            nonce: Nonce(rand::random()),
+            issued_at: now,
+            expires_at: now.plus_ms(GOOD_MS),
+            expected: Expected::default(),
+            command,
+        };
+        let bytes = Bytes::from(sign(&draft, &key.signing()));
+        let receipt = self.submit(bytes.clone()).await?;
+        self.last = Some((bytes, receipt.receipt.position));
+        Ok(receipt)
+    }
+
+    async fn submit(&mut self, bytes: Bytes) -> anyhow::Result<Receipt> {
+        let handle = self.node.handle();
+        let reply = tokio::time::timeout(STEP_MAX, handle.submit(bytes, None, None));
+        match reply.await.context("the engine does not answer")? {
+            Reply::Receipt(receipt) => {
+                self.verifier.verify(&receipt).context("its receipt proves nothing")?;
+                self.position = self.position.max(receipt.receipt.position);
+                Ok(*receipt)
+            }
+            Reply::Refused(refusal) => bail!("it was refused: {refusal}"),
+            Reply::Undecided => bail!("the engine stopped"),
+        }
+    }
+
+    /// Names the orders that a command has placed, each by its seller.
+    async fn name_orders(
+        &mut self,
+        receipt: &Receipt,
+        names: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let log = self.node.log();
+        let first = crate::log::commit_start(log.as_ref(), receipt.receipt.position).await?;
+        let commit = log.commit(first).await?;
+        let commit = commit.context("the log does not have what the receipt names")?;
+        let placed = commit.events().iter().filter_map(|recorded| match &recorded.event {
+            events::Event::OrderPlaced(placed) => Some((placed.seller, placed.order)),
+            _ => None,
+        });
+        let placed: BTreeMap<AccountId, OrderId> = placed.collect();
+        ensure!(placed.len() == names.len(), "it placed {} orders, not {}", placed.len(), names.len());
+        for (seller, name) in names {
+            let account = self.people.get(seller).map(|key| key.account);
+            let order = account.and_then(|account| placed.get(&account));
+            let order = order.with_context(|| format!("no order of {seller} was placed"))?;
+            self.named.insert(name.clone(), order.to_string());
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, ms: i64) -> anyhow::Result<()> {
+        let end = self.clock.now().plus_ms(ms);
+        while self.clock.now() < end {
+            self.clock.advance_to(self.clock.now().plus_ms(PACE_MS).min(end));
+            self.node.handle().tick().await;
+        }
+        if let Some((bytes, _)) = self.last.clone() {
+            // A repeat is answered when everything before it is durable, and so are then the deadlines.
+            self.submit(bytes).await?;
+        }
+        self.position = self.node.log().head().await?.position;
+        Ok(())
+    }
+
+    async fn see(&mut self, what: &Seen, has: &Value) -> anyhow::Result<()> {
+        let mut wanted = has.clone();
+        resolve(&mut wanted, &mut |name| self.id(name))?;
+        let views = self.node.projections();
+        views.wait_for(self.position, STEP_MAX).await?;
+        let account = |name: &str| self.people.get(name).map(|key| key.account);
+        let found = match what {
+            Seen::Order(name) => {
+                let order = self.named.get(name).with_context(|| format!("no order is called {name}"))?;
+                serde_json::to_value(views.orders().order(order.parse()?)?)?
+            }
+            Seen::Cart(name) => {
+                let account = account(name).with_context(|| format!("nobody is called {name}"))?;
+                serde_json::to_value(views.carts().active(account)?)?
+            }
+            Seen::Account(name) => {
+                let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;
+                serde_json::to_value(views.ledger().account(account)?)?
+            }
+        };
+        match difference(&wanted, &found, "") {
+            None => Ok(()),
+            Some(difference) => bail!("{difference}; it shows {found}"),
+        }
+    }
+
+    /// Gives the id that a name stands for. A name that is neither a person's nor an order's is a listing's, from its first
+    /// use on.
+    fn id(&mut self, name: &str) -> anyhow::Result<String> {
+        if let Some(person) = self.people.get(name) {
+            return Ok(person.account.to_string());
+        }
+        let begin = Timestamp::parse_rfc3339(BEGIN).context("the time stories begin at")?;
+        let new = || ListingId::from_uuid(id_v7(begin, &format!("skylink story listing {name}"))).to_string();
+        Ok(self.named.entry(name.to_owned()).or_insert_with(new).clone())
+    }
+
+    /// Puts names in the place of ids.
+    pub(super) fn with_names(&self, text: &str) -> String {
+        let people = self.people.iter().map(|(name, key)| (name, key.account.to_string()));
+        let others = self.named.iter().map(|(name, id)| (name, id.clone()));
+        people.chain(others).fold(text.to_owned(), |text, (name, id)| text.replace(&id, &format!("@{name}")))
+    }
+
+    /// Gives the node.
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Ends the market in order.
+    pub(super) async fn clear(self) -> anyhow::Result<()> {
+        let reason = self.node.shutdown().await;
+        ensure!(reason == engine::processor::StopReason::Shutdown, "the engine ended early: {reason}");
+        Ok(())
+    }
+}
+
+fn check_outcome(receipt: &Receipt, expect: &Expect) -> anyhow::Result<()> {
+    let body = &receipt.receipt;
+    let codes: Vec<String> = body.reasons.iter().map(|reason| reason.code()).collect();
+    let fits = match expect {
+        Expect::Accepted => body.outcome == Outcome::Accepted,
+        Expect::Unchanged => body.outcome == Outcome::Unchanged,
+        Expect::Rejected(code) => body.outcome == Outcome::Rejected && codes.contains(code),
+    };
+    ensure!(fits, "it should be {expect:?}, and is {:?}: {}", body.outcome, json!(body.reasons));
+    Ok(())
+}
