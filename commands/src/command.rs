@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::refusal::Refusal;
 use crate::spelling;
 
+mod catalogue;
+
+pub use catalogue::{
+    ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
+    Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, PauseListing, ReceiveStock,
+    ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
+    SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
+};
+
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
 /// Most lines of a cart or an order.
@@ -87,28 +96,6 @@ pub struct RegisterDevice {
     pub device: DeviceId,
     /// Its public key.
     pub key: PublicKey,
-}
-
-/// Offers something for sale. Given by a seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateListing {
-    /// The listing.
-    pub listing: ListingId,
-    /// Price of one unit.
-    pub price: Money,
-    /// What it is.
-    pub title: Text<TITLE_LENGTH_MAX>,
-}
-
-/// Says that units arrived in stock. Given by the listing's seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReceiveStock {
-    /// The listing.
-    pub listing: ListingId,
-    /// How many.
-    pub quantity: Quantity,
 }
 
 /// Says that money arrived for a wallet. Given by a payment provider.
@@ -294,6 +281,20 @@ commands! {
     "device.register" => RegisterDevice(RegisterDevice),
     "listing.create" => CreateListing(CreateListing),
     "stock.receive" => ReceiveStock(ReceiveStock),
+    "listing.update" => UpdateListing(UpdateListing),
+    "listing.pause" => PauseListing(PauseListing),
+    "listing.resume" => ResumeListing(ResumeListing),
+    "listing.withdraw" => WithdrawListing(WithdrawListing),
+    "listing.block" => BlockListing(BlockListing),
+    "listing.unblock" => UnblockListing(UnblockListing),
+    "seller.suspend" => SuspendSeller(SuspendSeller),
+    "seller.reinstate" => ReinstateSeller(ReinstateSeller),
+    "account.grant_clearance" => GrantClearance(GrantClearance),
+    "account.revoke_clearance" => RevokeClearance(RevokeClearance),
+    "stock.adjust" => AdjustStock(AdjustStock),
+    "stock.set_safety" => SetSafetyStock(SetSafetyStock),
+    "stock.set_backorder_limit" => SetBackorderLimit(SetBackorderLimit),
+    "stock.expect" => ExpectStock(ExpectStock),
     "wallet.fund" => FundWallet(FundWallet),
     "cart.add" => AddToCart(AddToCart),
     "cart.set_quantity" => SetCartQuantity(SetCartQuantity),

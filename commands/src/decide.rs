@@ -15,7 +15,7 @@ use crate::market::Market;
 use crate::order::ClosedOrder;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, funding, listing, order};
+use crate::{account, cart, funding, listing, order, stock};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -168,6 +168,20 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
     match command {
         Command::RegisterAccount(_) | Command::RegisterDevice(_) => &[Role::Registrar],
         Command::CreateListing(_) | Command::ReceiveStock(_) | Command::ShipOrder(_) => &[Role::Seller],
+        Command::UpdateListing(_)
+        | Command::PauseListing(_)
+        | Command::ResumeListing(_)
+        | Command::WithdrawListing(_)
+        | Command::AdjustStock(_)
+        | Command::SetSafetyStock(_)
+        | Command::SetBackorderLimit(_)
+        | Command::ExpectStock(_) => &[Role::Seller],
+        Command::BlockListing(_)
+        | Command::UnblockListing(_)
+        | Command::SuspendSeller(_)
+        | Command::ReinstateSeller(_)
+        | Command::GrantClearance(_)
+        | Command::RevokeClearance(_) => &[Role::Operator],
         Command::FundWallet(_) => &[Role::Provider],
         Command::AddToCart(_)
         | Command::SetCartQuantity(_)
@@ -193,7 +207,21 @@ fn business(
         Command::RegisterAccount(command) => account::decide_register(market, command),
         Command::RegisterDevice(command) => account::decide_register_device(market, command),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
-        Command::ReceiveStock(command) => listing::decide_receive(market, account, command),
+        Command::UpdateListing(command) => listing::decide_update(market, account, command),
+        Command::PauseListing(command) => listing::decide_pause(market, account, command),
+        Command::ResumeListing(command) => listing::decide_resume(market, account, command),
+        Command::WithdrawListing(command) => listing::decide_withdraw(market, account, command),
+        Command::BlockListing(command) => listing::decide_block(market, command),
+        Command::UnblockListing(command) => listing::decide_unblock(market, command),
+        Command::SuspendSeller(command) => account::decide_suspend(market, command),
+        Command::ReinstateSeller(command) => account::decide_reinstate(market, command),
+        Command::GrantClearance(command) => account::decide_grant_clearance(market, command),
+        Command::RevokeClearance(command) => account::decide_revoke_clearance(market, command),
+        Command::ReceiveStock(command) => stock::decide_receive(market, account, command),
+        Command::AdjustStock(command) => stock::decide_adjust(market, account, command),
+        Command::SetSafetyStock(command) => stock::decide_set_safety(market, account, command),
+        Command::SetBackorderLimit(command) => stock::decide_set_backorder_limit(market, account, command),
+        Command::ExpectStock(command) => stock::decide_expect(market, account, command, now),
         Command::FundWallet(command) => funding::decide_fund(market, facts, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
@@ -222,7 +250,17 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
     check("cart", verified.expected.cart, cart::version(market, verified.stamp.account));
     let listing = match &verified.command {
         Command::CreateListing(body) => Some(body.listing),
+        Command::UpdateListing(body) => Some(body.listing),
+        Command::PauseListing(body) => Some(body.listing),
+        Command::ResumeListing(body) => Some(body.listing),
+        Command::WithdrawListing(body) => Some(body.listing),
+        Command::BlockListing(body) => Some(body.listing),
+        Command::UnblockListing(body) => Some(body.listing),
         Command::ReceiveStock(body) => Some(body.listing),
+        Command::AdjustStock(body) => Some(body.listing),
+        Command::SetSafetyStock(body) => Some(body.listing),
+        Command::SetBackorderLimit(body) => Some(body.listing),
+        Command::ExpectStock(body) => Some(body.listing),
         Command::AddToCart(body) => Some(body.listing),
         Command::SetCartQuantity(body) => Some(body.listing),
         Command::RemoveFromCart(body) => Some(body.listing),

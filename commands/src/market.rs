@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Accounts;
 use crate::funding::Payments;
 use crate::ledger::Ledger;
-use crate::listing::Listings;
+use crate::listing::{Listings, Sale};
 use crate::order::Orders;
 use crate::replay::{Nonces, Recent};
 
@@ -94,7 +94,25 @@ impl Market {
             Event::AccountRegistered(event) => self.accounts.registered(event),
             Event::DeviceRegistered(event) => self.accounts.device_registered(event),
             Event::ListingCreated(event) => self.listings.created(event),
-            Event::StockReceived(event) => self.listings.stock_received(event),
+            Event::StockReceived(event) => self.listings.stock_mut(event.listing).received(event),
+            Event::ListingUpdated(event) => self.listings.updated(event),
+            Event::ListingPaused(event) => self.listings.enter(event.listing, Sale::Paused),
+            Event::ListingResumed(event) => self.listings.enter(event.listing, Sale::Open),
+            Event::ListingWithdrawn(event) => self.listings.enter(event.listing, Sale::Withdrawn),
+            Event::ListingBlocked(event) => self.listings.block(event.listing, true),
+            Event::ListingUnblocked(event) => self.listings.block(event.listing, false),
+            Event::SellerSuspended(event) => self.accounts.suspend(event.account, true),
+            Event::SellerReinstated(event) => self.accounts.suspend(event.account, false),
+            Event::ClearanceGranted(event) => self.accounts.clear(event.account, true),
+            Event::ClearanceRevoked(event) => self.accounts.clear(event.account, false),
+            Event::StockAdjusted(event) => self.listings.stock_mut(event.listing).adjusted(event),
+            Event::StockSafetySet(event) => self.listings.stock_mut(event.listing).safety = event.units,
+            Event::StockBackorderLimitSet(event) => {
+                self.listings.stock_mut(event.listing).backorder_limit = event.units;
+            }
+            Event::StockExpected(event) => self.listings.stock_mut(event.listing).expected(event),
+            // It says what the event before it in its commit led to.
+            Event::StockShortfallDetected(_) => {}
             Event::WalletFunded(event) => self.wallet_funded(event, position),
             Event::CartItemAdded(event) => self.accounts.item_added(event),
             Event::CartQuantitySet(event) => self.accounts.quantity_set(event),

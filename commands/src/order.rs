@@ -320,6 +320,8 @@ pub(crate) fn decide_ship(
     }
     match state {
         OrderState::Placed => {
+            let lines = market.orders.get(order).map_or(&[][..], |open| &open.lines);
+            market.listings.check_on_hand(lines)?;
             let text = |text: &crate::command::Text<64>| text.as_str().to_owned();
             let delivery_due = now.plus_ms(market.deadlines().transit_ms());
             let (carrier, tracking) =

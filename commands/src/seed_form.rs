@@ -340,6 +340,20 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::RegisterDevice(_)
         | Command::CreateListing(_)
         | Command::ReceiveStock(_)
+        | Command::UpdateListing(_)
+        | Command::PauseListing(_)
+        | Command::ResumeListing(_)
+        | Command::WithdrawListing(_)
+        | Command::BlockListing(_)
+        | Command::UnblockListing(_)
+        | Command::SuspendSeller(_)
+        | Command::ReinstateSeller(_)
+        | Command::GrantClearance(_)
+        | Command::RevokeClearance(_)
+        | Command::AdjustStock(_)
+        | Command::SetSafetyStock(_)
+        | Command::SetBackorderLimit(_)
+        | Command::ExpectStock(_)
         | Command::FundWallet(_) => return None,
     };
     match fields {

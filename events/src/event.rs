@@ -4,7 +4,7 @@
 //! (`order.placed.v2`) and an arm in [`Event::decode`] that lifts the old form into the new one.
 
 use crate::account::PublicKey;
-use crate::{account, cart, command, listing, market, order};
+use crate::{account, cart, command, listing, market, order, stock};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +97,21 @@ events! {
     "device.registered.v1" => DeviceRegistered(account::DeviceRegistered) about |e| Some(e.device.to_string()),
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
+    "listing.updated.v1" => ListingUpdated(listing::Updated) about |e| Some(e.listing.to_string()),
+    "listing.paused.v1" => ListingPaused(listing::Paused) about |e| Some(e.listing.to_string()),
+    "listing.resumed.v1" => ListingResumed(listing::Resumed) about |e| Some(e.listing.to_string()),
+    "listing.withdrawn.v1" => ListingWithdrawn(listing::Withdrawn) about |e| Some(e.listing.to_string()),
+    "listing.blocked.v1" => ListingBlocked(listing::Blocked) about |e| Some(e.listing.to_string()),
+    "listing.unblocked.v1" => ListingUnblocked(listing::Unblocked) about |e| Some(e.listing.to_string()),
+    "seller.suspended.v1" => SellerSuspended(account::SellerSuspended) about |e| Some(e.account.to_string()),
+    "seller.reinstated.v1" => SellerReinstated(account::SellerReinstated) about |e| Some(e.account.to_string()),
+    "account.clearance_granted.v1" => ClearanceGranted(account::ClearanceGranted) about |e| Some(e.account.to_string()),
+    "account.clearance_revoked.v1" => ClearanceRevoked(account::ClearanceRevoked) about |e| Some(e.account.to_string()),
+    "stock.adjusted.v1" => StockAdjusted(stock::Adjusted) about |e| Some(e.listing.to_string()),
+    "stock.safety_set.v1" => StockSafetySet(stock::SafetySet) about |e| Some(e.listing.to_string()),
+    "stock.backorder_limit_set.v1" => StockBackorderLimitSet(stock::BackorderLimitSet) about |e| Some(e.listing.to_string()),
+    "stock.expected.v1" => StockExpected(stock::Expected) about |e| Some(e.listing.to_string()),
+    "stock.shortfall_detected.v1" => StockShortfallDetected(stock::ShortfallDetected) about |e| Some(e.listing.to_string()),
     "wallet.funded.v1" => WalletFunded(listing::WalletFunded) about |e| Some(e.account.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),

@@ -26,7 +26,7 @@ pub struct IdError {
 }
 
 impl IdError {
-    fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
         IdError { what, text: text.chars().take(64).collect(), rule }
     }
 }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
 use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
-use crate::money::{Currency, Money};
+use crate::listing::ListingStatus;
+use crate::money::{Currency, Money, Quantity};
+use crate::stock::AdjustmentReason;
 use crate::time::Timestamp;
 
 /// A broken rule, with what its reader needs to do better.
@@ -119,6 +121,71 @@ pub enum Rejection {
         listing: ListingId,
     },
 
+    /// The listing can't be bought as it stands, or its seller can't do this with it any more.
+    #[error("listing {listing} is {status}")]
+    ListingUnavailable {
+        /// The listing.
+        listing: ListingId,
+        /// Why not.
+        status: ListingStatus,
+    },
+    /// An operator forbade the seller to sell.
+    #[error("the seller of listing {listing} is suspended")]
+    SellerSuspended {
+        /// The listing.
+        listing: ListingId,
+        /// Who sells it.
+        seller: AccountId,
+    },
+    /// Only accounts that an operator has cleared may buy the listing.
+    #[error("listing {listing} is restricted: an operator must clear your account for such goods")]
+    ClearanceMissing {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// The least that an order may have is more than the most.
+    #[error("an order can't have {min} units at least and {max} at most")]
+    LimitsContradict {
+        /// At least.
+        min: Quantity,
+        /// At most.
+        max: Quantity,
+    },
+    /// A variant can't have variants.
+    #[error("listing {listing} is itself a variant: name the one that it is a variant of")]
+    VariantOfVariant {
+        /// The variant.
+        listing: ListingId,
+    },
+    /// Two variants of one listing have the same attributes.
+    #[error("listing {listing} is the variant with these attributes")]
+    VariantExists {
+        /// The variant that has them.
+        listing: ListingId,
+    },
+    /// For this reason units can only come, or only go.
+    #[error("`delta` has the wrong sign: what is {reason} can't be such a change of the stock")]
+    AdjustmentDirection {
+        /// The reason given.
+        reason: AdjustmentReason,
+    },
+    /// Units are expected in the past, or too far ahead.
+    #[error("units can be expected until {latest} and not in the past, not at {due}")]
+    DueOutOfRange {
+        /// The time named.
+        due: Timestamp,
+        /// The last time that can be named now.
+        latest: Timestamp,
+    },
+    /// Units of the listing are expected at as many times as may be.
+    #[error("units of listing {listing} can be expected at {max} times: change one of them")]
+    TooManyExpected {
+        /// The listing.
+        listing: ListingId,
+        /// The limit.
+        max: u32,
+    },
+
     // Prices.
     /// The quote is for another listing, quantity, buyer or seller.
     #[error("the quote for listing {listing} does not fit the line: {field} differs")]
@@ -149,7 +216,7 @@ pub enum Rejection {
     CurrencyMismatch {
         /// The line's listing.
         listing: ListingId,
-        /// The currency of the signed total, or of the cart.
+        /// The currency of the signed total, of the cart, or of the listing so far.
         expected: Currency,
         /// The currency of the listing.
         found: Currency,
@@ -207,13 +274,16 @@ pub enum Rejection {
         /// The limit.
         max: u32,
     },
-    /// The line would have more units than it may.
-    #[error("a line may have {max} units")]
+    /// The line has more units than it may, or fewer.
+    #[error("a line of listing {listing} may have {} to {max} units", .min.unwrap_or(1))]
     QuantityLimit {
         /// The listing.
         listing: ListingId,
-        /// The limit.
+        /// The most.
         max: u32,
+        /// The fewest; absent: one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<u32>,
     },
     /// A listing stands in two lines.
     #[error("listing {listing} stands in two lines: make it one")]

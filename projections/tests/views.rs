@@ -155,13 +155,7 @@ proptest! {
 fn lists_longer_than_a_chunk_are_paged_through_whole() {
     let mut history = History::default();
     let seller = account(100);
-    let created = events::listing::Created {
-        listing: support::listing(0),
-        price: support::usd(5),
-        seller,
-        title: "thing".into(),
-        version: 1,
-    };
+    let created = events::listing::Created::new(support::listing(0), support::usd(5), seller, "thing".into());
     history.commanded(seller, "listing.create", vec![created.into()]);
     for n in 0..301 {
         let buyer = account(n % 2);

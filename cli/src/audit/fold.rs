@@ -116,6 +116,8 @@ pub(crate) struct Fold {
     commands: HashSet<(AccountId, CommandId)>,
     closed: HashMap<OrderId, ClosedOrder>,
     payments: HashMap<PaymentId, Position>,
+    /// How many units of listings were last told to be missing.
+    shortfalls: HashMap<ListingId, u64>,
     counts: Counts,
 }
 
@@ -129,6 +131,7 @@ impl Fold {
             commands: HashSet::new(),
             closed: HashMap::new(),
             payments: HashMap::new(),
+            shortfalls: HashMap::new(),
             counts: Counts::default(),
         }
     }
@@ -290,6 +293,10 @@ impl Fold {
                 }
                 Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
                 Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
+                Event::StockShortfallDetected(detected) => {
+                    self.shortfalls.insert(detected.listing, detected.missing);
+                    continue;
+                }
                 Event::WalletFunded(funded) => {
                     self.payments.insert(PaymentId::credited(funded), *position);
                     continue;
@@ -335,11 +342,15 @@ impl Fold {
         }
         for (id, listing) in self.market.listings.iter() {
             let wanted = wanted.get(id).copied().unwrap_or(0);
-            if listing.reserved != wanted || listing.reserved > listing.on_hand {
-                let what = format!(
-                    "listing {id} has {} of {} units reserved, but its open orders want {wanted}",
-                    listing.reserved, listing.on_hand
-                );
+            let reserved = listing.stock.reserved;
+            if reserved != wanted {
+                let what =
+                    format!("listing {id} has {reserved} units reserved, but its open orders want {wanted}");
+                return Err(Fault::Unbalanced { what });
+            }
+            let (missing, told) = (listing.stock.shortfall(), self.shortfalls.get(id).copied().unwrap_or(0));
+            if missing > told {
+                let what = format!("listing {id} lacks {missing} units for its open orders, told are {told}");
                 return Err(Fault::Unbalanced { what });
             }
         }

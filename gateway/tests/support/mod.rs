@@ -256,7 +256,7 @@ impl Shop {
     pub(crate) async fn listing(&self, seller: &Person, price: i64, stock: u32) -> ListingId {
         let listing = ListingId::from_uuid(Uuid::now_v7());
         let title = "A lamp".to_owned().try_into().unwrap();
-        self.accepted(seller, commands::command::CreateListing { listing, price: usd(price), title }).await;
+        self.accepted(seller, commands::command::CreateListing::new(listing, usd(price), title)).await;
         let quantity = units(stock);
         self.accepted(seller, commands::command::ReceiveStock { listing, quantity }).await;
         listing

@@ -123,7 +123,7 @@ impl Market {
         let n = self.items.len() as u64;
         let seller = account(100 + who % SELLERS);
         let price = Money::new(100 + 37 * n as i64, currency(if n % 4 == 3 { "JPY" } else { "USD" }));
-        let created = Created { listing: listing(n), price, seller, title: format!("thing {n}"), version: 1 };
+        let created = Created::new(listing(n), price, seller, format!("thing {n}"));
         self.items.push(Item { id: listing(n), seller, price, on_hand: 0, reserved: 0 });
         self.history.commanded(seller, "listing.create", vec![created.into()]);
     }

@@ -9,7 +9,7 @@ use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use commands::{Facts, Market, Question, Verified};
 use engine::processor::{Action, Answer, Incoming, Processor, Wake, WriterConfig};
 use events::account::Role;
-use events::ids::{AccountId, CommandId, KeyId, Nonce, OrderId, WriterId};
+use events::ids::{AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
 use events::metadata::Cause;
 use events::rejection::OrderState;
@@ -116,6 +116,8 @@ pub(super) struct World {
     commands: BTreeMap<(AccountId, CommandId), (Decided, usize)>,
     closed: BTreeMap<OrderId, (ClosedOrder, usize)>,
     payments: BTreeMap<PaymentId, (Position, usize)>,
+    /// How many units of listings were last told to be missing.
+    shortfalls: BTreeMap<ListingId, u64>,
     seqs: BTreeSet<(KeyId, u64)>,
     nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
     keys: BTreeMap<KeyId, Position>,
@@ -132,6 +134,7 @@ impl World {
             commands: BTreeMap::new(),
             closed: BTreeMap::new(),
             payments: BTreeMap::new(),
+            shortfalls: BTreeMap::new(),
             seqs: BTreeSet::new(),
             nonces: BTreeMap::new(),
             keys: [(REGISTRAR.key().id(), 1)].into(),
@@ -171,7 +174,8 @@ impl World {
     fn check_market(&self) {
         assert!(self.market.ledger.sums().values().all(|sum| *sum == 0), "the ledger sums to zero");
         for (id, listing) in self.market.listings.iter() {
-            assert!(listing.reserved <= listing.on_hand, "listing {id} is oversold");
+            let told = self.shortfalls.get(id).copied().unwrap_or(0);
+            assert!(listing.stock.shortfall() <= told, "listing {id} is oversold");
         }
     }
 
@@ -223,6 +227,10 @@ impl World {
             Event::WalletFunded(funded) => {
                 let earlier = self.payments.insert(PaymentId::credited(funded), (position, at));
                 assert!(earlier.is_none(), "payment `{}` is credited twice", funded.reference);
+                return;
+            }
+            Event::StockShortfallDetected(detected) => {
+                self.shortfalls.insert(detected.listing, detected.missing);
                 return;
             }
             Event::OrderPlaced(placed) => {
