@@ -22,6 +22,8 @@ use crate::http::{App, POSITION_HEADER};
 use crate::problem::Problem;
 use crate::token::Caller;
 
+pub(crate) mod listing;
+
 /// How long a query waits for the views to come to its `min_position`.
 pub const VIEWS_TIME_MAX: Duration = Duration::from_secs(2);
 /// Orders of a page unless the query says otherwise.
@@ -30,10 +32,11 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 10] = [
+pub(crate) const TIME_MEMBERS: [&str; 11] = [
     "changed_at",
     "day",
     "delivery_due",
+    "due",
     "from",
     "inspection_ends",
     "placed_at",

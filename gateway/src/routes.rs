@@ -12,6 +12,7 @@ use commands::Command;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
+use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ use crate::problem::{
     BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, NOT_FOUND, OUTCOME_UNKNOWN,
     QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
 };
+use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::{ORDERS_PER_PAGE, OrderList, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, query, stream, submit, token};
@@ -275,6 +277,17 @@ fn questions() -> Vec<Route> {
             .in_path("id", "The order", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Order>()),
+        Route::get("/v1/listings", "A seller's listings", listing::listings)
+            .question()
+            .query("seller", "Whose; your own if absent", uuid())
+            .query("cursor", "`next_cursor` of the page before", uuid())
+            .limit(LISTINGS_PER_PAGE, LISTINGS_PER_PAGE_MAX)
+            .answers(view::<ListingList>()),
+        Route::get("/v1/listings/{id}", "A listing, with its stock for its seller", listing::listing)
+            .question()
+            .in_path("id", "The listing", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Shown>()),
         own_cart("/v1/carts/current"),
         own_cart("/api/cart"),
         Route::get("/v1/carts/{id}", "A cart", query::cart)

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{account, analytics, cart, ledger, order};
+use crate::{account, analytics, cart, ledger, listing, order};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -219,6 +219,11 @@ impl Projections {
     /// Answers about carts.
     pub fn carts(&self) -> cart::Carts<'_> {
         cart::Carts::new(self.inner.store.slot(ViewName::Carts))
+    }
+
+    /// Answers about listings and their stock.
+    pub fn listings(&self) -> listing::Listings<'_> {
+        listing::Listings::new(self.inner.store.slot(ViewName::Listings))
     }
 
     /// Answers about orders.
