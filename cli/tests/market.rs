@@ -89,6 +89,13 @@ fn what_was_sold_is_verified_replayed_and_seen_at_any_moment() {
     let account = format!("account:{}", sold.buyer);
     let account = cli.json(&["replay", "--at", open["time"].as_str().unwrap(), "--show", &account]);
     assert_eq!(account["state"]["balances"][0]["amount"]["minor"], 2500, "{account}");
+    let listing = format!("listing:{}", open["state"]["lines"][0]["listing"].as_str().unwrap());
+    let listing = cli.json(&["replay", "--at", &end.to_string(), "--show", &listing]);
+    assert_eq!(listing["state"]["status"], "active", "{listing}");
+    assert_eq!(
+        (&listing["state"]["stock"]["on_hand"], &listing["state"]["available"]),
+        (&json!(8), &json!(7))
+    );
     let ledger = cli.json(&["replay", "--at", &end.to_string(), "--show", "ledger"]);
     let balances = ledger["state"]["balances"].as_array().unwrap();
     let sum: i64 = balances.iter().map(|balance| balance["amount"]["minor"].as_i64().unwrap()).sum();

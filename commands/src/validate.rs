@@ -11,7 +11,7 @@ use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
 
 use crate::command::{LINES_MAX, PaymentMethod, VerifiedQuote};
-use crate::listing::check_sale;
+use crate::listing::{Listing, check_sale};
 use crate::market::Market;
 
 /// What a buyer wants to buy, wherever it comes from.
@@ -86,16 +86,7 @@ fn listing(
             reasons.push(Rejection::RoleMissing { account: known.seller, role: Role::Seller });
         }
         check_sale(market, id, known, reasons);
-        let (min, max) = known.limits;
-        if !(min..=max).contains(&asked.quantity.get()) {
-            let min = (min > 1).then_some(min);
-            reasons.push(Rejection::QuantityLimit { listing: id, max, min });
-        }
-        let requested = u64::from(asked.quantity.get());
-        if requested > known.available() {
-            let available = known.available();
-            reasons.push(Rejection::InsufficientStock { listing: id, requested, available });
-        }
+        check_units(asked, known, reasons);
         let price = match asked.quote {
             None => {
                 known.price.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(known.price), total))
@@ -129,6 +120,20 @@ fn listing(
         }
     }
     priced
+}
+
+/// Whether an order may have so many units, and whether they are there.
+fn check_units(asked: &AskedLine<'_>, known: &Listing, reasons: &mut Vec<Rejection>) {
+    let (listing, units) = (asked.listing, asked.quantity.get());
+    let (min, max) = known.limits;
+    if !(min..=max).contains(&units) {
+        let min = (min > 1).then_some(min);
+        reasons.push(Rejection::QuantityLimit { listing, max, min });
+    }
+    let (requested, available) = (u64::from(units), known.available());
+    if requested > available {
+        reasons.push(Rejection::InsufficientStock { listing, requested, available });
+    }
 }
 
 /// A quote replaces the listing's price only for the buyer, listing and quantity it names, while it is good, and if

@@ -18,7 +18,7 @@ fn shop() -> World {
 }
 
 fn stock(world: &World) -> Stock {
-    world.market.listings.get(listing(TEA)).unwrap().stock.clone()
+    world.market.listings.get(listing(TEA)).expect("tea is listed").stock.clone()
 }
 
 fn short(requested: u64, available: u64) -> Rejection {

@@ -100,7 +100,7 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     let shop = Shop::open().await;
     let (seller, other) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Seller]).await);
     let (buyer, operator) = (shop.funded_buyer(10_000).await, shop.person(&[Role::Operator]).await);
-    let mut listings = vec![shop.listing(&seller, 2_500, 5).await, shop.listing(&seller, 2_500, 5).await];
+    let mut listings = [shop.listing(&seller, 2_500, 5).await, shop.listing(&seller, 2_500, 5).await];
     let lamp = listings[0];
     listings.sort();
     shop.accepted(&buyer, AddToCart { listing: lamp, quantity: support::units(1) }).await;
@@ -131,7 +131,8 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
         assert_eq!(shown["seller_suspended"], true, "{shown}");
         if sees_stock {
             assert_eq!(shown["blocked_reason"], "counterfeit");
-            let stock = [&shown["stock"]["on_hand"], &shown["stock"]["damaged"], &shown["stock"]["shortfall"]];
+            let stock =
+                [&shown["stock"]["on_hand"], &shown["stock"]["damaged"], &shown["stock"]["shortfall"]];
             assert_eq!(stock, [&json!(3), &json!(2), &json!(0)], "{shown}");
             assert_eq!(shown["stock"]["incoming"][0]["units"], 7);
             assert!(shown["stock"]["incoming"][0]["due_rfc3339"].is_string(), "{shown}");
@@ -145,10 +146,7 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     assert_eq!(page["listings"][0]["listing"], json!(listings[0]));
     let next = format!("{first}&cursor={}", page["next_cursor"].as_str().unwrap());
     let (_, page) = json_of(shop.get(&next).bearer_auth(&token)).await;
-    assert_eq!(
-        (&page["listings"][0]["listing"], &page["next_cursor"]),
-        (&json!(listings[1]), &Value::Null)
-    );
+    assert_eq!((&page["listings"][0]["listing"], &page["next_cursor"]), (&json!(listings[1]), &Value::Null));
     let (_, none) = json_of(shop.get("/v1/listings").bearer_auth(&token)).await;
     assert_eq!(none["listings"], json!([]));
     problem(shop.get(&format!("/v1/listings/{}", buyer.account)).bearer_auth(&token), 404, "not_found").await;
