@@ -8,6 +8,7 @@
 //! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
 
 pub mod account;
+mod card;
 pub mod cart;
 pub mod command;
 pub mod crypto;
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod listing;
 pub mod market;
 pub mod order;
+pub mod payment;
 pub mod receipt;
 pub mod refusal;
 pub mod replay;

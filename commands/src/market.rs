@@ -9,10 +9,11 @@ use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Accounts;
-use crate::funding::Payments;
+use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::Listings;
 use crate::order::Orders;
+use crate::payment::Payments;
 use crate::replay::{Nonces, Recent};
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
@@ -36,7 +37,9 @@ pub struct Market {
     pub(crate) waiting: BTreeSet<DeadlineStamp>,
     /// Money.
     pub ledger: Ledger,
-    /// The last payments that came into wallets.
+    /// The last credits that providers gave.
+    pub credits: Credits,
+    /// Payments through providers, and refunds.
     pub payments: Payments,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
@@ -96,6 +99,16 @@ impl Market {
             Event::ListingCreated(event) => self.listings.created(event),
             Event::StockReceived(event) => self.listings.stock_received(event),
             Event::WalletFunded(event) => self.wallet_funded(event, position),
+            Event::PaymentRequested(event) => self.payment_requested(event),
+            Event::PaymentActionRequired(event) => self.payment_action_required(event),
+            Event::PaymentAuthorized(event) => self.payment_authorized(event),
+            Event::PaymentVoidRequested(event) => self.payment_void_requested(event),
+            Event::PaymentCaptured(event) => self.payment_captured(event, position),
+            Event::PaymentFailed(event) => self.payment_failed(event, position),
+            Event::PaymentVoided(event) => self.payment_voided(event, position),
+            Event::RefundRequested(event) => self.refund_requested(event, position),
+            Event::PaymentRefunded(event) => self.payment_refunded(event),
+            Event::RefundFailed(event) => self.refund_failed(event, position),
             Event::CartItemAdded(event) => self.accounts.item_added(event),
             Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
             Event::CartItemRemoved(event) => self.accounts.item_removed(event),

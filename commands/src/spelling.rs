@@ -69,12 +69,17 @@ mod tests {
         let key = json!({"crv": "Ed25519", "kty": "OKP", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
         let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
         let lines = json!([line, {"listing": ID, "quantity": 2}]);
+        let acts = json!({"kind": "3ds", "reference": "r", "url": "u"});
         vec![
             ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
             ("device.register", json!({"account": ID, "device": ID, "key": key})),
             ("listing.create", json!({"listing": ID, "price": total, "title": "T"})),
             ("stock.receive", json!({"listing": ID, "quantity": 1})),
             ("wallet.fund", json!({"account": ID, "amount": total, "reference": "r"})),
+            ("payment.request", json!({"amount": total, "method": {"provider": ID, "token": "t"}})),
+            ("payment.cancel", json!({"payment": ID})),
+            ("payment.refund", json!({"amount": total, "payment": ID})),
+            ("payment.report", json!({"outcome": {"action_required": acts}, "payment": ID})),
             ("cart.add", json!({"listing": ID, "quantity": 1})),
             ("cart.set_quantity", json!({"listing": ID, "quantity": 1})),
             ("cart.remove", json!({"listing": ID})),

@@ -7,12 +7,15 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use commands::command::{ReportPayment, ReportedOutcome};
 use commands::order::Stage;
+use commands::payment::{self, Effect, EffectId};
 use commands::{Command, Decision, Market, Verified};
 use events::commit::Stored;
-use events::ids::{AccountId, CommandId, ListingId, OrderId};
+use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineStamp, Waiting};
+use events::payment::{ActionKind, Requested};
 use events::{Commit, Event, Head, Money};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -39,6 +42,10 @@ enum Step {
     Ship(usize, Option<usize>),
     Confirm(usize, Option<usize>),
     Cancel(usize, Option<usize>),
+    Request(usize, usize, i64),
+    Report(usize, u8, i64, u8),
+    GiveUp(usize),
+    GiveBack(usize, i64),
     /// Time passes, and what is due is decided.
     Wait(i64),
     /// An earlier wish, signed anew.
@@ -64,6 +71,9 @@ fn step() -> impl Strategy<Value = Step> {
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
     let lines = prop::collection::vec((thing.clone(), quantity()), 0..4);
     let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..20 * DAY_MS];
+    let buyer_again = 0..BUYERS.len();
+    // Mostly all there is; else some of it.
+    let part = prop_oneof![3 => Just(0i64), 2 => 1i64..3000];
     let total = prop_oneof![3 => Just(MOST), 1 => amount()];
     prop_oneof![
         4 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
@@ -78,6 +88,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Ship(n, a)),
         4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Confirm(n, a)),
         2 => (nth, anybody).prop_map(|(n, a)| Step::Cancel(n, a)),
+        3 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
+        9 => (nth, 0..9u8, part.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
+        1 => nth.prop_map(Step::GiveUp),
+        3 => (nth, part).prop_map(|(n, a)| Step::GiveBack(n, a)),
         3 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
@@ -93,6 +107,10 @@ struct Run {
     held: BTreeMap<OrderId, Money>,
     decided: BTreeSet<(AccountId, CommandId)>,
     credited: BTreeSet<(LedgerAccount, String)>,
+    payments: Vec<Requested>,
+    refunds: Vec<(RefundId, PaymentId)>,
+    /// What was captured of each payment, and what of that has gone back for good.
+    captured: BTreeMap<PaymentId, (Money, i64)>,
     checked: usize,
 }
 
@@ -107,7 +125,9 @@ impl Run {
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
         let (signed, orders, held) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
-        let mut run = Run { world, signed, orders, held, decided, credited, checked: 0 };
+        let (payments, refunds, captured) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut run =
+            Run { world, signed, orders, held, decided, credited, payments, refunds, captured, checked: 0 };
         run.check();
         run
     }
@@ -171,6 +191,22 @@ impl Run {
                 let party = if nth % 2 == 0 { buyer } else { seller };
                 self.ask(who.map_or(party, |n| EVERYBODY[n]), cancel(order));
             }
+            Step::Request(buyer, provider, minor) => {
+                self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
+            }
+            Step::Report(nth, kind, part, reference) => self.report(nth, kind, part, reference),
+            Step::GiveUp(nth) => {
+                if let Some(payment) = self.last_payment(nth) {
+                    self.ask(Actor::of(payment.account), give_up(payment.payment));
+                }
+            }
+            Step::GiveBack(nth, part) => {
+                if let Some(payment) = self.last_payment(nth) {
+                    let asker = if nth % 3 == 0 { OPERATOR } else { Actor::of(payment.account) };
+                    let amount = if part == 0 { payment.amount } else { usd(part) };
+                    self.ask(asker, give_back(payment.payment, amount));
+                }
+            }
             Step::Wait(ms) => {
                 self.world.after(ms);
                 self.let_due_deadlines_pass();
@@ -195,6 +231,37 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Gives one of the last payments.
+    fn last_payment(&self, nth: usize) -> Option<Requested> {
+        self.payments.iter().rev().take(4).nth(nth % 4).cloned()
+    }
+
+    /// Lets a provider report something, likely or not, of one of the last payments. `part` 0: all of it.
+    fn report(&mut self, nth: usize, kind: u8, part: i64, reference: u8) {
+        let Some(payment) = self.last_payment(nth) else { return };
+        let reference = || text(&format!("payment {reference}"));
+        let amount = if part == 0 { payment.amount } else { usd(part) };
+        let refund =
+            self.refunds.iter().rev().find(|(_, of)| *of == payment.payment).map(|(refund, _)| *refund);
+        let outcome = match (kind, refund) {
+            (0, _) => {
+                ReportedOutcome::ActionRequired { kind: ActionKind::Mfa, reference: reference(), url: None }
+            }
+            (1 | 2, _) => {
+                let capture_before = self.world.now.plus_ms(DAY_MS);
+                ReportedOutcome::Authorized { amount, capture_before, reference: reference() }
+            }
+            (3 | 4, _) => ReportedOutcome::Captured { amount, reference: reference() },
+            (5, _) => ReportedOutcome::Voided,
+            (6, _) => ReportedOutcome::AuthorizationExpired,
+            (7, Some(refund)) => ReportedOutcome::Refunded { reference: reference(), refund },
+            (8, Some(refund)) => ReportedOutcome::RefundFailed { code: text("closed"), refund },
+            (_, _) => ReportedOutcome::Failed { code: text("declined"), retryable: false },
+        };
+        let provider = if nth % 8 == 7 { PROVIDERS[nth / 8 % 2] } else { Actor::of(payment.provider) };
+        self.ask(provider, ReportPayment { outcome, payment: payment.payment }.into());
     }
 
     fn let_due_deadlines_pass(&mut self) {
@@ -234,6 +301,25 @@ impl Run {
                 Event::WalletFunded(funded) => {
                     let payment = (funded.transfer.from, funded.reference.clone());
                     assert!(self.credited.insert(payment), "a payment is credited once");
+                }
+                Event::PaymentRequested(requested) => self.payments.push(requested.clone()),
+                Event::PaymentCaptured(event) => {
+                    let credit = (event.transfer.from, event.reference.clone());
+                    assert!(self.credited.insert(credit), "a reference credits once");
+                    let asked = self.payments.iter().find(|asked| asked.payment == event.payment).unwrap();
+                    let amount = event.transfer.amount;
+                    assert!(amount.currency == asked.amount.currency && amount.minor <= asked.amount.minor);
+                    let earlier = self.captured.insert(event.payment, (amount, 0));
+                    assert_eq!(earlier, None, "a payment is captured once");
+                }
+                Event::RefundRequested(event) => {
+                    self.refunds.push((event.refund, event.payment));
+                    assert!(event.refunded.minor <= self.captured[&event.payment].0.minor);
+                }
+                Event::PaymentRefunded(event) => {
+                    let (captured, refunded) = self.captured.get_mut(&event.payment).unwrap();
+                    *refunded += event.transfer.amount.minor;
+                    assert!(*refunded <= captured.minor, "no more goes back than came in");
                 }
                 Event::OrderPlaced(placed) => {
                     let lines: i64 = placed.lines.iter().map(|line| line.total.minor).sum();
@@ -285,6 +371,13 @@ fn check_money(market: &Market) {
     for (currency, sum) in market.ledger.sums() {
         assert_eq!(sum, 0, "{currency}");
     }
+    let mut on_their_way = BTreeMap::new();
+    for (_, refund) in market.payments.refunds() {
+        *on_their_way.entry(refund.amount.currency).or_insert(0) += refund.amount.minor;
+    }
+    for (currency, minor) in on_their_way {
+        assert_eq!(market.ledger.balance(LedgerAccount::RefundsPayable, currency).minor, minor);
+    }
     let mut escrows = 0;
     for (account, balance) in market.ledger.balances() {
         assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
@@ -324,7 +417,22 @@ fn check_deadlines(market: &Market) {
         };
         DeadlineStamp { due, waiting }
     };
-    assert_eq!(market.next_deadline(), market.orders.iter().map(deadline).min());
+    let of_payment = |(payment, open): (&PaymentId, &payment::Payment)| {
+        let payment = *payment;
+        let (due, waiting) = match open.stage {
+            payment::Stage::Requested { expires_at, .. }
+            | payment::Stage::ActionRequired { expires_at, .. } => {
+                (expires_at, Waiting::PaymentExpires { payment })
+            }
+            payment::Stage::Authorized { capture_before, .. } => {
+                (capture_before, Waiting::AuthorizationExpires { payment })
+            }
+            payment::Stage::Voiding { .. } => return None,
+        };
+        Some(DeadlineStamp { due, waiting })
+    };
+    let payments = market.payments.open().filter_map(of_payment);
+    assert_eq!(market.next_deadline(), market.orders.iter().map(deadline).chain(payments).min());
 }
 
 /// Reads the log as it is stored, from zero.
@@ -344,6 +452,20 @@ fn fold(log: &[Commit]) -> Market {
     market
 }
 
+/// What a provider is still to be asked for, gathered event by event.
+fn asked_for(log: &[Commit]) -> BTreeMap<EffectId, Effect> {
+    let mut asked = BTreeMap::new();
+    for (id, effect) in
+        log.iter().flat_map(Commit::events).filter_map(|recorded| Effect::behind(&recorded.event))
+    {
+        match effect {
+            Some(effect) => asked.insert(id, effect),
+            None => asked.remove(&id),
+        };
+    }
+    asked
+}
+
 fn snapshot(market: &Market) -> Vec<u8> {
     bincode::serde::encode_to_vec(market, bincode::config::standard()).unwrap()
 }
@@ -352,7 +474,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_promise_holds_after_every_commit(steps in prop::collection::vec(step(), 1..80)) {
+    fn every_promise_holds_after_every_commit(steps in prop::collection::vec(step(), 1..160)) {
         let mut run = Run::new();
         for step in steps {
             run.step(step);
@@ -364,6 +486,8 @@ proptest! {
         let (restored, _): (Market, _) =
             bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
         prop_assert_eq!(&restored, &folded);
+        let asked: BTreeMap<_, _> = folded.payments.effects().into_iter().collect();
+        prop_assert_eq!(asked, asked_for(&run.world.log));
         // Left alone, every order comes to its end.
         run.world.after(100 * DAY_MS);
         run.let_due_deadlines_pass();
@@ -383,7 +507,7 @@ fn the_random_steps_reach_every_event_an_order_can_have() {
     let mut seen = BTreeSet::new();
     for _ in 0..50 {
         let mut run = Run::new();
-        let steps = prop::collection::vec(step(), 80).new_tree(&mut runner).unwrap().current();
+        let steps = prop::collection::vec(step(), 200).new_tree(&mut runner).unwrap().current();
         for step in steps {
             run.step(step);
         }

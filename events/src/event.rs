@@ -4,7 +4,7 @@
 //! (`order.placed.v2`) and an arm in [`Event::decode`] that lifts the old form into the new one.
 
 use crate::account::PublicKey;
-use crate::{account, cart, command, listing, market, order};
+use crate::{account, cart, command, listing, market, order, payment};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,16 @@ events! {
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
     "wallet.funded.v1" => WalletFunded(listing::WalletFunded) about |e| Some(e.account.to_string()),
+    "payment.requested.v1" => PaymentRequested(payment::Requested) about |e| Some(e.payment.to_string()),
+    "payment.action_required.v1" => PaymentActionRequired(payment::ActionRequired) about |e| Some(e.payment.to_string()),
+    "payment.authorized.v1" => PaymentAuthorized(payment::Authorized) about |e| Some(e.payment.to_string()),
+    "payment.void_requested.v1" => PaymentVoidRequested(payment::VoidRequested) about |e| Some(e.payment.to_string()),
+    "payment.captured.v1" => PaymentCaptured(payment::Captured) about |e| Some(e.payment.to_string()),
+    "payment.failed.v1" => PaymentFailed(payment::Failed) about |e| Some(e.payment.to_string()),
+    "payment.voided.v1" => PaymentVoided(payment::Voided) about |e| Some(e.payment.to_string()),
+    "payment.refund_requested.v1" => RefundRequested(payment::RefundRequested) about |e| Some(e.payment.to_string()),
+    "payment.refunded.v1" => PaymentRefunded(payment::Refunded) about |e| Some(e.payment.to_string()),
+    "payment.refund_failed.v1" => RefundFailed(payment::RefundFailed) about |e| Some(e.payment.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),

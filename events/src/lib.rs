@@ -18,6 +18,7 @@ pub mod market;
 pub mod metadata;
 pub mod money;
 pub mod order;
+pub mod payment;
 pub mod rejection;
 pub mod time;
 pub mod wire;

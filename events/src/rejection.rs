@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
+use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId};
 use crate::money::{Currency, Money};
 use crate::time::Timestamp;
 
@@ -182,6 +182,44 @@ pub enum Rejection {
         first: u64,
     },
 
+    // Payments.
+    /// There is no such payment.
+    #[error("there is no payment {payment}")]
+    PaymentUnknown {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The payment belongs to others.
+    #[error("payment {payment} is not yours to change")]
+    NotYourPayment {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The payment is in a state in which this can't happen.
+    #[error("payment {payment} is {state:?}")]
+    PaymentState {
+        /// The payment.
+        payment: PaymentId,
+        /// Its state.
+        state: PaymentState,
+    },
+    /// What a provider reports, or is asked to give back, is more than there is, or in another currency.
+    #[error("payment {payment} allows {most} at most, not {amount}")]
+    PaymentAmount {
+        /// The payment.
+        payment: PaymentId,
+        /// What was named.
+        amount: Money,
+        /// The most that it can be.
+        most: Money,
+    },
+    /// The account has as many payments under way as it may.
+    #[error("an account may have {max} payments and refunds under way: wait for one of them, or cancel one")]
+    TooManyPayments {
+        /// The limit.
+        max: u32,
+    },
+
     // Carts.
     /// There is no such cart.
     #[error("there is no cart {cart}")]
@@ -271,6 +309,26 @@ impl std::fmt::Display for QuoteField {
             QuoteField::Seller => "seller",
         })
     }
+}
+
+/// Where a payment stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentState {
+    /// The provider is asked.
+    Requested,
+    /// The provider waits for the buyer.
+    ActionRequired,
+    /// The provider holds the money.
+    Authorized,
+    /// It is being given up.
+    Voiding,
+    /// The money has come in.
+    Captured,
+    /// The provider refused.
+    Failed,
+    /// It was given up.
+    Voided,
 }
 
 /// Where an order stands, in one word.

@@ -22,6 +22,7 @@ impl Key for LedgerAccount {
             LedgerAccount::Escrow(order) => (b'e', order.uuid()),
             LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
+            LedgerAccount::RefundsPayable => (b'r', uuid::Uuid::nil()),
             LedgerAccount::ProviderClearing(account) => (b'p', account.uuid()),
         };
         out.push(kind);
@@ -161,6 +162,10 @@ impl Fold for LedgerFold {
                     self.balances.set((escrow, placed.total.currency), None);
                 }
                 Event::WalletFunded(funded) => self.post(tree, &funded.transfer, position)?,
+                Event::PaymentCaptured(captured) => self.post(tree, &captured.transfer, position)?,
+                Event::RefundRequested(refund) => self.post(tree, &refund.transfer, position)?,
+                Event::PaymentRefunded(refund) => self.post(tree, &refund.transfer, position)?,
+                Event::RefundFailed(refund) => self.post(tree, &refund.transfer, position)?,
                 Event::EscrowHeld(held) => self.post(tree, &held.transfer, position)?,
                 Event::EscrowRefunded(refunded) => self.post(tree, &refunded.transfer, position)?,
                 Event::EscrowReleased(released) => {

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use commands::funding::PaymentId;
+use commands::funding::CreditId;
 use commands::order::{ClosedOrder, Stage};
+use commands::payment::ClosedPayment;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
-use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, WriterId};
+use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
 use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineStamp};
 use events::rejection::OrderState;
@@ -61,8 +62,8 @@ pub(crate) enum Fault {
         /// What stands in the log.
         found: String,
     },
-    /// No order waits for the deadline.
-    #[error("no order waits for its deadline, or it was not due")]
+    /// Nothing waits for the deadline.
+    #[error("nothing waits for its deadline, or it was not due")]
     NotDue,
     /// Money or stock does not add up.
     #[error("behind it, {what}")]
@@ -115,7 +116,8 @@ pub(crate) struct Fold {
     writer: Option<WriterId>,
     commands: HashSet<(AccountId, CommandId)>,
     closed: HashMap<OrderId, ClosedOrder>,
-    payments: HashMap<PaymentId, Position>,
+    credits: HashMap<CreditId, Position>,
+    payments: HashMap<PaymentId, ClosedPayment>,
     counts: Counts,
 }
 
@@ -128,6 +130,7 @@ impl Fold {
             writer: None,
             commands: HashSet::new(),
             closed: HashMap::new(),
+            credits: HashMap::new(),
             payments: HashMap::new(),
             counts: Counts::default(),
         }
@@ -259,12 +262,15 @@ impl Fold {
     /// Answers what the writer had asked its index. That the command was decided before is ruled out already.
     fn facts(&self, question: &Question) -> Facts {
         let found = question.order.and_then(|order| Some((order, self.closed(order)?)));
-        let payment = question.payment.and_then(|payment| self.payments.get(&payment).copied());
+        let credit = question.credit.and_then(|credit| self.credits.get(&credit).copied());
+        let closed_payment =
+            question.payment.and_then(|payment| Some((payment, self.payments.get(&payment)?.clone())));
         Facts {
             covered: question.covering,
             command: None,
             closed_orders: BTreeMap::from_iter(found),
-            payment,
+            credit,
+            closed_payment,
         }
     }
 
@@ -279,6 +285,12 @@ impl Fold {
             self.counts.deadlines += 1;
         }
         for Recorded { event, position, .. } in commit.events() {
+            if let Event::PaymentCaptured(captured) = event {
+                self.credits.insert(CreditId::captured(captured), *position);
+            }
+            if let Some((payment, closed)) = ClosedPayment::left_by(event, *position) {
+                self.payments.insert(payment, closed);
+            }
             let (order, buyer, seller, state) = match event {
                 Event::AccountRegistered(_) => {
                     self.counts.accounts += 1;
@@ -291,7 +303,7 @@ impl Fold {
                 Event::EscrowReleased(end) => (end.order, end.buyer, end.seller, OrderState::Completed),
                 Event::EscrowRefunded(end) => (end.order, end.buyer, end.seller, OrderState::Cancelled),
                 Event::WalletFunded(funded) => {
-                    self.payments.insert(PaymentId::credited(funded), *position);
+                    self.credits.insert(CreditId::credited(funded), *position);
                     continue;
                 }
                 _ => continue,

@@ -56,6 +56,7 @@ fn supported() -> Vec<Draft> {
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
         draft("order.confirm_delivery", json!({"order": ID})),
         draft("order.ship", json!({"order": ID, "carrier": "Post", "tracking": "42"})),
+        draft("payment.request", json!({"amount": total(), "method": {"provider": ID, "token": "tok_1"}})),
     ]
 }
 

@@ -2,11 +2,12 @@
 
 use commands::Command;
 use commands::command::{
-    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, FundWallet, MigrateCart, OrderLine,
-    PaymentMethod, PlaceOrder, Quote, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart,
-    SetCartQuantity, ShipOrder, VerifiedQuote,
+    AddToCart, CancelOrder, CancelPayment, ClearCart, ConfirmDelivery, CreateListing, FundWallet,
+    MigrateCart, OrderLine, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundPayment,
+    RegisterAccount, RegisterDevice, RemoveFromCart, ReportedOutcome, RequestPayment, SetCartQuantity,
+    ShipOrder, VerifiedQuote,
 };
-use events::ids::{CartId, ListingId, OrderId};
+use events::ids::{CartId, ListingId, OrderId, PaymentId};
 use events::{Money, Quantity, Timestamp};
 use uuid::Uuid;
 
@@ -118,4 +119,27 @@ pub fn quote(seller: Actor, buyer: Actor, line: (u64, u32), total: Money, exp: T
         v: 1,
     };
     VerifiedQuote { key: seller.key().id(), quote }
+}
+
+/// Asks [`super::PROVIDER`] for money.
+pub fn request(amount: Money) -> Command {
+    request_from(super::PROVIDER, amount, "tok_approve")
+}
+
+pub fn request_from(provider: Actor, amount: Money, token: &str) -> Command {
+    let method = ProviderMethod { provider: provider.account(), token: text(token) };
+    RequestPayment { amount, method }.into()
+}
+
+pub fn give_up(payment: PaymentId) -> Command {
+    CancelPayment { payment }.into()
+}
+
+pub fn give_back(payment: PaymentId, amount: Money) -> Command {
+    RefundPayment { amount, payment }.into()
+}
+
+/// Says that money was taken.
+pub fn took(reference: &str, amount: Money) -> ReportedOutcome {
+    ReportedOutcome::Captured { amount, reference: text(reference) }
 }
