@@ -30,13 +30,16 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 10] = [
+pub(crate) const TIME_MEMBERS: [&str; 13] = [
+    "capture_before",
     "changed_at",
     "day",
     "delivery_due",
+    "expires_at",
     "from",
     "inspection_ends",
     "placed_at",
+    "requested_at",
     "ship_by",
     "start",
     "time",
@@ -169,7 +172,11 @@ impl<T> Answer<T> {
         Answer { position: self.position, found: change(self.found) }
     }
 
-    fn filter<U>(self, what: &str, keep: impl FnOnce(T) -> Option<U>) -> Result<Answer<U>, Problem> {
+    pub(crate) fn filter<U>(
+        self,
+        what: &str,
+        keep: impl FnOnce(T) -> Option<U>,
+    ) -> Result<Answer<U>, Problem> {
         let found = keep(self.found).ok_or_else(|| Problem::not_found(what))?;
         Ok(Answer { position: self.position, found })
     }

@@ -169,6 +169,7 @@ impl Shop {
         let registrar = Person::with(stored.account, stored.device, stored.signing());
         let handle = node.handle();
         let gateway = Gateway {
+            effects: node.effects().clone(),
             commands: commands.unwrap_or_else(|| Arc::new(handle.clone())),
             projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
