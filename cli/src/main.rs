@@ -9,6 +9,7 @@ mod keys;
 mod log;
 mod nats;
 mod output;
+mod payments;
 mod replay;
 mod send;
 mod signing;
