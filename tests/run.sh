@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace, fetching the NATS server that they need first.
+# Runs every test of the workspace, fetching the NATS server and the fake Stripe that they need first.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
 #   ./tests/run.sh -p tests --test nats_harness
 #
 # Needs: a Rust toolchain with a C compiler (the cryptography library is partly C), and python3 with pip
-# unless a nats-server >= 2.15 or Go is there. See scripts/get-nats-server.sh.
+# for localstripe and, unless a nats-server >= 2.15 or Go is there, for that. See scripts/get-nats-server.sh and
+# scripts/get-localstripe.sh.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,6 +23,8 @@ need "${CC:-cc}" "install a C compiler (Debian: apt-get install build-essential;
 
 SKYLINK_NATS_SERVER=$("$root/scripts/get-nats-server.sh")
 export SKYLINK_NATS_SERVER
+SKYLINK_LOCALSTRIPE=$("$root/scripts/get-localstripe.sh")
+export SKYLINK_LOCALSTRIPE
 printf 'tests/run.sh: %s (%s)\n' "$SKYLINK_NATS_SERVER" "$("$SKYLINK_NATS_SERVER" --version)"
 
 cd "$root"
