@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, and a
-# bookkeeping program that balances exported ledgers.
+# Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe, and
+# a bookkeeping program that balances exported ledgers.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
 #   ./tests/run.sh -p tests --test nats_harness
 #
 # Needs: a Rust toolchain with a C compiler (the cryptography library is partly C), and python3 with pip. See
-# scripts/get-nats-server.sh and scripts/get-beancount.sh.
+# scripts/get-nats-server.sh, scripts/get-localstripe.sh and scripts/get-beancount.sh.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,6 +23,8 @@ need "${CC:-cc}" "install a C compiler (Debian: apt-get install build-essential;
 
 SKYLINK_NATS_SERVER=$("$root/scripts/get-nats-server.sh")
 export SKYLINK_NATS_SERVER
+SKYLINK_LOCALSTRIPE=$("$root/scripts/get-localstripe.sh")
+export SKYLINK_LOCALSTRIPE
 SKYLINK_BEANCOUNT=$("$root/scripts/get-beancount.sh")
 export SKYLINK_BEANCOUNT
 printf 'tests/run.sh: %s (%s)\n' "$SKYLINK_NATS_SERVER" "$("$SKYLINK_NATS_SERVER" --version)"

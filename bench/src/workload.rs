@@ -77,7 +77,7 @@ impl Town {
         };
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {
             let title = Text::try_from(format!("Listing {n}")).expect("a short text");
-            let command = CreateListing { listing: *listing, price: *price, title };
+            let command = CreateListing::new(*listing, *price, title);
             self.sellers[n / 10].sign(command)
         };
         let stock = |(n, (listing, _)): (usize, &(ListingId, Money))| {

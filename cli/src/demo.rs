@@ -123,7 +123,7 @@ impl Stage {
             stage.register(seller, Role::Seller).await?;
             let title = "Compact disc, demonstration".to_owned().try_into().map_err(anyhow::Error::msg)?;
             let price = Money::new(PRICE_MINOR, stage.usd);
-            stage.give(seller, CreateListing { listing: *listing, price, title }).await?;
+            stage.give(seller, CreateListing::new(*listing, price, title)).await?;
             let quantity = Quantity::new(STOCK_UNITS)?;
             stage.give(seller, ReceiveStock { listing: *listing, quantity }).await?;
         }

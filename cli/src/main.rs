@@ -10,6 +10,7 @@ mod ledger;
 mod log;
 mod nats;
 mod output;
+mod payments;
 mod replay;
 mod send;
 mod signing;

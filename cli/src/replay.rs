@@ -54,7 +54,7 @@ pub(crate) struct ReplayArgs {
     /// Fold the log up to this position or time, checking it, and show the state there.
     #[arg(long, value_name = "POSITION|TIME", requires = "show", conflicts_with_all = ["from", "to", "types", "id", "since", "until", "into"])]
     at: Option<Moment>,
-    /// What of the state: order:ID, account:ID or ledger.
+    /// What of the state: order:ID, account:ID, listing:ID or ledger.
     #[arg(long, value_name = "WHAT", requires = "at")]
     show: Option<Show>,
 }

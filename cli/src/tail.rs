@@ -91,6 +91,38 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::DeviceRegistered(event) => format!("device {} with key {}", event.device, event.key.id()),
         Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
         Event::StockReceived(event) => format!("+{} units, {} on hand", event.quantity.get(), event.on_hand),
+        Event::ListingUpdated(event) => {
+            let price = event.price.map_or(String::new(), |price| format!(" at {price}"));
+            format!("version {}{price}", event.version)
+        }
+        Event::ListingPaused(_) => "not sold for the time being".to_owned(),
+        Event::ListingResumed(_) => "sold again".to_owned(),
+        Event::ListingWithdrawn(_) => "not sold any more".to_owned(),
+        Event::ListingBlocked(event) => format!("may not be sold: {}", event.reason),
+        Event::ListingUnblocked(event) => format!("may be sold again: {}", event.reason),
+        Event::SellerSuspended(event) => format!("may not sell: {}", event.reason),
+        Event::SellerReinstated(event) => format!("may sell again: {}", event.reason),
+        Event::ClearanceGranted(event) => format!("may buy restricted goods: {}", event.reason),
+        Event::ClearanceRevoked(event) => format!("may not buy restricted goods: {}", event.reason),
+        Event::StockAdjusted(event) => {
+            format!("{:+} units ({}), {} on hand", event.delta, event.reason, event.on_hand)
+        }
+        Event::StockSafetySet(event) => format!("{} units kept back from sale", event.units),
+        Event::StockBackorderLimitSet(event) => format!("{} units may be sold in advance", event.units),
+        Event::StockExpected(event) => format!("{} units expected at {}", event.units, event.due),
+        Event::StockShortfallDetected(event) => {
+            format!("{} units of {} reserved ones are missing", event.missing, event.reserved)
+        }
+        Event::PaymentRequested(event) => format!("{} until {}", event.amount, event.expires_at),
+        Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
+        Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),
+        Event::PaymentVoidRequested(event) => format!("to be given up: {:?}", event.because),
+        Event::PaymentCaptured(event) => format!("+{} ({})", event.transfer.amount, event.reference),
+        Event::PaymentFailed(event) => format!("refused: {}", event.code),
+        Event::PaymentVoided(event) => format!("given up: {:?}", event.because),
+        Event::RefundRequested(event) => format!("-{} to go back", event.transfer.amount),
+        Event::PaymentRefunded(event) => format!("-{} ({})", event.transfer.amount, event.reference),
+        Event::RefundFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::CartItemAdded(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
         Event::CartQuantitySet(event) => format!("{} of listing {}", event.quantity.get(), event.listing),

@@ -15,6 +15,7 @@ use commands::receipt::Outcome;
 use engine::Reply;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
+use engine::providers::PaymentProvider;
 use events::Position;
 use events::account::Role as AccountRole;
 use events::ids::MarketName;
@@ -32,6 +33,7 @@ use crate::keys::registrations;
 use crate::log::DataArgs;
 use crate::nats::NatsArgs;
 use crate::output::talk;
+use crate::payments::PaymentsArgs;
 use crate::signing::{Form, Wish, sign_wish};
 
 /// How long the market may take to answer the commands of its first start.
@@ -45,7 +47,7 @@ const FIRST_ACCOUNTS: [(&str, AccountRole); 2] =
 /// Run a market in this process, with its HTTP gateway, until it is interrupted.
 ///
 /// Everything is kept in the data folder. The first start opens the market and makes the keys `market` (signs
-/// receipts), `registrar` (registers accounts and devices), `operator` and `provider`. Fee and deadlines are fixed
+/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee and deadlines are fixed
 /// when the market is opened.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -91,6 +93,8 @@ pub(crate) struct UpArgs {
     /// Hours a buyer has to inspect before the escrow is released.
     #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
+    #[command(flatten)]
+    payments: PaymentsArgs,
     /// Threads that check signatures; without it, one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     verify_threads: Option<u16>,
@@ -108,6 +112,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("nothing can listen on {}: name another address with --listen", arguments.listen)
     })?;
+    let (providers, messages) = arguments.payments.providers(&arguments.data.data)?;
     let prepared = async {
         if arguments.demo
             && let Some(orders) =
@@ -116,7 +121,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         {
             talk(format_args!("Imported {orders} purchases of 1997 as the market's history."));
         }
-        start(&arguments).await
+        start(&arguments, providers).await
     };
     let standby = tokio::select! {
         standby = prepared => standby?,
@@ -134,6 +139,9 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => return server.end_standing_by().await,
     };
     let started = Instant::now();
+    if let Some(messages) = messages {
+        node.effects().deliver(messages);
+    }
     node.unless_refused(register_first_accounts(&node)).await??;
     let first = node.unless_refused(node.log().head()).await??.position;
     let trade = match arguments.demo {
@@ -167,8 +175,8 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
 }
 
 /// Starts the node; it stands by until it is given the market.
-async fn start(arguments: &UpArgs) -> anyhow::Result<StandbyNode> {
-    let config = config(arguments)?;
+async fn start(arguments: &UpArgs, providers: Vec<Arc<dyn PaymentProvider>>) -> anyhow::Result<StandbyNode> {
+    let config = NodeConfig { providers, ..config(arguments)? };
     let node = match &arguments.nats.url {
         None => StandbyNode::start(config, Arc::new(WallClock)).await,
         Some(url) => {
@@ -294,6 +302,7 @@ impl Server {
 fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<()> {
     let (market, data) = (node.market(), arguments.data.data.display());
     let keys = node.keys().names()?.join(", ");
+    let payments = arguments.payments.described();
     let at = format!("--data {data} --url http://{address} --market {market}");
     let log = match &arguments.nats {
         nats if nats.url.is_some() => format!("{} --market {market}", nats.for_role(Role::Reader)),
@@ -306,6 +315,7 @@ fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<
   keys      {keys} (in {data}/keys: back them up)
   interface http://{address}/openapi.json
   health    http://{address}/readyz
+  payments  {payments}
 
 Try:
   skylink keys new alice --data {data}

@@ -140,10 +140,10 @@ fn an_event_rewritten_with_a_good_chain_is_found_by_deciding_again() {
     let (_, said) = cli.ends(1, &["verify"]);
     assert!(said.contains("decided again, it gives other events"), "{said}");
     assert!(said.contains(r#""minor":5000"#) && said.contains(r#""minor":9000"#), "{said}");
-    assert!(said.contains("position 14 in the group at byte "), "{said}");
+    assert!(said.contains("position 16 in the group at byte "), "{said}");
     // Nor is it fed on or shown as the truth.
     let (_, said) = cli.ends(1, &["replay", "--into", "copy"]);
-    assert!(said.contains("Written up to position 13"), "{said}");
+    assert!(said.contains("Written up to position 15"), "{said}");
     let show = format!("account:{}", sold.buyer);
     cli.ends(1, &["replay", "--at", "20", "--show", &show]);
 }

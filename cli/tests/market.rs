@@ -27,16 +27,19 @@ fn the_first_start_registers_accounts_and_a_second_one_finds_them() {
     assert!(said.contains("main can't be started in ./data"), "{said}");
     let (status, said) = up.interrupt();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("the log ends at position 6"), "{said}");
+    assert!(said.contains("the log ends at position 8"), "{said}");
     let (status, said) = cli.up(&[]).interrupt();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("the log ends at position 7"), "{said}");
+    assert!(said.contains("the log ends at position 9"), "{said}");
     let opened = lines(&cli.ok(&["tail", "--from", "1", "--json"]));
     assert_eq!(opened[0]["payload"]["fee"]["bps"], 100);
     let types: Vec<&str> = opened.iter().map(|event| event["metadata"]["type"].as_str().unwrap()).collect();
     let started = "market.writer_started.v1";
     let (account, device) = ("account.registered.v1", "device.registered.v1");
-    assert_eq!(types, ["market.opened.v1", started, account, device, account, device, started]);
+    assert_eq!(
+        types,
+        ["market.opened.v1", started, account, device, account, device, account, device, started]
+    );
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn tail_follows_while_another_process_writes() {
     assert_eq!(up.interrupt().0.code(), Some(0));
     let up = cli.up(&[]);
     let second: Value = serde_json::from_str(&followed.next().unwrap().unwrap()).unwrap();
-    assert_eq!((&second["payload"]["epoch"], &second["position"]), (&json!(2), &json!(7)));
+    assert_eq!((&second["payload"]["epoch"], &second["position"]), (&json!(2), &json!(9)));
     tail.kill().unwrap();
     tail.wait().unwrap();
     // A log is checked while it is written, too; what the market holds is told as not looked at.
@@ -68,7 +71,7 @@ fn what_was_sold_is_verified_replayed_and_seen_at_any_moment() {
     assert_eq!(report["verified"], true);
     assert_eq!(
         (&report["orders"], &report["open_orders"], &report["accounts"]),
-        (&json!(2), &json!(1), &json!(5))
+        (&json!(2), &json!(1), &json!(6))
     );
     assert_eq!(report["unchecked"], json!([]));
     assert_eq!(report["checkpoints"].as_array().unwrap().len(), 2 + ViewName::ALL.len(), "{report}");
@@ -89,6 +92,13 @@ fn what_was_sold_is_verified_replayed_and_seen_at_any_moment() {
     let account = format!("account:{}", sold.buyer);
     let account = cli.json(&["replay", "--at", open["time"].as_str().unwrap(), "--show", &account]);
     assert_eq!(account["state"]["balances"][0]["amount"]["minor"], 2500, "{account}");
+    let listing = format!("listing:{}", open["state"]["lines"][0]["listing"].as_str().unwrap());
+    let listing = cli.json(&["replay", "--at", &end.to_string(), "--show", &listing]);
+    assert_eq!(listing["state"]["status"], "active", "{listing}");
+    assert_eq!(
+        (&listing["state"]["stock"]["on_hand"], &listing["state"]["available"]),
+        (&json!(8), &json!(7))
+    );
     let ledger = cli.json(&["replay", "--at", &end.to_string(), "--show", "ledger"]);
     let balances = ledger["state"]["balances"].as_array().unwrap();
     let sum: i64 = balances.iter().map(|balance| balance["amount"]["minor"].as_i64().unwrap()).sum();

@@ -3,13 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
-use events::account::{DeviceRegistered, PublicKey, Registered, Role};
+use events::account::{
+    ClearanceGranted, ClearanceRevoked, DeviceRegistered, PublicKey, Registered, Role, SellerReinstated,
+    SellerSuspended,
+};
 use events::ids::{AccountId, CartId, DeviceId, KeyId};
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
 use crate::cart::Cart;
-use crate::command::{RegisterAccount, RegisterDevice};
+use crate::command::{
+    GrantClearance, RegisterAccount, RegisterDevice, ReinstateSeller, RevokeClearance, SuspendSeller,
+};
 use crate::market::Market;
 use crate::replay::SeqWindow;
 
@@ -27,11 +32,22 @@ pub struct Account {
     pub cart: Option<Box<Cart>>,
     /// The last cart that became orders, so that asking for it again is harmless.
     pub last_migrated: Option<CartId>,
+    /// Whether it is forbidden to sell.
+    pub is_suspended: bool,
+    /// Whether it may buy restricted goods.
+    pub is_cleared: bool,
 }
 
 impl Account {
     fn new(roles: BTreeSet<Role>) -> Self {
-        Account { roles, devices: BTreeSet::new(), cart: None, last_migrated: None }
+        Account {
+            roles,
+            devices: BTreeSet::new(),
+            cart: None,
+            last_migrated: None,
+            is_suspended: false,
+            is_cleared: false,
+        }
     }
 }
 
@@ -79,6 +95,18 @@ impl Accounts {
 
     pub(crate) fn registered(&mut self, event: &Registered) {
         self.by_id.insert(event.account, Account::new(event.roles.clone()));
+    }
+
+    pub(crate) fn suspend(&mut self, seller: AccountId, is_suspended: bool) {
+        self.known(seller).is_suspended = is_suspended;
+    }
+
+    pub(crate) fn clear(&mut self, buyer: AccountId, is_cleared: bool) {
+        self.known(buyer).is_cleared = is_cleared;
+    }
+
+    fn known(&mut self, account: AccountId) -> &mut Account {
+        self.by_id.get_mut(&account).expect("an event about an account follows its registration")
     }
 
     pub(crate) fn device_registered(&mut self, event: &DeviceRegistered) {
@@ -146,4 +174,50 @@ pub(crate) fn decide_register_device(
         return Err(reasons);
     }
     Ok(vec![DeviceRegistered { account: *account, device: *device, key: *key }.into()])
+}
+
+/// Finds an account in a role.
+fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
+    match market.accounts.get(account) {
+        None => Err(vec![Rejection::AccountUnknown { account }]),
+        Some(known) if !known.roles.contains(&role) => Err(vec![Rejection::RoleMissing { account, role }]),
+        Some(known) => Ok(known),
+    }
+}
+
+pub(crate) fn decide_suspend(market: &Market, command: &SuspendSeller) -> Result<Vec<Event>, Vec<Rejection>> {
+    let SuspendSeller { account, reason } = command;
+    let is_done = in_role(market, *account, Role::Seller)?.is_suspended;
+    let event = || SellerSuspended { account: *account, reason: reason.as_str().to_owned() };
+    Ok(if is_done { vec![] } else { vec![event().into()] })
+}
+
+pub(crate) fn decide_reinstate(
+    market: &Market,
+    command: &ReinstateSeller,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let ReinstateSeller { account, reason } = command;
+    let is_done = !in_role(market, *account, Role::Seller)?.is_suspended;
+    let event = || SellerReinstated { account: *account, reason: reason.as_str().to_owned() };
+    Ok(if is_done { vec![] } else { vec![event().into()] })
+}
+
+pub(crate) fn decide_grant_clearance(
+    market: &Market,
+    command: &GrantClearance,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let GrantClearance { account, reason } = command;
+    let is_done = in_role(market, *account, Role::Buyer)?.is_cleared;
+    let event = || ClearanceGranted { account: *account, reason: reason.as_str().to_owned() };
+    Ok(if is_done { vec![] } else { vec![event().into()] })
+}
+
+pub(crate) fn decide_revoke_clearance(
+    market: &Market,
+    command: &RevokeClearance,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RevokeClearance { account, reason } = command;
+    let is_done = !in_role(market, *account, Role::Buyer)?.is_cleared;
+    let event = || ClearanceRevoked { account: *account, reason: reason.as_str().to_owned() };
+    Ok(if is_done { vec![] } else { vec![event().into()] })
 }

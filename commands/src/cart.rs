@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Accounts;
 use crate::command::{AddToCart, LINES_MAX, RemoveFromCart, SetCartQuantity};
+use crate::listing::check_sale;
 use crate::market::Market;
 
 /// A buyer's active cart.
@@ -88,6 +89,7 @@ pub(crate) fn decide_add(
     let cart = active(market, account);
     let line = cart.and_then(|cart| cart.lines.get(&id)).copied();
     let mut reasons = Vec::new();
+    check_sale(market, id, listing, &mut reasons);
     if listing.seller == account {
         reasons.push(Rejection::SelfPurchase { listing: id });
     }
@@ -116,7 +118,7 @@ pub(crate) fn decide_add(
         ]),
         Ok(_) => Err(reasons),
         Err(_) => {
-            reasons.push(Rejection::QuantityLimit { listing: id, max: Quantity::MAX });
+            reasons.push(Rejection::QuantityLimit { listing: id, max: Quantity::MAX, min: None });
             Err(reasons)
         }
     }

@@ -4,15 +4,28 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
-use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
+use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, RefundId};
+use events::ledger::LedgerAccount;
 use events::order::ShipmentNumber;
+use events::payment::ActionKind;
 use events::{Money, Quantity, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::card;
+use crate::funding::CreditId;
 use crate::market::Market;
 use crate::refusal::Refusal;
 use crate::spelling;
+
+mod catalogue;
+
+pub use catalogue::{
+    ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
+    Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, PauseListing, ReceiveStock,
+    ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
+    SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
+};
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -26,10 +39,13 @@ pub const QUOTES_MAX: usize = 16;
 pub const TITLE_LENGTH_MAX: usize = 200;
 /// Longest reference, carrier or tracking number, in characters.
 pub const REFERENCE_LENGTH_MAX: usize = 64;
+/// Longest address of a page where a buyer confirms a payment, in characters.
+pub const URL_LENGTH_MAX: usize = 1024;
 /// Longest reason given for a cancellation, in characters.
 pub const REASON_LENGTH_MAX: usize = 200;
 
-/// A text of 1 to `MAX` characters without control characters.
+/// A text of 1 to `MAX` characters without control characters, in which nothing looks like a card's number: what is
+/// signed may be kept for ever, and such a number must not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(String);
@@ -47,6 +63,13 @@ impl<const MAX: usize> TryFrom<String> for Text<MAX> {
         let length = text.chars().count();
         if length == 0 || length > MAX || text.chars().any(char::is_control) {
             return Err(format!("a text must have 1 to {MAX} characters and no control characters"));
+        }
+        if card::looks_like_a_number(&text) {
+            return Err(
+                "a text must hold nothing that looks like a card's number: cards are given to the provider, \
+                        which gives a token"
+                    .to_owned(),
+            );
         }
         Ok(Text(text))
     }
@@ -91,28 +114,6 @@ pub struct RegisterDevice {
     pub key: PublicKey,
 }
 
-/// Offers something for sale. Given by a seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateListing {
-    /// The listing.
-    pub listing: ListingId,
-    /// Price of one unit.
-    pub price: Money,
-    /// What it is.
-    pub title: Text<TITLE_LENGTH_MAX>,
-}
-
-/// Says that units arrived in stock. Given by the listing's seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReceiveStock {
-    /// The listing.
-    pub listing: ListingId,
-    /// How many.
-    pub quantity: Quantity,
-}
-
 /// Says that money arrived for a wallet. Given by a payment provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +124,125 @@ pub struct FundWallet {
     pub amount: Money,
     /// The provider's reference of the payment; each can be used once.
     pub reference: Text<REFERENCE_LENGTH_MAX>,
+}
+
+/// What a provider knows a buyer's means of payment by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderMethod {
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's token of the card, or of whatever is paid with.
+    pub token: Text<REFERENCE_LENGTH_MAX>,
+}
+
+/// Asks a provider for money, into the buyer's own wallet. The payment's id is derived from the account and the
+/// command's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestPayment {
+    /// How much.
+    pub amount: Money,
+    /// With what it is paid.
+    pub method: ProviderMethod,
+}
+
+/// Gives a payment up that was not captured. Given by the buyer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelPayment {
+    /// The payment.
+    pub payment: PaymentId,
+}
+
+/// Gives a part of a captured payment back, out of the wallet and the way it came. Given by its buyer or an operator.
+/// The refund's id is derived from the account and the command's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundPayment {
+    /// How much.
+    pub amount: Money,
+    /// The payment.
+    pub payment: PaymentId,
+}
+
+/// Says what a provider did about a payment. Given by the provider's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportPayment {
+    /// What it did.
+    pub outcome: ReportedOutcome,
+    /// The payment.
+    pub payment: PaymentId,
+}
+
+/// What a provider did about a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ReportedOutcome {
+    /// It waits for the buyer.
+    ActionRequired {
+        /// What the buyer has to do.
+        kind: ActionKind,
+        /// The provider's reference of the payment.
+        reference: Text<REFERENCE_LENGTH_MAX>,
+        /// Where he does it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<Text<URL_LENGTH_MAX>>,
+    },
+    /// It holds the money.
+    Authorized {
+        /// How much.
+        amount: Money,
+        /// Until when.
+        capture_before: Timestamp,
+        /// The provider's reference of the payment.
+        reference: Text<REFERENCE_LENGTH_MAX>,
+    },
+    /// It took the money.
+    Captured {
+        /// How much.
+        amount: Money,
+        /// The provider's reference of the payment.
+        reference: Text<REFERENCE_LENGTH_MAX>,
+    },
+    /// It refused.
+    Failed {
+        /// Why, in its words for programs.
+        code: Text<REFERENCE_LENGTH_MAX>,
+        /// Whether another try may go well.
+        retryable: bool,
+    },
+    /// It let go of what it held, or never held anything.
+    Voided,
+    /// It let go of what it held, since that was not captured in time.
+    AuthorizationExpired,
+    /// It gave money back.
+    Refunded {
+        /// The provider's reference of the refund.
+        reference: Text<REFERENCE_LENGTH_MAX>,
+        /// The refund.
+        refund: RefundId,
+    },
+    /// It could not give money back.
+    RefundFailed {
+        /// Why, in its words for programs.
+        code: Text<REFERENCE_LENGTH_MAX>,
+        /// The refund.
+        refund: RefundId,
+    },
+}
+
+impl ReportPayment {
+    /// Names what is to be credited, if money was taken.
+    pub(crate) fn credit(&self, provider: AccountId) -> Option<CreditId> {
+        match &self.outcome {
+            ReportedOutcome::Captured { reference, .. } => {
+                Some(CreditId::new(LedgerAccount::ProviderClearing(provider), reference.as_str()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Puts units of a listing into the buyer's cart, opening one if there is none.
@@ -319,7 +439,25 @@ commands! {
     "device.register" => RegisterDevice(RegisterDevice),
     "listing.create" => CreateListing(CreateListing),
     "stock.receive" => ReceiveStock(ReceiveStock),
+    "listing.update" => UpdateListing(UpdateListing),
+    "listing.pause" => PauseListing(PauseListing),
+    "listing.resume" => ResumeListing(ResumeListing),
+    "listing.withdraw" => WithdrawListing(WithdrawListing),
+    "listing.block" => BlockListing(BlockListing),
+    "listing.unblock" => UnblockListing(UnblockListing),
+    "seller.suspend" => SuspendSeller(SuspendSeller),
+    "seller.reinstate" => ReinstateSeller(ReinstateSeller),
+    "account.grant_clearance" => GrantClearance(GrantClearance),
+    "account.revoke_clearance" => RevokeClearance(RevokeClearance),
+    "stock.adjust" => AdjustStock(AdjustStock),
+    "stock.set_safety" => SetSafetyStock(SetSafetyStock),
+    "stock.set_backorder_limit" => SetBackorderLimit(SetBackorderLimit),
+    "stock.expect" => ExpectStock(ExpectStock),
     "wallet.fund" => FundWallet(FundWallet),
+    "payment.request" => RequestPayment(RequestPayment),
+    "payment.cancel" => CancelPayment(CancelPayment),
+    "payment.refund" => RefundPayment(RefundPayment),
+    "payment.report" => ReportPayment(ReportPayment),
     "cart.add" => AddToCart(AddToCart),
     "cart.set_quantity" => SetCartQuantity(SetCartQuantity),
     "cart.remove" => RemoveFromCart(RemoveFromCart),

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 
 use events::account::Role;
 use events::command::{Rejected, Unchanged};
-use events::ids::{AccountId, CommandId, OrderId};
+use events::ids::{AccountId, CommandId, OrderId, PaymentId};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::{Event, Position, Rejection, Timestamp};
 
 use crate::command::{Command, Verified};
-use crate::funding::PaymentId;
+use crate::funding::CreditId;
 use crate::market::Market;
 use crate::order::ClosedOrder;
+use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, funding, listing, order};
+use crate::{account, cart, funding, listing, order, payment, stock};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,8 +27,10 @@ pub struct Facts {
     pub command: Option<Decided>,
     /// Closed orders found in the index.
     pub closed_orders: BTreeMap<OrderId, ClosedOrder>,
-    /// Where the payment was credited, found in the index.
-    pub payment: Option<Position>,
+    /// Where the credit was given, found in the index.
+    pub credit: Option<Position>,
+    /// A closed payment, found in the index.
+    pub closed_payment: Option<(PaymentId, ClosedPayment)>,
 }
 
 /// What must be looked up in the index before a command can be decided.
@@ -39,7 +42,9 @@ pub struct Question {
     pub command: (AccountId, CommandId),
     /// The order it names, which may be closed.
     pub order: Option<OrderId>,
-    /// The payment it names, which may be credited.
+    /// The credit it names, which may have been given.
+    pub credit: Option<CreditId>,
+    /// The payment it names, which may be closed.
     pub payment: Option<PaymentId>,
 }
 
@@ -82,9 +87,13 @@ pub const DEADLINE_EVENTS_MAX: usize = 2;
 /// and money must not move before its time.
 pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp) -> Vec<Event> {
     assert!(now >= deadline.due, "a deadline is decided when it is due");
+    assert!(market.waiting.contains(&deadline), "a deadline leaves with what waited for it");
     match deadline.waiting {
-        Waiting::ShipBy { .. } | Waiting::DeliveryDue { .. } | Waiting::InspectionEnds { .. } => {
-            order::decide_deadline(market, deadline, now)
+        Waiting::ShipBy { order } => order::decide_not_shipped(market, order),
+        Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
+        Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
+        Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
+            payment::decide_deadline(market, payment, deadline)
         }
     }
 }
@@ -152,23 +161,49 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelOrder(body) => Some(body.order),
         _ => None,
     };
-    let payment = match &verified.command {
-        Command::FundWallet(body) => Some(PaymentId::asked(stamp.account, body)),
+    let credit = match &verified.command {
+        Command::FundWallet(body) => Some(CreditId::asked(stamp.account, body)),
+        Command::ReportPayment(body) => body.credit(stamp.account),
         _ => None,
     };
+    let payment = match &verified.command {
+        Command::CancelPayment(body) => Some(body.payment),
+        Command::ReportPayment(body) => Some(body.payment),
+        Command::RefundPayment(body) => Some(body.payment),
+        _ => None,
+    };
+    let payment_in_memory =
+        |id| market.payments.get(id).is_some() || market.payments.recently_closed(id).is_some();
     let in_memory = |id| market.orders.get(id).is_some() || market.orders.recently_closed(id).is_some();
     let asks = market.recent.may_be_forgotten(stamp.command)
         || order.is_some_and(|id| !in_memory(id))
-        || payment.is_some_and(|id| market.payments.may_be_forgotten(id));
+        || credit.is_some_and(|id| market.credits.may_be_forgotten(id))
+        || payment.is_some_and(|id| !payment_in_memory(id));
     let command = (stamp.account, stamp.command);
-    asks.then_some(Question { covering: market.forgotten, command, order, payment })
+    asks.then_some(Question { covering: market.forgotten, command, order, credit, payment })
 }
 
 const fn allowed_roles(command: &Command) -> &'static [Role] {
     match command {
         Command::RegisterAccount(_) | Command::RegisterDevice(_) => &[Role::Registrar],
         Command::CreateListing(_) | Command::ReceiveStock(_) | Command::ShipOrder(_) => &[Role::Seller],
-        Command::FundWallet(_) => &[Role::Provider],
+        Command::UpdateListing(_)
+        | Command::PauseListing(_)
+        | Command::ResumeListing(_)
+        | Command::WithdrawListing(_)
+        | Command::AdjustStock(_)
+        | Command::SetSafetyStock(_)
+        | Command::SetBackorderLimit(_)
+        | Command::ExpectStock(_) => &[Role::Seller],
+        Command::BlockListing(_)
+        | Command::UnblockListing(_)
+        | Command::SuspendSeller(_)
+        | Command::ReinstateSeller(_)
+        | Command::GrantClearance(_)
+        | Command::RevokeClearance(_) => &[Role::Operator],
+        Command::FundWallet(_) | Command::ReportPayment(_) => &[Role::Provider],
+        Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
+        Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
         Command::AddToCart(_)
         | Command::SetCartQuantity(_)
         | Command::RemoveFromCart(_)
@@ -193,8 +228,26 @@ fn business(
         Command::RegisterAccount(command) => account::decide_register(market, command),
         Command::RegisterDevice(command) => account::decide_register_device(market, command),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
-        Command::ReceiveStock(command) => listing::decide_receive(market, account, command),
+        Command::UpdateListing(command) => listing::decide_update(market, account, command),
+        Command::PauseListing(command) => listing::decide_pause(market, account, command),
+        Command::ResumeListing(command) => listing::decide_resume(market, account, command),
+        Command::WithdrawListing(command) => listing::decide_withdraw(market, account, command),
+        Command::BlockListing(command) => listing::decide_block(market, command),
+        Command::UnblockListing(command) => listing::decide_unblock(market, command),
+        Command::SuspendSeller(command) => account::decide_suspend(market, command),
+        Command::ReinstateSeller(command) => account::decide_reinstate(market, command),
+        Command::GrantClearance(command) => account::decide_grant_clearance(market, command),
+        Command::RevokeClearance(command) => account::decide_revoke_clearance(market, command),
+        Command::ReceiveStock(command) => stock::decide_receive(market, account, command),
+        Command::AdjustStock(command) => stock::decide_adjust(market, account, command),
+        Command::SetSafetyStock(command) => stock::decide_set_safety(market, account, command),
+        Command::SetBackorderLimit(command) => stock::decide_set_backorder_limit(market, account, command),
+        Command::ExpectStock(command) => stock::decide_expect(market, account, command, now),
         Command::FundWallet(command) => funding::decide_fund(market, facts, account, command),
+        Command::RequestPayment(command) => payment::decide_request(market, account, id, command, now),
+        Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
+        Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
+        Command::ReportPayment(command) => payment::decide_report(market, facts, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
@@ -222,7 +275,17 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
     check("cart", verified.expected.cart, cart::version(market, verified.stamp.account));
     let listing = match &verified.command {
         Command::CreateListing(body) => Some(body.listing),
+        Command::UpdateListing(body) => Some(body.listing),
+        Command::PauseListing(body) => Some(body.listing),
+        Command::ResumeListing(body) => Some(body.listing),
+        Command::WithdrawListing(body) => Some(body.listing),
+        Command::BlockListing(body) => Some(body.listing),
+        Command::UnblockListing(body) => Some(body.listing),
         Command::ReceiveStock(body) => Some(body.listing),
+        Command::AdjustStock(body) => Some(body.listing),
+        Command::SetSafetyStock(body) => Some(body.listing),
+        Command::SetBackorderLimit(body) => Some(body.listing),
+        Command::ExpectStock(body) => Some(body.listing),
         Command::AddToCart(body) => Some(body.listing),
         Command::SetCartQuantity(body) => Some(body.listing),
         Command::RemoveFromCart(body) => Some(body.listing),

@@ -1,4 +1,4 @@
-//! Money that comes into wallets, each payment once.
+//! Money that comes in from providers, each payment once.
 //!
 //! A provider names each payment with a reference of its own. A command that repeats one, under whatever command id
 //! and for whatever wallet or amount, would credit a payment twice: it is rejected, for ever. The last references are
@@ -12,6 +12,7 @@ use events::hash::Hasher;
 use events::ids::AccountId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
+use events::payment::Captured;
 use events::{Event, Hash, Position, Rejection};
 use serde::{Deserialize, Serialize};
 
@@ -20,29 +21,34 @@ use crate::decide::Facts;
 use crate::market::Market;
 
 /// How many payments are kept in memory; older ones are in the index.
-pub const RECENT_PAYMENTS_MAX: usize = 1 << 16;
+pub const RECENT_CREDITS_MAX: usize = 1 << 16;
 
-/// Names a payment: a hash of the provider's clearing account and the provider's reference.
+/// Names a credit: a hash of the provider's clearing account and the provider's reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PaymentId(Hash);
+pub struct CreditId(Hash);
 
-impl PaymentId {
-    /// Names the payment that a provider asks to credit.
+impl CreditId {
+    /// Names what a provider asks to credit.
     pub fn asked(provider: AccountId, command: &FundWallet) -> Self {
-        PaymentId::new(LedgerAccount::ProviderClearing(provider), command.reference.as_str())
+        CreditId::new(LedgerAccount::ProviderClearing(provider), command.reference.as_str())
     }
 
-    /// Names the payment that was credited.
+    /// Names what was credited to a wallet.
     pub fn credited(event: &WalletFunded) -> Self {
-        PaymentId::new(event.transfer.from, &event.reference)
+        CreditId::new(event.transfer.from, &event.reference)
     }
 
-    fn new(from: LedgerAccount, reference: &str) -> Self {
+    /// Names what was credited when a payment was captured.
+    pub fn captured(event: &Captured) -> Self {
+        CreditId::new(event.transfer.from, &event.reference)
+    }
+
+    pub(crate) fn new(from: LedgerAccount, reference: &str) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(b"skylink payment");
         // A ledger account's name never holds a space.
         hasher.update(format!("{from} {reference}").as_bytes());
-        PaymentId(hasher.finish())
+        CreditId(hasher.finish())
     }
 
     /// Gives the bytes of the hash.
@@ -51,33 +57,33 @@ impl PaymentId {
     }
 }
 
-/// The last [`RECENT_PAYMENTS_MAX`] payments that were credited.
+/// The last [`RECENT_CREDITS_MAX`] payments that were credited.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Payments {
-    credited_at: BTreeMap<PaymentId, Position>,
-    in_order: VecDeque<PaymentId>,
+pub struct Credits {
+    credited_at: BTreeMap<CreditId, Position>,
+    in_order: VecDeque<CreditId>,
     /// Whether a payment was forgotten: then one that is not found here may be in the index.
     has_forgotten: bool,
 }
 
-impl Payments {
+impl Credits {
     /// Finds where a payment was credited.
-    pub fn find(&self, payment: PaymentId) -> Option<Position> {
+    pub fn find(&self, payment: CreditId) -> Option<Position> {
         self.credited_at.get(&payment).copied()
     }
 
     /// Tells whether a payment that is not found here may have been credited and forgotten.
-    pub fn may_be_forgotten(&self, payment: PaymentId) -> bool {
+    pub fn may_be_forgotten(&self, payment: CreditId) -> bool {
         self.has_forgotten && !self.credited_at.contains_key(&payment)
     }
 
     /// Adds a payment and gives the position of the one that is forgotten for it, if any.
-    fn remember(&mut self, payment: PaymentId, position: Position) -> Option<Position> {
+    fn remember(&mut self, payment: CreditId, position: Position) -> Option<Position> {
         // A log from before the rule may have credited one twice: the first counts.
         let Entry::Vacant(new) = self.credited_at.entry(payment) else { return None };
         new.insert(position);
         self.in_order.push_back(payment);
-        if self.in_order.len() <= RECENT_PAYMENTS_MAX {
+        if self.in_order.len() <= RECENT_CREDITS_MAX {
             return None;
         }
         self.has_forgotten = true;
@@ -89,7 +95,12 @@ impl Payments {
 impl Market {
     pub(crate) fn wallet_funded(&mut self, event: &WalletFunded, position: Position) {
         self.ledger.post(&event.transfer);
-        let forgotten = self.payments.remember(PaymentId::credited(event), position);
+        self.credit(CreditId::credited(event), position);
+    }
+
+    /// Remembers that a credit was given, so that it is never given again.
+    pub(crate) fn credit(&mut self, credit: CreditId, position: Position) {
+        let forgotten = self.credits.remember(credit, position);
         self.forget(forgotten);
     }
 }
@@ -103,7 +114,7 @@ pub(crate) fn decide_fund(
     let FundWallet { account, amount, reference } = command;
     let reference = reference.as_str().to_owned();
     let mut reasons = Vec::new();
-    let first = market.payments.find(PaymentId::asked(provider, command)).or(facts.payment);
+    let first = market.credits.find(CreditId::asked(provider, command)).or(facts.credit);
     if let Some(first) = first {
         reasons.push(Rejection::ReferenceUsed { reference: reference.clone(), first });
     }

@@ -4,10 +4,11 @@
 //! client does, [`envelope`] checks a signature (with [`json`] and [`crypto`]) and reads what was signed,
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
-//! state, how events change it, and what it decides: [`account`], [`listing`], [`cart`], [`order`]; money is in
+//! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`cart`], [`order`]; money is in
 //! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
 
 pub mod account;
+mod card;
 pub mod cart;
 pub mod command;
 pub mod crypto;
@@ -22,12 +23,14 @@ pub mod ledger;
 pub mod listing;
 pub mod market;
 pub mod order;
+pub mod payment;
 pub mod receipt;
 pub mod refusal;
 pub mod replay;
 pub mod seed_form;
 pub mod sign;
 mod spelling;
+pub mod stock;
 pub mod validate;
 
 pub use command::{Command, Verified};

@@ -1,17 +1,23 @@
-//! Listings with their stock.
+//! Listings: what is offered, by whom, and whether it can be bought. Their stock is in [`crate::stock`].
 
 use std::collections::BTreeMap;
 
 use events::ids::{AccountId, ListingId};
-use events::listing::{Created, StockReceived};
+use events::listing::{
+    Blocked, Created, Limits, ListingStatus, Paused, Resumed, TaxClass, Unblocked, Updated, Variant,
+    Withdrawn,
+};
+use events::order::LineUnits;
+use events::stock::Stock;
 use events::{Event, Money, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{CreateListing, ReceiveStock};
+pub use crate::command::STOCK_MAX;
+use crate::command::{
+    AskedVariant, BlockListing, CreateListing, PauseListing, ResumeListing, UnblockListing, UpdateListing,
+    WithdrawListing,
+};
 use crate::market::Market;
-
-/// Most units that one listing can have on hand.
-pub const STOCK_MAX: u64 = 1_000_000_000_000;
 
 /// A listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,16 +28,49 @@ pub struct Listing {
     pub price: Money,
     /// Counts its changes from 1.
     pub version: u32,
-    /// Units in stock, the reserved ones among them.
-    pub on_hand: u64,
-    /// Units that belong to orders not yet shipped; never more than are on hand.
-    pub reserved: u64,
+    /// What it is.
+    pub title: Box<str>,
+    /// How it is taxed.
+    pub tax_class: Option<TaxClass>,
+    /// The fewest and the most units that an order may have of it.
+    pub limits: (u32, u32),
+    /// Whether only accounts that are cleared for it may buy it.
+    pub is_restricted: bool,
+    /// The listing it is a variant of.
+    pub variant_of: Option<ListingId>,
+    /// Whether its seller sells it.
+    pub sale: Sale,
+    /// Whether an operator forbids that it is sold.
+    pub is_blocked: bool,
+    /// What is there of it.
+    pub stock: Stock,
+}
+
+/// Whether a seller sells a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sale {
+    /// He does.
+    Open,
+    /// Not for the time being.
+    Paused,
+    /// Not any more.
+    Withdrawn,
 }
 
 impl Listing {
     /// Gives how many units can be sold.
     pub fn available(&self) -> u64 {
-        self.on_hand - self.reserved
+        self.stock.available()
+    }
+
+    /// Tells whether it can be bought, its seller and its stock aside.
+    pub fn status(&self) -> ListingStatus {
+        match self.sale {
+            Sale::Withdrawn => ListingStatus::Withdrawn,
+            _ if self.is_blocked => ListingStatus::Blocked,
+            Sale::Paused => ListingStatus::Paused,
+            Sale::Open => ListingStatus::Active,
+        }
     }
 }
 
@@ -39,6 +78,8 @@ impl Listing {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Listings {
     by_id: BTreeMap<ListingId, Listing>,
+    /// The variants of listings, by what sets them apart.
+    variants: BTreeMap<ListingId, BTreeMap<BTreeMap<String, String>, ListingId>>,
 }
 
 impl Listings {
@@ -53,34 +94,159 @@ impl Listings {
     }
 
     pub(crate) fn created(&mut self, event: &Created) {
-        let Created { listing, price, seller, version, title: _ } = event;
-        let new = Listing { seller: *seller, price: *price, version: *version, on_hand: 0, reserved: 0 };
-        self.by_id.insert(*listing, new);
+        let new = Listing {
+            seller: event.seller,
+            price: event.price,
+            version: event.version,
+            title: event.title.as_str().into(),
+            tax_class: event.tax_class.clone(),
+            limits: event.limits.unwrap_or_default().range(),
+            is_restricted: event.restricted,
+            variant_of: event.variant.as_ref().map(|variant| variant.of),
+            sale: Sale::Open,
+            is_blocked: false,
+            stock: Stock::default(),
+        };
+        self.by_id.insert(event.listing, new);
+        if let Some(Variant { attributes, of }) = &event.variant {
+            self.variants.entry(*of).or_default().insert(attributes.clone(), event.listing);
+        }
     }
 
-    pub(crate) fn stock_received(&mut self, event: &StockReceived) {
-        self.known(event.listing).on_hand = event.on_hand;
+    pub(crate) fn updated(&mut self, event: &Updated) {
+        let Updated { limits, listing, price, restricted, tax_class, title, version } = event;
+        let known = self.known(*listing);
+        known.version = *version;
+        if let Some(limits) = limits {
+            known.limits = limits.range();
+        }
+        if let Some(price) = price {
+            known.price = *price;
+        }
+        if let Some(restricted) = restricted {
+            known.is_restricted = *restricted;
+        }
+        if let Some(tax_class) = tax_class {
+            known.tax_class = Some(tax_class.clone());
+        }
+        if let Some(title) = title {
+            known.title = title.as_str().into();
+        }
     }
 
+    pub(crate) fn enter(&mut self, listing: ListingId, sale: Sale) {
+        self.known(listing).sale = sale;
+    }
+
+    pub(crate) fn block(&mut self, listing: ListingId, is_blocked: bool) {
+        self.known(listing).is_blocked = is_blocked;
+    }
+
+    pub(crate) fn stock_mut(&mut self, listing: ListingId) -> &mut Stock {
+        &mut self.known(listing).stock
+    }
+
+    /// Keeps units for an order.
     pub(crate) fn reserve(&mut self, listing: ListingId, units: u64) {
-        let listing = self.known(listing);
-        listing.reserved += units;
-        assert!(listing.reserved <= listing.on_hand, "no more units are reserved than are on hand");
+        let stock = self.stock_mut(listing);
+        assert!(units <= stock.available(), "no more units are reserved than can be sold");
+        stock.reserved += units;
     }
 
+    /// Frees units of an order that will not be shipped.
     pub(crate) fn unreserve(&mut self, listing: ListingId, units: u64) {
-        let listing = self.known(listing);
-        assert!(listing.reserved >= units, "no more units are freed than were reserved");
-        listing.reserved -= units;
+        let stock = self.stock_mut(listing);
+        assert!(stock.reserved >= units, "no more units are freed than were reserved");
+        stock.reserved -= units;
     }
 
+    /// Takes units of an order out of stock.
     pub(crate) fn ship(&mut self, listing: ListingId, units: u64) {
         self.unreserve(listing, units);
-        self.known(listing).on_hand -= units;
+        let stock = self.stock_mut(listing);
+        assert!(stock.on_hand >= units, "no more units are shipped than are on hand");
+        stock.on_hand -= units;
+    }
+
+    /// Gives every reason why these units can't be shipped: what an order reserved may since have been lost, or was not
+    /// there yet when it was ordered.
+    pub(crate) fn check_on_hand(&self, units: &[LineUnits]) -> Result<(), Vec<Rejection>> {
+        let mut reasons = Vec::new();
+        for LineUnits { listing, quantity, .. } in units {
+            let available = self.get(*listing).map_or(0, |known| known.stock.on_hand);
+            let requested = u64::from(quantity.get());
+            if requested > available {
+                reasons.push(Rejection::InsufficientStock { listing: *listing, requested, available });
+            }
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 
     fn known(&mut self, listing: ListingId) -> &mut Listing {
         self.by_id.get_mut(&listing).expect("an event about a listing follows the listing's creation")
+    }
+}
+
+/// Finds a listing of a seller.
+pub(crate) fn owned(
+    market: &Market,
+    seller: AccountId,
+    listing: ListingId,
+) -> Result<&Listing, Vec<Rejection>> {
+    match market.listings.get(listing) {
+        None => Err(vec![Rejection::ListingUnknown { listing }]),
+        Some(known) if known.seller != seller => Err(vec![Rejection::NotYourListing { listing }]),
+        Some(known) => Ok(known),
+    }
+}
+
+/// Finds a listing of a seller that he has not withdrawn.
+fn offered(market: &Market, seller: AccountId, listing: ListingId) -> Result<&Listing, Vec<Rejection>> {
+    let known = owned(market, seller, listing)?;
+    match known.status() {
+        status @ ListingStatus::Withdrawn => Err(vec![Rejection::ListingUnavailable { listing, status }]),
+        _ => Ok(known),
+    }
+}
+
+/// Finds why a listing can't be bought by anybody, its stock aside.
+pub(crate) fn check_sale(market: &Market, listing: ListingId, known: &Listing, reasons: &mut Vec<Rejection>) {
+    let status = known.status();
+    if status != ListingStatus::Active {
+        reasons.push(Rejection::ListingUnavailable { listing, status });
+    }
+    let seller = known.seller;
+    if market.accounts.get(seller).is_some_and(|account| account.is_suspended) {
+        reasons.push(Rejection::SellerSuspended { listing, seller });
+    }
+}
+
+fn check_terms(price: Option<Money>, limits: Option<Limits>, reasons: &mut Vec<Rejection>) {
+    if price.is_some_and(|price| !price.is_positive()) {
+        reasons.push(Rejection::PriceNotPositive);
+    }
+    if let Some(Limits { min: Some(min), max: Some(max) }) = limits
+        && min > max
+    {
+        reasons.push(Rejection::LimitsContradict { min, max });
+    }
+}
+
+fn check_variant(market: &Market, seller: AccountId, asked: &AskedVariant, reasons: &mut Vec<Rejection>) {
+    let AskedVariant { attributes, of } = asked;
+    match offered(market, seller, *of) {
+        Err(found) => reasons.extend(found),
+        Ok(known) if known.variant_of.is_some() => {
+            reasons.push(Rejection::VariantOfVariant { listing: *of });
+        }
+        Ok(_) => {}
+    }
+    let same = market.listings.variants.get(of).and_then(|variants| variants.get(attributes.by_name()));
+    // One that was withdrawn makes room for another.
+    if let Some(listing) = same
+        && market.listings.get(*listing).is_some_and(|known| known.sale != Sale::Withdrawn)
+    {
+        reasons.push(Rejection::VariantExists { listing: *listing });
     }
 }
 
@@ -89,36 +255,120 @@ pub(crate) fn decide_create(
     seller: AccountId,
     command: &CreateListing,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let CreateListing { listing, price, title } = command;
+    let CreateListing { limits, listing, price, restricted, tax_class, title, variant } = command;
     let mut reasons = Vec::new();
     if market.listings.get(*listing).is_some() {
         reasons.push(Rejection::ListingExists { listing: *listing });
     }
-    if !price.is_positive() {
-        reasons.push(Rejection::PriceNotPositive);
+    check_terms(Some(*price), *limits, &mut reasons);
+    if let Some(variant) = variant {
+        check_variant(market, seller, variant, &mut reasons);
     }
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    let title = title.as_str().to_owned();
-    Ok(vec![Created { listing: *listing, price: *price, seller, title, version: 1 }.into()])
+    let variant = variant
+        .as_ref()
+        .map(|AskedVariant { attributes, of }| Variant { attributes: attributes.by_name().clone(), of: *of });
+    Ok(vec![
+        Created {
+            limits: *limits,
+            restricted: *restricted,
+            tax_class: tax_class.clone(),
+            variant,
+            ..Created::new(*listing, *price, seller, title.as_str().to_owned())
+        }
+        .into(),
+    ])
 }
 
-pub(crate) fn decide_receive(
+pub(crate) fn decide_update(
     market: &Market,
     seller: AccountId,
-    command: &ReceiveStock,
+    command: &UpdateListing,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let ReceiveStock { listing: id, quantity } = *command;
-    let Some(listing) = market.listings.get(id) else {
-        return Err(vec![Rejection::ListingUnknown { listing: id }]);
+    let listing = command.listing;
+    let known = offered(market, seller, listing)?;
+    let mut reasons = Vec::new();
+    check_terms(command.price, command.limits, &mut reasons);
+    if let Some(Money { currency: found, .. }) = command.price
+        && found != known.price.currency
+    {
+        reasons.push(Rejection::CurrencyMismatch { listing, expected: known.price.currency, found });
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let title = command.title.as_ref().map(|title| title.as_str());
+    let tax_class = command.tax_class.as_ref();
+    let updated = Updated {
+        limits: command.limits.filter(|limits| limits.range() != known.limits),
+        listing,
+        price: command.price.filter(|price| *price != known.price),
+        restricted: command.restricted.filter(|restricted| *restricted != known.is_restricted),
+        tax_class: tax_class.filter(|class| Some(*class) != known.tax_class.as_ref()).cloned(),
+        title: title.filter(|title| *title != &*known.title).map(str::to_owned),
+        version: known.version + 1,
     };
-    if listing.seller != seller {
-        return Err(vec![Rejection::NotYourListing { listing: id }]);
+    let Updated { limits, price, restricted, tax_class, title, .. } = &updated;
+    let is_same =
+        limits.is_none() && price.is_none() && restricted.is_none() && tax_class.is_none() && title.is_none();
+    Ok(if is_same { vec![] } else { vec![updated.into()] })
+}
+
+pub(crate) fn decide_pause(
+    market: &Market,
+    seller: AccountId,
+    command: &PauseListing,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let PauseListing { listing } = *command;
+    let is_done = offered(market, seller, listing)?.sale == Sale::Paused;
+    Ok(if is_done { vec![] } else { vec![Paused { listing }.into()] })
+}
+
+pub(crate) fn decide_resume(
+    market: &Market,
+    seller: AccountId,
+    command: &ResumeListing,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let ResumeListing { listing } = *command;
+    let is_done = offered(market, seller, listing)?.sale == Sale::Open;
+    Ok(if is_done { vec![] } else { vec![Resumed { listing }.into()] })
+}
+
+pub(crate) fn decide_withdraw(
+    market: &Market,
+    seller: AccountId,
+    command: &WithdrawListing,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let WithdrawListing { listing } = *command;
+    let is_done = owned(market, seller, listing)?.sale == Sale::Withdrawn;
+    Ok(if is_done { vec![] } else { vec![Withdrawn { listing }.into()] })
+}
+
+pub(crate) fn decide_block(market: &Market, command: &BlockListing) -> Result<Vec<Event>, Vec<Rejection>> {
+    let BlockListing { listing, reason } = command;
+    match market.listings.get(*listing) {
+        None => Err(vec![Rejection::ListingUnknown { listing: *listing }]),
+        Some(known) if known.is_blocked => Ok(vec![]),
+        Some(known) => {
+            let reason = reason.as_str().to_owned();
+            Ok(vec![Blocked { listing: *listing, reason, seller: known.seller }.into()])
+        }
     }
-    let on_hand = listing.on_hand + u64::from(quantity.get());
-    if on_hand > STOCK_MAX {
-        return Err(vec![Rejection::StockOverflow { listing: id, max: STOCK_MAX }]);
+}
+
+pub(crate) fn decide_unblock(
+    market: &Market,
+    command: &UnblockListing,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let UnblockListing { listing, reason } = command;
+    match market.listings.get(*listing) {
+        None => Err(vec![Rejection::ListingUnknown { listing: *listing }]),
+        Some(known) if !known.is_blocked => Ok(vec![]),
+        Some(known) => {
+            let reason = reason.as_str().to_owned();
+            Ok(vec![Unblocked { listing: *listing, reason, seller: known.seller }.into()])
+        }
     }
-    Ok(vec![StockReceived { listing: id, on_hand, quantity }.into()])
 }

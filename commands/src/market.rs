@@ -9,10 +9,11 @@ use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Accounts;
-use crate::funding::Payments;
+use crate::funding::Credits;
 use crate::ledger::Ledger;
-use crate::listing::Listings;
+use crate::listing::{Listings, Sale};
 use crate::order::Orders;
+use crate::payment::Payments;
 use crate::replay::{Nonces, Recent};
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
@@ -36,7 +37,9 @@ pub struct Market {
     pub(crate) waiting: BTreeSet<DeadlineStamp>,
     /// Money.
     pub ledger: Ledger,
-    /// The last payments that came into wallets.
+    /// The last credits that providers gave.
+    pub credits: Credits,
+    /// Payments through providers, and refunds.
     pub payments: Payments,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
@@ -94,8 +97,36 @@ impl Market {
             Event::AccountRegistered(event) => self.accounts.registered(event),
             Event::DeviceRegistered(event) => self.accounts.device_registered(event),
             Event::ListingCreated(event) => self.listings.created(event),
-            Event::StockReceived(event) => self.listings.stock_received(event),
+            Event::StockReceived(event) => self.listings.stock_mut(event.listing).received(event),
+            Event::ListingUpdated(event) => self.listings.updated(event),
+            Event::ListingPaused(event) => self.listings.enter(event.listing, Sale::Paused),
+            Event::ListingResumed(event) => self.listings.enter(event.listing, Sale::Open),
+            Event::ListingWithdrawn(event) => self.listings.enter(event.listing, Sale::Withdrawn),
+            Event::ListingBlocked(event) => self.listings.block(event.listing, true),
+            Event::ListingUnblocked(event) => self.listings.block(event.listing, false),
+            Event::SellerSuspended(event) => self.accounts.suspend(event.account, true),
+            Event::SellerReinstated(event) => self.accounts.suspend(event.account, false),
+            Event::ClearanceGranted(event) => self.accounts.clear(event.account, true),
+            Event::ClearanceRevoked(event) => self.accounts.clear(event.account, false),
+            Event::StockAdjusted(event) => self.listings.stock_mut(event.listing).adjusted(event),
+            Event::StockSafetySet(event) => self.listings.stock_mut(event.listing).safety = event.units,
+            Event::StockBackorderLimitSet(event) => {
+                self.listings.stock_mut(event.listing).backorder_limit = event.units;
+            }
+            Event::StockExpected(event) => self.listings.stock_mut(event.listing).expected(event),
+            // It says what the event before it in its commit led to.
+            Event::StockShortfallDetected(_) => {}
             Event::WalletFunded(event) => self.wallet_funded(event, position),
+            Event::PaymentRequested(event) => self.payment_requested(event),
+            Event::PaymentActionRequired(event) => self.payment_action_required(event),
+            Event::PaymentAuthorized(event) => self.payment_authorized(event),
+            Event::PaymentVoidRequested(event) => self.payment_void_requested(event),
+            Event::PaymentCaptured(event) => self.payment_captured(event, position),
+            Event::PaymentFailed(event) => self.payment_failed(event, position),
+            Event::PaymentVoided(event) => self.payment_voided(event, position),
+            Event::RefundRequested(event) => self.refund_requested(event, position),
+            Event::PaymentRefunded(event) => self.payment_refunded(event),
+            Event::RefundFailed(event) => self.refund_failed(event, position),
             Event::CartItemAdded(event) => self.accounts.item_added(event),
             Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
             Event::CartItemRemoved(event) => self.accounts.item_removed(event),

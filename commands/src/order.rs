@@ -15,8 +15,7 @@ mod state;
 use std::borrow::Cow;
 
 use events::ids::OrderId;
-use events::metadata::{DeadlineStamp, Waiting};
-use events::order::{CancelledBy, DeliveryProof, LineUnits, ReleaseCondition};
+use events::order::{CancelledBy, DeliveryProof, LineUnits, ReleaseCondition, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
@@ -101,24 +100,28 @@ impl Market {
     }
 }
 
-/// Decides what becomes of an order, or of one of its shipments, whose deadline is due.
-///
-/// # Panics
-/// If nothing waits for it: [`Market::next_deadline`] gives only those that are waited for.
-pub(crate) fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp) -> Vec<Event> {
-    assert!(market.waiting.contains(&deadline), "a deadline leaves with what waited for it");
-    let open = |id| market.orders.get(id).expect("a deadline leaves with its order");
-    match deadline.waiting {
-        Waiting::ShipBy { order: id } => {
-            let order = open(id);
-            cancel(id, order, order.left(), CancelledBy::ShipDeadline, None)
-        }
-        Waiting::DeliveryDue { order, shipment } => {
-            let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-            vec![delivered(order, shipment, DeliveryProof::TransitElapsed, inspection_ends)]
-        }
-        Waiting::InspectionEnds { order: id, shipment } => {
-            vec![Settlement::of(id, open(id)).release(shipment, ReleaseCondition::InspectionElapsed)]
-        }
-    }
+/// Cancels what of an order was not shipped in time.
+pub(crate) fn decide_not_shipped(market: &Market, id: OrderId) -> Vec<Event> {
+    let order = waiting(market, id);
+    cancel(id, order, order.left(), CancelledBy::ShipDeadline, None)
+}
+
+/// Takes a shipment for delivered of which nobody has said so in time.
+pub(crate) fn decide_not_reported(
+    market: &Market,
+    id: OrderId,
+    shipment: ShipmentNumber,
+    now: Timestamp,
+) -> Vec<Event> {
+    let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
+    vec![delivered(id, shipment, DeliveryProof::TransitElapsed, inspection_ends)]
+}
+
+/// Pays for a shipment against which nothing was said in time.
+pub(crate) fn decide_inspected(market: &Market, id: OrderId, shipment: ShipmentNumber) -> Vec<Event> {
+    vec![Settlement::of(id, waiting(market, id)).release(shipment, ReleaseCondition::InspectionElapsed)]
+}
+
+fn waiting(market: &Market, order: OrderId) -> &Order {
+    market.orders.get(order).expect("a deadline leaves with its order")
 }

@@ -17,12 +17,14 @@
 //! | `cart.remove` | `listing_id` |
 //! | `cart.clear` | none |
 //! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency` |
+//! | `payment.request` | `payment_method` of `provider` and `token`, `amount`, `currency` |
 //! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
 //! | `order.ship` | `order_id`, perhaps `items`, `carrier` and `tracking` |
 //!
-//! `total` is a decimal, as a number or a text, with its `currency` beside it; or `{"minor": 9999, "currency": "USD"}`.
+//! `total` and `amount` are decimals, as a number or a text, with their `currency` beside them; or
+//! `{"minor": 9999, "currency": "USD"}`.
 //!
 //! The signature is over the canonical form (RFC 8785) of the object without `signature`. A number that is not
 //! written in its canonical form is refused, since two long decimals can share one; so what is read is the very text
@@ -207,28 +209,31 @@ impl Fields {
         self
     }
 
-    fn take_total(mut self) -> Result<Fields, Refusal> {
-        let total = match self.required("total")? {
+    fn take_money(mut self, name: &str) -> Result<Fields, Refusal> {
+        let money = match self.required(name)? {
             object @ Value::Object(_) => object,
             // The token was found canonical, so this writes it as it was signed.
-            number @ Value::Number(_) => self.decimal(&jcs::to_string(&number))?,
-            Value::String(text) => self.decimal(&text)?,
-            _ => return Err(invalid("`total` must be a decimal, or an object of `minor` and `currency`")),
+            number @ Value::Number(_) => self.decimal(name, &jcs::to_string(&number))?,
+            Value::String(text) => self.decimal(name, &text)?,
+            _ => {
+                let rule = format!("`{name}` must be a decimal, or an object of `minor` and `currency`");
+                return Err(invalid(rule));
+            }
         };
-        self.body.insert("total".to_owned(), total);
+        self.body.insert(name.to_owned(), money);
         Ok(self)
     }
 
-    fn decimal(&mut self, text: &str) -> Result<Value, Refusal> {
+    fn decimal(&mut self, name: &str, text: &str) -> Result<Value, Refusal> {
         let currency = self.required("currency")?;
         let currency: Currency = match currency.as_str().map(str::parse) {
             Some(Ok(currency)) => currency,
             Some(Err(error)) => return Err(invalid(format!("`currency`: {error}"))),
             None => return Err(invalid("`currency` must be a text")),
         };
-        let total =
-            Money::parse_decimal(text, currency).map_err(|error| invalid(format!("`total`: {error}")))?;
-        Ok(json!({"minor": total.minor, "currency": currency.code()}))
+        let money =
+            Money::parse_decimal(text, currency).map_err(|error| invalid(format!("`{name}`: {error}")))?;
+        Ok(json!({"minor": money.minor, "currency": currency.code()}))
     }
 
     /// Takes the units of some lines, if they are named.
@@ -266,9 +271,12 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         }
         "cart.remove" => fields.take("listing_id", "listing")?.end(),
         "cart.clear" => fields.end(),
-        "cart.migrate" => {
-            fields.take("cart_id", "cart")?.take("payment_method", "payment_method")?.take_total()?.end()
-        }
+        "cart.migrate" => fields
+            .take("cart_id", "cart")?
+            .take("payment_method", "payment_method")?
+            .take_money("total")?
+            .end(),
+        "payment.request" => fields.take("payment_method", "method")?.take_money("amount")?.end(),
         "order.place" => order_body(fields),
         "order.cancel" => fields.take("order_id", "order")?.take_items_if_any()?.take_if_any("reason").end(),
         "order.confirm_delivery" => fields.take("order_id", "order")?.take_if_any("shipment").end(),
@@ -285,7 +293,7 @@ fn order_body(mut fields: Fields) -> Result<Value, Refusal> {
     fields.end()?;
     let mut details = Fields::of(details, "orderDetails".to_owned())?
         .take("payment_method", "payment_method")?
-        .take_total()?;
+        .take_money("total")?;
     let Value::Array(items) = details.required("items")? else {
         return Err(invalid("`orderDetails.items` must be an array"));
     };
@@ -335,6 +343,9 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::MigrateCart(cart) => {
             json!({"cart_id": cart.cart, "payment_method": cart.payment_method, "total": cart.total})
         }
+        Command::RequestPayment(payment) => {
+            json!({"payment_method": payment.method, "amount": payment.amount})
+        }
         Command::PlaceOrder(order) => {
             let items = order.lines.iter().map(|line| {
                 let mut item = json!({"listing_id": line.listing, "quantity": line.quantity});
@@ -361,7 +372,24 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::RegisterDevice(_)
         | Command::CreateListing(_)
         | Command::ReceiveStock(_)
-        | Command::FundWallet(_) => return None,
+        | Command::UpdateListing(_)
+        | Command::PauseListing(_)
+        | Command::ResumeListing(_)
+        | Command::WithdrawListing(_)
+        | Command::BlockListing(_)
+        | Command::UnblockListing(_)
+        | Command::SuspendSeller(_)
+        | Command::ReinstateSeller(_)
+        | Command::GrantClearance(_)
+        | Command::RevokeClearance(_)
+        | Command::AdjustStock(_)
+        | Command::SetSafetyStock(_)
+        | Command::SetBackorderLimit(_)
+        | Command::ExpectStock(_)
+        | Command::FundWallet(_)
+        | Command::CancelPayment(_)
+        | Command::RefundPayment(_)
+        | Command::ReportPayment(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

@@ -67,15 +67,47 @@ mod tests {
     fn bodies() -> Vec<(&'static str, Value)> {
         let total = json!({"minor": 9999, "currency": "USD"});
         let key = json!({"crv": "Ed25519", "kty": "OKP", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let limits = json!({"max": 9, "min": 2});
         let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
         let part = json!({"listing": ID, "quantity": 2});
         let lines = json!([line, part]);
+        let acts = json!({"kind": "3ds", "reference": "r", "url": "u"});
         vec![
             ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
             ("device.register", json!({"account": ID, "device": ID, "key": key})),
-            ("listing.create", json!({"listing": ID, "price": total, "title": "T"})),
+            (
+                "listing.create",
+                json!({
+                    "limits": limits, "listing": ID, "price": total, "restricted": true, "tax_class": "reduced",
+                    "title": "T", "variant": {"attributes": {"colour": "red", "size": "L"}, "of": ID},
+                }),
+            ),
             ("stock.receive", json!({"listing": ID, "quantity": 1})),
+            (
+                "listing.update",
+                json!({
+                    "limits": {"max": 9}, "listing": ID, "price": total, "restricted": false,
+                    "tax_class": "reduced", "title": "T",
+                }),
+            ),
+            ("listing.pause", json!({"listing": ID})),
+            ("listing.resume", json!({"listing": ID})),
+            ("listing.withdraw", json!({"listing": ID})),
+            ("listing.block", json!({"listing": ID, "reason": "r"})),
+            ("listing.unblock", json!({"listing": ID, "reason": "r"})),
+            ("seller.suspend", json!({"account": ID, "reason": "r"})),
+            ("seller.reinstate", json!({"account": ID, "reason": "r"})),
+            ("account.grant_clearance", json!({"account": ID, "reason": "r"})),
+            ("account.revoke_clearance", json!({"account": ID, "reason": "r"})),
+            ("stock.adjust", json!({"delta": -3, "listing": ID, "reason": "damaged"})),
+            ("stock.set_safety", json!({"listing": ID, "units": 2})),
+            ("stock.set_backorder_limit", json!({"listing": ID, "units": 0})),
+            ("stock.expect", json!({"due": 1_753_783_200_000_i64, "listing": ID, "quantity": 12})),
             ("wallet.fund", json!({"account": ID, "amount": total, "reference": "r"})),
+            ("payment.request", json!({"amount": total, "method": {"provider": ID, "token": "t"}})),
+            ("payment.cancel", json!({"payment": ID})),
+            ("payment.refund", json!({"amount": total, "payment": ID})),
+            ("payment.report", json!({"outcome": {"action_required": acts}, "payment": ID})),
             ("cart.add", json!({"listing": ID, "quantity": 1})),
             ("cart.set_quantity", json!({"listing": ID, "quantity": 1})),
             ("cart.remove", json!({"listing": ID})),

@@ -11,6 +11,7 @@ use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
 
 use crate::command::{LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::listing::{Listing, check_sale};
 use crate::market::Market;
 
 /// What a buyer wants to buy, wherever it comes from.
@@ -55,7 +56,7 @@ pub(crate) fn purchase(
     if reasons.is_empty() { Ok(priced) } else { Err(reasons) }
 }
 
-/// Availability, price and seller of each line.
+/// Availability, limits, price and seller of each line.
 fn listing(
     market: &Market,
     purchase: &Purchase<'_>,
@@ -84,11 +85,8 @@ fn listing(
         if !market.accounts.has_role(known.seller, Role::Seller) {
             reasons.push(Rejection::RoleMissing { account: known.seller, role: Role::Seller });
         }
-        let requested = u64::from(asked.quantity.get());
-        if requested > known.available() {
-            let available = known.available();
-            reasons.push(Rejection::InsufficientStock { listing: id, requested, available });
-        }
+        check_sale(market, id, known, reasons);
+        check_units(asked, known, reasons);
         let price = match asked.quote {
             None => {
                 known.price.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(known.price), total))
@@ -122,6 +120,20 @@ fn listing(
         }
     }
     priced
+}
+
+/// Whether an order may have so many units, and whether they are there.
+fn check_units(asked: &AskedLine<'_>, known: &Listing, reasons: &mut Vec<Rejection>) {
+    let (listing, units) = (asked.listing, asked.quantity.get());
+    let (min, max) = known.limits;
+    if !(min..=max).contains(&units) {
+        let min = (min > 1).then_some(min);
+        reasons.push(Rejection::QuantityLimit { listing, max, min });
+    }
+    let (requested, available) = (u64::from(units), known.available());
+    if requested > available {
+        reasons.push(Rejection::InsufficientStock { listing, requested, available });
+    }
 }
 
 /// A quote replaces the listing's price only for the buyer, listing and quantity it names, while it is good, and if
@@ -162,9 +174,15 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     if !market.accounts.has_role(buyer, Role::Buyer) {
         reasons.push(Rejection::RoleMissing { account: buyer, role: Role::Buyer });
     }
+    let is_cleared = market.accounts.get(buyer).is_some_and(|account| account.is_cleared);
     for asked in &purchase.lines {
-        if market.listings.get(asked.listing).is_some_and(|listing| listing.seller == buyer) {
-            reasons.push(Rejection::SelfPurchase { listing: asked.listing });
+        let listing = asked.listing;
+        let Some(known) = market.listings.get(listing) else { continue };
+        if known.seller == buyer {
+            reasons.push(Rejection::SelfPurchase { listing });
+        }
+        if known.is_restricted && !is_cleared {
+            reasons.push(Rejection::ClearanceMissing { listing });
         }
     }
 }

@@ -39,7 +39,7 @@ fn the_first_item_opens_a_cart_and_more_of_it_joins_its_line() {
         .then_repeat()
         .when(BUYER, add(TEA, 3))
         .then_events([added(3, 5, 2).into()])
-        .then(|market| assert_eq!(market.listings.get(listing(TEA)).unwrap().reserved, 0));
+        .then(|market| assert_eq!(market.listings.get(listing(TEA)).unwrap().stock.reserved, 0));
     let signed = world.sign(OTHER_BUYER, add(TEA, 1));
     let own = CartId::derive(OTHER_BUYER.account(), signed.stamp.command);
     world.when_signed(signed).then_types(["cart.item_added.v1"]);
@@ -48,7 +48,7 @@ fn the_first_item_opens_a_cart_and_more_of_it_joins_its_line() {
 
 #[test]
 fn a_line_is_of_a_known_listing_in_the_carts_currency_and_within_limits() {
-    let limit = Rejection::QuantityLimit { listing: listing(TEA), max: Quantity::MAX };
+    let limit = Rejection::QuantityLimit { listing: listing(TEA), max: Quantity::MAX, min: None };
     let currency = Rejection::CurrencyMismatch {
         listing: listing(CUP),
         expected: usd(0).currency,

@@ -5,7 +5,7 @@
 
 mod support;
 
-use commands::funding::{PaymentId, RECENT_PAYMENTS_MAX};
+use commands::funding::{CreditId, RECENT_CREDITS_MAX};
 use commands::{Command, Decision, Facts, Market, Question, Refusal, decide};
 use events::account::Role;
 use events::ledger::{LedgerAccount, Transfer};
@@ -17,9 +17,9 @@ fn no_role() -> Refusal {
     Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() }
 }
 
-fn payment(command: &Command) -> PaymentId {
+fn credit(command: &Command) -> CreditId {
     match command {
-        Command::FundWallet(body) => PaymentId::asked(PROVIDER.account(), body),
+        Command::FundWallet(body) => CreditId::asked(PROVIDER.account(), body),
         other => panic!("{} names no payment", other.name()),
     }
 }
@@ -126,7 +126,7 @@ fn a_rejected_payment_has_not_used_its_reference() {
 }
 
 /// Credits `count` payments of one cent behind the log, without deciding them.
-fn credit(market: &mut Market, template: &events::Recorded, from: usize, count: usize) {
+fn credit_many(market: &mut Market, template: &events::Recorded, from: usize, count: usize) {
     for n in from..from + count {
         let mut recorded = template.clone();
         recorded.position = market.position + 1;
@@ -143,7 +143,7 @@ fn the_oldest_payment_leaves_memory_and_is_asked_for_from_then_on() {
     world.given(PROVIDER, fund_as("pay 1", BUYER, usd(1)));
     let first = world.head().position;
     let template = world.log.last().unwrap().events()[0].clone();
-    credit(&mut world.market, &template, 0, RECENT_PAYMENTS_MAX - 1);
+    credit_many(&mut world.market, &template, 0, RECENT_CREDITS_MAX - 1);
     let again = fund_as("pay 1", BUYER, usd(1));
     let signed = world.sign(PROVIDER, again.clone());
     let rejected = decide(&world.market, &signed, &Facts::default(), world.now);
@@ -154,17 +154,18 @@ fn the_oldest_payment_leaves_memory_and_is_asked_for_from_then_on() {
     let bytes = bincode::serde::encode_to_vec(&world.market, bincode::config::standard()).unwrap();
     let (mut replica, _): (Market, _) =
         bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
-    credit(&mut world.market, &template, RECENT_PAYMENTS_MAX, 1);
-    credit(&mut replica, &template, RECENT_PAYMENTS_MAX, 1);
+    credit_many(&mut world.market, &template, RECENT_CREDITS_MAX, 1);
+    credit_many(&mut replica, &template, RECENT_CREDITS_MAX, 1);
     assert!(replica == world.market, "a replica that starts from a snapshot forgets the same");
     assert_eq!(world.market.forgotten, first);
 
     let command = (PROVIDER.account(), signed.stamp.command);
-    let question = Question { covering: first, command, order: None, payment: Some(payment(&again)) };
+    let question =
+        Question { covering: first, command, order: None, credit: Some(credit(&again)), payment: None };
     assert_eq!(decide(&world.market, &signed, &Facts::default(), world.now), Decision::Ask(question));
     let behind = Facts { covered: first - 1, ..Facts::default() };
     assert!(matches!(decide(&world.market, &signed, &behind, world.now), Decision::Ask(_)));
-    let found = Facts { covered: first, payment: Some(first), ..Facts::default() };
+    let found = Facts { covered: first, credit: Some(first), ..Facts::default() };
     let rejected = decide(&world.market, &signed, &found, world.now);
     let Decision::Commit(events) = rejected else { panic!("{rejected:?}") };
     assert!(matches!(&events[..], [Event::CommandRejected(why)] if why.reasons == [used("pay 1", first)]));

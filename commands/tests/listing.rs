@@ -14,13 +14,7 @@ fn no_role() -> Refusal {
 
 #[test]
 fn a_seller_lists_a_thing_at_its_first_version_with_nothing_in_stock() {
-    let created = Created {
-        listing: listing(TEA),
-        price: usd(500),
-        seller: SELLER.account(),
-        title: "A thing".to_owned(),
-        version: 1,
-    };
+    let created = Created::new(listing(TEA), usd(500), SELLER.account(), "A thing".to_owned());
     World::new()
         .when(SELLER, create_listing(TEA, usd(500)))
         .then_events([created.into()])

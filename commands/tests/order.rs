@@ -74,7 +74,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         .then_events([placed.into(), EscrowHeld { order, transfer }.into()])
         .then(|market| {
             let tea = market.listings.get(listing(TEA)).unwrap();
-            assert_eq!((tea.on_hand, tea.reserved, tea.available()), (10, 3, 7));
+            assert_eq!((tea.stock.on_hand, tea.stock.reserved, tea.available()), (10, 3, 7));
             assert_eq!(market.next_deadline().unwrap().waiting.kind(), DeadlineKind::ShipBy);
         })
         .when_again()
@@ -385,7 +385,7 @@ fn a_shipped_order_leaves_the_stock_and_is_with_the_carrier() {
         .then_events([shipped.into()])
         .then(|market| {
             let tea = market.listings.get(listing(TEA)).unwrap();
-            assert_eq!((tea.on_hand, tea.reserved), (7, 0));
+            assert_eq!((tea.stock.on_hand, tea.stock.reserved), (7, 0));
         })
         .when_again()
         .then_repeat()

@@ -36,7 +36,7 @@ fn transfer(amount: Money, from: LedgerAccount, to: LedgerAccount) -> Transfer {
 /// On hand and reserved.
 fn stock(market: &Market, n: u64) -> (u64, u64) {
     let listing = market.listings.get(listing(n)).unwrap();
-    (listing.on_hand, listing.reserved)
+    (listing.stock.on_hand, listing.stock.reserved)
 }
 
 #[track_caller]

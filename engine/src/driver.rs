@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
+use commands::payment::{Effect, EffectId};
 use commands::{Market, Question, Refusal};
 use events::ids::{AccountId, CommandId};
 use events::{Commit, Head, Timestamp};
@@ -89,6 +90,7 @@ pub struct Engine {
     keeper: JoinHandle<()>,
     stop_keeper: watch::Sender<bool>,
     taken_behind: u64,
+    begun: (Head, Vec<(EffectId, Effect)>),
 }
 
 /// What others ask the engine through; it may be cloned freely.
@@ -127,6 +129,7 @@ impl Engine {
         tokio::spawn(look_regularly(wakes_in.downgrade()));
         ingress::spawn(verify_threads, &config.market, &handle.keys, requests, wakes_in);
 
+        let begun = (head, market.payments.effects());
         let now = guard.look(clock.as_ref()).now;
         let (processor, actions) = Processor::start(market, head, config, log.prepares(), now);
         let writer = Writer {
@@ -151,7 +154,7 @@ impl Engine {
             .name("writer".into())
             .spawn(move || writer.run(actions, wakes))
             .expect("a thread can be started at start-up");
-        let engine = Engine { handle, writer, answerer, keeper, stop_keeper, taken_behind };
+        let engine = Engine { handle, writer, answerer, keeper, stop_keeper, taken_behind, begun };
         engine.wait_until_started().await?;
         Ok(engine)
     }
@@ -169,6 +172,12 @@ impl Engine {
     /// Tells how many events were left to be folded when this engine was told to take the market over.
     pub fn taken_behind(&self) -> u64 {
         self.taken_behind
+    }
+
+    /// Gives what providers had been asked for and had not answered when this engine took the market over, and up to
+    /// where in the log that is.
+    pub fn begun(&self) -> (Head, Vec<(EffectId, Effect)>) {
+        self.begun.clone()
     }
 
     /// Gives what others ask the engine through.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use commands::funding::PaymentId;
+use commands::funding::CreditId;
 use commands::order::ClosedOrder;
+use commands::payment::ClosedPayment;
 use commands::replay::Decided;
 use commands::{Facts, Question};
 use events::commit::ChainError;
-use events::ids::{AccountId, CommandId, OrderId};
+use events::ids::{AccountId, CommandId, OrderId, PaymentId};
 use events::metadata::Cause;
 use events::{Commit, Event, Head, Position};
 use serde::Serialize;
@@ -161,8 +162,15 @@ impl Index {
                 batch.insert(command_key(stamp.account, stamp.command).as_slice(), encode(&decided));
             }
             for recorded in commit.events() {
+                if let Event::PaymentCaptured(captured) = &recorded.event {
+                    let key = credit_key(CreditId::captured(captured));
+                    batch.insert(key.as_slice(), encode(&recorded.position));
+                }
+                if let Some((payment, closed)) = ClosedPayment::left_by(&recorded.event, recorded.position) {
+                    batch.insert(payment_key(payment).as_slice(), encode(&closed));
+                }
                 if let Event::WalletFunded(funded) = &recorded.event {
-                    let key = payment_key(PaymentId::credited(funded));
+                    let key = credit_key(CreditId::credited(funded));
                     batch.insert(key.as_slice(), encode(&recorded.position));
                 }
                 if let Some(end) = recorded.event.order_end() {
@@ -205,11 +213,17 @@ impl Index {
         {
             closed_orders.insert(order, closed);
         }
-        let payment = match question.payment {
-            Some(payment) => self.get::<Position>(&payment_key(payment))?,
+        let credit = match question.credit {
+            Some(credit) => self.get::<Position>(&credit_key(credit))?,
             None => None,
         };
-        Ok(Facts { covered, command, closed_orders, payment })
+        let closed_payment = match question.payment {
+            Some(payment) => {
+                self.get::<ClosedPayment>(&payment_key(payment))?.map(|closed| (payment, closed))
+            }
+            None => None,
+        };
+        Ok(Facts { covered, command, closed_orders, credit, closed_payment })
     }
 
     /// Finds where a command was decided, for those who ask for its receipt. Blocks on the disk.
@@ -255,9 +269,15 @@ fn order_key(order: OrderId) -> [u8; 17] {
     key
 }
 
-fn payment_key(payment: PaymentId) -> [u8; 33] {
+fn credit_key(credit: CreditId) -> [u8; 33] {
     let mut key = [b'p'; 33];
-    key[1..].copy_from_slice(payment.as_bytes());
+    key[1..].copy_from_slice(credit.as_bytes());
+    key
+}
+
+fn payment_key(payment: PaymentId) -> [u8; 17] {
+    let mut key = [b'q'; 17];
+    key[1..].copy_from_slice(payment.uuid().as_bytes());
     key
 }
 

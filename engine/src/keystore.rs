@@ -7,12 +7,19 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use commands::Command;
+use commands::command::Expected;
 use commands::crypto::SigningKey;
+use commands::sign::{Draft, sign};
+use events::Timestamp;
 use events::account::{Algorithm, PublicKey};
-use events::ids::{AccountId, DeviceId};
+use events::ids::{AccountId, CommandId, DeviceId, MarketName, Nonce};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// How long a command of the process's own is good after it was signed, in milliseconds.
+pub const COMMAND_GOOD_FOR_MS: i64 = 60_000;
 /// Longest name of a key, in characters.
 const NAME_LENGTH_MAX: usize = 64;
 
@@ -193,6 +200,30 @@ impl KeyStore {
         file.rewind().and_then(|()| writeln!(file, "{}", next + count)).map_err(error)?;
         lock.sync_all().map_err(error)?;
         Ok(next)
+    }
+
+    /// Signs a command with a key: takes its next number and a new nonce. Good for [`COMMAND_GOOD_FOR_MS`].
+    pub fn sign(
+        &self,
+        key: &StoredKey,
+        market: &MarketName,
+        command_id: CommandId,
+        command: Command,
+        now: Timestamp,
+    ) -> Result<Bytes, KeyStoreError> {
+        let draft = Draft {
+            market: market.clone(),
+            account: key.account,
+            device: key.device,
+            command_id,
+            seq: self.next_seq(&key.name)?,
+            nonce: Nonce(rand::random()),
+            issued_at: now,
+            expires_at: now.plus_ms(COMMAND_GOOD_FOR_MS),
+            expected: Expected::default(),
+            command,
+        };
+        Ok(Bytes::from(sign(&draft, &key.signing())))
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, KeyStoreError> {

@@ -47,6 +47,42 @@ pub struct DeviceRegistered {
     pub key: PublicKey,
 }
 
+/// An operator forbade a seller to sell. Orders that are open go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SellerSuspended {
+    /// The seller.
+    pub account: AccountId,
+    /// Why, 1 to 200 characters.
+    pub reason: String,
+}
+
+/// An operator allowed a seller to sell again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SellerReinstated {
+    /// The seller.
+    pub account: AccountId,
+    /// Why, 1 to 200 characters.
+    pub reason: String,
+}
+
+/// An operator cleared a buyer for restricted goods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClearanceGranted {
+    /// The buyer.
+    pub account: AccountId,
+    /// Why, 1 to 200 characters.
+    pub reason: String,
+}
+
+/// An operator took a buyer's clearance for restricted goods away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClearanceRevoked {
+    /// The buyer.
+    pub account: AccountId,
+    /// Why, 1 to 200 characters.
+    pub reason: String,
+}
+
 /// How a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {

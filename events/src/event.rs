@@ -5,7 +5,7 @@
 
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
-use crate::{account, cart, command, listing, market, order};
+use crate::{account, cart, command, listing, market, order, payment, stock};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +105,32 @@ events! {
     "device.registered.v1" => DeviceRegistered(account::DeviceRegistered) about |e| Some(e.device.to_string()),
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
+    "listing.updated.v1" => ListingUpdated(listing::Updated) about |e| Some(e.listing.to_string()),
+    "listing.paused.v1" => ListingPaused(listing::Paused) about |e| Some(e.listing.to_string()),
+    "listing.resumed.v1" => ListingResumed(listing::Resumed) about |e| Some(e.listing.to_string()),
+    "listing.withdrawn.v1" => ListingWithdrawn(listing::Withdrawn) about |e| Some(e.listing.to_string()),
+    "listing.blocked.v1" => ListingBlocked(listing::Blocked) about |e| Some(e.listing.to_string()),
+    "listing.unblocked.v1" => ListingUnblocked(listing::Unblocked) about |e| Some(e.listing.to_string()),
+    "seller.suspended.v1" => SellerSuspended(account::SellerSuspended) about |e| Some(e.account.to_string()),
+    "seller.reinstated.v1" => SellerReinstated(account::SellerReinstated) about |e| Some(e.account.to_string()),
+    "account.clearance_granted.v1" => ClearanceGranted(account::ClearanceGranted) about |e| Some(e.account.to_string()),
+    "account.clearance_revoked.v1" => ClearanceRevoked(account::ClearanceRevoked) about |e| Some(e.account.to_string()),
+    "stock.adjusted.v1" => StockAdjusted(stock::Adjusted) about |e| Some(e.listing.to_string()),
+    "stock.safety_set.v1" => StockSafetySet(stock::SafetySet) about |e| Some(e.listing.to_string()),
+    "stock.backorder_limit_set.v1" => StockBackorderLimitSet(stock::BackorderLimitSet) about |e| Some(e.listing.to_string()),
+    "stock.expected.v1" => StockExpected(stock::Expected) about |e| Some(e.listing.to_string()),
+    "stock.shortfall_detected.v1" => StockShortfallDetected(stock::ShortfallDetected) about |e| Some(e.listing.to_string()),
     "wallet.funded.v1" => WalletFunded(listing::WalletFunded) about |e| Some(e.account.to_string()),
+    "payment.requested.v1" => PaymentRequested(payment::Requested) about |e| Some(e.payment.to_string()),
+    "payment.action_required.v1" => PaymentActionRequired(payment::ActionRequired) about |e| Some(e.payment.to_string()),
+    "payment.authorized.v1" => PaymentAuthorized(payment::Authorized) about |e| Some(e.payment.to_string()),
+    "payment.void_requested.v1" => PaymentVoidRequested(payment::VoidRequested) about |e| Some(e.payment.to_string()),
+    "payment.captured.v1" => PaymentCaptured(payment::Captured) about |e| Some(e.payment.to_string()),
+    "payment.failed.v1" => PaymentFailed(payment::Failed) about |e| Some(e.payment.to_string()),
+    "payment.voided.v1" => PaymentVoided(payment::Voided) about |e| Some(e.payment.to_string()),
+    "payment.refund_requested.v1" => RefundRequested(payment::RefundRequested) about |e| Some(e.payment.to_string()),
+    "payment.refunded.v1" => PaymentRefunded(payment::Refunded) about |e| Some(e.payment.to_string()),
+    "payment.refund_failed.v1" => RefundFailed(payment::RefundFailed) about |e| Some(e.payment.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),
@@ -132,6 +157,10 @@ impl Event {
     pub fn transfers(&self) -> &[Transfer] {
         match self {
             Event::WalletFunded(funded) => std::slice::from_ref(&funded.transfer),
+            Event::PaymentCaptured(captured) => std::slice::from_ref(&captured.transfer),
+            Event::RefundRequested(refund) => std::slice::from_ref(&refund.transfer),
+            Event::PaymentRefunded(refund) => std::slice::from_ref(&refund.transfer),
+            Event::RefundFailed(refund) => std::slice::from_ref(&refund.transfer),
             Event::EscrowHeld(held) => std::slice::from_ref(&held.transfer),
             Event::EscrowReleased(released) => &released.transfers,
             Event::EscrowRefunded(refunded) => refunded.transfer.as_slice(),
@@ -143,6 +172,27 @@ impl Event {
             | Event::DeviceRegistered(_)
             | Event::ListingCreated(_)
             | Event::StockReceived(_)
+            | Event::ListingUpdated(_)
+            | Event::ListingPaused(_)
+            | Event::ListingResumed(_)
+            | Event::ListingWithdrawn(_)
+            | Event::ListingBlocked(_)
+            | Event::ListingUnblocked(_)
+            | Event::SellerSuspended(_)
+            | Event::SellerReinstated(_)
+            | Event::ClearanceGranted(_)
+            | Event::ClearanceRevoked(_)
+            | Event::StockAdjusted(_)
+            | Event::StockSafetySet(_)
+            | Event::StockBackorderLimitSet(_)
+            | Event::StockExpected(_)
+            | Event::StockShortfallDetected(_)
+            | Event::PaymentRequested(_)
+            | Event::PaymentActionRequired(_)
+            | Event::PaymentAuthorized(_)
+            | Event::PaymentVoidRequested(_)
+            | Event::PaymentFailed(_)
+            | Event::PaymentVoided(_)
             | Event::CartItemAdded(_)
             | Event::CartQuantitySet(_)
             | Event::CartItemRemoved(_)

@@ -26,7 +26,7 @@ pub struct IdError {
 }
 
 impl IdError {
-    fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
         IdError { what, text: text.chars().take(64).collect(), rule }
     }
 }
@@ -99,6 +99,10 @@ uuid_ids! {
     CartId = "cart id",
     /// One order: the lines of one checkout that one seller serves.
     OrderId = "order id",
+    /// One payment through an outside provider.
+    PaymentId = "payment id",
+    /// One refund of a part of a payment.
+    RefundId = "refund id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).
     CommandId = "command id",
     /// One commit: the events of one decision.
@@ -129,6 +133,34 @@ impl CartId {
     /// Derives the id of the cart that a command opens.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
         CartId(derive_v7(command.0, "skylink cart", account.0, 0))
+    }
+}
+
+impl PaymentId {
+    /// Derives the id of the payment that a command asks for, as [`OrderId::derive`] does: nobody can take another's,
+    /// and a client knows it before it sends.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        PaymentId(derive_v7(command.0, "skylink payment", account.0, 0))
+    }
+}
+
+impl RefundId {
+    /// Derives the id of the refund that a command asks for.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        RefundId(derive_v7(command.0, "skylink refund", account.0, 0))
+    }
+}
+
+impl CommandId {
+    /// Derives the id under which what a provider did is reported: the same for the same outcome of the same payment,
+    /// so that a repeated report is a repeat. Its time is the payment's.
+    pub fn of_report(provider: AccountId, payment: PaymentId, outcome: &[u8]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(provider.0.as_bytes());
+        hasher.update(outcome);
+        let mut owner = [0u8; 16];
+        owner.copy_from_slice(&hasher.finish().as_bytes()[..16]);
+        CommandId(derive_v7(payment.0, "skylink report", Uuid::from_bytes(owner), 0))
     }
 }
 

@@ -22,6 +22,8 @@ pub enum LedgerAccount {
     SellerAvailable(AccountId),
     /// What the platform has earned.
     PlatformFees,
+    /// What is on its way back to those who had paid it.
+    RefundsPayable,
     /// The outside world behind a payment provider: negative by what came in through it.
     ProviderClearing(AccountId),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::Escrow(order) => write!(f, "escrow:{order}"),
             LedgerAccount::SellerAvailable(account) => write!(f, "seller:{account}:available"),
             LedgerAccount::PlatformFees => f.write_str("platform:fees"),
+            LedgerAccount::RefundsPayable => f.write_str("refunds:payable"),
             LedgerAccount::ProviderClearing(account) => write!(f, "psp:{account}:clearing"),
         }
     }
@@ -55,6 +58,7 @@ impl FromStr for LedgerAccount {
                 LedgerAccount::SellerAvailable(id.parse().map_err(|_| error())?)
             }
             (Some("platform"), Some("fees"), None, None) => LedgerAccount::PlatformFees,
+            (Some("refunds"), Some("payable"), None, None) => LedgerAccount::RefundsPayable,
             (Some("psp"), Some(id), Some("clearing"), None) => {
                 LedgerAccount::ProviderClearing(id.parse().map_err(|_| error())?)
             }
@@ -83,8 +87,8 @@ impl JsonSchema for LedgerAccount {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees or psp:<account>:clearing",
-            "pattern": "^(wallet|escrow|seller|platform|psp):"
+            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees, refunds:payable or psp:<account>:clearing",
+            "pattern": "^(wallet|escrow|seller|platform|refunds|psp):"
         })
     }
 }
@@ -114,6 +118,7 @@ mod tests {
             LedgerAccount::Escrow(OrderId::from_uuid(Uuid::from_u128(9))),
             LedgerAccount::SellerAvailable(account),
             LedgerAccount::PlatformFees,
+            LedgerAccount::RefundsPayable,
             LedgerAccount::ProviderClearing(account),
         ] {
             assert_eq!(ledger_account.to_string().parse(), Ok(ledger_account));

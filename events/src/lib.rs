@@ -18,7 +18,9 @@ pub mod market;
 pub mod metadata;
 pub mod money;
 pub mod order;
+pub mod payment;
 pub mod rejection;
+pub mod stock;
 pub mod time;
 pub mod wire;
 

@@ -1,11 +1,13 @@
 //! What is known of an event besides what it says: when, in which commit, and at whose word.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 use crate::hash::Hash;
-use crate::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, WriterId};
+use crate::ids::{
+    AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, WriterId,
+};
 use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
 
@@ -117,6 +119,16 @@ pub enum Waiting {
         /// Which of its shipments.
         shipment: ShipmentNumber,
     },
+    /// A payment waits for its provider, or for its buyer, to agree.
+    PaymentExpires {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// A payment that the provider holds waits to be captured.
+    AuthorizationExpires {
+        /// The payment.
+        payment: PaymentId,
+    },
 }
 
 impl Waiting {
@@ -126,6 +138,8 @@ impl Waiting {
             Waiting::ShipBy { .. } => DeadlineKind::ShipBy,
             Waiting::DeliveryDue { .. } => DeadlineKind::DeliveryDue,
             Waiting::InspectionEnds { .. } => DeadlineKind::InspectionEnds,
+            Waiting::PaymentExpires { .. } => DeadlineKind::PaymentExpires,
+            Waiting::AuthorizationExpires { .. } => DeadlineKind::AuthorizationExpires,
         }
     }
 
@@ -135,16 +149,20 @@ impl Waiting {
             Waiting::ShipBy { order }
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. } => order.uuid(),
+            Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
         }
     }
 }
 
-/// A deadline as it stands in a header.
+/// A deadline as it stands in a header: what waits is named by the one id that its kind has.
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct FlatDeadline {
     due: Timestamp,
     kind: DeadlineKind,
-    order: OrderId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    order: Option<OrderId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentId>,
     /// Only for a shipment that is not the order's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shipment: Option<ShipmentNumber>,
@@ -152,25 +170,38 @@ struct FlatDeadline {
 
 impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
-        let (order, shipment) = match waiting {
-            Waiting::ShipBy { order } => (order, None),
+        let (order, payment, shipment) = match waiting {
+            Waiting::ShipBy { order } => (Some(order), None, None),
             Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
-                (order, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
+                (Some(order), None, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
+            }
+            Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
+                (None, Some(payment), None)
             }
         };
-        FlatDeadline { due, kind: waiting.kind(), order, shipment }
+        FlatDeadline { due, kind: waiting.kind(), order, payment, shipment }
     }
 }
 
-impl From<FlatDeadline> for DeadlineStamp {
-    fn from(FlatDeadline { due, kind, order, shipment }: FlatDeadline) -> Self {
-        let shipment = shipment.unwrap_or(ShipmentNumber::FIRST);
-        let waiting = match kind {
-            DeadlineKind::ShipBy => Waiting::ShipBy { order },
-            DeadlineKind::DeliveryDue => Waiting::DeliveryDue { order, shipment },
-            DeadlineKind::InspectionEnds => Waiting::InspectionEnds { order, shipment },
+impl FlatDeadline {
+    /// Gives the deadline; none, if it does not name what its kind waits for.
+    fn stamp(self) -> Option<DeadlineStamp> {
+        let FlatDeadline { due, kind, order, payment, shipment } = self;
+        let waiting = match (kind, order, payment, shipment) {
+            (DeadlineKind::ShipBy, Some(order), None, None) => Waiting::ShipBy { order },
+            (DeadlineKind::DeliveryDue, Some(order), None, shipment) => {
+                Waiting::DeliveryDue { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
+            }
+            (DeadlineKind::InspectionEnds, Some(order), None, shipment) => {
+                Waiting::InspectionEnds { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
+            }
+            (DeadlineKind::PaymentExpires, None, Some(payment), None) => Waiting::PaymentExpires { payment },
+            (DeadlineKind::AuthorizationExpires, None, Some(payment), None) => {
+                Waiting::AuthorizationExpires { payment }
+            }
+            _ => return None,
         };
-        DeadlineStamp { due, waiting }
+        Some(DeadlineStamp { due, waiting })
     }
 }
 
@@ -188,7 +219,8 @@ impl Serialize for DeadlineStamp {
 impl<'de> Deserialize<'de> for DeadlineStamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            FlatDeadline::deserialize(deserializer).map(DeadlineStamp::from)
+            let wrong = || de::Error::custom("a deadline names what its kind waits for, and nothing else");
+            FlatDeadline::deserialize(deserializer)?.stamp().ok_or_else(wrong)
         } else {
             let (due, waiting) = Deserialize::deserialize(deserializer)?;
             Ok(DeadlineStamp { due, waiting })
@@ -206,4 +238,8 @@ pub enum DeadlineKind {
     DeliveryDue,
     /// The buyer's time to inspect.
     InspectionEnds,
+    /// The time a payment has to be agreed to.
+    PaymentExpires,
+    /// The time in which a provider holds money for the market.
+    AuthorizationExpires,
 }

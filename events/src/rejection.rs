@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId};
-use crate::money::{Currency, Money};
+use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId};
+use crate::listing::ListingStatus;
+use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
+use crate::stock::AdjustmentReason;
 use crate::time::Timestamp;
 
 /// A broken rule, with what its reader needs to do better.
@@ -120,6 +122,71 @@ pub enum Rejection {
         listing: ListingId,
     },
 
+    /// The listing can't be bought as it stands, or its seller can't do this with it any more.
+    #[error("listing {listing} is {status}")]
+    ListingUnavailable {
+        /// The listing.
+        listing: ListingId,
+        /// Why not.
+        status: ListingStatus,
+    },
+    /// An operator forbade the seller to sell.
+    #[error("the seller of listing {listing} is suspended")]
+    SellerSuspended {
+        /// The listing.
+        listing: ListingId,
+        /// Who sells it.
+        seller: AccountId,
+    },
+    /// Only accounts that an operator has cleared may buy the listing.
+    #[error("listing {listing} is restricted: an operator must clear your account for such goods")]
+    ClearanceMissing {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// The least that an order may have is more than the most.
+    #[error("an order can't have {min} units at least and {max} at most")]
+    LimitsContradict {
+        /// At least.
+        min: Quantity,
+        /// At most.
+        max: Quantity,
+    },
+    /// A variant can't have variants.
+    #[error("listing {listing} is itself a variant: name the one that it is a variant of")]
+    VariantOfVariant {
+        /// The variant.
+        listing: ListingId,
+    },
+    /// Two variants of one listing have the same attributes.
+    #[error("listing {listing} is the variant with these attributes")]
+    VariantExists {
+        /// The variant that has them.
+        listing: ListingId,
+    },
+    /// For this reason units can only come, or only go.
+    #[error("`delta` has the wrong sign: what is {reason} can't be such a change of the stock")]
+    AdjustmentDirection {
+        /// The reason given.
+        reason: AdjustmentReason,
+    },
+    /// Units are expected in the past, or too far ahead.
+    #[error("units can be expected until {latest} and not in the past, not at {due}")]
+    DueOutOfRange {
+        /// The time named.
+        due: Timestamp,
+        /// The last time that can be named now.
+        latest: Timestamp,
+    },
+    /// Units of the listing are expected at as many times as may be.
+    #[error("units of listing {listing} can be expected at {max} times: change one of them")]
+    TooManyExpected {
+        /// The listing.
+        listing: ListingId,
+        /// The limit.
+        max: u32,
+    },
+
     // Prices.
     /// The quote is for another listing, quantity, buyer or seller.
     #[error("the quote for listing {listing} does not fit the line: {field} differs")]
@@ -150,7 +217,7 @@ pub enum Rejection {
     CurrencyMismatch {
         /// The line's listing.
         listing: ListingId,
-        /// The currency of the signed total, or of the cart.
+        /// The currency of the signed total, of the cart, or of the listing so far.
         expected: Currency,
         /// The currency of the listing.
         found: Currency,
@@ -183,6 +250,44 @@ pub enum Rejection {
         first: u64,
     },
 
+    // Payments.
+    /// There is no such payment.
+    #[error("there is no payment {payment}")]
+    PaymentUnknown {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The payment belongs to others.
+    #[error("payment {payment} is not yours to change")]
+    NotYourPayment {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The payment is in a state in which this can't happen.
+    #[error("payment {payment} is {state:?}")]
+    PaymentState {
+        /// The payment.
+        payment: PaymentId,
+        /// Its state.
+        state: PaymentState,
+    },
+    /// What a provider reports, or is asked to give back, is more than there is, or in another currency.
+    #[error("payment {payment} allows {most} at most, not {amount}")]
+    PaymentAmount {
+        /// The payment.
+        payment: PaymentId,
+        /// What was named.
+        amount: Money,
+        /// The most that it can be.
+        most: Money,
+    },
+    /// The account has as many payments under way as it may.
+    #[error("an account may have {max} payments and refunds under way: wait for one of them, or cancel one")]
+    TooManyPayments {
+        /// The limit.
+        max: u32,
+    },
+
     // Carts.
     /// There is no such cart.
     #[error("there is no cart {cart}")]
@@ -208,13 +313,16 @@ pub enum Rejection {
         /// The limit.
         max: u32,
     },
-    /// The line would have more units than it may.
-    #[error("a line may have {max} units")]
+    /// The line has more units than it may, or fewer.
+    #[error("a line of listing {listing} may have {} to {max} units", .min.unwrap_or(1))]
     QuantityLimit {
         /// The listing.
         listing: ListingId,
-        /// The limit.
+        /// The most.
         max: u32,
+        /// The fewest; absent: one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<u32>,
     },
     /// A listing stands in two lines.
     #[error("listing {listing} stands in two lines: make it one")]
@@ -320,6 +428,26 @@ impl std::fmt::Display for QuoteField {
             QuoteField::Seller => "seller",
         })
     }
+}
+
+/// Where a payment stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentState {
+    /// The provider is asked.
+    Requested,
+    /// The provider waits for the buyer.
+    ActionRequired,
+    /// The provider holds the money.
+    Authorized,
+    /// It is being given up.
+    Voiding,
+    /// The money has come in.
+    Captured,
+    /// The provider refused.
+    Failed,
+    /// It was given up.
+    Voided,
 }
 
 /// Where an order stands, in one word.

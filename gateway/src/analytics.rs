@@ -59,8 +59,8 @@ fn whose(caller: &Caller, params: &Params) -> Result<Whose, Problem> {
 
 /// Checks that a listing is there and the caller's to see.
 fn check_listing(views: &Projections, caller: &Caller, listing: ListingId) -> Result<(), Problem> {
-    let found = views.carts().listing(listing)?;
-    let is_seen = found.is_some_and(|listing| caller.may_see(listing.seller));
+    let found = views.listings().listing(listing)?;
+    let is_seen = found.is_some_and(|offer| caller.may_see(offer.listing.seller));
     if is_seen { Ok(()) } else { Err(Problem::not_found("listing")) }
 }
 

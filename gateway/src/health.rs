@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
+use engine::effects::EffectsStatus;
 use engine::log::EventLog;
 use events::Position;
 use events::account::Algorithm;
@@ -67,8 +68,22 @@ pub(crate) struct Readiness {
     lag: u64,
     /// How far each view has read.
     views: BTreeMap<&'static str, Position>,
+    /// How what payment providers are asked for goes. A provider that does not answer makes nothing else wait, so it
+    /// makes no process unready.
+    effects: EffectsHealth,
     /// Why it is not ready.
     reasons: Vec<String>,
+}
+
+/// How what payment providers are asked for goes.
+#[derive(Serialize, JsonSchema)]
+struct EffectsHealth {
+    /// How many things they were asked for and have not done.
+    pending: usize,
+    /// How many of them were asked for often without an answer.
+    stuck: usize,
+    /// What went wrong last with one that is stuck.
+    trouble: Option<String>,
 }
 
 /// What an engine does.
@@ -121,7 +136,10 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let following = run_state == RunState::Running;
     let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
     let writing = state == EngineState::Writing;
-    let readiness = Readiness { ready, state, writing, following, head, applied, lag, views: heads, reasons };
+    let EffectsStatus { pending, stuck, trouble } = app.gateway.effects.status().borrow().clone();
+    let effects = EffectsHealth { pending, stuck, trouble };
+    let readiness =
+        Readiness { ready, state, writing, following, head, applied, lag, views: heads, effects, reasons };
     (status, axum::Json(readiness)).into_response()
 }
 

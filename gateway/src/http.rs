@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
 use engine::clock::Clock;
+use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
 use engine::log::EventLog;
 use events::account::PublicKey;
@@ -36,6 +37,8 @@ pub(crate) const POSITION_HEADER: HeaderName = HeaderName::from_static("skylink-
 pub struct Gateway {
     /// Who takes commands.
     pub commands: Arc<dyn Commands>,
+    /// Takes the messages of payment providers, and tells how what is asked of them goes.
+    pub effects: EffectsHandle,
     /// The views that queries read.
     pub projections: Projections,
     /// The log that streams follow.

@@ -12,6 +12,7 @@ pub mod nats;
 pub mod node;
 pub mod openapi;
 mod page;
+mod payments;
 mod problem;
 pub mod query;
 mod routes;

@@ -11,8 +11,14 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use commands::Command;
+use commands::command::{RegisterAccount, RegisterDevice};
+use commands::envelope::KeyDirectory;
+use commands::receipt::Outcome;
 use engine::clock::Clock;
+use engine::effects::{EffectsHandle, Provider};
 use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
 use engine::log::jetstream::{self, Durability, JetStreamLog, StreamOptions, durability};
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
@@ -20,10 +26,11 @@ use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
-use engine::{Engine, EngineConfig, EngineHandle, Prepared, Standby, StartError};
+use engine::providers::PaymentProvider;
+use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
 use events::Head;
-use events::account::PublicKey;
-use events::ids::{MarketName, WriterId};
+use events::account::{PublicKey, Role as AccountRole};
+use events::ids::{CommandId, MarketName, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{LogMismatch, Projections, ViewError};
@@ -38,6 +45,10 @@ use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 pub const RECEIPT_KEY: &str = "market";
 /// The name of the key that registers accounts and devices.
 pub const REGISTRAR_KEY: &str = "registrar";
+/// What the name of the key begins with that a payment provider's reports are signed with; its own name follows.
+pub const PROVIDER_KEY: &str = "provider-";
+/// How long the market may take to register a provider's account.
+const REGISTRATION_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How a node is set up.
 #[derive(Debug, Clone)]
@@ -54,6 +65,8 @@ pub struct NodeConfig {
     pub verify_threads: usize,
     /// By what a broker lets the node in, if it stands on one.
     pub access: NodeAccess,
+    /// The payment providers that it asks while it writes.
+    pub providers: Vec<Arc<dyn PaymentProvider>>,
 }
 
 /// By what a broker lets in the two connections of a node. Where a receipt goes is chosen by strangers, so receipts leave
@@ -77,6 +90,7 @@ impl NodeConfig {
             deadlines: Deadlines::default(),
             verify_threads,
             access: NodeAccess::default(),
+            providers: Vec::new(),
         }
     }
 }
@@ -114,6 +128,14 @@ pub enum NodeError {
     /// Commands can't be received.
     #[error("the command stream")]
     Commands(#[from] nats_commands::OpenError),
+    /// A provider's account could not be registered.
+    #[error("the account of payment provider {name} can't be registered: {reply}")]
+    Provider {
+        /// The provider.
+        name: &'static str,
+        /// What the market said.
+        reply: String,
+    },
     /// The wait for the market was ended.
     #[error("the wait for the market was ended before this process owned it")]
     NotOwned,
@@ -136,6 +158,7 @@ pub struct NatsConfig {
 pub struct Node {
     engine: Engine,
     reading: Reading,
+    effects: JoinHandle<()>,
     broker: Option<Broker>,
 }
 
@@ -152,7 +175,10 @@ struct Reading {
     projections: Projections,
     keys: KeyStore,
     receipt_key: PublicKey,
+    clock: Arc<dyn Clock>,
     market: MarketName,
+    providers: Vec<Provider>,
+    effects: EffectsHandle,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
 }
@@ -248,7 +274,10 @@ impl StandbyNode {
             broker.commands = Some(tokio::spawn(serving));
             broker
         });
-        Ok(Node { engine, reading, broker })
+        reading.register_providers(&engine.handle()).await?;
+        let (head, begun) = engine.begun();
+        let effects = reading.effects.run(begun, head, Arc::clone(&reading.log));
+        Ok(Node { engine, reading, effects, broker })
     }
 
     /// Gives what commands will be handed in through; until the node writes, it refuses them.
@@ -275,6 +304,7 @@ impl Reading {
         metrics: Option<PrometheusHandle>,
     ) -> Gateway {
         Gateway {
+            effects: self.effects.clone(),
             projections: self.projections.clone(),
             log: Arc::clone(&self.log),
             keys: Arc::clone(handle.keys()),
@@ -285,6 +315,34 @@ impl Reading {
             metrics,
             commands: Arc::new(handle),
         }
+    }
+
+    /// Registers the accounts that providers report with, where that was not done yet, by signed commands like any other.
+    async fn register_providers(&self, engine: &EngineHandle) -> Result<(), NodeError> {
+        let registrar = self.keys.get(REGISTRAR_KEY)?;
+        for Provider { adapter, key } in &self.providers {
+            if engine.keys().key(key.public().id()).is_some() {
+                continue;
+            }
+            let (account, device, public) = (key.account, key.device, key.public());
+            let wishes = [
+                Command::from(RegisterAccount { account, roles: [AccountRole::Provider].into() }),
+                RegisterDevice { account, device, key: public }.into(),
+            ];
+            for wish in wishes {
+                let id = CommandId::from_uuid(Uuid::now_v7());
+                let signed = self.keys.sign(&registrar, &self.market, id, wish, self.clock.now())?;
+                let failed = |reply: String| NodeError::Provider { name: adapter.name(), reply };
+                let submitted =
+                    tokio::time::timeout(REGISTRATION_TIME_MAX, engine.submit(signed, None, None));
+                match submitted.await {
+                    Ok(Reply::Receipt(receipt)) if receipt.receipt.outcome != Outcome::Rejected => {}
+                    Ok(reply) => return Err(failed(String::from_utf8_lossy(&reply.to_json()).into_owned())),
+                    Err(_) => return Err(failed("it gave no answer in time".to_owned())),
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn shutdown(self) {
@@ -298,7 +356,8 @@ impl Reading {
 impl Node {
     /// Starts a node on the segment log in its folder.
     pub async fn start(config: NodeConfig, clock: Arc<dyn Clock>) -> Result<Node, NodeError> {
-        StandbyNode::start(config, clock).await?.take_over().await
+        let standby = Box::pin(StandbyNode::start(config, clock)).await?;
+        Box::pin(standby.take_over()).await
     }
 
     /// Starts a node on JetStream and waits until the broker gives this process the market.
@@ -307,7 +366,9 @@ impl Node {
         nats: NatsConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Node, NodeError> {
-        StandbyNode::start_on_nats(config, nats, clock).await?.take_over().await
+        // Boxed, since what starts a market is large, and is awaited deep inside other work.
+        let standby = Box::pin(StandbyNode::start_on_nats(config, nats, clock)).await?;
+        Box::pin(standby.take_over()).await
     }
 
     /// Gives the connection to the broker and whether it syncs, if the log stands on JetStream.
@@ -348,6 +409,11 @@ impl Node {
         &self.reading.keys
     }
 
+    /// Gives what takes the messages of payment providers.
+    pub fn effects(&self) -> &EffectsHandle {
+        &self.reading.effects
+    }
+
     /// Gives the market's name.
     pub fn market(&self) -> &MarketName {
         &self.reading.market
@@ -363,6 +429,8 @@ impl Node {
         if let Some(broker) = &self.broker {
             broker.stop_commands.send_replace(true);
         }
+        // A report under way is handed in again at the next start.
+        self.effects.abort();
         let reason = self.engine.shutdown().await;
         if let Some(commands) = self.broker.and_then(|broker| broker.commands)
             && commands.await.is_err()
@@ -409,7 +477,7 @@ impl Parts {
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections } = self;
         projections.check_log_head(log.head().await?)?;
-        let NodeConfig { market, fee, deadlines, verify_threads, .. } = config;
+        let NodeConfig { market, fee, deadlines, verify_threads, providers, .. } = config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
             deadlines,
@@ -425,10 +493,34 @@ impl Parts {
             opened,
         };
         let engine_config = EngineConfig { writer, receipt_key: receipt_key.signing(), verify_threads };
-        let engine = Standby::start(prepared, engine_config, Arc::clone(&log), clock).await?;
+        let with_key = |adapter: Arc<dyn PaymentProvider>| {
+            let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
+            Ok(Provider { adapter, key })
+        };
+        let providers: Result<Vec<Provider>, KeyStoreError> = providers.into_iter().map(with_key).collect();
+        let providers = providers?;
+        let engine = Standby::start(prepared, engine_config, Arc::clone(&log), Arc::clone(&clock)).await?;
+        let effects = EffectsHandle::new(
+            providers.clone(),
+            engine.handle(),
+            market.clone(),
+            keys.clone(),
+            Arc::clone(&clock),
+        );
         let (stop_views, views) = follow(projections.clone(), &log);
         let receipt_key = receipt_key.public();
-        let reading = Reading { log, projections, keys, receipt_key, market, stop_views, views };
+        let reading = Reading {
+            log,
+            projections,
+            keys,
+            receipt_key,
+            clock,
+            market,
+            providers,
+            effects,
+            stop_views,
+            views,
+        };
         Ok(StandbyNode { engine, reading, broker: None })
     }
 

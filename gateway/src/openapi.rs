@@ -289,19 +289,33 @@ fn add_body(operation: &mut Value, takes: Takes) {
         "required": ["signature"],
         "properties": {"signature": {"type": "string"}},
     }});
+    let of_provider = json!({"schema": {
+        "type": "object",
+        "description": "what the provider sends, signed in its own way",
+    }});
     let types = match takes {
         Takes::Command(_) => COMMAND_TYPES.as_slice(),
         Takes::TokenRequest => JWS_TYPES.as_slice(),
+        Takes::ProviderMessage => &["application/json"],
     };
     let content: BTreeMap<&str, &Value> = types
         .iter()
-        .map(|media_type| (*media_type, if *media_type == "application/json" { &flat } else { &jws }))
+        .map(|media_type| match (*media_type, takes) {
+            (media_type, Takes::ProviderMessage) => (media_type, &of_provider),
+            ("application/json", _) => ("application/json", &flat),
+            (media_type, _) => (media_type, &jws),
+        })
         .collect();
     operation["requestBody"] = json!({"required": true, "content": content});
     operation["description"] = match takes {
         Takes::Command(Some(name)) => format!("Takes `{name}`; its body is schema `command.{name}`.").into(),
         Takes::Command(None) => "The body of a command `x.y` is schema `command.x.y`.".into(),
         Takes::TokenRequest => "Takes `token.issue` with the body `{\"ttl_s\": 1 to 3600}`.".into(),
+        Takes::ProviderMessage => {
+            "A message says only that something happened: what, is asked of the provider. Answered when all that it is \
+             about is durable; else it is to be sent again."
+                .into()
+        }
     };
 }
 

@@ -35,6 +35,7 @@ macro_rules! kinds {
 
 kinds! {
     QUERY_INVALID = BAD_REQUEST "query_invalid" "The query is not valid";
+    MESSAGE_REFUSED = BAD_REQUEST "message_refused" "The message is not taken";
     BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";
     TOKEN_MISSING = UNAUTHORIZED "token_missing" "An access token is needed";
     TOKEN_INVALID = UNAUTHORIZED "token_invalid" "An access token is needed";

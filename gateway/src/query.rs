@@ -22,6 +22,8 @@ use crate::http::{App, POSITION_HEADER};
 use crate::problem::Problem;
 use crate::token::Caller;
 
+pub(crate) mod listing;
+
 /// How long a query waits for the views to come to its `min_position`.
 pub const VIEWS_TIME_MAX: Duration = Duration::from_secs(2);
 /// Orders of a page unless the query says otherwise.
@@ -30,14 +32,18 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 12] = [
+pub(crate) const TIME_MEMBERS: [&str; 16] = [
+    "capture_before",
     "changed_at",
     "closed_at",
     "day",
     "delivery_due",
+    "due",
+    "expires_at",
     "from",
     "inspection_ends",
     "placed_at",
+    "requested_at",
     "ship_by",
     "shipped_at",
     "start",
@@ -171,7 +177,11 @@ impl<T> Answer<T> {
         Answer { position: self.position, found: change(self.found) }
     }
 
-    fn filter<U>(self, what: &str, keep: impl FnOnce(T) -> Option<U>) -> Result<Answer<U>, Problem> {
+    pub(crate) fn filter<U>(
+        self,
+        what: &str,
+        keep: impl FnOnce(T) -> Option<U>,
+    ) -> Result<Answer<U>, Problem> {
         let found = keep(self.found).ok_or_else(|| Problem::not_found(what))?;
         Ok(Answer { position: self.position, found })
     }

@@ -12,20 +12,25 @@ use commands::Command;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
+use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order};
+use projections::payment::Payment;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
 use crate::health::{Alive, KeySet, Readiness};
 use crate::http::App;
+use crate::payments::{MessageTaken, ProviderList};
 use crate::problem::{
-    BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, NOT_FOUND, OUTCOME_UNKNOWN,
-    QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
+    BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
+    OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
+    VIEWS_BEHIND,
 };
+use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::{ORDERS_PER_PAGE, OrderList, Wallet};
 use crate::token::Token;
-use crate::{analytics, health, openapi, page, query, stream, submit, token};
+use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
 
 /// What an answer that is no problem holds.
 #[derive(Clone, Copy)]
@@ -45,6 +50,8 @@ pub(crate) enum Takes {
     Command(Option<&'static str>),
     /// A signed request for a token.
     TokenRequest,
+    /// A message that a provider signs in its own way.
+    ProviderMessage,
 }
 
 /// A parameter of a path or a query, or a header.
@@ -204,12 +211,13 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 9] = [
+const COMMAND_PATHS: [(&str, &str); 10] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
     ("/api/cart/clear", "cart.clear"),
     ("/api/cart/migrate-to-order", "cart.migrate"),
+    ("/api/payments/process", "payment.request"),
     ("/api/orders/create", "order.place"),
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
@@ -218,7 +226,7 @@ const COMMAND_PATHS: [(&str, &str); 9] = [
 
 /// Lists every route.
 pub(crate) fn routes() -> Vec<Route> {
-    [commands(), questions(), numbers(), operation()].into_iter().flatten().collect()
+    [commands(), questions(), through_providers(), numbers(), operation()].into_iter().flatten().collect()
 }
 
 fn commands() -> Vec<Route> {
@@ -275,6 +283,17 @@ fn questions() -> Vec<Route> {
             .in_path("id", "The order", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Order>()),
+        Route::get("/v1/listings", "A seller's listings", listing::listings)
+            .question()
+            .query("seller", "Whose; your own if absent", uuid())
+            .query("cursor", "`next_cursor` of the page before", uuid())
+            .limit(LISTINGS_PER_PAGE, LISTINGS_PER_PAGE_MAX)
+            .answers(view::<ListingList>()),
+        Route::get("/v1/listings/{id}", "A listing, with its stock for its seller", listing::listing)
+            .question()
+            .in_path("id", "The listing", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Shown>()),
         own_cart("/v1/carts/current"),
         own_cart("/api/cart"),
         Route::get("/v1/carts/{id}", "A cart", query::cart)
@@ -298,6 +317,28 @@ fn questions() -> Vec<Route> {
             )
             .problems([STREAMS_FULL])
             .answers(Content::Text("text/event-stream")),
+    ]
+}
+
+fn through_providers() -> Vec<Route> {
+    let mut message = Route::post(
+        "/v1/providers/{provider}/webhooks",
+        "Where a payment provider tells that something happened",
+        payments::message,
+    )
+    .problems([BODY_BROKEN, BODY_LATE, MESSAGE_REFUSED, NOT_FOUND, UNAVAILABLE])
+    .in_path("provider", "The provider's name", json!({"type": "string"}))
+    .answers(json_of::<MessageTaken>());
+    message.takes = Some(Takes::ProviderMessage);
+    vec![
+        Route::get("/v1/providers", "What can be paid through", payments::providers)
+            .answers(json_of::<ProviderList>()),
+        Route::get("/v1/payments/{id}", "A payment through a provider", payments::payment)
+            .question()
+            .in_path("id", "The payment", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Payment>()),
+        message,
     ]
 }
 

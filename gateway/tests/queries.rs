@@ -2,9 +2,13 @@
 
 mod support;
 
-use commands::command::{OrderLine, PaymentMethod, PlaceOrder};
+use commands::command::{
+    AddToCart, AdjustStock, BlockListing, ExpectStock, OrderLine, PaymentMethod, PlaceOrder, SuspendSeller,
+    UpdateListing,
+};
 use events::account::Role;
 use events::ids::ListingId;
+use events::stock::AdjustmentReason;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Person, Shop, ask, json_of, problem, receipt_order, usd};
@@ -88,6 +92,72 @@ async fn orders_are_seen_by_buyer_seller_and_operator_only() {
     let ahead = format!("/v1/wallet?min_position={}", position + 1_000);
     let behind = problem(shop.get(&ahead).bearer_auth(&token), 504, "views_behind").await;
     assert_eq!(behind["applied"], position);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_in_stock() {
+    let shop = Shop::open().await;
+    let (seller, other) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Seller]).await);
+    let (buyer, operator) = (shop.funded_buyer(10_000).await, shop.person(&[Role::Operator]).await);
+    let mut listings = [shop.listing(&seller, 2_500, 5).await, shop.listing(&seller, 2_500, 5).await];
+    let lamp = listings[0];
+    listings.sort();
+    shop.accepted(&buyer, AddToCart { listing: lamp, quantity: support::units(1) }).await;
+    let plain = UpdateListing {
+        limits: None,
+        listing: lamp,
+        price: Some(usd(2_600)),
+        restricted: None,
+        tax_class: None,
+        title: None,
+    };
+    shop.accepted(&seller, plain).await;
+    let reason = AdjustmentReason::Damaged;
+    shop.accepted(&seller, AdjustStock { delta: (-2).try_into().unwrap(), listing: lamp, reason }).await;
+    let due = shop.now().plus_ms(1);
+    let expected = ExpectStock { due, listing: lamp, quantity: 7.try_into().unwrap() };
+    shop.accepted(&seller, expected).await;
+    let reason = || "counterfeit".to_owned().try_into().unwrap();
+    shop.accepted(&operator, SuspendSeller { account: seller.account, reason: reason() }).await;
+    let receipt = shop.accepted(&operator, BlockListing { listing: lamp, reason: reason() }).await;
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+
+    let path = format!("/v1/listings/{lamp}?min_position={position}");
+    for (who, sees_stock) in [(&seller, true), (&operator, true), (&buyer, false), (&other, false)] {
+        let (_, shown) = json_of(shop.get(&path).bearer_auth(shop.token(who).await)).await;
+        let public = [&shown["price"], &shown["version"], &shown["status"], &shown["available"]];
+        assert_eq!(public, [&json!(usd(2_600)), &json!(2), &json!("blocked"), &json!(3)], "{shown}");
+        assert_eq!(shown["seller_suspended"], true, "{shown}");
+        if sees_stock {
+            assert_eq!(shown["blocked_reason"], "counterfeit");
+            let stock =
+                [&shown["stock"]["on_hand"], &shown["stock"]["damaged"], &shown["stock"]["shortfall"]];
+            assert_eq!(stock, [&json!(3), &json!(2), &json!(0)], "{shown}");
+            assert_eq!(shown["stock"]["incoming"][0]["units"], 7);
+            assert!(shown["stock"]["incoming"][0]["due_rfc3339"].is_string(), "{shown}");
+        } else {
+            assert_eq!((&shown["stock"], &shown["blocked_reason"]), (&Value::Null, &Value::Null));
+        }
+    }
+    let token = shop.token(&buyer).await;
+    let first = format!("/v1/listings?seller={}&limit=1", seller.account);
+    let (_, page) = json_of(shop.get(&first).bearer_auth(&token)).await;
+    assert_eq!(page["listings"][0]["listing"], json!(listings[0]));
+    let next = format!("{first}&cursor={}", page["next_cursor"].as_str().unwrap());
+    let (_, page) = json_of(shop.get(&next).bearer_auth(&token)).await;
+    assert_eq!((&page["listings"][0]["listing"], &page["next_cursor"]), (&json!(listings[1]), &Value::Null));
+    let (_, none) = json_of(shop.get("/v1/listings").bearer_auth(&token)).await;
+    assert_eq!(none["listings"], json!([]));
+    problem(shop.get(&format!("/v1/listings/{}", buyer.account)).bearer_auth(&token), 404, "not_found").await;
+    problem(shop.get("/v1/listings?cursor=x").bearer_auth(&token), 400, "query_invalid").await;
+
+    // What a cart's buyer saw, and what stands against his order now.
+    let (_, cart) = json_of(shop.get("/v1/carts/current").bearer_auth(&token)).await;
+    let codes: Vec<_> = cart["problems"].as_array().unwrap().iter().map(|problem| &problem["code"]).collect();
+    assert_eq!(codes, ["price_changed", "listing_unavailable", "seller_suspended"]);
+    assert_eq!(cart["lines"][0]["unit_price_seen"], json!(usd(2_500)));
+    assert_eq!(cart["lines"][0]["current_price"], json!(usd(2_600)));
     shop.close().await;
 }
 

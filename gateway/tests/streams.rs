@@ -10,7 +10,10 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use commands::command::{OrderLine, PaymentMethod, PlaceOrder};
+use commands::command::{
+    BlockListing, GrantClearance, OrderLine, PaymentMethod, PlaceOrder, ReinstateSeller, RevokeClearance,
+    SuspendSeller, UnblockListing,
+};
 use events::account::Role;
 use events::ids::ListingId;
 use futures::StreamExt;
@@ -76,6 +79,52 @@ async fn a_stream_gives_ones_own_events_as_they_happen() {
         shop.get("/v1/stream").bearer_auth(&token).header("last-event-id", last).send().await.unwrap();
     assert_eq!(events_of(resumed, 1).await, events[1..]);
     problem(shop.get("/v1/stream?from=1000000").bearer_auth(&token), 400, "query_invalid").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_what_operators_do_with_ones_account_and_listings() {
+    let shop = Shop::open().await;
+    let (seller, other) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Seller]).await);
+    let (lamp, others_lamp) = (shop.listing(&seller, 2_500, 5).await, shop.listing(&other, 2_500, 5).await);
+    // The views have read the listings when they have read those who come later.
+    let (buyer, operator) = (shop.person(&[Role::Buyer]).await, shop.person(&[Role::Operator]).await);
+    let of_seller = shop.get("/v1/stream").bearer_auth(shop.token(&seller).await).send().await.unwrap();
+    let of_buyer = shop.get("/v1/stream").bearer_auth(shop.token(&buyer).await).send().await.unwrap();
+    let reason = || "a reason".to_owned().try_into().unwrap();
+    for listing in [others_lamp, lamp] {
+        shop.accepted(&operator, BlockListing { listing, reason: reason() }).await;
+        shop.accepted(&operator, UnblockListing { listing, reason: reason() }).await;
+    }
+    for account in [other.account, seller.account] {
+        shop.accepted(&operator, SuspendSeller { account, reason: reason() }).await;
+        shop.accepted(&operator, ReinstateSeller { account, reason: reason() }).await;
+    }
+    let account = buyer.account;
+    shop.accepted(&operator, GrantClearance { account, reason: reason() }).await;
+    shop.accepted(&operator, RevokeClearance { account, reason: reason() }).await;
+    let told = |events: Vec<Value>| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        events.iter().map(|event| (text(&event["type"]), text(&event["subject"]))).collect()
+    };
+    let expected = |types: &[(&str, String)]| -> Vec<(String, String)> {
+        types.iter().map(|(name, subject)| (format!("{name}.v1"), subject.clone())).collect()
+    };
+    let (lamp, seller) = (lamp.to_string(), seller.account.to_string());
+    assert_eq!(
+        told(events_of(of_seller, 4).await),
+        expected(&[
+            ("listing.blocked", lamp.clone()),
+            ("listing.unblocked", lamp),
+            ("seller.suspended", seller.clone()),
+            ("seller.reinstated", seller),
+        ])
+    );
+    let buyer = account.to_string();
+    assert_eq!(
+        told(events_of(of_buyer, 2).await),
+        expected(&[("account.clearance_granted", buyer.clone()), ("account.clearance_revoked", buyer)])
+    );
     shop.close().await;
 }
 

@@ -21,13 +21,7 @@ fn history(orders: u64) -> History {
     let mut history = History::default();
     for n in 0..LISTINGS {
         let seller = account(n % SELLERS);
-        let created = Created {
-            listing: listing(n),
-            price: usd(1250),
-            seller,
-            title: format!("listing {n}"),
-            version: 1,
-        };
+        let created = Created::new(listing(n), usd(1250), seller, format!("listing {n}"));
         let stock = StockReceived { listing: listing(n), on_hand: 1_000_000, quantity: units(1_000_000) };
         history.commanded(seller, "listing.create", vec![created.into()]);
         history.commanded(seller, "stock.receive", vec![stock.into()]);

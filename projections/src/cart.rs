@@ -1,17 +1,19 @@
 //! Carts: what is in them, and what is wrong with it now.
 
 use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::listing::ListingStatus;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
+use crate::listing::{Catalogue, Listing, Rows};
 use crate::store::Slot;
 use crate::table::{Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -81,6 +83,22 @@ pub enum LineProblem {
         /// Now.
         current: Money,
     },
+    /// The listing can't be bought as it stands.
+    ListingUnavailable {
+        /// Why not.
+        status: ListingStatus,
+    },
+    /// Its seller may not sell.
+    SellerSuspended,
+    /// An order may have other numbers of units.
+    QuantityLimit {
+        /// The fewest.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
+    /// The buyer is not cleared for restricted goods, and this is one.
+    ClearanceMissing,
     /// Fewer units are free than wanted.
     InsufficientStock {
         /// Units wanted.
@@ -100,32 +118,6 @@ pub struct CartProblem {
     pub problem: LineProblem,
 }
 
-/// A listing with its stock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listing {
-    /// The listing.
-    pub listing: ListingId,
-    /// Who sells.
-    pub seller: AccountId,
-    /// What it is.
-    pub title: String,
-    /// Price of one unit.
-    pub price: Money,
-    /// Counts the changes of the listing from 1.
-    pub version: u32,
-    /// Units in stock, reserved ones among them.
-    pub on_hand: u64,
-    /// Units reserved for orders that are not shipped.
-    pub reserved: u64,
-}
-
-impl Listing {
-    /// Gives the units that can be ordered.
-    pub fn available(&self) -> u64 {
-        self.on_hand.saturating_sub(self.reserved)
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct StoredCart {
     account: AccountId,
@@ -143,14 +135,11 @@ struct StoredLine {
     listing_version: u32,
 }
 
-type Reservation = Vec<(ListingId, Quantity)>;
-
 const CARTS: Layout<CartId, StoredCart> = Layout::new(b'c', VERSION);
 const ACTIVE: Layout<AccountId, CartId> = Layout::new(b'a', VERSION);
-const LISTINGS: Layout<ListingId, Listing> = Layout::new(b'l', VERSION);
-const RESERVED: Layout<OrderId, Reservation> = Layout::new(b'r', VERSION);
+const ROWS: Rows = Rows::new(VERSION);
 
-/// Answers about carts and the listings in them.
+/// Answers about carts.
 #[derive(Clone, Copy)]
 pub struct Carts<'a>(&'a Slot);
 
@@ -172,23 +161,24 @@ impl<'a> Carts<'a> {
     pub fn cart(&self, cart: CartId) -> Result<Option<Cart>, ViewError> {
         read_cart(&self.0.read().tree, cart)
     }
-
-    /// Gives a listing with its stock.
-    pub fn listing(&self, listing: ListingId) -> Result<Option<Listing>, ViewError> {
-        LISTINGS.get(&self.0.read().tree, &listing)
-    }
 }
 
 fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
     let Some(stored) = CARTS.get(tree, &cart)? else { return Ok(None) };
     let is_active = stored.state == CartState::Active;
+    let is_cleared = ROWS.standing(tree, stored.account)?.is_cleared;
     let mut lines = Vec::with_capacity(stored.lines.len());
     for line in stored.lines {
-        let listing = LISTINGS.get(tree, &line.listing)?.ok_or_else(|| ViewError::Damaged {
+        let listing = ROWS.listing(tree, line.listing)?.ok_or_else(|| ViewError::Damaged {
             source: format!("listing {} of cart {cart} is not there", line.listing).into(),
         })?;
         // What became an order has been bought at its price: nothing is wrong with it any more.
-        let problems = if is_active { problems_of(&line, &listing) } else { Vec::new() };
+        let problems = if is_active {
+            let is_suspended = ROWS.standing(tree, listing.seller)?.is_suspended;
+            problems_of(&line, &listing, is_suspended, is_cleared)
+        } else {
+            Vec::new()
+        };
         lines.push(CartLine {
             listing: line.listing,
             title: listing.title,
@@ -217,14 +207,33 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
     }))
 }
 
-fn problems_of(line: &StoredLine, listing: &Listing) -> Vec<LineProblem> {
+fn problems_of(
+    line: &StoredLine,
+    listing: &Listing,
+    is_suspended: bool,
+    is_cleared: bool,
+) -> Vec<LineProblem> {
     let mut problems = Vec::new();
     if listing.price != line.unit_price_seen {
         problems.push(LineProblem::PriceChanged { seen: line.unit_price_seen, current: listing.price });
     }
-    let (requested, available) = (u64::from(line.quantity.get()), listing.available());
+    let status = listing.status();
+    if status != ListingStatus::Active {
+        problems.push(LineProblem::ListingUnavailable { status });
+    }
+    if is_suspended {
+        problems.push(LineProblem::SellerSuspended);
+    }
+    let (min, max) = listing.limits;
+    if !(min..=max).contains(&line.quantity.get()) {
+        problems.push(LineProblem::QuantityLimit { min, max });
+    }
+    let (requested, available) = (u64::from(line.quantity.get()), listing.stock.available());
     if requested > available {
         problems.push(LineProblem::InsufficientStock { requested, available });
+    }
+    if listing.is_restricted && !is_cleared {
+        problems.push(LineProblem::ClearanceMissing);
     }
     problems
 }
@@ -239,28 +248,12 @@ fn total_of(lines: &[CartLine]) -> Option<Money> {
 pub(crate) struct CartFold {
     carts: Table<CartId, StoredCart>,
     active: Table<AccountId, CartId>,
-    listings: Table<ListingId, Listing>,
-    reserved: Table<OrderId, Reservation>,
+    catalogue: Catalogue,
 }
 
 impl CartFold {
     pub(crate) fn new() -> Self {
-        CartFold {
-            carts: Table::new(CARTS),
-            active: Table::new(ACTIVE),
-            listings: Table::new(LISTINGS),
-            reserved: Table::new(RESERVED),
-        }
-    }
-
-    fn listing(
-        &mut self,
-        tree: &Tree,
-        listing: ListingId,
-        position: Position,
-    ) -> Result<&mut Listing, ViewError> {
-        let found = self.listings.entry(tree, &listing)?.as_mut();
-        found.ok_or_else(|| ViewError::unknown(format_args!("listing {listing}"), position))
+        CartFold { carts: Table::new(CARTS), active: Table::new(ACTIVE), catalogue: Catalogue::new(ROWS) }
     }
 
     fn add_item(
@@ -307,91 +300,14 @@ impl CartFold {
         change(cart);
         Ok(())
     }
-
-    fn reserve(
-        &mut self,
-        tree: &Tree,
-        placed: &events::order::Placed,
-        position: Position,
-    ) -> Result<(), ViewError> {
-        let mut reservation = Vec::with_capacity(placed.lines.len());
-        for line in &placed.lines {
-            let listing = self.listing(tree, line.listing, position)?;
-            let units = u64::from(line.quantity.get());
-            let reserved = listing.reserved.checked_add(units);
-            listing.reserved = reserved.ok_or(ViewError::overflow("reserved stock", position))?;
-            reservation.push((line.listing, line.quantity));
-        }
-        self.reserved.set(placed.order, Some(reservation));
-        Ok(())
-    }
-
-    /// Takes units out of an order's reservation: those named or, where none is named, which only events of the first
-    /// version do, all that are left. Shipped units leave the stock with it.
-    fn end_reservation(
-        &mut self,
-        tree: &Tree,
-        order: OrderId,
-        named: &[events::order::LineUnits],
-        is_shipped: bool,
-        position: Position,
-    ) -> Result<(), ViewError> {
-        let missing = || ViewError::unknown(format_args!("a reservation of order {order}"), position);
-        let found = self.reserved.entry(tree, &order)?;
-        let ended = if named.is_empty() {
-            found.take().ok_or_else(missing)?
-        } else {
-            let reservation = found.as_mut().ok_or_else(missing)?;
-            for units in named {
-                let (at, (_, left)) = (0..)
-                    .zip(&*reservation)
-                    .find(|(_, (listing, _))| *listing == units.listing)
-                    .ok_or_else(missing)?;
-                let left = left.get().checked_sub(units.quantity.get()).ok_or_else(missing)?;
-                match Quantity::new(left) {
-                    Ok(left) => reservation[at].1 = left,
-                    Err(_) => drop(reservation.remove(at)),
-                }
-            }
-            if reservation.is_empty() {
-                *found = None;
-            }
-            named.iter().map(|units| (units.listing, units.quantity)).collect()
-        };
-        for (listing, quantity) in ended {
-            let listing = self.listing(tree, listing, position)?;
-            let units = u64::from(quantity.get());
-            let less = |stock: u64| {
-                stock.checked_sub(units).ok_or(ViewError::overflow("stock below zero", position))
-            };
-            listing.reserved = less(listing.reserved)?;
-            if is_shipped {
-                listing.on_hand = less(listing.on_hand)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Fold for CartFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
         for recorded in commit.events() {
-            let position = recorded.position;
-            let at = (position, recorded.metadata.time);
+            self.catalogue.apply(tree, recorded)?;
+            let at = (recorded.position, recorded.metadata.time);
             match &recorded.event {
-                Event::ListingCreated(e) => self.listings.set(
-                    e.listing,
-                    Some(Listing {
-                        listing: e.listing,
-                        seller: e.seller,
-                        title: e.title.clone(),
-                        price: e.price,
-                        version: e.version,
-                        on_hand: 0,
-                        reserved: 0,
-                    }),
-                ),
-                Event::StockReceived(e) => self.listing(tree, e.listing, position)?.on_hand = e.on_hand,
                 Event::CartItemAdded(e) => self.add_item(tree, e, at.1)?,
                 Event::CartQuantitySet(e) => {
                     self.change_cart(tree, (e.cart, e.version), at, |cart| {
@@ -415,9 +331,6 @@ impl Fold for CartFold {
                         cart.state = CartState::Migrated { orders: e.orders.clone() };
                     })?;
                 }
-                Event::OrderPlaced(e) => self.reserve(tree, e, position)?,
-                Event::OrderShipped(e) => self.end_reservation(tree, e.order, &e.lines, true, position)?,
-                Event::OrderCancelled(e) => self.end_reservation(tree, e.order, &e.lines, false, position)?,
                 _ => {}
             }
         }
@@ -427,7 +340,6 @@ impl Fold for CartFold {
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.carts.write(tree, batch)?;
         self.active.write(tree, batch)?;
-        self.listings.write(tree, batch)?;
-        self.reserved.write(tree, batch)
+        self.catalogue.write(tree, batch)
     }
 }

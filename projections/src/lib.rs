@@ -1,7 +1,8 @@
 //! The read side of a market: views that follow the event log.
 //!
-//! [`Projections`] takes the commits of a log from whoever starts it and folds them into five views, each in one
-//! tree on disk with its checkpoint inside: [`account`], [`cart`], [`order`], [`ledger`] and [`analytics`]. All of it can be
+//! [`Projections`] takes the commits of a log from whoever starts it and folds them into seven views, each in one tree
+//! on disk with its checkpoint inside: [`account`], [`listing`], [`cart`], [`order`], [`payment`], [`ledger`] and
+//! [`analytics`]. All of it can be
 //! deleted at any time; the log builds it again. Queries are plain functions that read the disk for a short time;
 //! [`Projections::wait_for`] makes them read what a receipt has promised.
 
@@ -11,7 +12,9 @@ mod block;
 pub mod cart;
 mod fold;
 pub mod ledger;
+pub mod listing;
 pub mod order;
+pub mod payment;
 pub mod rebuild;
 pub mod runner;
 mod store;

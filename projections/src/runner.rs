@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{account, analytics, cart, ledger, order};
+use crate::{account, analytics, cart, ledger, listing, order, payment};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -221,6 +221,11 @@ impl Projections {
         cart::Carts::new(self.inner.store.slot(ViewName::Carts))
     }
 
+    /// Answers about listings and their stock.
+    pub fn listings(&self) -> listing::Listings<'_> {
+        listing::Listings::new(self.inner.store.slot(ViewName::Listings))
+    }
+
     /// Answers about orders.
     pub fn orders(&self) -> order::Orders<'_> {
         order::Orders::new(self.inner.store.slot(ViewName::Orders))
@@ -234,6 +239,11 @@ impl Projections {
     /// Answers about accounts, their devices and keys.
     pub fn accounts(&self) -> account::Accounts<'_> {
         account::Accounts::new(self.inner.store.slot(ViewName::Accounts))
+    }
+
+    /// Answers about payments through providers.
+    pub fn payments(&self) -> payment::Payments<'_> {
+        payment::Payments::new(self.inner.store.slot(ViewName::Payments))
     }
 
     /// Answers about numbers over time.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::ids::{AccountId, CartId, ListingId, OrderId, PaymentId};
 use events::{Hash as Sha256, Head};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,7 +36,7 @@ macro_rules! uuid_keys {
     )*};
 }
 
-uuid_keys!(AccountId, CartId, ListingId, OrderId);
+uuid_keys!(AccountId, CartId, ListingId, OrderId, PaymentId);
 
 impl Key for () {
     fn write(&self, _: &mut Vec<u8>) {}
@@ -150,9 +150,27 @@ impl<K: Key, V: Serialize + DeserializeOwned> Layout<K, V> {
         tree: &Tree,
         start: &impl Key,
     ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
-        let start = bytes_of(start);
+        self.scan_bytes(tree, bytes_of(start), bytes_of(start))
+    }
+
+    /// Reads the values from key `from` on whose keys begin with `start`, in key order, each with the rest of its key.
+    pub(crate) fn scan_from(
+        &self,
+        tree: &Tree,
+        start: &impl Key,
+        from: &K,
+    ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
+        self.scan_bytes(tree, bytes_of(start), bytes_of(from))
+    }
+
+    fn scan_bytes(
+        &self,
+        tree: &Tree,
+        start: Vec<u8>,
+        from: Vec<u8>,
+    ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> + use<K, V> {
         let strip = start.len();
-        let rows = block::scan(self.place, tree, start.clone());
+        let rows = block::scan(self.place, tree, from);
         pairs_while(rows, strip, move |key| key.starts_with(&start))
     }
 

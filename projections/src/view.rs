@@ -5,7 +5,7 @@ use std::fmt;
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{account, analytics, cart, ledger, order};
+use crate::{account, analytics, cart, ledger, listing, order, payment};
 
 /// A view of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -21,12 +21,23 @@ pub enum ViewName {
     Analytics,
     /// Accounts with their roles, devices and keys.
     Accounts,
+    /// Listings with their stock.
+    Listings,
+    /// Payments through providers.
+    Payments,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 5] =
-        [ViewName::Carts, ViewName::Orders, ViewName::Ledger, ViewName::Analytics, ViewName::Accounts];
+    pub const ALL: [ViewName; 7] = [
+        ViewName::Carts,
+        ViewName::Orders,
+        ViewName::Ledger,
+        ViewName::Analytics,
+        ViewName::Accounts,
+        ViewName::Listings,
+        ViewName::Payments,
+    ];
 
     /// Gives the name its trees begin with.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +47,8 @@ impl ViewName {
             ViewName::Ledger => "ledger",
             ViewName::Analytics => "analytics",
             ViewName::Accounts => "accounts",
+            ViewName::Listings => "listings",
+            ViewName::Payments => "payments",
         }
     }
 
@@ -47,6 +60,8 @@ impl ViewName {
             ViewName::Ledger => ledger::VERSION,
             ViewName::Analytics => analytics::VERSION,
             ViewName::Accounts => account::VERSION,
+            ViewName::Listings => listing::VERSION,
+            ViewName::Payments => payment::VERSION,
         }
     }
 
@@ -58,6 +73,8 @@ impl ViewName {
             ViewName::Ledger => Box::new(ledger::LedgerFold::new()),
             ViewName::Analytics => Box::new(analytics::AnalyticsFold::new()),
             ViewName::Accounts => Box::new(account::AccountFold::new()),
+            ViewName::Listings => Box::new(listing::ListingFold::new()),
+            ViewName::Payments => Box::new(payment::PaymentFold::new()),
         }
     }
 }

@@ -7,6 +7,7 @@ mod support;
 use events::Event;
 use events::ids::AccountId;
 use events::ledger::LedgerAccount;
+use events::listing::ListingStatus;
 use projections::Projections;
 use projections::cart::{CartState, LineProblem};
 use projections::order::{ORDERS_PER_PAGE_MAX, Side};
@@ -128,11 +129,43 @@ fn check_carts(history: &History, views: &Projections) {
             }
         }
     }
-    for event in naive::events(history) {
-        if let Event::ListingCreated(created) = &event.event {
-            let listing = views.carts().listing(created.listing).unwrap().unwrap();
-            assert_eq!((listing.on_hand, listing.reserved), naive::stock(history, created.listing));
+}
+
+fn check_listings(history: &History, views: &Projections, limit: usize) {
+    let created = naive::events(history).filter_map(|event| match &event.event {
+        Event::ListingCreated(created) => Some((created.seller, created.listing)),
+        _ => None,
+    });
+    let created: Vec<_> = created.collect();
+    for (seller, id) in &created {
+        let offer = views.listings().listing(*id).unwrap().unwrap();
+        let listing = &offer.listing;
+        assert_eq!(listing.stock, naive::stock(history, *id));
+        let terms = naive::terms(history, *id);
+        assert_eq!(
+            (listing.price, listing.version, listing.limits),
+            (terms.price, terms.version, terms.limits)
+        );
+        assert_eq!((&listing.title, listing.is_restricted), (&terms.title, terms.is_restricted));
+        assert_eq!((listing.seller, listing.status()), (*seller, naive::status(history, *id)));
+        assert_eq!(offer.is_seller_suspended, naive::standing(history, *seller).0);
+    }
+    for n in 100..100 + SELLERS {
+        let mut listed = Vec::new();
+        let mut after = None;
+        for _ in 0..=created.len() {
+            let page = views.listings().list(account(n), after, limit).unwrap();
+            assert!(page.offers.len() <= limit);
+            listed.extend(page.offers.iter().map(|offer| offer.listing.listing));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
+        let own = created.iter().filter(|(seller, _)| *seller == account(n));
+        let mut own: Vec<_> = own.map(|(_, listing)| *listing).collect();
+        own.sort();
+        assert_eq!(listed, own);
     }
 }
 
@@ -143,10 +176,26 @@ fn check_problems(history: &History, cart: &projections::cart::Cart) {
             let (seen, current) = (line.unit_price_seen, line.current_price);
             expected.push((line.listing, LineProblem::PriceChanged { seen, current }));
         }
-        let (on_hand, reserved) = naive::stock(history, line.listing);
-        let (requested, available) = (u64::from(line.quantity.get()), on_hand - reserved);
+        let status = naive::status(history, line.listing);
+        if status != ListingStatus::Active {
+            expected.push((line.listing, LineProblem::ListingUnavailable { status }));
+        }
+        if naive::standing(history, line.seller).0 {
+            expected.push((line.listing, LineProblem::SellerSuspended));
+        }
+        let terms = naive::terms(history, line.listing);
+        let (min, max) = terms.limits;
+        if line.quantity.get() < min || line.quantity.get() > max {
+            expected.push((line.listing, LineProblem::QuantityLimit { min, max }));
+        }
+        let (requested, stock) = (u64::from(line.quantity.get()), naive::stock(history, line.listing));
+        let sold = stock.reserved + stock.safety;
+        let available = (stock.on_hand + stock.backorder_limit).saturating_sub(sold);
         if requested > available {
             expected.push((line.listing, LineProblem::InsufficientStock { requested, available }));
+        }
+        if terms.is_restricted && !naive::standing(history, cart.account).1 {
+            expected.push((line.listing, LineProblem::ClearanceMissing));
         }
     }
     let problems: Vec<_> = cart.problems.iter().map(|p| (p.listing, p.problem.clone())).collect();
@@ -164,6 +213,7 @@ proptest! {
             check_lists(&history, views, limit);
             check_ledger(&history, views);
             check_carts(&history, views);
+            check_listings(&history, views, limit);
         });
     }
 }
@@ -172,13 +222,7 @@ proptest! {
 fn lists_longer_than_a_chunk_are_paged_through_whole() {
     let mut history = History::default();
     let seller = account(100);
-    let created = events::listing::Created {
-        listing: support::listing(0),
-        price: support::usd(5),
-        seller,
-        title: "thing".into(),
-        version: 1,
-    };
+    let created = events::listing::Created::new(support::listing(0), support::usd(5), seller, "thing".into());
     history.commanded(seller, "listing.create", vec![created.into()]);
     for n in 0..301 {
         let buyer = account(n % 2);

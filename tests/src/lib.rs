@@ -6,6 +6,7 @@ pub mod files;
 pub mod forge;
 pub mod history;
 pub mod http;
+pub mod localstripe;
 pub mod log_contract;
 pub mod nats;
 pub mod nats_clients;

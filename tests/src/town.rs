@@ -76,7 +76,7 @@ impl Town {
         for buyer in &town.buyers {
             accept(engine, town.pay(buyer)).await;
         }
-        let offer = CreateListing { listing, price: usd(PRICE_MINOR), title: text("A thing") };
+        let offer = CreateListing::new(listing, usd(PRICE_MINOR), text("A thing"));
         accept(engine, town.seller.sign(offer)).await;
         let quantity = Quantity::new(stock).expect("some stock");
         accept(engine, town.seller.sign(ReceiveStock { listing, quantity })).await;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::funding::PaymentId;
+use commands::funding::CreditId;
 use commands::receipt::Outcome;
 use commands::{Question, Refusal};
 use engine::index::{Index, IndexError};
@@ -116,8 +116,8 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
     let place = TempDir::new().unwrap();
     let index = Index::open(place.path()).unwrap();
     let order = events::ids::OrderId::derive(buyer.account(), id, 0);
-    let question =
-        Question { covering: 0, command: (buyer.account(), id), order: Some(order), payment: None };
+    let command = (buyer.account(), id);
+    let question = Question { covering: 0, command, order: Some(order), credit: None, payment: None };
     assert_eq!(index.look_up(&question).unwrap(), commands::Facts::default());
     index.apply(&commits[..3]).unwrap();
     // Nothing that does not follow is taken, and what was taken stays.
@@ -140,8 +140,8 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
         }
         for recorded in commit.events() {
             let Event::WalletFunded(funded) = &recorded.event else { continue };
-            let asked = Question { payment: Some(PaymentId::credited(funded)), ..question.clone() };
-            assert_eq!(index.look_up(&asked).unwrap().payment, Some(recorded.position));
+            let asked = Question { credit: Some(CreditId::credited(funded)), ..question.clone() };
+            assert_eq!(index.look_up(&asked).unwrap().credit, Some(recorded.position));
         }
     }
     assert_eq!(index.find_command(buyer.account(), new_id()).unwrap(), None);
@@ -190,7 +190,7 @@ async fn what_memory_has_forgotten_is_answered_from_the_index() {
         let memory = format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#);
         state.recent = serde_json::from_str(&memory).unwrap();
         let memory = r#"{"credited_at":{},"in_order":[],"has_forgotten":true}"#;
-        state.payments = serde_json::from_str(memory).unwrap();
+        state.credits = serde_json::from_str(memory).unwrap();
         state.forgotten = head.position;
         snapshots.save(head, &state).unwrap();
         if !has_index {

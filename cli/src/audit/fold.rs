@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use commands::funding::PaymentId;
+use commands::funding::CreditId;
 use commands::order::{ClosedOrder, ShipmentState};
+use commands::payment::ClosedPayment;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
-use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, WriterId};
+use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
 use events::ledger::LedgerAccount;
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
@@ -61,8 +62,8 @@ pub(crate) enum Fault {
         /// What stands in the log.
         found: String,
     },
-    /// No order waits for the deadline.
-    #[error("no order waits for its deadline, or it was not due")]
+    /// Nothing waits for the deadline.
+    #[error("nothing waits for its deadline, or it was not due")]
     NotDue,
     /// Money or stock does not add up.
     #[error("behind it, {what}")]
@@ -115,7 +116,10 @@ pub(crate) struct Fold {
     writer: Option<WriterId>,
     commands: HashSet<(AccountId, CommandId)>,
     closed: HashMap<OrderId, ClosedOrder>,
-    payments: HashMap<PaymentId, Position>,
+    /// How many units of listings were last told to be missing.
+    shortfalls: HashMap<ListingId, u64>,
+    credits: HashMap<CreditId, Position>,
+    payments: HashMap<PaymentId, ClosedPayment>,
     counts: Counts,
 }
 
@@ -128,7 +132,9 @@ impl Fold {
             writer: None,
             commands: HashSet::new(),
             closed: HashMap::new(),
+            credits: HashMap::new(),
             payments: HashMap::new(),
+            shortfalls: HashMap::new(),
             counts: Counts::default(),
         }
     }
@@ -259,12 +265,15 @@ impl Fold {
     /// Answers what the writer had asked its index. That the command was decided before is ruled out already.
     fn facts(&self, question: &Question) -> Facts {
         let found = question.order.and_then(|order| Some((order, self.closed(order)?)));
-        let payment = question.payment.and_then(|payment| self.payments.get(&payment).copied());
+        let credit = question.credit.and_then(|credit| self.credits.get(&credit).copied());
+        let closed_payment =
+            question.payment.and_then(|payment| Some((payment, self.payments.get(&payment)?.clone())));
         Facts {
             covered: question.covering,
             command: None,
             closed_orders: BTreeMap::from_iter(found),
-            payment,
+            credit,
+            closed_payment,
         }
     }
 
@@ -279,11 +288,20 @@ impl Fold {
             self.counts.deadlines += 1;
         }
         for Recorded { event, position, .. } in commit.events() {
+            if let Event::PaymentCaptured(captured) = event {
+                self.credits.insert(CreditId::captured(captured), *position);
+            }
+            if let Some((payment, closed)) = ClosedPayment::left_by(event, *position) {
+                self.payments.insert(payment, closed);
+            }
             match event {
                 Event::AccountRegistered(_) => self.counts.accounts += 1,
                 Event::OrderPlaced(_) => self.counts.orders += 1,
+                Event::StockShortfallDetected(detected) => {
+                    self.shortfalls.insert(detected.listing, detected.missing);
+                }
                 Event::WalletFunded(funded) => {
-                    self.payments.insert(PaymentId::credited(funded), *position);
+                    self.credits.insert(CreditId::credited(funded), *position);
                 }
                 _ => {}
             }
@@ -339,11 +357,15 @@ impl Fold {
         }
         for (id, listing) in self.market.listings.iter() {
             let wanted = wanted.get(id).copied().unwrap_or(0);
-            if listing.reserved != wanted || listing.reserved > listing.on_hand {
-                let what = format!(
-                    "listing {id} has {} of {} units reserved, but its open orders want {wanted}",
-                    listing.reserved, listing.on_hand
-                );
+            let reserved = listing.stock.reserved;
+            if reserved != wanted {
+                let what =
+                    format!("listing {id} has {reserved} units reserved, but its open orders want {wanted}");
+                return Err(Fault::Unbalanced { what });
+            }
+            let (missing, told) = (listing.stock.shortfall(), self.shortfalls.get(id).copied().unwrap_or(0));
+            if missing > told {
+                let what = format!("listing {id} lacks {missing} units for its open orders, told are {told}");
                 return Err(Fault::Unbalanced { what });
             }
         }

@@ -214,7 +214,7 @@ impl Plan {
                 let title =
                     format!("Compact disc, shop {}", seller + 1).try_into().expect("a short plain text");
                 let (listing, price) = (self.people.listings[seller], Money::new(LIST_PRICE_MINOR, self.usd));
-                CreateListing { listing, price, title }.into()
+                CreateListing::new(listing, price, title).into()
             }
             Ask::Stock(seller, quantity) => {
                 ReceiveStock { listing: self.people.listings[seller], quantity }.into()

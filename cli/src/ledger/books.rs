@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::ids::OrderId;
+use events::ids::{OrderId, PaymentId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
 use events::order::Placed;
@@ -21,6 +21,8 @@ pub(crate) enum Invariant {
     I3,
     /// What went into an escrow went out of it or is in it.
     I4,
+    /// No more of a payment goes back than came in.
+    I6,
     /// Nothing leaves an escrow before all of it came in.
     I7,
     /// A provider's reference brings money in once.
@@ -45,11 +47,12 @@ pub(crate) enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 14] = [
+    pub(crate) const ALL: [Invariant; 15] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
         Invariant::I4,
+        Invariant::I6,
         Invariant::I7,
         Invariant::I9,
         Invariant::I10,
@@ -69,6 +72,7 @@ impl Invariant {
             Invariant::I2 => "all accounts of a currency sum to zero",
             Invariant::I3 => "only a provider's account is ever below zero",
             Invariant::I4 => "an escrow's money was released, taken as a fee, refunded, or is still there",
+            Invariant::I6 => "no more of a payment goes back than came in",
             Invariant::I7 => "nothing leaves an escrow before all of it came in",
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
@@ -118,6 +122,8 @@ pub(crate) struct Books {
     balances: BTreeMap<(LedgerAccount, Currency), i64>,
     orders: BTreeMap<OrderId, OrderBook>,
     references: BTreeSet<(LedgerAccount, String)>,
+    /// What came in of each payment, and what of that has gone back or is on its way.
+    payments: BTreeMap<PaymentId, (i64, i64)>,
     policy: Option<FeePolicy>,
     findings: BTreeMap<Invariant, Finding>,
 }
@@ -151,12 +157,16 @@ impl Books {
         match event {
             Event::MarketOpened(opened) => self.policy = Some(opened.fee),
             Event::OrderPlaced(placed) => self.placed(position, placed),
-            Event::WalletFunded(funded) => {
-                let is_new = self.references.insert((funded.transfer.from, funded.reference.clone()));
-                let reference = &funded.reference;
-                self.check(Invariant::I9, position, is_new, || {
-                    format!("reference `{reference}` was used before")
-                });
+            Event::WalletFunded(funded) => self.came_in(position, &funded.transfer, &funded.reference),
+            Event::PaymentCaptured(captured) => {
+                self.came_in(position, &captured.transfer, &captured.reference);
+                self.payments.entry(captured.payment).or_default().0 += captured.transfer.amount.minor;
+            }
+            Event::RefundRequested(refund) => {
+                self.goes_back(position, refund.payment, refund.transfer.amount.minor);
+            }
+            Event::RefundFailed(refund) => {
+                self.goes_back(position, refund.payment, -refund.transfer.amount.minor);
             }
             _ => {}
         }
@@ -173,6 +183,20 @@ impl Books {
         if let Some(end) = event.order_end() {
             self.closed(position, end.order);
         }
+    }
+
+    fn came_in(&mut self, position: Position, transfer: &Transfer, reference: &str) {
+        let is_new = self.references.insert((transfer.from, reference.to_owned()));
+        self.check(Invariant::I9, position, is_new, || format!("reference `{reference}` was used before"));
+    }
+
+    fn goes_back(&mut self, position: Position, payment: PaymentId, minor: i64) {
+        let (came_in, goes_back) = self.payments.entry(payment).or_default();
+        *goes_back += minor;
+        let (came_in, goes_back) = (*came_in, *goes_back);
+        self.check(Invariant::I6, position, (0..=came_in).contains(&goes_back), || {
+            format!("of payment {payment} {came_in} minor units came in, and {goes_back} go back")
+        });
     }
 
     fn placed(&mut self, position: Position, placed: &Placed) {

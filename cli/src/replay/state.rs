@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::bail;
 use commands::order::Order;
-use events::ids::{AccountId, OrderId};
+use events::ids::{AccountId, ListingId, OrderId};
 use events::ledger::LedgerAccount;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -21,6 +21,7 @@ use crate::verify::progress_bar;
 pub(super) enum Show {
     Order(OrderId),
     Account(AccountId),
+    Listing(ListingId),
     Ledger,
 }
 
@@ -31,7 +32,8 @@ impl FromStr for Show {
             None if text == "ledger" => Ok(Show::Ledger),
             Some(("order", id)) => id.parse().map(Show::Order).map_err(|error| format!("{error}")),
             Some(("account", id)) => id.parse().map(Show::Account).map_err(|error| format!("{error}")),
-            _ => Err("it must be order:ID, account:ID or ledger".to_owned()),
+            Some(("listing", id)) => id.parse().map(Show::Listing).map_err(|error| format!("{error}")),
+            _ => Err("it must be order:ID, account:ID, listing:ID or ledger".to_owned()),
         }
     }
 }
@@ -67,6 +69,7 @@ pub(super) fn run(runtime: &Runtime, log: &Log, moment: Moment, show: &Show) -> 
     let shown = match show {
         Show::Order(id) => order(&fold, *id),
         Show::Account(id) => account(&fold, *id),
+        Show::Listing(id) => listing(&fold, *id),
         Show::Ledger => Some(ledger(&fold)),
     };
     let market = fold.market();
@@ -134,6 +137,26 @@ fn account(fold: &Fold, id: AccountId) -> Option<Value> {
         "cart": account.cart,
         "balances": balances,
         "open_orders": open_orders,
+    }))
+}
+
+fn listing(fold: &Fold, id: ListingId) -> Option<Value> {
+    let listing = fold.market().listings.get(id)?;
+    let (min, max) = listing.limits;
+    Some(json!({
+        "listing": id,
+        "seller": listing.seller,
+        "title": listing.title,
+        "price": listing.price,
+        "version": listing.version,
+        "status": listing.status(),
+        "limits": { "min": min, "max": max },
+        "restricted": listing.is_restricted,
+        "tax_class": listing.tax_class,
+        "variant_of": listing.variant_of,
+        "available": listing.available(),
+        "shortfall": listing.stock.shortfall(),
+        "stock": listing.stock,
     }))
 }
 

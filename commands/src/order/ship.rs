@@ -85,6 +85,7 @@ pub(crate) fn decide_ship(
     if order.shipments.len() + 1 == SHIPMENTS_MAX && shipped < order.units_left() {
         return Err(vec![Rejection::TooManyShipments { max: SHIPMENTS_MAX as u32 }]);
     }
+    market.listings.check_on_hand(&lines)?;
     let text = |text: &crate::command::Text<64>| text.as_str().to_owned();
     let (carrier, tracking) = (command.carrier.as_ref().map(text), command.tracking.as_ref().map(text));
     let delivery_due = now.plus_ms(market.deadlines().transit_ms());

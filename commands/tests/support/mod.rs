@@ -19,7 +19,7 @@ use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
 use events::commit::Seal;
-use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, WriterId};
+use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, RefundId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
@@ -234,6 +234,18 @@ impl World {
     pub fn order(&self, n: u32) -> OrderId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         OrderId::derive(stamp.account, stamp.command, n)
+    }
+
+    /// Gives the payment that the last command asked for.
+    pub fn payment(&self) -> PaymentId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        PaymentId::derive(stamp.account, stamp.command)
+    }
+
+    /// Gives the refund that the last command asked for.
+    pub fn refund(&self) -> RefundId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        RefundId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the actor's active cart.

@@ -1,13 +1,20 @@
 //! Commands and values in few characters.
 
+use std::collections::BTreeMap;
+
 use commands::Command;
 use commands::command::{
-    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, FundWallet, LineQuantity, MigrateCart,
-    OrderLine, PaymentMethod, PlaceOrder, Quote, ReceiveStock, RegisterAccount, RegisterDevice,
-    RemoveFromCart, SetCartQuantity, ShipOrder, VerifiedQuote,
+    AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
+    ConfirmDelivery, CreateListing, ExpectStock, FundWallet, GrantClearance, LineQuantity, MigrateCart,
+    OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundPayment,
+    RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportedOutcome, RequestPayment,
+    ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock, ShipOrder,
+    SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
 };
-use events::ids::{CartId, ListingId, OrderId};
+use events::ids::{CartId, ListingId, OrderId, PaymentId};
+use events::listing::Limits;
 use events::order::{LineUnits, ShipmentNumber};
+use events::stock::AdjustmentReason;
 use events::{Money, Quantity, Timestamp};
 use uuid::Uuid;
 
@@ -47,11 +54,88 @@ pub fn register_device(actor: Actor) -> Command {
 }
 
 pub fn create_listing(n: u64, price: Money) -> Command {
-    CreateListing { listing: listing(n), price, title: text("A thing") }.into()
+    CreateListing::new(listing(n), price, text("A thing")).into()
 }
 
 pub fn receive(n: u64, quantity: u32) -> Command {
     ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
+}
+
+/// Offers a variant of listing `of` with these attributes.
+pub fn create_variant(n: u64, of: u64, attributes: &[(&str, &str)]) -> Command {
+    let by_name: BTreeMap<String, String> =
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let variant = AskedVariant { attributes: by_name.try_into().unwrap(), of: listing(of) };
+    let plain = CreateListing::new(listing(n), usd(500), text("A thing"));
+    CreateListing { variant: Some(variant), ..plain }.into()
+}
+
+/// A wish that changes nothing of a listing; a test sets what it wants.
+pub fn update(n: u64) -> UpdateListing {
+    UpdateListing {
+        limits: None,
+        listing: listing(n),
+        price: None,
+        restricted: None,
+        tax_class: None,
+        title: None,
+    }
+}
+
+pub fn limits(min: Option<u32>, max: Option<u32>) -> Limits {
+    Limits { max: max.map(units), min: min.map(units) }
+}
+
+pub fn pause(n: u64) -> Command {
+    PauseListing { listing: listing(n) }.into()
+}
+
+pub fn resume(n: u64) -> Command {
+    ResumeListing { listing: listing(n) }.into()
+}
+
+pub fn withdraw(n: u64) -> Command {
+    WithdrawListing { listing: listing(n) }.into()
+}
+
+pub fn block(n: u64) -> Command {
+    BlockListing { listing: listing(n), reason: text("counterfeit") }.into()
+}
+
+pub fn unblock(n: u64) -> Command {
+    UnblockListing { listing: listing(n), reason: text("it is genuine") }.into()
+}
+
+pub fn suspend(seller: Actor) -> Command {
+    SuspendSeller { account: seller.account(), reason: text("complaints") }.into()
+}
+
+pub fn reinstate(seller: Actor) -> Command {
+    ReinstateSeller { account: seller.account(), reason: text("settled") }.into()
+}
+
+pub fn grant_clearance(buyer: Actor) -> Command {
+    GrantClearance { account: buyer.account(), reason: text("of age") }.into()
+}
+
+pub fn revoke_clearance(buyer: Actor) -> Command {
+    RevokeClearance { account: buyer.account(), reason: text("forged papers") }.into()
+}
+
+pub fn adjust(n: u64, delta: i64, reason: AdjustmentReason) -> Command {
+    AdjustStock { delta: delta.try_into().unwrap(), listing: listing(n), reason }.into()
+}
+
+pub fn set_safety(n: u64, units: u64) -> Command {
+    SetSafetyStock { listing: listing(n), units: units.try_into().unwrap() }.into()
+}
+
+pub fn set_backorder_limit(n: u64, units: u64) -> Command {
+    SetBackorderLimit { listing: listing(n), units: units.try_into().unwrap() }.into()
+}
+
+pub fn expect(n: u64, quantity: u64, due: Timestamp) -> Command {
+    ExpectStock { due, listing: listing(n), quantity: quantity.try_into().unwrap() }.into()
 }
 
 /// Credits a payment whose reference says whom and how much, so that another one has another.
@@ -156,4 +240,27 @@ pub fn quote(seller: Actor, buyer: Actor, line: (u64, u32), total: Money, exp: T
         v: 1,
     };
     VerifiedQuote { key: seller.key().id(), quote }
+}
+
+/// Asks [`super::PROVIDER`] for money.
+pub fn request(amount: Money) -> Command {
+    request_from(super::PROVIDER, amount, "tok_approve")
+}
+
+pub fn request_from(provider: Actor, amount: Money, token: &str) -> Command {
+    let method = ProviderMethod { provider: provider.account(), token: text(token) };
+    RequestPayment { amount, method }.into()
+}
+
+pub fn give_up(payment: PaymentId) -> Command {
+    CancelPayment { payment }.into()
+}
+
+pub fn give_back(payment: PaymentId, amount: Money) -> Command {
+    RefundPayment { amount, payment }.into()
+}
+
+/// Says that money was taken.
+pub fn took(reference: &str, amount: Money) -> ReportedOutcome {
+    ReportedOutcome::Captured { amount, reference: text(reference) }
 }

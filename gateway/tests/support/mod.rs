@@ -169,6 +169,7 @@ impl Shop {
         let registrar = Person::with(stored.account, stored.device, stored.signing());
         let handle = node.handle();
         let gateway = Gateway {
+            effects: node.effects().clone(),
             commands: commands.unwrap_or_else(|| Arc::new(handle.clone())),
             projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
@@ -256,7 +257,7 @@ impl Shop {
     pub(crate) async fn listing(&self, seller: &Person, price: i64, stock: u32) -> ListingId {
         let listing = ListingId::from_uuid(Uuid::now_v7());
         let title = "A lamp".to_owned().try_into().unwrap();
-        self.accepted(seller, commands::command::CreateListing { listing, price: usd(price), title }).await;
+        self.accepted(seller, commands::command::CreateListing::new(listing, usd(price), title)).await;
         let quantity = units(stock);
         self.accepted(seller, commands::command::ReceiveStock { listing, quantity }).await;
         listing

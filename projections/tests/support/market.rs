@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use events::account::Role;
+use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
 use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
 use events::command::Rejected;
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
-use events::listing::{Created, StockReceived, WalletFunded};
+use events::listing::{
+    Blocked, Created, Limits, Paused, Resumed, StockReceived, Unblocked, Updated, WalletFunded, Withdrawn,
+};
 use events::metadata::Waiting;
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, LineUnits,
     ReleaseCondition, ShipmentNumber, Shipped,
 };
 use events::rejection::OrderState;
+use events::stock::{Adjusted, AdjustmentReason, BackorderLimitSet, Expected, SafetySet, ShortfallDetected};
 use events::{Event, Money, Rejection};
 use proptest::prelude::*;
 
-use super::{History, account, cart, currency, listing, order, place, units};
+use super::{History, START, account, cart, currency, listing, order, place, units};
 
 pub const BUYERS: u64 = 4;
 pub const SELLERS: u64 = 3;
 const PROVIDER: u64 = 99;
+const OPERATOR: u64 = 98;
 /// What a buyer gets when a wallet is funded; more than all he can spend of it.
 const FUNDED_MINOR: i64 = 1_000_000_000;
 
@@ -36,19 +40,28 @@ pub struct Wish {
 }
 
 pub fn wishes(count: usize) -> impl Strategy<Value = Vec<Wish>> {
-    let wish = (0u8..16, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
+    let wish = (0u8..21, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
     let wish =
         wish.prop_map(|(kind, who, which, quantity, later_ms)| Wish { kind, who, which, quantity, later_ms });
     prop::collection::vec(wish, 1..count)
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Item {
     id: ListingId,
     seller: AccountId,
     price: Money,
+    version: u32,
     on_hand: u64,
+    damaged: u64,
     reserved: u64,
+}
+
+impl Item {
+    /// Gives the units that nobody has bought; this market uses neither its safety stock nor its backorder limit.
+    fn free(&self) -> u64 {
+        self.on_hand.saturating_sub(self.reserved)
+    }
 }
 
 #[derive(Clone)]
@@ -145,6 +158,11 @@ impl Market {
             7 | 8 => self.migrate(buyer),
             9 | 10 => self.place(buyer, None, vec![(item, wish.quantity)]),
             11..=14 => self.advance(wish),
+            16 => self.update_listing(item, wish),
+            17 => self.change_status(item, wish),
+            18 => self.change_standing(item, wish),
+            19 => self.adjust_stock(item, wish),
+            20 => self.plan_stock(item, wish),
             _ => self.reject(buyer, wish),
         }
     }
@@ -153,8 +171,16 @@ impl Market {
         let n = self.items.len() as u64;
         let seller = account(100 + who % SELLERS);
         let price = Money::new(100 + 37 * n as i64, currency(if n % 4 == 3 { "JPY" } else { "USD" }));
-        let created = Created { listing: listing(n), price, seller, title: format!("thing {n}"), version: 1 };
-        self.items.push(Item { id: listing(n), seller, price, on_hand: 0, reserved: 0 });
+        let created = Created::new(listing(n), price, seller, format!("thing {n}"));
+        self.items.push(Item {
+            id: listing(n),
+            seller,
+            price,
+            version: 1,
+            on_hand: 0,
+            damaged: 0,
+            reserved: 0,
+        });
         self.history.commanded(seller, "listing.create", vec![created.into()]);
     }
 
@@ -163,6 +189,82 @@ impl Market {
         found.on_hand += u64::from(quantity);
         let received = StockReceived { listing: found.id, on_hand: found.on_hand, quantity: units(quantity) };
         self.history.commanded(found.seller, "stock.receive", vec![received.into()]);
+    }
+
+    fn update_listing(&mut self, item: usize, wish: Wish) {
+        let found = &mut self.items[item];
+        found.version += 1;
+        let price = (wish.quantity > 2)
+            .then_some(Money { minor: found.price.minor + i64::from(wish.quantity), ..found.price });
+        found.price = price.unwrap_or(found.price);
+        let limits = Limits { max: Some(units(4)), min: (wish.quantity == 1).then_some(units(2)) };
+        let updated = Updated {
+            limits: (wish.quantity % 2 == 1).then_some(limits),
+            listing: found.id,
+            price,
+            restricted: (wish.quantity > 3).then_some(wish.which.is_multiple_of(2)),
+            tax_class: None,
+            title: (wish.quantity == 2).then(|| format!("thing {}", found.version)),
+            version: found.version,
+        };
+        self.history.commanded(found.seller, "listing.update", vec![updated.into()]);
+    }
+
+    fn change_status(&mut self, item: usize, wish: Wish) {
+        let Item { id: listing, seller, .. } = self.items[item];
+        let reason = "why".to_owned();
+        let event: Event = match (wish.quantity, wish.which % 2) {
+            (1, 0) => Withdrawn { listing }.into(),
+            (1 | 2, _) => Paused { listing }.into(),
+            (3, _) => Resumed { listing }.into(),
+            (4, _) => Blocked { listing, reason, seller }.into(),
+            (_, _) => Unblocked { listing, reason, seller }.into(),
+        };
+        self.history.commanded(seller, "listing.change", vec![event]);
+    }
+
+    fn change_standing(&mut self, item: usize, wish: Wish) {
+        let (seller, buyer) = (self.items[item].seller, account(wish.who % BUYERS));
+        let reason = "why".to_owned();
+        let event: Event = match wish.quantity {
+            1 => SellerSuspended { account: seller, reason }.into(),
+            2 | 3 => SellerReinstated { account: seller, reason }.into(),
+            4 => ClearanceGranted { account: buyer, reason }.into(),
+            _ => ClearanceRevoked { account: buyer, reason }.into(),
+        };
+        self.history.commanded(account(OPERATOR), "account.change", vec![event]);
+    }
+
+    fn adjust_stock(&mut self, item: usize, wish: Wish) {
+        let found = &mut self.items[item];
+        let taken = u64::from(wish.quantity).min(found.on_hand);
+        let (delta, reason) = match wish.who {
+            0..4 if taken > 0 => (-(taken as i64), AdjustmentReason::Lost),
+            4..8 if taken > 0 => (-(taken as i64), AdjustmentReason::Damaged),
+            _ => (i64::from(wish.quantity), AdjustmentReason::Found),
+        };
+        found.on_hand = found.on_hand.checked_add_signed(delta).unwrap();
+        if reason == AdjustmentReason::Damaged {
+            found.damaged += taken;
+        }
+        let Item { id: listing, on_hand, damaged, reserved, .. } = *found;
+        let mut events = vec![Adjusted { damaged, delta, listing, on_hand, reason }.into()];
+        let missing = reserved.saturating_sub(on_hand);
+        if missing > 0 {
+            events.push(ShortfallDetected { listing, missing, on_hand, reserved }.into());
+        }
+        self.history.commanded(found.seller, "stock.adjust", events);
+    }
+
+    fn plan_stock(&mut self, item: usize, wish: Wish) {
+        let Item { id: listing, seller, .. } = self.items[item];
+        let units = u64::from(wish.quantity) - 1;
+        let event: Event = match wish.which % 3 {
+            0 => SafetySet { listing, units }.into(),
+            1 => BackorderLimitSet { listing, units }.into(),
+            _ => Expected { due: START.plus_ms(wish.who as i64 / 3), listing, units: units * 4 }.into(),
+        };
+        self.history.commanded(seller, "stock.plan", vec![event]);
     }
 
     fn fund(&mut self, buyer: AccountId) {
@@ -203,7 +305,7 @@ impl Market {
             added: units(added),
             cart: basket.id,
             listing: self.items[item].id,
-            listing_version: 1,
+            listing_version: self.items[item].version,
             quantity: units(line.1),
             unit_price: seen,
             version: basket.version,
@@ -239,9 +341,7 @@ impl Market {
 
     fn migrate(&mut self, buyer: AccountId) {
         let Some(basket) = self.baskets.get(&buyer).cloned() else { return };
-        let fits = |(item, quantity): &(usize, u32)| {
-            self.items[*item].on_hand - self.items[*item].reserved >= u64::from(*quantity)
-        };
+        let fits = |(item, quantity): &(usize, u32)| self.items[*item].free() >= u64::from(*quantity);
         if !basket.lines.is_empty() && basket.lines.iter().all(fits) {
             self.place(buyer, Some(basket.clone()), basket.lines);
         }
@@ -252,7 +352,7 @@ impl Market {
         let mut groups: BTreeMap<_, Vec<(usize, u32)>> = BTreeMap::new();
         for (item, quantity) in lines {
             let found = &mut self.items[item];
-            if found.on_hand - found.reserved < u64::from(quantity) {
+            if found.free() < u64::from(quantity) {
                 return;
             }
             found.reserved += u64::from(quantity);

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
+use events::listing::ListingStatus;
 use events::order::{LineUnits, Placed, ShipmentNumber};
-use events::{Currency, Event, Money, Recorded};
+use events::stock::{AdjustmentReason, Incoming, Stock};
+use events::{Currency, Event, Money, Recorded, Timestamp};
 use projections::order::OrderStatus;
 
 use super::History;
@@ -118,14 +120,21 @@ pub fn balances(history: &History) -> BTreeMap<(LedgerAccount, Currency), i64> {
     balances
 }
 
-/// Units on hand and reserved.
-pub fn stock(history: &History, listing: ListingId) -> (u64, u64) {
-    let received: u64 = events(history)
-        .map(|recorded| match &recorded.event {
-            Event::StockReceived(e) if e.listing == listing => u64::from(e.quantity.get()),
-            _ => 0,
-        })
-        .sum();
+/// What is in stock of a listing.
+pub fn stock(history: &History, listing: ListingId) -> Stock {
+    let about = about(history, listing);
+    let count = |count: fn(&Event) -> i64| -> i64 { about.iter().map(|e| count(&e.event)).sum() };
+    let received = count(|event| match event {
+        Event::StockReceived(e) => i64::from(e.quantity.get()),
+        Event::StockAdjusted(e) => e.delta,
+        _ => 0,
+    });
+    let damaged = count(|event| match event {
+        Event::StockAdjusted(e) if e.reason == AdjustmentReason::Damaged => -e.delta,
+        _ => 0,
+    });
+    let last =
+        |units: fn(&Event) -> Option<u64>| about.iter().rev().find_map(|e| units(&e.event)).unwrap_or(0);
     let (mut shipped, mut reserved) = (0, 0);
     for (_, placed) in placed(history) {
         let moved = moved(history, placed);
@@ -133,7 +142,100 @@ pub fn stock(history: &History, listing: ListingId) -> (u64, u64) {
         shipped += gone;
         reserved += count_of(&all_of(placed), listing) - gone - count_of(&moved.cancelled, listing);
     }
-    (received - shipped, reserved)
+    Stock {
+        on_hand: u64::try_from(received).unwrap() - shipped,
+        reserved,
+        safety: last(|event| match event {
+            Event::StockSafetySet(e) => Some(e.units),
+            _ => None,
+        }),
+        damaged: u64::try_from(damaged).unwrap(),
+        backorder_limit: last(|event| match event {
+            Event::StockBackorderLimitSet(e) => Some(e.units),
+            _ => None,
+        }),
+        incoming: incoming(&about),
+    }
+}
+
+/// Units that are expected, one by one: each that arrives is the one of the first time.
+fn incoming(about: &[&Recorded]) -> Vec<Incoming> {
+    let mut units: Vec<Timestamp> = Vec::new();
+    for recorded in about {
+        match &recorded.event {
+            Event::StockExpected(e) => {
+                units.retain(|due| *due != e.due);
+                units.extend((0..e.units).map(|_| e.due));
+                units.sort();
+            }
+            Event::StockReceived(e) => drop(units.drain(..units.len().min(e.quantity.get() as usize))),
+            _ => {}
+        }
+    }
+    let times: BTreeSet<Timestamp> = units.iter().copied().collect();
+    let of = |due| units.iter().filter(|unit| **unit == due).count() as u64;
+    times.into_iter().map(|due| Incoming { due, units: of(due) }).collect()
+}
+
+pub struct Terms {
+    pub price: Money,
+    pub version: u32,
+    pub title: String,
+    pub limits: (u32, u32),
+    pub is_restricted: bool,
+}
+
+pub fn terms(history: &History, listing: ListingId) -> Terms {
+    let about = about(history, listing);
+    let Event::ListingCreated(created) = &about[0].event else {
+        panic!("a listing begins with its creation")
+    };
+    let updates = || {
+        about.iter().rev().filter_map(|e| match &e.event {
+            Event::ListingUpdated(e) => Some(e),
+            _ => None,
+        })
+    };
+    let limits = updates().find_map(|e| e.limits).or(created.limits).unwrap_or_default();
+    Terms {
+        price: updates().find_map(|e| e.price).unwrap_or(created.price),
+        version: 1 + updates().count() as u32,
+        title: updates().find_map(|e| e.title.clone()).unwrap_or(created.title.clone()),
+        limits: (limits.min.map_or(1, |n| n.get()), limits.max.map_or(1_000_000, |n| n.get())),
+        is_restricted: updates().find_map(|e| e.restricted).unwrap_or(created.restricted),
+    }
+}
+
+pub fn status(history: &History, listing: ListingId) -> ListingStatus {
+    let about = about(history, listing);
+    let last = |names: [&str; 2]| {
+        let name = |e: &&Recorded| e.metadata.type_name.trim_end_matches(".v1").to_owned();
+        about.iter().rev().map(name).find(|name| names.contains(&name.as_str()))
+    };
+    if last(["listing.withdrawn"; 2]).is_some() {
+        ListingStatus::Withdrawn
+    } else if last(["listing.blocked", "listing.unblocked"]).is_some_and(|name| name == "listing.blocked") {
+        ListingStatus::Blocked
+    } else if last(["listing.paused", "listing.resumed"]).is_some_and(|name| name == "listing.paused") {
+        ListingStatus::Paused
+    } else {
+        ListingStatus::Active
+    }
+}
+
+/// Whether an account is suspended, and whether it is cleared.
+pub fn standing(history: &History, account: AccountId) -> (bool, bool) {
+    let (mut is_suspended, mut is_cleared) = (false, false);
+    for recorded in about(history, account) {
+        match &recorded.event {
+            Event::SellerSuspended(_) => is_suspended = true,
+            Event::SellerReinstated(_) => is_suspended = false,
+            Event::ClearanceGranted(_) => is_cleared = true,
+            Event::ClearanceRevoked(_) => is_cleared = false,
+            _ => {}
+        }
+    }
+    (is_suspended, is_cleared)
 }
 
 pub fn carts(history: &History) -> BTreeMap<CartId, AccountId> {

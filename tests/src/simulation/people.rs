@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commands::command::{
-    AddToCart, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Expected, FundWallet, LineQuantity,
-    MigrateCart, OrderLine, PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice,
-    RemoveFromCart, SetCartQuantity, ShipOrder, Text,
+    AddToCart, AdjustStock, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Delta, Expected,
+    FundWallet, LineQuantity, MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ReceiveStock,
+    RegisterAccount, RegisterDevice, RemoveFromCart, ResumeListing, SetBackorderLimit, SetCartQuantity,
+    ShipOrder, Text, Units, UpdateListing,
 };
 use commands::{Command, Market, Verified};
 use events::account::{PublicKey, Role};
 use events::ids::{AccountId, CartId, CommandId, DeviceId, ListingId, Nonce, OrderId};
 use events::metadata::CommandStamp;
+use events::stock::AdjustmentReason;
 use events::{Hash, Money, Quantity, Timestamp};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -75,7 +77,7 @@ fn text<const MAX: usize>(text: &str) -> Text<MAX> {
 
 pub(super) fn offer(n: u64) -> Command {
     let price = usd(100 + 7 * (n % 50) as i64);
-    CreateListing { listing: listing(n), price, title: text("A thing") }.into()
+    CreateListing::new(listing(n), price, text("A thing")).into()
 }
 
 pub(super) fn receive(n: u64, quantity: u32) -> Command {
@@ -222,7 +224,8 @@ impl Clients {
                 return (PROVIDER, fund(buyer, minor, payment));
             }
             92..95 => return (PROVIDER, ConfirmDelivery { order: order(), shipment: None }.into()),
-            95..97 => {
+            95 => return stocking(rng, n),
+            96 => {
                 self.listings += 1;
                 return (seller, offer(LISTINGS + self.listings / 2));
             }
@@ -239,6 +242,29 @@ impl Clients {
         };
         (buyer, command)
     }
+}
+
+/// What a listing's seller does with it.
+fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
+    let id = listing(n);
+    let command: Command = match rng.random_range(0..6) {
+        0 => {
+            let price = Some(usd(rng.random_range(100..400)));
+            let (limits, restricted, tax_class, title) = (None, None, None, None);
+            UpdateListing { limits, listing: id, price, restricted, tax_class, title }.into()
+        }
+        1 => PauseListing { listing: id }.into(),
+        2 | 3 => ResumeListing { listing: id }.into(),
+        4 => {
+            let delta = Delta::try_from(-rng.random_range(1..4)).expect("a small number is a change");
+            AdjustStock { delta, listing: id, reason: AdjustmentReason::Lost }.into()
+        }
+        _ => {
+            let units = Units::try_from(rng.random_range(0..3)).expect("a small number of units");
+            SetBackorderLimit { listing: id, units }.into()
+        }
+    };
+    (SELLERS[(n % 3) as usize], command)
 }
 
 fn migrate(market: &Market, buyer: Person) -> Command {

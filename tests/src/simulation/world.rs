@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use commands::funding::PaymentId;
+use commands::funding::CreditId;
 use commands::order::ClosedOrder;
 use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use commands::{Facts, Market, Question, Verified};
 use engine::processor::{Action, Answer, Incoming, Processor, Wake, WriterConfig};
 use events::account::Role;
-use events::ids::{AccountId, CommandId, KeyId, Nonce, OrderId, WriterId};
+use events::ids::{AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
 use events::metadata::Cause;
 use events::rejection::OrderState;
@@ -100,7 +100,7 @@ impl Base {
         market.recent =
             serde_json::from_str(&format!(r#"{{"by_id":{{}},"in_order":[],"forgotten_until":{until}}}"#))
                 .expect("it is the form of the memory when all was forgotten");
-        market.payments = serde_json::from_str(r#"{"credited_at":{},"in_order":[],"has_forgotten":true}"#)
+        market.credits = serde_json::from_str(r#"{"credited_at":{},"in_order":[],"has_forgotten":true}"#)
             .expect("it is the form of the memory when all was forgotten");
         market.forgotten = market.position;
         Base { log, market, clients }
@@ -115,7 +115,9 @@ pub(super) struct World {
     pub(super) orders: Vec<OrderId>,
     commands: BTreeMap<(AccountId, CommandId), (Decided, usize)>,
     closed: BTreeMap<OrderId, (ClosedOrder, usize)>,
-    payments: BTreeMap<PaymentId, (Position, usize)>,
+    /// How many units of listings were last told to be missing.
+    shortfalls: BTreeMap<ListingId, u64>,
+    credits: BTreeMap<CreditId, (Position, usize)>,
     seqs: BTreeSet<(KeyId, u64)>,
     nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
     keys: BTreeMap<KeyId, Position>,
@@ -131,7 +133,8 @@ impl World {
             orders: Vec::new(),
             commands: BTreeMap::new(),
             closed: BTreeMap::new(),
-            payments: BTreeMap::new(),
+            shortfalls: BTreeMap::new(),
+            credits: BTreeMap::new(),
             seqs: BTreeSet::new(),
             nonces: BTreeMap::new(),
             keys: [(REGISTRAR.key().id(), 1)].into(),
@@ -171,7 +174,8 @@ impl World {
     fn check_market(&self) {
         assert!(self.market.ledger.sums().values().all(|sum| *sum == 0), "the ledger sums to zero");
         for (id, listing) in self.market.listings.iter() {
-            assert!(listing.reserved <= listing.on_hand, "listing {id} is oversold");
+            let told = self.shortfalls.get(id).copied().unwrap_or(0);
+            assert!(listing.stock.shortfall() <= told, "listing {id} is oversold");
         }
     }
 
@@ -219,8 +223,12 @@ impl World {
                 self.keys.insert(registered.key.id(), position);
             }
             Event::WalletFunded(funded) => {
-                let earlier = self.payments.insert(PaymentId::credited(funded), (position, at));
+                let earlier = self.credits.insert(CreditId::credited(funded), (position, at));
                 assert!(earlier.is_none(), "payment `{}` is credited twice", funded.reference);
+            }
+            Event::StockShortfallDetected(detected) => {
+                self.shortfalls.insert(detected.listing, detected.missing);
+                return;
             }
             Event::OrderPlaced(placed) => {
                 self.orders.push(placed.order);
@@ -273,13 +281,15 @@ impl World {
         let command = self.commands.get(&question.command).filter(|(_, at)| *at < covered);
         let closed = question.order.and_then(|order| Some((order, self.closed.get(&order)?)));
         let closed = closed.filter(|(_, (_, at))| *at < covered).map(|(order, (closed, _))| (order, *closed));
-        let payment = question.payment.and_then(|payment| self.payments.get(&payment));
-        let payment = payment.filter(|(_, at)| *at < covered);
+        let credit = question.credit.and_then(|credit| self.credits.get(&credit));
+        let credit = credit.filter(|(_, at)| *at < covered);
         Facts {
             covered: covered.checked_sub(1).map_or(0, |last| self.log[last].head().position),
             command: command.map(|(decided, _)| *decided),
             closed_orders: closed.into_iter().collect(),
-            payment: payment.map(|(position, _)| *position),
+            credit: credit.map(|(position, _)| *position),
+            // The people of the simulation pay out of wallets.
+            closed_payment: None,
         }
     }
 

@@ -1,9 +1,10 @@
-use events::ids::{AccountId, ListingId};
+use events::ids::{AccountId, ListingId, RefundId};
 use events::listing::WalletFunded;
 use events::order::{
     EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, ReleaseCondition, Rounding,
     ShipmentNumber,
 };
+use events::payment::{Captured, RefundRequested};
 use events::rejection::OrderState;
 use events::{Quantity, Timestamp};
 use uuid::Uuid;
@@ -164,6 +165,35 @@ fn a_closed_order_that_still_holds_money_is_found() {
     let all =
         [funded(2000, "a"), placed().into(), held(1000), released(487, 13, Some(OrderState::Completed))];
     assert_eq!(broken(&all), [(Invariant::I15, 4)]);
+}
+
+#[test]
+fn a_payment_of_which_more_goes_back_than_came_in_is_found() {
+    let payment = PaymentId::from_uuid(Uuid::from_u128(6));
+    let (reference, refund) = ("pi_1".to_owned(), RefundId::from_uuid(Uuid::from_u128(7)));
+    let (clearing, wallet) = (LedgerAccount::ProviderClearing(PROVIDER), LedgerAccount::Wallet(BUYER));
+    let captured = Captured {
+        account: BUYER,
+        payment,
+        provider: PROVIDER,
+        reference: reference.clone(),
+        transfer: transfer(clearing, wallet, 500),
+    };
+    let goes_back = |minor: i64| RefundRequested {
+        account: BUYER,
+        captured: usd(500),
+        payment,
+        provider: PROVIDER,
+        reference: reference.clone(),
+        refund,
+        refunded: usd(minor),
+        transfer: transfer(wallet, LedgerAccount::RefundsPayable, minor),
+    };
+    let good = [captured.clone().into(), goes_back(300).into(), goes_back(200).into()];
+    assert_eq!(broken(&good), []);
+    let much = [funded(1000, "a"), captured.clone().into(), goes_back(300).into(), goes_back(201).into()];
+    assert_eq!(broken(&much), [(Invariant::I6, 4)]);
+    assert_eq!(broken(&[captured.clone().into(), captured.into()]), [(Invariant::I9, 2)]);
 }
 
 #[test]

@@ -1,0 +1,357 @@
+//! Payments through an outside provider, as a state machine that is folded from the log.
+//!
+//! A request is a fact before the provider hears of it; what the provider did is reported by a signed command of its
+//! account, and is decided like any other. What the provider still has to be asked for stands in the state, as an
+//! [`Effect`]: a restart goes on where it was. Money that a provider has taken is credited once, whatever state its
+//! payment is in: it is there.
+
+mod decide;
+mod effect;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use events::ids::{AccountId, PaymentId, RefundId};
+use events::ledger::LedgerAccount;
+use events::metadata::{DeadlineStamp, Waiting};
+use events::payment::{
+    ActionKind, ActionRequired, Authorized, Captured, Failed, RefundFailed, RefundRequested, Refunded,
+    Requested, VoidReason, VoidRequested, Voided,
+};
+use events::rejection::PaymentState;
+use events::{Event, Money, Position, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use decide::{decide_cancel, decide_deadline, decide_refund, decide_report, decide_request};
+pub use effect::{Effect, EffectId, Wish};
+
+use crate::funding::CreditId;
+use crate::market::Market;
+
+/// How many closed payments are kept in memory; older ones are in the index.
+pub const RECENT_CLOSED_PAYMENTS_MAX: usize = 1 << 14;
+/// Most payments and refunds that one account may have under way.
+pub const OPEN_PER_ACCOUNT_MAX: u32 = 8;
+/// How long a payment may wait for its provider, or its buyer, to agree, in milliseconds.
+pub const REQUEST_MS: i64 = 15 * 60_000;
+
+/// A payment that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// Who pays.
+    pub account: AccountId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// Where the money goes.
+    pub to: LedgerAccount,
+    /// How much was asked for.
+    pub amount: Money,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a payment is, with what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// The provider is asked.
+    Requested {
+        /// Until when.
+        expires_at: Timestamp,
+        /// What the provider knows the means of payment by.
+        token: Box<str>,
+    },
+    /// The provider waits for the buyer.
+    ActionRequired {
+        /// Until when.
+        expires_at: Timestamp,
+        /// What the buyer has to do.
+        kind: ActionKind,
+        /// The provider's reference.
+        reference: Box<str>,
+    },
+    /// The provider holds the money.
+    Authorized {
+        /// How much it holds.
+        amount: Money,
+        /// Until when.
+        capture_before: Timestamp,
+        /// The provider's reference.
+        reference: Box<str>,
+    },
+    /// It is being given up; what the provider says comes of it.
+    Voiding {
+        /// Why.
+        because: VoidReason,
+    },
+}
+
+impl Stage {
+    /// Gives the state's name.
+    pub const fn state(&self) -> PaymentState {
+        match self {
+            Stage::Requested { .. } => PaymentState::Requested,
+            Stage::ActionRequired { .. } => PaymentState::ActionRequired,
+            Stage::Authorized { .. } => PaymentState::Authorized,
+            Stage::Voiding { .. } => PaymentState::Voiding,
+        }
+    }
+
+    /// Gives what it waits for; a payment that is being given up waits for its provider alone, since nobody else knows
+    /// whether money was taken.
+    const fn deadline(&self, payment: PaymentId) -> Option<DeadlineStamp> {
+        let (due, waiting) = match self {
+            Stage::Requested { expires_at, .. } | Stage::ActionRequired { expires_at, .. } => {
+                (*expires_at, Waiting::PaymentExpires { payment })
+            }
+            Stage::Authorized { capture_before, .. } => {
+                (*capture_before, Waiting::AuthorizationExpires { payment })
+            }
+            Stage::Voiding { .. } => return None,
+        };
+        Some(DeadlineStamp { due, waiting })
+    }
+}
+
+/// How a payment ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// The money came in; parts of it may have gone back.
+    Captured {
+        /// How much came in.
+        captured: Money,
+        /// What of it has gone back or is on its way, in minor units.
+        refunded_minor: i64,
+        /// The provider's reference.
+        reference: Box<str>,
+    },
+    /// The provider refused.
+    Failed {
+        /// How much was asked for.
+        amount: Money,
+    },
+    /// It was given up.
+    Voided {
+        /// How much was asked for.
+        amount: Money,
+    },
+}
+
+impl Ending {
+    /// Gives the state's name.
+    pub const fn state(&self) -> PaymentState {
+        match self {
+            Ending::Captured { .. } => PaymentState::Captured,
+            Ending::Failed { .. } => PaymentState::Failed,
+            Ending::Voided { .. } => PaymentState::Voided,
+        }
+    }
+}
+
+/// A payment that waits for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPayment {
+    /// Who paid.
+    pub account: AccountId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// How it ended.
+    pub ending: Ending,
+    /// Where that stands in the log.
+    pub position: Position,
+}
+
+impl ClosedPayment {
+    /// Gives the closed payment that an event leaves behind, from the event alone.
+    pub fn left_by(event: &Event, position: Position) -> Option<(PaymentId, ClosedPayment)> {
+        let (payment, account, provider, ending) = match event {
+            Event::PaymentCaptured(e) => {
+                (e.payment, e.account, e.provider, captured(e.transfer.amount, 0, &e.reference))
+            }
+            Event::PaymentFailed(e) => {
+                (e.payment, e.account, e.provider, Ending::Failed { amount: e.amount })
+            }
+            Event::PaymentVoided(e) => {
+                (e.payment, e.account, e.provider, Ending::Voided { amount: e.amount })
+            }
+            Event::RefundRequested(e) => {
+                (e.payment, e.account, e.provider, captured(e.captured, e.refunded.minor, &e.reference))
+            }
+            Event::RefundFailed(e) => {
+                (e.payment, e.account, e.provider, captured(e.captured, e.refunded.minor, &e.reference))
+            }
+            _ => return None,
+        };
+        Some((payment, ClosedPayment { account, provider, ending, position }))
+    }
+}
+
+fn captured(captured: Money, refunded_minor: i64, reference: &str) -> Ending {
+    Ending::Captured { captured, refunded_minor, reference: reference.into() }
+}
+
+/// A part of a captured payment that is on its way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// Who had paid.
+    pub account: AccountId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// How much goes back.
+    pub amount: Money,
+    /// The provider's reference of the payment.
+    pub reference: Box<str>,
+}
+
+/// All payments and refunds that are under way, and the last payments that were closed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Payments {
+    open: BTreeMap<PaymentId, Payment>,
+    open_of: BTreeMap<AccountId, u32>,
+    refunds: BTreeMap<RefundId, Refund>,
+    closed: BTreeMap<PaymentId, ClosedPayment>,
+    closed_in_order: VecDeque<PaymentId>,
+}
+
+impl Payments {
+    /// Finds a payment that is under way.
+    pub fn get(&self, payment: PaymentId) -> Option<&Payment> {
+        self.open.get(&payment)
+    }
+
+    /// Finds a payment among the last closed ones.
+    pub fn recently_closed(&self, payment: PaymentId) -> Option<&ClosedPayment> {
+        self.closed.get(&payment)
+    }
+
+    /// Gives every payment that is under way.
+    pub fn open(&self) -> impl Iterator<Item = (&PaymentId, &Payment)> {
+        self.open.iter()
+    }
+
+    /// Gives every refund that is under way.
+    pub fn refunds(&self) -> impl Iterator<Item = (&RefundId, &Refund)> {
+        self.refunds.iter()
+    }
+
+    /// Counts the payments and refunds that an account has under way.
+    pub(crate) fn open_of(&self, account: AccountId) -> u32 {
+        self.open_of.get(&account).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, account: AccountId) {
+        *self.open_of.entry(account).or_default() += 1;
+    }
+
+    fn count_down(&mut self, account: AccountId) {
+        let count = self.open_of.get_mut(&account).expect("what ends was counted when it began");
+        *count -= 1;
+        if *count == 0 {
+            self.open_of.remove(&account);
+        }
+    }
+
+    fn end(&mut self, payment: PaymentId) -> Option<Payment> {
+        let ended = self.open.remove(&payment)?;
+        self.count_down(ended.account);
+        Some(ended)
+    }
+
+    fn end_refund(&mut self, refund: RefundId) {
+        let ended = self.refunds.remove(&refund).expect("only a refund under way ends");
+        self.count_down(ended.account);
+    }
+
+    /// Adds or renews a closed payment and gives the position of the one that is forgotten for it, if any.
+    fn remember(&mut self, id: PaymentId, closed: ClosedPayment) -> Option<Position> {
+        if self.closed.insert(id, closed).is_some() {
+            return None;
+        }
+        self.closed_in_order.push_back(id);
+        if self.closed_in_order.len() <= RECENT_CLOSED_PAYMENTS_MAX {
+            return None;
+        }
+        let forgotten = self.closed_in_order.pop_front()?;
+        self.closed.remove(&forgotten).map(|closed| closed.position)
+    }
+}
+
+impl Market {
+    pub(crate) fn payment_requested(&mut self, event: &Requested) {
+        let Requested { account, amount, expires_at, provider, to, .. } = *event;
+        let stage = Stage::Requested { expires_at, token: event.token.as_str().into() };
+        self.waiting.extend(stage.deadline(event.payment));
+        self.payments.open.insert(event.payment, Payment { account, provider, to, amount, stage });
+        self.payments.count(account);
+    }
+
+    pub(crate) fn payment_action_required(&mut self, event: &ActionRequired) {
+        let ActionRequired { expires_at, kind, .. } = *event;
+        let reference = event.reference.as_str().into();
+        self.enter_payment(event.payment, Stage::ActionRequired { expires_at, kind, reference });
+    }
+
+    pub(crate) fn payment_authorized(&mut self, event: &Authorized) {
+        let Authorized { amount, capture_before, .. } = *event;
+        let reference = event.reference.as_str().into();
+        self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference });
+    }
+
+    pub(crate) fn payment_void_requested(&mut self, event: &VoidRequested) {
+        self.enter_payment(event.payment, Stage::Voiding { because: event.because });
+    }
+
+    pub(crate) fn payment_captured(&mut self, event: &Captured, position: Position) {
+        self.ledger.post(&event.transfer);
+        self.credit(CreditId::captured(event), position);
+        self.close_payment(&event.clone().into(), position);
+    }
+
+    pub(crate) fn payment_failed(&mut self, event: &Failed, position: Position) {
+        self.close_payment(&event.clone().into(), position);
+    }
+
+    pub(crate) fn payment_voided(&mut self, event: &Voided, position: Position) {
+        self.close_payment(&event.clone().into(), position);
+    }
+
+    pub(crate) fn refund_requested(&mut self, event: &RefundRequested, position: Position) {
+        self.ledger.post(&event.transfer);
+        let RefundRequested { account, payment, provider, .. } = *event;
+        let (amount, reference) = (event.transfer.amount, event.reference.as_str().into());
+        self.payments.refunds.insert(event.refund, Refund { account, payment, provider, amount, reference });
+        self.payments.count(account);
+        self.close_payment(&event.clone().into(), position);
+    }
+
+    pub(crate) fn payment_refunded(&mut self, event: &Refunded) {
+        self.ledger.post(&event.transfer);
+        self.payments.end_refund(event.refund);
+    }
+
+    pub(crate) fn refund_failed(&mut self, event: &RefundFailed, position: Position) {
+        self.ledger.post(&event.transfer);
+        self.payments.end_refund(event.refund);
+        self.close_payment(&event.clone().into(), position);
+    }
+
+    fn enter_payment(&mut self, id: PaymentId, stage: Stage) {
+        let payment = self.payments.open.get_mut(&id).expect("an event about a payment follows its request");
+        let left = std::mem::replace(&mut payment.stage, stage);
+        let entered = payment.stage.deadline(id);
+        if let Some(deadline) = left.deadline(id) {
+            self.waiting.remove(&deadline);
+        }
+        self.waiting.extend(entered);
+    }
+
+    /// Ends what waits for the payment, if anything does: a refund, or money that came in late, finds it closed.
+    fn close_payment(&mut self, event: &Event, position: Position) {
+        let Some((id, closed)) = ClosedPayment::left_by(event, position) else { return };
+        if let Some(deadline) = self.payments.end(id).and_then(|ended| ended.stage.deadline(id)) {
+            self.waiting.remove(&deadline);
+        }
+        let forgotten = self.payments.remember(id, closed);
+        self.forget(forgotten);
+    }
+}

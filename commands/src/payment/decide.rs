@@ -1,0 +1,336 @@
+//! What the market makes of what is asked about payments, and of what their providers report.
+
+use events::account::Role;
+use events::ids::{AccountId, CommandId, PaymentId, RefundId};
+use events::ledger::{LedgerAccount, Transfer};
+use events::metadata::DeadlineStamp;
+use events::payment::{
+    ActionRequired, Authorized, Captured, Failed, RefundFailed, RefundRequested, Refunded, Requested,
+    VoidReason, VoidRequested, Voided,
+};
+use events::rejection::PaymentState;
+use events::{Event, Money, Rejection, Timestamp};
+
+use super::{ClosedPayment, Ending, OPEN_PER_ACCOUNT_MAX, Payment, REQUEST_MS, Stage};
+use crate::command::{CancelPayment, RefundPayment, ReportPayment, ReportedOutcome, RequestPayment};
+use crate::decide::Facts;
+use crate::funding::CreditId;
+use crate::market::Market;
+
+/// A payment as a command finds it.
+enum Found<'a> {
+    Open(&'a Payment),
+    Closed(&'a ClosedPayment),
+}
+
+impl Found<'_> {
+    fn account(&self) -> AccountId {
+        match self {
+            Found::Open(open) => open.account,
+            Found::Closed(closed) => closed.account,
+        }
+    }
+
+    fn provider(&self) -> AccountId {
+        match self {
+            Found::Open(open) => open.provider,
+            Found::Closed(closed) => closed.provider,
+        }
+    }
+
+    fn state(&self) -> PaymentState {
+        match self {
+            Found::Open(open) => open.stage.state(),
+            Found::Closed(closed) => closed.ending.state(),
+        }
+    }
+}
+
+fn find<'a>(market: &'a Market, facts: &'a Facts, payment: PaymentId) -> Result<Found<'a>, Vec<Rejection>> {
+    if let Some(open) = market.payments.get(payment) {
+        return Ok(Found::Open(open));
+    }
+    let closed = market.payments.recently_closed(payment);
+    let closed =
+        closed.or_else(|| facts.closed_payment.as_ref().filter(|(id, _)| *id == payment).map(|(_, c)| c));
+    closed.map(Found::Closed).ok_or_else(|| vec![Rejection::PaymentUnknown { payment }])
+}
+
+pub(crate) fn decide_request(
+    market: &Market,
+    account: AccountId,
+    command_id: CommandId,
+    command: &RequestPayment,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let (amount, provider) = (command.amount, command.method.provider);
+    let mut reasons = Vec::new();
+    match market.accounts.get(provider) {
+        None => reasons.push(Rejection::AccountUnknown { account: provider }),
+        Some(known) if !known.roles.contains(&Role::Provider) => {
+            reasons.push(Rejection::RoleMissing { account: provider, role: Role::Provider });
+        }
+        Some(_) => {}
+    }
+    if !amount.is_positive() {
+        reasons.push(Rejection::AmountNotPositive);
+    } else if let Err(reason) = market.ledger.check_inflow(amount) {
+        reasons.push(reason);
+    }
+    if market.payments.open_of(account) >= OPEN_PER_ACCOUNT_MAX {
+        reasons.push(Rejection::TooManyPayments { max: OPEN_PER_ACCOUNT_MAX });
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let requested = Requested {
+        account,
+        amount,
+        expires_at: now.plus_ms(REQUEST_MS),
+        payment: PaymentId::derive(account, command_id),
+        provider,
+        to: LedgerAccount::Wallet(account),
+        token: command.method.token.as_str().to_owned(),
+    };
+    Ok(vec![requested.into()])
+}
+
+pub(crate) fn decide_cancel(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &CancelPayment,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let payment = command.payment;
+    let found = find(market, facts, payment)?;
+    if found.account() != account {
+        return Err(vec![Rejection::NotYourPayment { payment }]);
+    }
+    match found.state() {
+        PaymentState::Requested | PaymentState::ActionRequired | PaymentState::Authorized => {
+            let provider = found.provider();
+            Ok(vec![VoidRequested { account, because: VoidReason::Cancelled, payment, provider }.into()])
+        }
+        PaymentState::Voiding | PaymentState::Voided => Ok(vec![]),
+        state @ (PaymentState::Captured | PaymentState::Failed) => {
+            Err(vec![Rejection::PaymentState { payment, state }])
+        }
+    }
+}
+
+pub(crate) fn decide_refund(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command_id: CommandId,
+    command: &RefundPayment,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RefundPayment { amount, payment } = *command;
+    let found = find(market, facts, payment)?;
+    if found.account() != account && !market.accounts.has_role(account, Role::Operator) {
+        return Err(vec![Rejection::NotYourPayment { payment }]);
+    }
+    let Found::Closed(ClosedPayment { account: payer, provider, ending, .. }) = found else {
+        return Err(vec![Rejection::PaymentState { payment, state: found.state() }]);
+    };
+    let Ending::Captured { captured, refunded_minor, reference } = ending else {
+        return Err(vec![Rejection::PaymentState { payment, state: ending.state() }]);
+    };
+    if !amount.is_positive() {
+        return Err(vec![Rejection::AmountNotPositive]);
+    }
+    let most = Money::new(captured.minor - refunded_minor, captured.currency);
+    if amount.currency != most.currency || amount.minor > most.minor {
+        return Err(vec![Rejection::PaymentAmount { payment, amount, most }]);
+    }
+    if market.payments.open_of(*payer) >= OPEN_PER_ACCOUNT_MAX {
+        return Err(vec![Rejection::TooManyPayments { max: OPEN_PER_ACCOUNT_MAX }]);
+    }
+    let wallet = LedgerAccount::Wallet(*payer);
+    let available = market.ledger.balance(wallet, amount.currency);
+    if available.minor < amount.minor {
+        return Err(vec![Rejection::InsufficientFunds { available, required: amount }]);
+    }
+    let requested = RefundRequested {
+        account: *payer,
+        captured: *captured,
+        payment,
+        provider: *provider,
+        reference: reference.to_string(),
+        refund: RefundId::derive(account, command_id),
+        refunded: Money::new(refunded_minor + amount.minor, amount.currency),
+        transfer: Transfer { amount, from: wallet, to: LedgerAccount::RefundsPayable },
+    };
+    Ok(vec![requested.into()])
+}
+
+/// Decides what a provider reports. What is known already, or was overtaken by what came later, changes nothing.
+pub(crate) fn decide_report(
+    market: &Market,
+    facts: &Facts,
+    provider: AccountId,
+    command: &ReportPayment,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let payment = command.payment;
+    let found = find(market, facts, payment)?;
+    if found.provider() != provider {
+        return Err(vec![Rejection::NotYourPayment { payment }]);
+    }
+    match &command.outcome {
+        ReportedOutcome::ActionRequired { kind, reference, url } => {
+            let Found::Open(Payment { account, stage: Stage::Requested { expires_at, .. }, .. }) = found
+            else {
+                return Ok(vec![]);
+            };
+            let (account, expires_at, kind) = (*account, *expires_at, *kind);
+            let reference = reference.as_str().to_owned();
+            let url = url.as_ref().map(|url| url.as_str().to_owned());
+            Ok(vec![ActionRequired { account, expires_at, kind, payment, provider, reference, url }.into()])
+        }
+        ReportedOutcome::Authorized { amount, capture_before, reference } => match found {
+            Found::Open(open)
+                if matches!(open.stage, Stage::Requested { .. } | Stage::ActionRequired { .. }) =>
+            {
+                let (amount, capture_before) = (*amount, *capture_before);
+                check_amount(payment, amount, open.amount)?;
+                let (account, reference) = (open.account, reference.as_str().to_owned());
+                Ok(vec![Authorized { account, amount, capture_before, payment, provider, reference }.into()])
+            }
+            _ => Ok(vec![]),
+        },
+        ReportedOutcome::Captured { amount, reference } => {
+            capture(market, facts, payment, &found, *amount, reference.as_str())
+        }
+        ReportedOutcome::Failed { code, retryable } => match found {
+            Found::Open(open) => {
+                let (account, amount) = (open.account, open.amount);
+                let (code, retryable) = (code.as_str().to_owned(), *retryable);
+                Ok(vec![Failed { account, amount, code, payment, provider, retryable }.into()])
+            }
+            Found::Closed(_) => Ok(vec![]),
+        },
+        ReportedOutcome::Voided => Ok(void(payment, &found, VoidReason::Cancelled)),
+        ReportedOutcome::AuthorizationExpired => Ok(void(payment, &found, VoidReason::AuthorizationExpired)),
+        ReportedOutcome::Refunded { reference, refund } => {
+            Ok(refunded(market, payment, *refund, reference.as_str()))
+        }
+        ReportedOutcome::RefundFailed { code, refund } => {
+            Ok(refund_failed(market, payment, &found, *refund, code.as_str()))
+        }
+    }
+}
+
+/// Checks that an amount is more than nothing and within what it may be.
+fn check_amount(payment: PaymentId, amount: Money, most: Money) -> Result<(), Vec<Rejection>> {
+    if !amount.is_positive() {
+        return Err(vec![Rejection::AmountNotPositive]);
+    }
+    if amount.currency != most.currency || amount.minor > most.minor {
+        return Err(vec![Rejection::PaymentAmount { payment, amount, most }]);
+    }
+    Ok(())
+}
+
+/// Credits what a provider has taken. Money that is there is never turned away: a payment that had failed, or was given
+/// up, is credited too; only its wallet is sure to be there still.
+fn capture(
+    market: &Market,
+    facts: &Facts,
+    payment: PaymentId,
+    found: &Found<'_>,
+    amount: Money,
+    reference: &str,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let (most, to) = match found {
+        Found::Open(open) => match &open.stage {
+            Stage::Authorized { amount, .. } => (*amount, open.to),
+            _ => (open.amount, open.to),
+        },
+        Found::Closed(closed) => match &closed.ending {
+            Ending::Captured { .. } => return Ok(vec![]),
+            Ending::Failed { amount } | Ending::Voided { amount } => {
+                (*amount, LedgerAccount::Wallet(closed.account))
+            }
+        },
+    };
+    check_amount(payment, amount, most)?;
+    let (account, provider) = (found.account(), found.provider());
+    let from = LedgerAccount::ProviderClearing(provider);
+    let first = market.credits.find(CreditId::new(from, reference)).or(facts.credit);
+    if let Some(first) = first {
+        return Err(vec![Rejection::ReferenceUsed { reference: reference.to_owned(), first }]);
+    }
+    market.ledger.check_inflow(amount).map_err(|reason| vec![reason])?;
+    let transfer = Transfer { amount, from, to };
+    Ok(vec![Captured { account, payment, provider, reference: reference.to_owned(), transfer }.into()])
+}
+
+/// Ends a payment of which nothing was taken. Why is what the market knows, where it gave the payment up itself.
+fn void(payment: PaymentId, found: &Found<'_>, because: VoidReason) -> Vec<Event> {
+    let Found::Open(Payment { account, provider, amount, stage, .. }) = found else { return vec![] };
+    let because = match stage {
+        Stage::Voiding { because } => *because,
+        _ => because,
+    };
+    vec![Voided { account: *account, amount: *amount, because, payment, provider: *provider }.into()]
+}
+
+fn refunded(market: &Market, payment: PaymentId, refund: RefundId, reference: &str) -> Vec<Event> {
+    let under_way = market.payments.refunds.get(&refund).filter(|refund| refund.payment == payment);
+    let Some(under_way) = under_way else { return vec![] };
+    let transfer = Transfer {
+        amount: under_way.amount,
+        from: LedgerAccount::RefundsPayable,
+        to: LedgerAccount::ProviderClearing(under_way.provider),
+    };
+    let (account, reference) = (under_way.account, reference.to_owned());
+    vec![Refunded { account, payment, refund, reference, transfer }.into()]
+}
+
+fn refund_failed(
+    market: &Market,
+    payment: PaymentId,
+    found: &Found<'_>,
+    refund: RefundId,
+    code: &str,
+) -> Vec<Event> {
+    let under_way = market.payments.refunds.get(&refund).filter(|refund| refund.payment == payment);
+    let Some(under_way) = under_way else { return vec![] };
+    let Found::Closed(ClosedPayment { account, provider, ending, .. }) = found else { return vec![] };
+    let Ending::Captured { captured, refunded_minor, reference } = ending else { return vec![] };
+    let amount = under_way.amount;
+    let transfer =
+        Transfer { amount, from: LedgerAccount::RefundsPayable, to: LedgerAccount::Wallet(*account) };
+    let failed = RefundFailed {
+        account: *account,
+        captured: *captured,
+        code: code.to_owned(),
+        payment,
+        provider: *provider,
+        reference: reference.to_string(),
+        refund,
+        refunded: Money::new(refunded_minor - amount.minor, amount.currency),
+        transfer,
+    };
+    vec![failed.into()]
+}
+
+/// Decides what becomes of a payment whose deadline is due: it is given up, and the provider has the last word, since
+/// it may have taken the money without our having heard of it.
+///
+/// # Panics
+/// If the payment does not wait for it: [`Market::next_deadline`] gives only those that are waited for.
+pub(crate) fn decide_deadline(market: &Market, payment: PaymentId, deadline: DeadlineStamp) -> Vec<Event> {
+    let open = market.payments.get(payment).expect("a deadline leaves with its payment");
+    assert_eq!(
+        open.stage.deadline(payment),
+        Some(deadline),
+        "a deadline leaves with the stage that waited for it"
+    );
+    let because = match open.stage {
+        Stage::Authorized { .. } => VoidReason::AuthorizationExpired,
+        _ => VoidReason::RequestExpired,
+    };
+    let (account, provider) = (open.account, open.provider);
+    vec![VoidRequested { account, because, payment, provider }.into()]
+}

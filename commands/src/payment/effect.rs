@@ -1,0 +1,124 @@
+//! What a provider still has to be asked for. Known from the state at a start, and from each event after it.
+
+use events::ids::{AccountId, PaymentId, RefundId};
+use events::{Event, Money};
+
+use super::{Payment, Payments, Refund, Stage};
+
+/// Names an effect: a payment, or a refund, wants one thing of its provider at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EffectId {
+    /// What a payment wants.
+    Payment(PaymentId),
+    /// What a refund wants.
+    Refund(RefundId),
+}
+
+/// What a provider is to be asked for, until it has said what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// What is wanted.
+    pub wish: Wish,
+}
+
+/// What is wanted of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Hold this much of what the token names.
+    Authorize {
+        /// How much.
+        amount: Money,
+        /// The means of payment.
+        token: Box<str>,
+    },
+    /// Say whether the buyer has acted.
+    Await {
+        /// The provider's reference.
+        reference: Box<str>,
+    },
+    /// Take what is held.
+    Capture {
+        /// How much.
+        amount: Money,
+        /// The provider's reference.
+        reference: Box<str>,
+    },
+    /// Let go of what is held, if anything is.
+    Void,
+    /// Give back a part of what was taken.
+    Refund {
+        /// The refund.
+        refund: RefundId,
+        /// How much.
+        amount: Money,
+        /// The provider's reference of the payment.
+        reference: Box<str>,
+    },
+}
+
+impl Effect {
+    /// Gives what is wanted behind an event: of whom, and what, if anything. `None`: the event is about no payment.
+    pub fn behind(event: &Event) -> Option<(EffectId, Option<Effect>)> {
+        let wanted = |payment, provider, wish| {
+            Some((EffectId::Payment(payment), Some(Effect { provider, payment, wish })))
+        };
+        let done = |payment| Some((EffectId::Payment(payment), None));
+        match event {
+            Event::PaymentRequested(e) => {
+                let token = e.token.as_str().into();
+                wanted(e.payment, e.provider, Wish::Authorize { amount: e.amount, token })
+            }
+            Event::PaymentActionRequired(e) => {
+                wanted(e.payment, e.provider, Wish::Await { reference: e.reference.as_str().into() })
+            }
+            Event::PaymentAuthorized(e) => {
+                let reference = e.reference.as_str().into();
+                wanted(e.payment, e.provider, Wish::Capture { amount: e.amount, reference })
+            }
+            Event::PaymentVoidRequested(e) => wanted(e.payment, e.provider, Wish::Void),
+            Event::PaymentCaptured(e) => done(e.payment),
+            Event::PaymentFailed(e) => done(e.payment),
+            Event::PaymentVoided(e) => done(e.payment),
+            Event::RefundRequested(e) => {
+                let (refund, amount) = (e.refund, e.transfer.amount);
+                let wish = Wish::Refund { refund, amount, reference: e.reference.as_str().into() };
+                let effect = Effect { provider: e.provider, payment: e.payment, wish };
+                Some((EffectId::Refund(refund), Some(effect)))
+            }
+            Event::PaymentRefunded(e) => Some((EffectId::Refund(e.refund), None)),
+            Event::RefundFailed(e) => Some((EffectId::Refund(e.refund), None)),
+            _ => None,
+        }
+    }
+}
+
+impl Payments {
+    /// Gives all that providers have been asked for and have not answered.
+    pub fn effects(&self) -> Vec<(EffectId, Effect)> {
+        let payments = self.open.iter().map(|(id, payment)| {
+            let Payment { provider, .. } = *payment;
+            (EffectId::Payment(*id), Effect { provider, payment: *id, wish: wish(payment) })
+        });
+        let refunds = self.refunds.iter().map(|(id, refund)| {
+            let Refund { payment, provider, amount, .. } = *refund;
+            let wish = Wish::Refund { refund: *id, amount, reference: refund.reference.clone() };
+            (EffectId::Refund(*id), Effect { provider, payment, wish })
+        });
+        payments.chain(refunds).collect()
+    }
+}
+
+fn wish(payment: &Payment) -> Wish {
+    match &payment.stage {
+        Stage::Requested { token, .. } => Wish::Authorize { amount: payment.amount, token: token.clone() },
+        Stage::ActionRequired { reference, .. } => Wish::Await { reference: reference.clone() },
+        Stage::Authorized { amount, reference, .. } => {
+            Wish::Capture { amount: *amount, reference: reference.clone() }
+        }
+        Stage::Voiding { .. } => Wish::Void,
+    }
+}

@@ -1,0 +1,198 @@
+//! Asks a provider for one thing, and has what it did reported.
+
+use commands::command::{ReportedOutcome, Text};
+use commands::payment::{Effect, Wish};
+use events::ids::RefundId;
+use events::{Money, Timestamp};
+
+use super::Provider;
+use super::report::{ReportError, Reporter};
+use crate::providers::{
+    Answer, Authorize, Capture, Found, NoAnswer, PaymentProvider, RefundAnswer, RefundCall,
+};
+
+/// How old a payment must be before "never heard of it" is believed to be the end of it, in milliseconds: what was sent
+/// just before a restart may still be on its way.
+const SETTLES_MS: i64 = 60_000;
+
+/// What came of asking.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// What the provider did is durable in the market.
+    Reported,
+    /// The provider waits, for the buyer or for itself.
+    Waits,
+    /// The market has decided against what the provider says it did.
+    Rejected(String),
+    /// No answer, or none that could be handed in.
+    Trouble(String),
+}
+
+/// Asks, and reports what the provider says. `asks_first`: a call may have been sent before, so what became of that is
+/// asked before anything is sent.
+pub(super) async fn perform(
+    provider: &Provider,
+    reporter: &Reporter,
+    effect: &Effect,
+    asks_first: bool,
+    now: Timestamp,
+) -> Outcome {
+    let age_ms = effect.payment.time().map_or(i64::MAX, |made| now.ms_since(made));
+    let call = Call { provider: provider.adapter.as_ref(), effect, asks_first, age_ms };
+    let outcome = match call.make().await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => return Outcome::Waits,
+        Err(NoAnswer(trouble)) => return Outcome::Trouble(trouble),
+    };
+    match reporter.report(&provider.key, effect.payment, outcome).await {
+        Ok(()) => Outcome::Reported,
+        Err(ReportError::Rejected(reasons)) => Outcome::Rejected(reasons),
+        Err(ReportError::NotTaken(trouble)) => Outcome::Trouble(trouble),
+    }
+}
+
+struct Call<'a> {
+    provider: &'a dyn PaymentProvider,
+    effect: &'a Effect,
+    asks_first: bool,
+    /// How long ago the payment was asked for, in milliseconds.
+    age_ms: i64,
+}
+
+impl Call<'_> {
+    /// Asks, and gives what is to be reported, if anything is.
+    async fn make(&self) -> Result<Option<ReportedOutcome>, NoAnswer> {
+        let payment = self.effect.payment;
+        match &self.effect.wish {
+            Wish::Authorize { amount, token } => {
+                let (amount, token) = (*amount, token.to_string());
+                self.authorize(Authorize { payment, amount, token }).await
+            }
+            Wish::Await { reference } => match self.provider.look_up(payment, Some(reference)).await? {
+                // It still waits for the buyer, which is known.
+                Some(Found { answer: Answer::ActionRequired { .. }, .. }) | None => Ok(None),
+                Some(found) => reported(found.answer),
+            },
+            Wish::Capture { amount, reference } => {
+                let (amount, reference) = (*amount, reference.to_string());
+                self.capture(Capture { payment, amount, reference }).await
+            }
+            Wish::Void => self.void().await,
+            Wish::Refund { refund, amount, reference } => {
+                self.refund(*refund, *amount, reference.to_string()).await
+            }
+        }
+    }
+
+    async fn authorize(&self, call: Authorize) -> Result<Option<ReportedOutcome>, NoAnswer> {
+        if self.asks_first {
+            if let Some(found) = self.provider.look_up(call.payment, None).await? {
+                return reported(found.answer);
+            }
+            self.check_key_lives()?;
+        }
+        reported(self.provider.authorize(&call).await?)
+    }
+
+    /// Takes what is held. That a payment is captured once is the provider's own rule, so what it says it still holds was
+    /// not taken, however long ago it was told to.
+    async fn capture(&self, call: Capture) -> Result<Option<ReportedOutcome>, NoAnswer> {
+        if self.asks_first {
+            match self.provider.look_up(call.payment, Some(&call.reference)).await? {
+                Some(Found { answer: Answer::Authorized { .. }, .. }) => {}
+                Some(found) => return reported(found.answer),
+                None => return Err(NoAnswer("the provider does not know a payment that it held".to_owned())),
+            }
+        }
+        reported(self.provider.capture(&call).await?)
+    }
+
+    /// Lets go of what is held. What the provider has is looked at first: it may have taken the money, or refused it.
+    async fn void(&self) -> Result<Option<ReportedOutcome>, NoAnswer> {
+        let payment = self.effect.payment;
+        match self.provider.look_up(payment, None).await? {
+            None if self.age_ms > SETTLES_MS => Ok(Some(ReportedOutcome::Voided)),
+            None => Ok(None),
+            Some(Found { reference, answer }) => match answer {
+                Answer::Authorized { .. } | Answer::ActionRequired { .. } | Answer::Pending => {
+                    reported(self.provider.void(payment, &reference).await?)
+                }
+                answer => reported(answer),
+            },
+        }
+    }
+
+    async fn refund(
+        &self,
+        refund: RefundId,
+        amount: Money,
+        reference: String,
+    ) -> Result<Option<ReportedOutcome>, NoAnswer> {
+        let call = RefundCall { refund, payment: self.effect.payment, amount, reference };
+        let known = if self.asks_first { self.provider.look_up_refund(&call).await? } else { None };
+        let answer = match known {
+            Some(answer) => answer,
+            None => {
+                if self.asks_first {
+                    // A refund's own time counts: its payment may be older by months.
+                    self.check_refund_key_lives(refund)?;
+                }
+                self.provider.refund(&call).await?
+            }
+        };
+        Ok(match answer {
+            RefundAnswer::Pending => None,
+            RefundAnswer::Refunded { reference } => {
+                Some(ReportedOutcome::Refunded { reference: text(reference)?, refund })
+            }
+            RefundAnswer::Failed { code } => {
+                Some(ReportedOutcome::RefundFailed { code: text(code)?, refund })
+            }
+        })
+    }
+
+    /// Lets a call be sent again only while the provider would know it for a repeat.
+    fn check_key_lives(&self) -> Result<(), NoAnswer> {
+        check_age(self.age_ms, self.provider)
+    }
+
+    fn check_refund_key_lives(&self, refund: RefundId) -> Result<(), NoAnswer> {
+        let payment_made = self.effect.payment.time().map_or(0, Timestamp::ms);
+        let later_ms = refund.time().map_or(0, |made| made.ms().saturating_sub(payment_made));
+        check_age(self.age_ms.saturating_sub(later_ms), self.provider)
+    }
+}
+
+fn check_age(age_ms: i64, provider: &dyn PaymentProvider) -> Result<(), NoAnswer> {
+    if i128::from(age_ms) < provider.key_lifetime().as_millis() as i128 {
+        return Ok(());
+    }
+    let rule = "it may have been sent, the provider does not know of it, and it is too old to be sent again: look at the \
+                provider's own pages";
+    Err(NoAnswer(rule.to_owned()))
+}
+
+/// Gives what is to be reported of an answer; nothing, if it is none yet.
+fn reported(answer: Answer) -> Result<Option<ReportedOutcome>, NoAnswer> {
+    Ok(Some(match answer {
+        Answer::Pending => return Ok(None),
+        Answer::ActionRequired { reference, kind, url } => {
+            // A page whose address can't be kept is no reason to keep the buyer waiting: his application has its own way.
+            let url = url.and_then(|url| Text::try_from(url).ok());
+            ReportedOutcome::ActionRequired { kind, reference: text(reference)?, url }
+        }
+        Answer::Authorized { reference, amount, capture_before } => {
+            ReportedOutcome::Authorized { amount, capture_before, reference: text(reference)? }
+        }
+        Answer::Captured { reference, amount } => {
+            ReportedOutcome::Captured { amount, reference: text(reference)? }
+        }
+        Answer::Declined { code, retryable } => ReportedOutcome::Failed { code: text(code)?, retryable },
+        Answer::Voided => ReportedOutcome::Voided,
+        Answer::Expired => ReportedOutcome::AuthorizationExpired,
+    }))
+}
+
+fn text<const MAX: usize>(given: String) -> Result<Text<MAX>, NoAnswer> {
+    Text::try_from(given).map_err(|rule| NoAnswer(format!("what the provider says can't be kept: {rule}")))
+}

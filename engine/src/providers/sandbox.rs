@@ -1,0 +1,333 @@
+//! A provider that holds no money: what it does is chosen by the token that is paid with. For trying things out, and for
+//! tests. Its books are in a file where it is given one, so that it outlives the engine as a real one does.
+//!
+//! | token | what happens |
+//! |---|---|
+//! | `tok_approve` | it agrees at once |
+//! | `tok_decline_<code>` | it refuses with that code |
+//! | `tok_action` | the buyer has to confirm, which [`Sandbox::confirm`] does |
+//! | `tok_timeout_approved` | it agrees, and its answer is lost |
+//! | `tok_timeout_lost` | the first call is lost on its way |
+//! | `tok_late_webhook` | it answers that it has not decided; a message tells when it has |
+//! | `tok_duplicate_webhook` | it agrees, and each of its messages comes twice |
+//! | `tok_unordered_webhook` | it agrees; the message of the capture comes before that of the authorisation |
+//! | `tok_expires` | it agrees, and lets go before it is told to take the money |
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use events::ids::{PaymentId, RefundId};
+use events::payment::ActionKind;
+use events::{Money, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::stripe::webhook;
+use super::{
+    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, RefundAnswer, RefundCall,
+    WebhookError,
+};
+
+/// The provider's name.
+pub const NAME: &str = "sandbox";
+/// What its messages are signed with: nothing that it says is worth more than that.
+const SECRET: &str = "sandbox";
+/// The header with a message's signature.
+pub const SIGNATURE_HEADER: &str = "sandbox-signature";
+/// Most messages that wait to be delivered; more are lost, as they may be.
+pub const MESSAGES_MAX: usize = 1024;
+/// How long it holds money, in milliseconds.
+const HOLDS_MS: i64 = 7 * 86_400_000;
+
+/// A message on its way to the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+}
+
+impl Message {
+    /// Signs the message for the time it is delivered at.
+    pub fn signature(&self) -> String {
+        webhook::sign(&self.body, SECRET, self.sent_at)
+    }
+}
+
+/// A payment in the sandbox's books.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Entry {
+    token: String,
+    amount: Money,
+    made_at: Timestamp,
+    state: State,
+    refunds: BTreeMap<RefundId, Money>,
+    /// Messages about it so far.
+    messages: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum State {
+    /// Its call was lost on the way: it does not know of it.
+    Unheard,
+    Undecided,
+    ActionRequired,
+    Authorized,
+    Captured(Money),
+    Declined(String),
+    Voided,
+    Expired,
+}
+
+/// The sandbox.
+pub struct Sandbox {
+    books: Mutex<BTreeMap<PaymentId, Entry>>,
+    file: Option<PathBuf>,
+    messages: mpsc::Sender<Message>,
+    clock: std::sync::Arc<dyn crate::clock::Clock>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Opens the sandbox with the books in a file, or with none; its messages come through the channel.
+    pub fn open(
+        file: Option<PathBuf>,
+        clock: std::sync::Arc<dyn crate::clock::Clock>,
+    ) -> io::Result<(Sandbox, mpsc::Receiver<Message>)> {
+        let books = match file.as_deref().map(std::fs::read) {
+            Some(Ok(json)) => serde_json::from_slice(&json)?,
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => BTreeMap::new(),
+        };
+        let (messages, receiver) = mpsc::channel(MESSAGES_MAX);
+        Ok((Sandbox { books: Mutex::new(books), file, messages, clock }, receiver))
+    }
+
+    /// Lets the buyer confirm a payment that waits for him, or lets an undecided one be agreed to, and sends a message.
+    pub fn confirm(&self, payment: PaymentId) {
+        let mut books = self.books();
+        if let Some(entry) = books.get_mut(&payment)
+            && matches!(entry.state, State::ActionRequired | State::Undecided)
+        {
+            entry.state = State::Authorized;
+            self.tell(payment, entry, "authorized");
+        }
+        self.keep(&books);
+    }
+
+    /// Gives what was captured and given back, in minor units, over all payments.
+    pub fn totals(&self) -> (i64, i64) {
+        let books = self.books();
+        let captured = books.values().filter_map(|entry| match &entry.state {
+            State::Captured(amount) => Some(amount.minor),
+            _ => None,
+        });
+        let refunded = books.values().flat_map(|entry| entry.refunds.values()).map(|amount| amount.minor);
+        (captured.sum(), refunded.sum())
+    }
+
+    fn books(&self) -> MutexGuard<'_, BTreeMap<PaymentId, Entry>> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the books, in one step.
+    fn keep(&self, books: &BTreeMap<PaymentId, Entry>) {
+        let Some(file) = &self.file else { return };
+        let json = serde_json::to_vec(books).expect("the books hold nothing that JSON can't say");
+        let new = file.with_extension("new");
+        if let Err(error) = std::fs::write(&new, json).and_then(|()| std::fs::rename(&new, file)) {
+            tracing::error!(%error, file = %file.display(), "the sandbox can't keep its books");
+        }
+    }
+
+    /// Sends a message about a payment, as its token wants it.
+    fn tell(&self, payment: PaymentId, entry: &mut Entry, what: &str) {
+        entry.messages += 1;
+        let id = format!("evt_{payment}_{}", entry.messages);
+        let body = json!({"id": id, "payment": payment, "reference": reference(payment), "type": what});
+        let message = Message { body: body.to_string().into_bytes(), sent_at: self.clock.now() };
+        let copies = if entry.token == "tok_duplicate_webhook" { 2 } else { 1 };
+        for _ in 0..copies {
+            // Nobody may listen, or be too slow: messages may be lost.
+            let _ = self.messages.try_send(message.clone());
+        }
+    }
+
+    fn answer(&self, payment: PaymentId, entry: &Entry) -> Answer {
+        let reference = reference(payment);
+        match &entry.state {
+            State::Unheard | State::Undecided => Answer::Pending,
+            State::ActionRequired => {
+                let url = Some(format!("https://sandbox.invalid/confirm/{payment}"));
+                Answer::ActionRequired { reference, kind: ActionKind::ThreeDs, url }
+            }
+            State::Authorized => {
+                let capture_before = entry.made_at.plus_ms(HOLDS_MS);
+                Answer::Authorized { reference, amount: entry.amount, capture_before }
+            }
+            State::Captured(amount) => Answer::Captured { reference, amount: *amount },
+            State::Declined(code) => Answer::Declined { code: code.clone(), retryable: is_retryable(code) },
+            State::Voided => Answer::Voided,
+            State::Expired => Answer::Expired,
+        }
+    }
+}
+
+/// Tells whether the same means of payment may be accepted another time.
+fn is_retryable(code: &str) -> bool {
+    matches!(code, "insufficient_funds" | "processing_error" | "try_again_later")
+}
+
+fn reference(payment: PaymentId) -> String {
+    format!("sbx_{payment}")
+}
+
+fn first_state(token: &str) -> State {
+    if let Some(code) = token.strip_prefix("tok_decline_") {
+        return State::Declined(code.to_owned());
+    }
+    match token {
+        "tok_approve"
+        | "tok_timeout_approved"
+        | "tok_duplicate_webhook"
+        | "tok_unordered_webhook"
+        | "tok_expires" => State::Authorized,
+        "tok_action" => State::ActionRequired,
+        "tok_timeout_lost" => State::Unheard,
+        "tok_late_webhook" => State::Undecided,
+        _ => State::Declined("token_unknown".to_owned()),
+    }
+}
+
+fn lost() -> NoAnswer {
+    NoAnswer("the sandbox did not answer, as its token wants it".to_owned())
+}
+
+#[async_trait]
+impl PaymentProvider for Sandbox {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn key_lifetime(&self) -> Duration {
+        Duration::from_secs(24 * 3600)
+    }
+
+    async fn authorize(&self, call: &Authorize) -> Result<Answer, NoAnswer> {
+        let mut books = self.books();
+        let is_new = !books.contains_key(&call.payment);
+        let entry = books.entry(call.payment).or_insert_with(|| Entry {
+            token: call.token.clone(),
+            amount: call.amount,
+            made_at: self.clock.now(),
+            state: first_state(&call.token),
+            refunds: BTreeMap::new(),
+            messages: 0,
+        });
+        let answer = match (&entry.state, is_new) {
+            (State::Unheard, true) => Err(lost()),
+            (State::Unheard, false) => {
+                entry.state = State::Authorized;
+                Ok(self.answer(call.payment, entry))
+            }
+            _ if is_new && entry.token == "tok_timeout_approved" => Err(lost()),
+            _ => Ok(self.answer(call.payment, entry)),
+        };
+        if is_new && matches!(entry.state, State::Authorized) && entry.token != "tok_unordered_webhook" {
+            self.tell(call.payment, entry, "authorized");
+        }
+        if is_new && matches!(entry.state, State::Declined(_)) {
+            self.tell(call.payment, entry, "declined");
+        }
+        self.keep(&books);
+        answer
+    }
+
+    async fn capture(&self, call: &Capture) -> Result<Answer, NoAnswer> {
+        let mut books = self.books();
+        let entry = books.get_mut(&call.payment).ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
+        if matches!(entry.state, State::Authorized) {
+            if entry.token == "tok_expires" {
+                entry.state = State::Expired;
+            } else {
+                entry.state = State::Captured(call.amount);
+                self.tell(call.payment, entry, "captured");
+                if entry.token == "tok_unordered_webhook" {
+                    self.tell(call.payment, entry, "authorized");
+                }
+            }
+        }
+        let answer = self.answer(call.payment, entry);
+        self.keep(&books);
+        Ok(answer)
+    }
+
+    async fn void(&self, payment: PaymentId, reference: &str) -> Result<Answer, NoAnswer> {
+        let mut books = self.books();
+        let entry = books.get_mut(&payment).ok_or_else(|| NoAnswer(format!("no {reference}")))?;
+        if matches!(entry.state, State::Authorized | State::ActionRequired | State::Undecided) {
+            entry.state = State::Voided;
+            self.tell(payment, entry, "voided");
+        }
+        let answer = self.answer(payment, entry);
+        self.keep(&books);
+        Ok(answer)
+    }
+
+    async fn refund(&self, call: &RefundCall) -> Result<RefundAnswer, NoAnswer> {
+        let mut books = self.books();
+        let entry = books.get_mut(&call.payment).ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
+        let refunded: i64 = entry.refunds.values().map(|amount| amount.minor).sum();
+        let is_known = entry.refunds.contains_key(&call.refund);
+        let fits = matches!(&entry.state, State::Captured(captured)
+            if refunded + call.amount.minor <= captured.minor && captured.currency == call.amount.currency);
+        if !is_known && !fits {
+            return Ok(RefundAnswer::Failed { code: "more_than_captured".to_owned() });
+        }
+        entry.refunds.insert(call.refund, call.amount);
+        self.keep(&books);
+        Ok(RefundAnswer::Refunded { reference: format!("sbr_{}", call.refund) })
+    }
+
+    async fn look_up(&self, payment: PaymentId, _: Option<&str>) -> Result<Option<Found>, NoAnswer> {
+        let books = self.books();
+        let known = books.get(&payment).filter(|entry| !matches!(entry.state, State::Unheard));
+        Ok(known.map(|entry| Found { reference: reference(payment), answer: self.answer(payment, entry) }))
+    }
+
+    async fn look_up_refund(&self, call: &RefundCall) -> Result<Option<RefundAnswer>, NoAnswer> {
+        let books = self.books();
+        let is_known = books.get(&call.payment).is_some_and(|entry| entry.refunds.contains_key(&call.refund));
+        Ok(is_known.then(|| RefundAnswer::Refunded { reference: format!("sbr_{}", call.refund) }))
+    }
+
+    fn read_webhook(
+        &self,
+        header: &dyn Fn(&str) -> Option<String>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Notice, WebhookError> {
+        let signature = header(SIGNATURE_HEADER).ok_or(WebhookError::Signature)?;
+        webhook::check(&signature, body, SECRET, now)?;
+        #[derive(Deserialize)]
+        struct Body {
+            id: String,
+            payment: PaymentId,
+            reference: String,
+        }
+        let Body { id, payment, reference } =
+            serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
+        Ok(Notice { id, payment: Some((payment, reference)) })
+    }
+}

@@ -1,0 +1,170 @@
+//! What Stripe's documentation shows of its answers, read here. What `localstripe` can play is tested against that, in
+//! `tests/tests/stripe.rs`; it has no idempotency keys, no `capture_before` and no decline codes.
+
+use serde_json::json;
+
+use super::*;
+use crate::providers::stripe::webhook::sign;
+
+const NOW: Timestamp = Timestamp::from_ms(1_753_783_200_000);
+const PAYMENT: &str = "0198559f-e900-7abc-8def-000000000021";
+
+fn usd(minor: i64) -> Money {
+    Money::new(minor, "USD".parse().unwrap())
+}
+
+/// The PaymentIntent of the reference documentation, shortened to what is read.
+fn intent(status: &str) -> Value {
+    json!({
+        "id": "pi_3MrPBM2eZvKYlo2C1TEMacFD",
+        "object": "payment_intent",
+        "amount": 1000,
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "canceled_at": null,
+        "cancellation_reason": null,
+        "capture_method": "manual",
+        "created": 1_680_649_956,
+        "currency": "usd",
+        "last_payment_error": null,
+        "latest_charge": null,
+        "metadata": {"payment": PAYMENT},
+        "next_action": null,
+        "status": status,
+    })
+}
+
+fn answer(intent: &Value) -> Answer {
+    read_intent(intent).unwrap().answer
+}
+
+#[test]
+fn an_intent_that_can_be_captured_says_how_much_and_until_when() {
+    let mut held = intent("requires_capture");
+    held["amount_capturable"] = 1000.into();
+    let reference = "pi_3MrPBM2eZvKYlo2C1TEMacFD".to_owned();
+    let until = |seconds: i64| Answer::Authorized {
+        reference: reference.clone(),
+        amount: usd(1000),
+        capture_before: Timestamp::from_ms(seconds * 1000),
+    };
+    assert_eq!(answer(&held), until(1_680_649_956 + 7 * 86_400));
+    held["latest_charge"] =
+        json!({"payment_method_details": {"card": {"capture_before": 1_681_000_000}, "type": "card"}});
+    assert_eq!(answer(&held), until(1_681_000_000));
+}
+
+#[test]
+fn every_status_of_an_intent_is_read() {
+    let mut captured = intent("succeeded");
+    captured["amount_received"] = 600.into();
+    let reference = "pi_3MrPBM2eZvKYlo2C1TEMacFD".to_owned();
+    assert_eq!(answer(&captured), Answer::Captured { reference: reference.clone(), amount: usd(600) });
+    assert_eq!(answer(&intent("canceled")), Answer::Voided);
+    let mut expired = intent("canceled");
+    expired["cancellation_reason"] = "automatic".into();
+    assert_eq!(answer(&expired), Answer::Expired);
+    for waits in ["processing", "requires_confirmation", "something_new"] {
+        assert_eq!(answer(&intent(waits)), Answer::Pending, "{waits}");
+    }
+    let mut acts = intent("requires_action");
+    acts["next_action"] = json!({"type": "use_stripe_sdk", "use_stripe_sdk": {}});
+    let (kind, url) = (ActionKind::ThreeDs, None);
+    assert_eq!(answer(&acts), Answer::ActionRequired { reference: reference.clone(), kind, url });
+    let page = "https://hooks.stripe.com/redirect/authenticate/src_1Ix2";
+    acts["next_action"] = json!({"type": "redirect_to_url", "redirect_to_url": {"url": page}});
+    let (kind, url) = (ActionKind::Redirect, Some(page.to_owned()));
+    assert_eq!(answer(&acts), Answer::ActionRequired { reference, kind, url });
+    let mut refused = intent("requires_payment_method");
+    refused["last_payment_error"] =
+        json!({"code": "card_declined", "decline_code": "stolen_card", "type": "card_error"});
+    assert_eq!(answer(&refused), Answer::Declined { code: "stolen_card".to_owned(), retryable: false });
+}
+
+#[test]
+fn a_refusal_says_whether_another_try_may_go_well() {
+    for (error, code, retryable) in [
+        (json!({"code": "card_declined", "decline_code": "insufficient_funds"}), "insufficient_funds", true),
+        (json!({"code": "card_declined", "decline_code": "do_not_honor"}), "do_not_honor", false),
+        (json!({"code": "card_declined", "decline_code": "try_again_later"}), "try_again_later", true),
+        (json!({"code": "processing_error"}), "processing_error", true),
+        (json!({"code": "expired_card"}), "expired_card", false),
+        (json!({"code": "resource_missing", "type": "invalid_request_error"}), "resource_missing", false),
+        (Value::Null, "declined", false),
+    ] {
+        assert_eq!(declined(&error), Answer::Declined { code: code.to_owned(), retryable });
+    }
+}
+
+#[test]
+fn an_answer_that_can_not_be_read_is_no_answer() {
+    for (member, value) in [
+        ("id", Value::Null),
+        ("status", json!(3)),
+        ("currency", json!("xxx")),
+        ("amount_received", json!(-1)),
+    ] {
+        let mut broken = intent("succeeded");
+        broken[member] = value;
+        assert!(read_intent(&broken).is_err(), "{member}");
+    }
+    let told = trouble(StatusCode::UNAUTHORIZED, &json!({"error": {"type": "invalid_request_error"}}));
+    assert!(told.0.contains("401") && told.0.contains("secret key"), "{told}");
+}
+
+#[test]
+fn every_status_of_a_refund_is_read() {
+    let read = |status: &str| read_refund(&json!({"id": "re_1", "status": status})).unwrap();
+    assert_eq!(read("succeeded"), RefundAnswer::Refunded { reference: "re_1".to_owned() });
+    assert_eq!(read("pending"), RefundAnswer::Pending);
+    assert_eq!(read("requires_action"), RefundAnswer::Pending);
+    assert_eq!(read("canceled"), RefundAnswer::Failed { code: "refund_failed".to_owned() });
+    let failed = json!({"id": "re_1", "status": "failed", "failure_reason": "expired_or_canceled_card"});
+    let code = "expired_or_canceled_card".to_owned();
+    assert_eq!(read_refund(&failed), Ok(RefundAnswer::Failed { code }));
+    assert!(read_refund(&json!({})).is_err());
+}
+
+fn stripe(webhook_secret: Option<&str>) -> Stripe {
+    Stripe::new(URL, Secret::new("sk_test_x"), webhook_secret.map(Secret::new)).unwrap()
+}
+
+#[test]
+fn a_message_is_read_only_if_it_is_signed_and_names_a_payment_only_of_an_intent() {
+    let read = |stripe: &Stripe, event: &Value, secret: &str| {
+        let body = event.to_string().into_bytes();
+        let signature = sign(&body, secret, NOW);
+        stripe.read_webhook(&|name| (name == "stripe-signature").then(|| signature.clone()), &body, NOW)
+    };
+    let event = |object: Value| json!({"id": "evt_1", "type": "x", "data": {"object": object}});
+    let ours = event(intent("succeeded"));
+    let with_secret = stripe(Some("whsec_1"));
+    let payment = Some((PAYMENT.parse().unwrap(), "pi_3MrPBM2eZvKYlo2C1TEMacFD".to_owned()));
+    let notice = |payment| Ok(Notice { id: "evt_1".to_owned(), payment });
+    assert_eq!(read(&with_secret, &ours, "whsec_1"), notice(payment));
+    assert_eq!(read(&with_secret, &ours, "whsec_2"), Err(WebhookError::Signature));
+    assert_eq!(read(&stripe(None), &ours, "whsec_1"), Err(WebhookError::NotExpected));
+    let mut of_others = intent("succeeded");
+    of_others["metadata"] = json!({});
+    for other in [event(of_others), event(json!({"object": "charge", "id": "ch_1"}))] {
+        assert_eq!(read(&with_secret, &other, "whsec_1"), notice(None));
+    }
+    assert_eq!(read(&with_secret, &json!({}), "whsec_1"), Err(WebhookError::Malformed));
+    assert_eq!(with_secret.read_webhook(&|_| None, b"{}", NOW), Err(WebhookError::Signature));
+}
+
+#[test]
+fn a_secret_is_never_shown_and_never_sent_in_the_clear() {
+    let shown = format!("{:?}", stripe(Some("whsec_1")));
+    assert!(!shown.contains("sk_test_x") && !shown.contains("whsec_1"), "{shown}");
+    for (url, is_good) in [
+        ("https://api.stripe.com", true),
+        ("http://127.0.0.1:8420", true),
+        ("http://localhost:8420", true),
+        ("http://api.stripe.com", false),
+        ("ftp://127.0.0.1", false),
+        ("stripe", false),
+    ] {
+        assert_eq!(Stripe::new(url, Secret::new("sk_test_x"), None).is_ok(), is_good, "{url}");
+    }
+}

@@ -1,0 +1,212 @@
+//! Facts of payments through an outside provider.
+//!
+//! Money moves with [`Captured`], [`RefundRequested`], [`Refunded`] and [`RefundFailed`]; each of them holds its own
+//! posting. Whatever closes a payment holds all that must be known of it later, when it is no longer in memory.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AccountId, PaymentId, RefundId};
+use crate::ledger::{LedgerAccount, Transfer};
+use crate::money::Money;
+use crate::time::Timestamp;
+
+/// A buyer asked a provider for money: from here on the provider is asked until it has said what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Requested {
+    /// Who pays.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// When the payment is given up unless the provider has agreed.
+    pub expires_at: Timestamp,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// Where the money goes.
+    pub to: LedgerAccount,
+    /// What the provider knows the buyer's means of payment by; never a card's number.
+    pub token: String,
+}
+
+/// What a buyer has to do before his bank agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    /// Confirm the payment with his bank (3-D Secure).
+    #[serde(rename = "3ds")]
+    ThreeDs,
+    /// Confirm it with a second factor.
+    Mfa,
+    /// Go to a page of the provider.
+    Redirect,
+}
+
+/// The provider waits for the buyer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActionRequired {
+    /// Who pays.
+    pub account: AccountId,
+    /// When the payment is given up unless the buyer has acted.
+    pub expires_at: Timestamp,
+    /// What he has to do.
+    pub kind: ActionKind,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's reference of the payment.
+    pub reference: String,
+    /// Where he does it, if that is a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// The provider holds the money for the market and will give it when it is captured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Authorized {
+    /// Who pays.
+    pub account: AccountId,
+    /// How much is held.
+    pub amount: Money,
+    /// When the provider lets go of it.
+    pub capture_before: Timestamp,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's reference of the payment.
+    pub reference: String,
+}
+
+/// Why a payment is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VoidReason {
+    /// The buyer cancelled it.
+    Cancelled,
+    /// Nobody had agreed to it in time.
+    RequestExpired,
+    /// What was held was not captured in time.
+    AuthorizationExpired,
+}
+
+/// The payment is to be given up: from here on the provider is told so until it has said what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VoidRequested {
+    /// Who pays.
+    pub account: AccountId,
+    /// Why.
+    pub because: VoidReason,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+}
+
+/// The provider took the money for the market.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Captured {
+    /// Who paid.
+    pub account: AccountId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's reference of the payment; each credits once, for ever.
+    pub reference: String,
+    /// From the provider's clearing account to where the money goes.
+    pub transfer: Transfer,
+}
+
+/// The provider refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failed {
+    /// Who wanted to pay.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// Why, in the provider's words for programs.
+    pub code: String,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// Whether another try, with the same or another means of payment, may go well.
+    pub retryable: bool,
+}
+
+/// The payment was given up, and nothing was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Voided {
+    /// Who wanted to pay.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub because: VoidReason,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+}
+
+/// A part of a captured payment is to go back: from here on the provider is asked until it has said what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundRequested {
+    /// Who had paid.
+    pub account: AccountId,
+    /// What was captured.
+    pub captured: Money,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's reference of the payment.
+    pub reference: String,
+    /// The refund.
+    pub refund: RefundId,
+    /// What of the payment has gone back or is on its way, this included.
+    pub refunded: Money,
+    /// From the wallet to `refunds:payable`.
+    pub transfer: Transfer,
+}
+
+/// The provider gave the money back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refunded {
+    /// Who had paid.
+    pub account: AccountId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The refund.
+    pub refund: RefundId,
+    /// The provider's reference of the refund.
+    pub reference: String,
+    /// From `refunds:payable` to the provider's clearing account.
+    pub transfer: Transfer,
+}
+
+/// The provider could not give the money back: it is in the wallet again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundFailed {
+    /// Who had paid.
+    pub account: AccountId,
+    /// What was captured.
+    pub captured: Money,
+    /// Why, in the provider's words for programs.
+    pub code: String,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's reference of the payment.
+    pub reference: String,
+    /// The refund.
+    pub refund: RefundId,
+    /// What of the payment has gone back or is on its way, without this one.
+    pub refunded: Money,
+    /// From `refunds:payable` to the wallet.
+    pub transfer: Transfer,
+}

@@ -1,0 +1,79 @@
+//! Payments through providers: what there is to pay through, how a payment stands, and where providers tell that
+//! something happened.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use engine::effects::MessageError;
+use events::ids::{AccountId, PaymentId};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::http::App;
+use crate::problem::{MESSAGE_REFUSED, Problem};
+use crate::query::{Params, PathParts, ask, id_of};
+use crate::submit::read_body;
+use crate::token::Caller;
+
+/// What can be paid through.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ProviderList {
+    /// The providers of this process.
+    providers: Vec<ProviderName>,
+}
+
+/// A provider that can be paid through.
+#[derive(Serialize, JsonSchema)]
+struct ProviderName {
+    /// Its name.
+    name: &'static str,
+    /// Its account: `method.provider` of the command `payment.request`.
+    account: AccountId,
+}
+
+/// `GET /v1/providers`
+pub(crate) async fn providers(State(app): State<Arc<App>>) -> Response {
+    let providers = app.gateway.effects.providers();
+    let providers = providers.map(|(name, account)| ProviderName { name, account }).collect();
+    axum::Json(ProviderList { providers }).into_response()
+}
+
+/// `GET /v1/payments/{id}`
+pub(crate) async fn payment(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+    PathParts(id): PathParts<String>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let id: PaymentId = id_of(&id, "payment")?;
+    let found = ask(&app, move |views| views.payments().payment(id)).await?;
+    found.filter("payment", |payment| payment.filter(|payment| caller.may_see(payment.account)))
+}
+
+/// Says that a provider's message is settled.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MessageTaken {
+    /// Always true.
+    taken: bool,
+}
+
+/// `POST /v1/providers/{provider}/webhooks`
+pub(crate) async fn message(
+    State(app): State<Arc<App>>,
+    PathParts(provider): PathParts<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = read_body(&headers, body).await?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match app.gateway.effects.take_message(&provider, &header, &body).await {
+        Ok(()) => Ok(axum::Json(MessageTaken { taken: true }).into_response()),
+        Err(MessageError::UnknownProvider) => Err(Problem::not_found("provider")),
+        Err(MessageError::Refused(why)) => Err(Problem::new(&MESSAGE_REFUSED, why.to_string())),
+        Err(error @ MessageError::Unsettled) => Err(Problem::unavailable(error.to_string())),
+    }
+}
