@@ -78,13 +78,21 @@ enum Stage {
     Accepted,
 }
 
+/// Units of one listing that an order has, at the price they were ordered for.
+#[derive(Clone, Copy)]
+struct Line {
+    item: usize,
+    quantity: u32,
+    price: Money,
+}
+
 #[derive(Clone)]
 struct Sale {
     id: OrderId,
     buyer: AccountId,
     seller: AccountId,
     /// Units neither shipped nor cancelled.
-    left: Vec<(usize, u32)>,
+    left: Vec<Line>,
     shipments: Vec<(i64, Stage)>,
     total: Money,
     fee: i64,
@@ -94,15 +102,23 @@ struct Sale {
 }
 
 impl Sale {
-    /// Takes one unit, or all that are left.
-    fn take(&mut self, only_one: bool) -> Vec<(usize, u32)> {
-        if !only_one {
-            return std::mem::take(&mut self.left);
+    /// Gives one unit of what is left, or all.
+    fn next(&self, only_one: bool) -> Vec<Line> {
+        match self.left.last() {
+            Some(last) if only_one => vec![Line { quantity: 1, ..*last }],
+            _ => self.left.clone(),
         }
-        let Some((item, quantity)) = self.left.last_mut() else { return vec![] };
-        *quantity -= 1;
-        let taken = vec![(*item, 1)];
-        self.left.retain(|(_, quantity)| *quantity > 0);
+    }
+
+    /// Takes one unit of what is left, or all.
+    fn take(&mut self, only_one: bool) -> Vec<Line> {
+        let taken = self.next(only_one);
+        if only_one && let Some(last) = self.left.last_mut() {
+            last.quantity -= 1;
+            self.left.retain(|line| line.quantity > 0);
+        } else {
+            self.left.clear();
+        }
         taken
     }
 
@@ -341,28 +357,29 @@ impl Market {
 
     fn migrate(&mut self, buyer: AccountId) {
         let Some(basket) = self.baskets.get(&buyer).cloned() else { return };
-        let fits = |(item, quantity): &(usize, u32)| self.items[*item].free() >= u64::from(*quantity);
-        if !basket.lines.is_empty() && basket.lines.iter().all(fits) {
+        if !basket.lines.is_empty() {
             self.place(buyer, Some(basket.clone()), basket.lines);
         }
     }
 
     /// Places one order per seller and currency.
     fn place(&mut self, buyer: AccountId, basket: Option<Basket>, lines: Vec<(usize, u32)>) {
-        let mut groups: BTreeMap<_, Vec<(usize, u32)>> = BTreeMap::new();
+        let fits = |(item, quantity): &(usize, u32)| self.items[*item].free() >= u64::from(*quantity);
+        if !lines.iter().all(fits) {
+            return;
+        }
+        let mut groups: BTreeMap<_, Vec<Line>> = BTreeMap::new();
         for (item, quantity) in lines {
             let found = &mut self.items[item];
-            if found.free() < u64::from(quantity) {
-                return;
-            }
             found.reserved += u64::from(quantity);
-            groups.entry((found.seller, found.price.currency)).or_default().push((item, quantity));
+            let line = Line { item, quantity, price: found.price };
+            groups.entry((found.seller, found.price.currency)).or_default().push(line);
         }
         let (mut events, mut orders) = (Vec::new(), Vec::new());
         for ((seller, currency), lines) in groups {
             let id = order(self.sales.len() as u64);
             let priced: Vec<_> =
-                lines.iter().map(|(item, n)| (self.items[*item].id, self.items[*item].price, *n)).collect();
+                lines.iter().map(|line| (self.items[line.item].id, line.price, line.quantity)).collect();
             let minor = priced.iter().map(|(_, price, n)| price.minor * i64::from(*n)).sum();
             let (total, fee) = (Money::new(minor, currency), minor / 20);
             let from = basket.as_ref().map(|basket| basket.id);
@@ -414,11 +431,10 @@ impl Market {
 
     /// Gives units with what they cost; and now and then, when all of the order goes at once, none: an event of the first
     /// version, as it is read.
-    fn line_units(&self, taken: &[(usize, u32)], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
-        let line = |(item, quantity): &(usize, u32)| {
-            let item = &self.items[*item];
-            let amount = item.price.checked_mul(units(*quantity)).unwrap();
-            LineUnits { amount, listing: item.id, quantity: units(*quantity) }
+    fn line_units(&self, taken: &[Line], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
+        let line = |line: &Line| {
+            let amount = line.price.checked_mul(units(line.quantity)).unwrap();
+            LineUnits { amount, listing: self.items[line.item].id, quantity: units(line.quantity) }
         };
         let lines: Vec<LineUnits> = taken.iter().map(line).collect();
         let minor = lines.iter().map(|line| line.amount.minor).sum();
@@ -431,11 +447,16 @@ impl Market {
 
     fn ship(&mut self, at: usize, wish: Wish) {
         let only_one = wish.quantity <= 2;
+        // Units that were lost after they were ordered are not there to be shipped.
+        let is_there = |line: &Line| self.items[line.item].on_hand >= u64::from(line.quantity);
+        if !self.sales[at].next(only_one).iter().all(is_there) {
+            return;
+        }
         let is_whole = self.is_untouched(at) && !only_one;
         let taken = self.sales[at].take(only_one);
-        for (item, quantity) in &taken {
-            self.items[*item].reserved -= u64::from(*quantity);
-            self.items[*item].on_hand -= u64::from(*quantity);
+        for line in &taken {
+            self.items[line.item].reserved -= u64::from(line.quantity);
+            self.items[line.item].on_hand -= u64::from(line.quantity);
         }
         let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
         let sale = &mut self.sales[at];
@@ -468,8 +489,8 @@ impl Market {
         let only_one = wish.quantity > 3;
         let is_whole = self.is_untouched(at) && !only_one;
         let taken = self.sales[at].take(only_one);
-        for (item, quantity) in &taken {
-            self.items[*item].reserved -= u64::from(*quantity);
+        for line in &taken {
+            self.items[line.item].reserved -= u64::from(line.quantity);
         }
         let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
         let sale = &mut self.sales[at];
