@@ -131,8 +131,11 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::CartMigrated(_) => "became orders".to_owned(),
         Event::OrderPlaced(event) => {
             let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
-            format!("{units} units for {} by buyer {}", event.total, event.buyer)
+            let number = event.number.map_or(String::new(), |number| format!("{number}: "));
+            let waits = event.accept_by.map_or(String::new(), |until| format!(", to be accepted by {until}"));
+            format!("{number}{units} units for {} by buyer {}{waits}", event.total, event.buyer)
         }
+        Event::OrderAccepted(event) => format!("to be shipped by {}", event.ship_by),
         Event::OrderShipped(event) => {
             format!(
                 "shipment {}: {}, to arrive by {}",
@@ -144,12 +147,17 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::OrderDelivered(event) => {
             format!("shipment {}: inspection ends {}", event.shipment, event.inspection_ends)
         }
-        Event::OrderCancelled(event) => match event.by {
-            CancelledBy::ShipDeadline => format!("{}: nobody shipped in time", units(&event.lines)),
-            CancelledBy::Account(role) => {
-                format!("{} by the {}", units(&event.lines), format!("{role:?}").to_lowercase())
+        Event::OrderCancelled(event) => {
+            let units = units(&event.lines);
+            let reason = event.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            match event.by {
+                CancelledBy::ShipDeadline => format!("{units}: nobody shipped in time"),
+                CancelledBy::AcceptDeadline => format!("{units}: nobody accepted in time"),
+                CancelledBy::Account(role) => {
+                    format!("{units} by the {}{reason}", format!("{role:?}").to_lowercase())
+                }
             }
-        },
+        }
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
         Event::EscrowReleased(event) => {
             let parts = event.transfers.iter();

@@ -84,6 +84,9 @@ pub(crate) struct UpArgs {
     /// What the platform takes of each released escrow, in hundredths of a percent.
     #[arg(long, default_value_t = 250, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     fee_bps: u32,
+    /// Hours a seller has to accept an order before it is cancelled and paid back; without it, every order is accepted.
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    accept_hours: Option<u32>,
     /// Hours a seller has to ship before the order is cancelled and paid back.
     #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     ship_by_hours: u32,
@@ -220,6 +223,9 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
     )?;
+    if let Some(hours) = arguments.accept_hours {
+        config.deadlines = config.deadlines.with_accept_ms(ms(hours))?;
+    }
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

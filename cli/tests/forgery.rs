@@ -251,6 +251,35 @@ fn a_log_of_older_forms_is_verified_as_it_is_stored() {
     assert!(said.contains("decided again, it gives other events"), "{said}");
 }
 
+/// Takes from an order what orders did not have at first.
+fn without_number(metadata: &Metadata, payload: &mut String) -> bool {
+    if metadata.type_name != "order.placed.v1" {
+        return false;
+    }
+    let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(payload).unwrap();
+    let had = [members.remove("group"), members.remove("number")];
+    *payload = serde_json::to_string(&members).unwrap();
+    assert!(had.iter().all(Option::is_some), "{payload}");
+    true
+}
+
+#[test]
+fn orders_have_no_numbers_only_before_the_first_that_has_one() {
+    let cli = Cli::new();
+    sold(&cli);
+    let good = fs::read(segment(&cli.path("data"))).unwrap();
+    assert_eq!(rewrite(&cli, Skill::SumsAndChain, |metadata, payload| without_number(metadata, payload)), 2);
+    assert_eq!(cli.json(&["verify", "--json"])["orders"], 2);
+    fs::write(segment(&cli.path("data")), good).unwrap();
+    let mut orders = 0;
+    forge(&cli, Skill::SumsAndChain, |metadata, payload| {
+        orders += usize::from(metadata.type_name == "order.placed.v1");
+        orders == 2 && without_number(metadata, payload)
+    });
+    let (_, said) = cli.ends(1, &["verify"]);
+    assert!(said.contains("decided again, it gives other events"), "{said}");
+}
+
 #[test]
 fn a_signature_that_does_not_hold_is_found() {
     let cli = Cli::new();

@@ -335,6 +335,24 @@ pub struct LineQuantity {
     pub quantity: Quantity,
 }
 
+/// Accepts an order that waits for it; the time to ship begins. Given by the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptOrder {
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Declines an order that waits to be accepted: it is cancelled as a whole and paid back. Given by the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeclineOrder {
+    /// The order.
+    pub order: OrderId,
+    /// Why; the buyer reads it.
+    pub reason: Text<REASON_LENGTH_MAX>,
+}
+
 /// Says that units were handed to a carrier. Given by the seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -464,6 +482,8 @@ commands! {
     "cart.clear" => ClearCart(ClearCart),
     "cart.migrate" => MigrateCart(MigrateCart),
     "order.place" => PlaceOrder(PlaceOrder),
+    "order.accept" => AcceptOrder(AcceptOrder),
+    "order.decline" => DeclineOrder(DeclineOrder),
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),

@@ -90,6 +90,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
     assert!(market.waiting.contains(&deadline), "a deadline leaves with what waited for it");
     match deadline.waiting {
         Waiting::ShipBy { order } => order::decide_not_shipped(market, order),
+        Waiting::AcceptBy { order } => order::decide_not_accepted(market, order),
         Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
@@ -156,6 +157,8 @@ fn admit(
 fn question(market: &Market, verified: &Verified) -> Option<Question> {
     let stamp = &verified.stamp;
     let order = match &verified.command {
+        Command::AcceptOrder(body) => Some(body.order),
+        Command::DeclineOrder(body) => Some(body.order),
         Command::ShipOrder(body) => Some(body.order),
         Command::ConfirmDelivery(body) => Some(body.order),
         Command::CancelOrder(body) => Some(body.order),
@@ -210,6 +213,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::ClearCart(_)
         | Command::MigrateCart(_)
         | Command::PlaceOrder(_) => &[Role::Buyer],
+        Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
     }
@@ -256,6 +260,8 @@ fn business(
         Command::PlaceOrder(command) => {
             order::decide_place(market, account, id, command, &verified.quotes, now)
         }
+        Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
+        Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),

@@ -2,14 +2,16 @@
 //!
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
-//! In the order the data flows: `state` is what is remembered, then `place`, `ship`, `deliver` and `cancel`,
-//! and `escrow`, where the money of each step is computed.
+//! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `accept`, `ship`, `deliver` and
+//! `cancel`, and `escrow`, where the money of each step is computed.
 
+mod accept;
 mod cancel;
 mod deliver;
 mod escrow;
 mod place;
 mod ship;
+mod stage;
 mod state;
 
 use std::borrow::Cow;
@@ -19,6 +21,7 @@ use events::order::{CancelledBy, DeliveryProof, LineUnits, ReleaseCondition, Shi
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
+pub(crate) use self::accept::{decide_accept, decide_decline, decide_not_accepted};
 use self::cancel::cancel;
 pub(crate) use self::cancel::decide_cancel;
 pub(crate) use self::deliver::decide_confirm;
@@ -26,6 +29,7 @@ use self::deliver::delivered;
 use self::escrow::Settlement;
 pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::ship::decide_ship;
+pub use self::stage::Stage;
 pub use self::state::{
     ClosedOrder, Escrow, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment, ShipmentState,
 };
@@ -97,6 +101,20 @@ impl Market {
             *lines = meant(order, lines).into_owned();
         }
         event
+    }
+
+    /// Takes from what is decided in this state what orders did not have at first, a group and a number, if what was `found`
+    /// in a log does not have them either and no order before it had: once one has, every later one must.
+    pub fn without_what_was_not<'a>(&self, again: &mut [Event], found: impl IntoIterator<Item = &'a Event>) {
+        let has_neither = |event: &Event| matches!(event, Event::OrderPlaced(placed) if placed.group.is_none() && placed.number.is_none());
+        if self.orders.last_number().is_some() || !found.into_iter().any(has_neither) {
+            return;
+        }
+        for event in again {
+            if let Event::OrderPlaced(placed) = event {
+                (placed.group, placed.number) = (None, None);
+            }
+        }
     }
 }
 

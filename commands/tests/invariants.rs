@@ -15,7 +15,7 @@ use commands::command::{
 };
 use commands::order::ShipmentState;
 use commands::{Command, Decision, Market, Verified};
-use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, RefundId};
+use events::ids::{AccountId, CommandId, ListingId, OrderGroupId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::Cause;
 use events::order::{LineUnits, ShipmentNumber};
@@ -58,6 +58,8 @@ enum Step {
     Clear(usize),
     Migrate(usize, i64),
     Place(usize, Vec<(u64, u32)>, i64),
+    /// A seller accepts, or declines.
+    Answer(usize, Option<usize>, bool),
     Ship(usize, Option<usize>, Part),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
@@ -113,6 +115,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => buyer.clone().prop_map(Step::Clear),
         3 => (buyer.clone(), total.clone()).prop_map(|(b, a)| Step::Migrate(b, a)),
         14 => (buyer, lines, total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
+        4 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
@@ -184,6 +187,9 @@ struct Run {
     signed: Vec<Verified>,
     orders: Vec<(OrderId, (Actor, Actor))>,
     paid: BTreeMap<OrderId, Paid>,
+    groups: BTreeSet<OrderGroupId>,
+    /// Orders that were never accepted and have to be.
+    awaiting: BTreeSet<OrderId>,
     decided: BTreeSet<(AccountId, CommandId)>,
     credited: BTreeSet<(LedgerAccount, String)>,
     /// How many units were last told to be missing.
@@ -196,8 +202,9 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Run {
-        let mut world = World::new();
+    /// Opens a market in which sellers have to accept orders, or not.
+    fn new(sellers_accept: bool) -> Run {
+        let mut world = if sellers_accept { World::accepting() } else { World::new() };
         world.register(PROVIDERS[1]).register(BUYERS[2]);
         world
             .given_listing(SELLER, 0, usd(500), 10)
@@ -205,6 +212,7 @@ impl Run {
             .given_listing(OTHER_SELLER, 2, usd(1), 1_000_000)
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
         let (signed, orders, paid) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (groups, awaiting) = (BTreeSet::new(), BTreeSet::new());
         let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
         let (payments, refunds, captured) = (Vec::new(), Vec::new(), BTreeMap::new());
         let shortfalls = BTreeMap::new();
@@ -213,6 +221,8 @@ impl Run {
             signed,
             orders,
             paid,
+            groups,
+            awaiting,
             decided,
             credited,
             shortfalls,
@@ -310,6 +320,11 @@ impl Run {
                 }
             }
             Step::Place(buyer, lines, total) => self.ask(BUYERS[buyer], place(&lines, usd(total))),
+            Step::Answer(nth, who, accepts) => {
+                let (order, (_, seller)) = self.order(nth);
+                let command = if accepts { accept(order) } else { decline(order) };
+                self.ask(who.map_or(seller, |n| EVERYBODY[n]), command);
+            }
             Step::Ship(nth, who, part) => {
                 let (order, (_, seller)) = self.order(nth);
                 let lines = self.lines(order, part);
@@ -483,7 +498,7 @@ impl Run {
             Cause::Deadline(deadline) => assert!(deadline.due <= commit.time()),
             Cause::Writer(_) => assert_eq!(n, 0),
         }
-        let mut charged = BTreeMap::new();
+        let (mut charged, mut groups) = (BTreeMap::new(), BTreeSet::new());
         for recorded in commit.events() {
             for json in [&recorded.metadata_json, &recorded.payload_json] {
                 check_numbers(&serde_json::from_slice(json).unwrap());
@@ -518,6 +533,10 @@ impl Run {
                 Event::OrderPlaced(placed) => {
                     let lines: i64 = placed.lines.iter().map(|line| line.total.minor).sum();
                     assert_eq!(placed.total.minor, lines);
+                    groups.insert(placed.group.unwrap());
+                    let number = 1001 + u64::try_from(self.orders.len()).unwrap();
+                    assert_eq!(placed.number.unwrap().get(), number, "orders are counted without a gap");
+                    self.awaiting.extend(placed.accept_by.map(|_| placed.order));
                     let parties = (Actor::of(placed.buyer), Actor::of(placed.seller));
                     self.orders.push((placed.order, parties));
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
@@ -532,7 +551,11 @@ impl Run {
                     assert_eq!((paid.held, amount), (0, paid.total), "an order is paid once, and whole");
                     paid.held = amount.minor;
                 }
+                Event::OrderAccepted(accepted) => {
+                    assert!(self.awaiting.remove(&accepted.order), "only what waits is accepted");
+                }
                 Event::OrderShipped(shipped) => {
+                    assert!(!self.awaiting.contains(&shipped.order), "what is shipped was accepted");
                     self.paid.get_mut(&shipped.order).unwrap().shipped += cost(&shipped.lines);
                 }
                 Event::OrderCancelled(cancelled) => {
@@ -564,6 +587,8 @@ impl Run {
                 _ => {}
             }
         }
+        assert!(groups.len() <= 1, "the orders of a command are one group");
+        assert!(groups.iter().all(|group| self.groups.insert(*group)), "and no other command's");
         if !charged.is_empty() {
             let total = match &self.signed.last().unwrap().command {
                 Command::PlaceOrder(command) => command.total,
@@ -586,8 +611,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_promise_holds_after_every_commit(steps in prop::collection::vec(step(), 1..160)) {
-        let mut run = Run::new();
+    fn every_promise_holds_after_every_commit(
+        sellers_accept in any::<bool>(), steps in prop::collection::vec(step(), 1..160),
+    ) {
+        let mut run = Run::new(sellers_accept);
         for step in steps {
             run.step(step);
         }
@@ -617,8 +644,8 @@ fn the_random_steps_reach_every_event_there_is() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..80 {
-        let mut run = Run::new();
+    for n in 0..120 {
+        let mut run = Run::new(n % 3 == 0);
         let steps = prop::collection::vec(step(), 200).new_tree(&mut runner).unwrap().current();
         for step in steps {
             run.step(step);

@@ -8,6 +8,7 @@ mod support;
 use commands::Market;
 use commands::order::ShipmentState;
 use events::commit::Stored;
+use events::order::Placed;
 use events::rejection::OrderState;
 use events::{Commit, Event, Head};
 use serde_json::{Map, Value};
@@ -107,4 +108,35 @@ fn what_an_older_event_leaves_unsaid_is_what_would_be_decided_today() {
     let older = in_first_version(&world.log);
     let lifted = &older.last().unwrap().events()[0].event;
     assert_ne!(before.spelled_out(lifted), world.events()[0]);
+}
+
+/// Takes groups and numbers from a commit's orders.
+fn without_numbers(commit: &Commit) -> Vec<Event> {
+    let events = commit.events().iter().map(|recorded| match recorded.event.clone() {
+        Event::OrderPlaced(placed) => Placed { group: None, number: None, ..placed }.into(),
+        other => other,
+    });
+    events.collect()
+}
+
+#[test]
+fn an_order_without_a_number_is_good_only_before_the_first_that_has_one() {
+    let world = sold();
+    let mut market = Market::new();
+    let mut placed = 0;
+    for commit in &world.log {
+        let present: Vec<Event> = commit.events().iter().map(|recorded| recorded.event.clone()).collect();
+        let older = without_numbers(commit);
+        let mut again = present.clone();
+        market.without_what_was_not(&mut again, &older);
+        let is_first = market.orders.last_number().is_none();
+        assert_eq!(again, if is_first { older } else { present.clone() });
+        // What has its number is never compared without it.
+        let mut again = present.clone();
+        market.without_what_was_not(&mut again, &present);
+        assert_eq!(again, present);
+        placed += usize::from(present.iter().any(|event| matches!(event, Event::OrderPlaced(_))));
+        market.evolve_commit(commit);
+    }
+    assert!(placed > 1);
 }

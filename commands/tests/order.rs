@@ -10,7 +10,7 @@ use events::market::FeePolicy;
 use events::metadata::{DeadlineKind, Waiting};
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote,
-    Line, LinePrice, Placed, ReleaseCondition, Rounding, ShipmentNumber, Shipped,
+    Line, LinePrice, OrderNumber, Placed, ReleaseCondition, Rounding, ShipmentNumber, Shipped,
 };
 use events::rejection::{OrderState, QuoteField};
 use events::{Event, Money, Rejection};
@@ -60,10 +60,13 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         total: usd(1500),
     };
     let placed = Placed {
+        accept_by: None,
         buyer: BUYER.account(),
         cart: None,
         fee: FeeQuote { amount: usd(38), bps: 250, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero },
+        group: Some(world.group()),
         lines: vec![line],
+        number: Some(OrderNumber::FIRST),
         order,
         seller: SELLER.account(),
         ship_by: START.plus_ms(14 * DAY_MS),
@@ -94,6 +97,29 @@ fn lines_of_two_sellers_become_two_orders_in_one_commit() {
     let escrows = [(LedgerAccount::Escrow(first), 1000), (LedgerAccount::Escrow(second), 2500)];
     then_balances(&mut world, escrows);
     then_balances(&mut world, [(wallet(BUYER), 6500)]);
+}
+
+#[test]
+fn the_orders_of_a_command_are_a_group_and_each_has_the_markets_next_number() {
+    let mut world = shop();
+    let named = |world: &World| -> Vec<_> {
+        let placed = world.events().iter().filter_map(|event| match event {
+            Event::OrderPlaced(placed) => Some((placed.group.unwrap(), placed.number.unwrap().to_string())),
+            _ => None,
+        });
+        placed.collect()
+    };
+    world.given(BUYER, place(&[(POT, 1), (TEA, 2)], usd(3500)));
+    let first = world.group();
+    assert_eq!(named(&world), [(first, "1001-9".to_owned()), (first, "1002-4".to_owned())]);
+    // What is rejected takes no number.
+    world.when(BUYER, place(&[(TEA, 2)], usd(1)));
+    world.given(PROVIDER, fund(OTHER_BUYER, usd(500))).given(OTHER_BUYER, add(TEA, 1));
+    let cart = world.cart(OTHER_BUYER);
+    world.given(OTHER_BUYER, migrate(cart, usd(500)));
+    let second = world.group();
+    assert_eq!(named(&world), [(second, "1003-5".to_owned())]);
+    assert_ne!(first, second);
 }
 
 #[test]
@@ -561,6 +587,7 @@ fn each_state_allows_what_it_allows() {
                 Cancelled => {
                     world.given(BUYER, cancel(order));
                 }
+                OrderState::AwaitingSeller => unreachable!("here orders wait for no seller"),
             }
             order
         };

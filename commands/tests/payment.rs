@@ -476,6 +476,7 @@ fn a_text_that_looks_like_a_cards_number_is_no_text_of_any_command() {
         ("wallet.fund", fund_as("x", BUYER, usd(1)).body(), "/reference"),
         ("listing.create", create_listing(TEA, usd(1)).body(), "/title"),
         ("order.cancel", cancel(some_order()).body(), "/reason"),
+        ("order.decline", decline(some_order()).body(), "/reason"),
         ("order.ship", ship(some_order()).body(), "/carrier"),
     ] {
         assert!(Command::parse(name, &body).is_ok(), "{name}");

@@ -99,6 +99,8 @@ uuid_ids! {
     CartId = "cart id",
     /// One order: the lines of one checkout that one seller serves.
     OrderId = "order id",
+    /// The orders of one checkout, one for each seller.
+    OrderGroupId = "order group id",
     /// One payment through an outside provider.
     PaymentId = "payment id",
     /// One refund of a part of a payment.
@@ -126,6 +128,13 @@ impl OrderId {
     /// for ever, so is the order id: no second order can take it, and a client knows it before it sends.
     pub fn derive(account: AccountId, command: CommandId, n: u32) -> Self {
         OrderId(derive_v7(command.0, "skylink order", account.0, n))
+    }
+}
+
+impl OrderGroupId {
+    /// Derives the id of all orders that a command creates together.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        OrderGroupId(derive_v7(command.0, "skylink order group", account.0, 0))
     }
 }
 

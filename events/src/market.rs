@@ -1,7 +1,8 @@
 //! Facts of the market itself.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::account::PublicKey;
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
@@ -50,11 +51,15 @@ pub struct FeePolicy {
 }
 
 /// How long each waiting state lasts, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 pub struct Deadlines {
+    /// From the order to the seller's word that he accepts it; afterwards it is cancelled and the buyer gets the money back.
+    /// Absent: nobody waits for sellers, every order is accepted.
+    accept_ms: Option<i64>,
     /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
     inspection_ms: i64,
-    /// From the order to its shipment; afterwards it is cancelled and the buyer gets the money back.
+    /// From the order, or from its seller's word, to its shipment; afterwards it is cancelled and the buyer gets the money
+    /// back.
     ship_by_ms: i64,
     /// From shipment to delivery; afterwards it counts as delivered and the inspection begins.
     transit_ms: i64,
@@ -173,8 +178,21 @@ impl Deadlines {
         let all = [("inspection_ms", inspection_ms), ("ship_by_ms", ship_by_ms), ("transit_ms", transit_ms)];
         match all.into_iter().find(|(_, ms)| !(1..=Deadlines::MS_MAX).contains(ms)) {
             Some((name, ms)) => Err(TermsError::Deadline { name, ms }),
-            None => Ok(Deadlines { inspection_ms, ship_by_ms, transit_ms }),
+            None => Ok(Deadlines { accept_ms: None, inspection_ms, ship_by_ms, transit_ms }),
         }
+    }
+
+    /// Lets every order wait so long for its seller to accept it.
+    pub fn with_accept_ms(self, ms: i64) -> Result<Deadlines, TermsError> {
+        if !(1..=Deadlines::MS_MAX).contains(&ms) {
+            return Err(TermsError::Deadline { name: "accept_ms", ms });
+        }
+        Ok(Deadlines { accept_ms: Some(ms), ..self })
+    }
+
+    /// Gives the time from the order to its seller's word; none where orders do not wait for it.
+    pub const fn accept_ms(&self) -> Option<i64> {
+        self.accept_ms
     }
 
     /// Gives the time from delivery to the release of the escrow.
@@ -196,7 +214,31 @@ impl Deadlines {
 impl Default for Deadlines {
     /// 14 days to ship, 14 days to arrive, 3 days to inspect.
     fn default() -> Self {
-        Deadlines { inspection_ms: 3 * DAY_MS, ship_by_ms: 14 * DAY_MS, transit_ms: 14 * DAY_MS }
+        Deadlines {
+            accept_ms: None,
+            inspection_ms: 3 * DAY_MS,
+            ship_by_ms: 14 * DAY_MS,
+            transit_ms: 14 * DAY_MS,
+        }
+    }
+}
+
+// What a market does not have is absent where people read it and hashes cover it; snapshots, which are made of the types
+// themselves, hold every member.
+impl Serialize for Deadlines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Deadlines { accept_ms, inspection_ms, ship_by_ms, transit_ms } = self;
+        let holds_all = !serializer.is_human_readable();
+        let optional = [("accept_ms", accept_ms)];
+        let written = optional.iter().filter(|(_, ms)| holds_all || ms.is_some());
+        let mut members = serializer.serialize_struct("Deadlines", 3 + written.clone().count())?;
+        for (name, ms) in written {
+            members.serialize_field(name, ms)?;
+        }
+        members.serialize_field("inspection_ms", inspection_ms)?;
+        members.serialize_field("ship_by_ms", ship_by_ms)?;
+        members.serialize_field("transit_ms", transit_ms)?;
+        members.end()
     }
 }
 
@@ -204,12 +246,18 @@ impl<'de> Deserialize<'de> for Deadlines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Parts {
+            #[serde(default)]
+            accept_ms: Option<i64>,
             inspection_ms: i64,
             ship_by_ms: i64,
             transit_ms: i64,
         }
-        let Parts { inspection_ms, ship_by_ms, transit_ms } = Parts::deserialize(deserializer)?;
-        Deadlines::new(inspection_ms, ship_by_ms, transit_ms).map_err(de::Error::custom)
+        let Parts { accept_ms, inspection_ms, ship_by_ms, transit_ms } = Parts::deserialize(deserializer)?;
+        let deadlines = Deadlines::new(inspection_ms, ship_by_ms, transit_ms).map_err(de::Error::custom)?;
+        match accept_ms {
+            Some(ms) => deadlines.with_accept_ms(ms).map_err(de::Error::custom),
+            None => Ok(deadlines),
+        }
     }
 }
 
@@ -286,6 +334,35 @@ mod tests {
                     assert_eq!(made, Err(error));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_time_to_accept_is_absent_unless_it_is_set_and_kept_in_both_forms() {
+        let plain = Deadlines::default();
+        let set = plain.with_accept_ms(7).unwrap();
+        let absent =
+            json!({"inspection_ms": 3 * DAY_MS, "ship_by_ms": 14 * DAY_MS, "transit_ms": 14 * DAY_MS});
+        let mut present = absent.clone();
+        present["accept_ms"] = 7.into();
+        for (deadlines, written) in [(plain, absent), (set, present)] {
+            assert_eq!(serde_json::to_value(deadlines).unwrap(), written);
+            assert_eq!(serde_json::from_value::<Deadlines>(written).unwrap(), deadlines);
+            let config = bincode::config::standard();
+            let bytes = bincode::serde::encode_to_vec(deadlines, config).unwrap();
+            assert_eq!(bincode::serde::decode_from_slice(&bytes, config).unwrap(), (deadlines, bytes.len()));
+        }
+        let first = |ms| serde_json::to_string(&plain.with_accept_ms(ms).unwrap()).unwrap();
+        assert!(first(7).starts_with(r#"{"accept_ms":7,"#), "members stand in the order of their names");
+        for ms in [0, -1, Deadlines::MS_MAX + 1] {
+            let error = TermsError::Deadline { name: "accept_ms", ms };
+            let mut written = serde_json::to_value(set).unwrap();
+            written["accept_ms"] = ms.into();
+            assert_eq!(
+                serde_json::from_value::<Deadlines>(written).unwrap_err().to_string(),
+                error.to_string()
+            );
+            assert_eq!(plain.with_accept_ms(ms), Err(error));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Facts of orders and of the escrows that hold their money.
 
+mod number;
 pub mod v1;
 
 use std::fmt;
@@ -9,15 +10,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{AccountId, CartId, ListingId, OrderId};
+use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
 use crate::rejection::OrderState;
 use crate::time::Timestamp;
 
+pub use self::number::{NumberError, OrderNumber};
+
 /// A buyer placed an order with one seller; its stock is reserved from here on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Placed {
+    /// Until when it waits for its seller to accept it, in a market where sellers do; then it is cancelled and paid back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_by: Option<Timestamp>,
     /// Who buys.
     pub buyer: AccountId,
     /// The cart it came from, if any.
@@ -25,13 +31,20 @@ pub struct Placed {
     pub cart: Option<CartId>,
     /// What the platform will take when the escrow is released.
     pub fee: FeeQuote,
+    /// The orders of one checkout; absent only in orders from before there were groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<OrderGroupId>,
     /// What is bought; 1 to 100 lines.
     pub lines: Vec<Line>,
+    /// What people call it; absent only in orders from before there were numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<OrderNumber>,
     /// The order.
     pub order: OrderId,
     /// Who sells.
     pub seller: AccountId,
-    /// When it is cancelled and paid back unless it was shipped.
+    /// When it is cancelled and paid back unless it was shipped. Of an order that waits for its seller's word: when that
+    /// would be if he gave it in the last moment.
     pub ship_by: Timestamp,
     /// Sum of the lines.
     pub total: Money,
@@ -90,6 +103,15 @@ pub struct EscrowHeld {
     pub order: OrderId,
     /// From the buyer's wallet to the escrow.
     pub transfer: Transfer,
+}
+
+/// The seller accepted an order that waited for his word. His time to ship begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Accepted {
+    /// The order.
+    pub order: OrderId,
+    /// When it is cancelled and paid back unless it was shipped.
+    pub ship_by: Timestamp,
 }
 
 /// Units of one line of an order, with what they cost.
@@ -207,6 +229,8 @@ pub enum CancelledBy {
     Account(Role),
     /// The deadline to ship.
     ShipDeadline,
+    /// The deadline to accept.
+    AcceptDeadline,
 }
 
 /// What a shipment's units cost was paid from the escrow to the seller, less the platform's part.

@@ -393,6 +393,23 @@ pub enum Rejection {
         /// The limit.
         max: u32,
     },
+    /// The order waits for its seller's word.
+    #[error(
+        "order {order} waits for its seller to accept or decline it until {accept_by}: until then it is not shipped, and \
+         only its buyer or an operator cancels it"
+    )]
+    NotAccepted {
+        /// Until when it waits.
+        accept_by: Timestamp,
+        /// The order.
+        order: OrderId,
+    },
+    /// The order does not wait for its seller's word, or not any more.
+    #[error("order {order} is accepted: cancel (`order.cancel`) what of it can't be shipped")]
+    AlreadyAccepted {
+        /// The order.
+        order: OrderId,
+    },
     /// The order has no shipment of this number.
     #[error("order {order} has {shipments} shipments, none of number {shipment}")]
     ShipmentUnknown {
@@ -464,6 +481,8 @@ pub enum OrderState {
     Completed,
     /// The buyer has the money back.
     Cancelled,
+    /// Paid into escrow, waiting for the seller to accept it.
+    AwaitingSeller,
 }
 
 impl Rejection {

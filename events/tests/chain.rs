@@ -82,6 +82,7 @@ fn a_deadline_names_its_shipment_only_behind_the_first() {
     let (first, third) = (ShipmentNumber::FIRST, ShipmentNumber::after(2));
     for (waiting, kind, more) in [
         (Waiting::ShipBy { order }, "ship_by", ""),
+        (Waiting::AcceptBy { order }, "accept_by", ""),
         (Waiting::DeliveryDue { order, shipment: first }, "delivery_due", ""),
         (Waiting::InspectionEnds { order, shipment: first }, "inspection_ends", ""),
         (Waiting::DeliveryDue { order, shipment: third }, "delivery_due", r#","shipment":3"#),

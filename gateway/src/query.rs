@@ -9,7 +9,8 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use engine::Reply;
-use events::ids::{AccountId, CartId, CommandId, OrderId};
+use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
+use events::order::{NumberError, OrderNumber};
 use events::{Money, Position, Timestamp};
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, Side};
 use projections::{Projections, ViewError};
@@ -32,7 +33,8 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 16] = [
+pub(crate) const TIME_MEMBERS: [&str; 17] = [
+    "accept_by",
     "capture_before",
     "changed_at",
     "closed_at",
@@ -219,7 +221,7 @@ pub(crate) fn show_times(value: &mut Value) {
     }
 }
 
-/// `GET /v1/orders/{id}`
+/// `GET /v1/orders/{id}`, by its id or by its number
 pub(crate) async fn order(
     caller: Caller,
     params: Params,
@@ -227,11 +229,32 @@ pub(crate) async fn order(
     PathParts(id): PathParts<String>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
-    let id: OrderId = id_of(&id, "order")?;
-    let found = ask(&app, move |views| views.orders().order(id)).await?;
+    let found = match id.parse::<OrderNumber>() {
+        Ok(number) => ask(&app, move |views| views.orders().numbered(number)).await?,
+        // Whoever mistypes a number is told so; nothing is told of any order by that.
+        Err(error @ NumberError::CheckDigit) => return Err(Problem::query_invalid(error.to_string())),
+        Err(NumberError::Form) => {
+            let id: OrderId = id_of(&id, "order")?;
+            ask(&app, move |views| views.orders().order(id)).await?
+        }
+    };
     found.filter("order", |order| {
         order.filter(|order| caller.may_see(order.buyer) || caller.may_see(order.seller))
     })
+}
+
+/// `GET /v1/order-groups/{group}`
+pub(crate) async fn order_group(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+    PathParts(group): PathParts<String>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let group: OrderGroupId = id_of(&group, "order group")?;
+    let found = ask(&app, move |views| views.orders().group(group)).await?;
+    // A seller sees his order and not those of the others.
+    found.filter("order group", |group| group.filter(|group| caller.may_see(group.buyer)))
 }
 
 /// A page of a list of orders.

@@ -13,7 +13,7 @@ use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
-use projections::order::{ORDERS_PER_PAGE_MAX, Order};
+use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
 use projections::payment::Payment;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -211,7 +211,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 10] = [
+const COMMAND_PATHS: [(&str, &str); 12] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -219,6 +219,8 @@ const COMMAND_PATHS: [(&str, &str); 10] = [
     ("/api/cart/migrate-to-order", "cart.migrate"),
     ("/api/payments/process", "payment.request"),
     ("/api/orders/create", "order.place"),
+    ("/api/orders/accept", "order.accept"),
+    ("/api/orders/decline", "order.decline"),
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),
@@ -280,9 +282,18 @@ fn questions() -> Vec<Route> {
             .answers(view::<OrderList>()),
         Route::get("/v1/orders/{id}", "An order with its timeline", query::order)
             .question()
-            .in_path("id", "The order", uuid())
+            .in_path(
+                "id",
+                "The order, or its number with its check digit",
+                json!({"oneOf": [uuid(), {"type": "string", "pattern": "^[1-9][0-9]*-[0-9]$", "examples": ["1002-4"]}]}),
+            )
             .problems([NOT_FOUND])
             .answers(view::<Order>()),
+        Route::get("/v1/order-groups/{group}", "The orders of one checkout of yours together", query::order_group)
+            .question()
+            .in_path("group", "The group", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<OrderGroup>()),
         Route::get("/v1/listings", "A seller's listings", listing::listings)
             .question()
             .query("seller", "Whose; your own if absent", uuid())

@@ -77,6 +77,28 @@ async fn orders_are_seen_by_buyer_seller_and_operator_only() {
         }
     }
     let token = shop.token(&buyer).await;
+    let (_, first) = json_of(shop.get(&order).bearer_auth(&token)).await;
+    let number = format!("/v1/orders/{}", first["number"].as_str().unwrap());
+    assert_eq!(number, "/v1/orders/1001-9");
+    let group = format!("/v1/order-groups/{}", first["group"].as_str().unwrap());
+    for (who, sees_order, sees_group) in
+        [(&buyer, true, true), (&seller, true, false), (&operator, true, true), (&other, false, false)]
+    {
+        let token = shop.token(who).await;
+        for (path, sees) in [(&number, sees_order), (&group, sees_group)] {
+            let request = shop.get(path).bearer_auth(&token);
+            if sees {
+                let (status, shown) = json_of(request).await;
+                assert_eq!((status, &shown["group"]), (StatusCode::OK, &first["group"]));
+            } else {
+                problem(request, 404, "not_found").await;
+            }
+        }
+    }
+    let (_, shown) = json_of(shop.get(&group).bearer_auth(&token)).await;
+    assert_eq!((&shown["orders"][0], &shown["total"]), (&first, &first["total"]));
+    problem(shop.get("/v1/orders/1001-8").bearer_auth(&token), 400, "query_invalid").await;
+    problem(shop.get("/v1/orders/1003-5").bearer_auth(&token), 404, "not_found").await;
     let (_, page) = json_of(shop.get("/v1/orders?limit=1").bearer_auth(&token)).await;
     assert_eq!(page["orders"][0]["order"], receipt_order(&receipts[1]));
     let next = format!("/v1/orders?limit=1&cursor={}", page["next_cursor"].as_str().unwrap());

@@ -1,13 +1,15 @@
 //! Orders: what was bought, where the money is, and what happened when and at whose word.
 
 mod fold;
+mod group;
 mod status;
 
 use std::cmp::Reverse;
 
-use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, WriterId};
+use events::account::Role;
+use events::ids::{AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, WriterId};
 use events::metadata::DeadlineKind;
-use events::order::ShipmentNumber;
+use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
 use events::{Currency, Money, Position, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,10 +19,11 @@ use crate::table::{Key, Layout};
 use crate::view::ViewError;
 
 pub(crate) use self::fold::OrderFold;
-pub use self::status::{Fulfilment, OrderStatus};
+pub use self::group::OrderGroup;
+pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -30,16 +33,24 @@ pub const ORDERS_PER_PAGE_MAX: usize = 100;
 pub struct Order {
     /// The order.
     pub order: OrderId,
+    /// What people call it, with its check digit, such as 1002-4; none for orders from before there were numbers.
+    pub number: Option<String>,
+    /// The orders of the same checkout; none for orders from before there were groups.
+    pub group: Option<OrderGroupId>,
     /// Who buys.
     pub buyer: AccountId,
     /// Who sells.
     pub seller: AccountId,
     /// The cart it came from, if any.
     pub cart: Option<CartId>,
-    /// Where it stands, in one word; made of the fields below.
+    /// Where it stands, in one word; made of its axes.
     pub state: OrderStatus,
-    /// Where its units are.
-    pub fulfilment: Fulfilment,
+    /// Where it stands, one axis for each question; made of the fields below.
+    pub axes: Axes,
+    /// Until when it waits for its seller to accept it; none: it does not.
+    pub accept_by: Option<Timestamp>,
+    /// Who cancelled units of it last.
+    pub cancelled_by: Option<CancelledBy>,
     /// When it was closed; none while something of it is to be shipped, delivered or paid.
     pub closed_at: Option<Timestamp>,
     /// What was bought.
@@ -155,10 +166,16 @@ pub struct TimelineEntry {
     pub step: Step,
     /// At whose word.
     pub actor: Actor,
+    /// As what an account acted.
+    pub role: Option<Role>,
     /// The signed command that asked for it; none for a deadline.
     pub command: Option<CommandId>,
+    /// The key that signed it; none for a deadline.
+    pub key: Option<KeyId>,
     /// The shipment it happened to; none for what is no shipment's.
     pub shipment: Option<ShipmentNumber>,
+    /// Why, in the words of who did it.
+    pub reason: Option<String>,
     /// More, in words.
     pub note: Option<String>,
 }
@@ -173,6 +190,9 @@ pub enum Step {
     /// The buyer's money was put into escrow.
     #[serde(rename = "escrow.held")]
     EscrowHeld,
+    /// Its seller accepted it.
+    #[serde(rename = "order.accepted")]
+    Accepted,
     /// The seller handed units to a carrier.
     #[serde(rename = "order.shipped")]
     Shipped,
@@ -238,6 +258,7 @@ type Chunk = Vec<(Position, OrderId)>;
 const NEWEST: Reverse<Position> = Reverse(Position::MAX);
 
 const ORDERS: Layout<OrderId, Order> = Layout::new(b'o', VERSION);
+const NUMBERS: Layout<OrderNumber, OrderId> = Layout::new(b'n', VERSION);
 const BOUGHT: Layout<ListKey, Chunk> = Layout::new(b'b', VERSION);
 const SOLD: Layout<ListKey, Chunk> = Layout::new(b's', VERSION);
 
@@ -253,6 +274,15 @@ impl<'a> Orders<'a> {
     /// Gives an order.
     pub fn order(&self, order: OrderId) -> Result<Option<Order>, ViewError> {
         ORDERS.get(&self.0.read().tree, &order)
+    }
+
+    /// Gives the order of a number.
+    pub fn numbered(&self, number: OrderNumber) -> Result<Option<Order>, ViewError> {
+        let live = self.0.read();
+        match NUMBERS.get(&live.tree, &number)? {
+            Some(order) => ORDERS.get(&live.tree, &order),
+            None => Ok(None),
+        }
     }
 
     /// Lists an account's orders, newest first: those placed before position `before`, or all. A page has at most

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use events::ids::{AccountId, CartId, ListingId, OrderId, PaymentId};
+use events::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId};
+use events::order::OrderNumber;
 use events::{Hash as Sha256, Head};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,7 +37,13 @@ macro_rules! uuid_keys {
     )*};
 }
 
-uuid_keys!(AccountId, CartId, ListingId, OrderId, PaymentId);
+uuid_keys!(AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId);
+
+impl Key for OrderNumber {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.get().to_be_bytes());
+    }
+}
 
 impl Key for () {
     fn write(&self, _: &mut Vec<u8>) {}

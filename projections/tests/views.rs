@@ -4,13 +4,17 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use events::Event;
+use events::account::Role;
 use events::ids::AccountId;
 use events::ledger::LedgerAccount;
 use events::listing::ListingStatus;
+use events::order::Placed;
 use projections::Projections;
 use projections::cart::{CartState, LineProblem};
-use projections::order::{ORDERS_PER_PAGE_MAX, Side};
+use projections::order::{Actor, ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
 use support::market::{BUYERS, SELLERS, history_of, wishes};
 use support::{History, account, follow, naive};
@@ -49,6 +53,17 @@ fn check_orders(history: &History, views: &Projections) {
             .copied();
         assert_eq!(Some(order.escrow.held - order.escrow.released - order.escrow.refunded), held);
         assert_eq!(Some(order.escrow.remaining), held);
+        assert_eq!(order.number, placed.number.map(|number| number.to_string()));
+        if let Some(number) = placed.number {
+            assert_eq!(views.orders().numbered(number).unwrap(), Some(order.clone()));
+        }
+        let roles = order.timeline.iter().filter_map(|entry| match entry.actor {
+            Actor::Account(account) => Some((entry.role, account)),
+            _ => None,
+        });
+        for (role, account) in roles {
+            assert_eq!(role, Some(if account == placed.buyer { Role::Buyer } else { Role::Seller }));
+        }
         let moved = naive::moved(history, placed);
         assert_eq!(order.closed_at.is_some(), moved.is_closed);
         for line in &order.lines {
@@ -64,6 +79,27 @@ fn check_orders(history: &History, views: &Projections) {
             let expected = shipped.iter().map(|(listing, units, _)| (*listing, *units));
             assert_eq!(Vec::from_iter(lines), Vec::from_iter(expected));
         }
+    }
+}
+
+fn check_groups(history: &History, views: &Projections) {
+    let mut groups: BTreeMap<_, Vec<&Placed>> = BTreeMap::new();
+    for (_, placed) in naive::placed(history) {
+        groups.entry(placed.group).or_default().push(placed);
+    }
+    // What was bought before there were groups is in none.
+    groups.remove(&None);
+    for (id, placed) in groups {
+        let group = views.orders().group(id.unwrap()).unwrap().unwrap();
+        let ids: Vec<_> = placed.iter().map(|placed| placed.order).collect();
+        assert_eq!(group.orders.iter().map(|order| order.order).collect::<Vec<_>>(), ids);
+        assert_eq!(group.total.minor, placed.iter().map(|placed| placed.total.minor).sum::<i64>());
+        let held = placed.iter().map(|placed| {
+            let account = (LedgerAccount::Escrow(placed.order), placed.total.currency);
+            naive::balances(history).get(&account).copied().unwrap_or(0)
+        });
+        assert_eq!(group.escrow.remaining, held.sum::<i64>());
+        assert_eq!(group.state, naive::state_of_all(history, &placed));
     }
 }
 
@@ -210,6 +246,7 @@ proptest! {
         let history = history_of(&wishes);
         with_views(&history, |views| {
             check_orders(&history, views);
+            check_groups(&history, views);
             check_lists(&history, views, limit);
             check_ledger(&history, views);
             check_carts(&history, views);

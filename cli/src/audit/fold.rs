@@ -374,7 +374,7 @@ impl Fold {
 
     /// Checks that a commit has just these events. One that is stored in an older form is compared in the present one, and
     /// with what it leaves to the state it meets said in full.
-    fn same_events(&self, again: Vec<Event>, commit: &Commit) -> Result<(), Fault> {
+    fn same_events(&self, mut again: Vec<Event>, commit: &Commit) -> Result<(), Fault> {
         let found = commit.events().iter().map(|recorded| {
             let is_present = recorded.event.type_name() == recorded.metadata.type_name;
             if is_present {
@@ -384,6 +384,7 @@ impl Fold {
             }
         });
         let found: Vec<Cow<'_, Event>> = found.collect();
+        self.market.without_what_was_not(&mut again, found.iter().map(AsRef::as_ref));
         if again.iter().eq(found.iter().map(AsRef::as_ref)) {
             return Ok(());
         }

@@ -23,7 +23,7 @@ pub(crate) enum Invariant {
     I4,
     /// No more of a payment goes back than came in.
     I6,
-    /// Nothing leaves an escrow before all of it came in.
+    /// Nothing leaves an escrow before all of it came in, nor to a seller who has not accepted the order.
     I7,
     /// A provider's reference brings money in once.
     I9,
@@ -73,7 +73,9 @@ impl Invariant {
             Invariant::I3 => "only a provider's account is ever below zero",
             Invariant::I4 => "an escrow's money was released, taken as a fee, refunded, or is still there",
             Invariant::I6 => "no more of a payment goes back than came in",
-            Invariant::I7 => "nothing leaves an escrow before all of it came in",
+            Invariant::I7 => {
+                "nothing leaves an escrow before all of it came in, nor to a seller who did not accept"
+            }
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
             Invariant::I11 => "an order costs what its lines cost, and its escrow holds that",
@@ -114,6 +116,8 @@ struct OrderBook {
     released: i64,
     fees: i64,
     refunded: i64,
+    /// Whether it waits for its seller to accept it.
+    awaits_seller: bool,
 }
 
 /// The books.
@@ -132,11 +136,13 @@ impl Books {
     /// Enters a commit.
     pub(crate) fn commit(&mut self, commit: &Commit) {
         let (mut placed, mut held) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
+        let mut groups = BTreeSet::new();
         for recorded in commit.events() {
             self.event(recorded.position, &recorded.event);
             match &recorded.event {
                 Event::OrderPlaced(event) => {
-                    *placed.entry(event.total.currency).or_default() += event.total.minor
+                    *placed.entry(event.total.currency).or_default() += event.total.minor;
+                    groups.insert(event.group);
                 }
                 Event::EscrowHeld(event) => {
                     let Money { currency, minor } = event.transfer.amount;
@@ -149,6 +155,9 @@ impl Books {
             self.check(Invariant::I12, commit.head().position, placed == held, || {
                 format!("orders of {placed:?} minor units were placed, and {held:?} held for them")
             });
+            self.check(Invariant::I12, commit.head().position, groups.len() <= 1, || {
+                format!("orders of one purchase are in groups {groups:?}")
+            });
         }
     }
 
@@ -157,6 +166,11 @@ impl Books {
         match event {
             Event::MarketOpened(opened) => self.policy = Some(opened.fee),
             Event::OrderPlaced(placed) => self.placed(position, placed),
+            Event::OrderAccepted(accepted) => {
+                if let Some(order) = self.orders.get_mut(&accepted.order) {
+                    order.awaits_seller = false;
+                }
+            }
             Event::WalletFunded(funded) => self.came_in(position, &funded.transfer, &funded.reference),
             Event::PaymentCaptured(captured) => {
                 self.came_in(position, &captured.transfer, &captured.reference);
@@ -218,7 +232,9 @@ impl Books {
             format!("the fee of order {} is {fee} minor units, by the terms {by_terms:?}", placed.order)
         });
         let (total, fee_minor) = (placed.total, placed.fee.amount.minor);
-        let book = OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0 };
+        let awaits_seller = placed.accept_by.is_some();
+        let book =
+            OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0, awaits_seller };
         self.orders.insert(placed.order, book);
     }
 
@@ -265,7 +281,11 @@ impl Books {
             _ => &mut order.released,
         };
         *sum += amount.minor;
-        let OrderBook { total, funded, released, fees, refunded, .. } = *order;
+        let OrderBook { total, funded, released, fees, refunded, awaits_seller, .. } = *order;
+        let is_refund = matches!(to, LedgerAccount::Wallet(_));
+        self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
+            format!("{amount} left the escrow of order {id}, which its seller did not accept")
+        });
         self.check(Invariant::I7, position, funded == total.minor, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });

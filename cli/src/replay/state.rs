@@ -108,6 +108,7 @@ fn open_order(fold: &Fold, id: OrderId, order: &Order) -> Value {
         "seller": order.seller,
         "state": order.state(),
         "ship_by": order.ship_by,
+        "stage": order.stage,
         "lines": order.lines,
         "shipments": order.shipments,
         "total": order.total,

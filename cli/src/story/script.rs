@@ -53,6 +53,8 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Seen {
     Order(String),
+    /// The group that an order is in.
+    Group(String),
     Cart(String),
     Account(String),
 }
@@ -192,9 +194,10 @@ impl Step {
 fn seen(text: &str) -> anyhow::Result<Seen> {
     match text.split_once(" of ").map_or_else(|| text.split_once(' '), Some) {
         Some(("order", name)) => Ok(Seen::Order(name.to_owned())),
+        Some(("group", name)) => Ok(Seen::Group(name.to_owned())),
         Some(("cart", name)) => Ok(Seen::Cart(name.to_owned())),
         Some(("account", name)) => Ok(Seen::Account(name.to_owned())),
-        _ => bail!("`see` is `order NAME`, `cart of NAME` or `account NAME`, not `{text}`"),
+        _ => bail!("`see` is `order NAME`, `group of ORDER`, `cart of NAME` or `account NAME`, not `{text}`"),
     }
 }
 

@@ -203,9 +203,11 @@ impl Stage {
         views.wait_for(self.position, STEP_MAX).await?;
         let account = |name: &str| self.people.get(name).map(|key| key.account);
         let found = match what {
-            Seen::Order(name) => {
-                let order = self.named.get(name).with_context(|| format!("no order is called {name}"))?;
-                serde_json::to_value(views.orders().order(order.parse()?)?)?
+            Seen::Order(name) => serde_json::to_value(views.orders().order(self.order(name)?)?)?,
+            Seen::Group(name) => {
+                let order = views.orders().order(self.order(name)?)?;
+                let group = order.and_then(|order| order.group).context("the order is in no group")?;
+                serde_json::to_value(views.orders().group(group)?)?
             }
             Seen::Cart(name) => {
                 let account = account(name).with_context(|| format!("nobody is called {name}"))?;
@@ -220,6 +222,11 @@ impl Stage {
             None => Ok(()),
             Some(difference) => bail!("{difference}; it shows {found}"),
         }
+    }
+
+    fn order(&self, name: &str) -> anyhow::Result<OrderId> {
+        let order = self.named.get(name).with_context(|| format!("no order is called {name}"))?;
+        Ok(order.parse()?)
     }
 
     /// Gives the id that a name stands for. A name that is neither a person's nor an order's is a listing's, from its first

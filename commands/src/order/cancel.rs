@@ -54,6 +54,10 @@ pub(crate) fn decide_cancel(
         }
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
+    if role == Role::Seller {
+        // His word against it is `order.decline`, which says why.
+        order.check_accepted(id)?;
+    }
     let lines = match (&command.lines, order.units_left()) {
         (Some(asked), _) => named(id, order, asked)?,
         (None, _) if order.shipments.is_empty() => order.left(),

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use events::cart::Migrated;
-use events::ids::{AccountId, CartId, CommandId, OrderId};
+use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{EscrowHeld, Placed};
 use events::{Event, Money, Rejection, Timestamp};
 
-use super::{Escrow, Line, Order};
+use super::{Escrow, Line, Order, Stage};
 use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
 use crate::fees;
 use crate::market::Market;
@@ -35,6 +34,7 @@ impl Market {
             lines: lines.collect(),
             shipments: Box::default(),
             ship_by,
+            stage: event.accept_by.map_or(Stage::Confirmed, |accept_by| Stage::AwaitingSeller { accept_by }),
             total,
             fee_minor: event.fee.amount.minor,
             escrow: Escrow::default(),
@@ -42,8 +42,11 @@ impl Market {
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
         }
-        self.waiting.insert(DeadlineStamp { due: ship_by, waiting: Waiting::ShipBy { order: id } });
+        self.waiting.insert(order.deadline(id));
         self.orders.open(id, order);
+        if let Some(number) = event.number {
+            self.orders.number(number);
+        }
     }
 
     pub(crate) fn escrow_held(&mut self, event: &EscrowHeld) {
@@ -119,14 +122,20 @@ fn place(
     }
     let buyer = purchase.buyer;
     let currency = purchase.signed_total.currency;
+    let group = Some(OrderGroupId::derive(buyer, command_id));
+    let accept_by = market.deadlines().accept_ms().map(|ms| now.plus_ms(ms));
+    let ship_by = accept_by.unwrap_or(now).plus_ms(market.deadlines().ship_by_ms());
     let mut events = Vec::with_capacity(2 * by_seller.len() + 1);
-    for ((seller, lines), n) in by_seller.into_iter().zip(0u32..) {
+    for (((seller, lines), n), number) in by_seller.into_iter().zip(0u32..).zip(market.orders.next_numbers())
+    {
         let order = OrderId::derive(buyer, command_id, n);
         let minor = lines.iter().map(|line| line.total.minor).sum();
         let total = Money::new(minor, currency);
         let fee = fees::quote(market.fee_policy(), total);
-        let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
-        events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
+        let number = Some(number);
+        let placed =
+            Placed { accept_by, buyer, cart, fee, group, lines, number, order, seller, ship_by, total };
+        events.push(placed.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
         events.push(EscrowHeld { order, transfer }.into());

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use events::ids::{AccountId, ListingId, OrderId};
-use events::order::{End, LineUnits, ShipmentNumber};
+use events::order::{End, LineUnits, OrderNumber, ShipmentNumber};
 use events::rejection::OrderState;
-use events::{Currency, Money, Position, Quantity, Timestamp};
+use events::{Currency, Money, Position, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use super::stage::Stage;
 
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
@@ -28,8 +30,10 @@ pub struct Order {
     pub lines: Box<[Line]>,
     /// What was shipped; the first has number 1.
     pub shipments: Box<[Shipment]>,
-    /// Until when what is left waits for the seller.
+    /// Until when what is left waits for the seller, once the order is confirmed.
     pub ship_by: Timestamp,
+    /// How far it is before its goods move.
+    pub stage: Stage,
     /// Sum of the lines.
     pub total: Money,
     /// What the platform takes if all of it is released.
@@ -141,12 +145,22 @@ impl Order {
     /// Gives the order's state in one word, for those who are refused something.
     pub fn state(&self) -> OrderState {
         let in_transit = |shipment: &Shipment| matches!(shipment.state, ShipmentState::InTransit { .. });
-        if self.shipments.is_empty() {
+        if let Stage::AwaitingSeller { .. } = self.stage {
+            OrderState::AwaitingSeller
+        } else if self.shipments.is_empty() {
             OrderState::Placed
         } else if self.shipments.iter().any(in_transit) {
             OrderState::Shipped
         } else {
             OrderState::Delivered
+        }
+    }
+
+    /// Refuses what is not done before the seller has accepted the order.
+    pub(super) fn check_accepted(&self, order: OrderId) -> Result<(), Vec<Rejection>> {
+        match self.stage {
+            Stage::AwaitingSeller { accept_by } => Err(vec![Rejection::NotAccepted { accept_by, order }]),
+            Stage::Confirmed => Ok(()),
         }
     }
 
@@ -204,6 +218,7 @@ pub struct Orders {
     open: BTreeMap<OrderId, Order>,
     closed: BTreeMap<OrderId, ClosedOrder>,
     closed_in_order: VecDeque<OrderId>,
+    last_number: Option<OrderNumber>,
 }
 
 impl Orders {
@@ -225,6 +240,27 @@ impl Orders {
     /// Gives every open order.
     pub fn iter(&self) -> impl Iterator<Item = (&OrderId, &Order)> {
         self.open.iter()
+    }
+
+    /// Gives the number of the last order that has one.
+    pub fn last_number(&self) -> Option<OrderNumber> {
+        self.last_number
+    }
+
+    /// Gives the numbers of the next orders.
+    pub(super) fn next_numbers(&self) -> impl Iterator<Item = OrderNumber> {
+        let next = self.last_number.map_or(OrderNumber::FIRST, OrderNumber::next);
+        std::iter::successors(Some(next), |number| Some(number.next()))
+    }
+
+    pub(super) fn number(&mut self, number: OrderNumber) {
+        let next = self.next_numbers().next();
+        assert!(
+            next == Some(number),
+            "orders are numbered in their order: {number} after {:?}",
+            self.last_number
+        );
+        self.last_number = Some(number);
     }
 
     pub(super) fn open(&mut self, id: OrderId, order: Order) {

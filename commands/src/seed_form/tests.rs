@@ -53,6 +53,8 @@ fn supported() -> Vec<Draft> {
             "order.place",
             json!({"lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total()}),
         ),
+        draft("order.accept", json!({"order": ID})),
+        draft("order.decline", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
         draft("order.confirm_delivery", json!({"order": ID})),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use commands::Market;
-use commands::order::{Order, ShipmentState};
+use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
 use events::commit::Stored;
 use events::ids::{ListingId, OrderId, PaymentId};
@@ -77,7 +77,15 @@ pub(crate) fn check_deadlines(market: &Market) {
         let id = *id;
         let mut waits = Vec::new();
         if order.units_left() > 0 {
-            waits.push(DeadlineStamp { due: order.ship_by, waiting: Waiting::ShipBy { order: id } });
+            waits.push(match order.stage {
+                Stage::AwaitingSeller { accept_by: due } => {
+                    assert!(order.shipments.is_empty(), "nothing is shipped before the seller's word");
+                    DeadlineStamp { due, waiting: Waiting::AcceptBy { order: id } }
+                }
+                Stage::Confirmed => {
+                    DeadlineStamp { due: order.ship_by, waiting: Waiting::ShipBy { order: id } }
+                }
+            });
         }
         for (n, shipped) in order.shipments.iter().enumerate() {
             let shipment = ShipmentNumber::after(n);

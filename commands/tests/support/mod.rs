@@ -19,7 +19,7 @@ use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
 use events::commit::Seal;
-use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, RefundId, WriterId};
+use events::ids::{CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, RefundId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
@@ -49,6 +49,17 @@ impl World {
 
     /// Opens a market with another fee.
     pub fn charging(fee: FeePolicy) -> World {
+        World::on_terms(fee, Deadlines::default())
+    }
+
+    /// Opens a market in which sellers have two days to accept an order.
+    pub fn accepting() -> World {
+        let deadlines = Deadlines::default().with_accept_ms(2 * DAY_MS).unwrap();
+        World::on_terms(FeePolicy::default(), deadlines)
+    }
+
+    /// Opens a market with another fee and other deadlines.
+    pub fn on_terms(fee: FeePolicy, deadlines: Deadlines) -> World {
         let mut world = World {
             market: Market::new(),
             log: Vec::new(),
@@ -61,7 +72,7 @@ impl World {
         let registrar =
             Registrar { account: REGISTRAR.account(), device: REGISTRAR.device(), key: REGISTRAR.key() };
         let opened = Opened {
-            deadlines: Deadlines::default(),
+            deadlines,
             fee,
             market: "main".parse().unwrap(),
             registrar,
@@ -234,6 +245,12 @@ impl World {
     pub fn order(&self, n: u32) -> OrderId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         OrderId::derive(stamp.account, stamp.command, n)
+    }
+
+    /// Gives the group of the last command's orders.
+    pub fn group(&self) -> OrderGroupId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        OrderGroupId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the payment that the last command asked for.

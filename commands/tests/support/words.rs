@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use commands::Command;
 use commands::command::{
-    AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
-    ConfirmDelivery, CreateListing, ExpectStock, FundWallet, GrantClearance, LineQuantity, MigrateCart,
-    OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundPayment,
-    RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportedOutcome, RequestPayment,
-    ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock, ShipOrder,
-    SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
+    AcceptOrder, AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
+    ConfirmDelivery, CreateListing, DeclineOrder, ExpectStock, FundWallet, GrantClearance, LineQuantity,
+    MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
+    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportedOutcome,
+    RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock,
+    ShipOrder, SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
 };
 use events::ids::{CartId, ListingId, OrderId, PaymentId};
 use events::listing::Limits;
@@ -176,6 +176,14 @@ pub fn place(lines: &[(u64, u32)], total: Money) -> Command {
     };
     let lines = lines.iter().map(line).collect();
     PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total }.into()
+}
+
+pub fn accept(order: OrderId) -> Command {
+    AcceptOrder { order }.into()
+}
+
+pub fn decline(order: OrderId) -> Command {
+    DeclineOrder { order, reason: text("broken on the shelf") }.into()
 }
 
 pub fn ship(order: OrderId) -> Command {

@@ -2,18 +2,23 @@
 
 use std::cmp::Reverse;
 
-use events::ids::{AccountId, CommandId, OrderId};
+use events::account::Role;
+use events::ids::{AccountId, CommandId, KeyId, OrderGroupId, OrderId};
 use events::ledger::LedgerAccount;
 use events::metadata::Cause;
 use events::order::{
-    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, Placed, Shipped,
+    Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, OrderNumber,
+    Placed, ReleaseCondition, ShipmentNumber, Shipped,
 };
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
+use super::group::GROUPS;
+use super::status::Known;
 use super::{
-    Actor, BOUGHT, Chunk, Escrow, Fulfilment, Line, LineUnits, ListKey, NEWEST, ORDERS, ORDERS_PER_CHUNK,
-    Order, OrderStatus, SOLD, Shipment, ShipmentState, Step, TimelineEntry,
+    Actor, Axes, BOUGHT, Chunk, Escrow, EscrowAxis, Fulfilment, Line, LineUnits, ListKey, NEWEST, NUMBERS,
+    ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, PaymentAxis, SOLD, Shipment, ShipmentState, Step,
+    TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -23,17 +28,31 @@ pub(crate) struct OrderFold {
     orders: Table<OrderId, Order>,
     bought: Table<ListKey, Chunk>,
     sold: Table<ListKey, Chunk>,
+    groups: Table<OrderGroupId, Vec<OrderId>>,
+    numbers: Table<OrderNumber, OrderId>,
 }
 
 impl OrderFold {
     pub(crate) fn new() -> Self {
-        OrderFold { orders: Table::new(ORDERS), bought: Table::new(BOUGHT), sold: Table::new(SOLD) }
+        OrderFold {
+            orders: Table::new(ORDERS),
+            bought: Table::new(BOUGHT),
+            sold: Table::new(SOLD),
+            groups: Table::new(GROUPS),
+            numbers: Table::new(NUMBERS),
+        }
     }
 
     fn place(&mut self, tree: &Tree, placed: &Placed, entry: TimelineEntry) -> Result<(), ViewError> {
         let listed = (entry.position, placed.order);
         list(&mut self.bought, tree, placed.buyer, listed)?;
         list(&mut self.sold, tree, placed.seller, listed)?;
+        if let Some(group) = placed.group {
+            self.groups.entry(tree, &group)?.get_or_insert_default().push(placed.order);
+        }
+        if let Some(number) = placed.number {
+            self.numbers.set(number, Some(placed.order));
+        }
         self.orders.set(placed.order, Some(new_order(placed, entry)));
         Ok(())
     }
@@ -49,20 +68,39 @@ impl OrderFold {
         let missing = || ViewError::unknown(format_args!("order {order}"), position);
         let found = self.orders.entry(tree, &order)?.as_mut().ok_or_else(missing)?;
         change(found).ok_or(ViewError::overflow("what an order holds", position))?;
-        found.fulfilment = Fulfilment::of(&found.lines);
-        found.state = OrderStatus::of(found.fulfilment, found.closed_at.is_some());
-        found.timeline.push(entry);
+        found.note(entry);
         Ok(())
+    }
+}
+
+impl Order {
+    /// Closes it, if an event does: it waits for nobody then.
+    fn close(&mut self, closed_at: Option<Timestamp>) {
+        self.closed_at = closed_at;
+        if closed_at.is_some() {
+            self.accept_by = None;
+        }
+    }
+
+    /// Adds what happened to the timeline, and says anew where the order stands.
+    fn note(&mut self, entry: TimelineEntry) {
+        let party = match entry.actor {
+            Actor::Account(account) if account == self.buyer => Some(Role::Buyer),
+            Actor::Account(account) if account == self.seller => Some(Role::Seller),
+            _ => None,
+        };
+        self.timeline.push(TimelineEntry { role: party.or(entry.role), ..entry });
+        self.axes = Known::of(self).axes();
+        self.state = self.axes.display();
     }
 }
 
 impl Fold for OrderFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
-        let (actor, command) = actor_of(commit);
+        let word = Word::of(commit);
         for recorded in commit.events() {
             let (position, time) = (recorded.position, recorded.metadata.time);
-            let entry =
-                |step, shipment, note| TimelineEntry { position, time, step, actor, command, shipment, note };
+            let entry = |step, shipment, note| word.entry(position, time, step, shipment, note);
             match &recorded.event {
                 Event::OrderPlaced(placed) => self.place(tree, placed, entry(Step::Placed, None, None))?,
                 Event::EscrowHeld(held) => {
@@ -72,6 +110,10 @@ impl Fold for OrderFold {
                         add(&mut order.escrow.held, minor)?;
                         add(&mut order.escrow.remaining, minor)
                     })?;
+                }
+                Event::OrderAccepted(accepted) => {
+                    let entry = entry(Step::Accepted, None, None);
+                    self.change(tree, accepted.order, entry, |order| accept(order, accepted))?;
                 }
                 Event::OrderShipped(shipped) => {
                     let note = shipment_note(shipped.carrier.as_deref(), shipped.tracking.as_deref());
@@ -84,18 +126,18 @@ impl Fold for OrderFold {
                     self.change(tree, delivered.order, entry, |order| deliver(order, delivered))?;
                 }
                 Event::OrderCancelled(cancelled) => {
-                    let note = Some(cancellation_note(cancelled.by, cancelled.reason.as_deref()));
-                    let entry = entry(Step::Cancelled, None, note);
+                    let entry = entry(Step::Cancelled, None, Some(cancellation_note(cancelled.by)));
                     self.change(tree, cancelled.order, entry, |order| cancel(order, cancelled))?;
                 }
                 Event::EscrowReleased(released) => {
-                    let entry = entry(Step::EscrowReleased, Some(released.shipment), None);
+                    let note = Some(release_note(released.condition).to_owned());
+                    let entry = entry(Step::EscrowReleased, Some(released.shipment), note);
                     self.change(tree, released.order, entry, |order| release(order, released, time))?;
                 }
                 Event::EscrowRefunded(refunded) => {
                     let entry = entry(Step::EscrowRefunded, None, None);
                     self.change(tree, refunded.order, entry, |order| {
-                        order.closed_at = refunded.closed_as.map(|_| time);
+                        order.close(refunded.closed_as.map(|_| time));
                         let minor = refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
                         add(&mut order.escrow.refunded, minor)?;
                         add(&mut order.escrow.remaining, -minor)
@@ -110,7 +152,68 @@ impl Fold for OrderFold {
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.orders.write(tree, batch)?;
         self.bought.write(tree, batch)?;
-        self.sold.write(tree, batch)
+        self.sold.write(tree, batch)?;
+        self.groups.write(tree, batch)?;
+        self.numbers.write(tree, batch)
+    }
+}
+
+/// At whose word a commit was decided, and why.
+struct Word {
+    actor: Actor,
+    /// As what he acted who is neither buyer nor seller.
+    role: Option<Role>,
+    command: Option<CommandId>,
+    key: Option<KeyId>,
+    reason: Option<String>,
+}
+
+impl Word {
+    fn of(commit: &Commit) -> Word {
+        let (actor, command, key) = match &commit.start().cause {
+            Cause::Command(stamp) => (Actor::Account(stamp.account), Some(stamp.command), Some(stamp.key)),
+            Cause::Deadline(deadline) => (Actor::Deadline(deadline.waiting.kind()), None, None),
+            Cause::Writer(writer) => (Actor::Writer(*writer), None, None),
+        };
+        let (mut role, mut reason) = (None, None);
+        for recorded in commit.events() {
+            match &recorded.event {
+                Event::OrderCancelled(cancelled) => {
+                    reason = cancelled.reason.clone();
+                    if let CancelledBy::Account(by) = cancelled.by {
+                        role = Some(by);
+                    }
+                }
+                Event::OrderDelivered(delivered) if delivered.confirmed_by == DeliveryProof::Carrier => {
+                    role = Some(Role::Provider);
+                }
+                _ => {}
+            }
+        }
+        Word { actor, role, command, key, reason }
+    }
+
+    fn entry(
+        &self,
+        position: Position,
+        time: Timestamp,
+        step: Step,
+        shipment: Option<ShipmentNumber>,
+        note: Option<String>,
+    ) -> TimelineEntry {
+        let Word { actor, role, command, key, ref reason } = *self;
+        TimelineEntry {
+            position,
+            time,
+            step,
+            actor,
+            role,
+            command,
+            key,
+            shipment,
+            reason: reason.clone(),
+            note,
+        }
     }
 }
 
@@ -133,14 +236,6 @@ fn list(
 fn add(sum: &mut i64, minor: i64) -> Option<()> {
     *sum = sum.checked_add(minor)?;
     Some(())
-}
-
-fn actor_of(commit: &Commit) -> (Actor, Option<CommandId>) {
-    match &commit.start().cause {
-        Cause::Command(stamp) => (Actor::Account(stamp.account), Some(stamp.command)),
-        Cause::Deadline(deadline) => (Actor::Deadline(deadline.waiting.kind()), None),
-        Cause::Writer(writer) => (Actor::Writer(*writer), None),
-    }
 }
 
 /// Gives the units that an event is about: those it names or, where it names none, all that are left. Only events of the
@@ -166,6 +261,11 @@ fn move_units(order: &mut Order, units: &[LineUnits], counter: fn(&mut Line) -> 
         let moved = line.cancelled.checked_add(line.shipped)?;
         (moved <= line.quantity.get() && line.delivered <= line.shipped).then_some(())
     })
+}
+
+fn accept(order: &mut Order, event: &Accepted) -> Option<()> {
+    (order.accept_by, order.ship_by) = (None, event.ship_by);
+    Some(())
 }
 
 fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()> {
@@ -200,12 +300,13 @@ fn deliver(order: &mut Order, event: &Delivered) -> Option<()> {
 
 fn cancel(order: &mut Order, event: &Cancelled) -> Option<()> {
     let lines = units_of(order, &event.lines);
+    order.cancelled_by = Some(event.by);
     move_units(order, &lines, |line| &mut line.cancelled)
 }
 
 fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option<()> {
     order.shipments.get_mut(event.shipment.index())?.state = ShipmentState::Accepted;
-    order.closed_at = event.closed_as.map(|_| time);
+    order.close(event.closed_as.map(|_| time));
     event.transfers.iter().try_for_each(|transfer| {
         let minor = transfer.amount.minor;
         if transfer.to == LedgerAccount::PlatformFees {
@@ -230,30 +331,37 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         delivered: 0,
         total: line.total,
     });
-    Order {
+    let (accept_by, ship_by, currency) = (placed.accept_by, placed.ship_by, placed.total.currency);
+    let escrow = Escrow { currency, held: 0, released: 0, fees: 0, refunded: 0, remaining: 0 };
+    let axes = Axes {
+        order: OrderAxis::Confirmed { ship_by },
+        fulfilment: Fulfilment::Unfulfilled,
+        payment: PaymentAxis::Pending,
+        escrow: EscrowAxis::Created,
+    };
+    let mut order = Order {
         order: placed.order,
+        number: placed.number.map(|number| number.to_string()),
+        group: placed.group,
         buyer: placed.buyer,
         seller: placed.seller,
         cart: placed.cart,
-        state: OrderStatus::Placed,
-        fulfilment: Fulfilment::Unfulfilled,
+        state: axes.display(),
+        axes,
+        accept_by,
+        cancelled_by: None,
         closed_at: None,
         lines: lines.collect(),
         shipments: vec![],
         total: placed.total,
         fee: placed.fee.amount,
-        escrow: Escrow {
-            currency: placed.total.currency,
-            held: 0,
-            released: 0,
-            fees: 0,
-            refunded: 0,
-            remaining: 0,
-        },
+        escrow,
         placed_at: entry.time,
-        ship_by: placed.ship_by,
-        timeline: vec![entry],
-    }
+        ship_by,
+        timeline: vec![],
+    };
+    order.note(entry);
+    order
 }
 
 fn shipment_note(carrier: Option<&str>, tracking: Option<&str>) -> Option<String> {
@@ -271,13 +379,17 @@ fn delivery_note(proof: DeliveryProof) -> &'static str {
     }
 }
 
-fn cancellation_note(by: CancelledBy, reason: Option<&str>) -> String {
-    let who = match by {
+fn cancellation_note(by: CancelledBy) -> String {
+    match by {
         CancelledBy::Account(role) => format!("by the {}", format!("{role:?}").to_lowercase()),
         CancelledBy::ShipDeadline => "not shipped in time".to_owned(),
-    };
-    match reason {
-        Some(reason) => format!("{who}: {reason}"),
-        None => who,
+        CancelledBy::AcceptDeadline => "not accepted in time".to_owned(),
+    }
+}
+
+fn release_note(condition: ReleaseCondition) -> &'static str {
+    match condition {
+        ReleaseCondition::BuyerConfirmed => "the buyer confirmed the delivery",
+        ReleaseCondition::InspectionElapsed => "the time to inspect is over",
     }
 }

@@ -1,9 +1,57 @@
-//! Where an order stands. The axes, where its units are and whether it is closed, are kept; the one word is made of them.
+//! Where an order stands: on four axes, each of which says what it knows and what it waits for, and in one word that is made
+//! of them. An order group stands where its orders stand together.
 
+use events::order::CancelledBy;
+use events::{Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Line;
+use super::{Escrow, Line, Order, Shipment, ShipmentState};
+
+/// Where an order stands, one axis for each question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Axes {
+    /// How far it is on its way from checkout to its end.
+    pub order: OrderAxis,
+    /// Where its units are.
+    pub fulfilment: Fulfilment,
+    /// What the buyer paid, and what of that he has back.
+    pub payment: PaymentAxis,
+    /// What its money waits for.
+    pub escrow: EscrowAxis,
+}
+
+/// How far an order is on its way from checkout to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderAxis {
+    /// It waits for its seller to accept it.
+    AwaitingSeller {
+        /// Until when.
+        accept_by: Timestamp,
+    },
+    /// It waits to be shipped.
+    Confirmed {
+        /// Until when.
+        ship_by: Timestamp,
+    },
+    /// Some of its units are shipped or delivered.
+    Processing,
+    /// All units that were not cancelled arrived.
+    Fulfilled,
+    /// Nothing of it is left to be shipped, delivered or paid.
+    Completed {
+        /// Since when.
+        closed_at: Timestamp,
+    },
+    /// All its units were cancelled.
+    Cancelled {
+        /// By whom the last ones were.
+        by: CancelledBy,
+        /// When.
+        closed_at: Timestamp,
+    },
+}
 
 /// Where the units of an order are, those that were cancelled left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,30 +60,207 @@ pub enum Fulfilment {
     /// None of them is shipped.
     Unfulfilled,
     /// Some are shipped, none delivered.
-    PartiallyShipped,
+    PartiallyShipped {
+        /// How many are shipped.
+        shipped: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// All are shipped, none delivered.
     Shipped,
     /// Some are delivered.
-    PartiallyDelivered,
+    PartiallyDelivered {
+        /// How many are delivered.
+        delivered: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// All are delivered.
     Delivered,
     /// There are none: all were cancelled.
     Cancelled,
 }
 
-impl Fulfilment {
-    pub(super) fn of(lines: &[Line]) -> Fulfilment {
-        let sum = |units: fn(&Line) -> u32| lines.iter().map(|line| u64::from(units(line))).sum::<u64>();
-        let wanted = sum(|line| line.quantity.get()) - sum(|line| line.cancelled);
+/// What a buyer paid, and what of that he has back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentAxis {
+    /// Nothing is paid yet.
+    Pending,
+    /// All is paid.
+    Captured {
+        /// How much.
+        amount: Money,
+    },
+    /// A part was paid back.
+    PartiallyRefunded {
+        /// How much was paid.
+        captured: Money,
+        /// How much of it was paid back.
+        refunded: Money,
+    },
+    /// All was paid back.
+    Refunded {
+        /// How much.
+        amount: Money,
+    },
+}
+
+/// What the money of an order waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EscrowAxis {
+    /// Nothing is held yet.
+    Created,
+    /// It is held while nothing is on its way.
+    Funded {
+        /// How much is held.
+        remaining: Money,
+    },
+    /// Units are on their way.
+    InDelivery {
+        /// When the first shipment counts as delivered.
+        delivery_due: Timestamp,
+        /// How much is held.
+        remaining: Money,
+    },
+    /// All units that were shipped arrived, and some are inspected.
+    Inspection {
+        /// When the first money is released.
+        inspection_ends: Timestamp,
+        /// How much is held.
+        remaining: Money,
+    },
+    /// All of it went to the seller and the platform.
+    Released {
+        /// How much.
+        amount: Money,
+    },
+    /// All of it went back.
+    Refunded {
+        /// How much.
+        amount: Money,
+    },
+    /// A part went to the seller and the platform, the rest went back.
+    Split {
+        /// How much was released.
+        released: Money,
+        /// How much went back.
+        refunded: Money,
+    },
+}
+
+/// What the axes are made of, of one order or of several together.
+pub(super) struct Known<'a> {
+    lines: Vec<&'a Line>,
+    shipments: Vec<&'a Shipment>,
+    escrow: Escrow,
+    accept_by: Option<Timestamp>,
+    ship_by: Timestamp,
+    cancelled_by: Option<CancelledBy>,
+    closed_at: Option<Timestamp>,
+}
+
+impl<'a> Known<'a> {
+    /// Takes what is known of one order.
+    pub(super) fn of(order: &'a Order) -> Known<'a> {
+        Known {
+            lines: order.lines.iter().collect(),
+            shipments: order.shipments.iter().collect(),
+            escrow: order.escrow,
+            accept_by: order.accept_by,
+            ship_by: order.ship_by,
+            cancelled_by: order.cancelled_by,
+            closed_at: order.closed_at,
+        }
+    }
+
+    /// Takes what is known of orders together: what comes first of all they wait for, and their end when all have ended.
+    /// `escrow` is the sum of theirs. None, if there are none.
+    pub(super) fn of_all(orders: &'a [Order], escrow: Escrow) -> Option<Known<'a>> {
+        let open = || orders.iter().filter(|order| order.closed_at.is_none());
+        let ends: Option<Vec<Timestamp>> = orders.iter().map(|order| order.closed_at).collect();
+        Some(Known {
+            lines: orders.iter().flat_map(|order| &order.lines).collect(),
+            shipments: orders.iter().flat_map(|order| &order.shipments).collect(),
+            escrow,
+            accept_by: open().filter_map(|order| order.accept_by).min(),
+            ship_by: open().chain(orders.first()).map(|order| order.ship_by).min()?,
+            cancelled_by: orders.iter().rev().find_map(|order| order.cancelled_by),
+            closed_at: ends.and_then(|ends| ends.into_iter().max()),
+        })
+    }
+
+    fn fulfilment(&self) -> Fulfilment {
+        let sum = |units: fn(&Line) -> u32| self.lines.iter().map(|line| u64::from(units(line))).sum::<u64>();
+        let of = sum(|line| line.quantity.get()) - sum(|line| line.cancelled);
         let (shipped, delivered) = (sum(|line| line.shipped), sum(|line| line.delivered));
-        match (wanted, shipped, delivered) {
+        match (of, shipped, delivered) {
             (0, _, _) => Fulfilment::Cancelled,
             (_, 0, _) => Fulfilment::Unfulfilled,
-            (wanted, _, delivered) if delivered == wanted => Fulfilment::Delivered,
-            (_, _, 1..) => Fulfilment::PartiallyDelivered,
-            (wanted, shipped, _) if shipped == wanted => Fulfilment::Shipped,
-            _ => Fulfilment::PartiallyShipped,
+            (of, _, delivered) if delivered == of => Fulfilment::Delivered,
+            (of, _, delivered @ 1..) => Fulfilment::PartiallyDelivered { delivered, of },
+            (of, shipped, _) if shipped == of => Fulfilment::Shipped,
+            (of, shipped, _) => Fulfilment::PartiallyShipped { shipped, of },
         }
+    }
+
+    fn order(&self, fulfilment: Fulfilment) -> OrderAxis {
+        match (self.closed_at, self.cancelled_by, fulfilment) {
+            (Some(closed_at), Some(by), Fulfilment::Cancelled) => OrderAxis::Cancelled { by, closed_at },
+            (Some(closed_at), ..) => OrderAxis::Completed { closed_at },
+            (None, _, Fulfilment::Unfulfilled) => match self.accept_by {
+                Some(accept_by) => OrderAxis::AwaitingSeller { accept_by },
+                None => OrderAxis::Confirmed { ship_by: self.ship_by },
+            },
+            (None, _, Fulfilment::Delivered) => OrderAxis::Fulfilled,
+            (None, ..) => OrderAxis::Processing,
+        }
+    }
+
+    fn money(&self, minor: i64) -> Money {
+        Money::new(minor, self.escrow.currency)
+    }
+
+    fn payment(&self) -> PaymentAxis {
+        let (captured, refunded) = (self.money(self.escrow.held), self.money(self.escrow.refunded));
+        match (captured.minor, refunded.minor) {
+            (0, _) => PaymentAxis::Pending,
+            (_, 0) => PaymentAxis::Captured { amount: captured },
+            (captured, back) if captured == back => PaymentAxis::Refunded { amount: refunded },
+            _ => PaymentAxis::PartiallyRefunded { captured, refunded },
+        }
+    }
+
+    fn escrow(&self) -> EscrowAxis {
+        let Escrow { held, released, refunded, remaining, .. } = self.escrow;
+        let next = |state: ShipmentState, due: fn(&Shipment) -> Option<Timestamp>| {
+            let shipments = self.shipments.iter().filter(|shipment| shipment.state == state);
+            shipments.filter_map(|shipment| due(shipment)).min()
+        };
+        let in_delivery = next(ShipmentState::InTransit, |shipment| Some(shipment.delivery_due));
+        let inspection = next(ShipmentState::Inspection, |shipment| shipment.inspection_ends);
+        let left = self.money(remaining);
+        match (held, remaining, released, refunded) {
+            (0, ..) => EscrowAxis::Created,
+            (_, 0, released, 0) => EscrowAxis::Released { amount: self.money(released) },
+            (_, 0, 0, refunded) => EscrowAxis::Refunded { amount: self.money(refunded) },
+            (_, 0, released, refunded) => {
+                EscrowAxis::Split { released: self.money(released), refunded: self.money(refunded) }
+            }
+            _ => match (in_delivery, inspection) {
+                (Some(delivery_due), _) => EscrowAxis::InDelivery { delivery_due, remaining: left },
+                (None, Some(inspection_ends)) => EscrowAxis::Inspection { inspection_ends, remaining: left },
+                (None, None) => EscrowAxis::Funded { remaining: left },
+            },
+        }
+    }
+
+    /// Says where it stands on every axis.
+    pub(super) fn axes(&self) -> Axes {
+        let fulfilment = self.fulfilment();
+        let (order, payment, escrow) = (self.order(fulfilment), self.payment(), self.escrow());
+        Axes { order, fulfilment, payment, escrow }
     }
 }
 
@@ -43,7 +268,9 @@ impl Fulfilment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
-    /// Paid into escrow, waiting for the seller.
+    /// Paid into escrow, waiting for the seller to accept it.
+    AwaitingSeller,
+    /// Paid into escrow, waiting for the seller to ship it.
     Placed,
     /// Some units are with the carrier.
     PartiallyShipped,
@@ -59,62 +286,21 @@ pub enum OrderStatus {
     Cancelled,
 }
 
-impl OrderStatus {
-    /// Makes the one word of where the units are and of whether the order is closed, which it is when nothing of it is left
-    /// to ship, to deliver or in escrow.
-    pub(super) const fn of(fulfilment: Fulfilment, is_closed: bool) -> OrderStatus {
-        match (fulfilment, is_closed) {
-            (Fulfilment::Cancelled, _) => OrderStatus::Cancelled,
-            (_, true) => OrderStatus::Completed,
-            (Fulfilment::Unfulfilled, false) => OrderStatus::Placed,
-            (Fulfilment::PartiallyShipped, false) => OrderStatus::PartiallyShipped,
-            (Fulfilment::Shipped, false) => OrderStatus::Shipped,
-            (Fulfilment::PartiallyDelivered, false) => OrderStatus::PartiallyDelivered,
-            (Fulfilment::Delivered, false) => OrderStatus::Delivered,
+impl Axes {
+    /// Makes one word of the axes. What ended the order goes before where its units are, and that before what it waits for.
+    pub(super) const fn display(&self) -> OrderStatus {
+        match (self.order, self.fulfilment) {
+            (OrderAxis::Cancelled { .. }, _) | (_, Fulfilment::Cancelled) => OrderStatus::Cancelled,
+            (OrderAxis::Completed { .. }, _) => OrderStatus::Completed,
+            (_, Fulfilment::Delivered) => OrderStatus::Delivered,
+            (_, Fulfilment::PartiallyDelivered { .. }) => OrderStatus::PartiallyDelivered,
+            (_, Fulfilment::Shipped) => OrderStatus::Shipped,
+            (_, Fulfilment::PartiallyShipped { .. }) => OrderStatus::PartiallyShipped,
+            (OrderAxis::AwaitingSeller { .. }, Fulfilment::Unfulfilled) => OrderStatus::AwaitingSeller,
+            (_, Fulfilment::Unfulfilled) => OrderStatus::Placed,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use events::ids::ListingId;
-    use events::{Money, Quantity};
-    use uuid::Uuid;
-
-    /// A line of three units.
-    fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
-        Line {
-            listing: ListingId::from_uuid(Uuid::nil()),
-            listing_version: 1,
-            unit_price: None,
-            quantity: Quantity::new(3).unwrap(),
-            cancelled,
-            shipped,
-            delivered,
-            total: Money::new(3, "USD".parse().unwrap()),
-        }
-    }
-
-    #[test]
-    fn one_word_is_made_of_where_the_units_are() {
-        for (lines, is_closed, word) in [
-            (vec![line(0, 0, 0)], false, OrderStatus::Placed),
-            (vec![line(1, 0, 0), line(3, 0, 0)], false, OrderStatus::Placed),
-            (vec![line(0, 1, 0)], false, OrderStatus::PartiallyShipped),
-            (vec![line(0, 3, 0), line(0, 0, 0)], false, OrderStatus::PartiallyShipped),
-            (vec![line(0, 3, 0)], false, OrderStatus::Shipped),
-            (vec![line(1, 2, 0), line(3, 0, 0)], false, OrderStatus::Shipped),
-            (vec![line(0, 1, 1)], false, OrderStatus::PartiallyDelivered),
-            (vec![line(0, 3, 2)], false, OrderStatus::PartiallyDelivered),
-            (vec![line(0, 3, 3)], false, OrderStatus::Delivered),
-            (vec![line(2, 1, 1)], false, OrderStatus::Delivered),
-            (vec![line(0, 3, 3)], true, OrderStatus::Completed),
-            (vec![line(2, 1, 1)], true, OrderStatus::Completed),
-            (vec![line(3, 0, 0)], false, OrderStatus::Cancelled),
-            (vec![line(3, 0, 0)], true, OrderStatus::Cancelled),
-        ] {
-            assert_eq!(OrderStatus::of(Fulfilment::of(&lines), is_closed), word, "{lines:?}");
-        }
-    }
-}
+mod tests;

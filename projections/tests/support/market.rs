@@ -12,15 +12,15 @@ use events::listing::{
 };
 use events::metadata::Waiting;
 use events::order::{
-    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, LineUnits,
-    ReleaseCondition, ShipmentNumber, Shipped,
+    Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, LineUnits,
+    OrderNumber, Placed, ReleaseCondition, ShipmentNumber, Shipped,
 };
 use events::rejection::OrderState;
 use events::stock::{Adjusted, AdjustmentReason, BackorderLimitSet, Expected, SafetySet, ShortfallDetected};
 use events::{Event, Money, Rejection};
 use proptest::prelude::*;
 
-use super::{History, START, account, cart, currency, listing, order, place, units};
+use super::{History, START, account, cart, currency, group, listing, order, place, units};
 
 pub const BUYERS: u64 = 4;
 pub const SELLERS: u64 = 3;
@@ -99,6 +99,8 @@ struct Sale {
     released: i64,
     fees: i64,
     refunded: i64,
+    /// Whether it waits for its seller to accept it.
+    awaits_seller: bool,
 }
 
 impl Sale {
@@ -383,7 +385,22 @@ impl Market {
             let minor = priced.iter().map(|(_, price, n)| price.minor * i64::from(*n)).sum();
             let (total, fee) = (Money::new(minor, currency), minor / 20);
             let from = basket.as_ref().map(|basket| basket.id);
-            events.extend(place(id, buyer, seller, from, &priced, self.history.now));
+            let [placed, held] =
+                place(id, buyer, seller, from, &priced, self.history.now).try_into().unwrap();
+            let Event::OrderPlaced(placed) = placed else { panic!("an order begins with its placement") };
+            // Orders of before have neither group nor number. What is bought together has one currency here too.
+            let n = self.sales.len() as u64;
+            let is_new = n % 5 > 0;
+            let awaits_seller = is_new && minor % 2 == 0;
+            let number = (1001 + n).to_string();
+            let number: OrderNumber = serde_json::from_str(&number).unwrap();
+            let placed = Placed {
+                accept_by: awaits_seller.then_some(self.history.now),
+                group: is_new.then_some(group(self.history.commands, currency)),
+                number: is_new.then_some(number),
+                ..placed
+            };
+            events.extend([placed.into(), held]);
             orders.push(id);
             let (left, shipments, released, fees, refunded) = (lines, vec![], 0, 0, 0);
             self.sales.push(Sale {
@@ -397,6 +414,7 @@ impl Market {
                 released,
                 fees,
                 refunded,
+                awaits_seller,
             });
         }
         if let Some(basket) = basket {
@@ -460,6 +478,10 @@ impl Market {
         }
         let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
         let sale = &mut self.sales[at];
+        if std::mem::take(&mut sale.awaits_seller) {
+            let accepted = Accepted { order: sale.id, ship_by: self.history.now };
+            self.history.commanded(sale.seller, "order.accept", vec![accepted.into()]);
+        }
         let (order, shipment) = (sale.id, ShipmentNumber::after(sale.shipments.len()));
         sale.shipments.push((minor, Stage::InTransit));
         let (carrier, delivery_due) = (Some("DHL".into()), self.history.now);
@@ -484,8 +506,11 @@ impl Market {
     }
 
     fn cancel(&mut self, at: usize, wish: Wish) {
-        let by =
-            if wish.quantity == 2 { CancelledBy::ShipDeadline } else { CancelledBy::Account(Role::Seller) };
+        let by = match (wish.quantity, self.sales[at].awaits_seller) {
+            (2, true) => CancelledBy::AcceptDeadline,
+            (2, false) => CancelledBy::ShipDeadline,
+            _ => CancelledBy::Account(Role::Seller),
+        };
         let only_one = wish.quantity > 3;
         let is_whole = self.is_untouched(at) && !only_one;
         let taken = self.sales[at].take(only_one);
@@ -505,6 +530,7 @@ impl Market {
         match by {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
             CancelledBy::ShipDeadline => self.history.due(Waiting::ShipBy { order }, events),
+            CancelledBy::AcceptDeadline => self.history.due(Waiting::AcceptBy { order }, events),
         };
     }
 

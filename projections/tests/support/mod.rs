@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use events::commit::Seal;
 use events::ids::{
-    AccountId, CartId, CommandId, CommitId, DeviceId, KeyId, ListingId, Nonce, OrderId, WriterId,
+    AccountId, CartId, CommandId, CommitId, DeviceId, KeyId, ListingId, Nonce, OrderGroupId, OrderId,
+    WriterId,
 };
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{Cause, CommandStamp, DeadlineStamp, Waiting};
@@ -35,6 +36,10 @@ pub fn cart(n: u64) -> CartId {
 }
 pub fn order(n: u64) -> OrderId {
     OrderId::from_uuid(Uuid::from_u64_pair(0x02de2, n))
+}
+pub fn group(n: u64, currency: Currency) -> OrderGroupId {
+    let currency = currency.to_string().bytes().map(u64::from).sum();
+    OrderGroupId::from_uuid(Uuid::from_u64_pair(0x69_0000 + n, currency))
 }
 pub fn command(n: u64) -> CommandId {
     CommandId::from_uuid(Uuid::from_u64_pair(0xc0de, n))
@@ -147,10 +152,13 @@ pub fn place(
     let total = lines[1..].iter().fold(lines[0].total, |sum, line| sum.checked_add(line.total).unwrap());
     let fee = Money::new(total.minor / 20, total.currency);
     let placed = Placed {
+        accept_by: None,
         buyer,
         cart,
         fee: FeeQuote { amount: fee, bps: 500, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero },
+        group: None,
         lines,
+        number: None,
         order,
         seller,
         ship_by: now.plus_ms(14 * 86_400_000),

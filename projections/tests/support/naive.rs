@@ -86,16 +86,32 @@ pub fn count_of(units: &Units, wanted: ListingId) -> u64 {
     units.iter().filter(|(listing, ..)| *listing == wanted).map(|(_, units, _)| units).sum()
 }
 
+/// Whether an order waits for its seller's word.
+pub fn awaits_seller(history: &History, placed: &Placed) -> bool {
+    let about = about(history, placed.order);
+    placed.accept_by.is_some() && !about.iter().any(|e| matches!(e.event, Event::OrderAccepted(_)))
+}
+
 pub fn state(history: &History, placed: &Placed) -> OrderStatus {
-    let moved = moved(history, placed);
-    let wanted = count(&all_of(placed)) - count(&moved.cancelled);
-    match (count(&moved.shipped), count(&moved.delivered)) {
+    state_of_all(history, &[placed])
+}
+
+/// Where orders stand together: as one with all their units.
+pub fn state_of_all(history: &History, placed: &[&Placed]) -> OrderStatus {
+    let moved: Vec<Moved> = placed.iter().map(|placed| moved(history, placed)).collect();
+    let sum = |units: fn(&Moved) -> &Units| moved.iter().map(|moved| count(units(moved))).sum::<u64>();
+    let ordered: u64 = placed.iter().map(|placed| count(&all_of(placed))).sum();
+    let wanted = ordered - sum(|moved| &moved.cancelled);
+    let open = placed.iter().zip(&moved).filter(|(_, moved)| !moved.is_closed);
+    let awaits_seller = open.clone().any(|(placed, _)| awaits_seller(history, placed));
+    match (sum(|moved| &moved.shipped), sum(|moved| &moved.delivered)) {
         _ if wanted == 0 => OrderStatus::Cancelled,
-        _ if moved.is_closed => OrderStatus::Completed,
+        _ if open.count() == 0 => OrderStatus::Completed,
         (_, delivered) if delivered == wanted => OrderStatus::Delivered,
         (_, delivered) if delivered > 0 => OrderStatus::PartiallyDelivered,
         (shipped, _) if shipped == wanted => OrderStatus::Shipped,
         (shipped, _) if shipped > 0 => OrderStatus::PartiallyShipped,
+        _ if awaits_seller => OrderStatus::AwaitingSeller,
         _ => OrderStatus::Placed,
     }
 }

@@ -1,8 +1,8 @@
 use events::ids::{AccountId, ListingId, RefundId};
 use events::listing::WalletFunded;
 use events::order::{
-    EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, ReleaseCondition, Rounding,
-    ShipmentNumber,
+    Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, ReleaseCondition,
+    Rounding, ShipmentNumber,
 };
 use events::payment::{Captured, RefundRequested};
 use events::rejection::OrderState;
@@ -40,10 +40,13 @@ fn placed() -> Placed {
     let price = LinePrice::Unit(usd(500));
     let quantity = Quantity::new(2).unwrap();
     Placed {
+        accept_by: None,
         buyer: BUYER,
         cart: None,
         fee: fee(25),
+        group: None,
         lines: vec![Line { listing, listing_version: 1, price, quantity, total: usd(1000) }],
+        number: None,
         order: ORDER,
         seller: SELLER,
         ship_by: Timestamp::from_ms(0),
@@ -132,6 +135,18 @@ fn what_leaves_an_escrow_that_is_not_funded_is_found() {
     let found = broken(&early);
     assert!(found.contains(&(Invariant::I7, 3)), "{found:?}");
     assert!(found.contains(&(Invariant::I3, 3)), "the escrow is below zero: {found:?}");
+}
+
+#[test]
+fn what_a_seller_is_paid_for_an_order_that_he_did_not_accept_is_found() {
+    let asked = || Placed { accept_by: Some(Timestamp::from_ms(9)), ..placed() };
+    let paid = |more: &[Event]| {
+        let begin = [funded(2000, "a"), asked().into(), held(1000)];
+        let end = [released(975, 25, Some(OrderState::Completed))];
+        broken(&[&begin[..], more, &end[..]].concat())
+    };
+    assert_eq!(paid(&[]), [(Invariant::I7, 4)]);
+    assert_eq!(paid(&[Accepted { order: ORDER, ship_by: Timestamp::from_ms(9) }.into()]), vec![]);
 }
 
 #[test]

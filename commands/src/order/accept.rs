@@ -1,0 +1,84 @@
+//! Orders that wait for their seller's word, in a market where sellers accept them.
+
+use events::account::Role;
+use events::ids::{AccountId, OrderId};
+use events::order::{Accepted, CancelledBy};
+use events::rejection::OrderState;
+use events::{Event, Rejection, Timestamp};
+
+use super::cancel::cancel;
+use super::stage::Stage;
+use super::{Found, find, waiting, wrong_state};
+use crate::command::{AcceptOrder, DeclineOrder};
+use crate::decide::Facts;
+use crate::market::Market;
+
+impl Market {
+    pub(crate) fn order_accepted(&mut self, event: &Accepted) {
+        self.enter_order(event.order, Stage::Confirmed, event.ship_by);
+    }
+}
+
+/// Accepts an order; its time to ship begins. An order that needs no word, or has it, is accepted.
+pub(crate) fn decide_accept(
+    market: &Market,
+    facts: &Facts,
+    seller: AccountId,
+    command: &AcceptOrder,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    match sold(market, facts, seller, id)? {
+        Found::Open(open) => match open.stage {
+            Stage::AwaitingSeller { .. } => {
+                let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
+                Ok(vec![Accepted { order: id, ship_by }.into()])
+            }
+            Stage::Confirmed => Ok(vec![]),
+        },
+        Found::Closed(closed) if closed.state == OrderState::Completed => Ok(vec![]),
+        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    }
+}
+
+/// Declines an order as a whole: it is cancelled, and its buyer gets the money back.
+pub(crate) fn decide_decline(
+    market: &Market,
+    facts: &Facts,
+    seller: AccountId,
+    command: &DeclineOrder,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    match sold(market, facts, seller, id)? {
+        Found::Open(open) => match open.stage {
+            Stage::AwaitingSeller { .. } => {
+                let reason = Some(command.reason.as_str().to_owned());
+                Ok(cancel(id, open, open.left(), CancelledBy::Account(Role::Seller), reason))
+            }
+            Stage::Confirmed => Err(vec![Rejection::AlreadyAccepted { order: id }]),
+        },
+        Found::Closed(closed) if closed.state == OrderState::Cancelled => Ok(vec![]),
+        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    }
+}
+
+/// Finds an order that the account sells.
+fn sold<'a>(
+    market: &'a Market,
+    facts: &Facts,
+    account: AccountId,
+    id: OrderId,
+) -> Result<Found<'a>, Vec<Rejection>> {
+    let found = find(market, facts, id)?;
+    let seller = match &found {
+        Found::Open(open) => open.seller,
+        Found::Closed(closed) => closed.seller,
+    };
+    if seller == account { Ok(found) } else { Err(vec![Rejection::NotYourOrder { order: id }]) }
+}
+
+/// Cancels what of an order its seller did not accept in time.
+pub(crate) fn decide_not_accepted(market: &Market, id: OrderId) -> Vec<Event> {
+    let order = waiting(market, id);
+    cancel(id, order, order.left(), CancelledBy::AcceptDeadline, None)
+}

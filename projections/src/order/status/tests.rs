@@ -1,0 +1,151 @@
+use events::account::Role;
+use events::ids::ListingId;
+use events::order::ShipmentNumber;
+use events::{Currency, Quantity};
+use uuid::Uuid;
+
+use super::*;
+
+fn usd() -> Currency {
+    "USD".parse().unwrap()
+}
+
+fn money(minor: i64) -> Money {
+    Money::new(minor, usd())
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_ms(ms)
+}
+
+/// A line of three units.
+fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
+    Line {
+        listing: ListingId::from_uuid(Uuid::nil()),
+        listing_version: 1,
+        unit_price: None,
+        quantity: Quantity::new(3).unwrap(),
+        cancelled,
+        shipped,
+        delivered,
+        total: money(3),
+    }
+}
+
+fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64>) -> Shipment {
+    Shipment {
+        shipment: ShipmentNumber::FIRST,
+        lines: vec![],
+        amount: money(1),
+        state,
+        carrier: None,
+        tracking: None,
+        shipped_at: at(0),
+        delivery_due: at(delivery_due),
+        inspection_ends: inspection_ends.map(at),
+    }
+}
+
+fn escrow(held: i64, released: i64, refunded: i64) -> Escrow {
+    Escrow { currency: usd(), held, released, fees: 0, refunded, remaining: held - released - refunded }
+}
+
+fn known(lines: &[Line]) -> Known<'_> {
+    Known {
+        lines: lines.iter().collect(),
+        shipments: vec![],
+        escrow: escrow(3, 0, 0),
+        accept_by: None,
+        ship_by: at(14),
+        cancelled_by: None,
+        closed_at: None,
+    }
+}
+
+#[test]
+fn one_word_is_made_of_the_axes() {
+    let by = CancelledBy::Account(Role::Seller);
+    let (completed, cancelled) =
+        (OrderAxis::Completed { closed_at: at(9) }, OrderAxis::Cancelled { by, closed_at: at(9) });
+    let confirmed = OrderAxis::Confirmed { ship_by: at(14) };
+    let some = |shipped, of| Fulfilment::PartiallyShipped { shipped, of };
+    let arrived = |delivered, of| Fulfilment::PartiallyDelivered { delivered, of };
+    for (lines, closed_at, order, fulfilment, word) in [
+        (vec![line(0, 0, 0)], None, confirmed, Fulfilment::Unfulfilled, OrderStatus::Placed),
+        (vec![line(1, 0, 0), line(3, 0, 0)], None, confirmed, Fulfilment::Unfulfilled, OrderStatus::Placed),
+        (vec![line(0, 1, 0)], None, OrderAxis::Processing, some(1, 3), OrderStatus::PartiallyShipped),
+        (
+            vec![line(0, 3, 0), line(0, 0, 0)],
+            None,
+            OrderAxis::Processing,
+            some(3, 6),
+            OrderStatus::PartiallyShipped,
+        ),
+        (vec![line(0, 3, 0)], None, OrderAxis::Processing, Fulfilment::Shipped, OrderStatus::Shipped),
+        (
+            vec![line(1, 2, 0), line(3, 0, 0)],
+            None,
+            OrderAxis::Processing,
+            Fulfilment::Shipped,
+            OrderStatus::Shipped,
+        ),
+        (vec![line(0, 1, 1)], None, OrderAxis::Processing, arrived(1, 3), OrderStatus::PartiallyDelivered),
+        (vec![line(0, 3, 2)], None, OrderAxis::Processing, arrived(2, 3), OrderStatus::PartiallyDelivered),
+        (vec![line(0, 3, 3)], None, OrderAxis::Fulfilled, Fulfilment::Delivered, OrderStatus::Delivered),
+        (vec![line(2, 1, 1)], None, OrderAxis::Fulfilled, Fulfilment::Delivered, OrderStatus::Delivered),
+        (vec![line(0, 3, 3)], Some(at(9)), completed, Fulfilment::Delivered, OrderStatus::Completed),
+        (vec![line(2, 1, 1)], Some(at(9)), completed, Fulfilment::Delivered, OrderStatus::Completed),
+        (vec![line(3, 0, 0)], Some(at(9)), cancelled, Fulfilment::Cancelled, OrderStatus::Cancelled),
+    ] {
+        let known = Known { closed_at, cancelled_by: Some(by), ..known(&lines) };
+        let axes = known.axes();
+        assert_eq!((axes.order, axes.fulfilment, axes.display()), (order, fulfilment, word), "{lines:?}");
+        // What waits for its seller is not shipped; where orders stand together, another one may be.
+        let waits = Known { accept_by: Some(at(2)), ..known }.axes();
+        let (order, word) = match fulfilment {
+            Fulfilment::Unfulfilled => {
+                (OrderAxis::AwaitingSeller { accept_by: at(2) }, OrderStatus::AwaitingSeller)
+            }
+            _ => (order, word),
+        };
+        assert_eq!((waits.order, waits.display()), (order, word), "{lines:?}");
+    }
+}
+
+#[test]
+fn the_axes_of_money_say_what_was_paid_and_what_is_waited_for() {
+    let moving = shipment(ShipmentState::InTransit, 20, None);
+    let later = shipment(ShipmentState::InTransit, 25, None);
+    let inspected = shipment(ShipmentState::Inspection, 10, Some(13));
+    let accepted = shipment(ShipmentState::Accepted, 5, Some(6));
+    let captured = PaymentAxis::Captured { amount: money(3) };
+    let partly = PaymentAxis::PartiallyRefunded { captured: money(3), refunded: money(1) };
+    let funded = |minor| EscrowAxis::Funded { remaining: money(minor) };
+    let in_delivery = |minor| EscrowAxis::InDelivery { delivery_due: at(20), remaining: money(minor) };
+    let inspection = |minor| EscrowAxis::Inspection { inspection_ends: at(13), remaining: money(minor) };
+    for (shipments, money_moved, payment, waits) in [
+        (vec![], escrow(0, 0, 0), PaymentAxis::Pending, EscrowAxis::Created),
+        (vec![], escrow(3, 0, 0), captured, funded(3)),
+        (vec![], escrow(3, 0, 1), partly, funded(2)),
+        (vec![&inspected, &later, &moving], escrow(3, 0, 0), captured, in_delivery(3)),
+        (vec![&accepted, &inspected], escrow(3, 1, 0), captured, inspection(2)),
+        (vec![&accepted], escrow(3, 1, 1), partly, funded(1)),
+        (vec![&accepted], escrow(3, 3, 0), captured, EscrowAxis::Released { amount: money(3) }),
+        (
+            vec![&accepted],
+            escrow(3, 2, 1),
+            partly,
+            EscrowAxis::Split { released: money(2), refunded: money(1) },
+        ),
+        (
+            vec![],
+            escrow(3, 0, 3),
+            PaymentAxis::Refunded { amount: money(3) },
+            EscrowAxis::Refunded { amount: money(3) },
+        ),
+    ] {
+        let lines = [line(0, 0, 0)];
+        let axes = Known { shipments, escrow: money_moved, ..known(&lines) }.axes();
+        assert_eq!((axes.payment, axes.escrow), (payment, waits), "{money_moved:?}");
+    }
+}
