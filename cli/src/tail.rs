@@ -158,6 +158,10 @@ pub(crate) fn summary(event: &Event) -> String {
                 }
             }
         }
+        Event::OrderRefunded(event) => {
+            let by = format!("{:?}", event.by).to_lowercase();
+            format!("shipment {}: {} given back by the {by}: {}", event.shipment, event.amount, event.reason)
+        }
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
         Event::EscrowReleased(event) => {
             let parts = event.transfers.iter();

@@ -400,6 +400,21 @@ pub struct CancelOrder {
     pub reason: Option<Text<REASON_LENGTH_MAX>>,
 }
 
+/// Gives back a part of what a shipment's units cost before the seller is paid for them; the buyer keeps the units. Given by
+/// the order's seller or an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundOrder {
+    /// How much.
+    pub amount: Money,
+    /// The order.
+    pub order: OrderId,
+    /// Why; the buyer reads it.
+    pub reason: Text<REASON_LENGTH_MAX>,
+    /// Which of its shipments, counted from 1.
+    pub shipment: ShipmentNumber,
+}
+
 macro_rules! commands {
     ($($name:literal => $variant:ident($body:ident)),* $(,)?) => {
         /// Anything that can be asked of a market.
@@ -487,6 +502,7 @@ commands! {
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
+    "order.refund" => RefundOrder(RefundOrder),
 }
 
 impl PlaceOrder {

@@ -162,6 +162,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::ShipOrder(body) => Some(body.order),
         Command::ConfirmDelivery(body) => Some(body.order),
         Command::CancelOrder(body) => Some(body.order),
+        Command::RefundOrder(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -216,6 +217,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
+        Command::RefundOrder(_) => &[Role::Seller, Role::Operator],
     }
 }
 
@@ -265,6 +267,7 @@ fn business(
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),
+        Command::RefundOrder(command) => order::decide_refund(market, facts, account, command),
     }
 }
 

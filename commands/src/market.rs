@@ -137,6 +137,7 @@ impl Market {
             Event::OrderShipped(event) => self.order_shipped(event),
             Event::OrderDelivered(event) => self.order_delivered(event),
             Event::OrderCancelled(event) => self.order_cancelled(event),
+            Event::OrderRefunded(event) => self.order_refunded(event),
             Event::EscrowHeld(event) => self.escrow_held(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),

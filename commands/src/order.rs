@@ -2,14 +2,15 @@
 //!
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
-//! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `accept`, `ship`, `deliver` and
-//! `cancel`, and `escrow`, where the money of each step is computed.
+//! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `accept`, `ship`, `deliver`, `cancel`
+//! and `refund`, and `escrow`, where the money of each step is computed.
 
 mod accept;
 mod cancel;
 mod deliver;
 mod escrow;
 mod place;
+mod refund;
 mod ship;
 mod stage;
 mod state;
@@ -28,6 +29,7 @@ pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
 pub(crate) use self::place::{decide_migrate, decide_place};
+pub(crate) use self::refund::decide_refund;
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;
 pub use self::state::{

@@ -22,6 +22,7 @@
 //! | `order.accept` | `order_id` |
 //! | `order.decline` | `order_id`, `reason` |
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
+//! | `order.refund` | `order_id`, `shipment`, `amount`, `currency`, `reason` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
 //! | `order.ship` | `order_id`, perhaps `items`, `carrier` and `tracking` |
 //!
@@ -283,6 +284,12 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "order.accept" => fields.take("order_id", "order")?.end(),
         "order.decline" => fields.take("order_id", "order")?.take("reason", "reason")?.end(),
         "order.cancel" => fields.take("order_id", "order")?.take_items_if_any()?.take_if_any("reason").end(),
+        "order.refund" => fields
+            .take("order_id", "order")?
+            .take("shipment", "shipment")?
+            .take_money("amount")?
+            .take("reason", "reason")?
+            .end(),
         "order.confirm_delivery" => fields.take("order_id", "order")?.take_if_any("shipment").end(),
         "order.ship" => {
             let fields = fields.take("order_id", "order")?.take_items_if_any()?;
@@ -364,6 +371,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::AcceptOrder(_)
         | Command::DeclineOrder(_)
         | Command::CancelOrder(_)
+        | Command::RefundOrder(_)
         | Command::ConfirmDelivery(_)
         | Command::ShipOrder(_) => {
             let mut body = command.body();

@@ -119,6 +119,7 @@ mod tests {
             ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),
+            ("order.refund", json!({"amount": total, "order": ID, "reason": "r", "shipment": 2})),
         ]
     }
 

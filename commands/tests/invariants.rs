@@ -63,6 +63,8 @@ enum Step {
     Ship(usize, Option<usize>, Part),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
+    /// A part of a shipment is given back, or (0) all of it.
+    Refund(usize, Option<usize>, u8, i64),
     Request(usize, usize, i64),
     Report(usize, u8, i64, u8),
     GiveUp(usize),
@@ -118,11 +120,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
-        4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
+        4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
+        3 => (nth, anybody, 0u8..3, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
         3 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         9 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
-        3 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
+        4 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
         3 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
@@ -173,6 +176,8 @@ struct Paid {
     /// What units that went their way cost, by the events about them.
     shipped: i64,
     cancelled: i64,
+    /// What was given back of what was shipped.
+    given_back: i64,
 }
 
 impl Paid {
@@ -343,6 +348,15 @@ impl Run {
                 let party = if nth % 2 == 0 { buyer } else { seller };
                 let command = CancelOrder { lines: self.lines(order, part), order, reason: None };
                 self.ask(who.map_or(party, |n| EVERYBODY[n]), command.into());
+            }
+            Step::Refund(nth, who, before, part) => {
+                let (order, (_, seller)) = self.order(nth);
+                let giver = if nth % 3 == 0 { OPERATOR } else { seller };
+                let sent = self.world.market.orders.get(order).map(|open| &open.shipments);
+                let sent = sent.and_then(|shipments| shipments.get(usize::from(before)));
+                let all = sent.map_or(1, |shipment| shipment.amount_minor);
+                let amount = usd(if part == 0 { all } else { part });
+                self.ask(who.map_or(giver, |n| EVERYBODY[n]), refund(order, u32::from(before) + 1, amount));
             }
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
@@ -540,8 +554,10 @@ impl Run {
                     let parties = (Actor::of(placed.buyer), Actor::of(placed.seller));
                     self.orders.push((placed.order, parties));
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
-                    let (held, released, fees, refunded, shipped, cancelled) = (0, 0, 0, 0, 0, 0);
-                    let paid = Paid { total, fee, held, released, fees, refunded, shipped, cancelled };
+                    let (held, released, fees, refunded) = (0, 0, 0, 0);
+                    let (shipped, cancelled, given_back) = (0, 0, 0);
+                    let paid =
+                        Paid { total, fee, held, released, fees, refunded, shipped, cancelled, given_back };
                     self.paid.insert(placed.order, paid);
                 }
                 Event::EscrowHeld(held) => {
@@ -561,6 +577,10 @@ impl Run {
                 Event::OrderCancelled(cancelled) => {
                     self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost(&cancelled.lines);
                 }
+                Event::OrderRefunded(refunded) => {
+                    assert!(refunded.amount.is_positive());
+                    self.paid.get_mut(&refunded.order).unwrap().given_back += refunded.amount.minor;
+                }
                 Event::EscrowReleased(released) => {
                     let paid = self.paid.get_mut(&released.order).unwrap();
                     for transfer in &released.transfers {
@@ -579,7 +599,8 @@ impl Run {
                 Event::EscrowRefunded(refunded) => {
                     let paid = self.paid.get_mut(&refunded.order).unwrap();
                     paid.refunded += refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
-                    assert_eq!(paid.refunded, paid.cancelled, "what was cancelled is paid back");
+                    let due = paid.cancelled + paid.given_back;
+                    assert_eq!(paid.refunded, due, "what was cancelled or given back is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
                     self.check_end(refunded.order, paid, refunded.closed_as);
@@ -644,7 +665,7 @@ fn the_random_steps_reach_every_event_there_is() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for n in 0..120 {
+    for n in 0..150 {
         let mut run = Run::new(n % 3 == 0);
         let steps = prop::collection::vec(step(), 200).new_tree(&mut runner).unwrap().current();
         for step in steps {

@@ -477,6 +477,7 @@ fn a_text_that_looks_like_a_cards_number_is_no_text_of_any_command() {
         ("listing.create", create_listing(TEA, usd(1)).body(), "/title"),
         ("order.cancel", cancel(some_order()).body(), "/reason"),
         ("order.decline", decline(some_order()).body(), "/reason"),
+        ("order.refund", refund(some_order(), 1, usd(1)).body(), "/reason"),
         ("order.ship", ship(some_order()).body(), "/carrier"),
     ] {
         assert!(Command::parse(name, &body).is_ok(), "{name}");

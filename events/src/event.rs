@@ -141,6 +141,7 @@ events! {
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
     "order.cancelled.v2" => OrderCancelled(order::Cancelled) about |e| Some(e.order.to_string()),
+    "order.refunded.v1" => OrderRefunded(order::Refunded) about |e| Some(e.order.to_string()),
     "escrow.held.v1" => EscrowHeld(order::EscrowHeld) about |e| Some(e.order.to_string()),
     "escrow.released.v2" => EscrowReleased(order::EscrowReleased) about |e| Some(e.order.to_string()),
     "escrow.refunded.v2" => EscrowRefunded(order::EscrowRefunded) about |e| Some(e.order.to_string());
@@ -203,7 +204,8 @@ impl Event {
             | Event::OrderAccepted(_)
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)
-            | Event::OrderCancelled(_) => &[],
+            | Event::OrderCancelled(_)
+            | Event::OrderRefunded(_) => &[],
         }
     }
 

@@ -221,6 +221,22 @@ pub struct Cancelled {
     pub reason: Option<String>,
 }
 
+/// A part of what a shipment's units cost is given back to the buyer, who keeps the units. The refund itself stands behind it
+/// in the same commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refunded {
+    /// How much; the shipment's payment is less by so much.
+    pub amount: Money,
+    /// As what the account that gave it back acted: the order's seller, or an operator.
+    pub by: Role,
+    /// The order.
+    pub order: OrderId,
+    /// Why, in the words of who did it; up to 200 characters.
+    pub reason: String,
+    /// The shipment, which is not paid yet.
+    pub shipment: ShipmentNumber,
+}
+
 /// Who ended an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

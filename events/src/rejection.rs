@@ -410,6 +410,21 @@ pub enum Rejection {
         /// The order.
         order: OrderId,
     },
+    /// A shipment holds less than is to be given back, or another currency.
+    #[error(
+        "shipment {shipment} of order {order} can give back {most} at most, not {amount}: what its seller was paid is not \
+         there any more"
+    )]
+    RefundAmount {
+        /// What was named.
+        amount: Money,
+        /// The most that it can be.
+        most: Money,
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
     /// The order has no shipment of this number.
     #[error("order {order} has {shipments} shipments, none of number {shipment}")]
     ShipmentUnknown {

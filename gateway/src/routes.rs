@@ -211,7 +211,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 12] = [
+const COMMAND_PATHS: [(&str, &str); 13] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -224,6 +224,7 @@ const COMMAND_PATHS: [(&str, &str); 12] = [
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),
+    ("/api/orders/refund", "order.refund"),
 ];
 
 /// Lists every route.

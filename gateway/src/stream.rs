@@ -203,6 +203,7 @@ impl Feed {
             Event::OrderShipped(shipped) => shipped.order,
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,
+            Event::OrderRefunded(refunded) => refunded.order,
             _ => return Ok(false),
         };
         let late = |_| "the views are too far behind: come back with Last-Event-ID";

@@ -102,6 +102,8 @@ pub struct Shipment {
     pub lines: Vec<LineUnits>,
     /// What its units cost.
     pub amount: Money,
+    /// What of that was given back while the buyer keeps the units, in minor units of the same currency.
+    pub refunded: i64,
     /// How far it is.
     pub state: ShipmentState,
     /// Who carries it.
@@ -202,6 +204,9 @@ pub enum Step {
     /// Units were cancelled before they were shipped.
     #[serde(rename = "order.cancelled")]
     Cancelled,
+    /// A part of what a shipment's units cost was given back.
+    #[serde(rename = "order.refunded")]
+    Refunded,
     /// What a shipment's units cost was paid to the seller and the platform.
     #[serde(rename = "escrow.released")]
     EscrowReleased,

@@ -57,6 +57,13 @@ fn check_orders(history: &History, views: &Projections) {
         if let Some(number) = placed.number {
             assert_eq!(views.orders().numbered(number).unwrap(), Some(order.clone()));
         }
+        for (entry, recorded) in order.timeline.iter().zip(&about) {
+            match &recorded.event {
+                Event::OrderCancelled(e) => assert_eq!(entry.reason, e.reason),
+                Event::OrderRefunded(e) => assert_eq!(entry.reason.as_deref(), Some(e.reason.as_str())),
+                _ => {}
+            }
+        }
         let roles = order.timeline.iter().filter_map(|entry| match entry.actor {
             Actor::Account(account) => Some((entry.role, account)),
             _ => None,
@@ -75,6 +82,11 @@ fn check_orders(history: &History, views: &Projections) {
             let shipped = naive::shipped_in(history, placed, shipment.shipment);
             let cost: i64 = shipped.iter().map(|(_, _, minor)| minor).sum();
             assert_eq!(shipment.amount.minor, cost);
+            let given_back = about.iter().map(|recorded| match &recorded.event {
+                Event::OrderRefunded(e) if e.shipment == shipment.shipment => e.amount.minor,
+                _ => 0,
+            });
+            assert_eq!(shipment.refunded, given_back.sum::<i64>());
             let lines = shipment.lines.iter().map(|line| (line.listing, u64::from(line.quantity.get())));
             let expected = shipped.iter().map(|(listing, units, _)| (*listing, *units));
             assert_eq!(Vec::from_iter(lines), Vec::from_iter(expected));

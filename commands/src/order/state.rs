@@ -30,9 +30,9 @@ pub struct Order {
     pub lines: Box<[Line]>,
     /// What was shipped; the first has number 1.
     pub shipments: Box<[Shipment]>,
-    /// Until when what is left waits for the seller, once the order is confirmed.
+    /// Until when what is left waits for the seller.
     pub ship_by: Timestamp,
-    /// How far it is before its goods move.
+    /// What the whole order waits for.
     pub stage: Stage,
     /// Sum of the lines.
     pub total: Money,
@@ -85,7 +85,7 @@ impl Line {
 pub struct Shipment {
     /// What is in it: places of the order's lines, and units of each.
     pub units: Box<[(u8, u32)]>,
-    /// What they cost.
+    /// What of their price is in escrow, or was until it was released.
     pub amount_minor: i64,
     /// How far it is.
     pub state: ShipmentState,

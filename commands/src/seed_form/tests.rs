@@ -57,6 +57,7 @@ fn supported() -> Vec<Draft> {
         draft("order.decline", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
+        draft("order.refund", json!({"amount": total(), "order": ID, "reason": "scratched", "shipment": 1})),
         draft("order.confirm_delivery", json!({"order": ID})),
         draft("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
         draft("order.ship", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),

@@ -7,9 +7,9 @@ use commands::command::{
     AcceptOrder, AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
     ConfirmDelivery, CreateListing, DeclineOrder, ExpectStock, FundWallet, GrantClearance, LineQuantity,
     MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
-    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportedOutcome,
-    RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock,
-    ShipOrder, SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
+    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart,
+    ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity,
+    SetSafetyStock, ShipOrder, SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
 };
 use events::ids::{CartId, ListingId, OrderId, PaymentId};
 use events::listing::Limits;
@@ -211,6 +211,11 @@ pub fn cancel(order: OrderId) -> Command {
 /// Cancels (listing, units) of an order.
 pub fn cancel_units(order: OrderId, lines: &[(u64, u32)]) -> Command {
     CancelOrder { lines: Some(line_quantities(lines)), order, reason: None }.into()
+}
+
+/// Gives back a part of an order's `n`-th shipment, counted from 1.
+pub fn refund(order: OrderId, n: u32, amount: Money) -> Command {
+    RefundOrder { amount, order, reason: text("scratched"), shipment: shipment(n) }.into()
 }
 
 /// Gives the number of the `n`-th shipment, counted from 1.

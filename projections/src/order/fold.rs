@@ -129,6 +129,14 @@ impl Fold for OrderFold {
                     let entry = entry(Step::Cancelled, None, Some(cancellation_note(cancelled.by)));
                     self.change(tree, cancelled.order, entry, |order| cancel(order, cancelled))?;
                 }
+                Event::OrderRefunded(refunded) => {
+                    let entry =
+                        entry(Step::Refunded, Some(refunded.shipment), Some(refunded.amount.to_string()));
+                    self.change(tree, refunded.order, entry, |order| {
+                        let shipment = order.shipments.get_mut(refunded.shipment.index())?;
+                        add(&mut shipment.refunded, refunded.amount.minor)
+                    })?;
+                }
                 Event::EscrowReleased(released) => {
                     let note = Some(release_note(released.condition).to_owned());
                     let entry = entry(Step::EscrowReleased, Some(released.shipment), note);
@@ -183,6 +191,9 @@ impl Word {
                     if let CancelledBy::Account(by) = cancelled.by {
                         role = Some(by);
                     }
+                }
+                Event::OrderRefunded(refunded) => {
+                    (role, reason) = (Some(refunded.by), Some(refunded.reason.clone()));
                 }
                 Event::OrderDelivered(delivered) if delivered.confirmed_by == DeliveryProof::Carrier => {
                     role = Some(Role::Provider);
@@ -280,6 +291,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         shipment: event.shipment,
         lines,
         amount,
+        refunded: 0,
         state: ShipmentState::InTransit,
         carrier: event.carrier.clone(),
         tracking: event.tracking.clone(),

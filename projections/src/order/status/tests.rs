@@ -37,6 +37,7 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
         shipment: ShipmentNumber::FIRST,
         lines: vec![],
         amount: money(1),
+        refunded: 0,
         state,
         carrier: None,
         tracking: None,

@@ -1,0 +1,76 @@
+//! What a seller gives back of a shipment before he is paid for it, while the buyer keeps the units.
+
+use events::account::Role;
+use events::ids::AccountId;
+use events::ledger::{LedgerAccount, Transfer};
+use events::order::{EscrowRefunded, Refunded};
+use events::{Event, Money, Rejection};
+
+use super::state::ShipmentState;
+use super::{Found, find, wrong_state};
+use crate::command::RefundOrder;
+use crate::decide::Facts;
+use crate::market::Market;
+
+impl Market {
+    pub(crate) fn order_refunded(&mut self, event: &Refunded) {
+        let shipment = self.orders.known(event.order).shipment(event.shipment);
+        assert!(
+            shipment.state != ShipmentState::Accepted,
+            "what was paid to the seller is not given back here"
+        );
+        shipment.amount_minor -= event.amount.minor;
+        assert!(shipment.amount_minor >= 0, "no more is given back than the shipment holds");
+    }
+}
+
+/// Gives back a part of a shipment's payment, or all of it. The shipment goes its way: at its end its seller gets the rest.
+pub(crate) fn decide_refund(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &RefundOrder,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RefundOrder { amount, order: id, shipment, .. } = *command;
+    let found = find(market, facts, id)?;
+    let seller = match &found {
+        Found::Open(open) => open.seller,
+        Found::Closed(closed) => closed.seller,
+    };
+    let by = if account == seller {
+        Role::Seller
+    } else if market.accounts.has_role(account, Role::Operator) {
+        Role::Operator
+    } else {
+        return Err(vec![Rejection::NotYourOrder { order: id }]);
+    };
+    let order = match found {
+        Found::Open(open) => open,
+        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
+    };
+    let Some(sent) = order.shipments.get(shipment.index()) else {
+        let shipments = order.shipments.len() as u32;
+        return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);
+    };
+    let held = if sent.state == ShipmentState::Accepted { 0 } else { sent.amount_minor };
+    let most = Money::new(held, order.total.currency);
+    if !amount.is_positive() {
+        return Err(vec![Rejection::AmountNotPositive]);
+    }
+    if amount.currency != most.currency || amount.minor > most.minor {
+        return Err(vec![Rejection::RefundAmount { amount, most, order: id, shipment }]);
+    }
+    let reason = command.reason.as_str().to_owned();
+    let left = Money::new(order.escrow.remaining() - amount.minor, amount.currency);
+    let (from, to) = (LedgerAccount::Escrow(id), LedgerAccount::Wallet(order.buyer));
+    let refunded = EscrowRefunded {
+        buyer: order.buyer,
+        // Its shipment is still to arrive.
+        closed_as: None,
+        order: id,
+        remaining: left.is_positive().then_some(left),
+        seller: order.seller,
+        transfer: Some(Transfer { amount, from, to }),
+    };
+    Ok(vec![Refunded { amount, by, order: id, reason, shipment }.into(), refunded.into()])
+}
