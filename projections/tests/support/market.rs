@@ -390,7 +390,7 @@ impl Market {
             let Event::OrderPlaced(placed) = placed else { panic!("an order begins with its placement") };
             // Orders of before have neither group nor number. What is bought together has one currency here too.
             let n = self.sales.len() as u64;
-            let is_new = n % 5 > 0;
+            let is_new = !n.is_multiple_of(5);
             let awaits_seller = is_new && minor % 2 == 0;
             let number = (1001 + n).to_string();
             let number: OrderNumber = serde_json::from_str(&number).unwrap();
