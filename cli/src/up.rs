@@ -47,8 +47,8 @@ const FIRST_ACCOUNTS: [(&str, AccountRole); 2] =
 /// Run a market in this process, with its HTTP gateway, until it is interrupted.
 ///
 /// Everything is kept in the data folder. The first start opens the market and makes the keys `market` (signs
-/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee and deadlines are fixed
-/// when the market is opened.
+/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee
+/// and deadlines are fixed when the market is opened.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
-use crate::payment::Payments;
+use crate::payment::{ClosedPayment, Payments};
 use crate::replay::{Nonces, Recent};
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
@@ -122,11 +122,11 @@ impl Market {
             Event::PaymentAuthorized(event) => self.payment_authorized(event),
             Event::PaymentVoidRequested(event) => self.payment_void_requested(event),
             Event::PaymentCaptured(event) => self.payment_captured(event, position),
-            Event::PaymentFailed(event) => self.payment_failed(event, position),
-            Event::PaymentVoided(event) => self.payment_voided(event, position),
-            Event::RefundRequested(event) => self.refund_requested(event, position),
+            // They close the payment, below, and do nothing else.
+            Event::PaymentFailed(_) | Event::PaymentVoided(_) => {}
+            Event::RefundRequested(event) => self.refund_requested(event),
             Event::PaymentRefunded(event) => self.payment_refunded(event),
-            Event::RefundFailed(event) => self.refund_failed(event, position),
+            Event::RefundFailed(event) => self.refund_failed(event),
             Event::CartItemAdded(event) => self.accounts.item_added(event),
             Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
             Event::CartItemRemoved(event) => self.accounts.item_removed(event),
@@ -139,6 +139,9 @@ impl Market {
             Event::EscrowHeld(event) => self.escrow_held(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
+        }
+        if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
+            self.payment_closed(id, closed);
         }
     }
 
