@@ -93,6 +93,9 @@ pub(crate) struct UpArgs {
     /// Hours a buyer has to inspect before the escrow is released.
     #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
+    /// Hours that a cart may lie untouched before it is abandoned.
+    #[arg(long, default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    cart_idle_hours: u32,
     #[command(flatten)]
     payments: PaymentsArgs,
     /// Threads that check signatures; without it, one for each core.
@@ -219,7 +222,8 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         ms(arguments.inspection_hours),
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
-    )?;
+    )?
+    .with_cart_idle(ms(arguments.cart_idle_hours))?;
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use events::account::Role;
+use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
 use events::ledger::LedgerAccount;
 use events::order::{Line, LinePrice};
@@ -32,6 +33,8 @@ pub(crate) struct AskedLine<'a> {
     pub(crate) listing: ListingId,
     pub(crate) quantity: Quantity,
     pub(crate) quote: Option<&'a VerifiedQuote>,
+    /// The price that a frozen cart keeps, instead of today's.
+    pub(crate) kept: Option<KeptPrice>,
 }
 
 /// A line with its price and its seller.
@@ -40,12 +43,16 @@ pub(crate) struct PricedLine {
     pub(crate) line: Line,
 }
 
-/// Runs the three validators and gives the priced lines, or every reason against the purchase.
-pub(crate) fn purchase(
-    market: &Market,
-    purchase: &Purchase<'_>,
-    now: Timestamp,
-) -> Result<Vec<PricedLine>, Vec<Rejection>> {
+/// What the three validators make of a purchase.
+pub(crate) struct Judged {
+    /// The lines that have a price.
+    pub(crate) priced: Vec<PricedLine>,
+    /// Every reason against the purchase.
+    pub(crate) reasons: Vec<Rejection>,
+}
+
+/// Runs the three validators.
+pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) -> Judged {
     let mut reasons = Vec::new();
     let priced = listing(market, purchase, now, &mut reasons);
     account(market, purchase, &mut reasons);
@@ -53,6 +60,16 @@ pub(crate) fn purchase(
     if priced.len() == purchase.lines.len() {
         payment(market, purchase, &priced, &mut reasons);
     }
+    Judged { priced, reasons }
+}
+
+/// Gives the priced lines of a purchase, or every reason against it.
+pub(crate) fn purchase(
+    market: &Market,
+    purchase: &Purchase<'_>,
+    now: Timestamp,
+) -> Result<Vec<PricedLine>, Vec<Rejection>> {
+    let Judged { priced, reasons } = judge(market, purchase, now);
     if reasons.is_empty() { Ok(priced) } else { Err(reasons) }
 }
 
@@ -87,10 +104,10 @@ fn listing(
         }
         check_sale(market, id, known, reasons);
         check_units(asked, known, reasons);
+        let (listing_version, unit) =
+            asked.kept.map_or((known.version, known.price), |kept| (kept.listing_version, kept.unit_price));
         let price = match asked.quote {
-            None => {
-                known.price.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(known.price), total))
-            }
+            None => unit.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(unit), total)),
             Some(quote) => {
                 let before = reasons.len();
                 check_quote(market, purchase, *asked, quote, now, reasons);
@@ -108,13 +125,7 @@ fn listing(
                 reasons.push(Rejection::CurrencyMismatch { listing: id, expected, found });
             }
             Ok((price, total)) => {
-                let line = Line {
-                    listing: id,
-                    listing_version: known.version,
-                    price,
-                    quantity: asked.quantity,
-                    total,
-                };
+                let line = Line { listing: id, listing_version, price, quantity: asked.quantity, total };
                 priced.push(PricedLine { seller: known.seller, line });
             }
         }

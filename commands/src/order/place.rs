@@ -6,14 +6,14 @@ use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::{EscrowHeld, Placed};
-use events::{Event, Money, Rejection, Timestamp};
+use events::order::{EscrowHeld, FeeQuote, Placed};
+use events::{Currency, Event, Money, Rejection, Timestamp};
 
 use super::{Escrow, Line, Order};
-use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
+use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::fees;
 use crate::market::Market;
-use crate::validate::{self, AskedLine, Purchase};
+use crate::validate::{self, AskedLine, PricedLine, Purchase};
 
 // An order and its escrow for each line at most, and the cart's migration.
 const _: () = assert!(2 * LINES_MAX < events::metadata::EVENTS_PER_COMMIT_MAX);
@@ -63,7 +63,7 @@ pub(crate) fn decide_place(
     let quotes = quotes.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let asked = command.lines.iter().zip(quotes);
     let lines = asked
-        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote })
+        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote, kept: None })
         .collect();
     let purchase = Purchase { buyer, lines, method: command.payment_method, signed_total: command.total };
     place(market, command_id, None, &purchase, now)
@@ -77,7 +77,8 @@ pub(crate) fn decide_migrate(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let owner = market.accounts.get(buyer);
-    if owner.is_some_and(|owner| owner.last_migrated == Some(command.cart)) {
+    let last = owner.and_then(|owner| owner.last_migrated.as_deref());
+    if last.is_some_and(|last| last.id == command.cart) {
         return Ok(vec![]);
     }
     let cart = owner.and_then(|owner| owner.cart.as_deref()).filter(|cart| cart.id == command.cart);
@@ -87,13 +88,7 @@ pub(crate) fn decide_migrate(
     if cart.lines.is_empty() {
         return Err(vec![Rejection::CartEmpty]);
     }
-    let lines = cart.lines.iter().map(|(listing, quantity)| AskedLine {
-        listing: *listing,
-        quantity: *quantity,
-        quote: None,
-    });
-    let method: PaymentMethod = command.payment_method;
-    let purchase = Purchase { buyer, lines: lines.collect(), method, signed_total: command.total };
+    let purchase = cart.purchase(buyer, command.payment_method, command.total);
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
         Event::OrderPlaced(placed) => Some(placed.order),
@@ -102,6 +97,28 @@ pub(crate) fn decide_migrate(
     let orders = orders.collect();
     events.push(Migrated { account: buyer, cart: cart.id, orders, version: cart.version + 1 }.into());
     Ok(events)
+}
+
+/// What one seller sells of a purchase.
+pub(crate) struct SellerPart {
+    pub(crate) seller: AccountId,
+    pub(crate) lines: Vec<events::order::Line>,
+    pub(crate) total: Money,
+    pub(crate) fee: FeeQuote,
+}
+
+/// Splits priced lines by seller, in the order of the sellers' ids.
+pub(crate) fn split(market: &Market, priced: Vec<PricedLine>, currency: Currency) -> Vec<SellerPart> {
+    let mut by_seller = BTreeMap::<AccountId, Vec<_>>::new();
+    for priced in priced {
+        by_seller.entry(priced.seller).or_default().push(priced.line);
+    }
+    let part = |(seller, lines): (AccountId, Vec<events::order::Line>)| {
+        let minor = lines.iter().map(|line| line.total.minor).sum();
+        let total = Money::new(minor, currency);
+        SellerPart { seller, lines, total, fee: fees::quote(market.fee_policy(), total) }
+    };
+    by_seller.into_iter().map(part).collect()
 }
 
 /// Makes one order and one escrow for each seller among the lines.
@@ -113,18 +130,11 @@ fn place(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let priced = validate::purchase(market, purchase, now)?;
-    let mut by_seller = BTreeMap::<AccountId, Vec<_>>::new();
-    for priced in priced {
-        by_seller.entry(priced.seller).or_default().push(priced.line);
-    }
     let buyer = purchase.buyer;
-    let currency = purchase.signed_total.currency;
-    let mut events = Vec::with_capacity(2 * by_seller.len() + 1);
-    for ((seller, lines), n) in by_seller.into_iter().zip(0u32..) {
+    let parts = split(market, priced, purchase.signed_total.currency);
+    let mut events = Vec::with_capacity(2 * parts.len() + 1);
+    for (SellerPart { seller, lines, total, fee }, n) in parts.into_iter().zip(0u32..) {
         let order = OrderId::derive(buyer, command_id, n);
-        let minor = lines.iter().map(|line| line.total.minor).sum();
-        let total = Money::new(minor, currency);
-        let fee = fees::quote(market.fee_policy(), total);
         let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
         events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
         let transfer =
