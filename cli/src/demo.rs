@@ -5,6 +5,7 @@
 //! [`STEPS_PER_S`] commands a second until the task is stopped; some are refused on purpose.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -77,8 +78,8 @@ impl DemoTask {
 }
 
 /// Lets the demo people register and begin to trade. Returns when the first listing is open.
-pub(crate) async fn start(node: &Node) -> anyhow::Result<DemoTask> {
-    let stage = Stage::set(node).await.context("the demonstration can't begin")?;
+pub(crate) async fn start(node: &Node, clock: Arc<dyn Clock>) -> anyhow::Result<DemoTask> {
+    let stage = Stage::set(node, clock).await.context("the demonstration can't begin")?;
     let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn(async move {
         let mut beat = tokio::time::interval(Duration::from_secs(1) / STEPS_PER_S);
@@ -98,6 +99,7 @@ pub(crate) async fn start(node: &Node) -> anyhow::Result<DemoTask> {
 /// The people, and what they trade with.
 struct Stage {
     handle: EngineHandle,
+    clock: Arc<dyn Clock>,
     keys: KeyStore,
     market: MarketName,
     usd: Currency,
@@ -108,7 +110,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(node: &Node) -> anyhow::Result<Stage> {
+    async fn set(node: &Node, clock: Arc<dyn Clock>) -> anyhow::Result<Stage> {
         let keys = node.keys().clone();
         let named = |role: &str, count: usize| -> Result<Vec<StoredKey>, _> {
             (1..=count).map(|n| keys.get_or_make(&format!("demo-{role}-{n}"))).collect()
@@ -117,7 +119,8 @@ impl Stage {
             (keys.get_or_make("demo-provider")?, named("seller", SELLERS)?, named("buyer", BUYERS)?);
         let listings = sellers.iter().map(|_| ListingId::from_uuid(Uuid::now_v7())).collect();
         let (handle, market) = (node.handle(), node.market().clone());
-        let stage = Stage { handle, market, usd: "USD".parse()?, provider, sellers, buyers, listings, keys };
+        let usd = "USD".parse()?;
+        let stage = Stage { handle, clock, market, usd, provider, sellers, buyers, listings, keys };
         stage.register(&stage.provider, Role::Provider).await?;
         for (seller, listing) in stage.sellers.iter().zip(&stage.listings) {
             stage.register(seller, Role::Seller).await?;
@@ -219,7 +222,7 @@ impl Stage {
         key: &StoredKey,
         command: impl Into<Command>,
     ) -> anyhow::Result<Receipt> {
-        let now = WallClock.now();
+        let now = self.clock.now();
         let draft = Draft {
             market: self.market.clone(),
             account: key.account,

@@ -303,8 +303,9 @@ struct Registering<'a> {
 
 impl Registering<'_> {
     async fn send(&self, wish: &Wish, output: &mut Output) -> anyhow::Result<Verdict> {
-        let signed = sign_wish(self.store, &self.registrar, &self.arguments.market.market, wish, Form::Jws)?;
-        let answer = self.client.send(&signed, wish, &self.registrar, &self.market_key).await?;
+        let (registrar, now) = (&self.registrar, self.client.now().await);
+        let signed = sign_wish(self.store, registrar, &self.arguments.market.market, wish, Form::Jws, now)?;
+        let answer = self.client.send(&signed, wish, registrar, &self.market_key).await?;
         let again = format!("give `skylink keys register {}` again as before", self.arguments.name);
         let receipts = self.arguments.json.then_some(output);
         crate::send::report(answer, wish, &again, receipts)
@@ -328,7 +329,8 @@ async fn token(arguments: &TokenArgs, output: &mut Output) -> anyhow::Result<Ver
     let store = open(&arguments.data)?;
     let key = store.get(&arguments.name)?;
     let client = HttpClient::new(&arguments.gateway.url)?;
-    let signed = sign_token_request(&store, &key, &arguments.market, arguments.ttl_s)?;
+    let now = client.now().await;
+    let signed = sign_token_request(&store, &key, &arguments.market, arguments.ttl_s, now)?;
     let given = match client.token(signed).await? {
         Ok(given) => given,
         Err(problem) => {

@@ -1,6 +1,6 @@
 //! Reading the log of a market, in its data folder or on JetStream, also while another process writes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -126,6 +126,17 @@ async fn open_stream(url: &str, arguments: &LogArgs) -> anyhow::Result<Log> {
         anyhow::Error::from(error).context(said)
     })?;
     Ok(Log::JetStream(Box::new(log)))
+}
+
+/// Gives the time of the last commit of a market in a folder; none, if there is no market in it.
+pub(crate) async fn latest_time(data: &Path) -> anyhow::Result<Option<Timestamp>> {
+    let Ok(log) = SegmentLog::open_reader(data) else { return Ok(None) };
+    let head = log.head().await?;
+    if head.position == 0 {
+        return Ok(None);
+    }
+    let last = log.read(commit_start(&log, head.position).await?).next().await;
+    Ok(last.transpose()?.map(|commit| commit.time()))
 }
 
 /// Finds the position of the first event of the commit that holds `position`.

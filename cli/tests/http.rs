@@ -141,6 +141,6 @@ fn a_guests_cart_is_claimed_merged_and_verified() {
     let (status, said) = up.interrupt();
     assert_eq!(status.code(), Some(0), "{said}");
     let report = cli.json(&["verify", "--json"]);
-    // Registrar, operator and provider are there from the start.
-    assert_eq!(report["accounts"], 6, "{report}");
+    // Registrar, operator, provider and the sandbox are there from the start.
+    assert_eq!(report["accounts"], 7, "{report}");
 }

@@ -136,7 +136,9 @@ impl Engine {
         let Standby { writer: config, verify_threads, log, clock, mut guard, handle, .. } = standby;
         let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
-        let answerer = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
+        // Without it nothing more may be decided: it ends badly only if a receipt did not hold.
+        let answering = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
+        let answerer = tokio::spawn(appender::stop_with(answering, "the answerer", handle.wakes.downgrade()));
         let (to_log, wishes) = mpsc::channel(appender::WISHES_MAX);
         let wakes_in = &handle.wakes;
         appender::spawn(Arc::clone(&log), wishes, wakes_in);
@@ -163,7 +165,6 @@ impl Engine {
             status,
             timer: None,
             stopped: false,
-            answerer_lost: false,
         };
         let writer = thread::Builder::new()
             .name("writer".into())
@@ -364,7 +365,6 @@ struct Writer {
     status: watch::Sender<Status>,
     timer: Option<tokio::task::JoinHandle<()>>,
     stopped: bool,
-    answerer_lost: bool,
 }
 
 impl Writer {
@@ -394,10 +394,6 @@ impl Writer {
             }
             if !arrived.is_empty() {
                 self.step(Wake::Commands(arrived), now);
-            }
-            if self.answerer_lost && !self.stopped {
-                let cause = "the answerer ended badly; its last words are on standard error".to_owned();
-                self.step(Wake::Failed(cause), now);
             }
             for done in looks {
                 // Whoever asked may be gone.
@@ -495,9 +491,9 @@ impl Writer {
             .expect("one append and one preparation are under way at a time, and their task lives as long");
     }
 
-    fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
-        // It ends before this thread only if a receipt did not hold: then nothing more may be decided.
-        self.answerer_lost |= self.answers.blocking_send((commits, answers)).is_err();
+    fn send_answers(&self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
+        // An answerer that has ended badly is about to stop this writer; who waits for it sees the channel closed.
+        let _ = self.answers.blocking_send((commits, answers));
     }
 
     /// Reads what stands where the append under way should stand.
@@ -547,7 +543,7 @@ impl Writer {
             earlier.abort();
         }
         let now = self.guard.look(self.clock.as_ref()).now;
-        let wait = Duration::from_millis(u64::try_from(due.ms_since(now)).unwrap_or(0));
+        let wait = self.clock.wait_for(u64::try_from(due.ms_since(now)).unwrap_or(0));
         let wakes = self.wakes_in.clone();
         self.timer = Some(self.runtime.spawn(async move {
             tokio::time::sleep(wait).await;

@@ -20,7 +20,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
-use crate::health::{Alive, KeySet, Readiness};
+use crate::health::{Alive, KeySet, MarketTime, Readiness};
 use crate::http::App;
 use crate::payments::{MessageTaken, ProviderList};
 use crate::problem::{
@@ -413,6 +413,7 @@ fn operation() -> Vec<Route> {
     vec![
         Route::get("/healthz", "Whether the process is alive", health::alive).answers(json_of::<Alive>()),
         ready,
+        Route::get("/v1/time", "The time in the market", health::time).answers(json_of::<MarketTime>()),
         Route::get("/metrics", "Metrics for Prometheus", health::metrics)
             .problems([NOT_FOUND])
             .answers(Content::Text("text/plain")),
