@@ -167,7 +167,7 @@ impl Stage {
         // One in seven signs too small a total, and is told so.
         if scene % 7 == 6 {
             let total = Money::new(1, self.usd);
-            let receipt = self.ask(buyer, PlaceOrder { lines, payment_method, total }).await?;
+            let receipt = self.ask(buyer, PlaceOrder::new(lines, payment_method, total)).await?;
             anyhow::ensure!(receipt.receipt.outcome == Outcome::Rejected, "an order for a cent was accepted");
             return Ok(());
         }
@@ -179,9 +179,9 @@ impl Stage {
             }
             // What an interrupted scene left in the cart is bought along: no more than this is paid.
             let total = Money::new(FUNDS_MINOR, self.usd);
-            self.give(buyer, MigrateCart { cart, payment_method, total }).await?
+            self.give(buyer, MigrateCart::new(cart, payment_method, total)).await?
         } else {
-            self.give(buyer, PlaceOrder { lines, payment_method, total }).await?
+            self.give(buyer, PlaceOrder::new(lines, payment_method, total)).await?
         };
         let order: OrderId = named(&placed, "order.")?;
         if !next(beat, stopped).await {

@@ -275,6 +275,8 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             .take("cart_id", "cart")?
             .take("payment_method", "payment_method")?
             .take_money("total")?
+            .take_if_any("coupon")
+            .take_if_any("delivery")
             .end(),
         "payment.request" => fields.take("payment_method", "method")?.take_money("amount")?.end(),
         "order.place" => order_body(fields),
@@ -293,7 +295,9 @@ fn order_body(mut fields: Fields) -> Result<Value, Refusal> {
     fields.end()?;
     let mut details = Fields::of(details, "orderDetails".to_owned())?
         .take("payment_method", "payment_method")?
-        .take_money("total")?;
+        .take_money("total")?
+        .take_if_any("coupon")
+        .take_if_any("delivery");
     let Value::Array(items) = details.required("items")? else {
         return Err(invalid("`orderDetails.items` must be an array"));
     };
@@ -340,8 +344,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::SetCartQuantity(set) => json!({"listing_id": set.listing, "quantity": set.quantity}),
         Command::RemoveFromCart(remove) => json!({"listing_id": remove.listing}),
         Command::ClearCart(_) => json!({}),
-        Command::MigrateCart(cart) => {
-            json!({"cart_id": cart.cart, "payment_method": cart.payment_method, "total": cart.total})
+        Command::MigrateCart(_) => {
+            let mut body = command.body();
+            let cart = body.as_object_mut()?.remove("cart")?;
+            body["cart_id"] = cart;
+            body
         }
         Command::RequestPayment(payment) => {
             json!({"payment_method": payment.method, "amount": payment.amount})
@@ -355,7 +362,10 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
                 item
             });
             let items: Vec<Value> = items.collect();
-            json!({"orderDetails": {"items": items, "payment_method": order.payment_method, "total": order.total}})
+            let mut details = command.body();
+            details.as_object_mut()?.remove("lines");
+            details["items"] = items.into();
+            json!({ "orderDetails": details })
         }
         Command::CancelOrder(_) | Command::ConfirmDelivery(_) | Command::ShipOrder(_) => {
             let mut body = command.body();
@@ -382,6 +392,12 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReinstateSeller(_)
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_)
+        | Command::VerifyAccount(_)
+        | Command::SetTax(_)
+        | Command::SetShippingRate(_)
+        | Command::RemoveShippingRate(_)
+        | Command::CreatePromotion(_)
+        | Command::EndPromotion(_)
         | Command::AdjustStock(_)
         | Command::SetSafetyStock(_)
         | Command::SetBackorderLimit(_)

@@ -6,18 +6,25 @@ use std::collections::BTreeSet;
 use events::account::Role;
 use events::ids::{AccountId, ListingId};
 use events::ledger::LedgerAccount;
-use events::order::{Line, LinePrice};
+use events::order::LinePrice;
+use events::promotion::{CouponCode, Discount};
 use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
 
-use crate::command::{LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::command::{Delivery, LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::limits;
 use crate::listing::{Listing, check_sale};
 use crate::market::Market;
+use crate::price::{self, Part};
 
 /// What a buyer wants to buy, wherever it comes from.
 pub(crate) struct Purchase<'a> {
     /// Who buys.
     pub(crate) buyer: AccountId,
+    /// The code of a promotion.
+    pub(crate) coupon: Option<&'a CouponCode>,
+    /// Where and how it is delivered.
+    pub(crate) delivery: Option<&'a Delivery>,
     /// The lines asked for.
     pub(crate) lines: Vec<AskedLine<'a>>,
     /// How it is paid.
@@ -36,24 +43,37 @@ pub(crate) struct AskedLine<'a> {
 
 /// A line with its price and its seller.
 pub(crate) struct PricedLine {
+    /// Who sells.
     pub(crate) seller: AccountId,
-    pub(crate) line: Line,
+    /// What is bought.
+    pub(crate) listing: ListingId,
+    /// The version of the listing that was priced.
+    pub(crate) listing_version: u32,
+    /// Where the price comes from.
+    pub(crate) price: LinePrice,
+    /// How many units.
+    pub(crate) quantity: Quantity,
+    /// The price of all units, before anything is taken off.
+    pub(crate) full: Money,
+    /// What it is cheaper by.
+    pub(crate) discounts: Vec<Discount>,
 }
 
-/// Runs the three validators and gives the priced lines, or every reason against the purchase.
+/// Runs the three validators and gives what the purchase costs at each seller, or every reason against it.
 pub(crate) fn purchase(
     market: &Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
-) -> Result<Vec<PricedLine>, Vec<Rejection>> {
+) -> Result<Vec<Part>, Vec<Rejection>> {
     let mut reasons = Vec::new();
     let priced = listing(market, purchase, now, &mut reasons);
     account(market, purchase, &mut reasons);
-    // What some lines cost is unknown where pricing failed: then the sum can't be judged.
-    if priced.len() == purchase.lines.len() {
-        payment(market, purchase, &priced, &mut reasons);
+    // What some of it costs is unknown where pricing failed: then the sum can't be judged.
+    let parts = price::parts(market, purchase, priced, now, &mut reasons);
+    if let Some(parts) = &parts {
+        payment(market, purchase, parts, now, &mut reasons);
     }
-    if reasons.is_empty() { Ok(priced) } else { Err(reasons) }
+    parts.filter(|_| reasons.is_empty()).ok_or(reasons)
 }
 
 /// Availability, limits, price and seller of each line.
@@ -108,14 +128,15 @@ fn listing(
                 reasons.push(Rejection::CurrencyMismatch { listing: id, expected, found });
             }
             Ok((price, total)) => {
-                let line = Line {
+                priced.push(PricedLine {
+                    seller: known.seller,
                     listing: id,
                     listing_version: known.version,
                     price,
                     quantity: asked.quantity,
-                    total,
-                };
-                priced.push(PricedLine { seller: known.seller, line });
+                    full: total,
+                    discounts: Vec::new(),
+                });
             }
         }
     }
@@ -187,12 +208,16 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     }
 }
 
-/// Whether the signed total covers the lines, and the wallet the total.
-fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reasons: &mut Vec<Rejection>) {
+/// Whether the signed total covers what the purchase costs, the wallet that, and the buyer's limits that as well.
+fn payment(
+    market: &Market,
+    purchase: &Purchase<'_>,
+    parts: &[Part],
+    now: Timestamp,
+    reasons: &mut Vec<Rejection>,
+) {
     let signed = purchase.signed_total;
-    let sum = priced
-        .iter()
-        .try_fold(Money::zero(signed.currency), |sum, priced| sum.checked_add(priced.line.total));
+    let sum = parts.iter().try_fold(Money::zero(signed.currency), |sum, part| sum.checked_add(part.total));
     let Ok(required) = sum else {
         reasons.push(Rejection::AmountOverflow);
         return;
@@ -205,4 +230,5 @@ fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reas
     if required.minor > available.minor {
         reasons.push(Rejection::InsufficientFunds { available, required });
     }
+    limits::check(market, purchase.buyer, required, now, reasons);
 }

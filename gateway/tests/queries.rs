@@ -15,11 +15,8 @@ use support::{Person, Shop, ask, json_of, problem, receipt_order, usd};
 
 fn purchase(listing: ListingId) -> PlaceOrder {
     let quantity = support::units(1);
-    PlaceOrder {
-        lines: vec![OrderLine { listing, quantity, quote: None }],
-        payment_method: PaymentMethod::Wallet,
-        total: usd(2_500),
-    }
+    let lines = vec![OrderLine { listing, quantity, quote: None }];
+    PlaceOrder::new(lines, PaymentMethod::Wallet, usd(2_500))
 }
 
 #[tokio::test(flavor = "multi_thread")]

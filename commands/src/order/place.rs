@@ -1,18 +1,17 @@
 //! Buying: one order for each seller, its stock reserved and its money held in the same commit.
 
-use std::collections::BTreeMap;
-
 use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{EscrowHeld, Placed};
-use events::{Event, Money, Rejection, Timestamp};
+use events::{Event, Rejection, Timestamp};
 
-use super::{Escrow, Line, Order};
+use super::{Escrow, Extras, Line, Order};
 use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
 use crate::fees;
 use crate::market::Market;
+use crate::price::Part;
 use crate::validate::{self, AskedLine, Purchase};
 
 // An order and its escrow for each line at most, and the cart's migration.
@@ -27,6 +26,7 @@ impl Market {
             shipped: 0,
             delivered: 0,
             total_minor: line.total.minor,
+            tax_minor: line.tax.as_ref().map_or(0, |tax| tax.amount.minor),
         });
         let Placed { buyer, seller, ship_by, total, order: id, .. } = *event;
         let order = Order {
@@ -37,11 +37,16 @@ impl Market {
             ship_by,
             total,
             fee_minor: event.fee.amount.minor,
+            extras: extras(event),
             escrow: Escrow::default(),
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
         }
+        for promotion in event.promotions() {
+            self.promotions.use_up(promotion, buyer);
+        }
+        self.count_spent(buyer, total);
         self.waiting.insert(DeadlineStamp { due: ship_by, waiting: Waiting::ShipBy { order: id } });
         self.orders.open(id, order);
     }
@@ -50,6 +55,18 @@ impl Market {
         self.ledger.post(&event.transfer);
         self.orders.known(event.order).escrow.funded += event.transfer.amount.minor;
     }
+}
+
+fn extras(event: &Placed) -> Option<Box<Extras>> {
+    let shipping = event.shipping.as_ref();
+    let extras = Extras {
+        shipping_minor: shipping.map(|shipping| shipping.total.minor),
+        shipping_tax_minor: shipping
+            .and_then(|shipping| shipping.tax.as_ref())
+            .map_or(0, |tax| tax.amount.minor),
+        promotions: event.promotions().into_iter().collect(),
+    };
+    (shipping.is_some() || !extras.promotions.is_empty()).then(|| Box::new(extras))
 }
 
 pub(crate) fn decide_place(
@@ -65,7 +82,14 @@ pub(crate) fn decide_place(
     let lines = asked
         .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote })
         .collect();
-    let purchase = Purchase { buyer, lines, method: command.payment_method, signed_total: command.total };
+    let purchase = Purchase {
+        buyer,
+        coupon: command.coupon.as_ref(),
+        delivery: command.delivery.as_ref(),
+        lines,
+        method: command.payment_method,
+        signed_total: command.total,
+    };
     place(market, command_id, None, &purchase, now)
 }
 
@@ -93,7 +117,14 @@ pub(crate) fn decide_migrate(
         quote: None,
     });
     let method: PaymentMethod = command.payment_method;
-    let purchase = Purchase { buyer, lines: lines.collect(), method, signed_total: command.total };
+    let purchase = Purchase {
+        buyer,
+        coupon: command.coupon.as_ref(),
+        delivery: command.delivery.as_ref(),
+        lines: lines.collect(),
+        method,
+        signed_total: command.total,
+    };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
         Event::OrderPlaced(placed) => Some(placed.order),
@@ -112,21 +143,14 @@ fn place(
     purchase: &Purchase<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let priced = validate::purchase(market, purchase, now)?;
-    let mut by_seller = BTreeMap::<AccountId, Vec<_>>::new();
-    for priced in priced {
-        by_seller.entry(priced.seller).or_default().push(priced.line);
-    }
+    let parts = validate::purchase(market, purchase, now)?;
     let buyer = purchase.buyer;
-    let currency = purchase.signed_total.currency;
-    let mut events = Vec::with_capacity(2 * by_seller.len() + 1);
-    for ((seller, lines), n) in by_seller.into_iter().zip(0u32..) {
+    let mut events = Vec::with_capacity(2 * parts.len() + 1);
+    for (Part { seller, lines, shipping, total, untaxed }, n) in parts.into_iter().zip(0u32..) {
         let order = OrderId::derive(buyer, command_id, n);
-        let minor = lines.iter().map(|line| line.total.minor).sum();
-        let total = Money::new(minor, currency);
-        let fee = fees::quote(market.fee_policy(), total);
         let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
-        events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
+        let fee = fees::quote(market.fee_policy(), untaxed);
+        events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, shipping, total }.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
         events.push(EscrowHeld { order, transfer }.into());

@@ -33,6 +33,7 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
         deadlines: Deadlines::new(30_000, 60_000, 45_000).expect("they are in range"),
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
+        purchase_limits: vec![],
         registrar: Registrar { account, device, key },
         receipt_key: Person(99).key(),
     };

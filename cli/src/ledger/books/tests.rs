@@ -25,7 +25,14 @@ fn transfer(from: LedgerAccount, to: LedgerAccount, minor: i64) -> Transfer {
 }
 
 fn fee(minor: i64) -> FeeQuote {
-    FeeQuote { amount: usd(minor), bps: 250, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero }
+    FeeQuote {
+        amount: usd(minor),
+        bps: 250,
+        fixed_minor: 0,
+        max_minor: None,
+        min_minor: None,
+        rounding: Rounding::HalfAwayFromZero,
+    }
 }
 
 // What happens to an order of 1,000 whose fee is 25.
@@ -43,10 +50,19 @@ fn placed() -> Placed {
         buyer: BUYER,
         cart: None,
         fee: fee(25),
-        lines: vec![Line { listing, listing_version: 1, price, quantity, total: usd(1000) }],
+        lines: vec![Line {
+            discounts: vec![],
+            listing,
+            listing_version: 1,
+            price,
+            quantity,
+            tax: None,
+            total: usd(1000),
+        }],
         order: ORDER,
         seller: SELLER,
         ship_by: Timestamp::from_ms(0),
+        shipping: None,
         total: usd(1000),
     }
 }
