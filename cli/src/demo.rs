@@ -179,7 +179,11 @@ impl Stage {
             }
             // What an interrupted scene left in the cart is bought along: no more than this is paid.
             let total = Money::new(FUNDS_MINOR, self.usd);
-            self.give(buyer, MigrateCart::new(cart, payment_method, total)).await?
+            let seen = self.handle.preview(buyer.account).await.and_then(|previewed| previewed.found);
+            let expected =
+                Expected { cart: Some(seen.context("the cart can't be seen")?.version), listing: None };
+            let migrate = MigrateCart::new(cart, payment_method, total);
+            accepted(self.ask_if(expected, buyer, migrate).await?)?
         } else {
             self.give(buyer, PlaceOrder::new(lines, payment_method, total)).await?
         };
@@ -201,14 +205,20 @@ impl Stage {
 
     /// Gives a command that must not be rejected.
     async fn give(&self, key: &StoredKey, command: impl Into<Command>) -> anyhow::Result<Receipt> {
-        let receipt = self.ask(key, command).await?;
-        if receipt.receipt.outcome == Outcome::Rejected {
-            bail!("{} was rejected: {:?}", receipt.receipt.name, receipt.receipt.reasons);
-        }
-        Ok(receipt)
+        accepted(self.ask(key, command).await?)
     }
 
     async fn ask(&self, key: &StoredKey, command: impl Into<Command>) -> anyhow::Result<Receipt> {
+        self.ask_if(Expected::default(), key, command).await
+    }
+
+    /// Gives a command that names the versions it was made for.
+    async fn ask_if(
+        &self,
+        expected: Expected,
+        key: &StoredKey,
+        command: impl Into<Command>,
+    ) -> anyhow::Result<Receipt> {
         let now = WallClock.now();
         let draft = Draft {
             market: self.market.clone(),
@@ -219,7 +229,7 @@ impl Stage {
             nonce: Nonce(*Uuid::now_v7().as_bytes()),
             issued_at: now,
             expires_at: now.plus_ms(60_000),
-            expected: Expected::default(),
+            expected,
             command: command.into(),
         };
         let signed = Bytes::from(sign(&draft, &key.signing()));
@@ -230,6 +240,14 @@ impl Stage {
             Reply::Undecided => bail!("the market stops"),
         }
     }
+}
+
+/// Passes on a receipt that is none of a rejection.
+fn accepted(receipt: Receipt) -> anyhow::Result<Receipt> {
+    if receipt.receipt.outcome == Outcome::Rejected {
+        bail!("{} was rejected: {:?}", receipt.receipt.name, receipt.receipt.reasons);
+    }
+    Ok(receipt)
 }
 
 /// Waits for the next beat; false when the demonstration is to stop.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::log::jetstream;
 use engine::log::segment::{self, SegmentLog};
-use engine::log::{EventLog, ReadError};
+use engine::log::{CommitStream, EventLog, ReadError};
 use events::ids::MarketName;
 use events::metadata::EVENTS_PER_COMMIT_MAX;
-use events::{Commit, Event, Position, Recorded};
+use events::{Commit, Event, Position, Recorded, Timestamp};
 use futures::StreamExt;
+use futures::future::ready;
 use gateway::nats::{GuardedLog, OpenError, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -60,6 +61,28 @@ impl Log {
             Log::Segments(log) => log.market(),
             Log::JetStream(log) => log.market().clone(),
         }
+    }
+}
+
+/// How far a log is read. A commit is within as a whole or not at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bound {
+    pub(crate) position: Option<Position>,
+    pub(crate) time: Option<Timestamp>,
+}
+
+impl Bound {
+    fn includes(&self, commit: &Commit) -> bool {
+        self.position.is_none_or(|last| commit.head().position <= last)
+            && self.time.is_none_or(|last| commit.time() <= last)
+    }
+
+    /// Gives the commits that are within.
+    pub(crate) fn of(self, commits: CommitStream) -> CommitStream {
+        let included = move |commit: &Result<Arc<Commit>, _>| {
+            ready(commit.as_ref().map_or(true, |commit| self.includes(commit)))
+        };
+        commits.take_while(included).boxed()
     }
 }
 

@@ -11,13 +11,10 @@ use commands::sign::{Draft, sign, sign_request, sign_seed_form};
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use events::Hash;
-use events::ids::{CommandId, MarketName, Nonce};
+use events::ids::{CommandId, MarketName};
 use gateway::token::TOKEN_REQUEST;
 use serde_json::json;
 use uuid::Uuid;
-
-/// How long a command is good after it was signed.
-const GOOD_FOR_MS: i64 = 60_000;
 
 /// What somebody wishes, before it is signed. Signed again, it is still the same wish.
 #[derive(Debug, Clone)]
@@ -92,17 +89,6 @@ pub(crate) fn sign_token_request(
 }
 
 fn draft(store: &KeyStore, key: &StoredKey, market: &MarketName, wish: &Wish) -> anyhow::Result<Draft> {
-    let issued_at = WallClock.now();
-    Ok(Draft {
-        market: market.clone(),
-        account: key.account,
-        device: key.device,
-        command_id: wish.command_id,
-        seq: store.next_seq(&key.name)?,
-        nonce: Nonce(rand::random()),
-        issued_at,
-        expires_at: issued_at.plus_ms(GOOD_FOR_MS),
-        expected: wish.expected,
-        command: wish.command.clone(),
-    })
+    let draft = store.draft(key, market, wish.command_id, wish.command.clone(), WallClock.now())?;
+    Ok(Draft { expected: wish.expected, ..draft })
 }

@@ -148,6 +148,13 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::CartItemRemoved(event) => format!("no more of listing {}", event.listing),
         Event::CartCleared(_) => "emptied".to_owned(),
         Event::CartMigrated(_) => "became orders".to_owned(),
+        Event::CartSavedForLater(event) => format!("listing {} saved for later", event.listing),
+        Event::CartMovedBack(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
+        Event::CartMerged(event) => format!("{} lines of cart {}", event.lines.len(), event.source.cart),
+        Event::CartFrozen(event) => format!("frozen until {}", event.until),
+        Event::CartUnfrozen(_) => "can be edited again".to_owned(),
+        Event::CartRestored(event) => format!("{} lines of cart {}", event.lines.len(), event.from),
+        Event::CartAbandoned(_) => "nobody touched it for long".to_owned(),
         Event::OrderPlaced(event) => {
             let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
             format!("{units} units for {} by buyer {}", event.total, event.buyer)

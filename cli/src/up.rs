@@ -48,8 +48,8 @@ const FIRST_ACCOUNTS: [(&str, AccountRole); 2] =
 /// Run a market in this process, with its HTTP gateway, until it is interrupted.
 ///
 /// Everything is kept in the data folder. The first start opens the market and makes the keys `market` (signs
-/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee and deadlines are fixed
-/// when the market is opened.
+/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee
+/// and deadlines are fixed when the market is opened.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
@@ -98,6 +98,9 @@ pub(crate) struct UpArgs {
     /// Hours a buyer has to inspect before the escrow is released.
     #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
+    /// Hours that a cart may lie untouched before it is abandoned.
+    #[arg(long, default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    cart_idle_hours: u32,
     #[command(flatten)]
     payments: PaymentsArgs,
     /// Threads that check signatures; without it, one for each core.
@@ -225,7 +228,8 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         ms(arguments.inspection_hours),
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
-    )?;
+    )?
+    .with_cart_idle(ms(arguments.cart_idle_hours))?;
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

@@ -7,11 +7,11 @@ use events::account::{
     ClearanceGranted, ClearanceRevoked, DeviceRegistered, PublicKey, Registered, Role, SellerReinstated,
     SellerSuspended, Tier, Verified,
 };
-use events::ids::{AccountId, CartId, DeviceId, KeyId};
+use events::ids::{AccountId, DeviceId, KeyId, ListingId};
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::cart::Cart;
+use crate::cart::{Cart, MergedCart, MigratedCart, SavedLine};
 use crate::command::{
     GrantClearance, RegisterAccount, RegisterDevice, ReinstateSeller, RevokeClearance, SuspendSeller,
 };
@@ -31,8 +31,12 @@ pub struct Account {
     pub devices: BTreeSet<DeviceId>,
     /// Its active cart, if it has one.
     pub cart: Option<Box<Cart>>,
-    /// The last cart that became orders, so that asking for it again is harmless.
-    pub last_migrated: Option<CartId>,
+    /// What it saved for later; at most [`crate::cart::SAVED_MAX`] lines.
+    pub saved: BTreeMap<ListingId, SavedLine>,
+    /// The last cart that became orders, so that asking for it again is harmless, and that it can be restored.
+    pub last_migrated: Option<Box<MigratedCart>>,
+    /// The last cart that was merged into another account's, so that asking for that again is harmless.
+    pub last_merged: Option<Box<MergedCart>>,
     /// Whether it is forbidden to sell.
     pub is_suspended: bool,
     /// Whether it may buy restricted goods.
@@ -49,7 +53,9 @@ impl Account {
             roles,
             devices: BTreeSet::new(),
             cart: None,
+            saved: BTreeMap::new(),
             last_migrated: None,
+            last_merged: None,
             is_suspended: false,
             is_cleared: false,
             tier: Tier::default(),
@@ -134,7 +140,7 @@ impl Accounts {
 /// Tells whether one account may have both of two different roles. Whoever moves money in, runs the market or says who
 /// is who has no part in its trade, and none of these powers is held with another: a provider that bought would fund
 /// himself, and one that sold would report his own deliveries; an operator that traded would cancel the orders of
-/// others to his own gain.
+/// others to his own gain. A guest is nobody yet, and becomes somebody by merging his cart into that of another account.
 const fn may_be_together(one: Role, other: Role) -> bool {
     matches!((one, other), (Role::Buyer, Role::Seller) | (Role::Seller, Role::Buyer))
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
+use events::cart::MergePolicy;
 use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::order::ShipmentNumber;
@@ -283,6 +284,58 @@ pub struct RemoveFromCart {
 #[serde(deny_unknown_fields)]
 pub struct ClearCart {}
 
+/// Puts a line of the cart aside, where it is in no total.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveForLater {
+    /// The listing.
+    pub listing: ListingId,
+}
+
+/// Puts a saved line back into the cart, opening one if there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveBack {
+    /// The listing.
+    pub listing: ListingId,
+}
+
+/// Merges another account's cart, such as a guest's, into the buyer's, opening one if there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MergeCart {
+    /// The word of the other cart's owner that the buyer may have it: a compact JWS of a claim.
+    pub claim: String,
+    /// How quantities become one; `max` if absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub policy: MergePolicy,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Keeps the cart as it is and the prices of its lines, for a while. Reserves no stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeCart {
+    /// Until when: at most 24 hours ahead.
+    pub until: Timestamp,
+}
+
+/// Ends the freeze of the cart before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnfreezeCart {}
+
+/// Puts the lines of the last cart that became orders into a new cart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreCart {
+    /// The cart that became orders.
+    pub cart: CartId,
+}
+
 /// How an order is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -324,7 +377,8 @@ pub struct OrderLine {
     pub quote: Option<String>,
 }
 
-/// Buys what is in the cart, as [`PlaceOrder`] does, and closes the cart in the same commit.
+/// Buys what is in the cart, as [`PlaceOrder`] does, and closes the cart in the same commit. The command must name the
+/// cart's version in `if`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MigrateCart {
@@ -493,6 +547,12 @@ commands! {
     "cart.remove" => RemoveFromCart(RemoveFromCart),
     "cart.clear" => ClearCart(ClearCart),
     "cart.migrate" => MigrateCart(MigrateCart),
+    "cart.save_for_later" => SaveForLater(SaveForLater),
+    "cart.move_back" => MoveBack(MoveBack),
+    "cart.merge" => MergeCart(MergeCart),
+    "cart.freeze" => FreezeCart(FreezeCart),
+    "cart.unfreeze" => UnfreezeCart(UnfreezeCart),
+    "cart.restore" => RestoreCart(RestoreCart),
     "order.place" => PlaceOrder(PlaceOrder),
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
@@ -566,6 +626,34 @@ pub struct Verified {
     pub command: Command,
     /// For each line of an order, in the lines' order, its quote if it has one. Empty for other commands.
     pub quotes: Vec<Option<VerifiedQuote>>,
+    /// The claim of a merge; none for other commands.
+    pub claim: Option<VerifiedClaim>,
+}
+
+/// A claim to a cart whose signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedClaim {
+    /// The key that signed it.
+    pub key: events::ids::KeyId,
+    /// What was signed.
+    pub claim: CartClaim,
+}
+
+/// The word of a cart's owner that another account may merge it into its own. Signed as a compact JWS with `typ`
+/// `skylink-cart-claim+jws`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CartClaim {
+    /// The market it is good in.
+    pub aud: events::ids::MarketName,
+    /// The cart.
+    pub cart: CartId,
+    /// Until when it is good.
+    pub exp: Timestamp,
+    /// The account that may merge it.
+    pub to: AccountId,
+    /// Form of the claim: 1.
+    pub v: u8,
 }
 
 /// A seller's quote whose signature holds.

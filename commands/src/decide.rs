@@ -95,6 +95,9 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
         }
+        Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
+            cart::decide_deadline(market, account, deadline)
+        }
     }
 }
 
@@ -214,7 +217,13 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SetCartQuantity(_)
         | Command::RemoveFromCart(_)
         | Command::ClearCart(_)
-        | Command::MigrateCart(_)
+        | Command::SaveForLater(_)
+        | Command::MoveBack(_)
+        | Command::FreezeCart(_)
+        | Command::UnfreezeCart(_) => &[Role::Buyer, Role::Guest],
+        Command::MigrateCart(_)
+        | Command::MergeCart(_)
+        | Command::RestoreCart(_)
         | Command::PlaceOrder(_) => &[Role::Buyer],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
@@ -265,6 +274,15 @@ fn business(
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
         Command::ClearCart(_) => cart::decide_clear(market, account),
         Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
+        Command::SaveForLater(command) => cart::decide_save(market, account, command),
+        Command::MoveBack(command) => cart::decide_move_back(market, account, id, command),
+        Command::MergeCart(command) => {
+            let claim = verified.claim.as_ref().expect("a merge is read together with its claim");
+            cart::decide_merge(market, account, id, command, claim, now)
+        }
+        Command::FreezeCart(command) => cart::decide_freeze(market, account, command, now),
+        Command::UnfreezeCart(_) => cart::decide_unfreeze(market, account),
+        Command::RestoreCart(command) => cart::decide_restore(market, account, id, command),
         Command::PlaceOrder(command) => {
             order::decide_place(market, account, id, command, &verified.quotes, now)
         }
@@ -301,6 +319,8 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
         Command::AddToCart(body) => Some(body.listing),
         Command::SetCartQuantity(body) => Some(body.listing),
         Command::RemoveFromCart(body) => Some(body.listing),
+        Command::SaveForLater(body) => Some(body.listing),
+        Command::MoveBack(body) => Some(body.listing),
         _ => None,
     };
     let version =

@@ -13,7 +13,7 @@ use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
-use crate::payment::Payments;
+use crate::payment::{ClosedPayment, Payments};
 use crate::promotion::Promotions;
 use crate::replay::{Nonces, Recent};
 use crate::shipping::Rates;
@@ -137,16 +137,23 @@ impl Market {
             Event::PaymentAuthorized(event) => self.payment_authorized(event),
             Event::PaymentVoidRequested(event) => self.payment_void_requested(event),
             Event::PaymentCaptured(event) => self.payment_captured(event, position),
-            Event::PaymentFailed(event) => self.payment_failed(event, position),
-            Event::PaymentVoided(event) => self.payment_voided(event, position),
-            Event::RefundRequested(event) => self.refund_requested(event, position),
+            // They close the payment, below, and do nothing else.
+            Event::PaymentFailed(_) | Event::PaymentVoided(_) => {}
+            Event::RefundRequested(event) => self.refund_requested(event),
             Event::PaymentRefunded(event) => self.payment_refunded(event),
-            Event::RefundFailed(event) => self.refund_failed(event, position),
-            Event::CartItemAdded(event) => self.accounts.item_added(event),
-            Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
-            Event::CartItemRemoved(event) => self.accounts.item_removed(event),
-            Event::CartCleared(event) => self.accounts.cleared(event),
-            Event::CartMigrated(event) => self.accounts.migrated(event),
+            Event::RefundFailed(event) => self.refund_failed(event),
+            Event::CartItemAdded(event) => self.item_added(event),
+            Event::CartQuantitySet(event) => self.quantity_set(event),
+            Event::CartItemRemoved(event) => self.item_removed(event),
+            Event::CartCleared(event) => self.cleared(event),
+            Event::CartMigrated(event) => self.cart_migrated(event),
+            Event::CartSavedForLater(event) => self.saved_for_later(event),
+            Event::CartMovedBack(event) => self.moved_back(event),
+            Event::CartMerged(event) => self.cart_merged(event),
+            Event::CartFrozen(event) => self.cart_frozen(event),
+            Event::CartUnfrozen(event) => self.cart_unfrozen(event),
+            Event::CartRestored(event) => self.cart_restored(event),
+            Event::CartAbandoned(event) => self.cart_abandoned(event),
             Event::OrderPlaced(event) => self.order_placed(event),
             Event::OrderShipped(event) => self.order_shipped(event),
             Event::OrderDelivered(event) => self.order_delivered(event),
@@ -154,6 +161,9 @@ impl Market {
             Event::EscrowHeld(event) => self.escrow_held(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
+        }
+        if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
+            self.payment_closed(id, closed);
         }
     }
 

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use events::ids::{AccountId, PromotionId};
-use events::order::{Line, LinePrice};
+use events::order::{FeeQuote, Line, LinePrice};
 use events::promotion::Discount;
 use events::rejection::CouponProblem;
 use events::shipping::{Method, Quote, Rate};
 use events::tax::{Region, Tax};
-use events::{Money, Rejection, Timestamp};
+use events::{Currency, Money, Rejection, Timestamp};
 
+use crate::fees;
 use crate::market::Market;
 use crate::promotion::{Offer, Promotion};
 use crate::tax::SHIPPING_CLASS;
@@ -26,22 +27,22 @@ pub(crate) struct Part {
     pub(crate) shipping: Option<Quote>,
     /// What it costs.
     pub(crate) total: Money,
-    /// What of that is no tax.
-    pub(crate) untaxed: Money,
+    /// What the platform would take of it.
+    pub(crate) fee: FeeQuote,
 }
 
 /// How a part is delivered: the method, its rate and that rate's version.
 type Chosen<'a> = Option<(&'a Method, Rate, u32)>;
 
-/// Splits a purchase by seller and computes what each part costs. None, with the reasons, if that can't be: lines without a
-/// price are among `reasons` already.
+/// Splits a purchase by seller, in the order of their ids, and computes what each part costs, of the lines that have a price.
+/// Tells whether that is all of it; otherwise what is missing is among `reasons`.
 pub(crate) fn parts(
     market: &Market,
     purchase: &Purchase<'_>,
     priced: Vec<PricedLine>,
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
-) -> Option<Vec<Part>> {
+) -> (Vec<Part>, bool) {
     let (before, is_whole) = (reasons.len(), priced.len() == purchase.lines.len());
     let mut by_seller = BTreeMap::<AccountId, Vec<PricedLine>>::new();
     for line in priced {
@@ -60,7 +61,13 @@ pub(crate) fn parts(
             None => reasons.push(Rejection::AmountOverflow),
         }
     }
-    (is_whole && reasons.len() == before).then_some(parts)
+    let is_whole = is_whole && reasons.len() == before;
+    (parts, is_whole)
+}
+
+/// Sums what parts cost; none where that is larger than can be kept.
+pub(crate) fn sum(parts: &[Part], currency: Currency) -> Option<Money> {
+    parts.iter().try_fold(Money::zero(currency), |sum, part| sum.checked_add(part.total).ok())
 }
 
 /// Where something goes must be known when any tax or any rate of its sellers depends on it; every seller whom a method is
@@ -228,7 +235,8 @@ fn part(
     let taxes = taxed.iter().flat_map(|line| &line.tax).chain(of_shipping);
     let tax_minor: i64 = taxes.map(|tax| tax.amount.minor).sum();
     let untaxed = Money::new(total.minor - tax_minor, currency);
-    Some(Part { seller, lines: taxed, shipping, total, untaxed })
+    let fee = fees::quote(market.fee_policy(), untaxed);
+    Some(Part { seller, lines: taxed, shipping, total, fee })
 }
 
 /// Gives the tax of a price and what is paid with it; none where that is larger than can be kept.

@@ -139,6 +139,12 @@ mod tests {
                     "total": total,
                 }),
             ),
+            ("cart.save_for_later", json!({"listing": ID})),
+            ("cart.move_back", json!({"listing": ID})),
+            ("cart.merge", json!({"claim": "a.b.c", "policy": "sum"})),
+            ("cart.freeze", json!({"until": 1_753_786_800_000u64})),
+            ("cart.unfreeze", json!({})),
+            ("cart.restore", json!({"cart": ID})),
             (
                 "order.place",
                 json!({

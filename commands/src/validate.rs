@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use events::account::Role;
+use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
 use events::ledger::LedgerAccount;
 use events::order::LinePrice;
@@ -39,6 +40,8 @@ pub(crate) struct AskedLine<'a> {
     pub(crate) listing: ListingId,
     pub(crate) quantity: Quantity,
     pub(crate) quote: Option<&'a VerifiedQuote>,
+    /// The price that a frozen cart keeps, instead of today's.
+    pub(crate) kept: Option<KeptPrice>,
 }
 
 /// A line with its price and its seller.
@@ -59,21 +62,42 @@ pub(crate) struct PricedLine {
     pub(crate) discounts: Vec<Discount>,
 }
 
-/// Runs the three validators and gives what the purchase costs at each seller, or every reason against it.
+/// What the three validators make of a purchase.
+pub(crate) struct Judged {
+    /// What it costs at each seller, for the lines that have a price.
+    pub(crate) parts: Vec<Part>,
+    /// What all of it costs; none when something of it has no price.
+    pub(crate) total: Option<Money>,
+    /// Every reason against the purchase.
+    pub(crate) reasons: Vec<Rejection>,
+}
+
+/// Runs the three validators.
+pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) -> Judged {
+    let mut reasons = Vec::new();
+    let priced = listing(market, purchase, now, &mut reasons);
+    account(market, purchase, &mut reasons);
+    // What some of it costs may be unknown: then the sum can't be judged.
+    let (parts, is_whole) = price::parts(market, purchase, priced, now, &mut reasons);
+    let sum = price::sum(&parts, purchase.signed_total.currency);
+    if is_whole {
+        match sum {
+            Some(total) => payment(market, purchase, total, now, &mut reasons),
+            None => reasons.push(Rejection::AmountOverflow),
+        }
+    }
+    let total = sum.filter(|_| is_whole);
+    Judged { parts, total, reasons }
+}
+
+/// Gives what a purchase costs at each seller, or every reason against it.
 pub(crate) fn purchase(
     market: &Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
 ) -> Result<Vec<Part>, Vec<Rejection>> {
-    let mut reasons = Vec::new();
-    let priced = listing(market, purchase, now, &mut reasons);
-    account(market, purchase, &mut reasons);
-    // What some of it costs is unknown where pricing failed: then the sum can't be judged.
-    let parts = price::parts(market, purchase, priced, now, &mut reasons);
-    if let Some(parts) = &parts {
-        payment(market, purchase, parts, now, &mut reasons);
-    }
-    parts.filter(|_| reasons.is_empty()).ok_or(reasons)
+    let Judged { parts, reasons, .. } = judge(market, purchase, now);
+    if reasons.is_empty() { Ok(parts) } else { Err(reasons) }
 }
 
 /// Availability, limits, price and seller of each line.
@@ -107,10 +131,10 @@ fn listing(
         }
         check_sale(market, id, known, reasons);
         check_units(asked, known, reasons);
+        let (listing_version, unit) =
+            asked.kept.map_or((known.version, known.price), |kept| (kept.listing_version, kept.unit_price));
         let price = match asked.quote {
-            None => {
-                known.price.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(known.price), total))
-            }
+            None => unit.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(unit), total)),
             Some(quote) => {
                 let before = reasons.len();
                 check_quote(market, purchase, *asked, quote, now, reasons);
@@ -131,7 +155,7 @@ fn listing(
                 priced.push(PricedLine {
                     seller: known.seller,
                     listing: id,
-                    listing_version: known.version,
+                    listing_version,
                     price,
                     quantity: asked.quantity,
                     full: total,
@@ -212,16 +236,11 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
 fn payment(
     market: &Market,
     purchase: &Purchase<'_>,
-    parts: &[Part],
+    required: Money,
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
 ) {
     let signed = purchase.signed_total;
-    let sum = parts.iter().try_fold(Money::zero(signed.currency), |sum, part| sum.checked_add(part.total));
-    let Ok(required) = sum else {
-        reasons.push(Rejection::AmountOverflow);
-        return;
-    };
     if required.minor > signed.minor {
         reasons.push(Rejection::TotalMismatch { signed, actual: required });
     }

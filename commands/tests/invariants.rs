@@ -17,7 +17,8 @@ use commands::command::{
 use commands::order::ShipmentState;
 use commands::{Command, Decision, Market, Verified};
 use events::account::Tier;
-use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, PromotionId, RefundId};
+use events::cart::MergePolicy;
+use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, PaymentId, PromotionId, RefundId};
 use events::ledger::LedgerAccount;
 use events::market::{FeePolicy, PurchaseLimit};
 use events::metadata::Cause;
@@ -28,14 +29,16 @@ use events::rejection::OrderState;
 use events::stock::AdjustmentReason;
 use events::{Bps, Event, Money};
 use invariants::checks::{
-    asked_for, check_deadlines, check_money, check_numbers, check_price, check_promotions, check_stock, fold,
-    snapshot,
+    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_price, check_promotions,
+    check_stock, fold, snapshot,
 };
 use proptest::prelude::*;
 use support::*;
 
 const PROVIDERS: [Actor; 2] = [PROVIDER, Actor(4)];
 const BUYERS: [Actor; 3] = [BUYER, OTHER_BUYER, Actor(22)];
+/// Who has a cart: buyers and guests.
+const SHOPPERS: [Actor; 5] = [BUYER, OTHER_BUYER, Actor(22), GUEST, OTHER_GUEST];
 const EVERYBODY: [Actor; 7] = [BUYER, OTHER_BUYER, Actor(22), SELLER, OTHER_SELLER, PROVIDER, OPERATOR];
 /// One thing costs a third of all the money there can be.
 const DEAR: i64 = MOST / 3;
@@ -61,6 +64,13 @@ enum Step {
     Set(usize, u64, u32),
     Remove(usize, u64),
     Clear(usize),
+    Save(usize, u64),
+    MoveBack(usize, u64),
+    Freeze(usize, i64),
+    Unfreeze(usize),
+    Restore(usize),
+    /// A buyer merges a shopper's cart, or the one he merged last.
+    Merge(usize, usize, u8),
     Migrate(usize, i64, Going),
     Place(usize, Vec<(u64, u32)>, i64, Going),
     /// A region's tax, of one class or of all, on top of prices or in them.
@@ -117,7 +127,7 @@ fn amount() -> impl Strategy<Value = i64> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (buyer, nth) = (0..BUYERS.len(), any::<usize>());
+    let (buyer, shopper, nth) = (0..BUYERS.len(), 0..SHOPPERS.len(), any::<usize>());
     let thing = prop_oneof![6 => 0u64..3, 1 => Just(3u64), 1 => Just(4u64)];
     // Mostly whoever the order belongs to; else anybody.
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
@@ -132,15 +142,21 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
             .prop_map(|(p, b, a, e, r)| Step::Fund(p, b, a, e, r)),
         3 => (thing.clone(), quantity()).prop_map(|(t, n)| Step::Receive(t, n)),
-        3 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Add(b, t, n)),
-        1 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Set(b, t, n)),
-        1 => (buyer.clone(), thing).prop_map(|(b, t)| Step::Remove(b, t)),
-        1 => buyer.clone().prop_map(Step::Clear),
-        3 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
-        14 => (buyer, lines, total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
-        5 => pricing(),
-        6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
-        4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
+        5 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Add(s, t, n)),
+        1 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Set(s, t, n)),
+        1 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Remove(s, t)),
+        1 => shopper.clone().prop_map(Step::Clear),
+        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
+        2 => (shopper.clone(), thing).prop_map(|(s, t)| Step::MoveBack(s, t)),
+        2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
+        1 => shopper.clone().prop_map(Step::Unfreeze),
+        3 => buyer.clone().prop_map(Step::Restore),
+        3 => (buyer.clone(), shopper, 0..12u8).prop_map(|(b, s, how)| Step::Merge(b, s, how)),
+        5 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
+        18 => (buyer, lines, total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
+        6 => pricing(),
+        9 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
+        7 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         3 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         9 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
@@ -240,6 +256,7 @@ struct Run {
     captured: BTreeMap<PaymentId, (Money, i64)>,
     /// Orders that have promotions, open ones and those of which something was shipped.
     discounted: BTreeMap<OrderId, BTreeSet<PromotionId>>,
+    merged: BTreeSet<CartId>,
     checked: usize,
 }
 
@@ -252,14 +269,14 @@ impl Run {
             tier: Tier::new(tier).unwrap(),
         };
         let mut world = World::opening(FeePolicy::default(), vec![limit(0, MOST / 2), limit(1, MOST)]);
-        world.register(PROVIDERS[1]).register(BUYERS[2]);
+        world.register(PROVIDERS[1]).register(BUYERS[2]).register(GUEST).register(OTHER_GUEST);
         world
             .given_listing(SELLER, 0, usd(500), 10)
             .given_listing(SELLER, 1, usd(DEAR), 3)
             .given_listing(OTHER_SELLER, 2, usd(1), 1_000_000)
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
         let (signed, orders, paid) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
+        let (decided, credited, merged) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (payments, refunds, captured) = (Vec::new(), Vec::new(), BTreeMap::new());
         let shortfalls = BTreeMap::new();
         let mut run = Run {
@@ -274,6 +291,7 @@ impl Run {
             refunds,
             captured,
             discounted: BTreeMap::new(),
+            merged,
             checked: 0,
         };
         run.check();
@@ -353,14 +371,26 @@ impl Run {
                 let due = START.plus_ms(days * DAY_MS);
                 self.ask(seller_of(thing), expect(thing, n, due));
             }
-            Step::Add(buyer, thing, n) => self.ask(BUYERS[buyer], add(thing, n)),
-            Step::Set(buyer, thing, n) => self.ask(BUYERS[buyer], set(thing, n)),
-            Step::Remove(buyer, thing) => self.ask(BUYERS[buyer], remove(thing)),
-            Step::Clear(buyer) => self.ask(BUYERS[buyer], clear()),
+            Step::Add(shopper, thing, n) => self.ask(SHOPPERS[shopper], add(thing, n)),
+            Step::Set(shopper, thing, n) => self.ask(SHOPPERS[shopper], set(thing, n)),
+            Step::Remove(shopper, thing) => self.ask(SHOPPERS[shopper], remove(thing)),
+            Step::Clear(shopper) => self.ask(SHOPPERS[shopper], clear()),
+            Step::Save(shopper, thing) => self.ask(SHOPPERS[shopper], save(thing)),
+            Step::MoveBack(shopper, thing) => self.ask(SHOPPERS[shopper], move_back(thing)),
+            Step::Freeze(shopper, ms) => self.ask(SHOPPERS[shopper], freeze(self.world.now.plus_ms(ms))),
+            Step::Unfreeze(shopper) => self.ask(SHOPPERS[shopper], unfreeze()),
+            Step::Restore(buyer) => {
+                let owner = self.world.market.accounts.get(BUYERS[buyer].account()).unwrap();
+                if let Some(migrated) = &owner.last_migrated {
+                    self.ask(BUYERS[buyer], restore(migrated.id));
+                }
+            }
+            Step::Merge(buyer, shopper, how) => self.merge(BUYERS[buyer], SHOPPERS[shopper], how),
             Step::Migrate(buyer, total, going) => {
                 let buyer = BUYERS[buyer];
                 let owner = self.world.market.accounts.get(buyer.account()).unwrap();
-                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id).or(owner.last_migrated) {
+                let last = owner.last_migrated.as_ref().map(|migrated| migrated.id);
+                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id).or(last) {
                     let Command::MigrateCart(command) = migrate(cart, usd(total)) else { unreachable!() };
                     let (delivery, coupon) = gone(going);
                     self.ask(buyer, MigrateCart { coupon, delivery, ..command }.into());
@@ -422,6 +452,7 @@ impl Run {
                 if let Some(first) = self.earlier(nth) {
                     let mut again = self.world.sign(Actor::of(first.stamp.account), first.command);
                     again.stamp.command = first.stamp.command;
+                    again.claim = first.claim;
                     self.send(again);
                 }
             }
@@ -529,6 +560,20 @@ impl Run {
         self.ask(provider, ReportPayment { outcome, payment: payment.payment }.into());
     }
 
+    fn merge(&mut self, buyer: Actor, owner: Actor, how: u8) {
+        let of = self.world.market.accounts.get(owner.account()).unwrap();
+        let (active, last) =
+            (of.cart.as_ref().map(|cart| cart.id), of.last_merged.as_ref().map(|cart| cart.id));
+        let cart = if how.is_multiple_of(4) { last.or(active) } else { active.or(last) };
+        let Some(cart) = cart else { return };
+        let policy = [MergePolicy::Max, MergePolicy::Sum, MergePolicy::Replace][usize::from(how % 3)];
+        let exp = self.world.now.plus_ms(if how == 7 { -1 } else { 60 * SECOND_MS });
+        let to = if how == 11 { OTHER_BUYER } else { buyer };
+        let claim = Some(claim(owner, cart, to, exp));
+        let signed = Verified { claim, ..self.world.sign(buyer, merge(policy)) };
+        self.send(signed);
+    }
+
     fn let_due_deadlines_pass(&mut self) {
         let now = self.world.now;
         while self.world.market.next_deadline().is_some_and(|next| next.due <= now) {
@@ -548,6 +593,7 @@ impl Run {
         check_stock(&self.world.market, &self.shortfalls);
         check_promotions(&self.world.market, &self.discounted);
         check_deadlines(&self.world.market);
+        check_carts(&self.world.market);
     }
 
     /// Checks what an event about an order's money says of its end.
@@ -629,6 +675,9 @@ impl Run {
                     let (captured, refunded) = self.captured.get_mut(&event.payment).unwrap();
                     *refunded += event.transfer.amount.minor;
                     assert!(*refunded <= captured.minor, "no more goes back than came in");
+                }
+                Event::CartMerged(merged) => {
+                    assert!(self.merged.insert(merged.source.cart), "a cart is merged once");
                 }
                 Event::OrderPlaced(placed) => {
                     check_price(placed);

@@ -25,6 +25,8 @@ pub enum Role {
     Registrar,
     /// Moves money in on behalf of a payment provider, reports deliveries on behalf of a carrier.
     Provider,
+    /// Fills a cart before anybody knows who he is; buys nothing.
+    Guest,
 }
 
 /// An account was registered.

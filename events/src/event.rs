@@ -142,6 +142,13 @@ events! {
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),
     "cart.cleared.v1" => CartCleared(cart::Cleared) about |e| Some(e.cart.to_string()),
     "cart.migrated.v1" => CartMigrated(cart::Migrated) about |e| Some(e.cart.to_string()),
+    "cart.saved_for_later.v1" => CartSavedForLater(cart::SavedForLater) about |e| Some(e.cart.to_string()),
+    "cart.moved_back.v1" => CartMovedBack(cart::MovedBack) about |e| Some(e.cart.to_string()),
+    "cart.merged.v1" => CartMerged(cart::Merged) about |e| Some(e.cart.to_string()),
+    "cart.frozen.v1" => CartFrozen(cart::Frozen) about |e| Some(e.cart.to_string()),
+    "cart.unfrozen.v1" => CartUnfrozen(cart::Unfrozen) about |e| Some(e.cart.to_string()),
+    "cart.restored.v1" => CartRestored(cart::Restored) about |e| Some(e.cart.to_string()),
+    "cart.abandoned.v1" => CartAbandoned(cart::Abandoned) about |e| Some(e.cart.to_string()),
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
@@ -210,6 +217,13 @@ impl Event {
             | Event::CartItemRemoved(_)
             | Event::CartCleared(_)
             | Event::CartMigrated(_)
+            | Event::CartSavedForLater(_)
+            | Event::CartMovedBack(_)
+            | Event::CartMerged(_)
+            | Event::CartFrozen(_)
+            | Event::CartUnfrozen(_)
+            | Event::CartRestored(_)
+            | Event::CartAbandoned(_)
             | Event::OrderPlaced(_)
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)

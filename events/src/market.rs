@@ -14,6 +14,7 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Opened {
     /// How long each waiting state lasts before its default outcome.
+    #[schemars(with = "WrittenDeadlines")]
     pub deadlines: Deadlines,
     /// What the platform takes of each released escrow.
     pub fee: FeePolicy,
@@ -85,8 +86,10 @@ pub struct PurchaseLimit {
 }
 
 /// How long each waiting state lasts, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
+    /// How long a cart may lie untouched; afterwards it is abandoned.
+    cart_idle_ms: i64,
     /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
     inspection_ms: i64,
     /// From the order to its shipment; afterwards it is cancelled and the buyer gets the money back.
@@ -208,8 +211,21 @@ impl Deadlines {
         let all = [("inspection_ms", inspection_ms), ("ship_by_ms", ship_by_ms), ("transit_ms", transit_ms)];
         match all.into_iter().find(|(_, ms)| !(1..=Deadlines::MS_MAX).contains(ms)) {
             Some((name, ms)) => Err(TermsError::Deadline { name, ms }),
-            None => Ok(Deadlines { inspection_ms, ship_by_ms, transit_ms }),
+            None => Ok(Deadlines { inspection_ms, ship_by_ms, transit_ms, ..Deadlines::default() }),
         }
+    }
+
+    /// Takes another time that a cart may lie untouched.
+    pub fn with_cart_idle(self, cart_idle_ms: i64) -> Result<Deadlines, TermsError> {
+        if (1..=Deadlines::MS_MAX).contains(&cart_idle_ms) {
+            return Ok(Deadlines { cart_idle_ms, ..self });
+        }
+        Err(TermsError::Deadline { name: "cart_idle_ms", ms: cart_idle_ms })
+    }
+
+    /// Gives the time that a cart may lie untouched.
+    pub const fn cart_idle_ms(&self) -> i64 {
+        self.cart_idle_ms
     }
 
     /// Gives the time from delivery to the release of the escrow.
@@ -229,22 +245,57 @@ impl Deadlines {
 }
 
 impl Default for Deadlines {
-    /// 14 days to ship, 14 days to arrive, 3 days to inspect.
+    /// 14 days to ship, 14 days to arrive, 3 days to inspect; 30 days until a cart is abandoned.
     fn default() -> Self {
-        Deadlines { inspection_ms: 3 * DAY_MS, ship_by_ms: 14 * DAY_MS, transit_ms: 14 * DAY_MS }
+        Deadlines {
+            cart_idle_ms: 30 * DAY_MS,
+            inspection_ms: 3 * DAY_MS,
+            ship_by_ms: 14 * DAY_MS,
+            transit_ms: 14 * DAY_MS,
+        }
+    }
+}
+
+/// Deadlines as they stand in the log. A time that came later than the first markets stands there only where it is not the
+/// default one, so that what those have written is still written in the same way.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Deadlines")]
+struct WrittenDeadlines {
+    /// How long a cart may lie untouched, in milliseconds; afterwards it is abandoned. Absent: 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cart_idle_ms: Option<i64>,
+    /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
+    inspection_ms: i64,
+    /// From the order to its shipment; afterwards it is cancelled and the buyer gets the money back.
+    ship_by_ms: i64,
+    /// From shipment to delivery; afterwards it counts as delivered and the inspection begins.
+    transit_ms: i64,
+}
+
+// Snapshots, which are made of the types themselves, hold every time.
+impl Serialize for Deadlines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Deadlines { cart_idle_ms, inspection_ms, ship_by_ms, transit_ms } = *self;
+        if !serializer.is_human_readable() {
+            return (inspection_ms, ship_by_ms, transit_ms, cart_idle_ms).serialize(serializer);
+        }
+        let cart_idle_ms = Some(cart_idle_ms).filter(|ms| *ms != Deadlines::default().cart_idle_ms);
+        WrittenDeadlines { cart_idle_ms, inspection_ms, ship_by_ms, transit_ms }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Deadlines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Parts {
-            inspection_ms: i64,
-            ship_by_ms: i64,
-            transit_ms: i64,
-        }
-        let Parts { inspection_ms, ship_by_ms, transit_ms } = Parts::deserialize(deserializer)?;
-        Deadlines::new(inspection_ms, ship_by_ms, transit_ms).map_err(de::Error::custom)
+        let (inspection_ms, ship_by_ms, transit_ms, cart_idle_ms) = if deserializer.is_human_readable() {
+            let written = WrittenDeadlines::deserialize(deserializer)?;
+            let cart_idle_ms = written.cart_idle_ms.unwrap_or(Deadlines::default().cart_idle_ms);
+            (written.inspection_ms, written.ship_by_ms, written.transit_ms, cart_idle_ms)
+        } else {
+            Deserialize::deserialize(deserializer)?
+        };
+        Deadlines::new(inspection_ms, ship_by_ms, transit_ms)
+            .and_then(|deadlines| deadlines.with_cart_idle(cart_idle_ms))
+            .map_err(de::Error::custom)
     }
 }
 
@@ -321,6 +372,27 @@ mod tests {
                     assert_eq!(made, Err(error));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_time_that_a_cart_may_lie_is_written_only_where_it_is_not_the_usual_one() {
+        let usual = Deadlines::default();
+        let written = serde_json::to_value(usual).unwrap();
+        assert_eq!(written.get("cart_idle_ms"), None);
+        assert_eq!(serde_json::from_value::<Deadlines>(written.clone()).unwrap(), usual);
+        let other = usual.with_cart_idle(1).unwrap();
+        assert_eq!(other.cart_idle_ms(), 1);
+        let again = serde_json::to_value(other).unwrap();
+        assert_eq!(again["cart_idle_ms"], 1);
+        assert_eq!(serde_json::from_value::<Deadlines>(again).unwrap(), other);
+        for ms in [-1, 0, Deadlines::MS_MAX + 1] {
+            let error = TermsError::Deadline { name: "cart_idle_ms", ms };
+            let mut bad = written.clone();
+            bad["cart_idle_ms"] = ms.into();
+            let read = serde_json::from_value::<Deadlines>(bad).unwrap_err();
+            assert_eq!(read.to_string(), error.to_string());
+            assert_eq!(usual.with_cart_idle(ms), Err(error));
         }
     }
 

@@ -431,6 +431,68 @@ pub enum Rejection {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min: Option<u32>,
     },
+    /// The listing is not among the lines saved for later.
+    #[error("listing {listing} is not saved for later")]
+    NotSaved {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// As many lines are saved for later as may be.
+    #[error("{max} lines may be saved for later: move one back first")]
+    TooManySaved {
+        /// The limit.
+        max: u32,
+    },
+    /// The cart is frozen.
+    #[error("the cart is frozen until {until}: unfreeze it first")]
+    CartFrozen {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A cart can't be frozen until then.
+    #[error("a cart is frozen until a time that is still to come, and until {latest} at the latest")]
+    FreezeTime {
+        /// The latest time that is possible now.
+        latest: Timestamp,
+    },
+    /// The claim was made for another account.
+    #[error("the claim to cart {cart} names another account: its owner has to sign one for yours")]
+    ClaimForAnother {
+        /// The cart.
+        cart: CartId,
+    },
+    /// The claim is no longer good.
+    #[error("the claim to cart {cart} ended at {expired}: its owner has to sign a new one")]
+    ClaimExpired {
+        /// The cart.
+        cart: CartId,
+        /// When it ended.
+        expired: Timestamp,
+    },
+    /// A cart can't be merged into itself.
+    #[error("cart {cart} is your own")]
+    OwnCart {
+        /// The cart.
+        cart: CartId,
+    },
+    /// The cart was merged into one of another account.
+    #[error("cart {cart} was merged into the cart of another account")]
+    CartMergedElsewhere {
+        /// The cart.
+        cart: CartId,
+    },
+    /// There is an active cart with lines.
+    #[error("cart {cart} has lines: buy it, save them for later or clear it first")]
+    CartNotEmpty {
+        /// The active cart.
+        cart: CartId,
+    },
+    /// The cart's lines are not remembered.
+    #[error("only the last cart that became orders is remembered, and that is not cart {cart}")]
+    CartForgotten {
+        /// The cart.
+        cart: CartId,
+    },
     /// A listing stands in two lines.
     #[error("listing {listing} stands in two lines: make it one")]
     DuplicateLine {

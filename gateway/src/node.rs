@@ -132,7 +132,9 @@ pub enum NodeError {
     #[error("the command stream")]
     Commands(#[from] nats_commands::OpenError),
     /// A provider's account could not be registered.
-    #[error("the account of payment provider {name} can't be registered: {reply}")]
+    #[error(
+        "the account of payment provider {name} can't be registered, mend what the market says and start again: {reply}"
+    )]
     Provider {
         /// The provider.
         name: &'static str,

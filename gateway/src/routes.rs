@@ -9,6 +9,7 @@ use axum::handler::Handler;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 use commands::Command;
+use commands::preview::Preview;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
@@ -30,7 +31,7 @@ use crate::problem::{
 };
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
-use crate::query::{ORDERS_PER_PAGE, OrderList, Wallet};
+use crate::query::{ORDERS_PER_PAGE, OrderList, Saved, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
 
@@ -213,13 +214,19 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 10] = [
+const COMMAND_PATHS: [(&str, &str); 16] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
     ("/api/cart/clear", "cart.clear"),
     ("/api/cart/migrate-to-order", "cart.migrate"),
     ("/api/payments/process", "payment.request"),
+    ("/api/cart/save-for-later", "cart.save_for_later"),
+    ("/api/cart/move-back", "cart.move_back"),
+    ("/api/cart/merge", "cart.merge"),
+    ("/api/cart/freeze", "cart.freeze"),
+    ("/api/cart/unfreeze", "cart.unfreeze"),
+    ("/api/cart/restore", "cart.restore"),
     ("/api/orders/create", "order.place"),
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
@@ -310,6 +317,17 @@ fn questions() -> Vec<Route> {
             .query("cursor", "`next_cursor` of the page before", uuid())
             .limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)
             .answers(view::<PromotionList>()),
+        Route::post(
+            "/v1/cart/preview",
+            "What a purchase of your cart would be, without any effect",
+            query::preview,
+        )
+        .question()
+        .problems([NOT_FOUND])
+        .answers(json_of::<Preview>()),
+        Route::get("/v1/carts/saved", "What you saved for later", query::saved)
+            .question()
+            .answers(view::<Saved>()),
         own_cart("/v1/carts/current"),
         own_cart("/api/cart"),
         Route::get("/v1/carts/{id}", "A cart", query::cart)

@@ -347,14 +347,11 @@ impl Books {
         for (currency, sum) in sums {
             self.check(Invariant::I2, position, sum == 0, || format!("{sum} minor units of {currency}"));
         }
-        let ours: BTreeMap<_, _> = self.balances.iter().filter(|(_, minor)| **minor != 0).collect();
-        let ours: BTreeMap<_, _> = ours.into_iter().map(|(key, minor)| (*key, *minor)).collect();
-        let theirs = market.ledger.balances().map(|(account, held)| ((account, held.currency), held.minor));
-        let theirs: BTreeMap<_, _> = theirs.collect();
-        let keys: BTreeSet<_> = ours.keys().chain(theirs.keys()).copied().collect();
+        let theirs = market.ledger.balances().map(|(account, held)| (account, held.currency));
+        let keys: BTreeSet<_> = self.balances.keys().copied().chain(theirs).collect();
         for (account, currency) in keys {
-            let of = |books: &BTreeMap<_, i64>| books.get(&(account, currency)).copied().unwrap_or(0);
-            let (ours, theirs) = (of(&ours), of(&theirs));
+            let ours = self.balances.get(&(account, currency)).copied().unwrap_or(0);
+            let theirs = market.ledger.balance(account, currency).minor;
             self.check(Invariant::I16, position, ours == theirs, || {
                 format!(
                     "{account} has {ours} minor units of {currency} by its transfers, {theirs} in the market"

@@ -76,7 +76,7 @@ struct Written {
     #[serde(default)]
     terms: Terms,
     people: BTreeMap<String, Vec<Role>>,
-    step: Vec<WrittenStep>,
+    step: Vec<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,20 +88,29 @@ struct Terms {
     purchase_limits: Vec<PurchaseLimit>,
 }
 
+/// Somebody gives a command, as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenStep {
-    who: Option<String>,
-    does: Option<String>,
-    body: Option<Value>,
+struct WrittenCommand {
+    who: String,
+    does: String,
+    #[serde(default = "no_members")]
+    body: Value,
     #[serde(default)]
     orders: BTreeMap<String, String>,
     expect: Option<String>,
-    #[serde(default)]
-    again: bool,
-    wait: Option<String>,
-    see: Option<String>,
-    has: Option<Value>,
+}
+
+/// A view is looked at, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLook {
+    see: String,
+    has: Value,
+}
+
+fn no_members() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 impl Story {
@@ -133,63 +142,28 @@ impl Story {
 }
 
 impl Step {
-    fn of(step: WrittenStep) -> anyhow::Result<Step> {
-        match step {
-            WrittenStep {
-                who: Some(who),
-                does: Some(command),
-                body,
-                orders,
-                expect,
-                again: false,
-                wait: None,
-                see: None,
-                has: None,
-            } => {
-                let body = body.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-                let expect = match expect.as_deref() {
-                    None | Some("accepted") => Expect::Accepted,
-                    Some("unchanged") => Expect::Unchanged,
-                    Some(code) => Expect::Rejected(code.to_owned()),
-                };
-                Ok(Step::Do { who, command, body, orders, expect })
-            }
-            WrittenStep {
-                who: None,
-                does: None,
-                body: None,
-                expect: None,
-                again: true,
-                wait: None,
-                see: None,
-                has: None,
-                ..
-            } => Ok(Step::Again),
-            WrittenStep {
-                who: None,
-                does: None,
-                body: None,
-                expect: None,
-                again: false,
-                wait: Some(wait),
-                see: None,
-                has: None,
-                ..
-            } => Ok(Step::Wait { ms: duration_ms(&wait)? }),
-            WrittenStep {
-                who: None,
-                does: None,
-                body: None,
-                expect: None,
-                again: false,
-                wait: None,
-                see: Some(see),
-                has: Some(has),
-                ..
-            } => Ok(Step::See { what: seen(&see)?, has }),
+    /// Reads a step; which one it is, one of its members tells.
+    fn of(step: toml::Table) -> anyhow::Result<Step> {
+        if step.contains_key("does") {
+            let WrittenCommand { who, does: command, body, orders, expect } = step.try_into()?;
+            let expect = match expect.as_deref() {
+                None | Some("accepted") => Expect::Accepted,
+                Some("unchanged") => Expect::Unchanged,
+                Some(code) => Expect::Rejected(code.to_owned()),
+            };
+            return Ok(Step::Do { who, command, body, orders, expect });
+        }
+        if step.contains_key("see") {
+            let WrittenLook { see, has } = step.try_into()?;
+            return Ok(Step::See { what: seen(&see)?, has });
+        }
+        let members: Vec<(&str, &toml::Value)> =
+            step.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        match members[..] {
+            [("wait", toml::Value::String(wait))] => Ok(Step::Wait { ms: duration_ms(wait)? }),
+            [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
-                "it must have `who` and `does` (with `body`, `orders`, `expect`), or `again = true`, or `wait`, or `see` and \
-                 `has`, and nothing of the others"
+                "it is one of: `who` and `does` (with `body`, `orders`, `expect`); `see` and `has`; `wait`; `again = true`"
             ),
         }
     }
@@ -283,12 +257,15 @@ mod tests {
         let text =
             "title = \"t\"\n[people]\n[[step]]\nwait = \"1 day\"\n[[step]]\nwait = \"1 day\"\nagain = true\n";
         let error = format!("{:#}", Story::parse(text).unwrap_err());
-        assert!(error.starts_with("step 2: it must have"), "{error}");
+        assert!(error.starts_with("step 2: it is one of"), "{error}");
         for (wrong, said) in [
             ("wait = \"soon\"", "a number with a unit"),
             ("wait = \"1 year\"", "a number with a unit"),
             ("see = \"weather\"\nhas = {}", "`see` is"),
-            ("whence = \"x\"", "unknown field"),
+            ("whence = \"x\"", "it is one of"),
+            ("does = \"cart.clear\"", "missing field `who`"),
+            ("who = \"a\"\ndoes = \"cart.clear\"\nwait = \"1 day\"", "unknown field `wait`"),
+            ("again = false", "it is one of"),
         ] {
             let text = format!("title = \"t\"\n[people]\n[[step]]\n{wrong}\n");
             let error = format!("{:#}", Story::parse(&text).unwrap_err());

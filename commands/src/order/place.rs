@@ -8,8 +8,7 @@ use events::order::{EscrowHeld, Placed};
 use events::{Event, Rejection, Timestamp};
 
 use super::{Escrow, Extras, Line, Order};
-use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
-use crate::fees;
+use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::market::Market;
 use crate::price::Part;
 use crate::validate::{self, AskedLine, Purchase};
@@ -80,7 +79,7 @@ pub(crate) fn decide_place(
     let quotes = quotes.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let asked = command.lines.iter().zip(quotes);
     let lines = asked
-        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote })
+        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote, kept: None })
         .collect();
     let purchase = Purchase {
         buyer,
@@ -101,7 +100,8 @@ pub(crate) fn decide_migrate(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let owner = market.accounts.get(buyer);
-    if owner.is_some_and(|owner| owner.last_migrated == Some(command.cart)) {
+    let last = owner.and_then(|owner| owner.last_migrated.as_deref());
+    if last.is_some_and(|last| last.id == command.cart) {
         return Ok(vec![]);
     }
     let cart = owner.and_then(|owner| owner.cart.as_deref()).filter(|cart| cart.id == command.cart);
@@ -111,19 +111,10 @@ pub(crate) fn decide_migrate(
     if cart.lines.is_empty() {
         return Err(vec![Rejection::CartEmpty]);
     }
-    let lines = cart.lines.iter().map(|(listing, quantity)| AskedLine {
-        listing: *listing,
-        quantity: *quantity,
-        quote: None,
-    });
-    let method: PaymentMethod = command.payment_method;
     let purchase = Purchase {
-        buyer,
         coupon: command.coupon.as_ref(),
         delivery: command.delivery.as_ref(),
-        lines: lines.collect(),
-        method,
-        signed_total: command.total,
+        ..cart.purchase(buyer, command.payment_method, command.total)
     };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
@@ -146,10 +137,9 @@ fn place(
     let parts = validate::purchase(market, purchase, now)?;
     let buyer = purchase.buyer;
     let mut events = Vec::with_capacity(2 * parts.len() + 1);
-    for (Part { seller, lines, shipping, total, untaxed }, n) in parts.into_iter().zip(0u32..) {
+    for (Part { seller, lines, shipping, total, fee }, n) in parts.into_iter().zip(0u32..) {
         let order = OrderId::derive(buyer, command_id, n);
         let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
-        let fee = fees::quote(market.fee_policy(), untaxed);
         events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, shipping, total }.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };

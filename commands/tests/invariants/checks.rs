@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Market;
+use commands::cart::SAVED_MAX;
+use commands::command::LINES_MAX;
 use commands::order::{Order, ShipmentState};
 use commands::payment::{self, Effect, EffectId};
 use events::commit::Stored;
@@ -14,7 +16,7 @@ use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
-use crate::MOST;
+use crate::{MOST, SHOPPERS};
 
 /// Checks that every reader of JSON keeps each number exactly.
 pub(crate) fn check_numbers(value: &Value) {
@@ -145,7 +147,29 @@ pub(crate) fn check_deadlines(market: &Market) {
         Some(DeadlineStamp { due, waiting })
     };
     let payments = market.payments.open().filter_map(of_payment);
-    assert_eq!(market.next_deadline(), market.orders.iter().flat_map(deadlines).chain(payments).min());
+    let carts = SHOPPERS.into_iter().filter_map(|actor| {
+        let owner = market.accounts.get(actor.account())?;
+        Some(owner.cart.as_ref()?.deadline(actor.account()))
+    });
+    let all = market.orders.iter().flat_map(deadlines).chain(payments).chain(carts);
+    assert_eq!(market.next_deadline(), all.min());
+}
+
+pub(crate) fn check_carts(market: &Market) {
+    for shopper in SHOPPERS {
+        let owner = market.accounts.get(shopper.account()).unwrap();
+        assert!(owner.saved.len() <= SAVED_MAX);
+        let Some(cart) = &owner.cart else { continue };
+        assert!(cart.lines.len() <= LINES_MAX);
+        assert_eq!(cart.currency.is_none(), cart.lines.is_empty());
+        for listing in cart.lines.keys() {
+            let price = market.listings.get(*listing).unwrap().price;
+            assert_eq!(Some(price.currency), cart.currency, "a cart has one currency");
+        }
+        if let Some(frozen) = &cart.frozen {
+            assert!(frozen.prices.keys().eq(cart.lines.keys()), "a frozen cart keeps the price of each line");
+        }
+    }
 }
 
 /// Reads the log as it is stored, from zero.

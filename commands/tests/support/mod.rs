@@ -9,12 +9,12 @@
 mod people;
 mod words;
 
-pub use people::{Actor, BUYER, OPERATOR, OTHER_BUYER, OTHER_SELLER, PROVIDER, REGISTRAR, SELLER};
+pub use people::*;
 pub use words::*;
 
 use std::collections::BTreeSet;
 
-use commands::command::{Expected, VerifiedQuote};
+use commands::command::{Expected, VerifiedClaim, VerifiedQuote};
 use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
@@ -154,6 +154,7 @@ impl World {
             expires_at: self.now.plus_ms(60 * SECOND_MS),
             expected: Expected::default(),
             quotes: Vec::new(),
+            claim: None,
             command,
         }
     }
@@ -182,6 +183,17 @@ impl World {
         self.when_signed(verified)
     }
 
+    /// Decides a merge by the claim of a cart's owner.
+    pub fn when_claimed(
+        &mut self,
+        claim: VerifiedClaim,
+        actor: Actor,
+        command: impl Into<Command>,
+    ) -> &mut Self {
+        let verified = Verified { claim: Some(claim), ..self.sign(actor, command) };
+        self.when_signed(verified)
+    }
+
     /// Decides a command that was signed before.
     pub fn when_signed(&mut self, verified: Verified) -> &mut Self {
         let decision = decide(&self.market, &verified, &self.facts, self.now);
@@ -203,6 +215,7 @@ impl World {
         let actor = Actor::of(before.stamp.account);
         let mut verified = self.sign(actor, before.command);
         verified.stamp.command = before.stamp.command;
+        verified.claim = before.claim;
         self.when_signed(verified)
     }
 

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Command;
 use commands::command::{
-    AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
-    ConfirmDelivery, CreateListing, CreatePromotion, Delivery, EndPromotion, ExpectStock, FundWallet,
-    GrantClearance, LineQuantity, MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder,
-    ProviderMethod, Quote, ReceiveStock, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller,
-    RemoveFromCart, RemoveShippingRate, ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance,
-    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, ShipOrder, SuspendSeller,
-    UnblockListing, UpdateListing, VerifiedQuote, VerifyAccount, WithdrawListing,
+    AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, CartClaim, ClearCart,
+    ConfirmDelivery, CreateListing, CreatePromotion, Delivery, EndPromotion, ExpectStock, FreezeCart,
+    FundWallet, GrantClearance, LineQuantity, MergeCart, MigrateCart, MoveBack, OrderLine, PauseListing,
+    PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundPayment, RegisterAccount,
+    RegisterDevice, ReinstateSeller, RemoveFromCart, RemoveShippingRate, ReportedOutcome, RequestPayment,
+    RestoreCart, ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity,
+    SetSafetyStock, SetShippingRate, SetTax, ShipOrder, SuspendSeller, UnblockListing, UnfreezeCart,
+    UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use events::account::Tier;
+use events::cart::MergePolicy;
 use events::ids::{CartId, ListingId, OrderId, PaymentId, PromotionId};
 use events::listing::Limits;
 use events::order::{LineUnits, ShipmentNumber};
@@ -240,6 +242,37 @@ pub fn remove(n: u64) -> Command {
 
 pub fn clear() -> Command {
     ClearCart {}.into()
+}
+
+pub fn save(n: u64) -> Command {
+    SaveForLater { listing: listing(n) }.into()
+}
+
+pub fn move_back(n: u64) -> Command {
+    MoveBack { listing: listing(n) }.into()
+}
+
+pub fn freeze(until: Timestamp) -> Command {
+    FreezeCart { until }.into()
+}
+
+pub fn unfreeze() -> Command {
+    UnfreezeCart {}.into()
+}
+
+pub fn restore(cart: CartId) -> Command {
+    RestoreCart { cart }.into()
+}
+
+/// Merges by a claim that stands beside the command here.
+pub fn merge(policy: MergePolicy) -> Command {
+    MergeCart { claim: "claim".to_owned(), policy }.into()
+}
+
+/// The word of a cart's owner that another may merge it.
+pub fn claim(owner: Actor, cart: CartId, to: Actor, exp: Timestamp) -> VerifiedClaim {
+    let claim = CartClaim { aud: "main".parse().unwrap(), cart, exp, to: to.account(), v: 1 };
+    VerifiedClaim { key: owner.key().id(), claim }
 }
 
 pub fn migrate(cart: CartId, total: Money) -> Command {

@@ -263,7 +263,10 @@ impl AnalyticsFold {
         let at = At { tree, position: recorded.position, time: recorded.metadata.time };
         match &recorded.event {
             Event::CommandRejected(rejected) => self.reject(at, rejected),
-            Event::CartItemAdded(added) if added.version == 1 => {
+            Event::CartItemAdded(events::cart::ItemAdded { version: 1, .. })
+            | Event::CartMovedBack(events::cart::MovedBack { version: 1, .. })
+            | Event::CartMerged(events::cart::Merged { version: 1, .. })
+            | Event::CartRestored(events::cart::Restored { version: 1, .. }) => {
                 self.count_activity(at, |activity| up(&mut activity.carts_opened, 1))?;
                 self.count_funnel(at, |funnel| &mut funnel.carts_opened)
             }
