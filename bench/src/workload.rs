@@ -123,7 +123,7 @@ impl Town {
         });
         let lines = lines.collect();
         let total = Money::new(total, self.listings[0].1.currency);
-        let command = PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total };
+        let command = PlaceOrder::new(lines, PaymentMethod::Wallet, total);
         Signed { bytes: self.buyers[buyer].sign(command), buyer }
     }
 

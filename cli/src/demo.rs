@@ -170,7 +170,7 @@ impl Stage {
         // One in seven signs too small a total, and is told so.
         if scene % 7 == 6 {
             let total = Money::new(1, self.usd);
-            let receipt = self.ask(buyer, PlaceOrder { lines, payment_method, total }).await?;
+            let receipt = self.ask(buyer, PlaceOrder::new(lines, payment_method, total)).await?;
             anyhow::ensure!(receipt.receipt.outcome == Outcome::Rejected, "an order for a cent was accepted");
             return Ok(());
         }
@@ -185,10 +185,10 @@ impl Stage {
             let seen = self.handle.preview(buyer.account).await.and_then(|previewed| previewed.found);
             let expected =
                 Expected { cart: Some(seen.context("the cart can't be seen")?.version), listing: None };
-            let migrate = MigrateCart { cart, payment_method, total };
+            let migrate = MigrateCart::new(cart, payment_method, total);
             accepted(self.ask_if(expected, buyer, migrate).await?)?
         } else {
-            self.give(buyer, PlaceOrder { lines, payment_method, total }).await?
+            self.give(buyer, PlaceOrder::new(lines, payment_method, total)).await?
         };
         let order: OrderId = named(&placed, "order.")?;
         if !next(beat, stopped).await {

@@ -16,10 +16,11 @@ use engine::Reply;
 use engine::clock::{Clock, FastClock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::PaymentProvider;
-use events::account::Role as AccountRole;
+use events::account::{Role as AccountRole, Tier};
 use events::ids::MarketName;
-use events::market::{Deadlines, FeePolicy};
-use events::{Position, Timestamp};
+use events::market::{Deadlines, FeePolicy, PurchaseLimit};
+use events::money::MoneyError;
+use events::{Currency, Money, Position, Timestamp};
 use gateway::nats::{Access, Role};
 use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
@@ -89,6 +90,10 @@ pub(crate) struct UpArgs {
     /// What the platform takes of each released escrow, in hundredths of a percent.
     #[arg(long, default_value_t = 250, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     fee_bps: u32,
+    /// How much buyers of a tier, 0 to 3, may buy in a currency in one checkout and in one day of UTC, such as
+    /// 0:USD:100.00:250.00; may be given again. Without one, as much as they can pay.
+    #[arg(long, value_name = "TIER:CURRENCY:CHECKOUT:DAY", value_parser = purchase_limit)]
+    purchase_limit: Vec<PurchaseLimit>,
     /// Hours a seller has to ship before the order is cancelled and paid back.
     #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     ship_by_hours: u32,
@@ -254,6 +259,7 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
     config.access = access(arguments)?;
     config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
+    config.purchase_limits = arguments.purchase_limit.clone();
     let ms = |hours: u32| i64::from(hours) * 3_600_000;
     config.deadlines = Deadlines::new(
         ms(arguments.inspection_hours),
@@ -265,6 +271,26 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         config.verify_threads = usize::from(threads);
     }
     Ok(config)
+}
+
+/// Reads a limit of purchases.
+fn purchase_limit(text: &str) -> Result<PurchaseLimit, String> {
+    let wrong = || {
+        "it must be such as 0:USD:100.00:250.00: tier, currency, most in a checkout, most in a day".to_owned()
+    };
+    let [tier, currency, per_order, per_day] = *text.split(':').collect::<Vec<_>>() else {
+        return Err(wrong());
+    };
+    let tier: u32 = tier.parse().map_err(|_| wrong())?;
+    let tier = Tier::new(tier).map_err(|error| error.to_string())?;
+    let currency: Currency = currency.parse().map_err(|error: MoneyError| error.to_string())?;
+    let minor = |text: &str| match Money::parse_decimal(text, currency) {
+        Ok(money) if money.minor >= 0 => Ok(money.minor),
+        Ok(_) => Err(wrong()),
+        Err(error) => Err(error.to_string()),
+    };
+    let (per_order_minor, per_day_minor) = (minor(per_order)?, minor(per_day)?);
+    Ok(PurchaseLimit { currency, per_day_minor, per_order_minor, tier })
 }
 
 /// Registers the accounts a market begins with, by signed commands like any other. A start that was cut off between

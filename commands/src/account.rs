@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use events::account::{
     ClearanceGranted, ClearanceRevoked, DeviceRegistered, PublicKey, Registered, Role, SellerReinstated,
-    SellerSuspended,
+    SellerSuspended, Tier, Verified,
 };
 use events::ids::{AccountId, DeviceId, KeyId, ListingId};
 use events::{Event, Rejection};
@@ -15,6 +15,7 @@ use crate::cart::{Cart, MergedCart, MigratedCart, SavedLine};
 use crate::command::{
     GrantClearance, RegisterAccount, RegisterDevice, ReinstateSeller, RevokeClearance, SuspendSeller,
 };
+use crate::limits::Spent;
 use crate::market::Market;
 use crate::replay::SeqWindow;
 
@@ -40,6 +41,10 @@ pub struct Account {
     pub is_suspended: bool,
     /// Whether it may buy restricted goods.
     pub is_cleared: bool,
+    /// How well it is known who it is.
+    pub tier: Tier,
+    /// What it bought today, where that is limited.
+    pub(crate) spent: Option<Box<Spent>>,
 }
 
 impl Account {
@@ -53,6 +58,8 @@ impl Account {
             last_merged: None,
             is_suspended: false,
             is_cleared: false,
+            tier: Tier::default(),
+            spent: None,
         }
     }
 }
@@ -111,7 +118,11 @@ impl Accounts {
         self.known(buyer).is_cleared = is_cleared;
     }
 
-    fn known(&mut self, account: AccountId) -> &mut Account {
+    pub(crate) fn verified(&mut self, event: &Verified) {
+        self.known(event.account).tier = event.tier;
+    }
+
+    pub(crate) fn known(&mut self, account: AccountId) -> &mut Account {
         self.by_id.get_mut(&account).expect("an event about an account follows its registration")
     }
 
@@ -183,7 +194,7 @@ pub(crate) fn decide_register_device(
 }
 
 /// Finds an account in a role.
-fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
+pub(crate) fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
     match market.accounts.get(account) {
         None => Err(vec![Rejection::AccountUnknown { account }]),
         Some(known) if !known.roles.contains(&role) => Err(vec![Rejection::RoleMissing { account, role }]),

@@ -87,7 +87,7 @@ impl Cart {
             quote: None,
             kept: self.kept_price(*listing),
         });
-        Purchase { buyer, lines: lines.collect(), method, signed_total }
+        Purchase { buyer, coupon: None, delivery: None, lines: lines.collect(), method, signed_total }
     }
 
     /// Says why it can't be edited now, if it can't.

@@ -9,6 +9,7 @@ use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, Re
 use events::ledger::LedgerAccount;
 use events::order::ShipmentNumber;
 use events::payment::ActionKind;
+use events::promotion::CouponCode;
 use events::{Money, Quantity, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,16 @@ use crate::refusal::Refusal;
 use crate::spelling;
 
 mod catalogue;
+mod checkout;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
     Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, PauseListing, ReceiveStock,
     ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
     SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
+};
+pub use checkout::{
+    CreatePromotion, Delivery, EndPromotion, RemoveShippingRate, SetShippingRate, SetTax, VerifyAccount,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -343,6 +348,12 @@ pub enum PaymentMethod {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
+    /// The code of a promotion; one for each purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<CouponCode>,
+    /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// What is bought: 1 to 100 lines, each listing once.
     #[schemars(length(min = 1, max = LINES_MAX))]
     pub lines: Vec<OrderLine>,
@@ -373,10 +384,23 @@ pub struct OrderLine {
 pub struct MigrateCart {
     /// The cart.
     pub cart: CartId,
+    /// The code of a promotion; one for each purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<CouponCode>,
+    /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// How it is paid.
     pub payment_method: PaymentMethod,
     /// The most that may be charged.
     pub total: Money,
+}
+
+impl MigrateCart {
+    /// Buys a cart without a coupon, delivered wherever.
+    pub const fn new(cart: CartId, payment_method: PaymentMethod, total: Money) -> Self {
+        MigrateCart { cart, coupon: None, delivery: None, payment_method, total }
+    }
 }
 
 /// Some units of one line of an order.
@@ -503,6 +527,12 @@ commands! {
     "seller.reinstate" => ReinstateSeller(ReinstateSeller),
     "account.grant_clearance" => GrantClearance(GrantClearance),
     "account.revoke_clearance" => RevokeClearance(RevokeClearance),
+    "account.verify" => VerifyAccount(VerifyAccount),
+    "tax.set" => SetTax(SetTax),
+    "shipping.set" => SetShippingRate(SetShippingRate),
+    "shipping.remove" => RemoveShippingRate(RemoveShippingRate),
+    "promotion.create" => CreatePromotion(CreatePromotion),
+    "promotion.end" => EndPromotion(EndPromotion),
     "stock.adjust" => AdjustStock(AdjustStock),
     "stock.set_safety" => SetSafetyStock(SetSafetyStock),
     "stock.set_backorder_limit" => SetBackorderLimit(SetBackorderLimit),
@@ -530,6 +560,11 @@ commands! {
 }
 
 impl PlaceOrder {
+    /// Buys lines without a coupon, delivered wherever.
+    pub const fn new(lines: Vec<OrderLine>, payment_method: PaymentMethod, total: Money) -> Self {
+        PlaceOrder { coupon: None, delivery: None, lines, payment_method, total }
+    }
+
     /// Checks how much work the order is, before any of it is done.
     pub(crate) fn check_size(&self) -> Result<(), Refusal> {
         let lines = self.lines.len();

@@ -16,7 +16,7 @@ use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, funding, listing, order, payment, stock};
+use crate::{account, cart, funding, limits, listing, order, payment, promotion, shipping, stock, tax};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -203,7 +203,13 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SuspendSeller(_)
         | Command::ReinstateSeller(_)
         | Command::GrantClearance(_)
-        | Command::RevokeClearance(_) => &[Role::Operator],
+        | Command::RevokeClearance(_)
+        | Command::SetTax(_) => &[Role::Operator],
+        Command::SetShippingRate(_) | Command::RemoveShippingRate(_) | Command::CreatePromotion(_) => {
+            &[Role::Seller]
+        }
+        Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
+        Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
         Command::FundWallet(_) | Command::ReportPayment(_) => &[Role::Provider],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
         Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
@@ -247,6 +253,12 @@ fn business(
         Command::ReinstateSeller(command) => account::decide_reinstate(market, command),
         Command::GrantClearance(command) => account::decide_grant_clearance(market, command),
         Command::RevokeClearance(command) => account::decide_revoke_clearance(market, command),
+        Command::VerifyAccount(command) => limits::decide_verify(market, command),
+        Command::SetTax(command) => tax::decide_set(market, command),
+        Command::SetShippingRate(command) => shipping::decide_set(market, account, command),
+        Command::RemoveShippingRate(command) => shipping::decide_remove(market, account, command),
+        Command::CreatePromotion(command) => promotion::decide_create(market, account, id, command, now),
+        Command::EndPromotion(command) => promotion::decide_end(market, account, command),
         Command::ReceiveStock(command) => stock::decide_receive(market, account, command),
         Command::AdjustStock(command) => stock::decide_adjust(market, account, command),
         Command::SetSafetyStock(command) => stock::decide_set_safety(market, account, command),

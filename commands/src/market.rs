@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::account::{DeviceRegistered, Registered, Role};
-use events::market::{Deadlines, FeePolicy, Opened};
+use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,10 @@ use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
 use crate::payment::{ClosedPayment, Payments};
+use crate::promotion::Promotions;
 use crate::replay::{Nonces, Recent};
+use crate::shipping::Rates;
+use crate::tax::Taxes;
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +34,12 @@ pub struct Market {
     pub accounts: Accounts,
     /// Listings and stock.
     pub listings: Listings,
+    /// What is taxed, and how much.
+    pub taxes: Taxes,
+    /// What sellers take for delivery.
+    pub rates: Rates,
+    /// What sellers take off their prices.
+    pub promotions: Promotions,
     /// Orders.
     pub orders: Orders,
     /// Every deadline that something waits for.
@@ -108,6 +117,12 @@ impl Market {
             Event::SellerReinstated(event) => self.accounts.suspend(event.account, false),
             Event::ClearanceGranted(event) => self.accounts.clear(event.account, true),
             Event::ClearanceRevoked(event) => self.accounts.clear(event.account, false),
+            Event::AccountVerified(event) => self.accounts.verified(event),
+            Event::TaxSet(event) => self.taxes.set(event),
+            Event::ShippingRateSet(event) => self.rates.set(event),
+            Event::ShippingRateRemoved(event) => self.rates.removed(event),
+            Event::PromotionCreated(event) => self.promotions.created(event, self.time),
+            Event::PromotionEnded(event) => self.promotions.ended(event),
             Event::StockAdjusted(event) => self.listings.stock_mut(event.listing).adjusted(event),
             Event::StockSafetySet(event) => self.listings.stock_mut(event.listing).safety = event.units,
             Event::StockBackorderLimitSet(event) => {
@@ -185,6 +200,14 @@ impl Market {
     /// If the market was not opened: the first event of every log opens it.
     pub fn deadlines(&self) -> &Deadlines {
         &self.opened().deadlines
+    }
+
+    /// Gives how much buyers may buy.
+    ///
+    /// # Panics
+    /// If the market was not opened: the first event of every log opens it.
+    pub fn purchase_limits(&self) -> &[PurchaseLimit] {
+        &self.opened().purchase_limits
     }
 
     fn opened(&self) -> &Opened {

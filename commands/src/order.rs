@@ -24,10 +24,11 @@ pub(crate) use self::cancel::decide_cancel;
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
-pub(crate) use self::place::{SellerPart, decide_migrate, decide_place, split};
+pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::ship::decide_ship;
 pub use self::state::{
-    ClosedOrder, Escrow, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment, ShipmentState,
+    ClosedOrder, Escrow, Extras, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment,
+    ShipmentState,
 };
 use crate::command::LineQuantity;
 use crate::decide::Facts;

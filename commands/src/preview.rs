@@ -2,13 +2,14 @@
 
 use events::ids::{AccountId, CartId};
 use events::order::{FeeQuote, Line};
+use events::shipping::Quote;
 use events::{Money, Rejection, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::command::PaymentMethod;
 use crate::market::Market;
-use crate::order::{self, SellerPart};
+use crate::price::Part;
 use crate::validate::{self, Judged};
 
 /// What the active cart of an account would become now.
@@ -23,7 +24,7 @@ pub struct Preview {
     pub frozen_until: Option<Timestamp>,
     /// One order for each seller, of the lines that have a price.
     pub orders: Vec<PreviewedOrder>,
-    /// What all lines cost; none when one of them has no price, or there is none.
+    /// What all of it costs; none when something of it has no price, or there is nothing.
     pub total: Option<Money>,
     /// Every reason against the purchase, as the receipt would give them. None: signed for `total`, it would be accepted.
     pub problems: Vec<Rejection>,
@@ -36,7 +37,10 @@ pub struct PreviewedOrder {
     pub seller: AccountId,
     /// The lines, priced.
     pub lines: Vec<Line>,
-    /// Sum of the lines.
+    /// What the delivery would cost; absent: nothing, the seller has no rates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<Quote>,
+    /// Sum of the lines and the delivery.
     pub total: Money,
     /// What the platform would take of it.
     pub fee: FeeQuote,
@@ -54,14 +58,11 @@ pub fn preview(market: &Market, account: AccountId, now: Timestamp) -> Option<Pr
     };
     let whatever = Money::new(Money::MINOR_MAX, currency);
     let purchase = cart.purchase(account, PaymentMethod::Wallet, whatever);
-    let Judged { priced, reasons: problems } = validate::judge(market, &purchase, now);
-    let mut totals = priced.iter().map(|priced| priced.line.total);
-    let sum = totals.try_fold(Money::zero(currency), |sum, total| sum.checked_add(total).ok());
-    let total = sum.filter(|_| priced.len() == purchase.lines.len());
-    let parts = if sum.is_some() { order::split(market, priced, currency) } else { Vec::new() };
-    let orders = parts.into_iter().map(|SellerPart { seller, lines, total, fee }| PreviewedOrder {
+    let Judged { parts, total, reasons: problems } = validate::judge(market, &purchase, now);
+    let orders = parts.into_iter().map(|Part { seller, lines, shipping, total, fee }| PreviewedOrder {
         seller,
         lines,
+        shipping,
         total,
         fee,
     });

@@ -283,6 +283,8 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             .take("cart_id", "cart")?
             .take("payment_method", "payment_method")?
             .take_money("total")?
+            .take_if_any("coupon")
+            .take_if_any("delivery")
             .end(),
         "payment.request" => fields.take("payment_method", "method")?.take_money("amount")?.end(),
         "order.place" => order_body(fields),
@@ -301,7 +303,9 @@ fn order_body(mut fields: Fields) -> Result<Value, Refusal> {
     fields.end()?;
     let mut details = Fields::of(details, "orderDetails".to_owned())?
         .take("payment_method", "payment_method")?
-        .take_money("total")?;
+        .take_money("total")?
+        .take_if_any("coupon")
+        .take_if_any("delivery");
     let Value::Array(items) = details.required("items")? else {
         return Err(invalid("`orderDetails.items` must be an array"));
     };
@@ -352,8 +356,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::ClearCart(_) | Command::UnfreezeCart(_) => json!({}),
         Command::FreezeCart(_) | Command::MergeCart(_) => command.body(),
         Command::RestoreCart(restore) => json!({"cart_id": restore.cart}),
-        Command::MigrateCart(cart) => {
-            json!({"cart_id": cart.cart, "payment_method": cart.payment_method, "total": cart.total})
+        Command::MigrateCart(_) => {
+            let mut body = command.body();
+            let cart = body.as_object_mut()?.remove("cart")?;
+            body["cart_id"] = cart;
+            body
         }
         Command::RequestPayment(payment) => {
             json!({"payment_method": payment.method, "amount": payment.amount})
@@ -367,7 +374,10 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
                 item
             });
             let items: Vec<Value> = items.collect();
-            json!({"orderDetails": {"items": items, "payment_method": order.payment_method, "total": order.total}})
+            let mut details = command.body();
+            details.as_object_mut()?.remove("lines");
+            details["items"] = items.into();
+            json!({ "orderDetails": details })
         }
         Command::CancelOrder(_) | Command::ConfirmDelivery(_) | Command::ShipOrder(_) => {
             let mut body = command.body();
@@ -394,6 +404,12 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReinstateSeller(_)
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_)
+        | Command::VerifyAccount(_)
+        | Command::SetTax(_)
+        | Command::SetShippingRate(_)
+        | Command::RemoveShippingRate(_)
+        | Command::CreatePromotion(_)
+        | Command::EndPromotion(_)
         | Command::AdjustStock(_)
         | Command::SetSafetyStock(_)
         | Command::SetBackorderLimit(_)

@@ -7,18 +7,25 @@ use events::account::Role;
 use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
 use events::ledger::LedgerAccount;
-use events::order::{Line, LinePrice};
+use events::order::LinePrice;
+use events::promotion::{CouponCode, Discount};
 use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
 
-use crate::command::{LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::command::{Delivery, LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::limits;
 use crate::listing::{Listing, check_sale};
 use crate::market::Market;
+use crate::price::{self, Part};
 
 /// What a buyer wants to buy, wherever it comes from.
 pub(crate) struct Purchase<'a> {
     /// Who buys.
     pub(crate) buyer: AccountId,
+    /// The code of a promotion.
+    pub(crate) coupon: Option<&'a CouponCode>,
+    /// Where and how it is delivered.
+    pub(crate) delivery: Option<&'a Delivery>,
     /// The lines asked for.
     pub(crate) lines: Vec<AskedLine<'a>>,
     /// How it is paid.
@@ -39,14 +46,28 @@ pub(crate) struct AskedLine<'a> {
 
 /// A line with its price and its seller.
 pub(crate) struct PricedLine {
+    /// Who sells.
     pub(crate) seller: AccountId,
-    pub(crate) line: Line,
+    /// What is bought.
+    pub(crate) listing: ListingId,
+    /// The version of the listing that was priced.
+    pub(crate) listing_version: u32,
+    /// Where the price comes from.
+    pub(crate) price: LinePrice,
+    /// How many units.
+    pub(crate) quantity: Quantity,
+    /// The price of all units, before anything is taken off.
+    pub(crate) full: Money,
+    /// What it is cheaper by.
+    pub(crate) discounts: Vec<Discount>,
 }
 
 /// What the three validators make of a purchase.
 pub(crate) struct Judged {
-    /// The lines that have a price.
-    pub(crate) priced: Vec<PricedLine>,
+    /// What it costs at each seller, for the lines that have a price.
+    pub(crate) parts: Vec<Part>,
+    /// What all of it costs; none when something of it has no price.
+    pub(crate) total: Option<Money>,
     /// Every reason against the purchase.
     pub(crate) reasons: Vec<Rejection>,
 }
@@ -56,21 +77,27 @@ pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) ->
     let mut reasons = Vec::new();
     let priced = listing(market, purchase, now, &mut reasons);
     account(market, purchase, &mut reasons);
-    // What some lines cost is unknown where pricing failed: then the sum can't be judged.
-    if priced.len() == purchase.lines.len() {
-        payment(market, purchase, &priced, &mut reasons);
+    // What some of it costs may be unknown: then the sum can't be judged.
+    let (parts, is_whole) = price::parts(market, purchase, priced, now, &mut reasons);
+    let sum = price::sum(&parts, purchase.signed_total.currency);
+    if is_whole {
+        match sum {
+            Some(total) => payment(market, purchase, total, now, &mut reasons),
+            None => reasons.push(Rejection::AmountOverflow),
+        }
     }
-    Judged { priced, reasons }
+    let total = sum.filter(|_| is_whole);
+    Judged { parts, total, reasons }
 }
 
-/// Gives the priced lines of a purchase, or every reason against it.
+/// Gives what a purchase costs at each seller, or every reason against it.
 pub(crate) fn purchase(
     market: &Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
-) -> Result<Vec<PricedLine>, Vec<Rejection>> {
-    let Judged { priced, reasons } = judge(market, purchase, now);
-    if reasons.is_empty() { Ok(priced) } else { Err(reasons) }
+) -> Result<Vec<Part>, Vec<Rejection>> {
+    let Judged { parts, reasons, .. } = judge(market, purchase, now);
+    if reasons.is_empty() { Ok(parts) } else { Err(reasons) }
 }
 
 /// Availability, limits, price and seller of each line.
@@ -125,8 +152,15 @@ fn listing(
                 reasons.push(Rejection::CurrencyMismatch { listing: id, expected, found });
             }
             Ok((price, total)) => {
-                let line = Line { listing: id, listing_version, price, quantity: asked.quantity, total };
-                priced.push(PricedLine { seller: known.seller, line });
+                priced.push(PricedLine {
+                    seller: known.seller,
+                    listing: id,
+                    listing_version,
+                    price,
+                    quantity: asked.quantity,
+                    full: total,
+                    discounts: Vec::new(),
+                });
             }
         }
     }
@@ -198,16 +232,15 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     }
 }
 
-/// Whether the signed total covers the lines, and the wallet the total.
-fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reasons: &mut Vec<Rejection>) {
+/// Whether the signed total covers what the purchase costs, the wallet that, and the buyer's limits that as well.
+fn payment(
+    market: &Market,
+    purchase: &Purchase<'_>,
+    required: Money,
+    now: Timestamp,
+    reasons: &mut Vec<Rejection>,
+) {
     let signed = purchase.signed_total;
-    let sum = priced
-        .iter()
-        .try_fold(Money::zero(signed.currency), |sum, priced| sum.checked_add(priced.line.total));
-    let Ok(required) = sum else {
-        reasons.push(Rejection::AmountOverflow);
-        return;
-    };
     if required.minor > signed.minor {
         reasons.push(Rejection::TotalMismatch { signed, actual: required });
     }
@@ -216,4 +249,5 @@ fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reas
     if required.minor > available.minor {
         reasons.push(Rejection::InsufficientFunds { available, required });
     }
+    limits::check(market, purchase.buyer, required, now, reasons);
 }

@@ -11,21 +11,26 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, LineQuantity, ReportPayment, ReportedOutcome, ShipOrder, UpdateListing,
+    CancelOrder, ConfirmDelivery, CreatePromotion, Delivery, LineQuantity, MigrateCart, PlaceOrder,
+    ReportPayment, ReportedOutcome, SetTax, ShipOrder, UpdateListing,
 };
 use commands::order::ShipmentState;
 use commands::{Command, Decision, Market, Verified};
+use events::account::Tier;
 use events::cart::MergePolicy;
-use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, PaymentId, RefundId};
+use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, PaymentId, PromotionId, RefundId};
 use events::ledger::LedgerAccount;
+use events::market::{FeePolicy, PurchaseLimit};
 use events::metadata::Cause;
-use events::order::{LineUnits, ShipmentNumber};
+use events::order::{LineUnits, ShipmentNumber, ShippingCharge};
 use events::payment::{ActionKind, Requested};
+use events::promotion::{Benefit, CouponCode};
 use events::rejection::OrderState;
 use events::stock::AdjustmentReason;
-use events::{Event, Money};
+use events::{Bps, Event, Money};
 use invariants::checks::{
-    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_stock, fold, snapshot,
+    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_price, check_promotions,
+    check_stock, fold, snapshot,
 };
 use proptest::prelude::*;
 use support::*;
@@ -66,8 +71,17 @@ enum Step {
     Restore(usize),
     /// A buyer merges a shopper's cart, or the one he merged last.
     Merge(usize, usize, u8),
-    Migrate(usize, i64),
-    Place(usize, Vec<(u64, u32)>, i64),
+    Migrate(usize, i64, Going),
+    Place(usize, Vec<(u64, u32)>, i64, Going),
+    /// A region's tax, of one class or of all, on top of prices or in them.
+    Tax(usize, bool, u32, bool),
+    /// What a seller takes for delivery, everywhere or to one region: flat, free from, for each unit.
+    Rate(u64, u8, Option<usize>, [i64; 3]),
+    RemoveRate(u64, u8, Option<usize>),
+    /// A promotion of a thing or of everything: what it gives, its code, its uses, how long it lasts.
+    Promotion(u64, i64, Option<usize>, Option<u32>, i64),
+    EndPromotion(usize, bool),
+    Verify(usize, u32),
     Ship(usize, Option<usize>, Part),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
@@ -87,6 +101,17 @@ enum Step {
 
 /// Lines of an order by their place, with units: none for all of it.
 type Part = Option<Vec<(u8, u32)>>;
+
+/// Where a purchase goes, and with which coupon.
+type Going = (Option<usize>, Option<usize>);
+
+const REGIONS: [&str; 3] = ["DE", "US", "US-CA"];
+const COUPONS: [&str; 3] = ["ONE", "TWO", "THREE"];
+
+fn going() -> impl Strategy<Value = Going> {
+    let coupon = prop_oneof![4 => Just(None), 1 => (0..COUPONS.len()).prop_map(Some)];
+    (prop_oneof![1 => Just(None), 9 => (0..REGIONS.len()).prop_map(Some)], coupon)
+}
 
 fn part() -> impl Strategy<Value = Part> {
     let some = prop::collection::vec((0u8..4, 1u32..3), 0..3);
@@ -127,8 +152,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => shopper.clone().prop_map(Step::Unfreeze),
         3 => buyer.clone().prop_map(Step::Restore),
         3 => (buyer.clone(), shopper, 0..12u8).prop_map(|(b, s, how)| Step::Merge(b, s, how)),
-        5 => (buyer.clone(), total.clone()).prop_map(|(b, a)| Step::Migrate(b, a)),
-        18 => (buyer, lines, total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
+        5 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
+        18 => (buyer, lines, total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
+        6 => pricing(),
         9 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         7 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
@@ -170,6 +196,23 @@ fn stocking() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What sellers and operators say of prices.
+fn pricing() -> impl Strategy<Value = Step> {
+    let region = || prop::option::of(0..REGIONS.len());
+    let bps = prop_oneof![Just(0u32), 1u32..3000, Just(10_000)];
+    let rate = [-1i64..900, 0i64..5000, 0i64..200];
+    let code = prop_oneof![2 => Just(None), 3 => (0..COUPONS.len()).prop_map(Some)];
+    prop_oneof![
+        1 => (0..REGIONS.len(), any::<bool>(), bps, any::<bool>()).prop_map(|(r, c, n, i)| Step::Tax(r, c, n, i)),
+        2 => (0u64..4, 0u8..3, region(), rate).prop_map(|(t, m, r, n)| Step::Rate(t, m, r, n)),
+        1 => (0u64..4, 0u8..3, region()).prop_map(|(t, m, r)| Step::RemoveRate(t, m, r)),
+        3 => (0u64..4, -500i64..6000, code, prop::option::of(0u32..4), -9i64..2 * DAY_MS)
+            .prop_map(|(t, g, c, u, ms)| Step::Promotion(t, g, c, u, ms)),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(n, o)| Step::EndPromotion(n, o)),
+        1 => (0..BUYERS.len(), 0u32..4).prop_map(|(b, t)| Step::Verify(b, t)),
+    ]
+}
+
 fn seller_of(thing: u64) -> Actor {
     if thing < 2 { SELLER } else { OTHER_SELLER }
 }
@@ -178,10 +221,13 @@ fn seller_of(thing: u64) -> Actor {
 #[derive(Debug, Clone, Copy)]
 struct Paid {
     total: Money,
+    /// The taxes in it.
+    tax: i64,
     fee: i64,
     held: i64,
     released: i64,
     fees: i64,
+    taxes: i64,
     refunded: i64,
     /// What units that went their way cost, by the events about them.
     shipped: i64,
@@ -190,7 +236,7 @@ struct Paid {
 
 impl Paid {
     fn remaining(&self) -> i64 {
-        self.held - self.released - self.fees - self.refunded
+        self.held - self.released - self.fees - self.taxes - self.refunded
     }
 }
 
@@ -208,13 +254,21 @@ struct Run {
     refunds: Vec<(RefundId, PaymentId)>,
     /// What was captured of each payment, and what of that has gone back for good.
     captured: BTreeMap<PaymentId, (Money, i64)>,
+    /// Orders that have promotions, open ones and those of which something was shipped.
+    discounted: BTreeMap<OrderId, BTreeSet<PromotionId>>,
     merged: BTreeSet<CartId>,
     checked: usize,
 }
 
 impl Run {
     fn new() -> Run {
-        let mut world = World::new();
+        let limit = |tier, minor| PurchaseLimit {
+            currency: usd(0).currency,
+            per_day_minor: minor,
+            per_order_minor: minor,
+            tier: Tier::new(tier).unwrap(),
+        };
+        let mut world = World::opening(FeePolicy::default(), vec![limit(0, MOST / 2), limit(1, MOST)]);
         world.register(PROVIDERS[1]).register(BUYERS[2]).register(GUEST).register(OTHER_GUEST);
         world
             .given_listing(SELLER, 0, usd(500), 10)
@@ -236,6 +290,7 @@ impl Run {
             payments,
             refunds,
             captured,
+            discounted: BTreeMap::new(),
             merged,
             checked: 0,
         };
@@ -331,15 +386,29 @@ impl Run {
                 }
             }
             Step::Merge(buyer, shopper, how) => self.merge(BUYERS[buyer], SHOPPERS[shopper], how),
-            Step::Migrate(buyer, total) => {
+            Step::Migrate(buyer, total, going) => {
                 let buyer = BUYERS[buyer];
                 let owner = self.world.market.accounts.get(buyer.account()).unwrap();
                 let last = owner.last_migrated.as_ref().map(|migrated| migrated.id);
                 if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id).or(last) {
-                    self.ask(buyer, migrate(cart, usd(total)));
+                    let Command::MigrateCart(command) = migrate(cart, usd(total)) else { unreachable!() };
+                    let (delivery, coupon) = gone(going);
+                    self.ask(buyer, MigrateCart { coupon, delivery, ..command }.into());
                 }
             }
-            Step::Place(buyer, lines, total) => self.ask(BUYERS[buyer], place(&lines, usd(total))),
+            Step::Place(buyer, lines, total, going) => {
+                let Command::PlaceOrder(command) = place(&lines, usd(total)) else { unreachable!() };
+                let (delivery, coupon) = gone(going);
+                self.ask(BUYERS[buyer], PlaceOrder { coupon, delivery, ..command }.into());
+            }
+            Step::Tax(..) | Step::Rate(..) | Step::RemoveRate(..) | Step::Promotion(..) => self.price(step),
+            Step::EndPromotion(nth, by_operator) => {
+                let nth = self.world.market.promotions.iter().nth(nth % 4);
+                if let Some((id, seller)) = nth.map(|(id, known)| (*id, Actor::of(known.seller))) {
+                    self.ask(if by_operator { OPERATOR } else { seller }, end(id));
+                }
+            }
+            Step::Verify(buyer, tier) => self.ask(OPERATOR, verify(BUYERS[buyer], tier)),
             Step::Ship(nth, who, part) => {
                 let (order, (_, seller)) = self.order(nth);
                 let lines = self.lines(order, part);
@@ -399,6 +468,49 @@ impl Run {
                     self.send(other);
                 }
             }
+        }
+    }
+
+    fn price(&mut self, step: Step) {
+        let method = |n: u8| format!("method_{n}");
+        let to = |n: Option<usize>| n.map(|n| REGIONS[n]);
+        match step {
+            Step::Tax(place, of_delivery, bps, is_inside) => {
+                let wish = SetTax {
+                    bps: Bps::new(bps).unwrap(),
+                    inclusive: is_inside,
+                    region: region(REGIONS[place]),
+                    tax_class: of_delivery.then(|| "shipping".parse().unwrap()),
+                };
+                self.ask(OPERATOR, wish.into());
+            }
+            Step::Rate(thing, n, place, [flat, free_from, per_unit]) => {
+                let more = |minor: i64| Some(minor).filter(|minor| *minor > 0);
+                let rate = rate(flat.max(0), more(free_from), more(per_unit));
+                self.ask(seller_of(thing), set_rate(&method(n), to(place), rate));
+            }
+            Step::RemoveRate(thing, n, place) => {
+                self.ask(seller_of(thing), remove_rate(&method(n), to(place)));
+            }
+            Step::Promotion(thing, gives, code, uses, lasts_ms) => {
+                let is_share = gives % 2 == 0;
+                let gives = match is_share {
+                    true => percent(u32::try_from(gives.max(0)).unwrap()),
+                    false => Benefit::Amount(usd(gives)),
+                };
+                let listings = if thing % 2 == 0 { [listing(thing)].into() } else { BTreeSet::new() };
+                let wish = CreatePromotion {
+                    code: code.map(|n| COUPONS[n].parse().unwrap()),
+                    listings,
+                    min_spend: (lasts_ms % 3 == 0).then(|| usd(600)),
+                    until: (lasts_ms % 4 > 0).then(|| self.world.now.plus_ms(lasts_ms)),
+                    uses,
+                    uses_per_account: uses.filter(|uses| *uses == 3).map(|_| 1),
+                    ..promotion(gives)
+                };
+                self.ask(seller_of(thing), wish.into());
+            }
+            other => panic!("{other:?} says nothing of prices"),
         }
     }
 
@@ -479,6 +591,7 @@ impl Run {
         check_money(&self.world.market);
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
+        check_promotions(&self.world.market, &self.discounted);
         check_deadlines(&self.world.market);
         check_carts(&self.world.market);
     }
@@ -500,11 +613,13 @@ impl Run {
     fn check_orders(&self) {
         for (id, order) in self.world.market.orders.iter() {
             let (paid, escrow) = (self.paid[id], order.escrow);
-            let lines: i64 = order.lines.iter().map(|line| line.total_minor).sum();
-            assert_eq!((lines, escrow.funded), (order.total.minor, order.total.minor));
-            let sums = (escrow.released, escrow.fees, escrow.refunded, escrow.remaining());
-            assert_eq!(sums, (paid.released, paid.fees, paid.refunded, paid.remaining()));
-            let left: i64 = order.left().iter().map(|line| line.amount.minor).sum();
+            let shipping = order.extras.as_ref().and_then(|extras| extras.shipping_minor).unwrap_or(0);
+            let cost: i64 = order.lines.iter().map(|line| line.total_minor).sum::<i64>() + shipping;
+            assert_eq!((cost, escrow.funded), (order.total.minor, order.total.minor));
+            assert_eq!(order.tax_minor(), paid.tax);
+            let sums = (escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.remaining());
+            assert_eq!(sums, (paid.released, paid.fees, paid.taxes, paid.refunded, paid.remaining()));
+            let left = cost_of(&order.left(), order.shipping_left());
             assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
             for (place, line) in (0u8..).zip(&order.lines) {
                 assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
@@ -565,13 +680,15 @@ impl Run {
                     assert!(self.merged.insert(merged.source.cart), "a cart is merged once");
                 }
                 Event::OrderPlaced(placed) => {
-                    let lines: i64 = placed.lines.iter().map(|line| line.total.minor).sum();
-                    assert_eq!(placed.total.minor, lines);
+                    check_price(placed);
+                    self.discounted.insert(placed.order, placed.promotions());
                     let parties = (Actor::of(placed.buyer), Actor::of(placed.seller));
                     self.orders.push((placed.order, parties));
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
-                    let (held, released, fees, refunded, shipped, cancelled) = (0, 0, 0, 0, 0, 0);
-                    let paid = Paid { total, fee, held, released, fees, refunded, shipped, cancelled };
+                    let tax = placed.tax_minor();
+                    let (held, released, fees, taxes, refunded, shipped, cancelled) = (0, 0, 0, 0, 0, 0, 0);
+                    let paid =
+                        Paid { total, tax, fee, held, released, fees, taxes, refunded, shipped, cancelled };
                     self.paid.insert(placed.order, paid);
                 }
                 Event::EscrowHeld(held) => {
@@ -582,24 +699,31 @@ impl Run {
                     paid.held = amount.minor;
                 }
                 Event::OrderShipped(shipped) => {
-                    self.paid.get_mut(&shipped.order).unwrap().shipped += cost(&shipped.lines);
+                    let cost = cost(&shipped.lines, shipped.shipping);
+                    self.paid.get_mut(&shipped.order).unwrap().shipped += cost;
                 }
                 Event::OrderCancelled(cancelled) => {
-                    self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost(&cancelled.lines);
+                    let cost = cost(&cancelled.lines, cancelled.shipping);
+                    self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost;
                 }
                 Event::EscrowReleased(released) => {
                     let paid = self.paid.get_mut(&released.order).unwrap();
                     for transfer in &released.transfers {
                         match transfer.to {
                             LedgerAccount::PlatformFees => paid.fees += transfer.amount.minor,
+                            LedgerAccount::PlatformTax => paid.taxes += transfer.amount.minor,
                             _ => paid.released += transfer.amount.minor,
                         }
                     }
-                    let (out, total) = (i128::from(paid.released + paid.fees), i128::from(paid.total.minor));
-                    let due = (2 * i128::from(paid.fee) * out + total) / (2 * total);
+                    let (out, total) =
+                        (i128::from(paid.released + paid.fees), i128::from(paid.total.minor - paid.tax));
+                    let due = (2 * i128::from(paid.fee) * out + total).checked_div(2 * total).unwrap_or(0);
                     assert_eq!(i128::from(paid.fees), due, "fees are exactly those of what was released");
                     assert_eq!(paid.remaining(), released.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
+                    if paid.cancelled == 0 && released.closed_as.is_some() {
+                        assert_eq!(paid.taxes, paid.tax, "all taxes of what was bought are collected");
+                    }
                     self.check_end(released.order, paid, released.closed_as);
                 }
                 Event::EscrowRefunded(refunded) => {
@@ -608,6 +732,9 @@ impl Run {
                     assert_eq!(paid.refunded, paid.cancelled, "what was cancelled is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
+                    if refunded.closed_as == Some(OrderState::Cancelled) {
+                        self.discounted.remove(&refunded.order);
+                    }
                     self.check_end(refunded.order, paid, refunded.closed_as);
                 }
                 _ => {}
@@ -626,9 +753,18 @@ impl Run {
     }
 }
 
-fn cost(lines: &[LineUnits]) -> i64 {
+fn cost(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
     assert!(!lines.is_empty(), "an event names what it is about");
-    lines.iter().map(|line| line.amount.minor).sum()
+    cost_of(lines, shipping)
+}
+
+fn cost_of(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
+    let goods: i64 = lines.iter().map(|line| line.amount.minor).sum();
+    goods + shipping.map_or(0, |shipping| shipping.amount.minor)
+}
+
+fn gone((place, coupon): Going) -> (Option<Delivery>, Option<CouponCode>) {
+    (place.and_then(|n| to(REGIONS[n])), coupon.map(|n| COUPONS[n].parse().unwrap()))
 }
 
 proptest! {

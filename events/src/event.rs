@@ -5,7 +5,7 @@
 
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
-use crate::{account, cart, command, listing, market, order, payment, stock};
+use crate::{account, cart, command, listing, market, order, payment, promotion, shipping, stock, tax};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,12 @@ events! {
     "seller.reinstated.v1" => SellerReinstated(account::SellerReinstated) about |e| Some(e.account.to_string()),
     "account.clearance_granted.v1" => ClearanceGranted(account::ClearanceGranted) about |e| Some(e.account.to_string()),
     "account.clearance_revoked.v1" => ClearanceRevoked(account::ClearanceRevoked) about |e| Some(e.account.to_string()),
+    "account.verified.v1" => AccountVerified(account::Verified) about |e| Some(e.account.to_string()),
+    "tax.set.v1" => TaxSet(tax::Set) about |e| Some(e.region.to_string()),
+    "shipping.rate_set.v1" => ShippingRateSet(shipping::RateSet) about |e| Some(e.seller.to_string()),
+    "shipping.rate_removed.v1" => ShippingRateRemoved(shipping::RateRemoved) about |e| Some(e.seller.to_string()),
+    "promotion.created.v1" => PromotionCreated(promotion::Created) about |e| Some(e.promotion.to_string()),
+    "promotion.ended.v1" => PromotionEnded(promotion::Ended) about |e| Some(e.promotion.to_string()),
     "stock.adjusted.v1" => StockAdjusted(stock::Adjusted) about |e| Some(e.listing.to_string()),
     "stock.safety_set.v1" => StockSafetySet(stock::SafetySet) about |e| Some(e.listing.to_string()),
     "stock.backorder_limit_set.v1" => StockBackorderLimitSet(stock::BackorderLimitSet) about |e| Some(e.listing.to_string()),
@@ -189,6 +195,12 @@ impl Event {
             | Event::SellerReinstated(_)
             | Event::ClearanceGranted(_)
             | Event::ClearanceRevoked(_)
+            | Event::AccountVerified(_)
+            | Event::TaxSet(_)
+            | Event::ShippingRateSet(_)
+            | Event::ShippingRateRemoved(_)
+            | Event::PromotionCreated(_)
+            | Event::PromotionEnded(_)
             | Event::StockAdjusted(_)
             | Event::StockSafetySet(_)
             | Event::StockBackorderLimitSet(_)

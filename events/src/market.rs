@@ -1,16 +1,17 @@
 //! Facts of the market itself.
 
 use schemars::JsonSchema;
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::account::PublicKey;
+use crate::account::{PublicKey, Tier};
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// The market was opened: the first event of its log. It fixes who may register others and how money is charged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Opened {
     /// How long each waiting state lasts before its default outcome.
     #[schemars(with = "WrittenDeadlines")]
@@ -19,10 +20,30 @@ pub struct Opened {
     pub fee: FeePolicy,
     /// The market's name; every signed command names it as `aud`.
     pub market: MarketName,
+    /// How much buyers may buy; absent: as much as they can pay.
+    #[serde(default)]
+    pub purchase_limits: Vec<PurchaseLimit>,
     /// Who registers accounts and devices.
     pub registrar: Registrar,
     /// The public key that receipts are signed with.
     pub receipt_key: PublicKey,
+}
+
+// What is absent is left out where people read it; a snapshot, which has no names, has every field.
+impl Serialize for Opened {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_limits = !serializer.is_human_readable() || !self.purchase_limits.is_empty();
+        let mut fields = serializer.serialize_struct("Opened", 5 + usize::from(has_limits))?;
+        fields.serialize_field("deadlines", &self.deadlines)?;
+        fields.serialize_field("fee", &self.fee)?;
+        fields.serialize_field("market", &self.market)?;
+        if has_limits {
+            fields.serialize_field("purchase_limits", &self.purchase_limits)?;
+        }
+        fields.serialize_field("registrar", &self.registrar)?;
+        fields.serialize_field("receipt_key", &self.receipt_key)?;
+        fields.end()
+    }
 }
 
 /// The identity service's account, device and key, given to the engine when the market is opened.
@@ -48,6 +69,20 @@ pub struct FeePolicy {
     max_minor: Option<i64>,
     /// Least that is taken, in minor units, from 0.
     min_minor: i64,
+}
+
+/// How much accounts of one tier may buy in one currency. A tier without a limit in a currency buys as much as it can pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurchaseLimit {
+    /// The currency.
+    pub currency: Currency,
+    /// Most in one day of UTC, in minor units, cancelled orders among it.
+    pub per_day_minor: i64,
+    /// Most in one checkout, in minor units.
+    pub per_order_minor: i64,
+    /// Whose limit it is.
+    pub tier: Tier,
 }
 
 /// How long each waiting state lasts, in milliseconds.

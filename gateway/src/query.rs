@@ -24,6 +24,7 @@ use crate::problem::Problem;
 use crate::token::Caller;
 
 pub(crate) mod listing;
+pub(crate) mod terms;
 
 /// How long a query waits for the views to come to its `min_position`.
 pub const VIEWS_TIME_MAX: Duration = Duration::from_secs(2);
@@ -35,13 +36,14 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 17] = [
+pub(crate) const TIME_MEMBERS: [&str; 18] = [
     "capture_before",
     "changed_at",
     "closed_at",
     "day",
     "delivery_due",
     "due",
+    "ended_at",
     "expires_at",
     "from",
     "inspection_ends",

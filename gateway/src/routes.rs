@@ -16,6 +16,7 @@ use projections::cart::Cart;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order};
 use projections::payment::Payment;
+use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -29,6 +30,7 @@ use crate::problem::{
     VIEWS_BEHIND,
 };
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
+use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
 use crate::query::{ORDERS_PER_PAGE, OrderList, Saved, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
@@ -301,6 +303,20 @@ fn questions() -> Vec<Route> {
             .in_path("id", "The listing", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Shown>()),
+        Route::get("/v1/taxes", "How what goes to a region is taxed", terms::taxes)
+            .question()
+            .query("region", "Where it goes; must be named", json!({"type": "string", "examples": ["US-CA"]}))
+            .answers(view::<TaxList>()),
+        Route::get("/v1/shipping", "What a seller takes for delivery", terms::rates)
+            .question()
+            .query("seller", "Whose; your own if absent", uuid())
+            .answers(view::<RateList>()),
+        Route::get("/v1/promotions", "A seller's promotions", terms::promotions)
+            .question()
+            .query("seller", "Whose; your own if absent", uuid())
+            .query("cursor", "`next_cursor` of the page before", uuid())
+            .limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)
+            .answers(view::<PromotionList>()),
         Route::post(
             "/v1/cart/preview",
             "What a purchase of your cart would be, without any effect",

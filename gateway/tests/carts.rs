@@ -41,7 +41,7 @@ fn id_of(cart: &Value) -> CartId {
 }
 
 fn migrate(cart: CartId, total: i64) -> MigrateCart {
-    MigrateCart { cart, payment_method: PaymentMethod::Wallet, total: usd(total) }
+    MigrateCart::new(cart, PaymentMethod::Wallet, usd(total))
 }
 
 /// Signs the purchase of a cart at a version.

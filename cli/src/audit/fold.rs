@@ -338,6 +338,7 @@ impl Fold {
         for (id, order) in self.market.orders.iter() {
             let unpaid = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
             let waiting: i64 = order.left().iter().map(|line| line.amount.minor).sum::<i64>()
+                + order.shipping_left().map_or(0, |shipping| shipping.amount.minor)
                 + unpaid.map(|shipment| shipment.amount_minor).sum::<i64>();
             if waiting != order.escrow.remaining() {
                 return wrong(format!(

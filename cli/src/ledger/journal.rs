@@ -266,6 +266,7 @@ impl fmt::Display for Name {
                 write!(f, "Liabilities:Seller:{}:Available", id(account.uuid()))
             }
             LedgerAccount::PlatformFees => f.write_str("Income:Fees"),
+            LedgerAccount::PlatformTax => f.write_str("Liabilities:Tax"),
             LedgerAccount::RefundsPayable => f.write_str("Liabilities:Refunds:Payable"),
             LedgerAccount::ProviderClearing(account) => {
                 write!(f, "Assets:Provider:{}:Clearing", id(account.uuid()))

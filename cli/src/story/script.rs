@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use events::account::Role;
-use events::market::{Deadlines, FeePolicy};
+use events::ledger::LedgerAccount;
+use events::market::{Deadlines, FeePolicy, PurchaseLimit};
 use events::{Currency, Money};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,6 +25,7 @@ pub(super) struct Story {
     pub(super) title: String,
     pub(super) fee: FeePolicy,
     pub(super) deadlines: Deadlines,
+    pub(super) purchase_limits: Vec<PurchaseLimit>,
     /// Who acts, in the order of their names, with their roles.
     pub(super) people: BTreeMap<String, Vec<Role>>,
     pub(super) steps: Vec<Step>,
@@ -55,6 +57,7 @@ pub(super) enum Seen {
     Order(String),
     Cart(String),
     Account(String),
+    Ledger(LedgerAccount),
 }
 
 /// What must become of a command.
@@ -81,6 +84,8 @@ struct Written {
 struct Terms {
     fee: Option<FeePolicy>,
     deadlines: Option<Deadlines>,
+    #[serde(default)]
+    purchase_limits: Vec<PurchaseLimit>,
 }
 
 /// Somebody gives a command, as it is written.
@@ -129,6 +134,7 @@ impl Story {
             title,
             fee: terms.fee.unwrap_or_default(),
             deadlines: terms.deadlines.unwrap_or_default(),
+            purchase_limits: terms.purchase_limits,
             people,
             steps: steps.collect::<anyhow::Result<_>>()?,
         })
@@ -168,7 +174,8 @@ fn seen(text: &str) -> anyhow::Result<Seen> {
         Some(("order", name)) => Ok(Seen::Order(name.to_owned())),
         Some(("cart", name)) => Ok(Seen::Cart(name.to_owned())),
         Some(("account", name)) => Ok(Seen::Account(name.to_owned())),
-        _ => bail!("`see` is `order NAME`, `cart of NAME` or `account NAME`, not `{text}`"),
+        Some(("ledger", name)) => Ok(Seen::Ledger(name.parse()?)),
+        _ => bail!("`see` is `order NAME`, `cart of NAME`, `account NAME` or `ledger ACCOUNT`, not `{text}`"),
     }
 }
 
@@ -201,7 +208,14 @@ pub(super) fn resolve(
             }
         }
         Value::Array(values) => values.iter_mut().try_for_each(|value| resolve(value, id_of))?,
-        Value::Object(members) => members.values_mut().try_for_each(|value| resolve(value, id_of))?,
+        Value::Object(members) => {
+            let names: Vec<String> = members.keys().filter(|name| name.starts_with('@')).cloned().collect();
+            for name in names {
+                let value = members.remove(&name).unwrap_or_default();
+                members.insert(id_of(name.trim_start_matches('@'))?, value);
+            }
+            members.values_mut().try_for_each(|value| resolve(value, id_of))?;
+        }
         _ => {}
     }
     Ok(())
@@ -272,12 +286,17 @@ mod tests {
 
     #[test]
     fn names_and_amounts_stand_anywhere_in_a_body() {
-        let mut body = json!({"listing": "@tea", "lines": [{"price": "5.00 USD", "title": "Tea for two"}]});
+        let mut body = json!({
+            "listing": "@tea", "lines": [{"price": "5.00 USD", "title": "Tea for two"}], "methods": {"@tea": 1},
+        });
         resolve(&mut body, &mut |name| Ok(format!("id of {name}"))).unwrap();
         let price = json!({"currency": "USD", "minor": 500});
         assert_eq!(
             body,
-            json!({"listing": "id of tea", "lines": [{"price": price, "title": "Tea for two"}]})
+            json!({
+                "listing": "id of tea", "lines": [{"price": price, "title": "Tea for two"}],
+                "methods": {"id of tea": 1},
+            })
         );
     }
 }

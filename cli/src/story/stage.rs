@@ -54,6 +54,7 @@ impl Stage {
         let clock = Arc::new(ManualClock::new(begin));
         let mut config = NodeConfig::new("story".parse()?, dir.to_owned());
         (config.fee, config.deadlines) = (story.fee, story.deadlines);
+        config.purchase_limits = story.purchase_limits.clone();
         let node = Node::start(config, Arc::clone(&clock) as _).await?;
         let verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
         let registrar = node.keys().get_or_make(REGISTRAR_KEY)?;
@@ -201,6 +202,7 @@ impl Stage {
                 let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;
                 serde_json::to_value(views.ledger().account(account)?)?
             }
+            Seen::Ledger(account) => serde_json::to_value(views.ledger().balances(*account)?)?,
         };
         match difference(&wanted, &found, "") {
             None => Ok(()),

@@ -1,19 +1,17 @@
 //! Buying: one order for each seller, its stock reserved and its money held in the same commit.
 
-use std::collections::BTreeMap;
-
 use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::{EscrowHeld, FeeQuote, Placed};
-use events::{Currency, Event, Money, Rejection, Timestamp};
+use events::order::{EscrowHeld, Placed};
+use events::{Event, Rejection, Timestamp};
 
-use super::{Escrow, Line, Order};
+use super::{Escrow, Extras, Line, Order};
 use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
-use crate::fees;
 use crate::market::Market;
-use crate::validate::{self, AskedLine, PricedLine, Purchase};
+use crate::price::Part;
+use crate::validate::{self, AskedLine, Purchase};
 
 // An order and its escrow for each line at most, and the cart's migration.
 const _: () = assert!(2 * LINES_MAX < events::metadata::EVENTS_PER_COMMIT_MAX);
@@ -27,6 +25,7 @@ impl Market {
             shipped: 0,
             delivered: 0,
             total_minor: line.total.minor,
+            tax_minor: line.tax.as_ref().map_or(0, |tax| tax.amount.minor),
         });
         let Placed { buyer, seller, ship_by, total, order: id, .. } = *event;
         let order = Order {
@@ -37,11 +36,16 @@ impl Market {
             ship_by,
             total,
             fee_minor: event.fee.amount.minor,
+            extras: extras(event),
             escrow: Escrow::default(),
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
         }
+        for promotion in event.promotions() {
+            self.promotions.use_up(promotion, buyer);
+        }
+        self.count_spent(buyer, total);
         self.waiting.insert(DeadlineStamp { due: ship_by, waiting: Waiting::ShipBy { order: id } });
         self.orders.open(id, order);
     }
@@ -50,6 +54,18 @@ impl Market {
         self.ledger.post(&event.transfer);
         self.orders.known(event.order).escrow.funded += event.transfer.amount.minor;
     }
+}
+
+fn extras(event: &Placed) -> Option<Box<Extras>> {
+    let shipping = event.shipping.as_ref();
+    let extras = Extras {
+        shipping_minor: shipping.map(|shipping| shipping.total.minor),
+        shipping_tax_minor: shipping
+            .and_then(|shipping| shipping.tax.as_ref())
+            .map_or(0, |tax| tax.amount.minor),
+        promotions: event.promotions().into_iter().collect(),
+    };
+    (shipping.is_some() || !extras.promotions.is_empty()).then(|| Box::new(extras))
 }
 
 pub(crate) fn decide_place(
@@ -65,7 +81,14 @@ pub(crate) fn decide_place(
     let lines = asked
         .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote, kept: None })
         .collect();
-    let purchase = Purchase { buyer, lines, method: command.payment_method, signed_total: command.total };
+    let purchase = Purchase {
+        buyer,
+        coupon: command.coupon.as_ref(),
+        delivery: command.delivery.as_ref(),
+        lines,
+        method: command.payment_method,
+        signed_total: command.total,
+    };
     place(market, command_id, None, &purchase, now)
 }
 
@@ -88,7 +111,11 @@ pub(crate) fn decide_migrate(
     if cart.lines.is_empty() {
         return Err(vec![Rejection::CartEmpty]);
     }
-    let purchase = cart.purchase(buyer, command.payment_method, command.total);
+    let purchase = Purchase {
+        coupon: command.coupon.as_ref(),
+        delivery: command.delivery.as_ref(),
+        ..cart.purchase(buyer, command.payment_method, command.total)
+    };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
         Event::OrderPlaced(placed) => Some(placed.order),
@@ -99,28 +126,6 @@ pub(crate) fn decide_migrate(
     Ok(events)
 }
 
-/// What one seller sells of a purchase.
-pub(crate) struct SellerPart {
-    pub(crate) seller: AccountId,
-    pub(crate) lines: Vec<events::order::Line>,
-    pub(crate) total: Money,
-    pub(crate) fee: FeeQuote,
-}
-
-/// Splits priced lines by seller, in the order of the sellers' ids.
-pub(crate) fn split(market: &Market, priced: Vec<PricedLine>, currency: Currency) -> Vec<SellerPart> {
-    let mut by_seller = BTreeMap::<AccountId, Vec<_>>::new();
-    for priced in priced {
-        by_seller.entry(priced.seller).or_default().push(priced.line);
-    }
-    let part = |(seller, lines): (AccountId, Vec<events::order::Line>)| {
-        let minor = lines.iter().map(|line| line.total.minor).sum();
-        let total = Money::new(minor, currency);
-        SellerPart { seller, lines, total, fee: fees::quote(market.fee_policy(), total) }
-    };
-    by_seller.into_iter().map(part).collect()
-}
-
 /// Makes one order and one escrow for each seller among the lines.
 fn place(
     market: &Market,
@@ -129,14 +134,13 @@ fn place(
     purchase: &Purchase<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let priced = validate::purchase(market, purchase, now)?;
+    let parts = validate::purchase(market, purchase, now)?;
     let buyer = purchase.buyer;
-    let parts = split(market, priced, purchase.signed_total.currency);
     let mut events = Vec::with_capacity(2 * parts.len() + 1);
-    for (SellerPart { seller, lines, total, fee }, n) in parts.into_iter().zip(0u32..) {
+    for (Part { seller, lines, shipping, total, fee }, n) in parts.into_iter().zip(0u32..) {
         let order = OrderId::derive(buyer, command_id, n);
         let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
-        events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
+        events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, shipping, total }.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
         events.push(EscrowHeld { order, transfer }.into());

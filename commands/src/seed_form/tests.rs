@@ -63,6 +63,20 @@ fn supported() -> Vec<Draft> {
             "order.place",
             json!({"lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total()}),
         ),
+        draft(
+            "cart.migrate",
+            json!({
+                "cart": ID, "coupon": "TEA", "delivery": {"region": "DE"}, "payment_method": "wallet",
+                "total": total(),
+            }),
+        ),
+        draft(
+            "order.place",
+            json!({
+                "coupon": "TEA", "delivery": {"methods": {ID: "express"}, "region": "US-CA"},
+                "lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total(),
+            }),
+        ),
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
         draft("order.confirm_delivery", json!({"order": ID})),

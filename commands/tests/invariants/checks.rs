@@ -1,6 +1,6 @@
 //! What must be true of a market after every commit, computed from its state in another way than the market does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Market;
 use commands::cart::SAVED_MAX;
@@ -8,10 +8,11 @@ use commands::command::LINES_MAX;
 use commands::order::{Order, ShipmentState};
 use commands::payment::{self, Effect, EffectId};
 use events::commit::Stored;
-use events::ids::{ListingId, OrderId, PaymentId};
+use events::ids::{ListingId, OrderId, PaymentId, PromotionId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::ShipmentNumber;
+use events::order::{LinePrice, Placed, ShipmentNumber};
+use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
@@ -71,6 +72,41 @@ pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>
         assert_eq!(i128::from(stock.available()), available);
         assert!(stock.incoming.is_sorted_by(|one, next| one.due < next.due));
         assert!(stock.incoming.iter().all(|incoming| incoming.units > 0));
+    }
+}
+
+/// Checks that an order costs what its prices, discounts, taxes and delivery make.
+pub(crate) fn check_price(placed: &Placed) {
+    let on_top = |tax: Option<&Tax>| tax.filter(|tax| !tax.inclusive).map_or(0, |tax| tax.amount.minor);
+    let mut sum = 0;
+    for line in &placed.lines {
+        let off: i64 = line.discounts.iter().map(|discount| discount.amount.minor).sum();
+        assert!(line.discounts.iter().all(|discount| discount.amount.is_positive()));
+        let LinePrice::Unit(price) = line.price else { panic!("nobody gives quotes here") };
+        let left = price.minor * i64::from(line.quantity.get()) - off;
+        assert!(left >= 1, "goods are never free");
+        assert_eq!(left + on_top(line.tax.as_ref()), line.total.minor);
+        sum += line.total.minor;
+    }
+    if let Some(shipping) = &placed.shipping {
+        assert_eq!(shipping.price.minor + on_top(shipping.tax.as_ref()), shipping.total.minor);
+        sum += shipping.total.minor;
+    }
+    assert_eq!(sum, placed.total.minor);
+    assert!((0..=sum).contains(&placed.tax_minor()));
+    assert!(placed.fee.amount.minor <= sum - placed.tax_minor());
+}
+
+/// Checks that every promotion was used as often as orders have it, and no more often than it may be.
+pub(crate) fn check_promotions(market: &Market, discounted: &BTreeMap<OrderId, BTreeSet<PromotionId>>) {
+    for (id, known) in market.promotions.iter() {
+        let used = discounted.values().filter(|promotions| promotions.contains(id)).count() as u64;
+        assert_eq!(known.used, used);
+        assert!(known.uses.is_none_or(|most| used <= u64::from(most)));
+        if let Some(most) = known.uses_per_account {
+            assert_eq!(known.used_by.values().map(|used| u64::from(*used)).sum::<u64>(), used);
+            assert!(known.used_by.values().all(|used| (1..=most).contains(used)));
+        }
     }
 }
 

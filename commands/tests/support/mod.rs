@@ -19,8 +19,8 @@ use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
 use events::commit::Seal;
-use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, RefundId, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
+use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, PromotionId, RefundId, WriterId};
+use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
 use uuid::Uuid;
@@ -49,6 +49,11 @@ impl World {
 
     /// Opens a market with another fee.
     pub fn charging(fee: FeePolicy) -> World {
+        World::opening(fee, vec![])
+    }
+
+    /// Opens a market with another fee, in which buyers may buy so much.
+    pub fn opening(fee: FeePolicy, purchase_limits: Vec<PurchaseLimit>) -> World {
         let mut world = World {
             market: Market::new(),
             log: Vec::new(),
@@ -64,6 +69,7 @@ impl World {
             deadlines: Deadlines::default(),
             fee,
             market: "main".parse().unwrap(),
+            purchase_limits,
             registrar,
             receipt_key: Actor(99).key(),
         };
@@ -253,6 +259,12 @@ impl World {
     pub fn payment(&self) -> PaymentId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         PaymentId::derive(stamp.account, stamp.command)
+    }
+
+    /// Gives the promotion that the last command made.
+    pub fn promotion(&self) -> PromotionId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        PromotionId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the refund that the last command asked for.

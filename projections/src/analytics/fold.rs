@@ -210,8 +210,12 @@ impl AnalyticsFold {
         self.count_sales(at, released.seller, |sales| {
             released.transfers.iter().try_for_each(|transfer| {
                 let money = sales.money_mut(transfer.amount.currency);
-                let is_fee = transfer.to == LedgerAccount::PlatformFees;
-                plus(if is_fee { &mut money.fees } else { &mut money.released }, transfer.amount.minor)
+                match transfer.to {
+                    LedgerAccount::PlatformFees => plus(&mut money.fees, transfer.amount.minor),
+                    // What is owed to those who levy taxes is nobody's income.
+                    LedgerAccount::PlatformTax => Some(()),
+                    _ => plus(&mut money.released, transfer.amount.minor),
+                }
             })
         })?;
         let fees = released.transfers.iter().filter(|transfer| transfer.to == LedgerAccount::PlatformFees);
@@ -308,7 +312,7 @@ impl OpenOrder {
         }
         let named = named.iter();
         named
-            .map(|LineUnits { amount, listing, quantity }| OpenLine {
+            .map(|LineUnits { amount, listing, quantity, .. }| OpenLine {
                 listing: *listing,
                 quantity: *quantity,
                 minor: amount.minor,

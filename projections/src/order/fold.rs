@@ -8,12 +8,13 @@ use events::metadata::Cause;
 use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, Placed, Shipped,
 };
+use events::tax::Tax;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
 use super::{
     Actor, BOUGHT, Chunk, Escrow, Fulfilment, Line, LineUnits, ListKey, NEWEST, ORDERS, ORDERS_PER_CHUNK,
-    Order, OrderStatus, SOLD, Shipment, ShipmentState, Step, TimelineEntry,
+    Order, OrderStatus, SOLD, Shipment, ShipmentState, Shipping, Step, TaxLine, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -64,7 +65,9 @@ impl Fold for OrderFold {
             let entry =
                 |step, shipment, note| TimelineEntry { position, time, step, actor, command, shipment, note };
             match &recorded.event {
-                Event::OrderPlaced(placed) => self.place(tree, placed, entry(Step::Placed, None, None))?,
+                Event::OrderPlaced(placed) => {
+                    self.place(tree, placed, entry(Step::Placed, None, price_note(placed)))?;
+                }
                 Event::EscrowHeld(held) => {
                     let entry = entry(Step::EscrowHeld, None, None);
                     self.change(tree, held.order, entry, |order| {
@@ -174,7 +177,11 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
     // What an event of the first version shipped was the whole order.
     let amount = match event.lines.as_slice() {
         [] => order.total,
-        lines => Money::new(lines.iter().map(|line| line.amount.minor).sum(), order.total.currency),
+        lines => {
+            let goods: i64 = lines.iter().map(|line| line.amount.minor).sum();
+            let shipping = event.shipping.map_or(0, |shipping| shipping.amount.minor);
+            Money::new(goods.checked_add(shipping)?, order.total.currency)
+        }
     };
     order.shipments.push(Shipment {
         shipment: event.shipment,
@@ -208,8 +215,10 @@ fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option
     order.closed_at = event.closed_as.map(|_| time);
     event.transfers.iter().try_for_each(|transfer| {
         let minor = transfer.amount.minor;
-        if transfer.to == LedgerAccount::PlatformFees {
-            add(&mut order.escrow.fees, minor)?;
+        match transfer.to {
+            LedgerAccount::PlatformFees => add(&mut order.escrow.fees, minor)?,
+            LedgerAccount::PlatformTax => add(&mut order.escrow.taxes, minor)?,
+            _ => {}
         }
         add(&mut order.escrow.released, minor)?;
         add(&mut order.escrow.remaining, -minor)
@@ -224,6 +233,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             LinePrice::Unit(price) => Some(price),
             LinePrice::Quote => None,
         },
+        discounts: line.discounts.clone(),
+        tax: line.tax.as_ref().map(tax_line),
         quantity: line.quantity,
         cancelled: 0,
         shipped: 0,
@@ -240,6 +251,12 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         closed_at: None,
         lines: lines.collect(),
         shipments: vec![],
+        shipping: placed.shipping.as_ref().map(|quote| Shipping {
+            method: quote.method.clone(),
+            price: quote.price,
+            tax: quote.tax.as_ref().map(tax_line),
+            total: quote.total,
+        }),
         total: placed.total,
         fee: placed.fee.amount,
         escrow: Escrow {
@@ -247,6 +264,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             held: 0,
             released: 0,
             fees: 0,
+            taxes: 0,
             refunded: 0,
             remaining: 0,
         },
@@ -254,6 +272,25 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         ship_by: placed.ship_by,
         timeline: vec![entry],
     }
+}
+
+fn tax_line(tax: &Tax) -> TaxLine {
+    let Tax { amount, bps, inclusive, region, rounding: _, tax_class, version } = tax.clone();
+    TaxLine { amount, bps, inclusive, region, tax_class, version }
+}
+
+/// Says what promotions and taxes made of the price.
+fn price_note(placed: &Placed) -> Option<String> {
+    let off: i64 =
+        placed.lines.iter().flat_map(|line| &line.discounts).map(|discount| discount.amount.minor).sum();
+    let money = |minor| Money::new(minor, placed.total.currency);
+    let parts = [
+        (off > 0).then(|| format!("{} off", money(off))),
+        placed.shipping.as_ref().map(|quote| format!("{} for delivery ({})", quote.total, quote.method)),
+        (placed.tax_minor() > 0).then(|| format!("{} taxes in it", money(placed.tax_minor()))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn shipment_note(carrier: Option<&str>, tracking: Option<&str>) -> Option<String> {

@@ -88,6 +88,8 @@ mod tests {
             listing: ListingId::from_uuid(Uuid::nil()),
             listing_version: 1,
             unit_price: None,
+            discounts: vec![],
+            tax: None,
             quantity: Quantity::new(3).unwrap(),
             cancelled,
             shipped,

@@ -434,7 +434,7 @@ impl Market {
     fn line_units(&self, taken: &[Line], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
         let line = |line: &Line| {
             let amount = line.price.checked_mul(units(line.quantity)).unwrap();
-            LineUnits { amount, listing: self.items[line.item].id, quantity: units(line.quantity) }
+            LineUnits { amount, listing: self.items[line.item].id, quantity: units(line.quantity), tax: None }
         };
         let lines: Vec<LineUnits> = taken.iter().map(line).collect();
         let minor = lines.iter().map(|line| line.amount.minor).sum();
@@ -463,7 +463,8 @@ impl Market {
         let (order, shipment) = (sale.id, ShipmentNumber::after(sale.shipments.len()));
         sale.shipments.push((minor, Stage::InTransit));
         let (carrier, delivery_due) = (Some("DHL".into()), self.history.now);
-        let shipped = Shipped { carrier, delivery_due, lines, order, shipment, tracking: None };
+        let shipped =
+            Shipped { carrier, delivery_due, lines, order, shipment, shipping: None, tracking: None };
         self.history.commanded(sale.seller, "order.ship", vec![shipped.into()]);
     }
 
@@ -499,7 +500,7 @@ impl Market {
         let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(buyer));
         let transfer = Some(Transfer { amount: Money { minor, ..sale.total }, from, to });
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
-        let cancelled = Cancelled { by, lines, order, reason: Some("sold out".into()) };
+        let cancelled = Cancelled { by, lines, order, reason: Some("sold out".into()), shipping: None };
         let refunded = EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer };
         let events = vec![cancelled.into(), refunded.into()];
         match by {

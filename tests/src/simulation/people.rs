@@ -275,7 +275,7 @@ fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
 fn migrate(market: &Market, buyer: Person) -> Command {
     let cart = market.accounts.get(buyer.account()).and_then(|account| account.cart.as_ref());
     let cart = cart.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id);
-    MigrateCart { cart, payment_method: PaymentMethod::Wallet, total: usd(1_000_000) }.into()
+    MigrateCart::new(cart, PaymentMethod::Wallet, usd(1_000_000)).into()
 }
 
 /// Gives one unit of one line of an open order, or nothing: then all of it is meant.
@@ -299,5 +299,5 @@ fn place(rng: &mut StdRng) -> Command {
     });
     let lines: Vec<_> = lines.collect();
     let total = usd(if rng.random_ratio(1, 20) { 50 } else { 1_000_000 });
-    PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total }.into()
+    PlaceOrder::new(lines, PaymentMethod::Wallet, total).into()
 }

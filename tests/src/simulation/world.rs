@@ -35,6 +35,7 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
             .expect("they are in range"),
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
+        purchase_limits: vec![],
         registrar: Registrar { account, device, key },
         receipt_key: Person(99).key(),
     };
