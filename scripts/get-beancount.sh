@@ -3,7 +3,12 @@
 #
 #   PYTHONPATH=$(scripts/get-beancount.sh) python3 -m beancount.scripts.check journal.beancount
 #
-# Only the folder goes to stdout; everything said to a person goes to stderr. Needs python3 with pip.
+# Looked for in this order:
+#   1. $SKYLINK_BEANCOUNT   an explicit choice
+#   2. .tools/beancount     what an earlier run of this script fetched
+#   3. PyPI, pinned by version and hash; needs python3 with pip
+#
+# Only the folder goes to stdout; everything said to a person goes to stderr.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,7 +19,17 @@ say() { printf 'get-beancount: %s\n' "$*" >&2; }
 
 runs() { PYTHONPATH=$1 python3 -c 'import beancount.scripts.check' 2>/dev/null; }
 
-if ! runs "$tools/beancount"; then
+if [[ -n "${SKYLINK_BEANCOUNT:-}" ]]; then
+    runs "$SKYLINK_BEANCOUNT" || {
+        say "SKYLINK_BEANCOUNT=$SKYLINK_BEANCOUNT holds no beancount: correct it, or unset it to have one fetched"
+        exit 1
+    }
+    printf '%s\n' "$SKYLINK_BEANCOUNT"
+    exit 0
+fi
+
+# What was fetched for other versions is fetched again.
+if ! cmp --silent "$requirements" "$tools/beancount/requirements.txt" || ! runs "$tools/beancount"; then
     mkdir -p "$tools"
     staging=$(mktemp -d "$tools/fetching.XXXXXX")
     trap 'rm -rf "$staging"' EXIT
@@ -27,6 +42,7 @@ if ! runs "$tools/beancount"; then
         say "what pip installed does not run with $(python3 --version)"
         exit 1
     }
+    cp "$requirements" "$staging/beancount/requirements.txt"
     # To its place in one step, so that a run beside this one never sees half of it.
     rm -rf "$tools/beancount"
     mv -T "$staging/beancount" "$tools/beancount"

@@ -3,17 +3,20 @@
 //! [`workload`] makes people ([`person`]) and signs what they will order; [`floor`] measures what nothing can beat, the bare
 //! signatures; [`load`] sends orders through a running market and checks every receipt; [`segment`] puts these
 //! together on the segment log, [`jetstream`] over a broker; [`views`] and [`restart`] measure what follows, [`memory`]
-//! what open orders cost. Figures are ratios of one run: absolute numbers are those of the machine.
+//! what open orders cost, [`decide`] what it takes to decide something beside them, [`mix`] carts, orders and what comes
+//! after a sale beside orders alone. Figures are ratios of one run: absolute numbers are those of the machine.
 
 // A benchmark reports rates; nothing here is near money.
 #![allow(clippy::float_arithmetic)]
 
 pub mod broker;
+pub mod decide;
 pub mod floor;
 pub mod jetstream;
 pub mod load;
 pub mod machine;
 pub mod memory;
+pub mod mix;
 pub mod person;
 pub mod restart;
 pub mod segment;

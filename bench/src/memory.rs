@@ -15,16 +15,16 @@ use futures::StreamExt;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY};
 use serde::{Deserialize, Serialize};
 
-use crate::machine;
 use crate::restart::{ROUND, place};
 use crate::segment::found;
 use crate::workload::Town;
+use crate::{decide, machine};
 
 /// Buyers of the market; few, so that what is counted are orders.
 const BUYERS: usize = 2_000;
 
 /// What was measured. Of every order placed, all are open.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// Orders that were placed.
     pub orders: usize,
@@ -45,7 +45,7 @@ pub struct Figures {
 }
 
 /// What one fold of the market takes.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MarketFigures {
     /// All of it.
     pub mb: u64,
@@ -53,6 +53,8 @@ pub struct MarketFigures {
     pub guards_mb: u64,
     /// Without these, for each open order.
     pub bytes_per_order: u64,
+    /// What decisions take in it.
+    pub decisions: Vec<decide::Figures>,
 }
 
 /// Places `orders` orders on a new market in `dir`. `program` is the one that runs, and answers to
@@ -82,13 +84,14 @@ pub async fn run(dir: &Path, orders: usize, program: &Path) -> anyhow::Result<Fi
         rss_before_mb: before >> 20,
         rss_after_mb: after >> 20,
         bytes_per_order: grown / orders.max(1) as u64,
-        market,
         two_folds_mb: 2 * market.mb,
         caches_mb: (grown >> 20).saturating_sub(2 * market.mb),
+        market,
     })
 }
 
-/// Folds the market of a log in a process that has done nothing else, and tells what that took.
+/// Folds the market of a log in a process that has done nothing else, and tells what that took, and what it takes to decide
+/// something in it.
 pub async fn market_of(dir: &Path) -> anyhow::Result<MarketFigures> {
     let log = SegmentLog::open_reader(dir)?;
     let before = machine::rss_bytes();
@@ -109,5 +112,6 @@ pub async fn market_of(dir: &Path) -> anyhow::Result<MarketFigures> {
         mb: all >> 20,
         guards_mb: guards >> 20,
         bytes_per_order: all.saturating_sub(guards) / orders,
+        decisions: decide::measure(&market)?,
     })
 }

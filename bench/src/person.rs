@@ -82,8 +82,13 @@ impl Person {
 
     /// Signs a wish under an id.
     pub fn sign_as(&self, command_id: CommandId, command: impl Into<Command>) -> Bytes {
+        self.seal(&self.draft(command_id, Expected::default(), command))
+    }
+
+    /// Drafts a wish: takes the key's next number and the time now.
+    pub fn draft(&self, command_id: CommandId, expected: Expected, command: impl Into<Command>) -> Draft {
         let now = WallClock.now();
-        let draft = Draft {
+        Draft {
             market: self.market.clone(),
             account: self.account,
             device: self.device,
@@ -92,9 +97,13 @@ impl Person {
             nonce: Nonce(rand::random()),
             issued_at: now,
             expires_at: now.plus_ms(GOOD_FOR_MS),
-            expected: Expected::default(),
+            expected,
             command: command.into(),
-        };
-        Bytes::from(sign(&draft, &self.key))
+        }
+    }
+
+    /// Signs a draft of this person.
+    pub fn seal(&self, draft: &Draft) -> Bytes {
+        Bytes::from(sign(draft, &self.key))
     }
 }

@@ -18,6 +18,8 @@ use crate::person::Person;
 
 /// Exponent of Zipf's law; about 1 is what shops see.
 const ZIPF_EXPONENT: f64 = 1.0;
+/// Listings of one seller.
+pub(crate) const LISTINGS_PER_SELLER: usize = 10;
 /// Commands that are signed by one thread at a time.
 const SIGN_CHUNK: usize = 2_000;
 
@@ -33,19 +35,22 @@ pub struct Signed {
 pub struct Town {
     /// The buyers.
     pub buyers: Vec<Person>,
-    sellers: Vec<Person>,
-    listings: Vec<(ListingId, Money)>,
+    /// The sellers, each of the next [`LISTINGS_PER_SELLER`] listings.
+    pub sellers: Vec<Person>,
+    pub(crate) listings: Vec<(ListingId, Money)>,
     /// Running sums of the weights by which listings are drawn.
     zipf: Vec<f64>,
 }
 
 impl Town {
-    /// Makes a town; ten listings a seller.
+    /// Makes a town.
     pub fn new(market: &MarketName, algorithm: Algorithm, buyers: usize, listings: usize, seed: u64) -> Town {
         let mut rng = StdRng::seed_from_u64(seed);
         let usd: Currency = "USD".parse().expect("USD is a currency");
         let buyers = (0..buyers).map(|_| Person::new(market, algorithm, &mut rng)).collect();
-        let sellers = (0..listings.div_ceil(10)).map(|_| Person::new(market, algorithm, &mut rng)).collect();
+        let sellers = (0..listings.div_ceil(LISTINGS_PER_SELLER))
+            .map(|_| Person::new(market, algorithm, &mut rng))
+            .collect();
         let listings = (0..listings)
             .map(|_| (ListingId::from_uuid(Uuid::now_v7()), Money::new(rng.random_range(199..20_000), usd)))
             .collect::<Vec<_>>();
@@ -78,11 +83,11 @@ impl Town {
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {
             let title = Text::try_from(format!("Listing {n}")).expect("a short text");
             let command = CreateListing::new(*listing, *price, title);
-            self.sellers[n / 10].sign(command)
+            self.sellers[n / LISTINGS_PER_SELLER].sign(command)
         };
         let stock = |(n, (listing, _)): (usize, &(ListingId, Money))| {
             let quantity = Quantity::new(Quantity::MAX).expect("the largest quantity is one");
-            self.sellers[n / 10].sign(ReceiveStock { listing: *listing, quantity })
+            self.sellers[n / LISTINGS_PER_SELLER].sign(ReceiveStock { listing: *listing, quantity })
         };
         let mut rounds = vec![people().map(|(person, role)| register(person, role)).collect::<Vec<_>>()];
         rounds.push(people().map(|(person, _)| enrol(person)).collect());
@@ -95,11 +100,11 @@ impl Town {
         rounds
     }
 
-    fn draw(&self, rng: &mut StdRng) -> &(ListingId, Money) {
+    /// Draws a listing, by its place.
+    pub(crate) fn draw(&self, rng: &mut StdRng) -> usize {
         let total = self.zipf.last().copied().unwrap_or(1.0);
         let at = rng.random_range(0.0..total);
-        let rank = self.zipf.partition_point(|sum| *sum <= at);
-        &self.listings[rank.min(self.listings.len() - 1)]
+        self.zipf.partition_point(|sum| *sum <= at).min(self.listings.len() - 1)
     }
 
     fn order(&self, rng: &mut StdRng) -> Signed {
@@ -108,7 +113,7 @@ impl Town {
         // Two orders in three are of one line, as in the CDNOW purchases; the others of two.
         let lines = if rng.random_range(0..3) == 0 { 2 } else { 1 };
         while wanted.len() < lines {
-            let (listing, price) = *self.draw(rng);
+            let (listing, price) = self.listings[self.draw(rng)];
             wanted.insert(listing, (price, rng.random_range(1..=3u32)));
         }
         let mut total = 0;
@@ -118,7 +123,7 @@ impl Town {
         });
         let lines = lines.collect();
         let total = Money::new(total, self.listings[0].1.currency);
-        let command = PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total };
+        let command = PlaceOrder::new(lines, PaymentMethod::Wallet, total);
         Signed { bytes: self.buyers[buyer].sign(command), buyer }
     }
 

@@ -4,6 +4,7 @@
 //! threads check signatures; the caller's thread folds in order. All queues between them are bounded.
 
 mod fold;
+mod whole;
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use futures::StreamExt;
 use tokio::runtime::Handle;
 
 pub(crate) use self::fold::{Counts, Fault, Fold};
+pub(crate) use self::whole::fold_log;
 
 /// Most commits that are handed over at once.
 const COMMITS_PER_BATCH_MAX: usize = 64;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{jetstream, machine, memory, restart, segment};
+use ::bench::{jetstream, machine, memory, mix, restart, segment};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use events::account::Algorithm;
@@ -17,8 +17,8 @@ use crate::output::talk;
 const SERVER_VARIABLE: &str = "SKYLINK_NATS_SERVER";
 const SERVER_FETCHED: &str = ".tools/nats-server";
 
-/// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, the
-/// views, a restart, and what open orders cost in memory.
+/// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, a
+/// mix of carts and orders, the views, a restart, and what open orders cost in memory.
 ///
 /// The load runs on the same cores. Latency counts from the moment a command should have been sent to its checked
 /// receipt. Figures are ratios of one run; absolute numbers are this machine's.
@@ -70,11 +70,13 @@ enum Stage {
     Segment,
     /// Segment files, ES256 keys.
     SegmentEs256,
+    /// Segment files: carts, orders and what comes after a sale, beside orders alone.
+    Mix,
     /// JetStream.
     Jetstream,
     /// A restart.
     Restart,
-    /// Memory of open orders.
+    /// Memory of open orders, and what it takes to decide something beside them.
     Memory,
 }
 
@@ -94,6 +96,7 @@ struct Report {
     crypto_floor_per_s: Option<f64>,
     segment: Option<segment::Figures>,
     segment_es256: Option<segment::Figures>,
+    mix: Option<mix::Figures>,
     jetstream: Option<jetstream::Figures>,
     projection_events_per_s: Option<f64>,
     restart_s: Option<f64>,
@@ -158,6 +161,11 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         talk(format_args!("Segment files, ES256 keys …"));
         segment_es256 = Some(segment::run(&dir.join("segment-es256"), plan(Algorithm::Es256)).await?);
     }
+    let mut mix = None;
+    if arguments.includes(Stage::Mix) {
+        talk(format_args!("Carts, orders and what comes after a sale …"));
+        mix = Some(mix::run(&dir.join("mix"), arguments.orders as usize).await?);
+    }
     let mut jetstream = None;
     if arguments.includes(Stage::Jetstream) {
         if let Some(server) = nats_server(arguments.nats_server.as_deref()) {
@@ -180,6 +188,7 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         projection_events_per_s: segment.map(|figures| figures.projection_events_per_s),
         segment,
         segment_es256,
+        mix,
         jetstream,
         restart_s: restart.map(|figures| figures.restart_s),
         restart,
@@ -210,6 +219,18 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.orders_with_views_per_s,
             figures.p50_ms,
             figures.p99_ms
+        )?;
+    }
+    if let Some(figures) = &report.mix {
+        writeln!(
+            out,
+            "mix of {} on carts, {} orders, {} after a sale: {:.0} commands/s, {:.2} of the {:.0} orders/s beside it",
+            figures.cart,
+            figures.order,
+            figures.after_sale,
+            figures.mix_per_s,
+            figures.ratio,
+            figures.orders_per_s
         )?;
     }
     if let Some(figures) = &report.jetstream {
@@ -246,6 +267,13 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.market.guards_mb,
             figures.caches_mb
         )?;
+        for decision in &figures.market.decisions {
+            writeln!(
+                out,
+                "deciding {} beside them: p50 {:.1} µs, p99 {:.1} µs",
+                decision.command, decision.p50_us, decision.p99_us
+            )?;
+        }
     }
     writeln!(out, "memory at its peak, load included: {} MB", report.peak_rss_mb)?;
     Ok(())

@@ -13,7 +13,9 @@ use commands::Refusal;
 use commands::crypto::VerifyingKey;
 use commands::receipt::{Receipt, verify_receipt};
 use engine::Reply;
+use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
+use events::Timestamp;
 use events::account::PublicKey;
 use events::ids::MarketName;
 use serde_json::{Value, json};
@@ -84,6 +86,14 @@ impl Client {
         match &arguments.nats.url {
             None => Ok(Client::Http(HttpClient::new(&arguments.gateway.url)?)),
             Some(url) => Ok(Client::Nats(Box::new(NatsClient::open(url, arguments).await?))),
+        }
+    }
+
+    /// Gives the time to sign with: the machine's, unless the market says that its own is simulated.
+    pub(crate) async fn now(&self) -> Timestamp {
+        match self {
+            Client::Http(client) => client.now().await,
+            Client::Nats(_) => WallClock.now(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`STEPS_PER_S`] commands a second until the task is stopped; some are refused on purpose.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -77,8 +78,8 @@ impl DemoTask {
 }
 
 /// Lets the demo people register and begin to trade. Returns when the first listing is open.
-pub(crate) async fn start(node: &Node) -> anyhow::Result<DemoTask> {
-    let stage = Stage::set(node).await.context("the demonstration can't begin")?;
+pub(crate) async fn start(node: &Node, clock: Arc<dyn Clock>) -> anyhow::Result<DemoTask> {
+    let stage = Stage::set(node, clock).await.context("the demonstration can't begin")?;
     let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn(async move {
         let mut beat = tokio::time::interval(Duration::from_secs(1) / STEPS_PER_S);
@@ -98,6 +99,7 @@ pub(crate) async fn start(node: &Node) -> anyhow::Result<DemoTask> {
 /// The people, and what they trade with.
 struct Stage {
     handle: EngineHandle,
+    clock: Arc<dyn Clock>,
     keys: KeyStore,
     market: MarketName,
     usd: Currency,
@@ -108,7 +110,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(node: &Node) -> anyhow::Result<Stage> {
+    async fn set(node: &Node, clock: Arc<dyn Clock>) -> anyhow::Result<Stage> {
         let keys = node.keys().clone();
         let named = |role: &str, count: usize| -> Result<Vec<StoredKey>, _> {
             (1..=count).map(|n| keys.get_or_make(&format!("demo-{role}-{n}"))).collect()
@@ -117,7 +119,8 @@ impl Stage {
             (keys.get_or_make("demo-provider")?, named("seller", SELLERS)?, named("buyer", BUYERS)?);
         let listings = sellers.iter().map(|_| ListingId::from_uuid(Uuid::now_v7())).collect();
         let (handle, market) = (node.handle(), node.market().clone());
-        let stage = Stage { handle, market, usd: "USD".parse()?, provider, sellers, buyers, listings, keys };
+        let usd = "USD".parse()?;
+        let stage = Stage { handle, clock, market, usd, provider, sellers, buyers, listings, keys };
         stage.register(&stage.provider, Role::Provider).await?;
         for (seller, listing) in stage.sellers.iter().zip(&stage.listings) {
             stage.register(seller, Role::Seller).await?;
@@ -167,7 +170,7 @@ impl Stage {
         // One in seven signs too small a total, and is told so.
         if scene % 7 == 6 {
             let total = Money::new(1, self.usd);
-            let receipt = self.ask(buyer, PlaceOrder { lines, payment_method, total }).await?;
+            let receipt = self.ask(buyer, PlaceOrder::new(lines, payment_method, total)).await?;
             anyhow::ensure!(receipt.receipt.outcome == Outcome::Rejected, "an order for a cent was accepted");
             return Ok(());
         }
@@ -179,9 +182,13 @@ impl Stage {
             }
             // What an interrupted scene left in the cart is bought along: no more than this is paid.
             let total = Money::new(FUNDS_MINOR, self.usd);
-            self.give(buyer, MigrateCart { cart, payment_method, total }).await?
+            let seen = self.handle.preview(buyer.account).await.and_then(|previewed| previewed.found);
+            let expected =
+                Expected { cart: Some(seen.context("the cart can't be seen")?.version), listing: None };
+            let migrate = MigrateCart::new(cart, payment_method, total);
+            accepted(self.ask_if(expected, buyer, migrate).await?)?
         } else {
-            self.give(buyer, PlaceOrder { lines, payment_method, total }).await?
+            self.give(buyer, PlaceOrder::new(lines, payment_method, total)).await?
         };
         let order: OrderId = named(&placed, "order.")?;
         if !next(beat, stopped).await {
@@ -201,15 +208,21 @@ impl Stage {
 
     /// Gives a command that must not be rejected.
     async fn give(&self, key: &StoredKey, command: impl Into<Command>) -> anyhow::Result<Receipt> {
-        let receipt = self.ask(key, command).await?;
-        if receipt.receipt.outcome == Outcome::Rejected {
-            bail!("{} was rejected: {:?}", receipt.receipt.name, receipt.receipt.reasons);
-        }
-        Ok(receipt)
+        accepted(self.ask(key, command).await?)
     }
 
     async fn ask(&self, key: &StoredKey, command: impl Into<Command>) -> anyhow::Result<Receipt> {
-        let now = WallClock.now();
+        self.ask_if(Expected::default(), key, command).await
+    }
+
+    /// Gives a command that names the versions it was made for.
+    async fn ask_if(
+        &self,
+        expected: Expected,
+        key: &StoredKey,
+        command: impl Into<Command>,
+    ) -> anyhow::Result<Receipt> {
+        let now = self.clock.now();
         let draft = Draft {
             market: self.market.clone(),
             account: key.account,
@@ -219,7 +232,7 @@ impl Stage {
             nonce: Nonce(*Uuid::now_v7().as_bytes()),
             issued_at: now,
             expires_at: now.plus_ms(60_000),
-            expected: Expected::default(),
+            expected,
             command: command.into(),
         };
         let signed = Bytes::from(sign(&draft, &key.signing()));
@@ -230,6 +243,14 @@ impl Stage {
             Reply::Undecided => bail!("the market stops"),
         }
     }
+}
+
+/// Passes on a receipt that is none of a rejection.
+fn accepted(receipt: Receipt) -> anyhow::Result<Receipt> {
+    if receipt.receipt.outcome == Outcome::Rejected {
+        bail!("{} was rejected: {:?}", receipt.receipt.name, receipt.receipt.reasons);
+    }
+    Ok(receipt)
 }
 
 /// Waits for the next beat; false when the demonstration is to stop.

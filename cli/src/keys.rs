@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use commands::command::{RegisterAccount, RegisterDevice};
+use commands::command::{CartClaim, RegisterAccount, RegisterDevice};
 use commands::crypto::VerifyingKey;
+use commands::sign::sign_cart_claim;
+use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use events::account::{Algorithm, Role};
-use events::ids::{AccountId, MarketName};
+use events::ids::{AccountId, CartId, MarketName};
 use gateway::nats::access;
 use gateway::node::REGISTRAR_KEY;
 use gateway::token::TOKEN_TTL_S_MAX;
@@ -49,6 +51,10 @@ enum Action {
     /// It goes to standard output, for curl -H "Authorization: Bearer $(skylink keys token alice)". Commands need none:
     /// each is signed itself.
     Token(TokenArgs),
+    /// Sign the word of a cart's owner that another account may merge the cart into its own.
+    ///
+    /// It goes to standard output, for the `claim` of a `cart.merge` that the other account gives.
+    Claim(ClaimArgs),
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +138,26 @@ struct TokenArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct ClaimArgs {
+    /// The key, of the cart's owner.
+    name: String,
+    /// The cart.
+    #[arg(long, value_name = "ID")]
+    cart: CartId,
+    /// The account that may merge it.
+    #[arg(long, value_name = "ID")]
+    to: AccountId,
+    /// How many seconds the claim is good.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    ttl_s: u32,
+    #[command(flatten)]
+    data: DataArgs,
+    /// The market that the cart is in.
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    market: MarketName,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Alg {
     /// Ed25519
@@ -154,6 +180,8 @@ enum RoleArg {
     Registrar,
     /// Brings money in and reports deliveries
     Provider,
+    /// Fills a cart that a buyer may take over
+    Guest,
 }
 
 impl From<RoleArg> for Role {
@@ -164,6 +192,7 @@ impl From<RoleArg> for Role {
             RoleArg::Operator => Role::Operator,
             RoleArg::Registrar => Role::Registrar,
             RoleArg::Provider => Role::Provider,
+            RoleArg::Guest => Role::Guest,
         }
     }
 }
@@ -177,6 +206,7 @@ pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
         Action::Show(arguments) => show(&arguments, &mut output),
         Action::Nkey(arguments) => nkey(&arguments.file, &mut output),
         Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
+        Action::Claim(arguments) => claim(&arguments, &mut output),
         Action::Token(arguments) => crate::runtime()?.block_on(token(&arguments, &mut output)),
     }?;
     output.flush()?;
@@ -273,19 +303,34 @@ struct Registering<'a> {
 
 impl Registering<'_> {
     async fn send(&self, wish: &Wish, output: &mut Output) -> anyhow::Result<Verdict> {
-        let signed = sign_wish(self.store, &self.registrar, &self.arguments.market.market, wish, Form::Jws)?;
-        let answer = self.client.send(&signed, wish, &self.registrar, &self.market_key).await?;
+        let (registrar, now) = (&self.registrar, self.client.now().await);
+        let signed = sign_wish(self.store, registrar, &self.arguments.market.market, wish, Form::Jws, now)?;
+        let answer = self.client.send(&signed, wish, registrar, &self.market_key).await?;
         let again = format!("give `skylink keys register {}` again as before", self.arguments.name);
         let receipts = self.arguments.json.then_some(output);
         crate::send::report(answer, wish, &again, receipts)
     }
 }
 
+fn claim(arguments: &ClaimArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let key = open(&arguments.data)?.get(&arguments.name)?;
+    let claim = CartClaim {
+        aud: arguments.market.clone(),
+        cart: arguments.cart,
+        exp: WallClock.now().plus_ms(i64::from(arguments.ttl_s) * 1000),
+        to: arguments.to,
+        v: 1,
+    };
+    output.line(format_args!("{}", sign_cart_claim(&claim, &key.signing())))?;
+    Ok(Verdict::Done)
+}
+
 async fn token(arguments: &TokenArgs, output: &mut Output) -> anyhow::Result<Verdict> {
     let store = open(&arguments.data)?;
     let key = store.get(&arguments.name)?;
     let client = HttpClient::new(&arguments.gateway.url)?;
-    let signed = sign_token_request(&store, &key, &arguments.market, arguments.ttl_s)?;
+    let now = client.now().await;
+    let signed = sign_token_request(&store, &key, &arguments.market, arguments.ttl_s, now)?;
     let given = match client.token(signed).await? {
         Ok(given) => given,
         Err(problem) => {

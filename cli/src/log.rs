@@ -1,16 +1,17 @@
 //! Reading the log of a market, in its data folder or on JetStream, also while another process writes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use engine::log::jetstream;
 use engine::log::segment::{self, SegmentLog};
-use engine::log::{EventLog, ReadError};
+use engine::log::{CommitStream, EventLog, ReadError};
 use events::ids::MarketName;
 use events::metadata::EVENTS_PER_COMMIT_MAX;
-use events::{Commit, Event, Position, Recorded};
+use events::{Commit, Event, Position, Recorded, Timestamp};
 use futures::StreamExt;
+use futures::future::ready;
 use gateway::nats::{GuardedLog, OpenError, Role};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -63,6 +64,28 @@ impl Log {
     }
 }
 
+/// How far a log is read. A commit is within as a whole or not at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bound {
+    pub(crate) position: Option<Position>,
+    pub(crate) time: Option<Timestamp>,
+}
+
+impl Bound {
+    fn includes(&self, commit: &Commit) -> bool {
+        self.position.is_none_or(|last| commit.head().position <= last)
+            && self.time.is_none_or(|last| commit.time() <= last)
+    }
+
+    /// Gives the commits that are within.
+    pub(crate) fn of(self, commits: CommitStream) -> CommitStream {
+        let included = move |commit: &Result<Arc<Commit>, _>| {
+            ready(commit.as_ref().map_or(true, |commit| self.includes(commit)))
+        };
+        commits.take_while(included).boxed()
+    }
+}
+
 /// Opens a log to read it: makes nothing, changes nothing, and is in nobody's way.
 pub(crate) async fn open(arguments: &LogArgs) -> anyhow::Result<Log> {
     match &arguments.nats.url {
@@ -103,6 +126,17 @@ async fn open_stream(url: &str, arguments: &LogArgs) -> anyhow::Result<Log> {
         anyhow::Error::from(error).context(said)
     })?;
     Ok(Log::JetStream(Box::new(log)))
+}
+
+/// Gives the time of the last commit of a market in a folder; none, if there is no market in it.
+pub(crate) async fn latest_time(data: &Path) -> anyhow::Result<Option<Timestamp>> {
+    let Ok(log) = SegmentLog::open_reader(data) else { return Ok(None) };
+    let head = log.head().await?;
+    if head.position == 0 {
+        return Ok(None);
+    }
+    let last = log.read(commit_start(&log, head.position).await?).next().await;
+    Ok(last.transpose()?.map(|commit| commit.time()))
 }
 
 /// Finds the position of the first event of the commit that holds `position`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use engine::clock::WallClock;
+use engine::clock::Clock;
 use engine::providers::PaymentProvider;
 use engine::providers::sandbox::{Message, Sandbox};
 use engine::providers::stripe::{self, Secret, Stripe};
@@ -50,7 +50,7 @@ pub(crate) type Providers = (Vec<Arc<dyn PaymentProvider>>, Option<mpsc::Receive
 
 impl PaymentsArgs {
     /// Sets the providers up; what the sandbox remembers is in the data folder.
-    pub(crate) fn providers(&self, data: &Path) -> anyhow::Result<Providers> {
+    pub(crate) fn providers(&self, data: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Providers> {
         match self.payments {
             PaymentsArg::None => Ok((Vec::new(), None)),
             PaymentsArg::Sandbox => {
@@ -58,7 +58,7 @@ impl PaymentsArgs {
                     format!("{} can't be made: name another folder with --data", data.display())
                 })?;
                 let file = data.join("sandbox-payments.json");
-                let (sandbox, messages) = Sandbox::open(Some(file.clone()), Arc::new(WallClock))
+                let (sandbox, messages) = Sandbox::open(Some(file.clone()), Arc::clone(clock))
                     .with_context(|| format!("{} can't be read: mend or delete it", file.display()))?;
                 Ok((vec![Arc::new(sandbox)], Some(messages)))
             }

@@ -9,15 +9,14 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
-use engine::log::{CommitStream, EventLog};
+use engine::log::EventLog;
 use events::metadata::Cause;
 use events::{Commit, Position, Recorded, Timestamp};
 use futures::StreamExt;
-use futures::future::ready;
 use uuid::Uuid;
 
 use crate::Verdict;
-use crate::log::{self, Form, LogArgs};
+use crate::log::{self, Bound, Form, LogArgs};
 use crate::output::Output;
 
 use self::state::Show;
@@ -73,28 +72,6 @@ impl FromStr for Moment {
         position.or_else(|_| Timestamp::parse_rfc3339(text).map(Moment::Time)).map_err(|_| {
             "a moment is a position such as 4711 or a time such as 2025-07-29T10:00:00Z".to_owned()
         })
-    }
-}
-
-/// How far a log is read. A commit is within as a whole or not at all.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bound {
-    pub(crate) position: Option<Position>,
-    pub(crate) time: Option<Timestamp>,
-}
-
-impl Bound {
-    fn includes(&self, commit: &Commit) -> bool {
-        self.position.is_none_or(|last| commit.head().position <= last)
-            && self.time.is_none_or(|last| commit.time() <= last)
-    }
-
-    /// Gives the commits that are within.
-    pub(crate) fn of(self, commits: CommitStream) -> CommitStream {
-        let included = move |commit: &Result<Arc<Commit>, _>| {
-            ready(commit.as_ref().map_or(true, |commit| self.includes(commit)))
-        };
-        commits.take_while(included).boxed()
     }
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use commands::Command;
 use commands::command::Expected;
 use commands::receipt::Outcome;
+use engine::clock::{Clock, WallClock};
 use engine::keystore::KeyStore;
 use events::ids::CommandId;
 use serde::Deserialize;
@@ -43,7 +44,7 @@ pub(crate) struct SendArgs {
     /// Sign the flat JSON form instead of a JWS.
     #[arg(long)]
     seed_form: bool,
-    /// Print the signed command and send nothing.
+    /// Print the signed command and send nothing; signed with the machine's time, also for a market with a fast clock.
     #[arg(long)]
     print: bool,
     /// Print the receipt in one line.
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
     let key = store.get(&arguments.key)?;
     let form = if arguments.seed_form { Form::Flat } else { Form::Jws };
     if arguments.print {
-        let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form)?;
+        let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form, WallClock.now())?;
         let mut output = Output::stdout();
         output.line(format_args!("{}", signed.bytes))?;
         output.flush()?;
@@ -79,7 +80,8 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
         let client = Client::open(&arguments.market).await?;
         let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
         // Signed last: what was waited for before does not age it.
-        let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form)?;
+        let now = client.now().await;
+        let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form, now)?;
         client.send(&signed, &wish, &key, &market_key).await
     })?;
     let mut output = Output::stdout();

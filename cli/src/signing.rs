@@ -8,16 +8,12 @@ use commands::Command;
 use commands::command::{ClearCart, Expected};
 use commands::crypto::VerifyingKey;
 use commands::sign::{Draft, sign, sign_request, sign_seed_form};
-use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
-use events::Hash;
-use events::ids::{CommandId, MarketName, Nonce};
+use events::ids::{CommandId, MarketName};
+use events::{Hash, Timestamp};
 use gateway::token::TOKEN_REQUEST;
 use serde_json::json;
 use uuid::Uuid;
-
-/// How long a command is good after it was signed.
-const GOOD_FOR_MS: i64 = 60_000;
 
 /// What somebody wishes, before it is signed. Signed again, it is still the same wish.
 #[derive(Debug, Clone)]
@@ -56,15 +52,16 @@ pub(crate) struct Signed {
     pub(crate) fingerprint: Hash,
 }
 
-/// Signs a wish: takes the key's next number, a new nonce and the time now.
+/// Signs a wish: takes the key's next number and a new nonce. `now` is the market's time.
 pub(crate) fn sign_wish(
     store: &KeyStore,
     key: &StoredKey,
     market: &MarketName,
     wish: &Wish,
     form: Form,
+    now: Timestamp,
 ) -> anyhow::Result<Signed> {
-    let draft = draft(store, key, market, wish)?;
+    let draft = draft(store, key, market, wish, now)?;
     let bytes = match form {
         Form::Jws => sign(&draft, &key.signing()),
         Form::Flat => sign_seed_form(&draft, &key.signing()).with_context(|| {
@@ -85,24 +82,20 @@ pub(crate) fn sign_token_request(
     key: &StoredKey,
     market: &MarketName,
     ttl_s: u64,
+    now: Timestamp,
 ) -> anyhow::Result<String> {
     // A request has what a command has, but for the command.
-    let draft = draft(store, key, market, &Wish::new(ClearCart {}))?;
+    let draft = draft(store, key, market, &Wish::new(ClearCart {}), now)?;
     Ok(sign_request(&draft, TOKEN_REQUEST, json!({ "ttl_s": ttl_s }), &key.signing()))
 }
 
-fn draft(store: &KeyStore, key: &StoredKey, market: &MarketName, wish: &Wish) -> anyhow::Result<Draft> {
-    let issued_at = WallClock.now();
-    Ok(Draft {
-        market: market.clone(),
-        account: key.account,
-        device: key.device,
-        command_id: wish.command_id,
-        seq: store.next_seq(&key.name)?,
-        nonce: Nonce(rand::random()),
-        issued_at,
-        expires_at: issued_at.plus_ms(GOOD_FOR_MS),
-        expected: wish.expected,
-        command: wish.command.clone(),
-    })
+fn draft(
+    store: &KeyStore,
+    key: &StoredKey,
+    market: &MarketName,
+    wish: &Wish,
+    now: Timestamp,
+) -> anyhow::Result<Draft> {
+    let draft = store.draft(key, market, wish.command_id, wish.command.clone(), now)?;
+    Ok(Draft { expected: wish.expected, ..draft })
 }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 use events::order::{CancelledBy, LineUnits};
+use events::promotion::Benefit;
+use events::tax::Region;
 use events::{Event, Position};
 use futures::StreamExt;
 
@@ -104,6 +106,23 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::SellerReinstated(event) => format!("may sell again: {}", event.reason),
         Event::ClearanceGranted(event) => format!("may buy restricted goods: {}", event.reason),
         Event::ClearanceRevoked(event) => format!("may not buy restricted goods: {}", event.reason),
+        Event::AccountVerified(event) => format!("known as tier {}", event.tier),
+        Event::TaxSet(event) => {
+            let class = event.tax_class.as_ref().map_or("everything", |class| class.as_str());
+            let how = if event.inclusive { "in" } else { "on top of" };
+            format!("{class} is taxed with {} bps {how} the price", event.bps.get())
+        }
+        Event::ShippingRateSet(event) => {
+            format!("{} to {} from {}", event.method, place(event.region.as_ref()), event.rate.flat())
+        }
+        Event::ShippingRateRemoved(event) => {
+            format!("no more {} to {} in {}", event.method, place(event.region.as_ref()), event.currency)
+        }
+        Event::PromotionCreated(event) => {
+            let code = event.code.as_ref().map_or(String::new(), |code| format!(" with code {code}"));
+            format!("{:?}: {}{code}", event.title, benefit(event.gives))
+        }
+        Event::PromotionEnded(_) => "ended".to_owned(),
         Event::StockAdjusted(event) => {
             format!("{:+} units ({}), {} on hand", event.delta, event.reason, event.on_hand)
         }
@@ -129,6 +148,13 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::CartItemRemoved(event) => format!("no more of listing {}", event.listing),
         Event::CartCleared(_) => "emptied".to_owned(),
         Event::CartMigrated(_) => "became orders".to_owned(),
+        Event::CartSavedForLater(event) => format!("listing {} saved for later", event.listing),
+        Event::CartMovedBack(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
+        Event::CartMerged(event) => format!("{} lines of cart {}", event.lines.len(), event.source.cart),
+        Event::CartFrozen(event) => format!("frozen until {}", event.until),
+        Event::CartUnfrozen(_) => "can be edited again".to_owned(),
+        Event::CartRestored(event) => format!("{} lines of cart {}", event.lines.len(), event.from),
+        Event::CartAbandoned(_) => "nobody touched it for long".to_owned(),
         Event::OrderPlaced(event) => {
             let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
             let number = event.number.map_or(String::new(), |number| format!("{number}: "));
@@ -172,6 +198,17 @@ pub(crate) fn summary(event: &Event) -> String {
             Some(transfer) => format!("{} back to the buyer", transfer.amount),
             None => "the units cost nothing".to_owned(),
         },
+    }
+}
+
+fn place(region: Option<&Region>) -> &str {
+    region.map_or("everywhere", Region::as_str)
+}
+
+fn benefit(gives: Benefit) -> String {
+    match gives {
+        Benefit::Percent(bps) => format!("{} bps off", bps.get()),
+        Benefit::Amount(amount) => format!("{amount} off"),
     }
 }
 

@@ -13,13 +13,14 @@ use clap::Args;
 use commands::envelope::KeyDirectory;
 use commands::receipt::Outcome;
 use engine::Reply;
-use engine::clock::WallClock;
+use engine::clock::{Clock, FastClock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::PaymentProvider;
-use events::Position;
-use events::account::Role as AccountRole;
+use events::account::{Role as AccountRole, Tier};
 use events::ids::MarketName;
-use events::market::{Deadlines, FeePolicy};
+use events::market::{Deadlines, FeePolicy, PurchaseLimit};
+use events::money::MoneyError;
+use events::{Currency, Money, Position, Timestamp};
 use gateway::nats::{Access, Role};
 use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
@@ -36,6 +37,11 @@ use crate::output::talk;
 use crate::payments::PaymentsArgs;
 use crate::signing::{Form, Wish, sign_wish};
 
+/// How fast the market's clock may run: a command that was signed for a minute is still good for 120 ms then.
+const CLOCK_SPEED_MAX: i64 = 500;
+/// How far ahead of the machine's clock a log may end and nothing be said of it, in ms: commands signed now are good then.
+const AHEAD_MS_MAX: i64 = commands::replay::FRESHNESS_MS;
+
 /// How long the market may take to answer the commands of its first start.
 const FIRST_COMMANDS_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -47,8 +53,8 @@ const FIRST_ACCOUNTS: [(&str, AccountRole); 2] =
 /// Run a market in this process, with its HTTP gateway, until it is interrupted.
 ///
 /// Everything is kept in the data folder. The first start opens the market and makes the keys `market` (signs
-/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee and deadlines are fixed
-/// when the market is opened.
+/// receipts), `registrar` (registers accounts and devices), `operator`, `provider`, and one for each payment provider. Fee
+/// and deadlines are fixed when the market is opened.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
@@ -87,6 +93,10 @@ pub(crate) struct UpArgs {
     /// Hours a seller has to accept an order before it is cancelled and paid back; without it, every order is accepted.
     #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     accept_hours: Option<u32>,
+    /// How much buyers of a tier, 0 to 3, may buy in a currency in one checkout and in one day of UTC, such as
+    /// 0:USD:100.00:250.00; may be given again. Without one, as much as they can pay.
+    #[arg(long, value_name = "TIER:CURRENCY:CHECKOUT:DAY", value_parser = purchase_limit)]
+    purchase_limit: Vec<PurchaseLimit>,
     /// Hours a seller has to ship before the order is cancelled and paid back.
     #[arg(long, default_value_t = 14 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     ship_by_hours: u32,
@@ -96,8 +106,15 @@ pub(crate) struct UpArgs {
     /// Hours a buyer has to inspect before the escrow is released.
     #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
+    /// Hours that a cart may lie untouched before it is abandoned.
+    #[arg(long, default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    cart_idle_hours: u32,
     #[command(flatten)]
     payments: PaymentsArgs,
+    /// Let the market's time run N times as fast as the machine's, from where its log ends: for demonstrations, in which
+    /// deadlines of days are to be seen. Commands are signed with the market's time then (GET /v1/time), as send and keys do.
+    #[arg(long, conflicts_with = "NATS_URL", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CLOCK_SPEED_MAX))]
+    clock_speed: Option<u32>,
     /// Threads that check signatures; without it, one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     verify_threads: Option<u16>,
@@ -115,7 +132,8 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("nothing can listen on {}: name another address with --listen", arguments.listen)
     })?;
-    let (providers, messages) = arguments.payments.providers(&arguments.data.data)?;
+    let clock = clock(&arguments).await?;
+    let (providers, messages) = arguments.payments.providers(&arguments.data.data, &clock)?;
     let prepared = async {
         if arguments.demo
             && let Some(orders) =
@@ -124,7 +142,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         {
             talk(format_args!("Imported {orders} purchases of 1997 as the market's history."));
         }
-        start(&arguments, providers).await
+        start(&arguments, providers, &clock).await
     };
     let standby = tokio::select! {
         standby = prepared => standby?,
@@ -132,7 +150,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => return Ok(Verdict::Done),
     };
     // Queries are answered from here on, also while another process writes the market.
-    let server = Server::start(&standby, listener)?;
+    let server = Server::start(&standby, listener, &clock)?;
     if arguments.nats.url.is_some() {
         talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
     }
@@ -145,10 +163,10 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     if let Some(messages) = messages {
         node.effects().deliver(messages);
     }
-    node.unless_refused(register_first_accounts(&node)).await??;
+    node.unless_refused(register_first_accounts(&node, clock.as_ref())).await??;
     let first = node.unless_refused(node.log().head()).await??.position;
     let trade = match arguments.demo {
-        true => Some(demo::start(&node).await.context("the demonstration can't begin")?),
+        true => Some(demo::start(&node, clock).await.context("the demonstration can't begin")?),
         false => None,
     };
     tell(&node, &arguments, server.address)?;
@@ -177,11 +195,38 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     }
 }
 
+/// Gives the market's clock. A fast one goes on where the market's time has come to.
+async fn clock(arguments: &UpArgs) -> anyhow::Result<Arc<dyn Clock>> {
+    let now = WallClock.now();
+    let latest = match &arguments.nats.url {
+        None => crate::log::latest_time(&arguments.data.data).await?,
+        Some(_) => None,
+    };
+    let ahead_ms = latest.map_or(0, |latest| latest.ms_since(now));
+    match arguments.clock_speed {
+        Some(speed) => Ok(Arc::new(FastClock::new(latest.unwrap_or(now).max(now), speed))),
+        None => {
+            if ahead_ms > AHEAD_MS_MAX {
+                talk(format_args!(
+                    "The market's log ends {} min ahead of this machine's clock: until that has caught up, the market's time stands \
+                     still and commands signed now are stale. Correct the clock or, if it ran with --clock-speed before, name that again.",
+                    ahead_ms / 60_000
+                ));
+            }
+            Ok(Arc::new(WallClock))
+        }
+    }
+}
+
 /// Starts the node; it stands by until it is given the market.
-async fn start(arguments: &UpArgs, providers: Vec<Arc<dyn PaymentProvider>>) -> anyhow::Result<StandbyNode> {
+async fn start(
+    arguments: &UpArgs,
+    providers: Vec<Arc<dyn PaymentProvider>>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<StandbyNode> {
     let config = NodeConfig { providers, ..config(arguments)? };
     let node = match &arguments.nats.url {
-        None => StandbyNode::start(config, Arc::new(WallClock)).await,
+        None => StandbyNode::start(config, Arc::clone(clock)).await,
         Some(url) => {
             let nats = NatsConfig {
                 url: url.clone(),
@@ -189,7 +234,7 @@ async fn start(arguments: &UpArgs, providers: Vec<Arc<dyn PaymentProvider>>) -> 
                 log_bytes: arguments.nats_log_bytes,
                 monitor_url: arguments.nats_monitor.clone(),
             };
-            StandbyNode::start_on_nats(config, nats, Arc::new(WallClock)).await
+            StandbyNode::start_on_nats(config, nats, Arc::clone(clock)).await
         }
     };
     node.with_context(|| cannot_start(arguments))
@@ -217,12 +262,14 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
     config.access = access(arguments)?;
     config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
+    config.purchase_limits = arguments.purchase_limit.clone();
     let ms = |hours: u32| i64::from(hours) * 3_600_000;
     config.deadlines = Deadlines::new(
         ms(arguments.inspection_hours),
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
-    )?;
+    )?
+    .with_cart_idle(ms(arguments.cart_idle_hours))?;
     if let Some(hours) = arguments.accept_hours {
         config.deadlines = config.deadlines.with_accept_ms(ms(hours))?;
     }
@@ -232,9 +279,29 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     Ok(config)
 }
 
+/// Reads a limit of purchases.
+fn purchase_limit(text: &str) -> Result<PurchaseLimit, String> {
+    let wrong = || {
+        "it must be such as 0:USD:100.00:250.00: tier, currency, most in a checkout, most in a day".to_owned()
+    };
+    let [tier, currency, per_order, per_day] = *text.split(':').collect::<Vec<_>>() else {
+        return Err(wrong());
+    };
+    let tier: u32 = tier.parse().map_err(|_| wrong())?;
+    let tier = Tier::new(tier).map_err(|error| error.to_string())?;
+    let currency: Currency = currency.parse().map_err(|error: MoneyError| error.to_string())?;
+    let minor = |text: &str| match Money::parse_decimal(text, currency) {
+        Ok(money) if money.minor >= 0 => Ok(money.minor),
+        Ok(_) => Err(wrong()),
+        Err(error) => Err(error.to_string()),
+    };
+    let (per_order_minor, per_day_minor) = (minor(per_order)?, minor(per_day)?);
+    Ok(PurchaseLimit { currency, per_day_minor, per_order_minor, tier })
+}
+
 /// Registers the accounts a market begins with, by signed commands like any other. A start that was cut off between
 /// two of them is made good by the next.
-async fn register_first_accounts(node: &Node) -> anyhow::Result<()> {
+async fn register_first_accounts(node: &Node, clock: &dyn Clock) -> anyhow::Result<()> {
     let handle = node.handle();
     for (name, role) in FIRST_ACCOUNTS {
         let key = node.keys().get_or_make(name)?;
@@ -242,16 +309,18 @@ async fn register_first_accounts(node: &Node) -> anyhow::Result<()> {
             continue;
         }
         for wish in registrations(&key, BTreeSet::from([role])) {
-            give(node, &wish).await.with_context(|| format!("key `{name}` can't be registered"))?;
+            give(node, &wish, clock.now())
+                .await
+                .with_context(|| format!("key `{name}` can't be registered"))?;
         }
     }
     Ok(())
 }
 
 /// Gives a command of the registrar.
-async fn give(node: &Node, wish: &Wish) -> anyhow::Result<()> {
+async fn give(node: &Node, wish: &Wish, now: Timestamp) -> anyhow::Result<()> {
     let registrar = node.keys().get(REGISTRAR_KEY)?;
-    let signed = sign_wish(node.keys(), &registrar, node.market(), wish, Form::Jws)?;
+    let signed = sign_wish(node.keys(), &registrar, node.market(), wish, Form::Jws, now)?;
     let handle = node.handle();
     let reply = handle.submit(Bytes::from(signed.bytes), None, None);
     let reply = tokio::time::timeout(FIRST_COMMANDS_TIME_MAX, reply).await;
@@ -276,9 +345,9 @@ struct Server {
 }
 
 impl Server {
-    fn start(node: &StandbyNode, listener: TcpListener) -> anyhow::Result<Server> {
+    fn start(node: &StandbyNode, listener: TcpListener, clock: &Arc<dyn Clock>) -> anyhow::Result<Server> {
         let metrics = gateway::health::install_metrics().context("metrics can't be kept")?;
-        let gateway = node.gateway(Arc::new(WallClock), Some(metrics));
+        let gateway = node.gateway(Arc::clone(clock), Some(metrics));
         let address = listener.local_addr()?;
         let (stop, told) = oneshot::channel();
         // A server whose owner is gone stops as one that is told to.

@@ -112,3 +112,35 @@ fn a_port_that_is_taken_is_told_before_anything_is_made() {
     assert!(said.contains(&address) && said.contains("--listen"), "{said}");
     assert!(!cli.path("data").exists());
 }
+
+#[test]
+fn a_guests_cart_is_claimed_merged_and_verified() {
+    let cli = Cli::new();
+    let up = cli.up(&["--cart-idle-hours", "48"]);
+    let url = up.url();
+    let send = |key: &str, command: &str, body: Value| {
+        let file = cli.write("wish.json", &json!({ "command": command, "body": body }).to_string());
+        let receipt = cli.ok(&["send", "--json", "--url", &url, "--key", key, &file]);
+        serde_json::from_str::<Value>(&receipt).unwrap_or_default()["receipt"].clone()
+    };
+    for (name, role) in [("seller", "seller"), ("alice", "buyer"), ("visitor", "guest")] {
+        cli.ok(&["keys", "new", name]);
+        cli.ok(&["keys", "register", name, "--role", role, "--url", &url]);
+    }
+    let (listing, price) = (Uuid::now_v7(), json!({ "minor": 999, "currency": "USD" }));
+    send("seller", "listing.create", json!({ "listing": listing, "price": price, "title": "Tea" }));
+    let added = send("visitor", "cart.add", json!({ "listing": listing, "quantity": 2 }));
+    let cart = added["events"][0]["subject"].as_str().unwrap_or_default();
+    let alice = cli.json(&["keys", "show", "alice", "--json"])["account"].clone();
+    let alice = alice.as_str().unwrap_or_default();
+    let claim = cli.ok(&["keys", "claim", "visitor", "--cart", cart, "--to", alice]);
+    let merge = json!({ "claim": claim.trim(), "policy": "sum" });
+    let merged = send("alice", "cart.merge", merge.clone());
+    assert_eq!(merged["events"][0]["type"], "cart.merged.v1", "{merged}");
+    assert_eq!(send("alice", "cart.merge", merge)["outcome"], "unchanged");
+    let (status, said) = up.interrupt();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let report = cli.json(&["verify", "--json"]);
+    // Registrar, operator, provider and the sandbox are there from the start.
+    assert_eq!(report["accounts"], 7, "{report}");
+}

@@ -5,16 +5,17 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use events::account::{
     ClearanceGranted, ClearanceRevoked, DeviceRegistered, PublicKey, Registered, Role, SellerReinstated,
-    SellerSuspended,
+    SellerSuspended, Tier, Verified,
 };
-use events::ids::{AccountId, CartId, DeviceId, KeyId};
+use events::ids::{AccountId, DeviceId, KeyId, ListingId};
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::cart::Cart;
+use crate::cart::{Cart, MergedCart, MigratedCart, SavedLine};
 use crate::command::{
     GrantClearance, RegisterAccount, RegisterDevice, ReinstateSeller, RevokeClearance, SuspendSeller,
 };
+use crate::limits::Spent;
 use crate::market::Market;
 use crate::replay::SeqWindow;
 
@@ -30,12 +31,20 @@ pub struct Account {
     pub devices: BTreeSet<DeviceId>,
     /// Its active cart, if it has one.
     pub cart: Option<Box<Cart>>,
-    /// The last cart that became orders, so that asking for it again is harmless.
-    pub last_migrated: Option<CartId>,
+    /// What it saved for later; at most [`crate::cart::SAVED_MAX`] lines.
+    pub saved: BTreeMap<ListingId, SavedLine>,
+    /// The last cart that became orders, so that asking for it again is harmless, and that it can be restored.
+    pub last_migrated: Option<Box<MigratedCart>>,
+    /// The last cart that was merged into another account's, so that asking for that again is harmless.
+    pub last_merged: Option<Box<MergedCart>>,
     /// Whether it is forbidden to sell.
     pub is_suspended: bool,
     /// Whether it may buy restricted goods.
     pub is_cleared: bool,
+    /// How well it is known who it is.
+    pub tier: Tier,
+    /// What it bought today, where that is limited.
+    pub(crate) spent: Option<Box<Spent>>,
 }
 
 impl Account {
@@ -44,9 +53,13 @@ impl Account {
             roles,
             devices: BTreeSet::new(),
             cart: None,
+            saved: BTreeMap::new(),
             last_migrated: None,
+            last_merged: None,
             is_suspended: false,
             is_cleared: false,
+            tier: Tier::default(),
+            spent: None,
         }
     }
 }
@@ -105,7 +118,11 @@ impl Accounts {
         self.known(buyer).is_cleared = is_cleared;
     }
 
-    fn known(&mut self, account: AccountId) -> &mut Account {
+    pub(crate) fn verified(&mut self, event: &Verified) {
+        self.known(event.account).tier = event.tier;
+    }
+
+    pub(crate) fn known(&mut self, account: AccountId) -> &mut Account {
         self.by_id.get_mut(&account).expect("an event about an account follows its registration")
     }
 
@@ -123,7 +140,7 @@ impl Accounts {
 /// Tells whether one account may have both of two different roles. Whoever moves money in, runs the market or says who
 /// is who has no part in its trade, and none of these powers is held with another: a provider that bought would fund
 /// himself, and one that sold would report his own deliveries; an operator that traded would cancel the orders of
-/// others to his own gain.
+/// others to his own gain. A guest is nobody yet, and becomes somebody by merging his cart into that of another account.
 const fn may_be_together(one: Role, other: Role) -> bool {
     matches!((one, other), (Role::Buyer, Role::Seller) | (Role::Seller, Role::Buyer))
 }
@@ -177,7 +194,7 @@ pub(crate) fn decide_register_device(
 }
 
 /// Finds an account in a role.
-fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
+pub(crate) fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
     match market.accounts.get(account) {
         None => Err(vec![Rejection::AccountUnknown { account }]),
         Some(known) if !known.roles.contains(&role) => Err(vec![Rejection::RoleMissing { account, role }]),

@@ -1,18 +1,33 @@
-//! Carts: what a buyer means to buy. They reserve nothing.
+//! Carts: what a buyer or a guest means to buy. They reserve nothing.
+
+mod aside;
+mod freeze;
+mod merge;
+mod past;
 
 use std::collections::BTreeMap;
 
-use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
+use events::cart::{Abandoned, Cleared, ItemAdded, ItemRemoved, KeptPrice, QuantitySet, Unfrozen};
 use events::ids::{AccountId, CartId, CommandId, ListingId};
-use events::{Currency, Event, Quantity, Rejection};
+use events::metadata::{DeadlineStamp, Waiting};
+use events::{Currency, Event, Money, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::account::Accounts;
-use crate::command::{AddToCart, LINES_MAX, RemoveFromCart, SetCartQuantity};
+pub use self::aside::{SAVED_MAX, SavedLine};
+pub(crate) use self::aside::{decide_move_back, decide_save};
+pub use self::freeze::FREEZE_MS_MAX;
+pub(crate) use self::freeze::{decide_freeze, decide_unfreeze};
+pub use self::merge::MergedCart;
+pub(crate) use self::merge::decide_merge;
+pub use self::past::MigratedCart;
+pub(crate) use self::past::decide_restore;
+use crate::account::Account;
+use crate::command::{AddToCart, LINES_MAX, PaymentMethod, RemoveFromCart, SetCartQuantity};
 use crate::listing::check_sale;
 use crate::market::Market;
+use crate::validate::{AskedLine, Purchase};
 
-/// A buyer's active cart.
+/// The active cart of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cart {
     /// The cart.
@@ -23,47 +38,147 @@ pub struct Cart {
     pub currency: Option<Currency>,
     /// Units by listing; at most [`LINES_MAX`] lines.
     pub lines: BTreeMap<ListingId, Quantity>,
+    /// When it is abandoned, unless it is touched or frozen before.
+    pub idle_until: Timestamp,
+    /// Kept as it is, if it is frozen.
+    pub frozen: Option<Box<FrozenLines>>,
 }
 
-impl Accounts {
-    fn cart_mut(&mut self, account: AccountId, id: CartId, version: u64) -> &mut Cart {
-        let owner = self.by_id.get_mut(&account).expect("a cart's event follows its account's registration");
-        let new = || Box::new(Cart { id, version: 0, currency: None, lines: BTreeMap::new() });
-        let cart = owner.cart.get_or_insert_with(new);
+/// What a frozen cart keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenLines {
+    /// Until when.
+    pub until: Timestamp,
+    /// The price of each line.
+    pub prices: BTreeMap<ListingId, KeptPrice>,
+}
+
+impl Cart {
+    fn new(id: CartId) -> Self {
+        let (lines, idle_until) = (BTreeMap::new(), Timestamp::from_ms(0));
+        Cart { id, version: 0, currency: None, lines, idle_until, frozen: None }
+    }
+
+    /// Gives the one deadline it waits for.
+    pub fn deadline(&self, account: AccountId) -> DeadlineStamp {
+        match &self.frozen {
+            Some(frozen) => {
+                DeadlineStamp { due: frozen.until, waiting: Waiting::CartFrozenUntil { account } }
+            }
+            None => DeadlineStamp { due: self.idle_until, waiting: Waiting::CartIdle { account } },
+        }
+    }
+
+    /// Gives the price of a line that the cart keeps, if it is frozen.
+    fn kept_price(&self, listing: ListingId) -> Option<KeptPrice> {
+        self.frozen.as_ref()?.prices.get(&listing).copied()
+    }
+
+    /// Gives what its owner buys with it, for `signed_total` at most.
+    pub(crate) fn purchase(
+        &self,
+        buyer: AccountId,
+        method: PaymentMethod,
+        signed_total: Money,
+    ) -> Purchase<'static> {
+        let lines = self.lines.iter().map(|(listing, quantity)| AskedLine {
+            listing: *listing,
+            quantity: *quantity,
+            quote: None,
+            kept: self.kept_price(*listing),
+        });
+        Purchase { buyer, coupon: None, delivery: None, lines: lines.collect(), method, signed_total }
+    }
+
+    /// Says why it can't be edited now, if it can't.
+    fn frozen_reason(&self) -> Option<Rejection> {
+        self.frozen.as_ref().map(|frozen| Rejection::CartFrozen { until: frozen.until })
+    }
+
+    fn check_editable(&self) -> Result<(), Vec<Rejection>> {
+        self.frozen_reason().map_or(Ok(()), |reason| Err(vec![reason]))
+    }
+
+    fn take_line(&mut self, listing: ListingId) {
+        self.lines.remove(&listing);
+        if self.lines.is_empty() {
+            self.currency = None;
+        }
+    }
+}
+
+impl Account {
+    /// Gives the active cart at a new version; the first event of a cart opens it.
+    fn cart_at(&mut self, id: CartId, version: u64) -> &mut Cart {
+        let cart = self.cart.get_or_insert_with(|| Box::new(Cart::new(id)));
         cart.version = version;
         cart
     }
+}
+
+impl Market {
+    /// Folds what happened to the cart of an account, and moves the cart's one deadline.
+    fn change_cart(&mut self, account: AccountId, change: impl FnOnce(&mut Account)) {
+        let idle_until = self.time.plus_ms(self.deadlines().cart_idle_ms());
+        let owner = self.accounts.by_id.get_mut(&account);
+        let owner = owner.expect("a cart's event follows its account's registration");
+        let before = owner.cart.as_ref().map(|cart| cart.deadline(account));
+        change(owner);
+        let after = owner.cart.as_mut().map(|cart| {
+            cart.idle_until = idle_until;
+            cart.deadline(account)
+        });
+        if before != after {
+            before.map(|deadline| self.waiting.remove(&deadline));
+            after.map(|deadline| self.waiting.insert(deadline));
+        }
+    }
 
     pub(crate) fn item_added(&mut self, event: &ItemAdded) {
-        let cart = self.cart_mut(event.account, event.cart, event.version);
-        cart.lines.insert(event.listing, event.quantity);
-        cart.currency = Some(event.unit_price.currency);
+        self.change_cart(event.account, |owner| {
+            let cart = owner.cart_at(event.cart, event.version);
+            cart.lines.insert(event.listing, event.quantity);
+            cart.currency = Some(event.unit_price.currency);
+        });
     }
 
     pub(crate) fn quantity_set(&mut self, event: &QuantitySet) {
-        let cart = self.cart_mut(event.account, event.cart, event.version);
-        cart.lines.insert(event.listing, event.quantity);
+        self.change_cart(event.account, |owner| {
+            owner.cart_at(event.cart, event.version).lines.insert(event.listing, event.quantity);
+        });
     }
 
     pub(crate) fn item_removed(&mut self, event: &ItemRemoved) {
-        let cart = self.cart_mut(event.account, event.cart, event.version);
-        cart.lines.remove(&event.listing);
-        if cart.lines.is_empty() {
-            cart.currency = None;
-        }
+        self.change_cart(event.account, |owner| {
+            owner.cart_at(event.cart, event.version).take_line(event.listing);
+        });
     }
 
     pub(crate) fn cleared(&mut self, event: &Cleared) {
-        let cart = self.cart_mut(event.account, event.cart, event.version);
-        cart.lines.clear();
-        cart.currency = None;
+        self.change_cart(event.account, |owner| {
+            let cart = owner.cart_at(event.cart, event.version);
+            cart.lines.clear();
+            cart.currency = None;
+        });
     }
 
-    pub(crate) fn migrated(&mut self, event: &Migrated) {
-        if let Some(owner) = self.by_id.get_mut(&event.account) {
-            owner.cart = None;
-            owner.last_migrated = Some(event.cart);
-        }
+    pub(crate) fn cart_abandoned(&mut self, event: &Abandoned) {
+        self.change_cart(event.account, |owner| owner.cart = None);
+    }
+}
+
+/// Decides what becomes of a cart whose deadline is due.
+///
+/// # Panics
+/// If the cart does not wait for it: [`Market::next_deadline`] gives only those that are waited for.
+pub(crate) fn decide_deadline(market: &Market, account: AccountId, deadline: DeadlineStamp) -> Vec<Event> {
+    let cart = active(market, account).expect("a deadline leaves with its cart");
+    assert_eq!(cart.deadline(account), deadline, "a deadline leaves with the state that waited for it");
+    let (cart, version, is_frozen) = (cart.id, cart.version + 1, cart.frozen.is_some());
+    if is_frozen {
+        vec![Unfrozen { account, cart, version }.into()]
+    } else {
+        vec![Abandoned { account, cart, version }.into()]
     }
 }
 
@@ -90,6 +205,7 @@ pub(crate) fn decide_add(
     let line = cart.and_then(|cart| cart.lines.get(&id)).copied();
     let mut reasons = Vec::new();
     check_sale(market, id, listing, &mut reasons);
+    reasons.extend(cart.and_then(Cart::frozen_reason));
     if listing.seller == account {
         reasons.push(Rejection::SelfPurchase { listing: id });
     }
@@ -134,9 +250,11 @@ pub(crate) fn decide_set(
     match cart.lines.get(&listing) {
         None => Err(vec![Rejection::NotInCart { listing }]),
         Some(known) if *known == quantity => Ok(vec![]),
-        Some(_) => Ok(vec![
-            QuantitySet { account, cart: cart.id, listing, quantity, version: cart.version + 1 }.into(),
-        ]),
+        Some(_) => {
+            cart.check_editable()?;
+            let (cart, version) = (cart.id, cart.version + 1);
+            Ok(vec![QuantitySet { account, cart, listing, quantity, version }.into()])
+        }
     }
 }
 
@@ -148,6 +266,7 @@ pub(crate) fn decide_remove(
     let RemoveFromCart { listing } = *command;
     match active(market, account) {
         Some(cart) if cart.lines.contains_key(&listing) => {
+            cart.check_editable()?;
             Ok(vec![ItemRemoved { account, cart: cart.id, listing, version: cart.version + 1 }.into()])
         }
         // What shall be gone is not there: the wish is fact.
@@ -158,6 +277,7 @@ pub(crate) fn decide_remove(
 pub(crate) fn decide_clear(market: &Market, account: AccountId) -> Result<Vec<Event>, Vec<Rejection>> {
     match active(market, account) {
         Some(cart) if !cart.lines.is_empty() => {
+            cart.check_editable()?;
             Ok(vec![Cleared { account, cart: cart.id, version: cart.version + 1 }.into()])
         }
         _ => Ok(vec![]),

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
+use events::cart::MergePolicy;
 use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::order::ShipmentNumber;
 use events::payment::ActionKind;
+use events::promotion::CouponCode;
 use events::{Money, Quantity, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -19,12 +21,16 @@ use crate::refusal::Refusal;
 use crate::spelling;
 
 mod catalogue;
+mod checkout;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
     Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, PauseListing, ReceiveStock,
     ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
     SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
+};
+pub use checkout::{
+    CreatePromotion, Delivery, EndPromotion, RemoveShippingRate, SetShippingRate, SetTax, VerifyAccount,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -278,6 +284,58 @@ pub struct RemoveFromCart {
 #[serde(deny_unknown_fields)]
 pub struct ClearCart {}
 
+/// Puts a line of the cart aside, where it is in no total.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveForLater {
+    /// The listing.
+    pub listing: ListingId,
+}
+
+/// Puts a saved line back into the cart, opening one if there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveBack {
+    /// The listing.
+    pub listing: ListingId,
+}
+
+/// Merges another account's cart, such as a guest's, into the buyer's, opening one if there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MergeCart {
+    /// The word of the other cart's owner that the buyer may have it: a compact JWS of a claim.
+    pub claim: String,
+    /// How quantities become one; `max` if absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub policy: MergePolicy,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Keeps the cart as it is and the prices of its lines, for a while. Reserves no stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeCart {
+    /// Until when: at most 24 hours ahead.
+    pub until: Timestamp,
+}
+
+/// Ends the freeze of the cart before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnfreezeCart {}
+
+/// Puts the lines of the last cart that became orders into a new cart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreCart {
+    /// The cart that became orders.
+    pub cart: CartId,
+}
+
 /// How an order is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -290,6 +348,12 @@ pub enum PaymentMethod {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
+    /// The code of a promotion; one for each purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<CouponCode>,
+    /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// What is bought: 1 to 100 lines, each listing once.
     #[schemars(length(min = 1, max = LINES_MAX))]
     pub lines: Vec<OrderLine>,
@@ -313,16 +377,30 @@ pub struct OrderLine {
     pub quote: Option<String>,
 }
 
-/// Buys what is in the cart, as [`PlaceOrder`] does, and closes the cart in the same commit.
+/// Buys what is in the cart, as [`PlaceOrder`] does, and closes the cart in the same commit. The command must name the
+/// cart's version in `if`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MigrateCart {
     /// The cart.
     pub cart: CartId,
+    /// The code of a promotion; one for each purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<CouponCode>,
+    /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
     /// How it is paid.
     pub payment_method: PaymentMethod,
     /// The most that may be charged.
     pub total: Money,
+}
+
+impl MigrateCart {
+    /// Buys a cart without a coupon, delivered wherever.
+    pub const fn new(cart: CartId, payment_method: PaymentMethod, total: Money) -> Self {
+        MigrateCart { cart, coupon: None, delivery: None, payment_method, total }
+    }
 }
 
 /// Some units of one line of an order.
@@ -482,6 +560,12 @@ commands! {
     "seller.reinstate" => ReinstateSeller(ReinstateSeller),
     "account.grant_clearance" => GrantClearance(GrantClearance),
     "account.revoke_clearance" => RevokeClearance(RevokeClearance),
+    "account.verify" => VerifyAccount(VerifyAccount),
+    "tax.set" => SetTax(SetTax),
+    "shipping.set" => SetShippingRate(SetShippingRate),
+    "shipping.remove" => RemoveShippingRate(RemoveShippingRate),
+    "promotion.create" => CreatePromotion(CreatePromotion),
+    "promotion.end" => EndPromotion(EndPromotion),
     "stock.adjust" => AdjustStock(AdjustStock),
     "stock.set_safety" => SetSafetyStock(SetSafetyStock),
     "stock.set_backorder_limit" => SetBackorderLimit(SetBackorderLimit),
@@ -496,6 +580,12 @@ commands! {
     "cart.remove" => RemoveFromCart(RemoveFromCart),
     "cart.clear" => ClearCart(ClearCart),
     "cart.migrate" => MigrateCart(MigrateCart),
+    "cart.save_for_later" => SaveForLater(SaveForLater),
+    "cart.move_back" => MoveBack(MoveBack),
+    "cart.merge" => MergeCart(MergeCart),
+    "cart.freeze" => FreezeCart(FreezeCart),
+    "cart.unfreeze" => UnfreezeCart(UnfreezeCart),
+    "cart.restore" => RestoreCart(RestoreCart),
     "order.place" => PlaceOrder(PlaceOrder),
     "order.accept" => AcceptOrder(AcceptOrder),
     "order.decline" => DeclineOrder(DeclineOrder),
@@ -506,6 +596,11 @@ commands! {
 }
 
 impl PlaceOrder {
+    /// Buys lines without a coupon, delivered wherever.
+    pub const fn new(lines: Vec<OrderLine>, payment_method: PaymentMethod, total: Money) -> Self {
+        PlaceOrder { coupon: None, delivery: None, lines, payment_method, total }
+    }
+
     /// Checks how much work the order is, before any of it is done.
     pub(crate) fn check_size(&self) -> Result<(), Refusal> {
         let lines = self.lines.len();
@@ -567,6 +662,34 @@ pub struct Verified {
     pub command: Command,
     /// For each line of an order, in the lines' order, its quote if it has one. Empty for other commands.
     pub quotes: Vec<Option<VerifiedQuote>>,
+    /// The claim of a merge; none for other commands.
+    pub claim: Option<VerifiedClaim>,
+}
+
+/// A claim to a cart whose signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedClaim {
+    /// The key that signed it.
+    pub key: events::ids::KeyId,
+    /// What was signed.
+    pub claim: CartClaim,
+}
+
+/// The word of a cart's owner that another account may merge it into its own. Signed as a compact JWS with `typ`
+/// `skylink-cart-claim+jws`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CartClaim {
+    /// The market it is good in.
+    pub aud: events::ids::MarketName,
+    /// The cart.
+    pub cart: CartId,
+    /// Until when it is good.
+    pub exp: Timestamp,
+    /// The account that may merge it.
+    pub to: AccountId,
+    /// Form of the claim: 1.
+    pub v: u8,
 }
 
 /// A seller's quote whose signature holds.

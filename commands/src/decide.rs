@@ -16,7 +16,7 @@ use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, funding, listing, order, payment, stock};
+use crate::{account, cart, funding, limits, listing, order, payment, promotion, shipping, stock, tax};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -95,6 +95,9 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
+        }
+        Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
+            cart::decide_deadline(market, account, deadline)
         }
     }
 }
@@ -204,7 +207,13 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SuspendSeller(_)
         | Command::ReinstateSeller(_)
         | Command::GrantClearance(_)
-        | Command::RevokeClearance(_) => &[Role::Operator],
+        | Command::RevokeClearance(_)
+        | Command::SetTax(_) => &[Role::Operator],
+        Command::SetShippingRate(_) | Command::RemoveShippingRate(_) | Command::CreatePromotion(_) => {
+            &[Role::Seller]
+        }
+        Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
+        Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
         Command::FundWallet(_) | Command::ReportPayment(_) => &[Role::Provider],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
         Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
@@ -212,7 +221,13 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SetCartQuantity(_)
         | Command::RemoveFromCart(_)
         | Command::ClearCart(_)
-        | Command::MigrateCart(_)
+        | Command::SaveForLater(_)
+        | Command::MoveBack(_)
+        | Command::FreezeCart(_)
+        | Command::UnfreezeCart(_) => &[Role::Buyer, Role::Guest],
+        Command::MigrateCart(_)
+        | Command::MergeCart(_)
+        | Command::RestoreCart(_)
         | Command::PlaceOrder(_) => &[Role::Buyer],
         Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
@@ -244,6 +259,12 @@ fn business(
         Command::ReinstateSeller(command) => account::decide_reinstate(market, command),
         Command::GrantClearance(command) => account::decide_grant_clearance(market, command),
         Command::RevokeClearance(command) => account::decide_revoke_clearance(market, command),
+        Command::VerifyAccount(command) => limits::decide_verify(market, command),
+        Command::SetTax(command) => tax::decide_set(market, command),
+        Command::SetShippingRate(command) => shipping::decide_set(market, account, command),
+        Command::RemoveShippingRate(command) => shipping::decide_remove(market, account, command),
+        Command::CreatePromotion(command) => promotion::decide_create(market, account, id, command, now),
+        Command::EndPromotion(command) => promotion::decide_end(market, account, command),
         Command::ReceiveStock(command) => stock::decide_receive(market, account, command),
         Command::AdjustStock(command) => stock::decide_adjust(market, account, command),
         Command::SetSafetyStock(command) => stock::decide_set_safety(market, account, command),
@@ -259,6 +280,15 @@ fn business(
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
         Command::ClearCart(_) => cart::decide_clear(market, account),
         Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
+        Command::SaveForLater(command) => cart::decide_save(market, account, command),
+        Command::MoveBack(command) => cart::decide_move_back(market, account, id, command),
+        Command::MergeCart(command) => {
+            let claim = verified.claim.as_ref().expect("a merge is read together with its claim");
+            cart::decide_merge(market, account, id, command, claim, now)
+        }
+        Command::FreezeCart(command) => cart::decide_freeze(market, account, command, now),
+        Command::UnfreezeCart(_) => cart::decide_unfreeze(market, account),
+        Command::RestoreCart(command) => cart::decide_restore(market, account, id, command),
         Command::PlaceOrder(command) => {
             order::decide_place(market, account, id, command, &verified.quotes, now)
         }
@@ -298,6 +328,8 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
         Command::AddToCart(body) => Some(body.listing),
         Command::SetCartQuantity(body) => Some(body.listing),
         Command::RemoveFromCart(body) => Some(body.listing),
+        Command::SaveForLater(body) => Some(body.listing),
+        Command::MoveBack(body) => Some(body.listing),
         _ => None,
     };
     let version =

@@ -14,9 +14,13 @@ use events::account::Algorithm;
 use events::ids::{AccountId, CommandId, DeviceId, KeyId, MarketName, Nonce};
 use events::metadata::CommandStamp;
 use events::{Hash, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::command::{COMMAND_BYTES_MAX, Command, Expected, Quote, Verified, VerifiedQuote};
+use crate::command::{
+    COMMAND_BYTES_MAX, CartClaim, Command, Expected, Quote, Verified, VerifiedClaim, VerifiedQuote,
+};
 use crate::crypto::VerifyingKey;
 use crate::jcs;
 use crate::jws::Jws;
@@ -27,6 +31,8 @@ use crate::spelling;
 pub const COMMAND_TYP: &str = "skylink-cmd+jws";
 /// `typ` of a seller's quote.
 pub const QUOTE_TYP: &str = "skylink-quote+jws";
+/// `typ` of a claim to a cart.
+pub const CART_CLAIM_TYP: &str = "skylink-cart-claim+jws";
 /// Form of the envelope (`v`).
 pub const ENVELOPE_VERSION: u64 = 1;
 
@@ -305,44 +311,79 @@ impl Members {
 }
 
 impl Envelope {
-    /// Reads the body and whatever is signed inside it: quotes of sellers, keys to be registered.
+    /// Reads the body and whatever is signed inside it: quotes of sellers, claims to carts, keys to be registered.
     pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {
         let Envelope { stamp, market, issued_at, expires_at, expected, body } = self;
         let command = Command::parse(&stamp.name, &body)?;
         let mut quotes = Vec::new();
+        let mut claim = None;
         match &command {
             Command::PlaceOrder(order) => {
                 order.check_size()?;
                 for (index, line) in order.lines.iter().enumerate() {
                     let quote = line.quote.as_deref().map(|text| verify_quote(text, &market, keys));
-                    quotes.push(quote.transpose().map_err(|rule| Refusal::BodyInvalid {
-                        rule: format!("lines[{index}].quote: {rule}"),
-                    })?);
+                    quotes.push(
+                        quote
+                            .transpose()
+                            .map_err(|rule| body_invalid(format!("lines[{index}].quote: {rule}")))?,
+                    );
                 }
             }
+            Command::MergeCart(merge) => {
+                let verified = verify_claim(&merge.claim, &market, keys);
+                claim = Some(verified.map_err(|rule| body_invalid(format!("claim: {rule}")))?);
+            }
+            Command::MigrateCart(_) if expected.cart.is_none() => {
+                return Err(body_invalid(
+                    "`if` must name the version of the cart that was seen: read the cart, and sign again",
+                ));
+            }
             Command::RegisterDevice(device) => {
-                VerifyingKey::new(&device.key)
-                    .map_err(|error| Refusal::BodyInvalid { rule: format!("key: {error}") })?;
+                VerifyingKey::new(&device.key).map_err(|error| body_invalid(format!("key: {error}")))?;
             }
             _ => {}
         }
-        Ok(Verified { stamp, issued_at, expires_at, expected, command, quotes })
+        Ok(Verified { stamp, issued_at, expires_at, expected, command, quotes, claim })
     }
 }
 
+fn body_invalid(rule: impl Into<String>) -> Refusal {
+    Refusal::BodyInvalid { rule: rule.into() }
+}
+
 fn verify_quote(text: &str, market: &MarketName, keys: &dyn KeyDirectory) -> Result<VerifiedQuote, String> {
-    let jws = Jws::read(text, QUOTE_TYP).map_err(|error| error.to_string())?;
+    let (key, quote) = verify_inner::<Quote>(text, QUOTE_TYP, keys)?;
+    check_inner(quote.v, &quote.aud, market)?;
+    Ok(VerifiedQuote { key, quote })
+}
+
+fn verify_claim(text: &str, market: &MarketName, keys: &dyn KeyDirectory) -> Result<VerifiedClaim, String> {
+    let (key, claim) = verify_inner::<CartClaim>(text, CART_CLAIM_TYP, keys)?;
+    check_inner(claim.v, &claim.aud, market)?;
+    Ok(VerifiedClaim { key, claim })
+}
+
+/// Checks something signed inside a command, and gives the key that signed it.
+fn verify_inner<T: DeserializeOwned + Serialize>(
+    text: &str,
+    typ: &str,
+    keys: &dyn KeyDirectory,
+) -> Result<(KeyId, T), String> {
+    let jws = Jws::read(text, typ).map_err(|error| error.to_string())?;
     let key = known_key(jws.key, Some(jws.algorithm), keys).map_err(|refusal| refusal.to_string())?;
     jws.check(&key).map_err(|error| error.to_string())?;
     let payload = jws.payload().map_err(|error| error.to_string())?;
-    let quote: Quote = spelling::read(&payload)?;
-    if quote.v != 1 {
+    Ok((jws.key, spelling::read(&payload)?))
+}
+
+fn check_inner(v: u8, aud: &MarketName, market: &MarketName) -> Result<(), String> {
+    if v != 1 {
         return Err("`v` must be 1".to_owned());
     }
-    if quote.aud != *market {
+    if aud != market {
         return Err("it is for another market".to_owned());
     }
-    Ok(VerifiedQuote { key: jws.key, quote })
+    Ok(())
 }
 
 #[cfg(test)]

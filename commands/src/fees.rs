@@ -6,7 +6,7 @@ use events::order::{FeeQuote, Rounding};
 
 const BPS_WHOLE: i128 = 10_000;
 
-/// Computes the fee on `amount`, which is positive: `clamp(round(amount · bps / 10 000) + fixed, min, max)`, never
+/// Computes the fee on `amount`, which is not below zero: `clamp(round(amount · bps / 10 000) + fixed, min, max)`, never
 /// more than the amount.
 pub fn quote(policy: &FeePolicy, amount: Money) -> FeeQuote {
     // 64 bits times 10 000 fits 128 bits by far; half of the divisor added rounds halves away from zero.
@@ -20,6 +20,8 @@ pub fn quote(policy: &FeePolicy, amount: Money) -> FeeQuote {
         amount: Money::new(minor, amount.currency),
         bps: policy.bps(),
         fixed_minor: policy.fixed_minor(),
+        max_minor: policy.max_minor(),
+        min_minor: Some(policy.min_minor()).filter(|minor| *minor > 0),
         rounding: Rounding::HalfAwayFromZero,
     }
 }
@@ -27,8 +29,12 @@ pub fn quote(policy: &FeePolicy, amount: Money) -> FeeQuote {
 /// Computes what of a fee is due when `released` of `total` has been released: rounded, halves away from zero. What is
 /// due more than before is never more than what was released more, and at the end it is the whole fee.
 pub(crate) fn part(fee_minor: i64, released: i64, total: i64) -> i64 {
+    if total == 0 {
+        // All that is paid is tax.
+        return 0;
+    }
     let (fee, released, total) = (i128::from(fee_minor), i128::from(released), i128::from(total));
-    // Amounts have 53 bits: their product fits 128 by far. An order costs more than nothing.
+    // Amounts have 53 bits: their product fits 128 by far.
     let due = (2 * fee * released + total) / (2 * total);
     i64::try_from(due).expect("a part of the fee is no more than the fee, which fits")
 }

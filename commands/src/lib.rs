@@ -5,7 +5,9 @@
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
 //! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`cart`], [`order`]; money is in
-//! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`], protection from replays in [`replay`].
+//! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`] and what they make of a cart in
+//! [`preview`]. What it costs is computed in `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may
+//! buy is in [`limits`]. Protection from replays is in [`replay`].
 
 pub mod account;
 mod card;
@@ -20,17 +22,23 @@ mod jcs;
 pub mod json;
 mod jws;
 pub mod ledger;
+pub mod limits;
 pub mod listing;
 pub mod market;
 pub mod order;
 pub mod payment;
+pub mod preview;
+mod price;
+pub mod promotion;
 pub mod receipt;
 pub mod refusal;
 pub mod replay;
 pub mod seed_form;
+pub mod shipping;
 pub mod sign;
 mod spelling;
 pub mod stock;
+pub mod tax;
 pub mod validate;
 
 pub use command::{Command, Verified};

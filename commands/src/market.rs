@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::account::{DeviceRegistered, Registered, Role};
-use events::market::{Deadlines, FeePolicy, Opened};
+use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,11 @@ use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
-use crate::payment::Payments;
+use crate::payment::{ClosedPayment, Payments};
+use crate::promotion::Promotions;
 use crate::replay::{Nonces, Recent};
+use crate::shipping::Rates;
+use crate::tax::Taxes;
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +34,12 @@ pub struct Market {
     pub accounts: Accounts,
     /// Listings and stock.
     pub listings: Listings,
+    /// What is taxed, and how much.
+    pub taxes: Taxes,
+    /// What sellers take for delivery.
+    pub rates: Rates,
+    /// What sellers take off their prices.
+    pub promotions: Promotions,
     /// Orders.
     pub orders: Orders,
     /// Every deadline that something waits for.
@@ -108,6 +117,12 @@ impl Market {
             Event::SellerReinstated(event) => self.accounts.suspend(event.account, false),
             Event::ClearanceGranted(event) => self.accounts.clear(event.account, true),
             Event::ClearanceRevoked(event) => self.accounts.clear(event.account, false),
+            Event::AccountVerified(event) => self.accounts.verified(event),
+            Event::TaxSet(event) => self.taxes.set(event),
+            Event::ShippingRateSet(event) => self.rates.set(event),
+            Event::ShippingRateRemoved(event) => self.rates.removed(event),
+            Event::PromotionCreated(event) => self.promotions.created(event, self.time),
+            Event::PromotionEnded(event) => self.promotions.ended(event),
             Event::StockAdjusted(event) => self.listings.stock_mut(event.listing).adjusted(event),
             Event::StockSafetySet(event) => self.listings.stock_mut(event.listing).safety = event.units,
             Event::StockBackorderLimitSet(event) => {
@@ -122,16 +137,23 @@ impl Market {
             Event::PaymentAuthorized(event) => self.payment_authorized(event),
             Event::PaymentVoidRequested(event) => self.payment_void_requested(event),
             Event::PaymentCaptured(event) => self.payment_captured(event, position),
-            Event::PaymentFailed(event) => self.payment_failed(event, position),
-            Event::PaymentVoided(event) => self.payment_voided(event, position),
-            Event::RefundRequested(event) => self.refund_requested(event, position),
+            // They close the payment, below, and do nothing else.
+            Event::PaymentFailed(_) | Event::PaymentVoided(_) => {}
+            Event::RefundRequested(event) => self.refund_requested(event),
             Event::PaymentRefunded(event) => self.payment_refunded(event),
-            Event::RefundFailed(event) => self.refund_failed(event, position),
-            Event::CartItemAdded(event) => self.accounts.item_added(event),
-            Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
-            Event::CartItemRemoved(event) => self.accounts.item_removed(event),
-            Event::CartCleared(event) => self.accounts.cleared(event),
-            Event::CartMigrated(event) => self.accounts.migrated(event),
+            Event::RefundFailed(event) => self.refund_failed(event),
+            Event::CartItemAdded(event) => self.item_added(event),
+            Event::CartQuantitySet(event) => self.quantity_set(event),
+            Event::CartItemRemoved(event) => self.item_removed(event),
+            Event::CartCleared(event) => self.cleared(event),
+            Event::CartMigrated(event) => self.cart_migrated(event),
+            Event::CartSavedForLater(event) => self.saved_for_later(event),
+            Event::CartMovedBack(event) => self.moved_back(event),
+            Event::CartMerged(event) => self.cart_merged(event),
+            Event::CartFrozen(event) => self.cart_frozen(event),
+            Event::CartUnfrozen(event) => self.cart_unfrozen(event),
+            Event::CartRestored(event) => self.cart_restored(event),
+            Event::CartAbandoned(event) => self.cart_abandoned(event),
             Event::OrderPlaced(event) => self.order_placed(event),
             Event::OrderAccepted(event) => self.order_accepted(event),
             Event::OrderShipped(event) => self.order_shipped(event),
@@ -141,6 +163,9 @@ impl Market {
             Event::EscrowHeld(event) => self.escrow_held(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
+        }
+        if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
+            self.payment_closed(id, closed);
         }
     }
 
@@ -177,6 +202,14 @@ impl Market {
     /// If the market was not opened: the first event of every log opens it.
     pub fn deadlines(&self) -> &Deadlines {
         &self.opened().deadlines
+    }
+
+    /// Gives how much buyers may buy.
+    ///
+    /// # Panics
+    /// If the market was not opened: the first event of every log opens it.
+    pub fn purchase_limits(&self) -> &[PurchaseLimit] {
+        &self.opened().purchase_limits
     }
 
     fn opened(&self) -> &Opened {

@@ -33,7 +33,8 @@ pub(crate) use self::refund::decide_refund;
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;
 pub use self::state::{
-    ClosedOrder, Escrow, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment, ShipmentState,
+    ClosedOrder, Escrow, Extras, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment,
+    ShipmentState,
 };
 use crate::command::LineQuantity;
 use crate::decide::Facts;

@@ -14,8 +14,8 @@ use events::ids::{AccountId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::payment::{
-    ActionKind, ActionRequired, Authorized, Captured, Failed, RefundFailed, RefundRequested, Refunded,
-    Requested, VoidReason, VoidRequested, Voided,
+    ActionKind, ActionRequired, Authorized, Captured, RefundFailed, RefundRequested, Refunded, Requested,
+    VoidReason, VoidRequested,
 };
 use events::rejection::PaymentState;
 use events::{Event, Money, Position, Timestamp};
@@ -304,24 +304,14 @@ impl Market {
     pub(crate) fn payment_captured(&mut self, event: &Captured, position: Position) {
         self.ledger.post(&event.transfer);
         self.credit(CreditId::captured(event), position);
-        self.close_payment(&event.clone().into(), position);
     }
 
-    pub(crate) fn payment_failed(&mut self, event: &Failed, position: Position) {
-        self.close_payment(&event.clone().into(), position);
-    }
-
-    pub(crate) fn payment_voided(&mut self, event: &Voided, position: Position) {
-        self.close_payment(&event.clone().into(), position);
-    }
-
-    pub(crate) fn refund_requested(&mut self, event: &RefundRequested, position: Position) {
+    pub(crate) fn refund_requested(&mut self, event: &RefundRequested) {
         self.ledger.post(&event.transfer);
         let RefundRequested { account, payment, provider, .. } = *event;
         let (amount, reference) = (event.transfer.amount, event.reference.as_str().into());
         self.payments.refunds.insert(event.refund, Refund { account, payment, provider, amount, reference });
         self.payments.count(account);
-        self.close_payment(&event.clone().into(), position);
     }
 
     pub(crate) fn payment_refunded(&mut self, event: &Refunded) {
@@ -329,10 +319,9 @@ impl Market {
         self.payments.end_refund(event.refund);
     }
 
-    pub(crate) fn refund_failed(&mut self, event: &RefundFailed, position: Position) {
+    pub(crate) fn refund_failed(&mut self, event: &RefundFailed) {
         self.ledger.post(&event.transfer);
         self.payments.end_refund(event.refund);
-        self.close_payment(&event.clone().into(), position);
     }
 
     fn enter_payment(&mut self, id: PaymentId, stage: Stage) {
@@ -345,9 +334,8 @@ impl Market {
         self.waiting.extend(entered);
     }
 
-    /// Ends what waits for the payment, if anything does: a refund, or money that came in late, finds it closed.
-    fn close_payment(&mut self, event: &Event, position: Position) {
-        let Some((id, closed)) = ClosedPayment::left_by(event, position) else { return };
+    /// Ends what waits for a payment, if anything does: a refund, or money that came in late, finds it closed.
+    pub(crate) fn payment_closed(&mut self, id: PaymentId, closed: ClosedPayment) {
         if let Some(deadline) = self.payments.end(id).and_then(|ended| ended.stage.deadline(id)) {
             self.waiting.remove(&deadline);
         }

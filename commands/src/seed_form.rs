@@ -14,9 +14,12 @@
 //! | command | its fields |
 //! |---|---|
 //! | `cart.add`, `cart.set_quantity` | `listing_id`, `quantity` |
-//! | `cart.remove` | `listing_id` |
-//! | `cart.clear` | none |
-//! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency` |
+//! | `cart.remove`, `cart.save_for_later`, `cart.move_back` | `listing_id` |
+//! | `cart.clear`, `cart.unfreeze` | none |
+//! | `cart.freeze` | `until`, in milliseconds since 1970 |
+//! | `cart.merge` | `claim`, perhaps `policy` |
+//! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency`; `expectedVersions` must name the cart's |
+//! | `cart.restore` | `cart_id` |
 //! | `payment.request` | `payment_method` of `provider` and `token`, `amount`, `currency` |
 //! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
 //! | `order.accept` | `order_id` |
@@ -272,12 +275,19 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "cart.add" | "cart.set_quantity" => {
             fields.take("listing_id", "listing")?.take("quantity", "quantity")?.end()
         }
-        "cart.remove" => fields.take("listing_id", "listing")?.end(),
-        "cart.clear" => fields.end(),
+        "cart.remove" | "cart.save_for_later" | "cart.move_back" => {
+            fields.take("listing_id", "listing")?.end()
+        }
+        "cart.clear" | "cart.unfreeze" => fields.end(),
+        "cart.freeze" => fields.take("until", "until")?.end(),
+        "cart.merge" => fields.take("claim", "claim")?.take_if_any("policy").end(),
+        "cart.restore" => fields.take("cart_id", "cart")?.end(),
         "cart.migrate" => fields
             .take("cart_id", "cart")?
             .take("payment_method", "payment_method")?
             .take_money("total")?
+            .take_if_any("coupon")
+            .take_if_any("delivery")
             .end(),
         "payment.request" => fields.take("payment_method", "method")?.take_money("amount")?.end(),
         "order.place" => order_body(fields),
@@ -304,7 +314,9 @@ fn order_body(mut fields: Fields) -> Result<Value, Refusal> {
     fields.end()?;
     let mut details = Fields::of(details, "orderDetails".to_owned())?
         .take("payment_method", "payment_method")?
-        .take_money("total")?;
+        .take_money("total")?
+        .take_if_any("coupon")
+        .take_if_any("delivery");
     let Value::Array(items) = details.required("items")? else {
         return Err(invalid("`orderDetails.items` must be an array"));
     };
@@ -350,9 +362,16 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::AddToCart(add) => json!({"listing_id": add.listing, "quantity": add.quantity}),
         Command::SetCartQuantity(set) => json!({"listing_id": set.listing, "quantity": set.quantity}),
         Command::RemoveFromCart(remove) => json!({"listing_id": remove.listing}),
-        Command::ClearCart(_) => json!({}),
-        Command::MigrateCart(cart) => {
-            json!({"cart_id": cart.cart, "payment_method": cart.payment_method, "total": cart.total})
+        Command::SaveForLater(save) => json!({"listing_id": save.listing}),
+        Command::MoveBack(back) => json!({"listing_id": back.listing}),
+        Command::ClearCart(_) | Command::UnfreezeCart(_) => json!({}),
+        Command::FreezeCart(_) | Command::MergeCart(_) => command.body(),
+        Command::RestoreCart(restore) => json!({"cart_id": restore.cart}),
+        Command::MigrateCart(_) => {
+            let mut body = command.body();
+            let cart = body.as_object_mut()?.remove("cart")?;
+            body["cart_id"] = cart;
+            body
         }
         Command::RequestPayment(payment) => {
             json!({"payment_method": payment.method, "amount": payment.amount})
@@ -366,7 +385,10 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
                 item
             });
             let items: Vec<Value> = items.collect();
-            json!({"orderDetails": {"items": items, "payment_method": order.payment_method, "total": order.total}})
+            let mut details = command.body();
+            details.as_object_mut()?.remove("lines");
+            details["items"] = items.into();
+            json!({ "orderDetails": details })
         }
         Command::AcceptOrder(_)
         | Command::DeclineOrder(_)
@@ -398,6 +420,12 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReinstateSeller(_)
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_)
+        | Command::VerifyAccount(_)
+        | Command::SetTax(_)
+        | Command::SetShippingRate(_)
+        | Command::RemoveShippingRate(_)
+        | Command::CreatePromotion(_)
+        | Command::EndPromotion(_)
         | Command::AdjustStock(_)
         | Command::SetSafetyStock(_)
         | Command::SetBackorderLimit(_)

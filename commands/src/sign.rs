@@ -1,13 +1,13 @@
-//! Signs commands and quotes, as clients do.
+//! Signs commands, quotes and claims to carts, as clients do.
 
 use events::Timestamp;
 use events::ids::{AccountId, CommandId, DeviceId, MarketName, Nonce};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::command::{Command, Expected, Quote};
+use crate::command::{CartClaim, Command, Expected, Quote};
 use crate::crypto::SigningKey;
-use crate::envelope::{COMMAND_TYP, ENVELOPE_VERSION, QUOTE_TYP};
+use crate::envelope::{CART_CLAIM_TYP, COMMAND_TYP, ENVELOPE_VERSION, QUOTE_TYP};
 use crate::jws;
 
 /// A command before it is signed.
@@ -84,6 +84,11 @@ fn sign_as(draft: &Draft, name: &str, body: Value, key: &SigningKey) -> String {
 /// Signs a seller's quote as a compact JWS.
 pub fn sign_quote(quote: &Quote, key: &SigningKey) -> String {
     jws::sign(QUOTE_TYP, quote, key)
+}
+
+/// Signs a claim to a cart as a compact JWS.
+pub fn sign_cart_claim(claim: &CartClaim, key: &SigningKey) -> String {
+    jws::sign(CART_CLAIM_TYP, claim, key)
 }
 
 /// Signs a command in the flat form (see [`crate::seed_form`]); `None` if that form does not have the command.

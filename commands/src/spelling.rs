@@ -71,6 +71,7 @@ mod tests {
         let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
         let part = json!({"listing": ID, "quantity": 2});
         let lines = json!([line, part]);
+        let delivery = json!({"methods": {ID: "standard"}, "region": "DE"});
         let acts = json!({"kind": "3ds", "reference": "r", "url": "u"});
         vec![
             ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
@@ -99,6 +100,25 @@ mod tests {
             ("seller.reinstate", json!({"account": ID, "reason": "r"})),
             ("account.grant_clearance", json!({"account": ID, "reason": "r"})),
             ("account.revoke_clearance", json!({"account": ID, "reason": "r"})),
+            ("account.verify", json!({"account": ID, "tier": 2})),
+            ("tax.set", json!({"bps": 1900, "inclusive": false, "region": "DE", "tax_class": "reduced"})),
+            (
+                "shipping.set",
+                json!({
+                    "method": "standard", "rate": {"flat": total, "free_from": total, "per_unit": total},
+                    "region": "US-CA",
+                }),
+            ),
+            ("shipping.remove", json!({"currency": "USD", "method": "standard", "region": "DE"})),
+            (
+                "promotion.create",
+                json!({
+                    "code": "TEA", "from": 1_753_783_200_000_i64, "gives": {"percent": 1000}, "listings": [ID],
+                    "min_spend": total, "title": "T", "until": 1_753_783_200_001_i64, "uses": 9,
+                    "uses_per_account": 2,
+                }),
+            ),
+            ("promotion.end", json!({"promotion": ID})),
             ("stock.adjust", json!({"delta": -3, "listing": ID, "reason": "damaged"})),
             ("stock.set_safety", json!({"listing": ID, "units": 2})),
             ("stock.set_backorder_limit", json!({"listing": ID, "units": 0})),
@@ -112,8 +132,26 @@ mod tests {
             ("cart.set_quantity", json!({"listing": ID, "quantity": 1})),
             ("cart.remove", json!({"listing": ID})),
             ("cart.clear", json!({})),
-            ("cart.migrate", json!({"cart": ID, "payment_method": "wallet", "total": total})),
-            ("order.place", json!({"lines": lines, "payment_method": "wallet", "total": total})),
+            (
+                "cart.migrate",
+                json!({
+                    "cart": ID, "coupon": "TEA", "delivery": delivery, "payment_method": "wallet",
+                    "total": total,
+                }),
+            ),
+            ("cart.save_for_later", json!({"listing": ID})),
+            ("cart.move_back", json!({"listing": ID})),
+            ("cart.merge", json!({"claim": "a.b.c", "policy": "sum"})),
+            ("cart.freeze", json!({"until": 1_753_786_800_000u64})),
+            ("cart.unfreeze", json!({})),
+            ("cart.restore", json!({"cart": ID})),
+            (
+                "order.place",
+                json!({
+                    "coupon": "TEA", "delivery": delivery, "lines": lines, "payment_method": "wallet",
+                    "total": total,
+                }),
+            ),
             ("order.accept", json!({"order": ID})),
             ("order.decline", json!({"order": ID, "reason": "r"})),
             ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),

@@ -4,20 +4,28 @@
 use std::collections::BTreeSet;
 
 use events::account::Role;
+use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
 use events::ledger::LedgerAccount;
-use events::order::{Line, LinePrice};
+use events::order::LinePrice;
+use events::promotion::{CouponCode, Discount};
 use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
 
-use crate::command::{LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::command::{Delivery, LINES_MAX, PaymentMethod, VerifiedQuote};
+use crate::limits;
 use crate::listing::{Listing, check_sale};
 use crate::market::Market;
+use crate::price::{self, Part};
 
 /// What a buyer wants to buy, wherever it comes from.
 pub(crate) struct Purchase<'a> {
     /// Who buys.
     pub(crate) buyer: AccountId,
+    /// The code of a promotion.
+    pub(crate) coupon: Option<&'a CouponCode>,
+    /// Where and how it is delivered.
+    pub(crate) delivery: Option<&'a Delivery>,
     /// The lines asked for.
     pub(crate) lines: Vec<AskedLine<'a>>,
     /// How it is paid.
@@ -32,28 +40,64 @@ pub(crate) struct AskedLine<'a> {
     pub(crate) listing: ListingId,
     pub(crate) quantity: Quantity,
     pub(crate) quote: Option<&'a VerifiedQuote>,
+    /// The price that a frozen cart keeps, instead of today's.
+    pub(crate) kept: Option<KeptPrice>,
 }
 
 /// A line with its price and its seller.
 pub(crate) struct PricedLine {
+    /// Who sells.
     pub(crate) seller: AccountId,
-    pub(crate) line: Line,
+    /// What is bought.
+    pub(crate) listing: ListingId,
+    /// The version of the listing that was priced.
+    pub(crate) listing_version: u32,
+    /// Where the price comes from.
+    pub(crate) price: LinePrice,
+    /// How many units.
+    pub(crate) quantity: Quantity,
+    /// The price of all units, before anything is taken off.
+    pub(crate) full: Money,
+    /// What it is cheaper by.
+    pub(crate) discounts: Vec<Discount>,
 }
 
-/// Runs the three validators and gives the priced lines, or every reason against the purchase.
+/// What the three validators make of a purchase.
+pub(crate) struct Judged {
+    /// What it costs at each seller, for the lines that have a price.
+    pub(crate) parts: Vec<Part>,
+    /// What all of it costs; none when something of it has no price.
+    pub(crate) total: Option<Money>,
+    /// Every reason against the purchase.
+    pub(crate) reasons: Vec<Rejection>,
+}
+
+/// Runs the three validators.
+pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) -> Judged {
+    let mut reasons = Vec::new();
+    let priced = listing(market, purchase, now, &mut reasons);
+    account(market, purchase, &mut reasons);
+    // What some of it costs may be unknown: then the sum can't be judged.
+    let (parts, is_whole) = price::parts(market, purchase, priced, now, &mut reasons);
+    let sum = price::sum(&parts, purchase.signed_total.currency);
+    if is_whole {
+        match sum {
+            Some(total) => payment(market, purchase, total, now, &mut reasons),
+            None => reasons.push(Rejection::AmountOverflow),
+        }
+    }
+    let total = sum.filter(|_| is_whole);
+    Judged { parts, total, reasons }
+}
+
+/// Gives what a purchase costs at each seller, or every reason against it.
 pub(crate) fn purchase(
     market: &Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
-) -> Result<Vec<PricedLine>, Vec<Rejection>> {
-    let mut reasons = Vec::new();
-    let priced = listing(market, purchase, now, &mut reasons);
-    account(market, purchase, &mut reasons);
-    // What some lines cost is unknown where pricing failed: then the sum can't be judged.
-    if priced.len() == purchase.lines.len() {
-        payment(market, purchase, &priced, &mut reasons);
-    }
-    if reasons.is_empty() { Ok(priced) } else { Err(reasons) }
+) -> Result<Vec<Part>, Vec<Rejection>> {
+    let Judged { parts, reasons, .. } = judge(market, purchase, now);
+    if reasons.is_empty() { Ok(parts) } else { Err(reasons) }
 }
 
 /// Availability, limits, price and seller of each line.
@@ -87,10 +131,10 @@ fn listing(
         }
         check_sale(market, id, known, reasons);
         check_units(asked, known, reasons);
+        let (listing_version, unit) =
+            asked.kept.map_or((known.version, known.price), |kept| (kept.listing_version, kept.unit_price));
         let price = match asked.quote {
-            None => {
-                known.price.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(known.price), total))
-            }
+            None => unit.checked_mul(asked.quantity).map(|total| (LinePrice::Unit(unit), total)),
             Some(quote) => {
                 let before = reasons.len();
                 check_quote(market, purchase, *asked, quote, now, reasons);
@@ -108,14 +152,15 @@ fn listing(
                 reasons.push(Rejection::CurrencyMismatch { listing: id, expected, found });
             }
             Ok((price, total)) => {
-                let line = Line {
+                priced.push(PricedLine {
+                    seller: known.seller,
                     listing: id,
-                    listing_version: known.version,
+                    listing_version,
                     price,
                     quantity: asked.quantity,
-                    total,
-                };
-                priced.push(PricedLine { seller: known.seller, line });
+                    full: total,
+                    discounts: Vec::new(),
+                });
             }
         }
     }
@@ -187,16 +232,15 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     }
 }
 
-/// Whether the signed total covers the lines, and the wallet the total.
-fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reasons: &mut Vec<Rejection>) {
+/// Whether the signed total covers what the purchase costs, the wallet that, and the buyer's limits that as well.
+fn payment(
+    market: &Market,
+    purchase: &Purchase<'_>,
+    required: Money,
+    now: Timestamp,
+    reasons: &mut Vec<Rejection>,
+) {
     let signed = purchase.signed_total;
-    let sum = priced
-        .iter()
-        .try_fold(Money::zero(signed.currency), |sum, priced| sum.checked_add(priced.line.total));
-    let Ok(required) = sum else {
-        reasons.push(Rejection::AmountOverflow);
-        return;
-    };
     if required.minor > signed.minor {
         reasons.push(Rejection::TotalMismatch { signed, actual: required });
     }
@@ -205,4 +249,5 @@ fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reas
     if required.minor > available.minor {
         reasons.push(Rejection::InsufficientFunds { available, required });
     }
+    limits::check(market, purchase.buyer, required, now, reasons);
 }

@@ -36,7 +36,8 @@ fn cancelled(order: OrderId, by: CancelledBy, reason: Option<&str>) -> [Event; 2
         seller: SELLER.account(),
         transfer: Some(Transfer { amount: usd(1500), from, to }),
     };
-    [Cancelled { by, lines, order, reason: reason.map(str::to_owned) }.into(), refunded.into()]
+    let reason = reason.map(str::to_owned);
+    [Cancelled { by, lines, order, reason, shipping: None }.into(), refunded.into()]
 }
 
 fn waits(world: &World, due: i64, waiting: Waiting) {

@@ -11,26 +11,36 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, LineQuantity, ReportPayment, ReportedOutcome, ShipOrder, UpdateListing,
+    CancelOrder, ConfirmDelivery, CreatePromotion, Delivery, LineQuantity, MigrateCart, PlaceOrder,
+    ReportPayment, ReportedOutcome, SetTax, ShipOrder, UpdateListing,
 };
 use commands::order::ShipmentState;
 use commands::{Command, Decision, Market, Verified};
-use events::ids::{AccountId, CommandId, ListingId, OrderGroupId, OrderId, PaymentId, RefundId};
+use events::account::Tier;
+use events::cart::MergePolicy;
+use events::ids::{
+    AccountId, CartId, CommandId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId, RefundId,
+};
 use events::ledger::LedgerAccount;
+use events::market::{Deadlines, FeePolicy, PurchaseLimit};
 use events::metadata::Cause;
-use events::order::{LineUnits, ShipmentNumber};
+use events::order::{LineUnits, ShipmentNumber, ShippingCharge};
 use events::payment::{ActionKind, Requested};
+use events::promotion::{Benefit, CouponCode};
 use events::rejection::OrderState;
 use events::stock::AdjustmentReason;
-use events::{Event, Money};
+use events::{Bps, Event, Money};
 use invariants::checks::{
-    asked_for, check_deadlines, check_money, check_numbers, check_stock, fold, snapshot,
+    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_price, check_promotions,
+    check_stock, fold, snapshot,
 };
 use proptest::prelude::*;
 use support::*;
 
 const PROVIDERS: [Actor; 2] = [PROVIDER, Actor(4)];
 const BUYERS: [Actor; 3] = [BUYER, OTHER_BUYER, Actor(22)];
+/// Who has a cart: buyers and guests.
+const SHOPPERS: [Actor; 5] = [BUYER, OTHER_BUYER, Actor(22), GUEST, OTHER_GUEST];
 const EVERYBODY: [Actor; 7] = [BUYER, OTHER_BUYER, Actor(22), SELLER, OTHER_SELLER, PROVIDER, OPERATOR];
 /// One thing costs a third of all the money there can be.
 const DEAR: i64 = MOST / 3;
@@ -56,8 +66,24 @@ enum Step {
     Set(usize, u64, u32),
     Remove(usize, u64),
     Clear(usize),
-    Migrate(usize, i64),
-    Place(usize, Vec<(u64, u32)>, i64),
+    Save(usize, u64),
+    MoveBack(usize, u64),
+    Freeze(usize, i64),
+    Unfreeze(usize),
+    Restore(usize),
+    /// A buyer merges a shopper's cart, or the one he merged last.
+    Merge(usize, usize, u8),
+    Migrate(usize, i64, Going),
+    Place(usize, Vec<(u64, u32)>, i64, Going),
+    /// A region's tax, of one class or of all, on top of prices or in them.
+    Tax(usize, bool, u32, bool),
+    /// What a seller takes for delivery, everywhere or to one region: flat, free from, for each unit.
+    Rate(u64, u8, Option<usize>, [i64; 3]),
+    RemoveRate(u64, u8, Option<usize>),
+    /// A promotion of a thing or of everything: what it gives, its code, its uses, how long it lasts.
+    Promotion(u64, i64, Option<usize>, Option<u32>, i64),
+    EndPromotion(usize, bool),
+    Verify(usize, u32),
     /// A seller accepts, or declines.
     Answer(usize, Option<usize>, bool),
     Ship(usize, Option<usize>, Part),
@@ -82,6 +108,17 @@ enum Step {
 /// Lines of an order by their place, with units: none for all of it.
 type Part = Option<Vec<(u8, u32)>>;
 
+/// Where a purchase goes, and with which coupon.
+type Going = (Option<usize>, Option<usize>);
+
+const REGIONS: [&str; 3] = ["DE", "US", "US-CA"];
+const COUPONS: [&str; 3] = ["ONE", "TWO", "THREE"];
+
+fn going() -> impl Strategy<Value = Going> {
+    let coupon = prop_oneof![4 => Just(None), 1 => (0..COUPONS.len()).prop_map(Some)];
+    (prop_oneof![1 => Just(None), 9 => (0..REGIONS.len()).prop_map(Some)], coupon)
+}
+
 fn part() -> impl Strategy<Value = Part> {
     let some = prop::collection::vec((0u8..4, 1u32..3), 0..3);
     prop_oneof![2 => Just(None), 3 => some.prop_map(Some)]
@@ -96,7 +133,7 @@ fn amount() -> impl Strategy<Value = i64> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (buyer, nth) = (0..BUYERS.len(), any::<usize>());
+    let (buyer, shopper, nth) = (0..BUYERS.len(), 0..SHOPPERS.len(), any::<usize>());
     let thing = prop_oneof![6 => 0u64..3, 1 => Just(3u64), 1 => Just(4u64)];
     // Mostly whoever the order belongs to; else anybody.
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
@@ -111,17 +148,24 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
             .prop_map(|(p, b, a, e, r)| Step::Fund(p, b, a, e, r)),
         3 => (thing.clone(), quantity()).prop_map(|(t, n)| Step::Receive(t, n)),
-        3 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Add(b, t, n)),
-        1 => (buyer.clone(), thing.clone(), quantity()).prop_map(|(b, t, n)| Step::Set(b, t, n)),
-        1 => (buyer.clone(), thing).prop_map(|(b, t)| Step::Remove(b, t)),
-        1 => buyer.clone().prop_map(Step::Clear),
-        3 => (buyer.clone(), total.clone()).prop_map(|(b, a)| Step::Migrate(b, a)),
-        14 => (buyer, lines, total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
-        4 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
-        6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
-        4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
+        5 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Add(s, t, n)),
+        1 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Set(s, t, n)),
+        1 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Remove(s, t)),
+        1 => shopper.clone().prop_map(Step::Clear),
+        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
+        2 => (shopper.clone(), thing).prop_map(|(s, t)| Step::MoveBack(s, t)),
+        2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
+        1 => shopper.clone().prop_map(Step::Unfreeze),
+        3 => buyer.clone().prop_map(Step::Restore),
+        3 => (buyer.clone(), shopper, 0..12u8).prop_map(|(b, s, how)| Step::Merge(b, s, how)),
+        5 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
+        18 => (buyer, lines, total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
+        6 => pricing(),
+        9 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
+        7 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
+        6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
-        3 => (nth, anybody, 0u8..3, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
+        8 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
         3 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         9 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
@@ -160,6 +204,23 @@ fn stocking() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What sellers and operators say of prices.
+fn pricing() -> impl Strategy<Value = Step> {
+    let region = || prop::option::of(0..REGIONS.len());
+    let bps = prop_oneof![Just(0u32), 1u32..3000, Just(10_000)];
+    let rate = [-1i64..900, 0i64..5000, 0i64..200];
+    let code = prop_oneof![2 => Just(None), 3 => (0..COUPONS.len()).prop_map(Some)];
+    prop_oneof![
+        1 => (0..REGIONS.len(), any::<bool>(), bps, any::<bool>()).prop_map(|(r, c, n, i)| Step::Tax(r, c, n, i)),
+        2 => (0u64..4, 0u8..3, region(), rate).prop_map(|(t, m, r, n)| Step::Rate(t, m, r, n)),
+        1 => (0u64..4, 0u8..3, region()).prop_map(|(t, m, r)| Step::RemoveRate(t, m, r)),
+        3 => (0u64..4, -500i64..6000, code, prop::option::of(0u32..4), -9i64..2 * DAY_MS)
+            .prop_map(|(t, g, c, u, ms)| Step::Promotion(t, g, c, u, ms)),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(n, o)| Step::EndPromotion(n, o)),
+        1 => (0..BUYERS.len(), 0u32..4).prop_map(|(b, t)| Step::Verify(b, t)),
+    ]
+}
+
 fn seller_of(thing: u64) -> Actor {
     if thing < 2 { SELLER } else { OTHER_SELLER }
 }
@@ -168,21 +229,26 @@ fn seller_of(thing: u64) -> Actor {
 #[derive(Debug, Clone, Copy)]
 struct Paid {
     total: Money,
+    /// The taxes in it.
+    tax: i64,
     fee: i64,
     held: i64,
     released: i64,
     fees: i64,
+    taxes: i64,
     refunded: i64,
     /// What units that went their way cost, by the events about them.
     shipped: i64,
     cancelled: i64,
     /// What was given back of what was shipped.
     given_back: i64,
+    /// The taxes in that.
+    tax_back: i64,
 }
 
 impl Paid {
     fn remaining(&self) -> i64 {
-        self.held - self.released - self.fees - self.refunded
+        self.held - self.released - self.fees - self.taxes - self.refunded
     }
 }
 
@@ -203,14 +269,27 @@ struct Run {
     refunds: Vec<(RefundId, PaymentId)>,
     /// What was captured of each payment, and what of that has gone back for good.
     captured: BTreeMap<PaymentId, (Money, i64)>,
+    /// Orders that have promotions, open ones and those of which something was shipped.
+    discounted: BTreeMap<OrderId, BTreeSet<PromotionId>>,
+    merged: BTreeSet<CartId>,
     checked: usize,
 }
 
 impl Run {
     /// Opens a market in which sellers have to accept orders, or not.
     fn new(sellers_accept: bool) -> Run {
-        let mut world = if sellers_accept { World::accepting() } else { World::new() };
-        world.register(PROVIDERS[1]).register(BUYERS[2]);
+        let limit = |tier, minor| PurchaseLimit {
+            currency: usd(0).currency,
+            per_day_minor: minor,
+            per_order_minor: minor,
+            tier: Tier::new(tier).unwrap(),
+        };
+        let mut world = World::on_terms(
+            FeePolicy::default(),
+            if sellers_accept { accepting() } else { Deadlines::default() },
+            vec![limit(0, MOST / 2), limit(1, MOST)],
+        );
+        world.register(PROVIDERS[1]).register(BUYERS[2]).register(GUEST).register(OTHER_GUEST);
         world
             .given_listing(SELLER, 0, usd(500), 10)
             .given_listing(SELLER, 1, usd(DEAR), 3)
@@ -218,7 +297,7 @@ impl Run {
             .given_listing(OTHER_SELLER, 3, eur(300), 5);
         let (signed, orders, paid) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (groups, awaiting) = (BTreeSet::new(), BTreeSet::new());
-        let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
+        let (decided, credited, merged) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (payments, refunds, captured) = (Vec::new(), Vec::new(), BTreeMap::new());
         let shortfalls = BTreeMap::new();
         let mut run = Run {
@@ -234,6 +313,8 @@ impl Run {
             payments,
             refunds,
             captured,
+            discounted: BTreeMap::new(),
+            merged,
             checked: 0,
         };
         run.check();
@@ -313,18 +394,44 @@ impl Run {
                 let due = START.plus_ms(days * DAY_MS);
                 self.ask(seller_of(thing), expect(thing, n, due));
             }
-            Step::Add(buyer, thing, n) => self.ask(BUYERS[buyer], add(thing, n)),
-            Step::Set(buyer, thing, n) => self.ask(BUYERS[buyer], set(thing, n)),
-            Step::Remove(buyer, thing) => self.ask(BUYERS[buyer], remove(thing)),
-            Step::Clear(buyer) => self.ask(BUYERS[buyer], clear()),
-            Step::Migrate(buyer, total) => {
-                let buyer = BUYERS[buyer];
-                let owner = self.world.market.accounts.get(buyer.account()).unwrap();
-                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id).or(owner.last_migrated) {
-                    self.ask(buyer, migrate(cart, usd(total)));
+            Step::Add(shopper, thing, n) => self.ask(SHOPPERS[shopper], add(thing, n)),
+            Step::Set(shopper, thing, n) => self.ask(SHOPPERS[shopper], set(thing, n)),
+            Step::Remove(shopper, thing) => self.ask(SHOPPERS[shopper], remove(thing)),
+            Step::Clear(shopper) => self.ask(SHOPPERS[shopper], clear()),
+            Step::Save(shopper, thing) => self.ask(SHOPPERS[shopper], save(thing)),
+            Step::MoveBack(shopper, thing) => self.ask(SHOPPERS[shopper], move_back(thing)),
+            Step::Freeze(shopper, ms) => self.ask(SHOPPERS[shopper], freeze(self.world.now.plus_ms(ms))),
+            Step::Unfreeze(shopper) => self.ask(SHOPPERS[shopper], unfreeze()),
+            Step::Restore(buyer) => {
+                let owner = self.world.market.accounts.get(BUYERS[buyer].account()).unwrap();
+                if let Some(migrated) = &owner.last_migrated {
+                    self.ask(BUYERS[buyer], restore(migrated.id));
                 }
             }
-            Step::Place(buyer, lines, total) => self.ask(BUYERS[buyer], place(&lines, usd(total))),
+            Step::Merge(buyer, shopper, how) => self.merge(BUYERS[buyer], SHOPPERS[shopper], how),
+            Step::Migrate(buyer, total, going) => {
+                let buyer = BUYERS[buyer];
+                let owner = self.world.market.accounts.get(buyer.account()).unwrap();
+                let last = owner.last_migrated.as_ref().map(|migrated| migrated.id);
+                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id).or(last) {
+                    let Command::MigrateCart(command) = migrate(cart, usd(total)) else { unreachable!() };
+                    let (delivery, coupon) = gone(going);
+                    self.ask(buyer, MigrateCart { coupon, delivery, ..command }.into());
+                }
+            }
+            Step::Place(buyer, lines, total, going) => {
+                let Command::PlaceOrder(command) = place(&lines, usd(total)) else { unreachable!() };
+                let (delivery, coupon) = gone(going);
+                self.ask(BUYERS[buyer], PlaceOrder { coupon, delivery, ..command }.into());
+            }
+            Step::Tax(..) | Step::Rate(..) | Step::RemoveRate(..) | Step::Promotion(..) => self.price(step),
+            Step::EndPromotion(nth, by_operator) => {
+                let nth = self.world.market.promotions.iter().nth(nth % 4);
+                if let Some((id, seller)) = nth.map(|(id, known)| (*id, Actor::of(known.seller))) {
+                    self.ask(if by_operator { OPERATOR } else { seller }, end(id));
+                }
+            }
+            Step::Verify(buyer, tier) => self.ask(OPERATOR, verify(BUYERS[buyer], tier)),
             Step::Answer(nth, who, accepts) => {
                 let (order, (_, seller)) = self.order(nth);
                 let command = if accepts { accept(order) } else { decline(order) };
@@ -382,6 +489,7 @@ impl Run {
                 if let Some(first) = self.earlier(nth) {
                     let mut again = self.world.sign(Actor::of(first.stamp.account), first.command);
                     again.stamp.command = first.stamp.command;
+                    again.claim = first.claim;
                     self.send(again);
                 }
             }
@@ -397,6 +505,49 @@ impl Run {
                     self.send(other);
                 }
             }
+        }
+    }
+
+    fn price(&mut self, step: Step) {
+        let method = |n: u8| format!("method_{n}");
+        let to = |n: Option<usize>| n.map(|n| REGIONS[n]);
+        match step {
+            Step::Tax(place, of_delivery, bps, is_inside) => {
+                let wish = SetTax {
+                    bps: Bps::new(bps).unwrap(),
+                    inclusive: is_inside,
+                    region: region(REGIONS[place]),
+                    tax_class: of_delivery.then(|| "shipping".parse().unwrap()),
+                };
+                self.ask(OPERATOR, wish.into());
+            }
+            Step::Rate(thing, n, place, [flat, free_from, per_unit]) => {
+                let more = |minor: i64| Some(minor).filter(|minor| *minor > 0);
+                let rate = rate(flat.max(0), more(free_from), more(per_unit));
+                self.ask(seller_of(thing), set_rate(&method(n), to(place), rate));
+            }
+            Step::RemoveRate(thing, n, place) => {
+                self.ask(seller_of(thing), remove_rate(&method(n), to(place)));
+            }
+            Step::Promotion(thing, gives, code, uses, lasts_ms) => {
+                let is_share = gives % 2 == 0;
+                let gives = match is_share {
+                    true => percent(u32::try_from(gives.max(0)).unwrap()),
+                    false => Benefit::Amount(usd(gives)),
+                };
+                let listings = if thing % 2 == 0 { [listing(thing)].into() } else { BTreeSet::new() };
+                let wish = CreatePromotion {
+                    code: code.map(|n| COUPONS[n].parse().unwrap()),
+                    listings,
+                    min_spend: (lasts_ms % 3 == 0).then(|| usd(600)),
+                    until: (lasts_ms % 4 > 0).then(|| self.world.now.plus_ms(lasts_ms)),
+                    uses,
+                    uses_per_account: uses.filter(|uses| *uses == 3).map(|_| 1),
+                    ..promotion(gives)
+                };
+                self.ask(seller_of(thing), wish.into());
+            }
+            other => panic!("{other:?} says nothing of prices"),
         }
     }
 
@@ -446,6 +597,20 @@ impl Run {
         self.ask(provider, ReportPayment { outcome, payment: payment.payment }.into());
     }
 
+    fn merge(&mut self, buyer: Actor, owner: Actor, how: u8) {
+        let of = self.world.market.accounts.get(owner.account()).unwrap();
+        let (active, last) =
+            (of.cart.as_ref().map(|cart| cart.id), of.last_merged.as_ref().map(|cart| cart.id));
+        let cart = if how.is_multiple_of(4) { last.or(active) } else { active.or(last) };
+        let Some(cart) = cart else { return };
+        let policy = [MergePolicy::Max, MergePolicy::Sum, MergePolicy::Replace][usize::from(how % 3)];
+        let exp = self.world.now.plus_ms(if how == 7 { -1 } else { 60 * SECOND_MS });
+        let to = if how == 11 { OTHER_BUYER } else { buyer };
+        let claim = Some(claim(owner, cart, to, exp));
+        let signed = Verified { claim, ..self.world.sign(buyer, merge(policy)) };
+        self.send(signed);
+    }
+
     fn let_due_deadlines_pass(&mut self) {
         let now = self.world.now;
         while self.world.market.next_deadline().is_some_and(|next| next.due <= now) {
@@ -463,7 +628,9 @@ impl Run {
         check_money(&self.world.market);
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
+        check_promotions(&self.world.market, &self.discounted);
         check_deadlines(&self.world.market);
+        check_carts(&self.world.market);
     }
 
     /// Checks what an event about an order's money says of its end.
@@ -483,11 +650,13 @@ impl Run {
     fn check_orders(&self) {
         for (id, order) in self.world.market.orders.iter() {
             let (paid, escrow) = (self.paid[id], order.escrow);
-            let lines: i64 = order.lines.iter().map(|line| line.total_minor).sum();
-            assert_eq!((lines, escrow.funded), (order.total.minor, order.total.minor));
-            let sums = (escrow.released, escrow.fees, escrow.refunded, escrow.remaining());
-            assert_eq!(sums, (paid.released, paid.fees, paid.refunded, paid.remaining()));
-            let left: i64 = order.left().iter().map(|line| line.amount.minor).sum();
+            let shipping = order.extras.as_ref().and_then(|extras| extras.shipping_minor).unwrap_or(0);
+            let cost: i64 = order.lines.iter().map(|line| line.total_minor).sum::<i64>() + shipping;
+            assert_eq!((cost, escrow.funded), (order.total.minor, order.total.minor));
+            assert_eq!(order.tax_minor(), paid.tax);
+            let sums = (escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.remaining());
+            assert_eq!(sums, (paid.released, paid.fees, paid.taxes, paid.refunded, paid.remaining()));
+            let left = cost_of(&order.left(), order.shipping_left());
             assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
             for (place, line) in (0u8..).zip(&order.lines) {
                 assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
@@ -544,9 +713,12 @@ impl Run {
                     *refunded += event.transfer.amount.minor;
                     assert!(*refunded <= captured.minor, "no more goes back than came in");
                 }
+                Event::CartMerged(merged) => {
+                    assert!(self.merged.insert(merged.source.cart), "a cart is merged once");
+                }
                 Event::OrderPlaced(placed) => {
-                    let lines: i64 = placed.lines.iter().map(|line| line.total.minor).sum();
-                    assert_eq!(placed.total.minor, lines);
+                    check_price(placed);
+                    self.discounted.insert(placed.order, placed.promotions());
                     groups.insert(placed.group.unwrap());
                     let number = 1001 + u64::try_from(self.orders.len()).unwrap();
                     assert_eq!(placed.number.unwrap().get(), number, "orders are counted without a gap");
@@ -554,10 +726,23 @@ impl Run {
                     let parties = (Actor::of(placed.buyer), Actor::of(placed.seller));
                     self.orders.push((placed.order, parties));
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
-                    let (held, released, fees, refunded) = (0, 0, 0, 0);
-                    let (shipped, cancelled, given_back) = (0, 0, 0);
-                    let paid =
-                        Paid { total, fee, held, released, fees, refunded, shipped, cancelled, given_back };
+                    let tax = placed.tax_minor();
+                    let (held, released, fees, taxes, refunded) = (0, 0, 0, 0, 0);
+                    let (shipped, cancelled, given_back, tax_back) = (0, 0, 0, 0);
+                    let paid = Paid {
+                        total,
+                        tax,
+                        fee,
+                        held,
+                        released,
+                        fees,
+                        taxes,
+                        refunded,
+                        shipped,
+                        cancelled,
+                        given_back,
+                        tax_back,
+                    };
                     self.paid.insert(placed.order, paid);
                 }
                 Event::EscrowHeld(held) => {
@@ -572,28 +757,41 @@ impl Run {
                 }
                 Event::OrderShipped(shipped) => {
                     assert!(!self.awaiting.contains(&shipped.order), "what is shipped was accepted");
-                    self.paid.get_mut(&shipped.order).unwrap().shipped += cost(&shipped.lines);
+                    let cost = cost(&shipped.lines, shipped.shipping);
+                    self.paid.get_mut(&shipped.order).unwrap().shipped += cost;
                 }
                 Event::OrderCancelled(cancelled) => {
-                    self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost(&cancelled.lines);
+                    let cost = cost(&cancelled.lines, cancelled.shipping);
+                    self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost;
                 }
                 Event::OrderRefunded(refunded) => {
                     assert!(refunded.amount.is_positive());
-                    self.paid.get_mut(&refunded.order).unwrap().given_back += refunded.amount.minor;
+                    let paid = self.paid.get_mut(&refunded.order).unwrap();
+                    paid.given_back += refunded.amount.minor;
+                    paid.tax_back += refunded.tax.map_or(0, |tax| tax.minor);
                 }
                 Event::EscrowReleased(released) => {
                     let paid = self.paid.get_mut(&released.order).unwrap();
                     for transfer in &released.transfers {
                         match transfer.to {
                             LedgerAccount::PlatformFees => paid.fees += transfer.amount.minor,
+                            LedgerAccount::PlatformTax => paid.taxes += transfer.amount.minor,
                             _ => paid.released += transfer.amount.minor,
                         }
                     }
-                    let (out, total) = (i128::from(paid.released + paid.fees), i128::from(paid.total.minor));
-                    let due = (2 * i128::from(paid.fee) * out + total) / (2 * total);
+                    let (out, total) =
+                        (i128::from(paid.released + paid.fees), i128::from(paid.total.minor - paid.tax));
+                    let due = (2 * i128::from(paid.fee) * out + total).checked_div(2 * total).unwrap_or(0);
                     assert_eq!(i128::from(paid.fees), due, "fees are exactly those of what was released");
                     assert_eq!(paid.remaining(), released.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
+                    if paid.cancelled == 0 && released.closed_as.is_some() {
+                        assert_eq!(
+                            paid.taxes + paid.tax_back,
+                            paid.tax,
+                            "all taxes of what was bought are collected"
+                        );
+                    }
                     self.check_end(released.order, paid, released.closed_as);
                 }
                 Event::EscrowRefunded(refunded) => {
@@ -603,6 +801,9 @@ impl Run {
                     assert_eq!(paid.refunded, due, "what was cancelled or given back is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
+                    if refunded.closed_as == Some(OrderState::Cancelled) {
+                        self.discounted.remove(&refunded.order);
+                    }
                     self.check_end(refunded.order, paid, refunded.closed_as);
                 }
                 _ => {}
@@ -623,9 +824,18 @@ impl Run {
     }
 }
 
-fn cost(lines: &[LineUnits]) -> i64 {
+fn cost(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
     assert!(!lines.is_empty(), "an event names what it is about");
-    lines.iter().map(|line| line.amount.minor).sum()
+    cost_of(lines, shipping)
+}
+
+fn cost_of(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
+    let goods: i64 = lines.iter().map(|line| line.amount.minor).sum();
+    goods + shipping.map_or(0, |shipping| shipping.amount.minor)
+}
+
+fn gone((place, coupon): Going) -> (Option<Delivery>, Option<CouponCode>) {
+    (place.and_then(|n| to(REGIONS[n])), coupon.map(|n| COUPONS[n].parse().unwrap()))
 }
 
 proptest! {

@@ -53,23 +53,33 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 3)], usd(1500)));
     let line = Line {
+        discounts: vec![],
         listing: listing(TEA),
         listing_version: 1,
         price: LinePrice::Unit(usd(500)),
         quantity: units(3),
+        tax: None,
         total: usd(1500),
     };
     let placed = Placed {
         accept_by: None,
         buyer: BUYER.account(),
         cart: None,
-        fee: FeeQuote { amount: usd(38), bps: 250, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero },
+        fee: FeeQuote {
+            amount: usd(38),
+            bps: 250,
+            fixed_minor: 0,
+            max_minor: None,
+            min_minor: None,
+            rounding: Rounding::HalfAwayFromZero,
+        },
         group: Some(world.group()),
         lines: vec![line],
         number: Some(OrderNumber::FIRST),
         order,
         seller: SELLER.account(),
         ship_by: START.plus_ms(14 * DAY_MS),
+        shipping: None,
         total: usd(1500),
     };
     let transfer = Transfer { amount: usd(1500), from: wallet(BUYER), to: LedgerAccount::Escrow(order) };
@@ -405,7 +415,7 @@ fn a_shipped_order_leaves_the_stock_and_is_with_the_carrier() {
     let delivery_due = world.now.plus_ms(14 * DAY_MS);
     let lines = line_units(&[(TEA, 3, usd(1500))]);
     let (carrier, shipment) = (Some("Pigeon".to_owned()), ShipmentNumber::FIRST);
-    let shipped = Shipped { carrier, delivery_due, lines, order, shipment, tracking: None };
+    let shipped = Shipped { carrier, delivery_due, lines, order, shipment, shipping: None, tracking: None };
     world
         .when(SELLER, ship(order))
         .then_events([shipped.into()])
@@ -551,7 +561,7 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
         world
             .when(actor, cancel(order))
             .then_events([
-                Cancelled { by: CancelledBy::Account(role), lines, order, reason }.into(),
+                Cancelled { by: CancelledBy::Account(role), lines, order, reason, shipping: None }.into(),
                 EscrowRefunded { buyer, closed_as, order, remaining: None, seller, transfer }.into(),
             ])
             .then(|market| {

@@ -67,7 +67,8 @@ fn units_are_shipped_in_parts_and_the_last_command_takes_what_is_left() {
     let delivery_due = world.now.plus_ms(14 * DAY_MS);
     let shipped = |lines, n, carrier: Option<&str>| -> Event {
         let carrier = carrier.map(str::to_owned);
-        Shipped { carrier, delivery_due, lines, order, shipment: shipment(n), tracking: None }.into()
+        Shipped { carrier, delivery_due, lines, order, shipment: shipment(n), shipping: None, tracking: None }
+            .into()
     };
     world
         .when(SELLER, ship_units(order, &[(POT, 1), (TEA, 1)]))
@@ -300,7 +301,7 @@ fn units_are_cancelled_and_paid_back_by_those_who_may_and_the_order_goes_on() {
         };
         let cancelled = |lines, reason: Option<&str>| -> Event {
             let reason = reason.map(str::to_owned);
-            Cancelled { by: CancelledBy::Account(role), lines, order, reason }.into()
+            Cancelled { by: CancelledBy::Account(role), lines, order, reason, shipping: None }.into()
         };
         world
             .when(actor, cancel_units(order, &[(TEA, 2)]))

@@ -128,4 +128,5 @@ fn a_retry_of_a_wish_has_its_fingerprint_whatever_signs_it_and_in_whichever_form
 fn the_types_in_the_vectors_are_those_of_the_envelope() {
     assert_eq!(envelope::COMMAND_TYP, vectors::case::TYP);
     assert_eq!(envelope::QUOTE_TYP, vectors::case::QUOTE_TYP);
+    assert_eq!(envelope::CART_CLAIM_TYP, vectors::case::CART_CLAIM_TYP);
 }

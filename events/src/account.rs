@@ -25,6 +25,8 @@ pub enum Role {
     Registrar,
     /// Moves money in on behalf of a payment provider, reports deliveries on behalf of a carrier.
     Provider,
+    /// Fills a cart before anybody knows who he is; buys nothing.
+    Guest,
 }
 
 /// An account was registered.
@@ -81,6 +83,65 @@ pub struct ClearanceRevoked {
     pub account: AccountId,
     /// Why, 1 to 200 characters.
     pub reason: String,
+}
+
+/// How well it is known who a buyer is: 0, as everybody begins, to 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Tier(u8);
+
+/// Says that a number is no tier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a tier must be 0 to {max}, not {0}", max = Tier::MAX)]
+pub struct TierError(pub u64);
+
+impl Tier {
+    /// The highest tier.
+    pub const MAX: u32 = 3;
+
+    /// Takes a number in range.
+    pub const fn new(tier: u32) -> Result<Self, TierError> {
+        if tier <= Self::MAX { Ok(Tier(tier as u8)) } else { Err(TierError(tier as u64)) }
+    }
+
+    /// Gives the number.
+    pub const fn get(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tier {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tier = u8::deserialize(deserializer)?;
+        Tier::new(u32::from(tier)).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Tier {
+    fn schema_name() -> Cow<'static, str> {
+        "Tier".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer", "minimum": 0, "maximum": Tier::MAX,
+            "description": "How well it is known who a buyer is"
+        })
+    }
+}
+
+/// Whoever says who is who said how well it is known who a buyer is. Limits of the market go by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verified {
+    /// The buyer.
+    pub account: AccountId,
+    /// How well.
+    pub tier: Tier,
 }
 
 /// How a key signs.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, CartId, ListingId, OrderId};
 use crate::money::{Money, Quantity};
+use crate::time::Timestamp;
 
 /// Units of a listing were put into a cart; the first such event opens the cart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +76,163 @@ pub struct Migrated {
     pub cart: CartId,
     /// The orders, one per seller.
     pub orders: Vec<OrderId>,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// A line was put aside. Saved lines belong to the account: they are in no total, and stay when the cart is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedForLater {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart that the line left.
+    pub cart: CartId,
+    /// The listing.
+    pub listing: ListingId,
+    /// Units of the saved line afterwards.
+    pub quantity: Quantity,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// A saved line was put back into the cart; it opens one where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MovedBack {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// The listing.
+    pub listing: ListingId,
+    /// Units of the cart's line afterwards.
+    pub quantity: Quantity,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// How the quantities of two carts become one, line by line. Lines that only one of them has are kept as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MergePolicy {
+    /// The larger of both.
+    #[default]
+    Max,
+    /// Both together.
+    Sum,
+    /// That of the cart that is merged in.
+    Replace,
+}
+
+/// Another account's cart, which can't be changed any more, was merged into a cart; this opens one where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Merged {
+    /// Whose cart took the lines.
+    pub account: AccountId,
+    /// The cart that took them.
+    pub cart: CartId,
+    /// Every line of the source.
+    pub lines: Vec<MergedLine>,
+    /// How quantities became one.
+    pub policy: MergePolicy,
+    /// The cart that was merged in.
+    pub source: MergeSource,
+    /// Counts the events of the cart that took the lines, from 1.
+    pub version: u64,
+}
+
+/// The cart that was merged into another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MergeSource {
+    /// Whose it was.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// Its version afterwards, which is its last one.
+    pub version: u64,
+}
+
+/// What became of one line of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MergedLine {
+    /// Units that the source had.
+    pub from: Quantity,
+    /// Units that the other cart had; none: it had no such line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub had: Option<Quantity>,
+    /// The listing.
+    pub listing: ListingId,
+    /// Units of the line afterwards.
+    pub result: Quantity,
+}
+
+/// A cart was frozen: it can't be edited, and is bought at these prices. It reserves no stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Frozen {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// The price of each line, as it is kept.
+    pub prices: Vec<KeptPrice>,
+    /// Until when, unless the owner unfreezes it earlier.
+    pub until: Timestamp,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// The price of a listing as a frozen cart keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptPrice {
+    /// The listing.
+    pub listing: ListingId,
+    /// The version of the listing that had this price.
+    pub listing_version: u32,
+    /// Price of one unit.
+    pub unit_price: Money,
+}
+
+/// A cart can be edited again and has today's prices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unfrozen {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// The lines of a cart that had become orders are in a cart again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Restored {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart that holds the lines now.
+    pub cart: CartId,
+    /// The cart that they were in.
+    pub from: CartId,
+    /// The lines.
+    pub lines: Vec<RestoredLine>,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// A line of a restored cart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RestoredLine {
+    /// The listing.
+    pub listing: ListingId,
+    /// Units.
+    pub quantity: Quantity,
+}
+
+/// Nobody touched the cart for long: it is gone. What its owner adds next opens a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Abandoned {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
     /// Counts the cart's events from 1.
     pub version: u64,
 }

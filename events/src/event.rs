@@ -5,7 +5,7 @@
 
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
-use crate::{account, cart, command, listing, market, order, payment, stock};
+use crate::{account, cart, command, listing, market, order, payment, promotion, shipping, stock, tax};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,12 @@ events! {
     "seller.reinstated.v1" => SellerReinstated(account::SellerReinstated) about |e| Some(e.account.to_string()),
     "account.clearance_granted.v1" => ClearanceGranted(account::ClearanceGranted) about |e| Some(e.account.to_string()),
     "account.clearance_revoked.v1" => ClearanceRevoked(account::ClearanceRevoked) about |e| Some(e.account.to_string()),
+    "account.verified.v1" => AccountVerified(account::Verified) about |e| Some(e.account.to_string()),
+    "tax.set.v1" => TaxSet(tax::Set) about |e| Some(e.region.to_string()),
+    "shipping.rate_set.v1" => ShippingRateSet(shipping::RateSet) about |e| Some(e.seller.to_string()),
+    "shipping.rate_removed.v1" => ShippingRateRemoved(shipping::RateRemoved) about |e| Some(e.seller.to_string()),
+    "promotion.created.v1" => PromotionCreated(promotion::Created) about |e| Some(e.promotion.to_string()),
+    "promotion.ended.v1" => PromotionEnded(promotion::Ended) about |e| Some(e.promotion.to_string()),
     "stock.adjusted.v1" => StockAdjusted(stock::Adjusted) about |e| Some(e.listing.to_string()),
     "stock.safety_set.v1" => StockSafetySet(stock::SafetySet) about |e| Some(e.listing.to_string()),
     "stock.backorder_limit_set.v1" => StockBackorderLimitSet(stock::BackorderLimitSet) about |e| Some(e.listing.to_string()),
@@ -136,6 +142,13 @@ events! {
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),
     "cart.cleared.v1" => CartCleared(cart::Cleared) about |e| Some(e.cart.to_string()),
     "cart.migrated.v1" => CartMigrated(cart::Migrated) about |e| Some(e.cart.to_string()),
+    "cart.saved_for_later.v1" => CartSavedForLater(cart::SavedForLater) about |e| Some(e.cart.to_string()),
+    "cart.moved_back.v1" => CartMovedBack(cart::MovedBack) about |e| Some(e.cart.to_string()),
+    "cart.merged.v1" => CartMerged(cart::Merged) about |e| Some(e.cart.to_string()),
+    "cart.frozen.v1" => CartFrozen(cart::Frozen) about |e| Some(e.cart.to_string()),
+    "cart.unfrozen.v1" => CartUnfrozen(cart::Unfrozen) about |e| Some(e.cart.to_string()),
+    "cart.restored.v1" => CartRestored(cart::Restored) about |e| Some(e.cart.to_string()),
+    "cart.abandoned.v1" => CartAbandoned(cart::Abandoned) about |e| Some(e.cart.to_string()),
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
     "order.accepted.v1" => OrderAccepted(order::Accepted) about |e| Some(e.order.to_string()),
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
@@ -184,6 +197,12 @@ impl Event {
             | Event::SellerReinstated(_)
             | Event::ClearanceGranted(_)
             | Event::ClearanceRevoked(_)
+            | Event::AccountVerified(_)
+            | Event::TaxSet(_)
+            | Event::ShippingRateSet(_)
+            | Event::ShippingRateRemoved(_)
+            | Event::PromotionCreated(_)
+            | Event::PromotionEnded(_)
             | Event::StockAdjusted(_)
             | Event::StockSafetySet(_)
             | Event::StockBackorderLimitSet(_)
@@ -200,6 +219,13 @@ impl Event {
             | Event::CartItemRemoved(_)
             | Event::CartCleared(_)
             | Event::CartMigrated(_)
+            | Event::CartSavedForLater(_)
+            | Event::CartMovedBack(_)
+            | Event::CartMerged(_)
+            | Event::CartFrozen(_)
+            | Event::CartUnfrozen(_)
+            | Event::CartRestored(_)
+            | Event::CartAbandoned(_)
             | Event::OrderPlaced(_)
             | Event::OrderAccepted(_)
             | Event::OrderShipped(_)

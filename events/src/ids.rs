@@ -105,6 +105,8 @@ uuid_ids! {
     PaymentId = "payment id",
     /// One refund of a part of a payment.
     RefundId = "refund id",
+    /// One promotion of a seller.
+    PromotionId = "promotion id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).
     CommandId = "command id",
     /// One commit: the events of one decision.
@@ -157,6 +159,13 @@ impl RefundId {
     /// Derives the id of the refund that a command asks for.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
         RefundId(derive_v7(command.0, "skylink refund", account.0, 0))
+    }
+}
+
+impl PromotionId {
+    /// Derives the id of the promotion that a command creates.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        PromotionId(derive_v7(command.0, "skylink promotion", account.0, 0))
     }
 }
 

@@ -22,6 +22,8 @@ pub enum LedgerAccount {
     SellerAvailable(AccountId),
     /// What the platform has earned.
     PlatformFees,
+    /// Taxes that the platform has collected, and owes to those who levy them.
+    PlatformTax,
     /// What is on its way back to those who had paid it.
     RefundsPayable,
     /// The outside world behind a payment provider: negative by what came in through it.
@@ -35,6 +37,7 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::Escrow(order) => write!(f, "escrow:{order}"),
             LedgerAccount::SellerAvailable(account) => write!(f, "seller:{account}:available"),
             LedgerAccount::PlatformFees => f.write_str("platform:fees"),
+            LedgerAccount::PlatformTax => f.write_str("platform:tax"),
             LedgerAccount::RefundsPayable => f.write_str("refunds:payable"),
             LedgerAccount::ProviderClearing(account) => write!(f, "psp:{account}:clearing"),
         }
@@ -58,6 +61,7 @@ impl FromStr for LedgerAccount {
                 LedgerAccount::SellerAvailable(id.parse().map_err(|_| error())?)
             }
             (Some("platform"), Some("fees"), None, None) => LedgerAccount::PlatformFees,
+            (Some("platform"), Some("tax"), None, None) => LedgerAccount::PlatformTax,
             (Some("refunds"), Some("payable"), None, None) => LedgerAccount::RefundsPayable,
             (Some("psp"), Some(id), Some("clearing"), None) => {
                 LedgerAccount::ProviderClearing(id.parse().map_err(|_| error())?)
@@ -87,7 +91,7 @@ impl JsonSchema for LedgerAccount {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees, refunds:payable or psp:<account>:clearing",
+            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees, platform:tax, refunds:payable or psp:<account>:clearing",
             "pattern": "^(wallet|escrow|seller|platform|refunds|psp):"
         })
     }
@@ -118,6 +122,7 @@ mod tests {
             LedgerAccount::Escrow(OrderId::from_uuid(Uuid::from_u128(9))),
             LedgerAccount::SellerAvailable(account),
             LedgerAccount::PlatformFees,
+            LedgerAccount::PlatformTax,
             LedgerAccount::RefundsPayable,
             LedgerAccount::ProviderClearing(account),
         ] {

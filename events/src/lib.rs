@@ -19,14 +19,17 @@ pub mod metadata;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod promotion;
 pub mod rejection;
+pub mod shipping;
 pub mod stock;
+pub mod tax;
 pub mod time;
 pub mod wire;
 
 pub use commit::{Commit, Head, Position, Recorded};
 pub use event::Event;
 pub use hash::Hash;
-pub use money::{Currency, Money, Quantity};
+pub use money::{Bps, Currency, Money, Quantity};
 pub use rejection::Rejection;
 pub use time::Timestamp;

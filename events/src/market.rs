@@ -4,25 +4,46 @@ use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::account::PublicKey;
+use crate::account::{PublicKey, Tier};
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// The market was opened: the first event of its log. It fixes who may register others and how money is charged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Opened {
     /// How long each waiting state lasts before its default outcome.
+    #[schemars(with = "WrittenDeadlines")]
     pub deadlines: Deadlines,
     /// What the platform takes of each released escrow.
     pub fee: FeePolicy,
     /// The market's name; every signed command names it as `aud`.
     pub market: MarketName,
+    /// How much buyers may buy; absent: as much as they can pay.
+    #[serde(default)]
+    pub purchase_limits: Vec<PurchaseLimit>,
     /// Who registers accounts and devices.
     pub registrar: Registrar,
     /// The public key that receipts are signed with.
     pub receipt_key: PublicKey,
+}
+
+// What is absent is left out where people read it; a snapshot, which has no names, has every field.
+impl Serialize for Opened {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_limits = !serializer.is_human_readable() || !self.purchase_limits.is_empty();
+        let mut fields = serializer.serialize_struct("Opened", 5 + usize::from(has_limits))?;
+        fields.serialize_field("deadlines", &self.deadlines)?;
+        fields.serialize_field("fee", &self.fee)?;
+        fields.serialize_field("market", &self.market)?;
+        if has_limits {
+            fields.serialize_field("purchase_limits", &self.purchase_limits)?;
+        }
+        fields.serialize_field("registrar", &self.registrar)?;
+        fields.serialize_field("receipt_key", &self.receipt_key)?;
+        fields.end()
+    }
 }
 
 /// The identity service's account, device and key, given to the engine when the market is opened.
@@ -50,12 +71,28 @@ pub struct FeePolicy {
     min_minor: i64,
 }
 
+/// How much accounts of one tier may buy in one currency. A tier without a limit in a currency buys as much as it can pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurchaseLimit {
+    /// The currency.
+    pub currency: Currency,
+    /// Most in one day of UTC, in minor units, cancelled orders among it.
+    pub per_day_minor: i64,
+    /// Most in one checkout, in minor units.
+    pub per_order_minor: i64,
+    /// Whose limit it is.
+    pub tier: Tier,
+}
+
 /// How long each waiting state lasts, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// From the order to the seller's word that he accepts it; afterwards it is cancelled and the buyer gets the money back.
-    /// Absent: nobody waits for sellers, every order is accepted.
+    /// None: nobody waits for sellers, every order is accepted.
     accept_ms: Option<i64>,
+    /// How long a cart may lie untouched; afterwards it is abandoned.
+    cart_idle_ms: i64,
     /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
     inspection_ms: i64,
     /// From the order, or from its seller's word, to its shipment; afterwards it is cancelled and the buyer gets the money
@@ -178,7 +215,7 @@ impl Deadlines {
         let all = [("inspection_ms", inspection_ms), ("ship_by_ms", ship_by_ms), ("transit_ms", transit_ms)];
         match all.into_iter().find(|(_, ms)| !(1..=Deadlines::MS_MAX).contains(ms)) {
             Some((name, ms)) => Err(TermsError::Deadline { name, ms }),
-            None => Ok(Deadlines { accept_ms: None, inspection_ms, ship_by_ms, transit_ms }),
+            None => Ok(Deadlines { inspection_ms, ship_by_ms, transit_ms, ..Deadlines::default() }),
         }
     }
 
@@ -193,6 +230,19 @@ impl Deadlines {
     /// Gives the time from the order to its seller's word; none where orders do not wait for it.
     pub const fn accept_ms(&self) -> Option<i64> {
         self.accept_ms
+    }
+
+    /// Takes another time that a cart may lie untouched.
+    pub fn with_cart_idle(self, cart_idle_ms: i64) -> Result<Deadlines, TermsError> {
+        if (1..=Deadlines::MS_MAX).contains(&cart_idle_ms) {
+            return Ok(Deadlines { cart_idle_ms, ..self });
+        }
+        Err(TermsError::Deadline { name: "cart_idle_ms", ms: cart_idle_ms })
+    }
+
+    /// Gives the time that a cart may lie untouched.
+    pub const fn cart_idle_ms(&self) -> i64 {
+        self.cart_idle_ms
     }
 
     /// Gives the time from delivery to the release of the escrow.
@@ -212,10 +262,11 @@ impl Deadlines {
 }
 
 impl Default for Deadlines {
-    /// 14 days to ship, 14 days to arrive, 3 days to inspect.
+    /// 14 days to ship, 14 days to arrive, 3 days to inspect; 30 days until a cart is abandoned.
     fn default() -> Self {
         Deadlines {
             accept_ms: None,
+            cart_idle_ms: 30 * DAY_MS,
             inspection_ms: 3 * DAY_MS,
             ship_by_ms: 14 * DAY_MS,
             transit_ms: 14 * DAY_MS,
@@ -223,41 +274,58 @@ impl Default for Deadlines {
     }
 }
 
-// What a market does not have is absent where people read it and hashes cover it; snapshots, which are made of the types
-// themselves, hold every member.
+/// Deadlines as they stand in the log. A time that came later than the first markets stands there only where it is not the
+/// default one, so that what those have written is still written in the same way.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Deadlines")]
+struct WrittenDeadlines {
+    /// From the order to the seller's word that he accepts it; afterwards it is cancelled and the buyer gets the money back.
+    /// Absent: nobody waits for sellers, every order is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    accept_ms: Option<i64>,
+    /// How long a cart may lie untouched, in milliseconds; afterwards it is abandoned. Absent: 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cart_idle_ms: Option<i64>,
+    /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
+    inspection_ms: i64,
+    /// From the order, or from its seller's word, to its shipment; afterwards it is cancelled and the buyer gets the money
+    /// back.
+    ship_by_ms: i64,
+    /// From shipment to delivery; afterwards it counts as delivered and the inspection begins.
+    transit_ms: i64,
+}
+
+// Snapshots, which are made of the types themselves, hold every time.
 impl Serialize for Deadlines {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Deadlines { accept_ms, inspection_ms, ship_by_ms, transit_ms } = self;
-        let holds_all = !serializer.is_human_readable();
-        let optional = [("accept_ms", accept_ms)];
-        let written = optional.iter().filter(|(_, ms)| holds_all || ms.is_some());
-        let mut members = serializer.serialize_struct("Deadlines", 3 + written.clone().count())?;
-        for (name, ms) in written {
-            members.serialize_field(name, ms)?;
+        let Deadlines { accept_ms, cart_idle_ms, inspection_ms, ship_by_ms, transit_ms } = *self;
+        if !serializer.is_human_readable() {
+            return (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms).serialize(serializer);
         }
-        members.serialize_field("inspection_ms", inspection_ms)?;
-        members.serialize_field("ship_by_ms", ship_by_ms)?;
-        members.serialize_field("transit_ms", transit_ms)?;
-        members.end()
+        let cart_idle_ms = Some(cart_idle_ms).filter(|ms| *ms != Deadlines::default().cart_idle_ms);
+        WrittenDeadlines { accept_ms, cart_idle_ms, inspection_ms, ship_by_ms, transit_ms }
+            .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Deadlines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Parts {
-            #[serde(default)]
-            accept_ms: Option<i64>,
-            inspection_ms: i64,
-            ship_by_ms: i64,
-            transit_ms: i64,
-        }
-        let Parts { accept_ms, inspection_ms, ship_by_ms, transit_ms } = Parts::deserialize(deserializer)?;
-        let deadlines = Deadlines::new(inspection_ms, ship_by_ms, transit_ms).map_err(de::Error::custom)?;
-        match accept_ms {
-            Some(ms) => deadlines.with_accept_ms(ms).map_err(de::Error::custom),
-            None => Ok(deadlines),
-        }
+        let (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms) =
+            if deserializer.is_human_readable() {
+                let written = WrittenDeadlines::deserialize(deserializer)?;
+                let cart_idle_ms = written.cart_idle_ms.unwrap_or(Deadlines::default().cart_idle_ms);
+                let WrittenDeadlines { accept_ms, inspection_ms, ship_by_ms, transit_ms, .. } = written;
+                (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms)
+            } else {
+                Deserialize::deserialize(deserializer)?
+            };
+        let deadlines = Deadlines::new(inspection_ms, ship_by_ms, transit_ms)
+            .and_then(|deadlines| deadlines.with_cart_idle(cart_idle_ms))
+            .and_then(|deadlines| match accept_ms {
+                Some(ms) => deadlines.with_accept_ms(ms),
+                None => Ok(deadlines),
+            });
+        deadlines.map_err(de::Error::custom)
     }
 }
 
@@ -363,6 +431,27 @@ mod tests {
                 error.to_string()
             );
             assert_eq!(plain.with_accept_ms(ms), Err(error));
+        }
+    }
+
+    #[test]
+    fn the_time_that_a_cart_may_lie_is_written_only_where_it_is_not_the_usual_one() {
+        let usual = Deadlines::default();
+        let written = serde_json::to_value(usual).unwrap();
+        assert_eq!(written.get("cart_idle_ms"), None);
+        assert_eq!(serde_json::from_value::<Deadlines>(written.clone()).unwrap(), usual);
+        let other = usual.with_cart_idle(1).unwrap();
+        assert_eq!(other.cart_idle_ms(), 1);
+        let again = serde_json::to_value(other).unwrap();
+        assert_eq!(again["cart_idle_ms"], 1);
+        assert_eq!(serde_json::from_value::<Deadlines>(again).unwrap(), other);
+        for ms in [-1, 0, Deadlines::MS_MAX + 1] {
+            let error = TermsError::Deadline { name: "cart_idle_ms", ms };
+            let mut bad = written.clone();
+            bad["cart_idle_ms"] = ms.into();
+            let read = serde_json::from_value::<Deadlines>(bad).unwrap_err();
+            assert_eq!(read.to_string(), error.to_string());
+            assert_eq!(usual.with_cart_idle(ms), Err(error));
         }
     }
 

@@ -129,6 +129,16 @@ pub enum Waiting {
         /// The payment.
         payment: PaymentId,
     },
+    /// The active cart of an account waits to be touched again.
+    CartIdle {
+        /// Whose cart: each has one.
+        account: AccountId,
+    },
+    /// The active cart of an account is frozen.
+    CartFrozenUntil {
+        /// Whose cart: each has one.
+        account: AccountId,
+    },
     /// An order waits for its seller to accept it.
     AcceptBy {
         /// The order.
@@ -145,6 +155,8 @@ impl Waiting {
             Waiting::InspectionEnds { .. } => DeadlineKind::InspectionEnds,
             Waiting::PaymentExpires { .. } => DeadlineKind::PaymentExpires,
             Waiting::AuthorizationExpires { .. } => DeadlineKind::AuthorizationExpires,
+            Waiting::CartIdle { .. } => DeadlineKind::CartIdle,
+            Waiting::CartFrozenUntil { .. } => DeadlineKind::CartFrozenUntil,
             Waiting::AcceptBy { .. } => DeadlineKind::AcceptBy,
         }
     }
@@ -157,6 +169,7 @@ impl Waiting {
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
+            Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => account.uuid(),
         }
     }
 }
@@ -164,6 +177,8 @@ impl Waiting {
 /// A deadline as it stands in a header: what waits is named by the one id that its kind has.
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct FlatDeadline {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<AccountId>,
     due: Timestamp,
     kind: DeadlineKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,39 +192,58 @@ struct FlatDeadline {
 
 impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
-        let (order, payment, shipment) = match waiting {
-            Waiting::ShipBy { order } | Waiting::AcceptBy { order } => (Some(order), None, None),
+        let flat = FlatDeadline {
+            account: None,
+            due,
+            kind: waiting.kind(),
+            order: None,
+            payment: None,
+            shipment: None,
+        };
+        match waiting {
+            Waiting::ShipBy { order } | Waiting::AcceptBy { order } => {
+                FlatDeadline { order: Some(order), ..flat }
+            }
             Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
-                (Some(order), None, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
+                let shipment = Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST);
+                FlatDeadline { order: Some(order), shipment, ..flat }
             }
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
-                (None, Some(payment), None)
+                FlatDeadline { payment: Some(payment), ..flat }
             }
-        };
-        FlatDeadline { due, kind: waiting.kind(), order, payment, shipment }
+            Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
+                FlatDeadline { account: Some(account), ..flat }
+            }
+        }
     }
 }
 
 impl FlatDeadline {
-    /// Gives the deadline; none, if it does not name what its kind waits for.
+    /// Gives the deadline; none, if it does not name what its kind waits for and nothing else.
     fn stamp(self) -> Option<DeadlineStamp> {
-        let FlatDeadline { due, kind, order, payment, shipment } = self;
-        let waiting = match (kind, order, payment, shipment) {
+        let FlatDeadline { account, due, kind, order, payment, shipment } = self;
+        let first = || shipment.unwrap_or(ShipmentNumber::FIRST);
+        let waiting = match (kind, order, payment, account) {
             (DeadlineKind::ShipBy, Some(order), None, None) => Waiting::ShipBy { order },
             (DeadlineKind::AcceptBy, Some(order), None, None) => Waiting::AcceptBy { order },
-            (DeadlineKind::DeliveryDue, Some(order), None, shipment) => {
-                Waiting::DeliveryDue { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
+            (DeadlineKind::DeliveryDue, Some(order), None, None) => {
+                Waiting::DeliveryDue { order, shipment: first() }
             }
-            (DeadlineKind::InspectionEnds, Some(order), None, shipment) => {
-                Waiting::InspectionEnds { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
+            (DeadlineKind::InspectionEnds, Some(order), None, None) => {
+                Waiting::InspectionEnds { order, shipment: first() }
             }
             (DeadlineKind::PaymentExpires, None, Some(payment), None) => Waiting::PaymentExpires { payment },
             (DeadlineKind::AuthorizationExpires, None, Some(payment), None) => {
                 Waiting::AuthorizationExpires { payment }
             }
+            (DeadlineKind::CartIdle, None, None, Some(account)) => Waiting::CartIdle { account },
+            (DeadlineKind::CartFrozenUntil, None, None, Some(account)) => {
+                Waiting::CartFrozenUntil { account }
+            }
             _ => return None,
         };
-        Some(DeadlineStamp { due, waiting })
+        let has_shipment = matches!(waiting, Waiting::DeliveryDue { .. } | Waiting::InspectionEnds { .. });
+        (has_shipment || shipment.is_none()).then_some(DeadlineStamp { due, waiting })
     }
 }
 
@@ -250,6 +284,40 @@ pub enum DeadlineKind {
     PaymentExpires,
     /// The time in which a provider holds money for the market.
     AuthorizationExpires,
+    /// The time that a cart may lie untouched.
+    CartIdle,
+    /// The time that a cart is frozen.
+    CartFrozenUntil,
     /// The seller's time to accept.
     AcceptBy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0190b5a0-7c00-7000-8000-0000000000a1";
+
+    #[test]
+    fn a_deadline_in_a_header_has_the_one_id_of_its_kind() {
+        for (kind, id, other) in [
+            ("ship_by", "order", "account"),
+            ("delivery_due", "order", "account"),
+            ("inspection_ends", "order", "payment"),
+            ("payment_expires", "payment", "account"),
+            ("authorization_expires", "payment", "order"),
+            ("accept_by", "order", "payment"),
+            ("cart_idle", "account", "order"),
+            ("cart_frozen_until", "account", "payment"),
+        ] {
+            let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
+            let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();
+            assert_eq!(stamp.waiting.subject().to_string(), ID);
+            assert_eq!(serde_json::to_value(stamp).unwrap(), flat);
+            flat[other] = ID.into();
+            assert!(serde_json::from_value::<DeadlineStamp>(flat.clone()).is_err(), "{flat}");
+            flat.as_object_mut().unwrap().remove(id);
+            assert!(serde_json::from_value::<DeadlineStamp>(flat.clone()).is_err(), "{flat}");
+        }
+    }
 }

@@ -266,6 +266,49 @@ impl fmt::Display for Quantity {
     }
 }
 
+/// A share in hundredths of a percent: 0 to 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Bps(u32);
+
+/// Says that a number is no share.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a share must be 0 to {whole} bps (hundredths of a percent), not {0}", whole = Bps::WHOLE)]
+pub struct BpsError(pub u64);
+
+impl Bps {
+    /// The whole.
+    pub const WHOLE: u32 = 10_000;
+
+    /// Takes a number in range.
+    pub const fn new(bps: u32) -> Result<Self, BpsError> {
+        if bps <= Self::WHOLE { Ok(Bps(bps)) } else { Err(BpsError(bps as u64)) }
+    }
+
+    /// Gives the number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Bps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Bps::new(u32::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Bps {
+    fn schema_name() -> Cow<'static, str> {
+        "Bps".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer", "minimum": 0, "maximum": Bps::WHOLE,
+            "description": "A share in hundredths of a percent"
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 mod number;
 pub mod v1;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -10,10 +11,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId};
+use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PromotionId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
+use crate::promotion::Discount;
 use crate::rejection::OrderState;
+use crate::shipping;
+use crate::tax::Tax;
 use crate::time::Timestamp;
 
 pub use self::number::{NumberError, OrderNumber};
@@ -46,13 +50,32 @@ pub struct Placed {
     /// When it is cancelled and paid back unless it was shipped. Of an order that waits for its seller's word: when that
     /// would be if he gave it in the last moment.
     pub ship_by: Timestamp,
-    /// Sum of the lines.
+    /// What its delivery costs; absent: nothing, the seller has no rates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<shipping::Quote>,
+    /// Sum of the lines and of the delivery.
     pub total: Money,
+}
+
+impl Placed {
+    /// Gives the taxes of its lines and of its delivery together, in minor units.
+    pub fn tax_minor(&self) -> i64 {
+        let shipping = self.shipping.iter().flat_map(|shipping| &shipping.tax);
+        self.lines.iter().flat_map(|line| &line.tax).chain(shipping).map(|tax| tax.amount.minor).sum()
+    }
+
+    /// Gives the promotions that made it cheaper, each once.
+    pub fn promotions(&self) -> BTreeSet<PromotionId> {
+        self.lines.iter().flat_map(|line| &line.discounts).map(|discount| discount.promotion).collect()
+    }
 }
 
 /// One line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
+    /// What it was cheaper by, in the order in which it was taken off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
     /// What is bought.
     pub listing: ListingId,
     /// The version of the listing that was priced.
@@ -61,7 +84,10 @@ pub struct Line {
     pub price: LinePrice,
     /// How many units.
     pub quantity: Quantity,
-    /// What the line costs.
+    /// Its tax, on what it costs when discounts are taken off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax: Option<Tax>,
+    /// What the line costs: its price less discounts, and tax that the price did not hold.
     pub total: Money,
 }
 
@@ -75,7 +101,8 @@ pub enum LinePrice {
     Quote,
 }
 
-/// What the platform takes, as it was computed when the order was placed; never computed again.
+/// What the platform takes of the order without its taxes, as it was computed when the order was placed; never computed
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FeeQuote {
     /// The fee.
@@ -84,6 +111,12 @@ pub struct FeeQuote {
     pub bps: u32,
     /// The fixed part it was computed with, in minor units.
     pub fixed_minor: i64,
+    /// The most it could be, in minor units; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_minor: Option<i64>,
+    /// The least it could be, in minor units; absent: zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_minor: Option<i64>,
     /// How it was rounded.
     pub rounding: Rounding,
 }
@@ -124,6 +157,19 @@ pub struct LineUnits {
     pub listing: ListingId,
     /// How many units.
     pub quantity: Quantity,
+    /// The tax in what they cost, split as that is; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax: Option<Money>,
+}
+
+/// What a delivery costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShippingCharge {
+    /// All of it.
+    pub amount: Money,
+    /// The tax in it; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax: Option<Money>,
 }
 
 /// The number of a shipment within its order, counted from 1.
@@ -176,6 +222,9 @@ pub struct Shipped {
     pub order: OrderId,
     /// Which of the order's shipments they are.
     pub shipment: ShipmentNumber,
+    /// What the order's delivery costs; it goes with the first shipment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<ShippingCharge>,
     /// The carrier's number, 1 to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
@@ -219,6 +268,9 @@ pub struct Cancelled {
     /// Why, in the words of who did it; up to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the order's delivery costs, if nothing of the order was or will be shipped: it is paid back as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<ShippingCharge>,
 }
 
 /// A part of what a shipment's units cost is given back to the buyer, who keeps the units. The refund itself stands behind it
@@ -235,6 +287,9 @@ pub struct Refunded {
     pub reason: String,
     /// The shipment, which is not paid yet.
     pub shipment: ShipmentNumber,
+    /// The tax in the amount, in proportion to that of the shipment; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax: Option<Money>,
 }
 
 /// Who ended an order.
@@ -249,7 +304,7 @@ pub enum CancelledBy {
     AcceptDeadline,
 }
 
-/// What a shipment's units cost was paid from the escrow to the seller, less the platform's part.
+/// What a shipment's units cost was paid from the escrow to the seller, less the platform's part and taxes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowReleased {
     /// Who bought.
@@ -268,7 +323,7 @@ pub struct EscrowReleased {
     pub seller: AccountId,
     /// The shipment whose units are paid.
     pub shipment: ShipmentNumber,
-    /// From the escrow to the seller, and to the platform where there is a fee; none where the units cost nothing.
+    /// From the escrow to the seller, and to the platform where there is a fee or a tax; none where the units cost nothing.
     pub transfers: Vec<Transfer>,
 }
 

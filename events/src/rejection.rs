@@ -3,12 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::account::Role;
-use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId};
+use crate::account::{Role, Tier};
+use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PromotionId};
 use crate::listing::ListingStatus;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
+use crate::promotion::CouponCode;
+use crate::shipping::Method;
 use crate::stock::AdjustmentReason;
+use crate::tax::Region;
 use crate::time::Timestamp;
 
 /// A broken rule, with what its reader needs to do better.
@@ -229,6 +232,110 @@ pub enum Rejection {
     #[error("the amount must be more than zero")]
     AmountNotPositive,
 
+    // Checkout.
+    /// What is bought is taxed, or costs to be delivered, by where it goes.
+    #[error("it must be known where this is delivered: name `delivery.region`")]
+    AddressRequired,
+    /// The seller does not deliver there, or not like this.
+    #[error(
+        "seller {seller} does not deliver to {region}{}: choose another method or leave the seller's lines out",
+        .method.as_ref().map(|method| format!(" by {method}")).unwrap_or_default()
+    )]
+    DeliveryUnavailable {
+        /// The method named; absent: the seller has none for the region.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        method: Option<Method>,
+        /// Where to.
+        region: Region,
+        /// Who sells.
+        seller: AccountId,
+    },
+    /// The coupon gives nothing on this purchase.
+    #[error("coupon {coupon} can't be used: {problem}")]
+    CouponInvalid {
+        /// Its code.
+        coupon: CouponCode,
+        /// Why not.
+        problem: CouponProblem,
+    },
+    /// The coupon was used as often as it may be.
+    #[error("coupon {coupon} was used as often as it may be{}", if *.by_account { " by this account" } else { "" })]
+    CouponExhausted {
+        /// Whether by this account; else by all together.
+        by_account: bool,
+        /// Its code.
+        coupon: CouponCode,
+    },
+    /// A running promotion has this code.
+    #[error("coupon {coupon} belongs to promotion {promotion}: choose another code, or end that promotion")]
+    CouponTaken {
+        /// The code.
+        coupon: CouponCode,
+        /// Whose it is.
+        promotion: PromotionId,
+    },
+    /// There is no such promotion, or it has ended long ago.
+    #[error("there is no promotion {promotion}")]
+    PromotionUnknown {
+        /// The promotion.
+        promotion: PromotionId,
+    },
+    /// The promotion belongs to another seller.
+    #[error("promotion {promotion} belongs to another seller")]
+    NotYourPromotion {
+        /// The promotion.
+        promotion: PromotionId,
+    },
+    /// The promotion would end before it begins, or has ended already.
+    #[error("a promotion must end behind its beginning and behind now")]
+    PromotionPeriod,
+    /// A limit of each account is kept only where there is one of all.
+    #[error("`uses_per_account` needs `uses`, which must be at least as much and at most {max}")]
+    PromotionUses {
+        /// The most.
+        max: u32,
+    },
+    /// The seller has as many promotions as he may.
+    #[error("a seller may have {max} promotions: end one")]
+    TooManyPromotions {
+        /// The limit.
+        max: u32,
+    },
+    /// The seller has as many rates of delivery as he may.
+    #[error("a seller may have {max} rates: remove one")]
+    TooManyRates {
+        /// The limit.
+        max: u32,
+    },
+    /// The market has as many tax rules as it may.
+    #[error("a market may have {max} tax rules: change one that there is")]
+    TooManyTaxRules {
+        /// The limit.
+        max: u32,
+    },
+    /// It must be known better who the buyer is before he buys so much.
+    #[error(
+        "{total} is more than {limit}, the most for tier {tier}: have your identity verified for a higher tier"
+    )]
+    KycRequired {
+        /// The most that the account may buy.
+        limit: Money,
+        /// The tier it has.
+        tier: Tier,
+        /// What it wants to buy, with what it bought that day where that is limited.
+        total: Money,
+    },
+    /// Nobody may buy so much.
+    #[error("{total} is more than {limit}, the most {}: buy less{}", if *.per_day { "in one day of UTC" } else { "in one checkout" }, if *.per_day { ", or tomorrow" } else { "" })]
+    PurchaseLimit {
+        /// The most that the account may buy.
+        limit: Money,
+        /// Whether that is for a day; else for a checkout.
+        per_day: bool,
+        /// What it wants to buy, with what it bought that day where that is limited.
+        total: Money,
+    },
+
     // Wallets.
     /// The wallet holds too little.
     #[error("the wallet holds {available}, the order costs {required}")]
@@ -323,6 +430,68 @@ pub enum Rejection {
         /// The fewest; absent: one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min: Option<u32>,
+    },
+    /// The listing is not among the lines saved for later.
+    #[error("listing {listing} is not saved for later")]
+    NotSaved {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// As many lines are saved for later as may be.
+    #[error("{max} lines may be saved for later: move one back first")]
+    TooManySaved {
+        /// The limit.
+        max: u32,
+    },
+    /// The cart is frozen.
+    #[error("the cart is frozen until {until}: unfreeze it first")]
+    CartFrozen {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A cart can't be frozen until then.
+    #[error("a cart is frozen until a time that is still to come, and until {latest} at the latest")]
+    FreezeTime {
+        /// The latest time that is possible now.
+        latest: Timestamp,
+    },
+    /// The claim was made for another account.
+    #[error("the claim to cart {cart} names another account: its owner has to sign one for yours")]
+    ClaimForAnother {
+        /// The cart.
+        cart: CartId,
+    },
+    /// The claim is no longer good.
+    #[error("the claim to cart {cart} ended at {expired}: its owner has to sign a new one")]
+    ClaimExpired {
+        /// The cart.
+        cart: CartId,
+        /// When it ended.
+        expired: Timestamp,
+    },
+    /// A cart can't be merged into itself.
+    #[error("cart {cart} is your own")]
+    OwnCart {
+        /// The cart.
+        cart: CartId,
+    },
+    /// The cart was merged into one of another account.
+    #[error("cart {cart} was merged into the cart of another account")]
+    CartMergedElsewhere {
+        /// The cart.
+        cart: CartId,
+    },
+    /// There is an active cart with lines.
+    #[error("cart {cart} has lines: buy it, save them for later or clear it first")]
+    CartNotEmpty {
+        /// The active cart.
+        cart: CartId,
+    },
+    /// The cart's lines are not remembered.
+    #[error("only the last cart that became orders is remembered, and that is not cart {cart}")]
+    CartForgotten {
+        /// The cart.
+        cart: CartId,
     },
     /// A listing stands in two lines.
     #[error("listing {listing} stands in two lines: make it one")]
@@ -435,6 +604,37 @@ pub enum Rejection {
         /// How many shipments it has.
         shipments: u32,
     },
+}
+
+/// Why a coupon gives nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CouponProblem {
+    /// No promotion has this code, or not any more.
+    Unknown,
+    /// Its time has not begun.
+    TooEarly,
+    /// Its time is over.
+    TooLate,
+    /// Nothing that is bought is part of it.
+    NothingEligible,
+    /// It is in another currency.
+    Currency,
+    /// What is bought of it costs less than it asks for.
+    MinSpend,
+}
+
+impl std::fmt::Display for CouponProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            CouponProblem::Unknown => "there is none of this code",
+            CouponProblem::TooEarly => "its time has not begun",
+            CouponProblem::TooLate => "its time is over",
+            CouponProblem::NothingEligible => "nothing of the purchase is part of it",
+            CouponProblem::Currency => "it is in another currency",
+            CouponProblem::MinSpend => "more must be bought of what is part of it",
+        })
+    }
 }
 
 /// What of a quote differs from the line it stands in.

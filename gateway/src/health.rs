@@ -11,6 +11,7 @@ use engine::Status;
 use engine::effects::EffectsStatus;
 use engine::log::EventLog;
 use events::Position;
+use events::Timestamp;
 use events::account::Algorithm;
 use events::ids::KeyId;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -98,6 +99,22 @@ enum EngineState {
     ClockDoubted,
     /// It has ended.
     Stopped,
+}
+
+/// The time in the market.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct MarketTime {
+    /// The time by which the market decides, in milliseconds since 1970.
+    time: Timestamp,
+    /// Whether that is not the time of day, but the time of a demonstration that runs faster: commands are signed with the
+    /// market's time then.
+    simulated: bool,
+}
+
+/// `GET /v1/time`
+pub(crate) async fn time(State(app): State<Arc<App>>) -> Response {
+    let clock = &app.gateway.clock;
+    axum::Json(MarketTime { time: clock.now(), simulated: clock.elapsed().is_none() }).into_response()
 }
 
 /// `GET /readyz`

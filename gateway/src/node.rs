@@ -31,7 +31,7 @@ use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, Start
 use events::Head;
 use events::account::{PublicKey, Role as AccountRole};
 use events::ids::{CommandId, MarketName, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit, Registrar};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
@@ -61,6 +61,8 @@ pub struct NodeConfig {
     pub fee: FeePolicy,
     /// How long waiting states last; used when the market is opened.
     pub deadlines: Deadlines,
+    /// How much buyers may buy; used when the market is opened.
+    pub purchase_limits: Vec<PurchaseLimit>,
     /// Threads that check signatures.
     pub verify_threads: usize,
     /// By what a broker lets the node in, if it stands on one.
@@ -88,6 +90,7 @@ impl NodeConfig {
             data,
             fee: FeePolicy::default(),
             deadlines: Deadlines::default(),
+            purchase_limits: Vec::new(),
             verify_threads,
             access: NodeAccess::default(),
             providers: Vec::new(),
@@ -129,7 +132,9 @@ pub enum NodeError {
     #[error("the command stream")]
     Commands(#[from] nats_commands::OpenError),
     /// A provider's account could not be registered.
-    #[error("the account of payment provider {name} can't be registered: {reply}")]
+    #[error(
+        "the account of payment provider {name} can't be registered, mend what the market says and start again: {reply}"
+    )]
     Provider {
         /// The provider.
         name: &'static str,
@@ -477,12 +482,13 @@ impl Parts {
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections } = self;
         projections.check_log_head(log.head().await?)?;
-        let NodeConfig { market, fee, deadlines, verify_threads, providers, .. } = config;
+        let NodeConfig { market, fee, deadlines, purchase_limits, verify_threads, providers, .. } = config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
             deadlines,
             fee,
             market: market.clone(),
+            purchase_limits,
             registrar: Registrar { account, device, key },
             receipt_key: receipt_key.public(),
         };

@@ -8,10 +8,11 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use engine::Reply;
+use engine::{Previewed, Reply};
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{NumberError, OrderNumber};
 use events::{Money, Position, Timestamp};
+use projections::cart::SavedLine;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, Side};
 use projections::{Projections, ViewError};
 use schemars::JsonSchema;
@@ -24,16 +25,19 @@ use crate::problem::Problem;
 use crate::token::Caller;
 
 pub(crate) mod listing;
+pub(crate) mod terms;
 
 /// How long a query waits for the views to come to its `min_position`.
 pub const VIEWS_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long the preview of a purchase waits for the market.
+const PREVIEW_TIME_MAX: Duration = Duration::from_secs(2);
 /// Orders of a page unless the query says otherwise.
 pub(crate) const ORDERS_PER_PAGE: usize = 20;
 /// The last millisecond of the year 9999, which RFC 3339 can still write.
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 17] = [
+pub(crate) const TIME_MEMBERS: [&str; 19] = [
     "accept_by",
     "capture_before",
     "changed_at",
@@ -41,6 +45,7 @@ pub(crate) const TIME_MEMBERS: [&str; 17] = [
     "day",
     "delivery_due",
     "due",
+    "ended_at",
     "expires_at",
     "from",
     "inspection_ends",
@@ -51,6 +56,7 @@ pub(crate) const TIME_MEMBERS: [&str; 17] = [
     "start",
     "time",
     "to",
+    "until",
 ];
 
 /// The query's parameters: each at most once, and none that the route does not know.
@@ -313,6 +319,43 @@ pub(crate) async fn cart(
     let id: CartId = id_of(&id, "cart")?;
     let found = ask(&app, move |views| views.carts().cart(id)).await?;
     found.filter("cart", |cart| cart.filter(|cart| caller.may_see(cart.account)))
+}
+
+/// What an account saved for later.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Saved {
+    /// Whose it is.
+    account: AccountId,
+    /// The lines, in the order they were saved.
+    lines: Vec<SavedLine>,
+}
+
+/// `GET /v1/carts/saved`
+pub(crate) async fn saved(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let found = ask(&app, move |views| views.carts().saved(caller.account)).await?;
+    Ok(found.map(|lines| Saved { account: caller.account, lines }))
+}
+
+/// `POST /v1/cart/preview`
+pub(crate) async fn preview(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<Response, Problem> {
+    params.only(&[])?;
+    let asked = tokio::time::timeout(PREVIEW_TIME_MAX, app.gateway.commands.preview(caller.account)).await;
+    let Ok(Some(Previewed { position, found })) = asked else {
+        return Err(Problem::unavailable("the market can't tell now: ask again after a moment"));
+    };
+    let found = found.ok_or_else(|| Problem::not_found("cart"))?;
+    let mut response = axum::Json(found).into_response();
+    response.headers_mut().insert(POSITION_HEADER, HeaderValue::from(position));
+    Ok(response)
 }
 
 /// What an account holds; one entry per currency that is not zero.

@@ -9,17 +9,19 @@ use axum::handler::Handler;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 use commands::Command;
+use commands::preview::Preview;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
 use projections::payment::Payment;
+use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
-use crate::health::{Alive, KeySet, Readiness};
+use crate::health::{Alive, KeySet, MarketTime, Readiness};
 use crate::http::App;
 use crate::payments::{MessageTaken, ProviderList};
 use crate::problem::{
@@ -28,7 +30,8 @@ use crate::problem::{
     VIEWS_BEHIND,
 };
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
-use crate::query::{ORDERS_PER_PAGE, OrderList, Wallet};
+use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
+use crate::query::{ORDERS_PER_PAGE, OrderList, Saved, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
 
@@ -211,13 +214,19 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 13] = [
+const COMMAND_PATHS: [(&str, &str); 19] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
     ("/api/cart/clear", "cart.clear"),
     ("/api/cart/migrate-to-order", "cart.migrate"),
     ("/api/payments/process", "payment.request"),
+    ("/api/cart/save-for-later", "cart.save_for_later"),
+    ("/api/cart/move-back", "cart.move_back"),
+    ("/api/cart/merge", "cart.merge"),
+    ("/api/cart/freeze", "cart.freeze"),
+    ("/api/cart/unfreeze", "cart.unfreeze"),
+    ("/api/cart/restore", "cart.restore"),
     ("/api/orders/create", "order.place"),
     ("/api/orders/accept", "order.accept"),
     ("/api/orders/decline", "order.decline"),
@@ -306,6 +315,31 @@ fn questions() -> Vec<Route> {
             .in_path("id", "The listing", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Shown>()),
+        Route::get("/v1/taxes", "How what goes to a region is taxed", terms::taxes)
+            .question()
+            .query("region", "Where it goes; must be named", json!({"type": "string", "examples": ["US-CA"]}))
+            .answers(view::<TaxList>()),
+        Route::get("/v1/shipping", "What a seller takes for delivery", terms::rates)
+            .question()
+            .query("seller", "Whose; your own if absent", uuid())
+            .answers(view::<RateList>()),
+        Route::get("/v1/promotions", "A seller's promotions", terms::promotions)
+            .question()
+            .query("seller", "Whose; your own if absent", uuid())
+            .query("cursor", "`next_cursor` of the page before", uuid())
+            .limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)
+            .answers(view::<PromotionList>()),
+        Route::post(
+            "/v1/cart/preview",
+            "What a purchase of your cart would be, without any effect",
+            query::preview,
+        )
+        .question()
+        .problems([NOT_FOUND])
+        .answers(json_of::<Preview>()),
+        Route::get("/v1/carts/saved", "What you saved for later", query::saved)
+            .question()
+            .answers(view::<Saved>()),
         own_cart("/v1/carts/current"),
         own_cart("/api/cart"),
         Route::get("/v1/carts/{id}", "A cart", query::cart)
@@ -407,6 +441,7 @@ fn operation() -> Vec<Route> {
     vec![
         Route::get("/healthz", "Whether the process is alive", health::alive).answers(json_of::<Alive>()),
         ready,
+        Route::get("/v1/time", "The time in the market", health::time).answers(json_of::<MarketTime>()),
         Route::get("/metrics", "Metrics for Prometheus", health::metrics)
             .problems([NOT_FOUND])
             .answers(Content::Text("text/plain")),

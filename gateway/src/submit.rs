@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use commands::command::COMMAND_BYTES_MAX;
 use commands::receipt::{Outcome, Receipt};
 use commands::{Command, Refusal, envelope};
-use engine::{EngineHandle, Reply};
+use engine::{EngineHandle, Previewed, Reply};
 use events::ids::{AccountId, CommandId};
 use futures::StreamExt;
 
@@ -43,6 +43,9 @@ pub trait Commands: Send + Sync + 'static {
 
     /// Finds the receipt of a command that was decided; [`Reply::Undecided`] where that can't be found out now.
     async fn receipt(&self, account: AccountId, command: CommandId) -> Option<Reply>;
+
+    /// Tells what a purchase of an account's cart would be; `None` where that can't be found out now.
+    async fn preview(&self, account: AccountId) -> Option<Previewed>;
 }
 
 #[async_trait]
@@ -59,6 +62,10 @@ impl Commands for EngineHandle {
                 Some(Reply::Undecided)
             }
         }
+    }
+
+    async fn preview(&self, account: AccountId) -> Option<Previewed> {
+        EngineHandle::preview(self, account).await
     }
 }
 

@@ -21,11 +21,8 @@ use serde_json::{Value, json};
 use support::{Person, Shop, Silent, Unsure, ask, json_of, problem, receipt_order, usd};
 
 fn purchase(listing: ListingId, quantity: u32, total: i64) -> PlaceOrder {
-    PlaceOrder {
-        lines: vec![OrderLine { listing, quantity: support::units(quantity), quote: None }],
-        payment_method: PaymentMethod::Wallet,
-        total: usd(total),
-    }
+    let lines = vec![OrderLine { listing, quantity: support::units(quantity), quote: None }];
+    PlaceOrder::new(lines, PaymentMethod::Wallet, usd(total))
 }
 
 #[tokio::test(flavor = "multi_thread")]

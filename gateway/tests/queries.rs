@@ -2,12 +2,17 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use commands::command::{
-    AddToCart, AdjustStock, BlockListing, ExpectStock, OrderLine, PaymentMethod, PlaceOrder, SuspendSeller,
-    UpdateListing,
+    AddToCart, AdjustStock, BlockListing, CreatePromotion, Delivery, ExpectStock, OrderLine, PaymentMethod,
+    PlaceOrder, SetShippingRate, SetTax, SuspendSeller, UpdateListing,
 };
+use events::Bps;
 use events::account::Role;
 use events::ids::ListingId;
+use events::promotion::Benefit;
+use events::shipping::{Method, Rate};
 use events::stock::AdjustmentReason;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -15,11 +20,8 @@ use support::{Person, Shop, ask, json_of, problem, receipt_order, usd};
 
 fn purchase(listing: ListingId) -> PlaceOrder {
     let quantity = support::units(1);
-    PlaceOrder {
-        lines: vec![OrderLine { listing, quantity, quote: None }],
-        payment_method: PaymentMethod::Wallet,
-        total: usd(2_500),
-    }
+    let lines = vec![OrderLine { listing, quantity, quote: None }];
+    PlaceOrder::new(lines, PaymentMethod::Wallet, usd(2_500))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,9 +179,67 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     // What a cart's buyer saw, and what stands against his order now.
     let (_, cart) = json_of(shop.get("/v1/carts/current").bearer_auth(&token)).await;
     let codes: Vec<_> = cart["problems"].as_array().unwrap().iter().map(|problem| &problem["code"]).collect();
-    assert_eq!(codes, ["price_changed", "listing_unavailable", "seller_suspended"]);
+    assert_eq!(codes, ["listing_unavailable", "seller_suspended"]);
+    let changed = json!({ "listing": listings[0], "old": usd(2_500), "new": usd(2_600) });
+    assert_eq!(cart["price_changed"], json!([changed]));
     assert_eq!(cart["lines"][0]["unit_price_seen"], json!(usd(2_500)));
     assert_eq!(cart["lines"][0]["current_price"], json!(usd(2_600)));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller() {
+    let shop = Shop::open().await;
+    let (seller, buyer) = (shop.person(&[Role::Seller]).await, shop.funded_buyer(10_000).await);
+    let operator = shop.person(&[Role::Operator]).await;
+    let lamp = shop.listing(&seller, 2_500, 5).await;
+    let region = || "DE".parse().unwrap();
+    let tax = SetTax { bps: Bps::new(1900).unwrap(), inclusive: false, region: region(), tax_class: None };
+    shop.accepted(&operator, tax).await;
+    let rate = Rate::new(usd(500), None, None).unwrap();
+    let method = || "post".parse::<Method>().unwrap();
+    shop.accepted(&seller, SetShippingRate { method: method(), rate, region: None }).await;
+    let promotion = |code: Option<&str>| CreatePromotion {
+        code: code.map(|code| code.parse().unwrap()),
+        from: None,
+        gives: Benefit::Percent(Bps::new(1000).unwrap()),
+        listings: Default::default(),
+        min_spend: None,
+        title: "Sale".to_owned().try_into().unwrap(),
+        until: Some(shop.now().plus_ms(3_600_000)),
+        uses: Some(9),
+        uses_per_account: None,
+    };
+    shop.accepted(&seller, promotion(None)).await;
+    shop.accepted(&seller, promotion(Some("LAMP"))).await;
+    let methods = BTreeMap::from([(seller.account, method())]);
+    let delivery = Some(Delivery { methods, region: region() });
+    let order =
+        PlaceOrder { coupon: Some("LAMP".parse().unwrap()), delivery, total: usd(5_000), ..purchase(lamp) };
+    let receipt = shop.accepted(&buyer, order).await;
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+
+    let token = shop.token(&buyer).await;
+    let asked = |path: String| shop.get(&path).bearer_auth(&token);
+    let (_, taxes) = json_of(asked(format!("/v1/taxes?region=DE&min_position={position}"))).await;
+    assert_eq!((&taxes["taxes"][0]["bps"], &taxes["taxes"][0]["version"]), (&json!(1900), &json!(1)));
+    let (_, rates) = json_of(asked(format!("/v1/shipping?seller={}", seller.account))).await;
+    assert_eq!(rates["rates"][0]["flat"], json!(usd(500)), "{rates}");
+    let promotions = format!("/v1/promotions?seller={}", seller.account);
+    for (who, count) in [(&buyer, 1), (&seller, 2), (&operator, 2)] {
+        let (_, page) = json_of(shop.get(&promotions).bearer_auth(shop.token(who).await)).await;
+        let shown = page["promotions"].as_array().unwrap();
+        assert_eq!(shown.len(), count, "{page}");
+        assert!(
+            shown.iter().all(|promotion| promotion["used"] == 1 && promotion["until_rfc3339"].is_string())
+        );
+    }
+    // 25.00 less 2.50 and 2.25, and 19 % on that and on the delivery.
+    let (_, shown) = json_of(asked(format!("/v1/orders/{}", receipt_order(&receipt)))).await;
+    assert_eq!(shown["total"], json!(usd(2_025 + 385 + 500 + 95)), "{shown}");
+    assert_eq!(shown["shipping"]["method"], "post");
+    problem(asked("/v1/taxes".to_owned()), 400, "query_invalid").await;
+    problem(asked("/v1/taxes?region=Germany".to_owned()), 400, "query_invalid").await;
     shop.close().await;
 }
 

@@ -27,11 +27,8 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 
 fn purchase(listing: ListingId) -> PlaceOrder {
     let quantity = support::units(1);
-    PlaceOrder {
-        lines: vec![OrderLine { listing, quantity, quote: None }],
-        payment_method: PaymentMethod::Wallet,
-        total: usd(2_500),
-    }
+    let lines = vec![OrderLine { listing, quantity, quote: None }];
+    PlaceOrder::new(lines, PaymentMethod::Wallet, usd(2_500))
 }
 
 /// Reads `count` events of a stream; each is as described, and its id is its position.

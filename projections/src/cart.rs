@@ -1,19 +1,22 @@
 //! Carts: what is in them, and what is wrong with it now.
 
+mod fold;
+
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::listing::ListingStatus;
-use events::{Commit, Event, Money, Position, Quantity, Timestamp};
+use events::{Currency, Money, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sled::{Batch, Tree};
+use sled::Tree;
 
-use crate::listing::{Catalogue, Listing, Rows};
+pub(crate) use self::fold::CartFold;
+use crate::listing::{Listing, Rows};
 use crate::store::Slot;
-use crate::table::{Layout, Table};
-use crate::view::{Fold, ViewError};
+use crate::table::Layout;
+use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -30,10 +33,14 @@ pub struct Cart {
     pub changed_at: Timestamp,
     /// What is in it, in the order it was put in.
     pub lines: Vec<CartLine>,
-    /// Sum of the lines at today's prices; none when the cart is empty or no order could have this sum.
+    /// Sum of the lines at the prices they would be bought at; none when the cart is empty or no order could have this sum.
     pub total: Option<Money>,
-    /// All problems of all lines: none means that an order for `total` would be accepted now.
+    /// All problems of all lines: none means that an order for `total` would be accepted now, if the buyer can pay it.
     pub problems: Vec<CartProblem>,
+    /// The lines that would be bought at another price than the owner saw.
+    pub price_changed: Vec<PriceChange>,
+    /// What its owner saved for later: in no total. A cart that can't be changed any more tells none.
+    pub saved: Vec<SavedLine>,
 }
 
 /// Whether a cart can be changed.
@@ -42,11 +49,30 @@ pub struct Cart {
 pub enum CartState {
     /// It can.
     Active,
+    /// Not before it is unfrozen, or its time is over; its prices are kept.
+    Frozen {
+        /// Until when.
+        until: Timestamp,
+    },
     /// It became these orders.
     Migrated {
         /// One per seller.
         orders: Vec<OrderId>,
     },
+    /// Another account's cart took its lines.
+    Merged {
+        /// That cart.
+        into: CartId,
+    },
+    /// Nobody touched it for long.
+    Abandoned,
+}
+
+impl CartState {
+    /// Tells whether it is the cart that its owner fills and buys.
+    pub const fn is_current(&self) -> bool {
+        matches!(self, CartState::Active | CartState::Frozen { .. })
+    }
 }
 
 /// One line of a cart.
@@ -68,20 +94,58 @@ pub struct CartLine {
     pub current_price: Money,
     /// Version of the listing now.
     pub current_version: u32,
+    /// Price of one unit that the frozen cart keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_price: Option<Money>,
     /// What is wrong with it.
     pub problems: Vec<LineProblem>,
+}
+
+impl CartLine {
+    /// Gives the price of one unit that it would be bought at.
+    fn price(&self) -> Money {
+        self.kept_price.unwrap_or(self.current_price)
+    }
+}
+
+/// A line saved for later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SavedLine {
+    /// What is wanted later.
+    pub listing: ListingId,
+    /// What it is.
+    pub title: String,
+    /// Who sells it.
+    pub seller: AccountId,
+    /// How many units.
+    pub quantity: Quantity,
+    /// Price of one unit when it was last added to a cart.
+    pub unit_price_seen: Money,
+    /// Price of one unit now.
+    pub current_price: Money,
+}
+
+/// A line that would be bought at another price than its owner saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PriceChange {
+    /// The line's listing.
+    pub listing: ListingId,
+    /// Price of one unit when it was last added.
+    pub old: Money,
+    /// Price of one unit now.
+    pub new: Money,
 }
 
 /// What is wrong with a line of a cart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum LineProblem {
-    /// The listing has another price than when it was added.
-    PriceChanged {
-        /// Then.
-        seen: Money,
-        /// Now.
-        current: Money,
+    /// The line is in another currency than the first one of the cart.
+    CurrencyMismatch {
+        /// The currency of the first line.
+        expected: Currency,
+        /// The currency of this line.
+        found: Currency,
     },
     /// The listing can't be bought as it stands.
     ListingUnavailable {
@@ -127,16 +191,34 @@ struct StoredCart {
     lines: Vec<StoredLine>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct StoredLine {
     listing: ListingId,
     quantity: Quantity,
     unit_price_seen: Money,
     listing_version: u32,
+    kept_price: Option<Money>,
+}
+
+impl StoredCart {
+    /// Takes a line out.
+    fn take(&mut self, listing: ListingId) -> Option<StoredLine> {
+        let at = self.lines.iter().position(|line| line.listing == listing)?;
+        Some(self.lines.remove(at))
+    }
+
+    /// Sets a line's quantity. A line that was not there is put in as `new` says, and its owner saw what that says.
+    fn set(&mut self, quantity: Quantity, new: StoredLine) {
+        match self.lines.iter_mut().find(|line| line.listing == new.listing) {
+            Some(line) => line.quantity = quantity,
+            None => self.lines.push(StoredLine { quantity, ..new }),
+        }
+    }
 }
 
 const CARTS: Layout<CartId, StoredCart> = Layout::new(b'c', VERSION);
 const ACTIVE: Layout<AccountId, CartId> = Layout::new(b'a', VERSION);
+const SAVED: Layout<AccountId, Vec<StoredLine>> = Layout::new(b'v', VERSION);
 const ROWS: Rows = Rows::new(VERSION);
 
 /// Answers about carts.
@@ -161,61 +243,96 @@ impl<'a> Carts<'a> {
     pub fn cart(&self, cart: CartId) -> Result<Option<Cart>, ViewError> {
         read_cart(&self.0.read().tree, cart)
     }
+
+    /// Gives what an account saved for later.
+    pub fn saved(&self, account: AccountId) -> Result<Vec<SavedLine>, ViewError> {
+        read_saved(&self.0.read().tree, account)
+    }
+}
+
+fn read_listing(tree: &Tree, listing: ListingId) -> Result<Listing, ViewError> {
+    ROWS.listing(tree, listing)?.ok_or_else(|| ViewError::Damaged {
+        source: format!("listing {listing}, which stands in a cart, is not there").into(),
+    })
+}
+
+fn read_saved(tree: &Tree, account: AccountId) -> Result<Vec<SavedLine>, ViewError> {
+    let lines = SAVED.get(tree, &account)?.unwrap_or_default().into_iter().map(|line| {
+        let listing = read_listing(tree, line.listing)?;
+        Ok(SavedLine {
+            listing: line.listing,
+            title: listing.title,
+            seller: listing.seller,
+            quantity: line.quantity,
+            unit_price_seen: line.unit_price_seen,
+            current_price: listing.price,
+        })
+    });
+    lines.collect()
 }
 
 fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
     let Some(stored) = CARTS.get(tree, &cart)? else { return Ok(None) };
-    let is_active = stored.state == CartState::Active;
+    // What can't be bought any more has no problem with it either.
+    let is_current = stored.state.is_current();
     let is_cleared = ROWS.standing(tree, stored.account)?.is_cleared;
-    let mut lines = Vec::with_capacity(stored.lines.len());
+    let mut lines: Vec<CartLine> = Vec::with_capacity(stored.lines.len());
     for line in stored.lines {
-        let listing = ROWS.listing(tree, line.listing)?.ok_or_else(|| ViewError::Damaged {
-            source: format!("listing {} of cart {cart} is not there", line.listing).into(),
-        })?;
-        // What became an order has been bought at its price: nothing is wrong with it any more.
-        let problems = if is_active {
-            let is_suspended = ROWS.standing(tree, listing.seller)?.is_suspended;
-            problems_of(&line, &listing, is_suspended, is_cleared)
-        } else {
-            Vec::new()
-        };
-        lines.push(CartLine {
+        let listing = read_listing(tree, line.listing)?;
+        let mut line = CartLine {
             listing: line.listing,
-            title: listing.title,
+            title: listing.title.clone(),
             seller: listing.seller,
             quantity: line.quantity,
             unit_price_seen: line.unit_price_seen,
             listing_version: line.listing_version,
             current_price: listing.price,
             current_version: listing.version,
-            problems,
-        });
+            kept_price: line.kept_price,
+            problems: Vec::new(),
+        };
+        if is_current {
+            let currency = lines.first().unwrap_or(&line).price().currency;
+            let is_suspended = ROWS.standing(tree, listing.seller)?.is_suspended;
+            line.problems = problems_of(&line, currency, &listing, is_suspended, is_cleared);
+        }
+        lines.push(line);
     }
     let problems = lines.iter().flat_map(|line| {
         let listing = line.listing;
         line.problems.iter().map(move |problem| CartProblem { listing, problem: problem.clone() })
     });
+    let changed = lines.iter().filter(|line| is_current && line.price() != line.unit_price_seen);
+    let price_changed = changed.map(|line| PriceChange {
+        listing: line.listing,
+        old: line.unit_price_seen,
+        new: line.price(),
+    });
     Ok(Some(Cart {
         cart,
         account: stored.account,
         version: stored.version,
-        state: stored.state,
         changed_at: stored.changed_at,
         total: total_of(&lines),
         problems: problems.collect(),
+        price_changed: price_changed.collect(),
+        saved: if is_current { read_saved(tree, stored.account)? } else { Vec::new() },
+        state: stored.state,
         lines,
     }))
 }
 
 fn problems_of(
-    line: &StoredLine,
+    line: &CartLine,
+    expected: Currency,
     listing: &Listing,
     is_suspended: bool,
     is_cleared: bool,
 ) -> Vec<LineProblem> {
     let mut problems = Vec::new();
-    if listing.price != line.unit_price_seen {
-        problems.push(LineProblem::PriceChanged { seen: line.unit_price_seen, current: listing.price });
+    let found = line.price().currency;
+    if found != expected {
+        problems.push(LineProblem::CurrencyMismatch { expected, found });
     }
     let status = listing.status();
     if status != ListingStatus::Active {
@@ -239,107 +356,7 @@ fn problems_of(
 }
 
 fn total_of(lines: &[CartLine]) -> Option<Money> {
-    let mut totals = lines.iter().map(|line| line.current_price.checked_mul(line.quantity));
+    let mut totals = lines.iter().map(|line| line.price().checked_mul(line.quantity));
     let first = totals.next()?.ok()?;
     totals.try_fold(first, |sum, total| sum.checked_add(total.ok()?).ok())
-}
-
-/// How the view follows the log.
-pub(crate) struct CartFold {
-    carts: Table<CartId, StoredCart>,
-    active: Table<AccountId, CartId>,
-    catalogue: Catalogue,
-}
-
-impl CartFold {
-    pub(crate) fn new() -> Self {
-        CartFold { carts: Table::new(CARTS), active: Table::new(ACTIVE), catalogue: Catalogue::new(ROWS) }
-    }
-
-    fn add_item(
-        &mut self,
-        tree: &Tree,
-        event: &events::cart::ItemAdded,
-        time: Timestamp,
-    ) -> Result<(), ViewError> {
-        let line = StoredLine {
-            listing: event.listing,
-            quantity: event.quantity,
-            unit_price_seen: event.unit_price,
-            listing_version: event.listing_version,
-        };
-        let found = self.carts.entry(tree, &event.cart)?;
-        if found.is_none() {
-            self.active.set(event.account, Some(event.cart));
-        }
-        let cart = found.get_or_insert_with(|| StoredCart {
-            account: event.account,
-            version: 0,
-            state: CartState::Active,
-            changed_at: time,
-            lines: Vec::new(),
-        });
-        (cart.version, cart.changed_at) = (event.version, time);
-        match cart.lines.iter_mut().find(|known| known.listing == line.listing) {
-            Some(known) => *known = line,
-            None => cart.lines.push(line),
-        }
-        Ok(())
-    }
-
-    fn change_cart(
-        &mut self,
-        tree: &Tree,
-        (cart, version): (CartId, u64),
-        (position, time): (Position, Timestamp),
-        change: impl FnOnce(&mut StoredCart),
-    ) -> Result<(), ViewError> {
-        let found = self.carts.entry(tree, &cart)?.as_mut();
-        let cart = found.ok_or_else(|| ViewError::unknown(format_args!("cart {cart}"), position))?;
-        (cart.version, cart.changed_at) = (version, time);
-        change(cart);
-        Ok(())
-    }
-}
-
-impl Fold for CartFold {
-    fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
-        for recorded in commit.events() {
-            self.catalogue.apply(tree, recorded)?;
-            let at = (recorded.position, recorded.metadata.time);
-            match &recorded.event {
-                Event::CartItemAdded(e) => self.add_item(tree, e, at.1)?,
-                Event::CartQuantitySet(e) => {
-                    self.change_cart(tree, (e.cart, e.version), at, |cart| {
-                        let mut lines = cart.lines.iter_mut();
-                        if let Some(line) = lines.find(|line| line.listing == e.listing) {
-                            line.quantity = e.quantity;
-                        }
-                    })?;
-                }
-                Event::CartItemRemoved(e) => {
-                    self.change_cart(tree, (e.cart, e.version), at, |cart| {
-                        cart.lines.retain(|line| line.listing != e.listing);
-                    })?;
-                }
-                Event::CartCleared(e) => {
-                    self.change_cart(tree, (e.cart, e.version), at, |cart| cart.lines.clear())?;
-                }
-                Event::CartMigrated(e) => {
-                    self.active.set(e.account, None);
-                    self.change_cart(tree, (e.cart, e.version), at, |cart| {
-                        cart.state = CartState::Migrated { orders: e.orders.clone() };
-                    })?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
-        self.carts.write(tree, batch)?;
-        self.active.write(tree, batch)?;
-        self.catalogue.write(tree, batch)
-    }
 }

@@ -22,6 +22,7 @@ impl Key for LedgerAccount {
             LedgerAccount::Escrow(order) => (b'e', order.uuid()),
             LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
+            LedgerAccount::PlatformTax => (b't', uuid::Uuid::nil()),
             LedgerAccount::RefundsPayable => (b'r', uuid::Uuid::nil()),
             LedgerAccount::ProviderClearing(account) => (b'p', account.uuid()),
         };

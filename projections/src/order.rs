@@ -8,9 +8,13 @@ use std::cmp::Reverse;
 
 use events::account::Role;
 use events::ids::{AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, WriterId};
+use events::listing::TaxClass;
 use events::metadata::DeadlineKind;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
-use events::{Currency, Money, Position, Quantity, Timestamp};
+use events::promotion::Discount;
+use events::shipping::Method;
+use events::tax::Region;
+use events::{Bps, Currency, Money, Position, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +27,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -57,7 +61,9 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// What was shipped, in the order of the shipments' numbers.
     pub shipments: Vec<Shipment>,
-    /// Sum of the lines.
+    /// What its delivery costs; none where its seller takes nothing for it.
+    pub shipping: Option<Shipping>,
+    /// Sum of the lines and the delivery.
     pub total: Money,
     /// What the platform takes if all of the escrow is released; of a part, its part.
     pub fee: Money,
@@ -81,6 +87,10 @@ pub struct Line {
     pub listing_version: u32,
     /// Price of one unit; none where the line was priced by a quote.
     pub unit_price: Option<Money>,
+    /// What it was cheaper by, in the order in which it was taken off.
+    pub discounts: Vec<Discount>,
+    /// Its tax.
+    pub tax: Option<TaxLine>,
     /// How many units were bought.
     pub quantity: Quantity,
     /// Of these, units cancelled.
@@ -93,6 +103,36 @@ pub struct Line {
     pub total: Money,
 }
 
+/// What a delivery costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shipping {
+    /// How it is delivered.
+    pub method: Method,
+    /// What it costs, tax on top left out.
+    pub price: Money,
+    /// Its tax.
+    pub tax: Option<TaxLine>,
+    /// What it costs.
+    pub total: Money,
+}
+
+/// A tax, and the rule that it was computed by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaxLine {
+    /// The tax.
+    pub amount: Money,
+    /// The rate, in hundredths of a percent.
+    pub bps: Bps,
+    /// Whether the price held it already; else it came on top.
+    pub inclusive: bool,
+    /// The region of the rule.
+    pub region: Region,
+    /// The class of the rule, if it is one for a class.
+    pub tax_class: Option<TaxClass>,
+    /// The version of the rule.
+    pub version: u64,
+}
+
 /// Units that travel together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shipment {
@@ -100,7 +140,7 @@ pub struct Shipment {
     pub shipment: ShipmentNumber,
     /// What is in it.
     pub lines: Vec<LineUnits>,
-    /// What its units cost.
+    /// What its units cost, and of the first one the delivery.
     pub amount: Money,
     /// What of that was given back while the buyer keeps the units, in minor units of the same currency.
     pub refunded: i64,
@@ -150,6 +190,8 @@ pub struct Escrow {
     pub released: i64,
     /// Of what was released, what the platform took.
     pub fees: i64,
+    /// Of what was released, what is owed to those who levy taxes.
+    pub taxes: i64,
     /// What was paid back.
     pub refunded: i64,
     /// What is still held.

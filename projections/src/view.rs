@@ -5,7 +5,7 @@ use std::fmt;
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{account, analytics, cart, ledger, listing, order, payment};
+use crate::{account, analytics, cart, ledger, listing, order, payment, terms};
 
 /// A view of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -25,11 +25,13 @@ pub enum ViewName {
     Listings,
     /// Payments through providers.
     Payments,
+    /// What purchases are priced by.
+    Terms,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 7] = [
+    pub const ALL: [ViewName; 8] = [
         ViewName::Carts,
         ViewName::Orders,
         ViewName::Ledger,
@@ -37,6 +39,7 @@ impl ViewName {
         ViewName::Accounts,
         ViewName::Listings,
         ViewName::Payments,
+        ViewName::Terms,
     ];
 
     /// Gives the name its trees begin with.
@@ -49,6 +52,7 @@ impl ViewName {
             ViewName::Accounts => "accounts",
             ViewName::Listings => "listings",
             ViewName::Payments => "payments",
+            ViewName::Terms => "terms",
         }
     }
 
@@ -62,6 +66,7 @@ impl ViewName {
             ViewName::Accounts => account::VERSION,
             ViewName::Listings => listing::VERSION,
             ViewName::Payments => payment::VERSION,
+            ViewName::Terms => terms::VERSION,
         }
     }
 
@@ -75,6 +80,7 @@ impl ViewName {
             ViewName::Accounts => Box::new(account::AccountFold::new()),
             ViewName::Listings => Box::new(listing::ListingFold::new()),
             ViewName::Payments => Box::new(payment::PaymentFold::new()),
+            ViewName::Terms => Box::new(terms::TermsFold::new()),
         }
     }
 }

@@ -13,7 +13,7 @@ use events::ledger::LedgerAccount;
 use events::listing::ListingStatus;
 use events::order::Placed;
 use projections::Projections;
-use projections::cart::{CartState, LineProblem};
+use projections::cart::{CartState, LineProblem, PriceChange};
 use projections::order::{Actor, ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
 use support::market::{BUYERS, SELLERS, history_of, wishes};
@@ -218,11 +218,16 @@ fn check_listings(history: &History, views: &Projections, limit: usize) {
 }
 
 fn check_problems(history: &History, cart: &projections::cart::Cart) {
-    let mut expected = Vec::new();
+    let (mut expected, mut changed) = (Vec::new(), Vec::new());
     for line in &cart.lines {
         if line.unit_price_seen != line.current_price {
-            let (seen, current) = (line.unit_price_seen, line.current_price);
-            expected.push((line.listing, LineProblem::PriceChanged { seen, current }));
+            let (old, new) = (line.unit_price_seen, line.current_price);
+            changed.push(PriceChange { listing: line.listing, old, new });
+        }
+        let (expected_currency, found) = (cart.lines[0].current_price.currency, line.current_price.currency);
+        if found != expected_currency {
+            let expected_one = LineProblem::CurrencyMismatch { expected: expected_currency, found };
+            expected.push((line.listing, expected_one));
         }
         let status = naive::status(history, line.listing);
         if status != ListingStatus::Active {
@@ -248,6 +253,7 @@ fn check_problems(history: &History, cart: &projections::cart::Cart) {
     }
     let problems: Vec<_> = cart.problems.iter().map(|p| (p.listing, p.problem.clone())).collect();
     assert_eq!(problems, expected);
+    assert_eq!(cart.price_changed, changed);
 }
 
 proptest! {

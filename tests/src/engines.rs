@@ -69,6 +69,7 @@ impl Keys {
             deadlines: Deadlines::default(),
             fee: FeePolicy::default(),
             market: market(),
+            purchase_limits: vec![],
             registrar: Registrar { account, device, key: self.registrar.public() },
             receipt_key: self.receipt.public(),
         };

@@ -97,6 +97,7 @@ pub async fn contract(factory: impl LogFactory) {
     reading_starts_at_any_commit_and_nowhere_else(&*factory.home().await).await;
     one_commit_is_read_alone(&*factory.home().await).await;
     what_is_prepared_is_stored_by_its_append_only(&*factory.home().await).await;
+    what_is_prepared_while_an_append_is_under_way_waits_for_its_own(&*factory.home().await).await;
     a_conflict_stores_nothing(&*factory.home().await).await;
     repeating_an_append_is_harmless(&*factory.home().await).await;
     a_foreign_append_is_a_conflict(&*factory.home().await).await;
@@ -190,6 +191,20 @@ async fn what_is_prepared_is_stored_by_its_append_only(home: &dyn LogHome) {
     let refused = log.append(head, &[ours]).await;
     assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
     assert_eq!(read_all(&two, 13 + 2).await.expect("the log is sound"), [theirs]);
+}
+
+async fn what_is_prepared_while_an_append_is_under_way_waits_for_its_own(home: &dyn LogHome) {
+    let log = home.open().await;
+    let all = commits(Head::EMPTY, &[2, 3, 2]);
+    let first = head_of(&all[..1]);
+    log.prepare(first, &all[1..2]).await;
+    assert_eq!(log.head().await.expect("the head is known"), Head::EMPTY);
+    log.append(Head::EMPTY, &all[..1]).await.expect("what is prepared for the next is not in the way");
+    // As after a lost answer.
+    let again = log.append(Head::EMPTY, &all[..1]).await;
+    assert!(matches!(again, Err(AppendError::Conflict { .. })), "{again:?}");
+    log.append(first, &all[1..]).await.expect("it was prepared for");
+    assert_eq!(read_all(&log, 1).await.expect("the log is sound"), all);
 }
 
 async fn a_conflict_stores_nothing(home: &dyn LogHome) {

@@ -94,7 +94,7 @@ impl Town {
         let quantity = Quantity::new(units).expect("some units");
         let line = OrderLine { listing: self.listing, quantity, quote: None };
         let total = usd(PRICE_MINOR * i64::from(units));
-        PlaceOrder { lines: vec![line], payment_method: PaymentMethod::Wallet, total }.into()
+        PlaceOrder::new(vec![line], PaymentMethod::Wallet, total).into()
     }
 
     /// Gives the wish to cancel what a command of a buyer ordered.

@@ -98,7 +98,7 @@ pub(crate) struct Counts {
     pub(crate) commits: u64,
     /// Commits by a signed command.
     pub(crate) commands: u64,
-    /// Signatures: of commands, and of quotes inside them.
+    /// Signatures: of commands, and of quotes and claims inside them.
     pub(crate) signatures: u64,
     /// Commits by a deadline.
     pub(crate) deadlines: u64,
@@ -282,7 +282,8 @@ impl Fold {
         self.counts.events += commit.events().len() as u64;
         if let Some(verified) = verified {
             self.counts.commands += 1;
-            self.counts.signatures += 1 + verified.quotes.iter().flatten().count() as u64;
+            let inside = verified.quotes.iter().flatten().count() + usize::from(verified.claim.is_some());
+            self.counts.signatures += 1 + inside as u64;
         }
         if matches!(commit.start().cause, Cause::Deadline(_)) {
             self.counts.deadlines += 1;
@@ -337,6 +338,7 @@ impl Fold {
         for (id, order) in self.market.orders.iter() {
             let unpaid = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
             let waiting: i64 = order.left().iter().map(|line| line.amount.minor).sum::<i64>()
+                + order.shipping_left().map_or(0, |shipping| shipping.amount.minor)
                 + unpaid.map(|shipment| shipment.amount_minor).sum::<i64>();
             if waiting != order.escrow.remaining() {
                 return wrong(format!(

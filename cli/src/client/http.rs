@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 use commands::receipt::Receipt;
+use engine::clock::{Clock, WallClock};
+use events::Timestamp;
 use events::account::PublicKey;
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
@@ -14,6 +16,9 @@ use super::{ANSWER_TIME_MAX, Answer, public_key, understand_reply};
 const COMMANDS_PATH: &str = "/v1/commands";
 /// Where the market's public keys are published.
 const KEYS_PATH: &str = "/.well-known/jwks.json";
+
+/// Where the market tells its time.
+const TIME_PATH: &str = "/v1/time";
 
 /// Where tokens are given.
 const TOKENS_PATH: &str = "/v1/tokens";
@@ -50,6 +55,19 @@ impl HttpClient {
     /// Gives the gateway's URL.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Gives the time to sign with. Only where a market says that its time is simulated it is believed: a gateway that could
+    /// choose the time could have commands signed that are good only later.
+    pub(crate) async fn now(&self) -> Timestamp {
+        let asked = self.http.get(format!("{}{TIME_PATH}", self.url)).send().await;
+        // A gateway that does not say is an older one, or is not there, which the next request tells better.
+        let Ok(Ok(answer)) = asked.map(reqwest::Response::error_for_status) else { return WallClock.now() };
+        let told: Value = answer.json().await.unwrap_or_default();
+        match told["time"].as_i64() {
+            Some(ms) if told["simulated"] == true => Timestamp::from_ms(ms),
+            _ => WallClock.now(),
+        }
     }
 
     /// Sends a signed command.

@@ -246,7 +246,7 @@ impl Plan {
         };
         let quote = sign_quote(&quote, &self.people.sellers[shop].key);
         let line = OrderLine { listing, quantity, quote: Some(quote) };
-        PlaceOrder { lines: vec![line], payment_method: PaymentMethod::Wallet, total }
+        PlaceOrder::new(vec![line], PaymentMethod::Wallet, total)
     }
 }
 

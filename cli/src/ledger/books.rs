@@ -3,12 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::ids::{OrderId, PaymentId};
+use events::ids::{AccountId, OrderId, PaymentId, PromotionId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
 use events::order::Placed;
+use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
+
+use self::checkout::Checkout;
+
+mod checkout;
 
 /// A promise about money, by the number that docs/ledger.md explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,7 +34,8 @@ pub(crate) enum Invariant {
     I9,
     /// An order's money stays in its currency.
     I10,
-    /// An order costs what its lines cost, and so much goes into its escrow.
+    /// An order costs what its lines and its delivery cost, these cost what their prices, discounts and taxes make, and so much
+    /// goes into its escrow.
     I11,
     /// The orders of one purchase are paid by the purchase.
     I12,
@@ -43,11 +49,13 @@ pub(crate) enum Invariant {
     I16,
     /// Stock that is reserved is what open orders wait for.
     I17,
+    /// No promotion is used more often than it may be.
+    I18,
 }
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 15] = [
+    pub(crate) const ALL: [Invariant; 16] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
@@ -63,6 +71,7 @@ impl Invariant {
         Invariant::I15,
         Invariant::I16,
         Invariant::I17,
+        Invariant::I18,
     ];
 
     /// Says what is promised.
@@ -71,20 +80,25 @@ impl Invariant {
             Invariant::I1 => "an entry moves more than nothing between two accounts",
             Invariant::I2 => "all accounts of a currency sum to zero",
             Invariant::I3 => "only a provider's account is ever below zero",
-            Invariant::I4 => "an escrow's money was released, taken as a fee, refunded, or is still there",
+            Invariant::I4 => {
+                "an escrow's money was released, taken as a fee or tax, refunded, or is still there"
+            }
             Invariant::I6 => "no more of a payment goes back than came in",
             Invariant::I7 => {
                 "nothing leaves an escrow before all of it came in, nor to a seller who did not accept"
             }
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
-            Invariant::I11 => "an order costs what its lines cost, and its escrow holds that",
+            Invariant::I11 => {
+                "an order costs its prices less discounts, with shipping and taxes, and its escrow holds that"
+            }
             Invariant::I12 => "the orders of one purchase are paid by the purchase",
             Invariant::I13 => "an order's fee is what the market's terms say",
             Invariant::I14 => "parts of a fee are the fee on what was released",
             Invariant::I15 => "a closed order holds nothing",
             Invariant::I16 => "the market holds what its transfers add up to",
             Invariant::I17 => "reserved stock is what open orders wait for",
+            Invariant::I18 => "no promotion is used more often than it may be",
         }
     }
 }
@@ -110,11 +124,15 @@ pub(crate) struct Break {
 /// What the books know of an order.
 #[derive(Debug)]
 struct OrderBook {
+    buyer: AccountId,
     total: Money,
+    tax_minor: i64,
+    promotions: BTreeSet<PromotionId>,
     fee_minor: i64,
     funded: i64,
     released: i64,
     fees: i64,
+    taxes: i64,
     refunded: i64,
     /// Whether it waits for its seller to accept it.
     awaits_seller: bool,
@@ -129,6 +147,7 @@ pub(crate) struct Books {
     /// What came in of each payment, and what of that has gone back or is on its way.
     payments: BTreeMap<PaymentId, (i64, i64)>,
     policy: Option<FeePolicy>,
+    checkout: Checkout,
     findings: BTreeMap<Invariant, Finding>,
 }
 
@@ -171,6 +190,9 @@ impl Books {
                     order.awaits_seller = false;
                 }
             }
+            Event::TaxSet(set) => self.checkout.tax_set(set),
+            Event::ShippingRateSet(set) => self.checkout.rate_set(set),
+            Event::PromotionCreated(created) => self.checkout.created(created),
             Event::WalletFunded(funded) => self.came_in(position, &funded.transfer, &funded.reference),
             Event::PaymentCaptured(captured) => {
                 self.came_in(position, &captured.transfer, &captured.reference);
@@ -195,7 +217,7 @@ impl Books {
             });
         }
         if let Some(end) = event.order_end() {
-            self.closed(position, end.order);
+            self.closed(position, end.order, end.state);
         }
     }
 
@@ -214,27 +236,43 @@ impl Books {
     }
 
     fn placed(&mut self, position: Position, placed: &Placed) {
-        let lines: i128 = placed.lines.iter().map(|line| i128::from(line.total.minor)).sum();
-        self.check(Invariant::I11, position, lines == i128::from(placed.total.minor), || {
-            format!(
-                "the lines of order {} cost {lines} minor units, the order {}",
-                placed.order, placed.total
-            )
+        let wrong = self.checkout.wrong_price(placed);
+        self.check(Invariant::I11, position, wrong.is_none(), || {
+            format!("order {}: {}", placed.order, wrong.unwrap_or_default())
         });
+        let promotions = placed.promotions();
+        for promotion in &promotions {
+            let wrong = self.checkout.use_up(*promotion, placed.buyer);
+            self.check(Invariant::I18, position, wrong.is_none(), || wrong.unwrap_or_default());
+        }
         let one_currency = placed.lines.iter().all(|line| line.total.currency == placed.total.currency)
+            && placed.shipping.iter().all(|shipping| shipping.total.currency == placed.total.currency)
             && placed.fee.amount.currency == placed.total.currency;
         self.check(Invariant::I10, position, one_currency, || {
             format!("order {} has lines or a fee in another currency than {}", placed.order, placed.total)
         });
-        let by_terms = self.policy.map(|policy| fee_by_terms(&policy, placed.total));
+        let tax_minor = placed.tax_minor();
+        let untaxed = Money::new(placed.total.minor.saturating_sub(tax_minor), placed.total.currency);
+        let by_terms = self.policy.map(|policy| fee_by_terms(&policy, untaxed));
         let fee = placed.fee.amount.minor;
         self.check(Invariant::I13, position, by_terms == Some(i128::from(fee)), || {
             format!("the fee of order {} is {fee} minor units, by the terms {by_terms:?}", placed.order)
         });
         let (total, fee_minor) = (placed.total, placed.fee.amount.minor);
-        let awaits_seller = placed.accept_by.is_some();
-        let book =
-            OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0, awaits_seller };
+        let (buyer, funded, released, fees, taxes, refunded) = (placed.buyer, 0, 0, 0, 0, 0);
+        let book = OrderBook {
+            buyer,
+            total,
+            tax_minor,
+            promotions,
+            fee_minor,
+            funded,
+            released,
+            fees,
+            taxes,
+            refunded,
+            awaits_seller: placed.accept_by.is_some(),
+        };
         self.orders.insert(placed.order, book);
     }
 
@@ -278,10 +316,11 @@ impl Books {
         let sum = match to {
             LedgerAccount::Wallet(_) => &mut order.refunded,
             LedgerAccount::PlatformFees => &mut order.fees,
+            LedgerAccount::PlatformTax => &mut order.taxes,
             _ => &mut order.released,
         };
         *sum += amount.minor;
-        let OrderBook { total, funded, released, fees, refunded, awaits_seller, .. } = *order;
+        let OrderBook { total, funded, released, fees, taxes, refunded, awaits_seller, .. } = *order;
         let is_refund = matches!(to, LedgerAccount::Wallet(_));
         self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
             format!("{amount} left the escrow of order {id}, which its seller did not accept")
@@ -289,22 +328,26 @@ impl Books {
         self.check(Invariant::I7, position, funded == total.minor, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
-        let accounted = released + fees + refunded + in_escrow;
+        let accounted = released + fees + taxes + refunded + in_escrow;
         self.check(Invariant::I4, position, funded == accounted, || {
             format!(
-                "order {id}: {funded} in; {released} released, {fees} fees, {refunded} refunded, {in_escrow} still there"
+                "order {id}: {funded} in; {released} released, {fees} fees, {taxes} taxes, {refunded} refunded, {in_escrow} still there"
             )
         });
     }
 
-    fn closed(&mut self, position: Position, id: OrderId) {
+    fn closed(&mut self, position: Position, id: OrderId, state: OrderState) {
         let Some(order) = self.orders.remove(&id) else {
             return self.check(Invariant::I15, position, false, || format!("there is no open order {id}"));
         };
         let left = self.balances.remove(&(LedgerAccount::Escrow(id), order.total.currency)).unwrap_or(0);
         self.check(Invariant::I15, position, left == 0, || format!("order {id} is closed and holds {left}"));
+        if state == OrderState::Cancelled {
+            order.promotions.iter().for_each(|promotion| self.checkout.give_back(*promotion, order.buyer));
+        }
         let went = i128::from(order.released + order.fees);
-        let due = rounded(i128::from(order.fee_minor) * went, i128::from(order.total.minor));
+        let untaxed = i128::from(order.total.minor) - i128::from(order.tax_minor);
+        let due = if untaxed == 0 { 0 } else { rounded(i128::from(order.fee_minor) * went, untaxed) };
         self.check(Invariant::I14, position, due == i128::from(order.fees), || {
             format!(
                 "of order {id} {} minor units were released, and {} taken as a fee instead of {due}",
@@ -323,14 +366,11 @@ impl Books {
         for (currency, sum) in sums {
             self.check(Invariant::I2, position, sum == 0, || format!("{sum} minor units of {currency}"));
         }
-        let ours: BTreeMap<_, _> = self.balances.iter().filter(|(_, minor)| **minor != 0).collect();
-        let ours: BTreeMap<_, _> = ours.into_iter().map(|(key, minor)| (*key, *minor)).collect();
-        let theirs = market.ledger.balances().map(|(account, held)| ((account, held.currency), held.minor));
-        let theirs: BTreeMap<_, _> = theirs.collect();
-        let keys: BTreeSet<_> = ours.keys().chain(theirs.keys()).copied().collect();
+        let theirs = market.ledger.balances().map(|(account, held)| (account, held.currency));
+        let keys: BTreeSet<_> = self.balances.keys().copied().chain(theirs).collect();
         for (account, currency) in keys {
-            let of = |books: &BTreeMap<_, i64>| books.get(&(account, currency)).copied().unwrap_or(0);
-            let (ours, theirs) = (of(&ours), of(&theirs));
+            let ours = self.balances.get(&(account, currency)).copied().unwrap_or(0);
+            let theirs = market.ledger.balance(account, currency).minor;
             self.check(Invariant::I16, position, ours == theirs, || {
                 format!(
                     "{account} has {ours} minor units of {currency} by its transfers, {theirs} in the market"

@@ -1,14 +1,12 @@
 //! Checks the promises about money over a whole log.
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use crate::Verdict;
-use crate::audit;
-use crate::log::{self, LogArgs};
-use crate::output::{Output, paragraph, talk};
-use crate::verify::progress_bar;
+use crate::audit::fold_log;
+use crate::log::{self, Bound, LogArgs};
+use crate::output::Output;
 
 use super::books::{Books, Invariant};
 
@@ -28,25 +26,13 @@ pub(crate) struct CheckArgs {
 /// Prints what was found of each promise.
 pub(super) fn run(arguments: &CheckArgs) -> anyhow::Result<Verdict> {
     let runtime = crate::runtime()?;
-    let _context = runtime.enter();
     let log = runtime.block_on(log::open(&arguments.log))?;
-    let end = runtime.block_on(log.events().head()).context("the log's end can't be read")?;
-    let progress = progress_bar(end.position);
     let mut books = Books::default();
-    let folded = audit::audit(runtime.handle(), &log.market(), log.events().read(1), |fold, commit| {
-        progress.set_position(fold.head().position);
+    let folded = fold_log(&runtime, &log, Bound::default(), |_, commit| {
         books.commit(commit);
         Ok(())
     });
-    progress.finish_and_clear();
-    let fold = match folded {
-        Ok(fold) => fold,
-        Err(error) if error.is_wrong() => {
-            talk(format_args!("WRONG: {}", paragraph(&error.into())));
-            return Ok(Verdict::FoundWrong);
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let Some(fold) = folded? else { return Ok(Verdict::FoundWrong) };
     let head = fold.head();
     books.close(head.position, fold.market());
     let stock = fold.check_stock();

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use clap::ValueEnum;
+use commands::Market;
 use events::ids::MarketName;
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::Cause;
@@ -28,21 +29,13 @@ pub(super) enum Format {
     Csv,
 }
 
-/// What the market holds behind the last entry.
-pub(super) struct Closing {
-    /// When the last event happened.
-    pub(super) time: Timestamp,
-    /// The head of what was read.
-    pub(super) head: Head,
-    /// The balance of every account that was ever used, also where it is zero.
-    pub(super) balances: Vec<(LedgerAccount, Money)>,
-}
-
 /// Writes a journal, declaring each account and currency before its first use.
 pub(super) struct Writer {
     format: Format,
     accounts: BTreeSet<LedgerAccount>,
     currencies: BTreeSet<Currency>,
+    /// What money moved through.
+    used: BTreeSet<(LedgerAccount, Currency)>,
 }
 
 impl Writer {
@@ -61,7 +54,8 @@ impl Writer {
                 "position,time,event,subject,commit,cause,from,to,minor,currency,amount"
             ))?,
         }
-        Ok(Writer { format, accounts: BTreeSet::new(), currencies: BTreeSet::new() })
+        let (accounts, currencies, used) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Ok(Writer { format, accounts, currencies, used })
     }
 
     /// Writes the entries of a commit: one for each event that moves money.
@@ -86,31 +80,35 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the journal by asserting the balances.
-    pub(super) fn end(&self, closing: &Closing, output: &mut Output) -> anyhow::Result<()> {
-        let Closing { time, head, balances } = closing;
+    /// Ends the journal by asserting what the market holds behind the last entry, in every account that was ever used.
+    pub(super) fn end(&self, head: Head, market: &Market, output: &mut Output) -> anyhow::Result<()> {
+        let time = market.time;
+        let balances = || {
+            let held = |(account, currency): &_| (*account, market.ledger.balance(*account, *currency));
+            self.used.iter().map(held)
+        };
         let comment = format!("Balances of the market at position {}, hash {}", head.position, head.hash);
         match self.format {
             Format::Csv => {}
-            Format::Hledger | Format::Ledger if balances.is_empty() => {
+            Format::Hledger | Format::Ledger if self.used.is_empty() => {
                 output.line(format_args!("\n; {comment}: none"))?;
             }
             Format::Hledger | Format::Ledger => {
                 output.line(format_args!("\n; {comment}"))?;
-                output.line(format_args!("{} * balances", Day(*time)))?;
-                for (account, money) in balances {
+                output.line(format_args!("{} * balances", Day(time)))?;
+                for (account, money) in balances() {
                     let zero = Money::zero(money.currency);
-                    output.line(format_args!("    {}  {zero} = {}", Name(*account), negated(*money)))?;
+                    output.line(format_args!("    {}  {zero} = {}", Name(account), negated(money)))?;
                 }
             }
             Format::Beancount => {
                 output.line(format_args!("\n; {comment}"))?;
-                for (account, money) in balances {
+                for (account, money) in balances() {
                     // An assertion holds at the beginning of its day; `~ 0`: to the last minor unit.
                     let day = Day(time.plus_ms(DAY_MS));
-                    let Money { currency, .. } = *money;
-                    let amount = decimal(negated(*money));
-                    output.line(format_args!("{day} balance {}  {amount} ~ 0 {currency}", Name(*account)))?;
+                    let Money { currency, .. } = money;
+                    let amount = decimal(negated(money));
+                    output.line(format_args!("{day} balance {}  {amount} ~ 0 {currency}", Name(account)))?;
                 }
             }
         }
@@ -139,6 +137,7 @@ impl Writer {
                 }
             }
             for account in [transfer.from, transfer.to] {
+                self.used.insert((account, currency));
                 if self.accounts.insert(account) {
                     match self.format {
                         Format::Hledger | Format::Ledger => {
@@ -267,6 +266,7 @@ impl fmt::Display for Name {
                 write!(f, "Liabilities:Seller:{}:Available", id(account.uuid()))
             }
             LedgerAccount::PlatformFees => f.write_str("Income:Fees"),
+            LedgerAccount::PlatformTax => f.write_str("Liabilities:Tax"),
             LedgerAccount::RefundsPayable => f.write_str("Liabilities:Refunds:Payable"),
             LedgerAccount::ProviderClearing(account) => {
                 write!(f, "Assets:Provider:{}:Clearing", id(account.uuid()))

@@ -7,14 +7,11 @@ use anyhow::{Context, bail};
 use engine::log::segment::{SegmentLog, SegmentOptions};
 use engine::log::{EventLog, ReadError};
 use events::{Commit, Head, Position};
-use futures::StreamExt;
-use futures::future::ready;
 use tokio::runtime::{Handle, Runtime};
 
-use super::Bound;
 use crate::Verdict;
 use crate::audit::{AuditError, audit};
-use crate::log::Log;
+use crate::log::{Bound, Log};
 use crate::output::{paragraph, talk};
 use crate::verify::progress_bar;
 
@@ -36,10 +33,7 @@ pub(super) fn run(runtime: &Runtime, log: &Log, bound: Bound, into: &Path) -> an
         .with_context(|| format!("no log can be made in {}", into.display()))?;
     let mut feeding = Feeding { copy, head: Head::EMPTY, waiting: Vec::new(), events: 0 };
     let progress = progress_bar(bound.position.unwrap_or(end));
-    let included = move |commit: &Result<Arc<Commit>, _>| {
-        ready(commit.as_ref().map_or(true, |commit: &Arc<Commit>| bound.includes(commit)))
-    };
-    let commits = log.events().read(1).take_while(included).boxed();
+    let commits = bound.of(log.events().read(1));
     let outcome = audit(runtime.handle(), &log.market(), commits, |fold, commit| {
         progress.set_position(fold.head().position);
         feeding.add(runtime.handle(), commit)

@@ -2,19 +2,17 @@
 
 use std::str::FromStr;
 
-use anyhow::bail;
 use commands::order::Order;
 use events::ids::{AccountId, ListingId, OrderId};
 use events::ledger::LedgerAccount;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{Bound, Moment};
+use super::Moment;
 use crate::Verdict;
-use crate::audit::{Fold, audit};
-use crate::log::Log;
-use crate::output::{Output, paragraph, talk};
-use crate::verify::progress_bar;
+use crate::audit::{Fold, fold_log};
+use crate::log::{Bound, Log};
+use crate::output::{Output, talk};
 
 /// What of a state is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,33 +37,11 @@ impl FromStr for Show {
 }
 
 pub(super) fn run(runtime: &Runtime, log: &Log, moment: Moment, show: &Show) -> anyhow::Result<Verdict> {
-    let _context = runtime.enter();
-    let end = runtime.block_on(log.events().head())?;
     let bound = match moment {
-        Moment::Position(position) if position > end.position => {
-            bail!(
-                "position {position} is beyond the end of the log, which is {}: name a lower one",
-                end.position
-            )
-        }
         Moment::Position(position) => Bound { position: Some(position), time: None },
         Moment::Time(time) => Bound { position: None, time: Some(time) },
     };
-    let commits = bound.of(log.events().read(1));
-    let progress = progress_bar(bound.position.unwrap_or(end.position));
-    let folded = audit(runtime.handle(), &log.market(), commits, |fold, _| {
-        progress.set_position(fold.head().position);
-        Ok(())
-    });
-    progress.finish_and_clear();
-    let fold = match folded {
-        Ok(fold) => fold,
-        Err(error) if error.is_wrong() => {
-            talk(format_args!("WRONG: {}", paragraph(&error.into())));
-            return Ok(Verdict::FoundWrong);
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let Some(fold) = fold_log(runtime, log, bound, |_, _| Ok(()))? else { return Ok(Verdict::FoundWrong) };
     let shown = match show {
         Show::Order(id) => order(&fold, *id),
         Show::Account(id) => account(&fold, *id),

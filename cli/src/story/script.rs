@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use events::account::Role;
-use events::market::{Deadlines, FeePolicy};
+use events::ledger::LedgerAccount;
+use events::market::{Deadlines, FeePolicy, PurchaseLimit};
 use events::{Currency, Money};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,6 +25,7 @@ pub(super) struct Story {
     pub(super) title: String,
     pub(super) fee: FeePolicy,
     pub(super) deadlines: Deadlines,
+    pub(super) purchase_limits: Vec<PurchaseLimit>,
     /// Who acts, in the order of their names, with their roles.
     pub(super) people: BTreeMap<String, Vec<Role>>,
     pub(super) steps: Vec<Step>,
@@ -57,6 +59,7 @@ pub(super) enum Seen {
     Group(String),
     Cart(String),
     Account(String),
+    Ledger(LedgerAccount),
 }
 
 /// What must become of a command.
@@ -75,7 +78,7 @@ struct Written {
     #[serde(default)]
     terms: Terms,
     people: BTreeMap<String, Vec<Role>>,
-    step: Vec<WrittenStep>,
+    step: Vec<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,22 +86,33 @@ struct Written {
 struct Terms {
     fee: Option<FeePolicy>,
     deadlines: Option<Deadlines>,
+    #[serde(default)]
+    purchase_limits: Vec<PurchaseLimit>,
 }
 
+/// Somebody gives a command, as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenStep {
-    who: Option<String>,
-    does: Option<String>,
-    body: Option<Value>,
+struct WrittenCommand {
+    who: String,
+    does: String,
+    #[serde(default = "no_members")]
+    body: Value,
     #[serde(default)]
     orders: BTreeMap<String, String>,
     expect: Option<String>,
-    #[serde(default)]
-    again: bool,
-    wait: Option<String>,
-    see: Option<String>,
-    has: Option<Value>,
+}
+
+/// A view is looked at, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLook {
+    see: String,
+    has: Value,
+}
+
+fn no_members() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 impl Story {
@@ -122,6 +136,7 @@ impl Story {
             title,
             fee: terms.fee.unwrap_or_default(),
             deadlines: terms.deadlines.unwrap_or_default(),
+            purchase_limits: terms.purchase_limits,
             people,
             steps: steps.collect::<anyhow::Result<_>>()?,
         })
@@ -129,63 +144,28 @@ impl Story {
 }
 
 impl Step {
-    fn of(step: WrittenStep) -> anyhow::Result<Step> {
-        match step {
-            WrittenStep {
-                who: Some(who),
-                does: Some(command),
-                body,
-                orders,
-                expect,
-                again: false,
-                wait: None,
-                see: None,
-                has: None,
-            } => {
-                let body = body.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-                let expect = match expect.as_deref() {
-                    None | Some("accepted") => Expect::Accepted,
-                    Some("unchanged") => Expect::Unchanged,
-                    Some(code) => Expect::Rejected(code.to_owned()),
-                };
-                Ok(Step::Do { who, command, body, orders, expect })
-            }
-            WrittenStep {
-                who: None,
-                does: None,
-                body: None,
-                expect: None,
-                again: true,
-                wait: None,
-                see: None,
-                has: None,
-                ..
-            } => Ok(Step::Again),
-            WrittenStep {
-                who: None,
-                does: None,
-                body: None,
-                expect: None,
-                again: false,
-                wait: Some(wait),
-                see: None,
-                has: None,
-                ..
-            } => Ok(Step::Wait { ms: duration_ms(&wait)? }),
-            WrittenStep {
-                who: None,
-                does: None,
-                body: None,
-                expect: None,
-                again: false,
-                wait: None,
-                see: Some(see),
-                has: Some(has),
-                ..
-            } => Ok(Step::See { what: seen(&see)?, has }),
+    /// Reads a step; which one it is, one of its members tells.
+    fn of(step: toml::Table) -> anyhow::Result<Step> {
+        if step.contains_key("does") {
+            let WrittenCommand { who, does: command, body, orders, expect } = step.try_into()?;
+            let expect = match expect.as_deref() {
+                None | Some("accepted") => Expect::Accepted,
+                Some("unchanged") => Expect::Unchanged,
+                Some(code) => Expect::Rejected(code.to_owned()),
+            };
+            return Ok(Step::Do { who, command, body, orders, expect });
+        }
+        if step.contains_key("see") {
+            let WrittenLook { see, has } = step.try_into()?;
+            return Ok(Step::See { what: seen(&see)?, has });
+        }
+        let members: Vec<(&str, &toml::Value)> =
+            step.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        match members[..] {
+            [("wait", toml::Value::String(wait))] => Ok(Step::Wait { ms: duration_ms(wait)? }),
+            [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
-                "it must have `who` and `does` (with `body`, `orders`, `expect`), or `again = true`, or `wait`, or `see` and \
-                 `has`, and nothing of the others"
+                "it is one of: `who` and `does` (with `body`, `orders`, `expect`); `see` and `has`; `wait`; `again = true`"
             ),
         }
     }
@@ -197,7 +177,10 @@ fn seen(text: &str) -> anyhow::Result<Seen> {
         Some(("group", name)) => Ok(Seen::Group(name.to_owned())),
         Some(("cart", name)) => Ok(Seen::Cart(name.to_owned())),
         Some(("account", name)) => Ok(Seen::Account(name.to_owned())),
-        _ => bail!("`see` is `order NAME`, `group of ORDER`, `cart of NAME` or `account NAME`, not `{text}`"),
+        Some(("ledger", name)) => Ok(Seen::Ledger(name.parse()?)),
+        _ => bail!(
+            "`see` is `order NAME`, `group of ORDER`, `cart of NAME`, `account NAME` or `ledger ACCOUNT`, not `{text}`"
+        ),
     }
 }
 
@@ -230,7 +213,14 @@ pub(super) fn resolve(
             }
         }
         Value::Array(values) => values.iter_mut().try_for_each(|value| resolve(value, id_of))?,
-        Value::Object(members) => members.values_mut().try_for_each(|value| resolve(value, id_of))?,
+        Value::Object(members) => {
+            let names: Vec<String> = members.keys().filter(|name| name.starts_with('@')).cloned().collect();
+            for name in names {
+                let value = members.remove(&name).unwrap_or_default();
+                members.insert(id_of(name.trim_start_matches('@'))?, value);
+            }
+            members.values_mut().try_for_each(|value| resolve(value, id_of))?;
+        }
         _ => {}
     }
     Ok(())
@@ -272,12 +262,15 @@ mod tests {
         let text =
             "title = \"t\"\n[people]\n[[step]]\nwait = \"1 day\"\n[[step]]\nwait = \"1 day\"\nagain = true\n";
         let error = format!("{:#}", Story::parse(text).unwrap_err());
-        assert!(error.starts_with("step 2: it must have"), "{error}");
+        assert!(error.starts_with("step 2: it is one of"), "{error}");
         for (wrong, said) in [
             ("wait = \"soon\"", "a number with a unit"),
             ("wait = \"1 year\"", "a number with a unit"),
             ("see = \"weather\"\nhas = {}", "`see` is"),
-            ("whence = \"x\"", "unknown field"),
+            ("whence = \"x\"", "it is one of"),
+            ("does = \"cart.clear\"", "missing field `who`"),
+            ("who = \"a\"\ndoes = \"cart.clear\"\nwait = \"1 day\"", "unknown field `wait`"),
+            ("again = false", "it is one of"),
         ] {
             let text = format!("title = \"t\"\n[people]\n[[step]]\n{wrong}\n");
             let error = format!("{:#}", Story::parse(&text).unwrap_err());
@@ -298,12 +291,17 @@ mod tests {
 
     #[test]
     fn names_and_amounts_stand_anywhere_in_a_body() {
-        let mut body = json!({"listing": "@tea", "lines": [{"price": "5.00 USD", "title": "Tea for two"}]});
+        let mut body = json!({
+            "listing": "@tea", "lines": [{"price": "5.00 USD", "title": "Tea for two"}], "methods": {"@tea": 1},
+        });
         resolve(&mut body, &mut |name| Ok(format!("id of {name}"))).unwrap();
         let price = json!({"currency": "USD", "minor": 500});
         assert_eq!(
             body,
-            json!({"listing": "id of tea", "lines": [{"price": price, "title": "Tea for two"}]})
+            json!({
+                "listing": "id of tea", "lines": [{"price": price, "title": "Tea for two"}],
+                "methods": {"id of tea": 1},
+            })
         );
     }
 }

@@ -8,15 +8,14 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use commands::Command;
-use commands::command::{Expected, RegisterAccount, RegisterDevice};
+use commands::command::{RegisterAccount, RegisterDevice};
 use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
-use commands::sign::{Draft, sign};
 use engine::Reply;
 use engine::clock::{Clock, ManualClock};
 use engine::keystore::StoredKey;
 use engine::processor::DEADLINES_GRACE_MS;
 use events::account::Role;
-use events::ids::{AccountId, CommandId, ListingId, Nonce, OrderId};
+use events::ids::{AccountId, CommandId, ListingId, OrderId};
 use events::{Position, Timestamp};
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use serde_json::{Value, json};
@@ -30,8 +29,6 @@ const BEGIN: &str = "2026-01-05T09:00:00Z";
 const PACE_MS: i64 = 3_600_000;
 /// How long somebody takes to give a command.
 const COMMAND_MS: i64 = 1_000;
-/// How long a command is good.
-const GOOD_MS: i64 = 60_000;
 /// How long the engine and its views may take for one step.
 const STEP_MAX: Duration = Duration::from_secs(30);
 /// Who always acts, with what role.
@@ -57,6 +54,7 @@ impl Stage {
         let clock = Arc::new(ManualClock::new(begin));
         let mut config = NodeConfig::new("story".parse()?, dir.to_owned());
         (config.fee, config.deadlines) = (story.fee, story.deadlines);
+        config.purchase_limits = story.purchase_limits.clone();
         let node = Node::start(config, Arc::clone(&clock) as _).await?;
         let verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
         let registrar = node.keys().get_or_make(REGISTRAR_KEY)?;
@@ -74,7 +72,8 @@ impl Stage {
     }
 
     async fn register(&mut self, name: &str, roles: Vec<Role>) -> anyhow::Result<()> {
-        let key = self.node.keys().get_or_make(name)?;
+        // The node has keys of its own, under names that a person may have too.
+        let key = self.node.keys().get_or_make(&format!("story-{name}"))?;
         let account = RegisterAccount { account: key.account, roles: roles.into_iter().collect() };
         let device = RegisterDevice { account: key.account, device: key.device, key: key.public() };
         self.people.insert(name.to_owned(), key);
@@ -121,20 +120,8 @@ impl Stage {
         self.commands += 1;
         self.clock.advance_to(self.clock.now().plus_ms(COMMAND_MS));
         let now = self.clock.now();
-        let label = format!("skylink story command {}", self.commands);
-        let draft = Draft {
-            market: self.node.market().clone(),
-            account: key.account,
-            device: key.device,
-            command_id: CommandId::from_uuid(id_v7(now, &label)),
-            seq: self.node.keys().next_seq(who)?,
-            nonce: Nonce(rand::random()),
-            issued_at: now,
-            expires_at: now.plus_ms(GOOD_MS),
-            expected: Expected::default(),
-            command,
-        };
-        let bytes = Bytes::from(sign(&draft, &key.signing()));
+        let id = CommandId::from_uuid(id_v7(now, &format!("skylink story command {}", self.commands)));
+        let bytes = self.node.keys().sign(key, self.node.market(), id, command, now)?;
         let receipt = self.submit(bytes.clone()).await?;
         self.last = Some((bytes, receipt.receipt.position));
         Ok(receipt)
@@ -217,6 +204,7 @@ impl Stage {
                 let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;
                 serde_json::to_value(views.ledger().account(account)?)?
             }
+            Seen::Ledger(account) => serde_json::to_value(views.ledger().balances(*account)?)?,
         };
         match difference(&wanted, &found, "") {
             None => Ok(()),

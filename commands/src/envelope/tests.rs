@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::command::{LINES_MAX, QUOTES_MAX};
 use crate::crypto::SigningKey;
-use crate::sign::{Draft, sign, sign_quote};
+use crate::sign::{Draft, sign, sign_cart_claim, sign_quote};
 
 const CID: &str = "0190b5a0-7c00-7000-8000-000000000001";
 const LISTING: &str = "0190b5a0-7c00-7000-8000-0000000000c1";
@@ -144,6 +144,56 @@ fn the_algorithm_is_pinned_to_the_key() {
     let text = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header));
     let refusal = verify(text.as_bytes(), &market(), &directory(&[&ed, &es])).unwrap_err();
     assert_eq!(refusal, Refusal::AlgMismatch);
+}
+
+#[test]
+fn a_claim_to_a_cart_is_checked_with_the_merge() {
+    let (buyer, guest) = (key(Algorithm::EdDsa, 1), key(Algorithm::Es256, 2));
+    let keys = directory(&[&buyer, &guest]);
+    let claim = CartClaim {
+        aud: market(),
+        cart: CID.parse().unwrap(),
+        exp: Timestamp::from_ms(1_753_783_260_000),
+        to: "0190b5a0-7c00-7000-8000-0000000000a1".parse().unwrap(),
+        v: 1,
+    };
+    let merge = |claim: String| {
+        let draft = draft("cart.merge", json!({"claim": claim}));
+        verify_command(sign(&draft, &buyer).as_bytes(), &market(), None, &keys)
+    };
+    let good = sign_cart_claim(&claim, &guest);
+    let verified = merge(good.clone()).unwrap();
+    assert_eq!(verified.claim, Some(VerifiedClaim { key: guest.id(), claim: claim.clone() }));
+    let (head, _) = good.rsplit_once('.').unwrap();
+    for bad in [
+        sign_cart_claim(&CartClaim { aud: "elsewhere".parse().unwrap(), ..claim.clone() }, &guest),
+        sign_cart_claim(&CartClaim { v: 2, ..claim.clone() }, &guest),
+        sign_cart_claim(&claim, &key(Algorithm::EdDsa, 9)),
+        sign_quote(&quote(), &guest),
+        format!("{head}.{}", "A".repeat(86)),
+        head.to_owned(),
+        String::new(),
+    ] {
+        match merge(bad).unwrap_err() {
+            Refusal::BodyInvalid { rule } => assert!(rule.starts_with("claim: "), "{rule}"),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn who_buys_a_cart_names_the_version_that_he_saw() {
+    let key = key(Algorithm::EdDsa, 1);
+    let total = json!({"minor": 9999, "currency": "USD"});
+    let migrate = draft("cart.migrate", json!({"cart": CID, "payment_method": "wallet", "total": total}));
+    let of = |expected| {
+        let signed = sign(&Draft { expected, ..migrate.clone() }, &key);
+        verify_command(signed.as_bytes(), &market(), None, &directory(&[&key]))
+    };
+    assert!(of(Expected { cart: Some(3), listing: None }).is_ok());
+    for expected in [Expected::default(), Expected { cart: None, listing: Some(3) }] {
+        assert_eq!(of(expected).unwrap_err().code(), "body_invalid");
+    }
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub(super) fn cancel(
     by: CancelledBy,
     reason: Option<String>,
 ) -> Vec<Event> {
-    let refunded = Settlement::of(id, order).refund(&lines);
-    vec![Cancelled { by, lines, order: id, reason }.into(), refunded]
+    let cancelled: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+    // What is never shipped is not paid for to be shipped.
+    let shipping = order.shipping_left().filter(|_| cancelled == order.units_left());
+    let refunded = Settlement::of(id, order).refund(&lines, shipping.as_ref());
+    vec![Cancelled { by, lines, order: id, reason, shipping }.into(), refunded]
 }

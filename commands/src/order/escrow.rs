@@ -3,11 +3,14 @@
 use events::ids::OrderId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::{End, EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, ShipmentNumber};
+use events::order::{
+    End, EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, ShipmentNumber, ShippingCharge,
+};
 use events::rejection::OrderState;
 use events::{Event, Money, Position};
 
-use super::state::{Escrow, Order, ShipmentState};
+use super::ship::sums;
+use super::state::{Escrow, Order, Shipment, ShipmentState};
 use crate::fees;
 use crate::market::Market;
 
@@ -19,6 +22,7 @@ impl Market {
             self.ledger.post(transfer);
             let sum = match transfer.to {
                 LedgerAccount::PlatformFees => &mut order.escrow.fees,
+                LedgerAccount::PlatformTax => &mut order.escrow.taxes,
                 _ => &mut order.escrow.released,
             };
             *sum += transfer.amount.minor;
@@ -46,7 +50,13 @@ impl Market {
 
     fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
         let Some(state) = closed_as else { return };
-        let Order { buyer, seller, .. } = *self.orders.known(id);
+        let order = self.orders.known(id);
+        let Order { buyer, seller, .. } = *order;
+        if state == OrderState::Cancelled
+            && let Some(extras) = order.extras.take()
+        {
+            extras.promotions.iter().for_each(|promotion| self.promotions.give_back(*promotion, buyer));
+        }
         let forgotten = self.orders.close(End { order: id, buyer, seller, state }, position);
         self.forget(forgotten);
     }
@@ -67,19 +77,22 @@ impl<'a> Settlement<'a> {
         Settlement { id, order, escrow: order.escrow, shipments_open, units_left }
     }
 
-    /// Pays what a shipment's units cost: to the platform its fee on all that was released so far less what it had before,
-    /// to the seller the rest.
+    /// Pays what a shipment's units cost: to the platform the taxes, and its fee on all that was released so far without
+    /// taxes, less what it had before; to the seller the rest.
     pub(super) fn release(&mut self, shipment: ShipmentNumber, condition: ReleaseCondition) -> Event {
         let Order { buyer, seller, fee_minor, total, .. } = *self.order;
-        let amount_minor = self.order.shipments[shipment.index()].amount_minor;
-        let released = self.escrow.released + self.escrow.fees + amount_minor;
-        let fee = fees::part(fee_minor, released, total.minor) - self.escrow.fees;
+        let Shipment { amount_minor, tax_minor, .. } = self.order.shipments[shipment.index()];
+        let net_minor = amount_minor - tax_minor;
+        let released = self.escrow.released + self.escrow.fees + net_minor;
+        let fee = fees::part(fee_minor, released, total.minor - self.order.tax_minor()) - self.escrow.fees;
         self.escrow.fees += fee;
-        self.escrow.released += amount_minor - fee;
+        self.escrow.released += net_minor - fee;
+        self.escrow.taxes += tax_minor;
         self.shipments_open -= 1;
         let payees = [
-            (LedgerAccount::SellerAvailable(seller), amount_minor - fee),
+            (LedgerAccount::SellerAvailable(seller), net_minor - fee),
             (LedgerAccount::PlatformFees, fee),
+            (LedgerAccount::PlatformTax, tax_minor),
         ];
         let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
@@ -87,10 +100,10 @@ impl<'a> Settlement<'a> {
             .into()
     }
 
-    /// Pays back what units cost that are cancelled by the same decision.
-    pub(super) fn refund(&mut self, lines: &[LineUnits]) -> Event {
+    /// Pays back what units, and perhaps their delivery, cost that are cancelled by the same decision.
+    pub(super) fn refund(&mut self, lines: &[LineUnits], shipping: Option<&ShippingCharge>) -> Event {
         let Order { buyer, seller, .. } = *self.order;
-        let minor = lines.iter().map(|line| line.amount.minor).sum();
+        let (minor, _) = sums(lines, shipping);
         self.escrow.refunded += minor;
         self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
         let transfer = self.transfer(LedgerAccount::Wallet(buyer), minor);

@@ -1,17 +1,15 @@
 //! Buying: one order for each seller, its stock reserved and its money held in the same commit.
 
-use std::collections::BTreeMap;
-
 use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::order::{EscrowHeld, Placed};
-use events::{Event, Money, Rejection, Timestamp};
+use events::{Event, Rejection, Timestamp};
 
-use super::{Escrow, Line, Order, Stage};
-use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
-use crate::fees;
+use super::{Escrow, Extras, Line, Order, Stage};
+use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::market::Market;
+use crate::price::Part;
 use crate::validate::{self, AskedLine, Purchase};
 
 // An order and its escrow for each line at most, and the cart's migration.
@@ -26,6 +24,7 @@ impl Market {
             shipped: 0,
             delivered: 0,
             total_minor: line.total.minor,
+            tax_minor: line.tax.as_ref().map_or(0, |tax| tax.amount.minor),
         });
         let Placed { buyer, seller, ship_by, total, order: id, .. } = *event;
         let order = Order {
@@ -37,11 +36,16 @@ impl Market {
             stage: event.accept_by.map_or(Stage::Confirmed, |accept_by| Stage::AwaitingSeller { accept_by }),
             total,
             fee_minor: event.fee.amount.minor,
+            extras: extras(event),
             escrow: Escrow::default(),
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
         }
+        for promotion in event.promotions() {
+            self.promotions.use_up(promotion, buyer);
+        }
+        self.count_spent(buyer, total);
         self.waiting.insert(order.deadline(id));
         self.orders.open(id, order);
         if let Some(number) = event.number {
@@ -55,6 +59,18 @@ impl Market {
     }
 }
 
+fn extras(event: &Placed) -> Option<Box<Extras>> {
+    let shipping = event.shipping.as_ref();
+    let extras = Extras {
+        shipping_minor: shipping.map(|shipping| shipping.total.minor),
+        shipping_tax_minor: shipping
+            .and_then(|shipping| shipping.tax.as_ref())
+            .map_or(0, |tax| tax.amount.minor),
+        promotions: event.promotions().into_iter().collect(),
+    };
+    (shipping.is_some() || !extras.promotions.is_empty()).then(|| Box::new(extras))
+}
+
 pub(crate) fn decide_place(
     market: &Market,
     buyer: AccountId,
@@ -66,9 +82,16 @@ pub(crate) fn decide_place(
     let quotes = quotes.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let asked = command.lines.iter().zip(quotes);
     let lines = asked
-        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote })
+        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote, kept: None })
         .collect();
-    let purchase = Purchase { buyer, lines, method: command.payment_method, signed_total: command.total };
+    let purchase = Purchase {
+        buyer,
+        coupon: command.coupon.as_ref(),
+        delivery: command.delivery.as_ref(),
+        lines,
+        method: command.payment_method,
+        signed_total: command.total,
+    };
     place(market, command_id, None, &purchase, now)
 }
 
@@ -80,7 +103,8 @@ pub(crate) fn decide_migrate(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let owner = market.accounts.get(buyer);
-    if owner.is_some_and(|owner| owner.last_migrated == Some(command.cart)) {
+    let last = owner.and_then(|owner| owner.last_migrated.as_deref());
+    if last.is_some_and(|last| last.id == command.cart) {
         return Ok(vec![]);
     }
     let cart = owner.and_then(|owner| owner.cart.as_deref()).filter(|cart| cart.id == command.cart);
@@ -90,13 +114,11 @@ pub(crate) fn decide_migrate(
     if cart.lines.is_empty() {
         return Err(vec![Rejection::CartEmpty]);
     }
-    let lines = cart.lines.iter().map(|(listing, quantity)| AskedLine {
-        listing: *listing,
-        quantity: *quantity,
-        quote: None,
-    });
-    let method: PaymentMethod = command.payment_method;
-    let purchase = Purchase { buyer, lines: lines.collect(), method, signed_total: command.total };
+    let purchase = Purchase {
+        coupon: command.coupon.as_ref(),
+        delivery: command.delivery.as_ref(),
+        ..cart.purchase(buyer, command.payment_method, command.total)
+    };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
         Event::OrderPlaced(placed) => Some(placed.order),
@@ -115,26 +137,29 @@ fn place(
     purchase: &Purchase<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let priced = validate::purchase(market, purchase, now)?;
-    let mut by_seller = BTreeMap::<AccountId, Vec<_>>::new();
-    for priced in priced {
-        by_seller.entry(priced.seller).or_default().push(priced.line);
-    }
+    let parts = validate::purchase(market, purchase, now)?;
     let buyer = purchase.buyer;
-    let currency = purchase.signed_total.currency;
     let group = Some(OrderGroupId::derive(buyer, command_id));
     let accept_by = market.deadlines().accept_ms().map(|ms| now.plus_ms(ms));
     let ship_by = accept_by.unwrap_or(now).plus_ms(market.deadlines().ship_by_ms());
-    let mut events = Vec::with_capacity(2 * by_seller.len() + 1);
-    for (((seller, lines), n), number) in by_seller.into_iter().zip(0u32..).zip(market.orders.next_numbers())
-    {
-        let order = OrderId::derive(buyer, command_id, n);
-        let minor = lines.iter().map(|line| line.total.minor).sum();
-        let total = Money::new(minor, currency);
-        let fee = fees::quote(market.fee_policy(), total);
-        let number = Some(number);
-        let placed =
-            Placed { accept_by, buyer, cart, fee, group, lines, number, order, seller, ship_by, total };
+    let mut events = Vec::with_capacity(2 * parts.len() + 1);
+    for ((part, n), number) in parts.into_iter().zip(0u32..).zip(market.orders.next_numbers()) {
+        let Part { seller, lines, shipping, total, fee } = part;
+        let (order, number) = (OrderId::derive(buyer, command_id, n), Some(number));
+        let placed = Placed {
+            accept_by,
+            buyer,
+            cart,
+            fee,
+            group,
+            lines,
+            number,
+            order,
+            seller,
+            ship_by,
+            shipping,
+            total,
+        };
         events.push(placed.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };

@@ -10,6 +10,7 @@ use super::state::ShipmentState;
 use super::{Found, find, wrong_state};
 use crate::command::RefundOrder;
 use crate::decide::Facts;
+use crate::fees;
 use crate::market::Market;
 
 impl Market {
@@ -20,7 +21,9 @@ impl Market {
             "what was paid to the seller is not given back here"
         );
         shipment.amount_minor -= event.amount.minor;
-        assert!(shipment.amount_minor >= 0, "no more is given back than the shipment holds");
+        shipment.tax_minor -= event.tax.map_or(0, |tax| tax.minor);
+        let held = 0..=shipment.amount_minor;
+        assert!(held.contains(&shipment.tax_minor), "no more is given back than the shipment holds");
     }
 }
 
@@ -60,6 +63,9 @@ pub(crate) fn decide_refund(
     if amount.currency != most.currency || amount.minor > most.minor {
         return Err(vec![Rejection::RefundAmount { amount, most, order: id, shipment }]);
     }
+    // A lower price has less tax in it.
+    let tax = Money::new(fees::part(sent.tax_minor, amount.minor, held), amount.currency);
+    let tax = Some(tax).filter(Money::is_positive);
     let reason = command.reason.as_str().to_owned();
     let left = Money::new(order.escrow.remaining() - amount.minor, amount.currency);
     let (from, to) = (LedgerAccount::Escrow(id), LedgerAccount::Wallet(order.buyer));
@@ -72,5 +78,5 @@ pub(crate) fn decide_refund(
         seller: order.seller,
         transfer: Some(Transfer { amount, from, to }),
     };
-    Ok(vec![Refunded { amount, by, order: id, reason, shipment }.into(), refunded.into()])
+    Ok(vec![Refunded { amount, by, order: id, reason, shipment, tax }.into(), refunded.into()])
 }

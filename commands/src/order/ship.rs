@@ -2,7 +2,7 @@
 
 use events::ids::AccountId;
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::{ShipmentNumber, Shipped};
+use events::order::{LineUnits, ShipmentNumber, Shipped, ShippingCharge};
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
@@ -27,11 +27,11 @@ impl Market {
             self.listings.ship(moved.listing, u64::from(quantity));
         }
         assert!(shipment.index() == order.shipments.len(), "shipments are numbered in their order");
-        let amount_minor = lines.iter().map(|moved| moved.amount.minor).sum();
+        let (amount_minor, tax_minor) = sums(&lines, event.shipping.as_ref());
         let state = ShipmentState::InTransit { delivery_due };
         let mut shipments = std::mem::take(&mut order.shipments).into_vec();
         shipments.reserve_exact(1);
-        shipments.push(Shipment { units: units.into(), amount_minor, state });
+        shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state });
         order.shipments = shipments.into();
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,
@@ -48,6 +48,15 @@ impl Market {
             self.waiting.remove(&deadline);
         }
     }
+}
+
+/// Sums what units and, with them, the delivery cost, and the taxes in that.
+pub(super) fn sums(lines: &[LineUnits], shipping: Option<&ShippingCharge>) -> (i64, i64) {
+    let lines = lines.iter().map(|units| (units.amount, units.tax));
+    let all = lines.chain(shipping.map(|shipping| (shipping.amount, shipping.tax)));
+    all.fold((0, 0), |(amount_minor, tax_minor), (amount, tax)| {
+        (amount_minor + amount.minor, tax_minor + tax.map_or(0, |tax| tax.minor))
+    })
 }
 
 pub(crate) fn decide_ship(
@@ -91,5 +100,6 @@ pub(crate) fn decide_ship(
     let (carrier, tracking) = (command.carrier.as_ref().map(text), command.tracking.as_ref().map(text));
     let delivery_due = now.plus_ms(market.deadlines().transit_ms());
     let shipment = ShipmentNumber::after(order.shipments.len());
-    Ok(vec![Shipped { carrier, delivery_due, lines, order: id, shipment, tracking }.into()])
+    let shipping = order.shipping_left();
+    Ok(vec![Shipped { carrier, delivery_due, lines, order: id, shipment, shipping, tracking }.into()])
 }

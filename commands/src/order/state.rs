@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use events::ids::{AccountId, ListingId, OrderId};
-use events::order::{End, LineUnits, OrderNumber, ShipmentNumber};
+use events::ids::{AccountId, ListingId, OrderId, PromotionId};
+use events::order::{End, LineUnits, OrderNumber, ShipmentNumber, ShippingCharge};
 use events::rejection::OrderState;
 use events::{Currency, Money, Position, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,25 @@ pub struct Order {
     pub ship_by: Timestamp,
     /// What the whole order waits for.
     pub stage: Stage,
-    /// Sum of the lines.
+    /// Sum of the lines and of the delivery.
     pub total: Money,
     /// What the platform takes if all of it is released.
     pub fee_minor: i64,
+    /// What it has beside its lines; most orders have nothing.
+    pub extras: Option<Box<Extras>>,
     /// The buyer's money.
     pub escrow: Escrow,
+}
+
+/// What an order has beside its lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extras {
+    /// What its delivery costs, tax among it; none where the seller has no rates.
+    pub shipping_minor: Option<i64>,
+    /// The tax in that.
+    pub shipping_tax_minor: i64,
+    /// The promotions that made it cheaper.
+    pub promotions: Box<[PromotionId]>,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
@@ -57,6 +70,8 @@ pub struct Line {
     pub delivered: u32,
     /// What all units cost.
     pub total_minor: i64,
+    /// The tax in that.
+    pub tax_minor: i64,
 }
 
 impl Line {
@@ -66,16 +81,23 @@ impl Line {
     }
 
     /// Takes the next units with what they cost: each the same, and one minor unit more for the first ones until the total
-    /// is spent. So what units cost depends only on how many went before, and all of them cost the total.
+    /// is spent. So what units cost depends only on how many went before, and all of them cost the total. The tax in it is
+    /// split in the same way, and so is never more than what it is in.
     pub(super) fn next(&self, quantity: Quantity, currency: Currency) -> LineUnits {
-        let before = self.cancelled + self.shipped;
-        let minor = self.cost_of_first(before + quantity.get()) - self.cost_of_first(before);
-        LineUnits { amount: Money::new(minor, currency), listing: self.listing, quantity }
+        let minor = self.share_of_next(self.total_minor, quantity);
+        let tax = Money::new(self.share_of_next(self.tax_minor, quantity), currency);
+        let tax = Some(tax).filter(Money::is_positive);
+        LineUnits { amount: Money::new(minor, currency), listing: self.listing, quantity, tax }
     }
 
-    fn cost_of_first(&self, units: u32) -> i64 {
-        let (each, over) =
-            (self.total_minor / i64::from(self.ordered), self.total_minor % i64::from(self.ordered));
+    fn share_of_next(&self, minor: i64, quantity: Quantity) -> i64 {
+        let before = self.cancelled + self.shipped;
+        self.share_of_first(minor, before + quantity.get()) - self.share_of_first(minor, before)
+    }
+
+    /// Gives what of an amount of the whole line the first units have.
+    fn share_of_first(&self, minor: i64, units: u32) -> i64 {
+        let (each, over) = (minor / i64::from(self.ordered), minor % i64::from(self.ordered));
         each * i64::from(units) + over.min(i64::from(units))
     }
 }
@@ -85,8 +107,10 @@ impl Line {
 pub struct Shipment {
     /// What is in it: places of the order's lines, and units of each.
     pub units: Box<[(u8, u32)]>,
-    /// What of their price is in escrow, or was until it was released.
+    /// What they cost, and of the first shipment the delivery, less what of that was given back.
     pub amount_minor: i64,
+    /// The tax in that.
+    pub tax_minor: i64,
     /// How far it is.
     pub state: ShipmentState,
 }
@@ -120,6 +144,8 @@ pub struct Escrow {
     pub released: i64,
     /// What the platform was paid.
     pub fees: i64,
+    /// What was paid to the platform for those who levy taxes.
+    pub taxes: i64,
     /// What the buyer was paid back.
     pub refunded: i64,
 }
@@ -127,7 +153,7 @@ pub struct Escrow {
 impl Escrow {
     /// Gives what is still held.
     pub const fn remaining(&self) -> i64 {
-        self.funded - self.released - self.fees - self.refunded
+        self.funded - self.released - self.fees - self.taxes - self.refunded
     }
 }
 
@@ -140,6 +166,22 @@ impl Order {
     /// Counts the shipments that are on their way or inspected.
     pub fn shipments_open(&self) -> usize {
         self.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted).count()
+    }
+
+    /// Gives the taxes of its lines and its delivery together.
+    pub fn tax_minor(&self) -> i64 {
+        let of_shipping = self.extras.as_ref().map_or(0, |extras| extras.shipping_tax_minor);
+        self.lines.iter().map(|line| line.tax_minor).sum::<i64>() + of_shipping
+    }
+
+    /// Gives what the delivery costs, as long as nothing was shipped: it goes with the first shipment, or back to the buyer
+    /// when all units are cancelled.
+    pub fn shipping_left(&self) -> Option<ShippingCharge> {
+        let extras = self.extras.as_ref().filter(|_| self.shipments.is_empty())?;
+        let money = |minor| Money::new(minor, self.total.currency);
+        let tax = Some(money(extras.shipping_tax_minor)).filter(Money::is_positive);
+        let amount = money(extras.shipping_minor?);
+        amount.is_positive().then_some(ShippingCharge { amount, tax })
     }
 
     /// Gives the order's state in one word, for those who are refused something.

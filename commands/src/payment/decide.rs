@@ -136,13 +136,7 @@ pub(crate) fn decide_refund(
     let Ending::Captured { captured, refunded_minor, reference } = ending else {
         return Err(vec![Rejection::PaymentState { payment, state: ending.state() }]);
     };
-    if !amount.is_positive() {
-        return Err(vec![Rejection::AmountNotPositive]);
-    }
-    let most = Money::new(captured.minor - refunded_minor, captured.currency);
-    if amount.currency != most.currency || amount.minor > most.minor {
-        return Err(vec![Rejection::PaymentAmount { payment, amount, most }]);
-    }
+    check_amount(payment, amount, Money::new(captured.minor - refunded_minor, captured.currency))?;
     if market.payments.open_of(*payer) >= OPEN_PER_ACCOUNT_MAX {
         return Err(vec![Rejection::TooManyPayments { max: OPEN_PER_ACCOUNT_MAX }]);
     }

@@ -5,9 +5,10 @@ use events::account::Algorithm;
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::Expected;
+use crate::command::{CartClaim, Expected};
 use crate::crypto::VerifyingKey;
 use crate::envelope::verify_command;
+use crate::sign::sign_cart_claim;
 
 const ID: &str = "0190b5a0-7c00-7000-8000-000000000001";
 
@@ -48,10 +49,33 @@ fn supported() -> Vec<Draft> {
         draft("cart.set_quantity", json!({"listing": ID, "quantity": 2})),
         draft("cart.remove", json!({"listing": ID})),
         Draft { expected: Expected { cart: Some(4), listing: None }, ..draft("cart.clear", json!({})) },
-        draft("cart.migrate", json!({"cart": ID, "payment_method": "wallet", "total": total()})),
+        Draft {
+            expected: Expected { cart: Some(4), listing: None },
+            ..draft("cart.migrate", json!({"cart": ID, "payment_method": "wallet", "total": total()}))
+        },
+        draft("cart.save_for_later", json!({"listing": ID})),
+        draft("cart.move_back", json!({"listing": ID})),
+        draft("cart.freeze", json!({"until": 1_753_786_800_000u64})),
+        draft("cart.unfreeze", json!({})),
+        draft("cart.restore", json!({"cart": ID})),
+        draft("cart.merge", json!({"claim": claim(), "policy": "sum"})),
         draft(
             "order.place",
             json!({"lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total()}),
+        ),
+        draft(
+            "cart.migrate",
+            json!({
+                "cart": ID, "coupon": "TEA", "delivery": {"region": "DE"}, "payment_method": "wallet",
+                "total": total(),
+            }),
+        ),
+        draft(
+            "order.place",
+            json!({
+                "coupon": "TEA", "delivery": {"methods": {ID: "express"}, "region": "US-CA"},
+                "lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total(),
+            }),
         ),
         draft("order.accept", json!({"order": ID})),
         draft("order.decline", json!({"order": ID, "reason": "zu spät"})),
@@ -64,6 +88,17 @@ fn supported() -> Vec<Draft> {
         draft("order.ship", json!({"order": ID, "carrier": "Post", "tracking": "42"})),
         draft("payment.request", json!({"amount": total(), "method": {"provider": ID, "token": "tok_1"}})),
     ]
+}
+
+fn claim() -> String {
+    let claim = CartClaim {
+        aud: market(),
+        cart: ID.parse().unwrap(),
+        exp: Timestamp::from_ms(1_753_783_320_000),
+        to: ID.parse().unwrap(),
+        v: 1,
+    };
+    sign_cart_claim(&claim, &key())
 }
 
 /// Signs an object as a foreign client would: whatever it holds.

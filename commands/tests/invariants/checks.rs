@@ -1,19 +1,22 @@
 //! What must be true of a market after every commit, computed from its state in another way than the market does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Market;
+use commands::cart::SAVED_MAX;
+use commands::command::LINES_MAX;
 use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
 use events::commit::Stored;
-use events::ids::{ListingId, OrderId, PaymentId};
+use events::ids::{ListingId, OrderId, PaymentId, PromotionId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::ShipmentNumber;
+use events::order::{LinePrice, Placed, ShipmentNumber};
+use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
-use crate::MOST;
+use crate::{MOST, SHOPPERS};
 
 /// Checks that every reader of JSON keeps each number exactly.
 pub(crate) fn check_numbers(value: &Value) {
@@ -72,6 +75,41 @@ pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>
     }
 }
 
+/// Checks that an order costs what its prices, discounts, taxes and delivery make.
+pub(crate) fn check_price(placed: &Placed) {
+    let on_top = |tax: Option<&Tax>| tax.filter(|tax| !tax.inclusive).map_or(0, |tax| tax.amount.minor);
+    let mut sum = 0;
+    for line in &placed.lines {
+        let off: i64 = line.discounts.iter().map(|discount| discount.amount.minor).sum();
+        assert!(line.discounts.iter().all(|discount| discount.amount.is_positive()));
+        let LinePrice::Unit(price) = line.price else { panic!("nobody gives quotes here") };
+        let left = price.minor * i64::from(line.quantity.get()) - off;
+        assert!(left >= 1, "goods are never free");
+        assert_eq!(left + on_top(line.tax.as_ref()), line.total.minor);
+        sum += line.total.minor;
+    }
+    if let Some(shipping) = &placed.shipping {
+        assert_eq!(shipping.price.minor + on_top(shipping.tax.as_ref()), shipping.total.minor);
+        sum += shipping.total.minor;
+    }
+    assert_eq!(sum, placed.total.minor);
+    assert!((0..=sum).contains(&placed.tax_minor()));
+    assert!(placed.fee.amount.minor <= sum - placed.tax_minor());
+}
+
+/// Checks that every promotion was used as often as orders have it, and no more often than it may be.
+pub(crate) fn check_promotions(market: &Market, discounted: &BTreeMap<OrderId, BTreeSet<PromotionId>>) {
+    for (id, known) in market.promotions.iter() {
+        let used = discounted.values().filter(|promotions| promotions.contains(id)).count() as u64;
+        assert_eq!(known.used, used);
+        assert!(known.uses.is_none_or(|most| used <= u64::from(most)));
+        if let Some(most) = known.uses_per_account {
+            assert_eq!(known.used_by.values().map(|used| u64::from(*used)).sum::<u64>(), used);
+            assert!(known.used_by.values().all(|used| (1..=most).contains(used)));
+        }
+    }
+}
+
 pub(crate) fn check_deadlines(market: &Market) {
     let deadlines = |(id, order): (&OrderId, &Order)| {
         let id = *id;
@@ -117,7 +155,29 @@ pub(crate) fn check_deadlines(market: &Market) {
         Some(DeadlineStamp { due, waiting })
     };
     let payments = market.payments.open().filter_map(of_payment);
-    assert_eq!(market.next_deadline(), market.orders.iter().flat_map(deadlines).chain(payments).min());
+    let carts = SHOPPERS.into_iter().filter_map(|actor| {
+        let owner = market.accounts.get(actor.account())?;
+        Some(owner.cart.as_ref()?.deadline(actor.account()))
+    });
+    let all = market.orders.iter().flat_map(deadlines).chain(payments).chain(carts);
+    assert_eq!(market.next_deadline(), all.min());
+}
+
+pub(crate) fn check_carts(market: &Market) {
+    for shopper in SHOPPERS {
+        let owner = market.accounts.get(shopper.account()).unwrap();
+        assert!(owner.saved.len() <= SAVED_MAX);
+        let Some(cart) = &owner.cart else { continue };
+        assert!(cart.lines.len() <= LINES_MAX);
+        assert_eq!(cart.currency.is_none(), cart.lines.is_empty());
+        for listing in cart.lines.keys() {
+            let price = market.listings.get(*listing).unwrap().price;
+            assert_eq!(Some(price.currency), cart.currency, "a cart has one currency");
+        }
+        if let Some(frozen) = &cart.frozen {
+            assert!(frozen.prices.keys().eq(cart.lines.keys()), "a frozen cart keeps the price of each line");
+        }
+    }
 }
 
 /// Reads the log as it is stored, from zero.

@@ -9,18 +9,20 @@
 mod people;
 mod words;
 
-pub use people::{Actor, BUYER, OPERATOR, OTHER_BUYER, OTHER_SELLER, PROVIDER, REGISTRAR, SELLER};
+pub use people::*;
 pub use words::*;
 
 use std::collections::BTreeSet;
 
-use commands::command::{Expected, VerifiedQuote};
+use commands::command::{Expected, VerifiedClaim, VerifiedQuote};
 use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
 use events::commit::Seal;
-use events::ids::{CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, RefundId, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
+use events::ids::{
+    CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, PromotionId, RefundId, WriterId,
+};
+use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
 use uuid::Uuid;
@@ -29,6 +31,11 @@ use uuid::Uuid;
 pub const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
 pub const SECOND_MS: i64 = 1000;
 pub const DAY_MS: i64 = 86_400_000;
+
+/// Deadlines of a market in which sellers have two days to accept an order.
+pub fn accepting() -> Deadlines {
+    Deadlines::default().with_accept_ms(2 * DAY_MS).unwrap()
+}
 
 /// A market, its log and its clock.
 pub struct World {
@@ -49,17 +56,21 @@ impl World {
 
     /// Opens a market with another fee.
     pub fn charging(fee: FeePolicy) -> World {
-        World::on_terms(fee, Deadlines::default())
+        World::opening(fee, vec![])
+    }
+
+    /// Opens a market with another fee, in which buyers may buy so much.
+    pub fn opening(fee: FeePolicy, purchase_limits: Vec<PurchaseLimit>) -> World {
+        World::on_terms(fee, Deadlines::default(), purchase_limits)
     }
 
     /// Opens a market in which sellers have two days to accept an order.
     pub fn accepting() -> World {
-        let deadlines = Deadlines::default().with_accept_ms(2 * DAY_MS).unwrap();
-        World::on_terms(FeePolicy::default(), deadlines)
+        World::on_terms(FeePolicy::default(), accepting(), vec![])
     }
 
-    /// Opens a market with another fee and other deadlines.
-    pub fn on_terms(fee: FeePolicy, deadlines: Deadlines) -> World {
+    /// Opens a market on these terms.
+    pub fn on_terms(fee: FeePolicy, deadlines: Deadlines, purchase_limits: Vec<PurchaseLimit>) -> World {
         let mut world = World {
             market: Market::new(),
             log: Vec::new(),
@@ -75,6 +86,7 @@ impl World {
             deadlines,
             fee,
             market: "main".parse().unwrap(),
+            purchase_limits,
             registrar,
             receipt_key: Actor(99).key(),
         };
@@ -159,6 +171,7 @@ impl World {
             expires_at: self.now.plus_ms(60 * SECOND_MS),
             expected: Expected::default(),
             quotes: Vec::new(),
+            claim: None,
             command,
         }
     }
@@ -187,6 +200,17 @@ impl World {
         self.when_signed(verified)
     }
 
+    /// Decides a merge by the claim of a cart's owner.
+    pub fn when_claimed(
+        &mut self,
+        claim: VerifiedClaim,
+        actor: Actor,
+        command: impl Into<Command>,
+    ) -> &mut Self {
+        let verified = Verified { claim: Some(claim), ..self.sign(actor, command) };
+        self.when_signed(verified)
+    }
+
     /// Decides a command that was signed before.
     pub fn when_signed(&mut self, verified: Verified) -> &mut Self {
         let decision = decide(&self.market, &verified, &self.facts, self.now);
@@ -208,6 +232,7 @@ impl World {
         let actor = Actor::of(before.stamp.account);
         let mut verified = self.sign(actor, before.command);
         verified.stamp.command = before.stamp.command;
+        verified.claim = before.claim;
         self.when_signed(verified)
     }
 
@@ -257,6 +282,12 @@ impl World {
     pub fn payment(&self) -> PaymentId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         PaymentId::derive(stamp.account, stamp.command)
+    }
+
+    /// Gives the promotion that the last command made.
+    pub fn promotion(&self) -> PromotionId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        PromotionId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the refund that the last command asked for.

@@ -17,6 +17,8 @@ pub const SELLER: Actor = Actor(10);
 pub const OTHER_SELLER: Actor = Actor(11);
 pub const BUYER: Actor = Actor(20);
 pub const OTHER_BUYER: Actor = Actor(21);
+pub const GUEST: Actor = Actor(40);
+pub const OTHER_GUEST: Actor = Actor(41);
 
 impl Actor {
     /// Finds somebody by his account.
@@ -38,13 +40,14 @@ impl Actor {
         PublicKey::Ed25519(x)
     }
 
-    /// Tells his role by his number: sellers are 10 to 19, buyers 20 and more.
+    /// Tells his role by his number: sellers are 10 to 19, guests 40 to 49, buyers the others from 20 on.
     pub fn roles(self) -> BTreeSet<Role> {
         let role = match self.0 {
             1 => Role::Registrar,
             2..=2 | 4..=9 => Role::Provider,
             3 => Role::Operator,
             10..=19 => Role::Seller,
+            40..=49 => Role::Guest,
             _ => Role::Buyer,
         };
         [role].into()

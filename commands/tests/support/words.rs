@@ -1,21 +1,29 @@
 //! Commands and values in few characters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Command;
 use commands::command::{
-    AcceptOrder, AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
-    ConfirmDelivery, CreateListing, DeclineOrder, ExpectStock, FundWallet, GrantClearance, LineQuantity,
-    MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
-    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart,
-    ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity,
-    SetSafetyStock, ShipOrder, SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
+    AcceptOrder, AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, CartClaim,
+    ClearCart, ConfirmDelivery, CreateListing, CreatePromotion, DeclineOrder, Delivery, EndPromotion,
+    ExpectStock, FreezeCart, FundWallet, GrantClearance, LineQuantity, MergeCart, MigrateCart, MoveBack,
+    OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundOrder,
+    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, RemoveShippingRate,
+    ReportedOutcome, RequestPayment, RestoreCart, ResumeListing, RevokeClearance, SaveForLater,
+    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, ShipOrder, SuspendSeller,
+    UnblockListing, UnfreezeCart, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount,
+    WithdrawListing,
 };
-use events::ids::{CartId, ListingId, OrderId, PaymentId};
+use events::account::Tier;
+use events::cart::MergePolicy;
+use events::ids::{CartId, ListingId, OrderId, PaymentId, PromotionId};
 use events::listing::Limits;
 use events::order::{LineUnits, ShipmentNumber};
+use events::promotion::Benefit;
+use events::shipping::Rate;
 use events::stock::AdjustmentReason;
-use events::{Money, Quantity, Timestamp};
+use events::tax::Region;
+use events::{Bps, Money, Quantity, Timestamp};
 use uuid::Uuid;
 
 use super::Actor;
@@ -122,6 +130,80 @@ pub fn revoke_clearance(buyer: Actor) -> Command {
     RevokeClearance { account: buyer.account(), reason: text("forged papers") }.into()
 }
 
+pub fn verify(buyer: Actor, tier: u32) -> Command {
+    VerifyAccount { account: buyer.account(), tier: Tier::new(tier).unwrap() }.into()
+}
+
+pub fn region(code: &str) -> Region {
+    code.parse().unwrap()
+}
+
+/// Taxes what goes to a region, on top of prices.
+pub fn tax(code: &str, class: Option<&str>, bps: u32) -> Command {
+    let tax_class = class.map(|class| class.parse().unwrap());
+    SetTax { bps: Bps::new(bps).unwrap(), inclusive: false, region: region(code), tax_class }.into()
+}
+
+/// Says that prices hold the tax on what goes to a region.
+pub fn tax_inside(code: &str, bps: u32) -> Command {
+    let bps = Bps::new(bps).unwrap();
+    SetTax { bps, inclusive: true, region: region(code), tax_class: None }.into()
+}
+
+pub fn rate(flat: i64, free_from: Option<i64>, per_unit: Option<i64>) -> Rate {
+    Rate::new(usd(flat), free_from.map(usd), per_unit.map(usd)).unwrap()
+}
+
+/// Delivers to a region, or everywhere.
+pub fn set_rate(method: &str, to: Option<&str>, rate: Rate) -> Command {
+    SetShippingRate { method: method.parse().unwrap(), rate, region: to.map(region) }.into()
+}
+
+pub fn remove_rate(method: &str, to: Option<&str>) -> Command {
+    let currency = usd(0).currency;
+    RemoveShippingRate { currency, method: method.parse().unwrap(), region: to.map(region) }.into()
+}
+
+/// A promotion of everything, for everybody, for ever; a test sets what it wants.
+pub fn promotion(gives: Benefit) -> CreatePromotion {
+    CreatePromotion {
+        code: None,
+        from: None,
+        gives,
+        listings: BTreeSet::new(),
+        min_spend: None,
+        title: text("Sale"),
+        until: None,
+        uses: None,
+        uses_per_account: None,
+    }
+}
+
+pub fn percent(bps: u32) -> Benefit {
+    Benefit::Percent(Bps::new(bps).unwrap())
+}
+
+/// A coupon that so many orders may have.
+pub fn coupon(code: &str, gives: Benefit, uses: Option<u32>) -> Command {
+    CreatePromotion { code: Some(code.parse().unwrap()), uses, ..promotion(gives) }.into()
+}
+
+pub fn end(promotion: PromotionId) -> Command {
+    EndPromotion { promotion }.into()
+}
+
+/// Delivers to a region by the cheapest methods.
+pub fn to(code: &str) -> Option<Delivery> {
+    Some(Delivery { methods: BTreeMap::new(), region: region(code) })
+}
+
+/// Buys (listing, units) for at most `total`, with a coupon, delivered to a region.
+pub fn buy(lines: &[(u64, u32)], coupon: Option<&str>, code: Option<&str>, total: Money) -> Command {
+    let Command::PlaceOrder(order) = place(lines, total) else { unreachable!() };
+    let coupon = coupon.map(|code| code.parse().unwrap());
+    PlaceOrder { coupon, delivery: code.and_then(to), ..order }.into()
+}
+
 pub fn adjust(n: u64, delta: i64, reason: AdjustmentReason) -> Command {
     AdjustStock { delta: delta.try_into().unwrap(), listing: listing(n), reason }.into()
 }
@@ -163,8 +245,39 @@ pub fn clear() -> Command {
     ClearCart {}.into()
 }
 
+pub fn save(n: u64) -> Command {
+    SaveForLater { listing: listing(n) }.into()
+}
+
+pub fn move_back(n: u64) -> Command {
+    MoveBack { listing: listing(n) }.into()
+}
+
+pub fn freeze(until: Timestamp) -> Command {
+    FreezeCart { until }.into()
+}
+
+pub fn unfreeze() -> Command {
+    UnfreezeCart {}.into()
+}
+
+pub fn restore(cart: CartId) -> Command {
+    RestoreCart { cart }.into()
+}
+
+/// Merges by a claim that stands beside the command here.
+pub fn merge(policy: MergePolicy) -> Command {
+    MergeCart { claim: "claim".to_owned(), policy }.into()
+}
+
+/// The word of a cart's owner that another may merge it.
+pub fn claim(owner: Actor, cart: CartId, to: Actor, exp: Timestamp) -> VerifiedClaim {
+    let claim = CartClaim { aud: "main".parse().unwrap(), cart, exp, to: to.account(), v: 1 };
+    VerifiedClaim { key: owner.key().id(), claim }
+}
+
 pub fn migrate(cart: CartId, total: Money) -> Command {
-    MigrateCart { cart, payment_method: PaymentMethod::Wallet, total }.into()
+    MigrateCart::new(cart, PaymentMethod::Wallet, total).into()
 }
 
 /// Buys (listing, units) for at most `total`.
@@ -175,7 +288,7 @@ pub fn place(lines: &[(u64, u32)], total: Money) -> Command {
         quote: None,
     };
     let lines = lines.iter().map(line).collect();
-    PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total }.into()
+    PlaceOrder::new(lines, PaymentMethod::Wallet, total).into()
 }
 
 pub fn accept(order: OrderId) -> Command {
@@ -229,6 +342,7 @@ pub fn line_units(lines: &[(u64, u32, Money)]) -> Vec<LineUnits> {
         amount: *amount,
         listing: listing(*n),
         quantity: units(*quantity),
+        tax: None,
     };
     lines.iter().map(line).collect()
 }

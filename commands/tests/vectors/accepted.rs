@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::case::{
-    ACCOUNT, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, ed, es, flat, flat_add, flat_case, flat_order,
-    order_minus, order_of, payload, payload_of, payload_with, payload_with_seq, quote, quoted_line, stranger,
+    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, claim, ed, es, flat, flat_add,
+    flat_case, flat_order, merge_of, order_minus, order_of, payload, payload_of, payload_with,
+    payload_with_seq, quote, quoted_line, stranger,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -67,6 +68,10 @@ fn inside() -> Vec<Case> {
             "an order without quote",
             Jws::new(es(), order_of(json!({"listing": LISTING, "quantity": 1_000_000})).to_string()),
         ),
+        ok(
+            "a merge with a claim signed with ES256",
+            Jws::new(ed(), merge_of(&claim(), es(), CART_CLAIM_TYP)),
+        ),
         ok("texts beyond ASCII", Jws::new(ed(), payload_of("order.cancel", cancel).to_string())),
         ok("an escaped character", Jws::new(ed(), escaped)),
         ok("a device with an Ed25519 key", Jws::new(ed(), register(json!(stranger().public())).to_string())),
@@ -80,7 +85,10 @@ fn flat_form() -> Vec<Case> {
     let migrate = flat(
         &es(),
         "cart.migrate",
-        json!({"cart_id": CID, "payment_method": "wallet", "total": "1500", "currency": "JPY"}),
+        json!({
+            "cart_id": CID, "payment_method": "wallet", "total": "1500", "currency": "JPY",
+            "expectedVersions": {"cart": 7},
+        }),
     );
     let ok = |name: &str, object: Value| flat_case(name, object, &ed(), "accepted");
     let pretty = {

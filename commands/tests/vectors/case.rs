@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) const TYP: &str = "skylink-cmd+jws";
 pub(crate) const QUOTE_TYP: &str = "skylink-quote+jws";
+pub(crate) const CART_CLAIM_TYP: &str = "skylink-cart-claim+jws";
 pub(crate) const CID: &str = "0190b5a0-7c00-7000-8000-000000000001";
 pub(crate) const ACCOUNT: &str = "0190b5a0-7c00-7000-8000-0000000000a1";
 pub(crate) const DEVICE: &str = "0190b5a0-7c00-7000-8000-0000000000d1";
@@ -189,6 +190,17 @@ pub(crate) fn quoted_line(quote: &Value, key: SigningKey, typ: &str) -> Value {
     let header = header_of(alg(&key), &key.id().to_string(), typ);
     let quote = Jws::new(key, quote.to_string()).header(header).compact();
     json!({"listing": LISTING, "quantity": 2, "quote": quote})
+}
+
+pub(crate) fn claim() -> Value {
+    json!({"v": 1, "aud": "main", "cart": CID, "exp": 1_753_783_260_000u64, "to": ACCOUNT})
+}
+
+/// The payload of a merge with a claim that `key` signed.
+pub(crate) fn merge_of(claim: &Value, key: SigningKey, typ: &str) -> String {
+    let header = header_of(alg(&key), &key.id().to_string(), typ);
+    let claim = Jws::new(key, claim.to_string()).header(header).compact();
+    payload_of("cart.merge", json!({"claim": claim})).to_string()
 }
 
 /// A command of the flat form, not signed yet.

@@ -5,9 +5,10 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
 use serde_json::{Value, json};
 
 use super::case::{
-    ACCOUNT, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, TYP, add, b64, der, ed, es, flat, flat_add,
-    flat_case, flat_case_spelled, flat_order, header, header_and, header_of, order_of, p256_order, payload,
-    payload_of, payload_with, payload_with_seq, payload_without, quote, quoted_line, stranger,
+    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, TYP, add, b64, claim, der, ed, es,
+    flat, flat_add, flat_case, flat_case_spelled, flat_order, header, header_and, header_of, merge_of,
+    order_of, p256_order, payload, payload_of, payload_with, payload_with_seq, payload_without, quote,
+    quoted_line, stranger,
 };
 
 const MALFORMED: &str = "sig_malformed";
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         bodies(),
         spellings(),
         quotes(),
+        carts(),
         flat_shape(),
         flat_meaning(),
     ]
@@ -324,6 +326,29 @@ fn spellings() -> Vec<Case> {
         of("a role as an object", "account.register", roles(json!([{"buyer": null}]))),
         of("a key as an array", "device.register", json!({"account": ACCOUNT, "device": DEVICE, "key": key})),
         of("an empty body as an array", "cart.clear", json!([])),
+    ]
+}
+
+fn carts() -> Vec<Case> {
+    let of = |name: &str, payload: String| Jws::new(ed(), payload).case(name, "body_invalid");
+    let with = |member: &str, value: Value| {
+        let mut claim = claim();
+        claim[member] = value;
+        merge_of(&claim, es(), CART_CLAIM_TYP)
+    };
+    let total = json!({"minor": 9999, "currency": "USD"});
+    let migrate =
+        payload_of("cart.migrate", json!({"cart": CID, "payment_method": "wallet", "total": total}));
+    vec![
+        of("a cart bought without the version that was seen", migrate.to_string()),
+        of("a claim to a cart in another market", with("aud", "elsewhere".into())),
+        of("a claim to a cart of form 2", with("v", 2.into())),
+        of("a claim to a cart with another member", with("policy", "sum".into())),
+        of(
+            "a claim to a cart of a key the market does not know",
+            merge_of(&claim(), stranger(), CART_CLAIM_TYP),
+        ),
+        of("a claim to a cart with the typ of a quote", merge_of(&claim(), es(), QUOTE_TYP)),
     ]
 }
 

@@ -28,7 +28,7 @@ pub struct Shipped {
 impl From<Shipped> for super::Shipped {
     fn from(Shipped { carrier, delivery_due, order, tracking }: Shipped) -> Self {
         let shipment = ShipmentNumber::FIRST;
-        Self { carrier, delivery_due, lines: vec![], order, shipment, tracking }
+        Self { carrier, delivery_due, lines: vec![], order, shipment, shipping: None, tracking }
     }
 }
 
@@ -63,7 +63,7 @@ pub struct Cancelled {
 
 impl From<Cancelled> for super::Cancelled {
     fn from(Cancelled { by, order, reason }: Cancelled) -> Self {
-        Self { by, lines: vec![], order, reason }
+        Self { by, lines: vec![], order, reason, shipping: None }
     }
 }
 

@@ -12,8 +12,8 @@ use commands::Command;
 use commands::command::{Expected, FundWallet, RegisterAccount, RegisterDevice};
 use commands::crypto::SigningKey;
 use commands::sign::{Draft, sign, sign_request, sign_seed_form};
-use engine::Reply;
 use engine::clock::{Clock, ManualClock};
+use engine::{Previewed, Reply};
 use events::account::{Algorithm, Role};
 use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
 use events::{Money, Timestamp};
@@ -124,6 +124,9 @@ impl Commands for Silent {
     async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
         std::future::pending().await
     }
+    async fn preview(&self, _: AccountId) -> Option<Previewed> {
+        std::future::pending().await
+    }
 }
 
 /// Answers at once that it does not know.
@@ -136,6 +139,9 @@ impl Commands for Unsure {
     }
     async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
         Some((self.0)())
+    }
+    async fn preview(&self, _: AccountId) -> Option<Previewed> {
+        None
     }
 }
 

@@ -210,8 +210,12 @@ impl AnalyticsFold {
         self.count_sales(at, released.seller, |sales| {
             released.transfers.iter().try_for_each(|transfer| {
                 let money = sales.money_mut(transfer.amount.currency);
-                let is_fee = transfer.to == LedgerAccount::PlatformFees;
-                plus(if is_fee { &mut money.fees } else { &mut money.released }, transfer.amount.minor)
+                match transfer.to {
+                    LedgerAccount::PlatformFees => plus(&mut money.fees, transfer.amount.minor),
+                    // What is owed to those who levy taxes is nobody's income.
+                    LedgerAccount::PlatformTax => Some(()),
+                    _ => plus(&mut money.released, transfer.amount.minor),
+                }
             })
         })?;
         let fees = released.transfers.iter().filter(|transfer| transfer.to == LedgerAccount::PlatformFees);
@@ -259,7 +263,10 @@ impl AnalyticsFold {
         let at = At { tree, position: recorded.position, time: recorded.metadata.time };
         match &recorded.event {
             Event::CommandRejected(rejected) => self.reject(at, rejected),
-            Event::CartItemAdded(added) if added.version == 1 => {
+            Event::CartItemAdded(events::cart::ItemAdded { version: 1, .. })
+            | Event::CartMovedBack(events::cart::MovedBack { version: 1, .. })
+            | Event::CartMerged(events::cart::Merged { version: 1, .. })
+            | Event::CartRestored(events::cart::Restored { version: 1, .. }) => {
                 self.count_activity(at, |activity| up(&mut activity.carts_opened, 1))?;
                 self.count_funnel(at, |funnel| &mut funnel.carts_opened)
             }
@@ -305,7 +312,7 @@ impl OpenOrder {
         }
         let named = named.iter();
         named
-            .map(|LineUnits { amount, listing, quantity }| OpenLine {
+            .map(|LineUnits { amount, listing, quantity, .. }| OpenLine {
                 listing: *listing,
                 quantity: *quantity,
                 minor: amount.minor,

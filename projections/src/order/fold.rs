@@ -10,6 +10,7 @@ use events::order::{
     Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, OrderNumber,
     Placed, ReleaseCondition, ShipmentNumber, Shipped,
 };
+use events::tax::Tax;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
@@ -17,8 +18,8 @@ use super::group::GROUPS;
 use super::status::Known;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Escrow, EscrowAxis, Fulfilment, Line, LineUnits, ListKey, NEWEST, NUMBERS,
-    ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, PaymentAxis, SOLD, Shipment, ShipmentState, Step,
-    TimelineEntry,
+    ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, PaymentAxis, SOLD, Shipment, ShipmentState, Shipping, Step,
+    TaxLine, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -102,7 +103,9 @@ impl Fold for OrderFold {
             let (position, time) = (recorded.position, recorded.metadata.time);
             let entry = |step, shipment, note| word.entry(position, time, step, shipment, note);
             match &recorded.event {
-                Event::OrderPlaced(placed) => self.place(tree, placed, entry(Step::Placed, None, None))?,
+                Event::OrderPlaced(placed) => {
+                    self.place(tree, placed, entry(Step::Placed, None, price_note(placed)))?;
+                }
                 Event::EscrowHeld(held) => {
                     let entry = entry(Step::EscrowHeld, None, None);
                     self.change(tree, held.order, entry, |order| {
@@ -285,7 +288,11 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
     // What an event of the first version shipped was the whole order.
     let amount = match event.lines.as_slice() {
         [] => order.total,
-        lines => Money::new(lines.iter().map(|line| line.amount.minor).sum(), order.total.currency),
+        lines => {
+            let goods: i64 = lines.iter().map(|line| line.amount.minor).sum();
+            let shipping = event.shipping.map_or(0, |shipping| shipping.amount.minor);
+            Money::new(goods.checked_add(shipping)?, order.total.currency)
+        }
     };
     order.shipments.push(Shipment {
         shipment: event.shipment,
@@ -321,8 +328,10 @@ fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option
     order.close(event.closed_as.map(|_| time));
     event.transfers.iter().try_for_each(|transfer| {
         let minor = transfer.amount.minor;
-        if transfer.to == LedgerAccount::PlatformFees {
-            add(&mut order.escrow.fees, minor)?;
+        match transfer.to {
+            LedgerAccount::PlatformFees => add(&mut order.escrow.fees, minor)?,
+            LedgerAccount::PlatformTax => add(&mut order.escrow.taxes, minor)?,
+            _ => {}
         }
         add(&mut order.escrow.released, minor)?;
         add(&mut order.escrow.remaining, -minor)
@@ -337,6 +346,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             LinePrice::Unit(price) => Some(price),
             LinePrice::Quote => None,
         },
+        discounts: line.discounts.clone(),
+        tax: line.tax.as_ref().map(tax_line),
         quantity: line.quantity,
         cancelled: 0,
         shipped: 0,
@@ -344,7 +355,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         total: line.total,
     });
     let (accept_by, ship_by, currency) = (placed.accept_by, placed.ship_by, placed.total.currency);
-    let escrow = Escrow { currency, held: 0, released: 0, fees: 0, refunded: 0, remaining: 0 };
+    let escrow = Escrow { currency, held: 0, released: 0, fees: 0, taxes: 0, refunded: 0, remaining: 0 };
     let axes = Axes {
         order: OrderAxis::Confirmed { ship_by },
         fulfilment: Fulfilment::Unfulfilled,
@@ -365,6 +376,12 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         closed_at: None,
         lines: lines.collect(),
         shipments: vec![],
+        shipping: placed.shipping.as_ref().map(|quote| Shipping {
+            method: quote.method.clone(),
+            price: quote.price,
+            tax: quote.tax.as_ref().map(tax_line),
+            total: quote.total,
+        }),
         total: placed.total,
         fee: placed.fee.amount,
         escrow,
@@ -374,6 +391,25 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
     };
     order.note(entry);
     order
+}
+
+fn tax_line(tax: &Tax) -> TaxLine {
+    let Tax { amount, bps, inclusive, region, rounding: _, tax_class, version } = tax.clone();
+    TaxLine { amount, bps, inclusive, region, tax_class, version }
+}
+
+/// Says what promotions and taxes made of the price.
+fn price_note(placed: &Placed) -> Option<String> {
+    let off: i64 =
+        placed.lines.iter().flat_map(|line| &line.discounts).map(|discount| discount.amount.minor).sum();
+    let money = |minor| Money::new(minor, placed.total.currency);
+    let parts = [
+        (off > 0).then(|| format!("{} off", money(off))),
+        placed.shipping.as_ref().map(|quote| format!("{} for delivery ({})", quote.total, quote.method)),
+        (placed.tax_minor() > 0).then(|| format!("{} taxes in it", money(placed.tax_minor()))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn shipment_note(carrier: Option<&str>, tracking: Option<&str>) -> Option<String> {

@@ -66,6 +66,7 @@ impl Escrow {
             held: self.held + other.held,
             released: self.released + other.released,
             fees: self.fees + other.fees,
+            taxes: self.taxes + other.taxes,
             refunded: self.refunded + other.refunded,
             remaining: self.remaining + other.remaining,
         }

@@ -452,7 +452,7 @@ impl Market {
     fn line_units(&self, taken: &[Line], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
         let line = |line: &Line| {
             let amount = line.price.checked_mul(units(line.quantity)).unwrap();
-            LineUnits { amount, listing: self.items[line.item].id, quantity: units(line.quantity) }
+            LineUnits { amount, listing: self.items[line.item].id, quantity: units(line.quantity), tax: None }
         };
         let lines: Vec<LineUnits> = taken.iter().map(line).collect();
         let minor = lines.iter().map(|line| line.amount.minor).sum();
@@ -485,7 +485,8 @@ impl Market {
         let (order, shipment) = (sale.id, ShipmentNumber::after(sale.shipments.len()));
         sale.shipments.push((minor, Stage::InTransit));
         let (carrier, delivery_due) = (Some("DHL".into()), self.history.now);
-        let shipped = Shipped { carrier, delivery_due, lines, order, shipment, tracking: None };
+        let shipped =
+            Shipped { carrier, delivery_due, lines, order, shipment, shipping: None, tracking: None };
         self.history.commanded(sale.seller, "order.ship", vec![shipped.into()]);
         if wish.which.is_multiple_of(5) && minor > 1 {
             self.give_back(at, shipment);
@@ -504,7 +505,7 @@ impl Market {
         let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(buyer));
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
         let (by, reason, transfer) = (Role::Seller, "scratched".into(), Some(Transfer { amount, from, to }));
-        let given = Refunded { amount, by, order, reason, shipment };
+        let given = Refunded { amount, by, order, reason, shipment, tax: None };
         let refunded = EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer };
         self.history.commanded(seller, "order.refund", vec![given.into(), refunded.into()]);
     }
@@ -544,7 +545,7 @@ impl Market {
         let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(buyer));
         let transfer = Some(Transfer { amount: Money { minor, ..sale.total }, from, to });
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
-        let cancelled = Cancelled { by, lines, order, reason: Some("sold out".into()) };
+        let cancelled = Cancelled { by, lines, order, reason: Some("sold out".into()), shipping: None };
         let refunded = EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer };
         let events = vec![cancelled.into(), refunded.into()];
         match by {

@@ -142,10 +142,12 @@ pub fn place(
     let lines: Vec<Line> = lines
         .iter()
         .map(|(listing, price, quantity)| Line {
+            discounts: vec![],
             listing: *listing,
             listing_version: 1,
             price: LinePrice::Unit(*price),
             quantity: units(*quantity),
+            tax: None,
             total: price.checked_mul(units(*quantity)).unwrap(),
         })
         .collect();
@@ -155,13 +157,21 @@ pub fn place(
         accept_by: None,
         buyer,
         cart,
-        fee: FeeQuote { amount: fee, bps: 500, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero },
+        fee: FeeQuote {
+            amount: fee,
+            bps: 500,
+            fixed_minor: 0,
+            max_minor: None,
+            min_minor: None,
+            rounding: Rounding::HalfAwayFromZero,
+        },
         group: None,
         lines,
         number: None,
         order,
         seller,
         ship_by: now.plus_ms(14 * 86_400_000),
+        shipping: None,
         total,
     };
     let transfer =

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use commands::command::{
     AddToCart, AdjustStock, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Delta, Expected,
-    FundWallet, LineQuantity, MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ReceiveStock,
-    RegisterAccount, RegisterDevice, RemoveFromCart, ResumeListing, SetBackorderLimit, SetCartQuantity,
-    ShipOrder, Text, Units, UpdateListing,
+    FreezeCart, FundWallet, LineQuantity, MigrateCart, MoveBack, OrderLine, PauseListing, PaymentMethod,
+    PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart, RestoreCart, ResumeListing,
+    SaveForLater, SetBackorderLimit, SetCartQuantity, ShipOrder, Text, Units, UpdateListing,
 };
 use commands::{Command, Market, Verified};
 use events::account::{PublicKey, Role};
@@ -140,7 +140,8 @@ impl Clients {
             _ => Vec::new(),
         };
         let (issued_at, expires_at) = (made, made.plus_ms(GOOD_FOR_MS));
-        Verified { stamp, issued_at, expires_at, expected: Expected::default(), quotes, command }
+        let expected = Expected::default();
+        Verified { stamp, issued_at, expires_at, expected, quotes, claim: None, command }
     }
 
     fn keep(&mut self, verified: Verified) -> Arc<Verified> {
@@ -203,8 +204,12 @@ impl Clients {
         let command = match rng.random_range(0..100) {
             0..12 => AddToCart { listing: listing(n), quantity }.into(),
             12..15 => SetCartQuantity { listing: listing(n), quantity }.into(),
-            15..17 => RemoveFromCart { listing: listing(n) }.into(),
-            17..19 => ClearCart {}.into(),
+            15 => RemoveFromCart { listing: listing(n) }.into(),
+            16 if n % 2 == 0 => SaveForLater { listing: listing(n) }.into(),
+            16 => MoveBack { listing: listing(n) }.into(),
+            17 => ClearCart {}.into(),
+            18 if n % 2 == 0 => FreezeCart { until: sight.now.plus_ms(10_000) }.into(),
+            18 => restore(sight.market, buyer),
             19..25 => migrate(sight.market, buyer),
             25..52 => place(rng),
             52..60 => {
@@ -270,7 +275,7 @@ fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
 fn migrate(market: &Market, buyer: Person) -> Command {
     let cart = market.accounts.get(buyer.account()).and_then(|account| account.cart.as_ref());
     let cart = cart.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id);
-    MigrateCart { cart, payment_method: PaymentMethod::Wallet, total: usd(1_000_000) }.into()
+    MigrateCart::new(cart, PaymentMethod::Wallet, usd(1_000_000)).into()
 }
 
 /// Gives one unit of one line of an open order, or nothing: then all of it is meant.
@@ -278,6 +283,11 @@ fn part(rng: &mut StdRng, market: &Market, order: OrderId) -> Option<Vec<LineQua
     let lines = &market.orders.get(order)?.lines;
     let line = lines[rng.random_range(0..lines.len())];
     rng.random_ratio(1, 2).then(|| vec![LineQuantity { listing: line.listing, quantity: units(1) }])
+}
+
+fn restore(market: &Market, buyer: Person) -> Command {
+    let last = market.accounts.get(buyer.account()).and_then(|account| account.last_migrated.as_ref());
+    RestoreCart { cart: last.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id) }.into()
 }
 
 fn place(rng: &mut StdRng) -> Command {
@@ -289,5 +299,5 @@ fn place(rng: &mut StdRng) -> Command {
     });
     let lines: Vec<_> = lines.collect();
     let total = usd(if rng.random_ratio(1, 20) { 50 } else { 1_000_000 });
-    PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total }.into()
+    PlaceOrder::new(lines, PaymentMethod::Wallet, total).into()
 }

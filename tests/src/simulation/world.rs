@@ -30,9 +30,12 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
     let (account, device, key) = (REGISTRAR.account(), REGISTRAR.device(), REGISTRAR.key());
     let opened = Opened {
         // Short, so that they are due within a run.
-        deadlines: Deadlines::new(30_000, 60_000, 45_000).expect("they are in range"),
+        deadlines: Deadlines::new(30_000, 60_000, 45_000)
+            .and_then(|deadlines| deadlines.with_cart_idle(50_000))
+            .expect("they are in range"),
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
+        purchase_limits: vec![],
         registrar: Registrar { account, device, key },
         receipt_key: Person(99).key(),
     };

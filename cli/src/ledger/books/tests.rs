@@ -5,8 +5,10 @@ use events::order::{
     Rounding, ShipmentNumber,
 };
 use events::payment::{Captured, RefundRequested};
-use events::rejection::OrderState;
-use events::{Quantity, Timestamp};
+use events::promotion::{Benefit, Created, Discount};
+use events::shipping::{Quote, Rate, RateSet};
+use events::tax::{Set, Tax};
+use events::{Bps, Quantity, Timestamp};
 use uuid::Uuid;
 
 use super::*;
@@ -25,7 +27,14 @@ fn transfer(from: LedgerAccount, to: LedgerAccount, minor: i64) -> Transfer {
 }
 
 fn fee(minor: i64) -> FeeQuote {
-    FeeQuote { amount: usd(minor), bps: 250, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero }
+    FeeQuote {
+        amount: usd(minor),
+        bps: 250,
+        fixed_minor: 0,
+        max_minor: None,
+        min_minor: None,
+        rounding: Rounding::HalfAwayFromZero,
+    }
 }
 
 // What happens to an order of 1,000 whose fee is 25.
@@ -45,11 +54,20 @@ fn placed() -> Placed {
         cart: None,
         fee: fee(25),
         group: None,
-        lines: vec![Line { listing, listing_version: 1, price, quantity, total: usd(1000) }],
+        lines: vec![Line {
+            discounts: vec![],
+            listing,
+            listing_version: 1,
+            price,
+            quantity,
+            tax: None,
+            total: usd(1000),
+        }],
         number: None,
         order: ORDER,
         seller: SELLER,
         ship_by: Timestamp::from_ms(0),
+        shipping: None,
         total: usd(1000),
     }
 }
@@ -218,4 +236,111 @@ fn a_market_that_holds_something_else_than_its_transfers_is_found() {
     books.close(1, &commands::Market::new());
     let found: Vec<_> = books.findings().filter(|(_, finding)| finding.broken.is_some()).collect();
     assert_eq!(found.iter().map(|(one, _)| *one).collect::<Vec<_>>(), [Invariant::I16]);
+}
+
+// An order of 2 at 5.00, less 10 %, with 19 % on top, and 1.00 for delivery, 0.19 of tax on top.
+
+const PROMOTION: PromotionId = PromotionId::from_uuid(Uuid::from_u128(8));
+
+fn tax(minor: i64) -> Tax {
+    Tax {
+        amount: usd(minor),
+        bps: Bps::new(1900).unwrap(),
+        inclusive: false,
+        region: "DE".parse().unwrap(),
+        rounding: Rounding::HalfAwayFromZero,
+        tax_class: None,
+        version: 1,
+    }
+}
+
+fn facts(gives: Benefit, uses: Option<u32>) -> [Event; 3] {
+    let tax = Set {
+        bps: Bps::new(1900).unwrap(),
+        inclusive: false,
+        region: "DE".parse().unwrap(),
+        tax_class: None,
+        version: 1,
+    };
+    let rate = RateSet {
+        method: "post".parse().unwrap(),
+        rate: Rate::new(usd(100), Some(usd(901)), None).unwrap(),
+        region: None,
+        seller: SELLER,
+        version: 1,
+    };
+    let promotion = Created {
+        code: None,
+        from: Timestamp::from_ms(0),
+        gives,
+        listings: BTreeSet::new(),
+        min_spend: None,
+        promotion: PROMOTION,
+        seller: SELLER,
+        title: "Sale".to_owned(),
+        until: None,
+        uses,
+        uses_per_account: None,
+    };
+    [tax.into(), rate.into(), promotion.into()]
+}
+
+fn tenth() -> Benefit {
+    Benefit::Percent(Bps::new(1000).unwrap())
+}
+
+fn discounted() -> Placed {
+    let mut placed = placed();
+    placed.lines[0].discounts = vec![Discount { amount: usd(100), promotion: PROMOTION }];
+    (placed.lines[0].tax, placed.lines[0].total) = (Some(tax(171)), usd(1071));
+    let (method, rate) = ("post".parse().unwrap(), Rate::new(usd(100), Some(usd(901)), None).unwrap());
+    placed.shipping =
+        Some(Quote { method, price: usd(100), rate, tax: Some(tax(19)), total: usd(119), version: 1 });
+    placed.total = usd(1190);
+    placed
+}
+
+#[test]
+fn a_price_that_is_not_made_of_its_facts_is_found() {
+    let priced = |gives, placed: Placed| broken(&[facts(gives, None).as_slice(), &[placed.into()]].concat());
+    let wrong = |change: fn(&mut Placed)| {
+        let mut placed = discounted();
+        change(&mut placed);
+        priced(tenth(), placed)
+    };
+    assert_eq!(wrong(|_| {}), []);
+    let changes: [fn(&mut Placed); 8] = [
+        |placed| placed.lines[0].discounts.clear(),
+        |placed| placed.lines[0].discounts[0].amount = usd(99),
+        |placed| placed.seller = BUYER,
+        |placed| placed.lines[0].tax = Some(tax(172)),
+        |placed| placed.lines[0].tax = Some(Tax { version: 2, ..tax(171) }),
+        |placed| placed.shipping = None,
+        |placed| {
+            let shipping = placed.shipping.as_mut().unwrap();
+            (shipping.price, shipping.tax, shipping.total) = (usd(0), Some(tax(0)), usd(0));
+            placed.total = usd(1071);
+        },
+        |placed| placed.total = usd(1191),
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let found = wrong(change);
+        assert!(found.contains(&(Invariant::I11, 4)), "change {n}: {found:?}");
+    }
+    assert_eq!(priced(Benefit::Amount(usd(100)), discounted()), []);
+    assert_eq!(priced(Benefit::Amount(usd(99)), discounted()), [(Invariant::I11, 4)]);
+}
+
+#[test]
+fn a_promotion_that_is_used_too_often_is_found() {
+    let mut all = facts(tenth(), Some(1)).to_vec();
+    let other = OrderId::from_uuid(Uuid::from_u128(9));
+    all.extend([funded(5000, "a"), discounted().into(), held(1190)]);
+    assert_eq!(broken(&all), []);
+    let once_more: Event = Placed { order: other, ..discounted() }.into();
+    let twice = [all.as_slice(), std::slice::from_ref(&once_more)].concat();
+    assert_eq!(broken(&twice), [(Invariant::I18, 7)]);
+    // Given back, it may be used again.
+    all.extend([refunded(1190, Some(OrderState::Cancelled)), once_more]);
+    assert_eq!(broken(&all), []);
 }

@@ -24,6 +24,8 @@ fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
         listing: ListingId::from_uuid(Uuid::nil()),
         listing_version: 1,
         unit_price: None,
+        discounts: vec![],
+        tax: None,
         quantity: Quantity::new(3).unwrap(),
         cancelled,
         shipped,
@@ -48,7 +50,15 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
 }
 
 fn escrow(held: i64, released: i64, refunded: i64) -> Escrow {
-    Escrow { currency: usd(), held, released, fees: 0, refunded, remaining: held - released - refunded }
+    Escrow {
+        currency: usd(),
+        held,
+        released,
+        fees: 0,
+        taxes: 0,
+        refunded,
+        remaining: held - released - refunded,
+    }
 }
 
 fn known(lines: &[Line]) -> Known<'_> {

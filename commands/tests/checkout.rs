@@ -1,0 +1,723 @@
+//! What a purchase costs: taxes, deliveries and promotions, and what becomes of their money.
+
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use commands::Command;
+use commands::command::{CreateListing, CreatePromotion, Delivery, PlaceOrder, SetTax};
+use commands::promotion::{COUNTED_USES_MAX, PROMOTIONS_MAX};
+use commands::shipping::RATES_MAX;
+use events::account::Verified;
+use events::ids::OrderId;
+use events::ledger::LedgerAccount;
+use events::market::{FeePolicy, PurchaseLimit};
+use events::order::{Placed, Rounding};
+use events::promotion::{Benefit, Created, Discount, Ended};
+use events::rejection::CouponProblem;
+use events::shipping::{Quote, RateRemoved, RateSet};
+use events::tax::{Set, Tax};
+use events::{Bps, Event, Money, Rejection};
+use support::*;
+
+/// Two things of one seller, one of another, and two buyers with 100 dollars each.
+fn shop() -> World {
+    let mut world = World::new();
+    world
+        .given_listing(SELLER, TEA, usd(1000), 10)
+        .given_listing(SELLER, POT, usd(333), 10)
+        .given_listing(OTHER_SELLER, CUP, usd(500), 10)
+        .given(PROVIDER, fund(BUYER, usd(10_000)))
+        .given(PROVIDER, fund(OTHER_BUYER, usd(10_000)));
+    world
+}
+
+/// Gives the orders that were placed last.
+#[track_caller]
+fn placed(world: &World) -> Vec<Placed> {
+    let placed = world.events().iter().filter_map(|event| match event {
+        Event::OrderPlaced(placed) => Some(placed.clone()),
+        _ => None,
+    });
+    let placed: Vec<_> = placed.collect();
+    assert!(!placed.is_empty(), "{:?}", world.outcome());
+    placed
+}
+
+fn by(method: &str, seller: Actor, code: &str) -> Option<Delivery> {
+    let methods = BTreeMap::from([(seller.account(), method.parse().unwrap())]);
+    Some(Delivery { methods, region: region(code) })
+}
+
+fn delivered(lines: &[(u64, u32)], delivery: Option<Delivery>) -> Command {
+    let Command::PlaceOrder(order) = place(lines, usd(10_000)) else { unreachable!() };
+    PlaceOrder { delivery, ..order }.into()
+}
+
+fn held(world: &World, account: LedgerAccount) -> Money {
+    world.market.ledger.balance(account, usd(0).currency)
+}
+
+fn wallet() -> LedgerAccount {
+    LedgerAccount::Wallet(BUYER.account())
+}
+
+fn earned() -> LedgerAccount {
+    LedgerAccount::SellerAvailable(SELLER.account())
+}
+
+fn tax_line(minor: i64, bps: u32, code: &str, version: u64) -> Tax {
+    Tax {
+        amount: usd(minor),
+        bps: Bps::new(bps).unwrap(),
+        inclusive: false,
+        region: region(code),
+        rounding: Rounding::HalfAwayFromZero,
+        tax_class: None,
+        version,
+    }
+}
+
+// Taxes.
+
+#[test]
+fn an_operator_sets_taxes_and_each_change_has_a_version() {
+    let mut world = shop();
+    let set = |bps, inclusive, version| -> Event {
+        let bps = Bps::new(bps).unwrap();
+        Set { bps, inclusive, region: region("DE"), tax_class: None, version }.into()
+    };
+    world
+        .when(OPERATOR, tax("DE", None, 1900))
+        .then_events([set(1900, false, 1)])
+        .when_again()
+        .then_repeat()
+        .when(OPERATOR, tax("DE", None, 1900))
+        .then_unchanged()
+        .when(OPERATOR, tax_inside("DE", 1900))
+        .then_events([set(1900, true, 2)]);
+}
+
+#[test]
+fn a_tax_on_top_is_part_of_the_total_and_stands_in_the_order_with_its_rule() {
+    let mut world = shop();
+    world.given(OPERATOR, tax("DE", None, 1900)).given(BUYER, buy(&[(POT, 3)], None, Some("DE"), usd(1189)));
+    let order = placed(&world).remove(0);
+    // 9.99 and 1.90 (1.8981) on top.
+    assert_eq!(order.lines[0].tax, Some(tax_line(190, 1900, "DE", 1)));
+    assert_eq!((order.lines[0].total, order.total), (usd(1189), usd(1189)));
+    // The fee is on what is no tax: 2.5 % of 9.99.
+    assert_eq!(order.fee.amount, usd(25));
+}
+
+#[test]
+fn a_tax_that_prices_hold_changes_no_total() {
+    let mut world = shop();
+    world.given(OPERATOR, tax_inside("DE", 1900)).given(BUYER, buy(&[(TEA, 1)], None, Some("DE"), usd(1000)));
+    let order = placed(&world).remove(0);
+    assert_eq!(order.lines[0].tax, Some(Tax { inclusive: true, ..tax_line(160, 1900, "DE", 1) }));
+    assert_eq!((order.total, order.fee.amount), (usd(1000), usd(21)));
+}
+
+#[test]
+fn the_rule_of_the_region_and_of_the_class_come_first() {
+    let mut world = shop();
+    let plain = CreateListing::new(listing(9), usd(1000), text("A book"));
+    let book = CreateListing { tax_class: Some("reduced".parse().unwrap()), ..plain };
+    world.given(SELLER, book.into()).given(SELLER, receive(9, 9));
+    world
+        .given(OPERATOR, tax("US", None, 500))
+        .given(OPERATOR, tax("US", Some("reduced"), 100))
+        .given(OPERATOR, tax("US-CA", None, 725));
+    let mut taxes = |code: &str, n: u64| {
+        world.given(BUYER, buy(&[(n, 1)], None, Some(code), usd(10_000)));
+        let order = placed(&world).remove(0);
+        world.given(BUYER, cancel(order.order));
+        order.lines[0]
+            .tax
+            .clone()
+            .map(|tax| (tax.amount.minor, tax.region.to_string(), tax.tax_class.is_some()))
+    };
+    for (code, n, found) in [
+        ("US-CA", TEA, Some((73, "US-CA", false))), // 72.5
+        ("US-CA", 9, Some((73, "US-CA", false))),
+        ("US-NY", TEA, Some((50, "US", false))),
+        ("US-NY", 9, Some((10, "US", true))),
+        ("US", 9, Some((10, "US", true))),
+        ("DE", TEA, None),
+    ] {
+        let found =
+            found.map(|(minor, place, is_class): (i64, &str, bool)| (minor, place.to_owned(), is_class));
+        assert_eq!(taxes(code, n), found, "{code} {n}");
+    }
+}
+
+#[test]
+fn where_something_is_taxed_or_costs_to_be_delivered_the_region_must_be_named() {
+    let mut world = shop();
+    world.given(OPERATOR, tax("DE", None, 1900));
+    world.when(BUYER, place(&[(TEA, 1)], usd(2000))).then_rejected([Rejection::AddressRequired]);
+    let mut world = shop();
+    world.given(SELLER, set_rate("post", None, rate(500, None, None)));
+    world.when(BUYER, place(&[(TEA, 1)], usd(2000))).then_rejected([Rejection::AddressRequired]);
+    // The other seller has no rates.
+    world.given(BUYER, place(&[(CUP, 1)], usd(500)));
+}
+
+#[test]
+fn the_signed_total_is_a_ceiling_for_everything_together() {
+    let mut world = shop();
+    world
+        .given(OPERATOR, tax("DE", None, 1000))
+        .given(SELLER, set_rate("post", None, rate(500, None, None)))
+        .given(SELLER, promotion(percent(1000)).into());
+    // 10.00 less 1.00 and 5.00 for delivery, and 10 % of both.
+    let actual = usd(990 + 550);
+    world
+        .when(BUYER, buy(&[(TEA, 1)], None, Some("DE"), usd(1539)))
+        .then_rejected([Rejection::TotalMismatch { signed: usd(1539), actual }])
+        .given(BUYER, buy(&[(TEA, 1)], None, Some("DE"), usd(5000)));
+    assert_eq!(held(&world, wallet()), usd(10_000 - 1540));
+}
+
+#[test]
+fn an_amount_with_taxes_that_is_too_large_to_be_kept_is_refused() {
+    let mut world = shop();
+    world
+        .given_listing(SELLER, 9, usd(Money::MINOR_MAX), 1)
+        .given(OPERATOR, tax("DE", None, 1))
+        .when(BUYER, buy(&[(9, 1)], None, Some("DE"), usd(Money::MINOR_MAX)))
+        .then_rejected([Rejection::AmountOverflow]);
+}
+
+// Deliveries.
+
+#[test]
+fn a_seller_sets_and_removes_rates() {
+    let mut world = shop();
+    let (method, seller) = ("post".parse::<events::shipping::Method>().unwrap(), SELLER.account());
+    let set = |rate, version| -> Event {
+        RateSet { method: method.clone(), rate, region: Some(region("DE")), seller, version }.into()
+    };
+    let currency = usd(0).currency;
+    let removed =
+        RateRemoved { currency, method: method.clone(), region: Some(region("DE")), seller, version: 3 };
+    world
+        .when(SELLER, set_rate("post", Some("DE"), rate(500, None, None)))
+        .then_events([set(rate(500, None, None), 1)])
+        .when(SELLER, set_rate("post", Some("DE"), rate(500, None, None)))
+        .then_unchanged()
+        .when(SELLER, set_rate("post", Some("DE"), rate(400, Some(5000), None)))
+        .then_events([set(rate(400, Some(5000), None), 2)])
+        .when(SELLER, remove_rate("post", Some("DE")))
+        .then_events([removed.into()])
+        .when(SELLER, remove_rate("post", Some("DE")))
+        .then_unchanged();
+    // Without rates, everything is delivered for nothing again.
+    world.given(BUYER, place(&[(TEA, 1)], usd(1000)));
+    for n in 0..RATES_MAX {
+        world.given(SELLER, set_rate(&format!("m{n}"), None, rate(1, None, None)));
+    }
+    world
+        .when(SELLER, set_rate("post", None, rate(1, None, None)))
+        .then_rejected([Rejection::TooManyRates { max: RATES_MAX as u32 }]);
+}
+
+#[test]
+fn a_delivery_costs_what_its_rate_says_and_stands_in_the_order() {
+    let mut world = shop();
+    let post = rate(500, Some(4000), Some(50));
+    world
+        .given(SELLER, set_rate("post", Some("DE"), post))
+        .given(OPERATOR, tax("DE", Some("shipping"), 1000));
+    world.given(BUYER, buy(&[(TEA, 2), (POT, 1)], None, Some("DE"), usd(10_000)));
+    let order = placed(&world).remove(0);
+    let tax = Tax { tax_class: Some("shipping".parse().unwrap()), ..tax_line(65, 1000, "DE", 1) };
+    let quote = Quote {
+        method: "post".parse().unwrap(),
+        price: usd(650),
+        rate: post,
+        tax: Some(tax),
+        total: usd(715),
+        version: 1,
+    };
+    assert_eq!((order.shipping, order.total), (Some(quote), usd(2333 + 715)));
+    world.given(BUYER, buy(&[(TEA, 4)], None, Some("DE"), usd(10_000)));
+    let order = placed(&world).remove(0);
+    assert_eq!((order.shipping.unwrap().total, order.total), (usd(0), usd(4000)));
+}
+
+#[test]
+fn the_buyer_chooses_how_each_seller_delivers_and_else_the_cheapest_does() {
+    let mut world = shop();
+    world
+        .given(SELLER, set_rate("post", None, rate(500, None, None)))
+        .given(SELLER, set_rate("express", None, rate(1500, None, None)))
+        .given(SELLER, set_rate("express", Some("US"), rate(400, None, None)))
+        .given(SELLER, set_rate("bike", Some("US-CA"), rate(500, None, None)));
+    for (delivery, method, minor) in [
+        (to("DE"), "post", 500),
+        (by("express", SELLER, "DE"), "express", 1500),
+        (to("US"), "express", 400),
+        (to("US-CA"), "express", 400),
+        (by("bike", SELLER, "US-CA"), "bike", 500),
+    ] {
+        world.given(BUYER, delivered(&[(TEA, 1)], delivery));
+        let order = placed(&world).remove(0);
+        world.given(BUYER, cancel(order.order));
+        let shipping = order.shipping.unwrap();
+        assert_eq!((shipping.method.as_str(), shipping.total.minor), (method, minor));
+    }
+}
+
+#[test]
+fn a_seller_with_rates_who_does_not_deliver_there_can_not_be_bought_from() {
+    let mut world = shop();
+    world.given(SELLER, set_rate("post", Some("DE"), rate(500, None, None)));
+    let unavailable = |method: Option<&str>, code: &str, seller: Actor| Rejection::DeliveryUnavailable {
+        method: method.map(|method| method.parse().unwrap()),
+        region: region(code),
+        seller: seller.account(),
+    };
+    world
+        .when(BUYER, delivered(&[(TEA, 1)], to("FR")))
+        .then_rejected([unavailable(None, "FR", SELLER)])
+        .when(BUYER, delivered(&[(TEA, 1)], by("bike", SELLER, "DE")))
+        .then_rejected([unavailable(Some("bike"), "DE", SELLER)])
+        // A seller without rates, or of nothing that is bought, has no methods.
+        .when(BUYER, delivered(&[(CUP, 1)], by("bike", OTHER_SELLER, "DE")))
+        .then_rejected([unavailable(Some("bike"), "DE", OTHER_SELLER)])
+        .when(BUYER, delivered(&[(CUP, 1)], by("post", SELLER, "DE")))
+        .then_rejected([unavailable(Some("post"), "DE", SELLER)]);
+    // All that is wrong is told at once.
+    let lines = [(TEA, 99), (CUP, 1)];
+    let short = Rejection::InsufficientStock { listing: listing(TEA), requested: 99, available: 10 };
+    world.when(BUYER, delivered(&lines, to("FR"))).then_rejected([short, unavailable(None, "FR", SELLER)]);
+}
+
+#[test]
+fn delivery_is_paid_with_the_first_shipment() {
+    let mut world = shop();
+    world.given(SELLER, set_rate("post", None, rate(500, None, None)));
+    let order = world.placed(BUYER, buy(&[(TEA, 2)], None, Some("DE"), usd(10_000)));
+    world.given(SELLER, ship_units(order, &[(TEA, 1)]));
+    let shipping = |world: &World| match world.events() {
+        [Event::OrderShipped(shipped)] => shipped.shipping.map(|shipping| shipping.amount.minor),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shipping(&world), Some(500));
+    world.given(SELLER, ship(order));
+    assert_eq!(shipping(&world), None);
+    world.given(BUYER, confirm_shipment(order, 2));
+    assert_eq!(held(&world, earned()), usd(975));
+    world.given(BUYER, confirm_shipment(order, 1));
+    // 25.00 less 2.5 %: 62.5 cents, half a cent going up.
+    assert_eq!(held(&world, earned()), usd(2500 - 63));
+}
+
+#[test]
+fn delivery_is_paid_back_when_nothing_is_ever_shipped() {
+    let mut world = shop();
+    world.given(OPERATOR, tax("DE", None, 1000)).given(SELLER, set_rate("post", None, rate(500, None, None)));
+    let order = world.placed(BUYER, buy(&[(TEA, 2)], None, Some("DE"), usd(10_000)));
+    world.given(BUYER, cancel_units(order, &[(TEA, 1)]));
+    assert_eq!(held(&world, wallet()), usd(10_000 - 1100 - 550));
+    world.given(SELLER, cancel_units(order, &[(TEA, 1)]));
+    assert_eq!(held(&world, wallet()), usd(10_000));
+    assert_eq!(world.market.orders.open_count(), 0);
+    // As it is when nobody ships in time.
+    world.given(BUYER, buy(&[(TEA, 2)], None, Some("DE"), usd(10_000)));
+    world.when_deadline();
+    assert_eq!(held(&world, wallet()), usd(10_000));
+}
+
+#[test]
+fn delivery_is_not_paid_back_when_something_was_shipped() {
+    let mut world = shop();
+    world.given(SELLER, set_rate("post", None, rate(500, None, None)));
+    let order = world.placed(BUYER, buy(&[(TEA, 2)], None, Some("DE"), usd(10_000)));
+    world.given(SELLER, ship_units(order, &[(TEA, 1)])).given(BUYER, cancel_units(order, &[(TEA, 1)]));
+    assert_eq!(held(&world, wallet()), usd(10_000 - 1500));
+    world.given(BUYER, confirm(order));
+    assert_eq!((held(&world, wallet()), world.market.orders.open_count()), (usd(8500), 0));
+}
+
+// Promotions.
+
+#[test]
+fn a_seller_creates_and_ends_promotions() {
+    let mut world = shop();
+    world.when(SELLER, coupon("TEA-10", percent(1000), Some(5)));
+    let promotion = world.promotion();
+    let created = Created {
+        code: Some("TEA-10".parse().unwrap()),
+        from: world.now,
+        gives: percent(1000),
+        listings: Default::default(),
+        min_spend: None,
+        promotion,
+        seller: SELLER.account(),
+        title: "Sale".to_owned(),
+        until: None,
+        uses: Some(5),
+        uses_per_account: None,
+    };
+    let ended = Ended { promotion, seller: SELLER.account() };
+    world
+        .then_events([created.into()])
+        .when_again()
+        .then_repeat()
+        .when(OTHER_SELLER, end(promotion))
+        .then_rejected([Rejection::NotYourPromotion { promotion }])
+        .when(SELLER, end(promotion))
+        .then_events([ended.clone().into()])
+        .when(SELLER, end(promotion))
+        .then_rejected([Rejection::PromotionUnknown { promotion }])
+        .given(SELLER, coupon("TEA-10", percent(1000), None));
+    let again = world.promotion();
+    world.when(OPERATOR, end(again)).then_events([Ended { promotion: again, ..ended }.into()]);
+}
+
+#[test]
+fn a_promotion_that_says_nothing_or_contradicts_itself_is_refused() {
+    let mut world = shop();
+    let now = world.now;
+    let (cup, tea) = (listing(CUP), listing(TEA));
+    let plain = || promotion(percent(1000));
+    let not_yours = Rejection::NotYourListing { listing: cup };
+    let uses = Rejection::PromotionUses { max: COUNTED_USES_MAX };
+    for (wish, reason) in [
+        (promotion(percent(0)), Rejection::AmountNotPositive),
+        (promotion(Benefit::Amount(usd(0))), Rejection::AmountNotPositive),
+        (CreatePromotion { min_spend: Some(usd(0)), ..plain() }, Rejection::AmountNotPositive),
+        (CreatePromotion { until: Some(now), ..plain() }, Rejection::PromotionPeriod),
+        (
+            CreatePromotion { from: Some(now.plus_ms(9)), until: Some(now.plus_ms(9)), ..plain() },
+            Rejection::PromotionPeriod,
+        ),
+        (CreatePromotion { listings: [tea, cup].into(), ..plain() }, not_yours),
+        (CreatePromotion { uses: Some(0), ..plain() }, uses.clone()),
+        (CreatePromotion { uses_per_account: Some(1), ..plain() }, uses.clone()),
+        (CreatePromotion { uses: Some(1), uses_per_account: Some(2), ..plain() }, uses.clone()),
+        (CreatePromotion { uses: Some(COUNTED_USES_MAX + 1), uses_per_account: Some(2), ..plain() }, uses),
+    ] {
+        world.when(SELLER, wish).then_rejected([reason]);
+    }
+    world.given(OTHER_SELLER, coupon("TEA", percent(1), None));
+    let taken = Rejection::CouponTaken { coupon: "TEA".parse().unwrap(), promotion: world.promotion() };
+    world.when(SELLER, coupon("TEA", percent(1), None)).then_rejected([taken]);
+}
+
+#[test]
+fn promotions_that_are_over_leave_room_and_their_codes_to_others() {
+    let mut world = shop();
+    let until = Some(world.now.plus_ms(DAY_MS));
+    for n in 0..PROMOTIONS_MAX {
+        let code = Some(format!("CODE-{n}").parse().unwrap());
+        world.given(SELLER, CreatePromotion { code, until, ..promotion(percent(1)) }.into());
+    }
+    world
+        .when(SELLER, coupon("ONE-MORE", percent(1), None))
+        .then_rejected([Rejection::TooManyPromotions { max: PROMOTIONS_MAX as u32 }])
+        .after(DAY_MS)
+        .given(SELLER, coupon("CODE-0", percent(100), None));
+    assert_eq!(world.market.promotions.iter().count(), 1);
+    world.given(BUYER, buy(&[(TEA, 1)], Some("CODE-0"), None, usd(1000)));
+}
+
+#[test]
+fn a_promotion_without_a_code_is_given_to_everybody_and_the_best_one_only() {
+    let mut world = shop();
+    world.given(SELLER, promotion(percent(1000)).into());
+    let amount = CreatePromotion { listings: [listing(POT)].into(), ..promotion(Benefit::Amount(usd(150))) };
+    world.given(SELLER, amount.into());
+    let best = world.promotion();
+    // 10 % of 13.33 is less than 1.50.
+    world.given(BUYER, buy(&[(TEA, 1), (POT, 1)], None, None, usd(1183)));
+    let order = placed(&world).remove(0);
+    let discounts: Vec<_> = order.lines.iter().map(|line| line.discounts.clone()).collect();
+    assert_eq!(discounts, [vec![], vec![Discount { amount: usd(150), promotion: best }]]);
+    assert_eq!((order.total, order.fee.amount), (usd(1183), usd(30)));
+    // Of 33.33 it is more.
+    world.given(BUYER, buy(&[(TEA, 3), (POT, 1)], None, None, usd(10_000)));
+    assert_eq!(placed(&world)[0].total, usd(2700 + 300));
+}
+
+#[test]
+fn a_coupon_comes_on_top_of_what_everybody_gets_and_taxes_come_last() {
+    let mut world = shop();
+    world
+        .given(SELLER, promotion(percent(1000)).into())
+        .given(SELLER, coupon("TEA", Benefit::Amount(usd(101)), None))
+        .given(OPERATOR, tax("DE", None, 1900))
+        .given(BUYER, buy(&[(TEA, 1), (CUP, 1)], Some("TEA"), Some("DE"), usd(10_000)));
+    let mut orders = placed(&world);
+    orders.sort_by_key(|order| order.seller != SELLER.account());
+    // 10.00 less 1.00 less 1.01, and 19 % (1.5181) on that; the other seller gives nothing.
+    let line = &orders[0].lines[0];
+    let off: Vec<_> = line.discounts.iter().map(|discount| discount.amount.minor).collect();
+    assert_eq!((off, line.total), (vec![100, 101], usd(799 + 152)));
+    assert_eq!((orders[1].total, orders[1].lines[0].discounts.len()), (usd(595), 0));
+}
+
+#[test]
+fn goods_are_never_free_and_quoted_lines_never_cheaper() {
+    let mut world = shop();
+    world.given(SELLER, promotion(percent(10_000)).into()).given(BUYER, place(&[(TEA, 2), (POT, 1)], usd(2)));
+    assert_eq!(placed(&world)[0].total, usd(2));
+    let exp = world.now.plus_ms(DAY_MS);
+    let quoted = quote(SELLER, BUYER, (TEA, 2), usd(1500), exp);
+    world.when_quoted([quoted], BUYER, place(&[(TEA, 2)], usd(1500)));
+    let order = placed(&world).remove(0);
+    assert_eq!((order.total, order.lines[0].discounts.len()), (usd(1500), 0));
+    world.given(SELLER, end(order_promotion(&world)));
+    world.given(SELLER, promotion(Benefit::Amount(usd(99_999))).into());
+    world.given(BUYER, place(&[(TEA, 2), (POT, 1)], usd(2)));
+    assert_eq!(placed(&world)[0].total, usd(2));
+}
+
+/// Gives the promotion that there is.
+fn order_promotion(world: &World) -> events::ids::PromotionId {
+    *world.market.promotions.iter().next().unwrap().0
+}
+
+#[test]
+fn a_coupon_that_gives_nothing_is_refused_with_the_reason() {
+    let mut world = shop();
+    let (soon, later) = (world.now.plus_ms(1), world.now.plus_ms(DAY_MS));
+    let with = |code: &str, wish: CreatePromotion| -> Command {
+        CreatePromotion { code: Some(code.parse().unwrap()), ..wish }.into()
+    };
+    let plain = || promotion(percent(1000));
+    world
+        .given(SELLER, with("EARLY", CreatePromotion { from: Some(later), ..plain() }))
+        .given(SELLER, with("LATE", CreatePromotion { until: Some(soon), ..plain() }))
+        .given(SELLER, with("POTS", CreatePromotion { listings: [listing(POT)].into(), ..plain() }))
+        .given(SELLER, with("MUCH", CreatePromotion { min_spend: Some(usd(1001)), ..plain() }))
+        .given(SELLER, with("EUROS", promotion(Benefit::Amount(eur(100)))))
+        .given(SELLER, with("EURO-SPEND", CreatePromotion { min_spend: Some(eur(1)), ..plain() }))
+        .given(OTHER_SELLER, with("CUPS", plain()))
+        .after(1);
+    for (code, problem) in [
+        ("NONE", CouponProblem::Unknown),
+        ("EARLY", CouponProblem::TooEarly),
+        ("LATE", CouponProblem::TooLate),
+        ("POTS", CouponProblem::NothingEligible),
+        ("CUPS", CouponProblem::NothingEligible),
+        ("MUCH", CouponProblem::MinSpend),
+        ("EUROS", CouponProblem::Currency),
+        ("EURO-SPEND", CouponProblem::Currency),
+    ] {
+        let coupon = code.parse().unwrap();
+        world
+            .when(BUYER, buy(&[(TEA, 1)], Some(code), None, usd(1000)))
+            .then_rejected([Rejection::CouponInvalid { coupon, problem }]);
+    }
+    // What must be spent counts before anything is taken off.
+    world
+        .given(SELLER, plain().into())
+        .given(BUYER, buy(&[(TEA, 1), (POT, 1)], Some("MUCH"), None, usd(1333)));
+    assert_eq!(placed(&world)[0].total, usd(810 + 270));
+}
+
+#[test]
+fn the_last_use_of_a_coupon_is_given_once_and_comes_back_when_nothing_was_shipped() {
+    let mut world = shop();
+    world.given(SELLER, coupon("LAST", percent(5000), Some(1)));
+    let with = || buy(&[(TEA, 1)], Some("LAST"), None, usd(1000));
+    let exhausted = Rejection::CouponExhausted { by_account: false, coupon: "LAST".parse().unwrap() };
+    let order = world.placed(BUYER, with());
+    world.when(OTHER_BUYER, with()).then_rejected([exhausted.clone()]).given(BUYER, cancel(order));
+    let order = world.placed(OTHER_BUYER, with());
+    world.when(BUYER, with()).then_rejected([exhausted.clone()]);
+    // What was shipped has used it up.
+    world.given(SELLER, ship(order)).given(OTHER_BUYER, confirm(order));
+    world.when(BUYER, with()).then_rejected([exhausted]);
+    assert_eq!(held(&world, earned()), usd(500 - 13));
+}
+
+#[test]
+fn a_use_of_an_account_is_counted_and_given_back() {
+    let mut world = shop();
+    let wish = CreatePromotion {
+        code: Some("ONCE".parse().unwrap()),
+        uses: Some(3),
+        uses_per_account: Some(1),
+        ..promotion(percent(5000))
+    };
+    world.given(SELLER, wish.into());
+    let with = || buy(&[(TEA, 1)], Some("ONCE"), None, usd(1000));
+    let exhausted = |by_account| Rejection::CouponExhausted { by_account, coupon: "ONCE".parse().unwrap() };
+    let order = world.placed(BUYER, with());
+    world.when(BUYER, with()).then_rejected([exhausted(true)]).given(OTHER_BUYER, with());
+    world.given(SELLER, cancel(order)).given(BUYER, with());
+    // Ended while orders have it, it is gone with them.
+    let promotion = order_promotion(&world);
+    let order = world.order(0);
+    world.given(SELLER, end(promotion)).given(BUYER, cancel(order));
+    assert_eq!(world.market.promotions.get(promotion), None);
+}
+
+#[test]
+fn a_cart_is_bought_with_a_coupon_and_a_delivery() {
+    let mut world = shop();
+    world.given(SELLER, coupon("TEA", percent(1000), None)).given(OPERATOR, tax("DE", None, 1000));
+    world.given(BUYER, add(TEA, 1));
+    let Command::MigrateCart(command) = migrate(world.cart(BUYER), usd(990)) else { unreachable!() };
+    let coupon = Some("TEA".parse().unwrap());
+    world.given(BUYER, commands::command::MigrateCart { coupon, delivery: to("DE"), ..command }.into());
+    assert_eq!(placed(&world)[0].total, usd(990));
+}
+
+// Parts of orders.
+
+/// What was shipped or cancelled in a step of the table below: amount, tax, and of the first shipment the delivery.
+type Went = (i64, i64, i64);
+
+#[test]
+fn parts_of_a_discounted_taxed_line_add_up_to_the_unit() {
+    // Three teas at 10.00 less 10 % and 1.00 off, 7 % on top: 26.00 + 1.82 = 27.82; delivery 4.99 + 0.35 (0.3493).
+    let steps: [(&str, u32, Went); 3] =
+        [("ship", 1, (928, 61, 534)), ("cancel", 1, (927, 61, 0)), ("ship", 1, (927, 60, 0))];
+    let mut world = World::charging(FeePolicy::new(1000, 0, 0, None).unwrap());
+    world
+        .given_listing(SELLER, TEA, usd(1000), 10)
+        .given(PROVIDER, fund(BUYER, usd(10_000)))
+        .given(SELLER, promotion(percent(1000)).into())
+        .given(SELLER, coupon("ONE", Benefit::Amount(usd(100)), None))
+        .given(SELLER, set_rate("post", None, rate(499, None, None)))
+        .given(OPERATOR, tax("DE", None, 700));
+    let order = world.placed(BUYER, buy(&[(TEA, 3)], Some("ONE"), Some("DE"), usd(10_000)));
+    assert_eq!(placed(&world)[0].total, usd(2782 + 534));
+    for (step, units, went) in steps {
+        match step {
+            "ship" => world.given(SELLER, ship_units(order, &[(TEA, units)])),
+            _ => world.given(BUYER, cancel_units(order, &[(TEA, units)])),
+        };
+        let (lines, shipping) = match &world.events()[0] {
+            Event::OrderShipped(shipped) => (shipped.lines.clone(), shipped.shipping),
+            Event::OrderCancelled(cancelled) => (cancelled.lines.clone(), cancelled.shipping),
+            other => panic!("{other:?}"),
+        };
+        let minor = |money: Option<Money>| money.map_or(0, |money| money.minor);
+        let found = (lines[0].amount.minor, minor(lines[0].tax), minor(shipping.map(|charge| charge.amount)));
+        assert_eq!(found, went, "{step}");
+    }
+    // The fee is 10 % of what is no tax, 3.10 of 30.99, and of each part its part.
+    world.given(BUYER, confirm_shipment(order, 1));
+    then_books(&world, order, 10_000 - 3316 + 927, (867 + 499) * 9 / 10, 137, 61 + 35);
+    world.given(BUYER, confirm_shipment(order, 2));
+    then_books(&world, order, 10_000 - 3316 + 927, 867 + 499 + 867 - 223, 223, 61 + 35 + 60);
+    assert_eq!(world.market.orders.open_count(), 0);
+}
+
+#[track_caller]
+fn then_books(world: &World, order: OrderId, in_wallet: i64, net: i64, fees: i64, taxes: i64) {
+    let books = [wallet(), earned(), LedgerAccount::PlatformFees, LedgerAccount::PlatformTax];
+    let found = books.map(|account| held(world, account).minor);
+    assert_eq!(found, [in_wallet, net, fees, taxes]);
+    let rest = 10_000 - in_wallet - net - fees - taxes;
+    assert_eq!(held(world, LedgerAccount::Escrow(order)), usd(rest));
+}
+
+#[test]
+fn an_order_of_which_all_that_is_paid_is_tax_has_no_fee() {
+    let mut world = shop();
+    let all =
+        SetTax { bps: Bps::new(10_000).unwrap(), inclusive: true, region: region("DE"), tax_class: None };
+    world.given_listing(SELLER, 9, usd(1), 1).given(OPERATOR, all.into());
+    let order = world.placed(BUYER, buy(&[(9, 1)], None, Some("DE"), usd(1)));
+    assert_eq!(placed(&world)[0].fee.amount, usd(0));
+    world.given(SELLER, ship(order)).given(BUYER, confirm(order));
+    assert_eq!(held(&world, LedgerAccount::PlatformTax), usd(1));
+}
+
+// The fee.
+
+#[test]
+fn the_fee_stands_in_the_order_with_all_it_was_computed_from() {
+    let mut world = World::charging(FeePolicy::new(100, 7, 50, Some(80)).unwrap());
+    world.given_listing(SELLER, TEA, usd(1000), 10).given(PROVIDER, fund(BUYER, usd(10_000)));
+    world.given(BUYER, place(&[(TEA, 1)], usd(1000)));
+    let fee = placed(&world)[0].fee;
+    assert_eq!(
+        (fee.amount, fee.bps, fee.fixed_minor, fee.min_minor, fee.max_minor),
+        (usd(50), 100, 7, Some(50), Some(80))
+    );
+}
+
+// Limits.
+
+fn limited(limits: &[(u32, i64, i64)]) -> World {
+    let currency = usd(0).currency;
+    let limits = limits.iter().map(|(tier, per_order_minor, per_day_minor)| PurchaseLimit {
+        currency,
+        per_day_minor: *per_day_minor,
+        per_order_minor: *per_order_minor,
+        tier: events::account::Tier::new(*tier).unwrap(),
+    });
+    let mut world = World::opening(FeePolicy::default(), limits.collect());
+    world
+        .given_listing(SELLER, TEA, usd(1000), 100)
+        .given_listing(SELLER, POT, eur(1000), 100)
+        .given(PROVIDER, fund(BUYER, usd(100_000)))
+        .given(PROVIDER, fund(BUYER, eur(100_000)));
+    world
+}
+
+#[test]
+fn the_registrar_and_operators_say_how_well_a_buyer_is_known() {
+    let mut world = shop();
+    let verified = |tier| -> Event {
+        Verified { account: BUYER.account(), tier: events::account::Tier::new(tier).unwrap() }.into()
+    };
+    let account = SELLER.account();
+    world
+        .when(REGISTRAR, verify(BUYER, 2))
+        .then_events([verified(2)])
+        .when(OPERATOR, verify(BUYER, 2))
+        .then_unchanged()
+        .when(OPERATOR, verify(BUYER, 0))
+        .then_events([verified(0)])
+        .when(OPERATOR, verify(SELLER, 1))
+        .then_rejected([Rejection::RoleMissing { account, role: events::account::Role::Buyer }]);
+}
+
+#[test]
+fn one_checkout_is_limited_by_the_tier_of_the_buyer() {
+    let mut world = limited(&[(0, 2000, 9000), (1, 3000, 9000), (2, 3000, 9000), (3, 3000, 9000)]);
+    let tier = Default::default();
+    let kyc = Rejection::KycRequired { limit: usd(2000), tier, total: usd(3000) };
+    let most =
+        |limit, total| Rejection::PurchaseLimit { limit: usd(limit), per_day: false, total: usd(total) };
+    world
+        .given(BUYER, place(&[(TEA, 2)], usd(2000)))
+        .when(BUYER, place(&[(TEA, 3)], usd(3000)))
+        .then_rejected([kyc])
+        .when(BUYER, place(&[(TEA, 4)], usd(4000)))
+        .then_rejected([most(2000, 4000)])
+        .given(OPERATOR, verify(BUYER, 1))
+        .given(BUYER, place(&[(TEA, 3)], usd(3000)))
+        .when(BUYER, place(&[(TEA, 4)], usd(4000)))
+        .then_rejected([most(3000, 4000)])
+        // What is not limited is not.
+        .given(BUYER, place(&[(POT, 9)], eur(9000)));
+}
+
+#[test]
+fn a_day_is_limited_with_all_that_was_ordered_in_it() {
+    let mut world = limited(&[(0, 2000, 3000)]);
+    world.now = events::Timestamp::parse_rfc3339("2025-08-01T23:00:00Z").unwrap();
+    let order = world.placed(BUYER, place(&[(TEA, 2)], usd(2000)));
+    world.given(BUYER, cancel(order));
+    let kyc = Rejection::KycRequired { limit: usd(3000), tier: Default::default(), total: usd(4000) };
+    world
+        .when(BUYER, place(&[(TEA, 2)], usd(2000)))
+        .then_rejected([kyc])
+        .given(BUYER, place(&[(TEA, 1)], usd(1000)))
+        .after(2 * 3_600_000)
+        .given(BUYER, place(&[(TEA, 2)], usd(2000)));
+}

@@ -1,0 +1,143 @@
+//! Facts of promotions: what sellers take off their prices, for whom and until when. Uses are told by the orders: a line
+//! names what it was cheaper by, and an order that is cancelled before anything of it was shipped gives its uses back.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::ids::{AccountId, IdError, ListingId, PromotionId};
+use crate::money::{Bps, Money};
+use crate::time::Timestamp;
+
+/// A seller takes something off his prices. It never changes afterwards: it only ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Created {
+    /// Only buyers who name it get it; absent: everybody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<CouponCode>,
+    /// From when on.
+    pub from: Timestamp,
+    /// What it gives.
+    pub gives: Benefit,
+    /// What it is taken off of; absent: everything the seller sells.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub listings: BTreeSet<ListingId>,
+    /// How much the buyer must spend on it, before anything is taken off; absent: anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_spend: Option<Money>,
+    /// The promotion.
+    pub promotion: PromotionId,
+    /// Who sells, and earns less.
+    pub seller: AccountId,
+    /// What buyers are told, 1 to 200 characters.
+    pub title: String,
+    /// Until when, that moment left out; absent: until somebody ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// How many orders may have it; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+    /// How many orders of one account may have it; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses_per_account: Option<u32>,
+}
+
+/// Somebody ended a promotion. Orders that were placed keep what it gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ended {
+    /// The promotion.
+    pub promotion: PromotionId,
+    /// Whose promotion it was.
+    pub seller: AccountId,
+}
+
+/// What a promotion gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Benefit {
+    /// This share of each line's price, in hundredths of a percent; halves of a minor unit go away from zero.
+    Percent(Bps),
+    /// This amount, once for the order, split over its lines in proportion to their prices.
+    Amount(Money),
+}
+
+/// What a line was cheaper by, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Discount {
+    /// By how much.
+    pub amount: Money,
+    /// The promotion that gave it.
+    pub promotion: PromotionId,
+}
+
+/// The code of a coupon: 3 to 32 of `A-Z 0-9 _ -`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CouponCode(Box<str>);
+
+impl CouponCode {
+    /// Shortest and longest code, in characters.
+    pub const LENGTHS: std::ops::RangeInclusive<usize> = 3..=32;
+
+    /// Gives the code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CouponCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for CouponCode {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let fits = Self::LENGTHS.contains(&text.len())
+            && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-'));
+        if !fits {
+            return Err(IdError::new("coupon code", text, "it must be 3 to 32 of A-Z, 0-9, _ and -"));
+        }
+        Ok(CouponCode(text.into()))
+    }
+}
+
+impl Serialize for CouponCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for CouponCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for CouponCode {
+    fn schema_name() -> Cow<'static, str> {
+        "CouponCode".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[A-Z0-9_-]{3,32}$", "description": "3 to 32 of A-Z, 0-9, _ and -"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_can_be_read_aloud() {
+        for good in ["TEA", "SUMMER-26", "A_1"] {
+            assert!(good.parse::<CouponCode>().is_ok(), "{good}");
+        }
+        for bad in ["", "AB", "summer", "A B C", &"X".repeat(33)] {
+            assert!(bad.parse::<CouponCode>().is_err(), "{bad}");
+        }
+    }
+}
