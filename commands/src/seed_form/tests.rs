@@ -57,6 +57,8 @@ fn supported() -> Vec<Draft> {
         draft("cart.move_back", json!({"listing": ID})),
         draft("cart.freeze", json!({"until": 1_753_786_800_000u64})),
         draft("cart.unfreeze", json!({})),
+        draft("cart.apply_coupon", json!({"coupon": "TEA"})),
+        draft("cart.remove_coupon", json!({})),
         draft("cart.restore", json!({"cart": ID})),
         draft("cart.merge", json!({"claim": claim(), "policy": "sum"})),
         draft(
