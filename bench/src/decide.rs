@@ -109,7 +109,10 @@ impl<'a> Asker<'a> {
         let first = self.market.listings.get(lines[0].listing).context("it was listed")?;
         // As much as it may cost.
         let total = Money::new(Money::MINOR_MAX, first.price.currency);
-        self.verified(buyer, PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total })
+        self.verified(
+            buyer,
+            PlaceOrder { coupon: None, delivery: None, lines, payment_method: PaymentMethod::Wallet, total },
+        )
     }
 
     fn add_to_cart(&mut self) -> anyhow::Result<Verified> {

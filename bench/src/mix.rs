@@ -251,7 +251,7 @@ impl<'a> Shop<'a> {
         if let Some(cart) = shopper.cart.take_if(|cart| !cart.lines.is_empty()) {
             self.remember(turn, shopper, id, cart.lines.keys());
             let total = self.total(&cart.lines);
-            let command = MigrateCart { cart: cart.id, payment_method, total };
+            let command = MigrateCart { cart: cart.id, coupon: None, delivery: None, payment_method, total };
             let expected = Expected { cart: Some(cart.version), listing: None };
             return self.buyer(turn, id, expected, command);
         }
@@ -263,7 +263,13 @@ impl<'a> Shop<'a> {
             quantity: quantity(*units),
             quote: None,
         };
-        let command = PlaceOrder { lines: lines.iter().map(line).collect(), payment_method, total };
+        let command = PlaceOrder {
+            coupon: None,
+            delivery: None,
+            lines: lines.iter().map(line).collect(),
+            payment_method,
+            total,
+        };
         self.buyer(turn, id, Expected::default(), command)
     }
 
