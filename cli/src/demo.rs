@@ -15,6 +15,7 @@ use commands::command::{
     AddToCart, CancelOrder, ConfirmDelivery, CreateListing, Expected, FundWallet, MigrateCart, OrderLine,
     PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, ShipOrder,
 };
+use commands::preview::Asked;
 use commands::receipt::{Outcome, Receipt};
 use commands::sign::{Draft, sign};
 use engine::clock::{Clock, WallClock};
@@ -182,7 +183,11 @@ impl Stage {
             }
             // What an interrupted scene left in the cart is bought along: no more than this is paid.
             let total = Money::new(FUNDS_MINOR, self.usd);
-            let seen = self.handle.preview(buyer.account).await.and_then(|previewed| previewed.found);
+            let seen = self
+                .handle
+                .preview(buyer.account, Asked::default())
+                .await
+                .and_then(|previewed| previewed.found);
             let expected =
                 Expected { cart: Some(seen.context("the cart can't be seen")?.version), listing: None };
             let migrate = MigrateCart::new(cart, payment_method, total);

@@ -151,6 +151,8 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::CartSavedForLater(event) => format!("listing {} saved for later", event.listing),
         Event::CartMovedBack(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
         Event::CartMerged(event) => format!("{} lines of cart {}", event.lines.len(), event.source.cart),
+        Event::CartCouponApplied(event) => format!("to be bought with coupon {}", event.coupon),
+        Event::CartCouponRemoved(event) => format!("without coupon {}", event.coupon),
         Event::CartFrozen(event) => format!("frozen until {}", event.until),
         Event::CartUnfrozen(_) => "can be edited again".to_owned(),
         Event::CartRestored(event) => format!("{} lines of cart {}", event.lines.len(), event.from),

@@ -1,6 +1,7 @@
 //! Carts: what a buyer or a guest means to buy. They reserve nothing.
 
 mod aside;
+mod coupon;
 mod freeze;
 mod merge;
 mod past;
@@ -10,11 +11,13 @@ use std::collections::BTreeMap;
 use events::cart::{Abandoned, Cleared, ItemAdded, ItemRemoved, KeptPrice, QuantitySet, Unfrozen};
 use events::ids::{AccountId, CartId, CommandId, ListingId};
 use events::metadata::{DeadlineStamp, Waiting};
+use events::promotion::CouponCode;
 use events::{Currency, Event, Money, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use self::aside::{SAVED_MAX, SavedLine};
 pub(crate) use self::aside::{decide_move_back, decide_save};
+pub(crate) use self::coupon::{decide_apply_coupon, decide_remove_coupon};
 pub use self::freeze::FREEZE_MS_MAX;
 pub(crate) use self::freeze::{decide_freeze, decide_unfreeze};
 pub use self::merge::MergedCart;
@@ -42,6 +45,8 @@ pub struct Cart {
     pub idle_until: Timestamp,
     /// Kept as it is, if it is frozen.
     pub frozen: Option<Box<FrozenLines>>,
+    /// The coupon that it is bought with.
+    pub coupon: Option<CouponCode>,
 }
 
 /// What a frozen cart keeps.
@@ -56,7 +61,7 @@ pub struct FrozenLines {
 impl Cart {
     fn new(id: CartId) -> Self {
         let (lines, idle_until) = (BTreeMap::new(), Timestamp::from_ms(0));
-        Cart { id, version: 0, currency: None, lines, idle_until, frozen: None }
+        Cart { id, version: 0, currency: None, lines, idle_until, frozen: None, coupon: None }
     }
 
     /// Gives the one deadline it waits for.
@@ -74,20 +79,21 @@ impl Cart {
         self.frozen.as_ref()?.prices.get(&listing).copied()
     }
 
-    /// Gives what its owner buys with it, for `signed_total` at most.
+    /// Gives what its owner buys with it, for `signed_total` at most, with its coupon.
     pub(crate) fn purchase(
         &self,
         buyer: AccountId,
         method: PaymentMethod,
         signed_total: Money,
-    ) -> Purchase<'static> {
+    ) -> Purchase<'_> {
         let lines = self.lines.iter().map(|(listing, quantity)| AskedLine {
             listing: *listing,
             quantity: *quantity,
             quote: None,
             kept: self.kept_price(*listing),
         });
-        Purchase { buyer, coupon: None, delivery: None, lines: lines.collect(), method, signed_total }
+        let (coupon, lines) = (self.coupon.as_ref(), lines.collect());
+        Purchase { buyer, coupon, delivery: None, lines, method, signed_total }
     }
 
     /// Says why it can't be edited now, if it can't.

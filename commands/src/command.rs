@@ -30,7 +30,8 @@ pub use catalogue::{
     SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
 };
 pub use checkout::{
-    CreatePromotion, Delivery, EndPromotion, RemoveShippingRate, SetShippingRate, SetTax, VerifyAccount,
+    ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
+    SetTax, VerifyAccount,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -384,7 +385,7 @@ pub struct OrderLine {
 pub struct MigrateCart {
     /// The cart.
     pub cart: CartId,
-    /// The code of a promotion; one for each purchase.
+    /// The code of a promotion, instead of the coupon in the cart; one for each purchase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coupon: Option<CouponCode>,
     /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
@@ -583,6 +584,8 @@ commands! {
     "cart.save_for_later" => SaveForLater(SaveForLater),
     "cart.move_back" => MoveBack(MoveBack),
     "cart.merge" => MergeCart(MergeCart),
+    "cart.apply_coupon" => ApplyCoupon(ApplyCoupon),
+    "cart.remove_coupon" => RemoveCoupon(RemoveCoupon),
     "cart.freeze" => FreezeCart(FreezeCart),
     "cart.unfreeze" => UnfreezeCart(UnfreezeCart),
     "cart.restore" => RestoreCart(RestoreCart),

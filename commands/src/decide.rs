@@ -224,6 +224,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SaveForLater(_)
         | Command::MoveBack(_)
         | Command::FreezeCart(_)
+        | Command::ApplyCoupon(_)
+        | Command::RemoveCoupon(_)
         | Command::UnfreezeCart(_) => &[Role::Buyer, Role::Guest],
         Command::MigrateCart(_)
         | Command::MergeCart(_)
@@ -286,6 +288,8 @@ fn business(
             let claim = verified.claim.as_ref().expect("a merge is read together with its claim");
             cart::decide_merge(market, account, id, command, claim, now)
         }
+        Command::ApplyCoupon(command) => cart::decide_apply_coupon(market, account, command, now),
+        Command::RemoveCoupon(_) => cart::decide_remove_coupon(market, account),
         Command::FreezeCart(command) => cart::decide_freeze(market, account, command, now),
         Command::UnfreezeCart(_) => cart::decide_unfreeze(market, account),
         Command::RestoreCart(command) => cart::decide_restore(market, account, id, command),

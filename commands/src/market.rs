@@ -150,6 +150,8 @@ impl Market {
             Event::CartSavedForLater(event) => self.saved_for_later(event),
             Event::CartMovedBack(event) => self.moved_back(event),
             Event::CartMerged(event) => self.cart_merged(event),
+            Event::CartCouponApplied(event) => self.coupon_applied(event),
+            Event::CartCouponRemoved(event) => self.coupon_removed(event),
             Event::CartFrozen(event) => self.cart_frozen(event),
             Event::CartUnfrozen(event) => self.cart_unfrozen(event),
             Event::CartRestored(event) => self.cart_restored(event),

@@ -278,7 +278,8 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "cart.remove" | "cart.save_for_later" | "cart.move_back" => {
             fields.take("listing_id", "listing")?.end()
         }
-        "cart.clear" | "cart.unfreeze" => fields.end(),
+        "cart.clear" | "cart.unfreeze" | "cart.remove_coupon" => fields.end(),
+        "cart.apply_coupon" => fields.take("coupon", "coupon")?.end(),
         "cart.freeze" => fields.take("until", "until")?.end(),
         "cart.merge" => fields.take("claim", "claim")?.take_if_any("policy").end(),
         "cart.restore" => fields.take("cart_id", "cart")?.end(),
@@ -364,8 +365,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::RemoveFromCart(remove) => json!({"listing_id": remove.listing}),
         Command::SaveForLater(save) => json!({"listing_id": save.listing}),
         Command::MoveBack(back) => json!({"listing_id": back.listing}),
-        Command::ClearCart(_) | Command::UnfreezeCart(_) => json!({}),
-        Command::FreezeCart(_) | Command::MergeCart(_) => command.body(),
+        Command::ClearCart(_) | Command::UnfreezeCart(_) | Command::RemoveCoupon(_) => json!({}),
+        Command::FreezeCart(_) | Command::MergeCart(_) | Command::ApplyCoupon(_) => command.body(),
         Command::RestoreCart(restore) => json!({"cart_id": restore.cart}),
         Command::MigrateCart(_) => {
             let mut body = command.body();

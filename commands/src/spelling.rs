@@ -142,6 +142,8 @@ mod tests {
             ("cart.save_for_later", json!({"listing": ID})),
             ("cart.move_back", json!({"listing": ID})),
             ("cart.merge", json!({"claim": "a.b.c", "policy": "sum"})),
+            ("cart.apply_coupon", json!({"coupon": "TEA"})),
+            ("cart.remove_coupon", json!({})),
             ("cart.freeze", json!({"until": 1_753_786_800_000u64})),
             ("cart.unfreeze", json!({})),
             ("cart.restore", json!({"cart": ID})),

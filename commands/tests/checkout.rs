@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use commands::Command;
 use commands::command::{CreateListing, CreatePromotion, Delivery, PlaceOrder, SetTax};
+use commands::preview::{Asked, preview};
 use commands::promotion::{COUNTED_USES_MAX, PROMOTIONS_MAX};
 use commands::shipping::RATES_MAX;
 use events::account::Verified;
+use events::cart::{CouponApplied, CouponRemoved};
 use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::market::{FeePolicy, PurchaseLimit};
@@ -570,6 +572,69 @@ fn a_cart_is_bought_with_a_coupon_and_a_delivery() {
     let coupon = Some("TEA".parse().unwrap());
     world.given(BUYER, commands::command::MigrateCart { coupon, delivery: to("DE"), ..command }.into());
     assert_eq!(placed(&world)[0].total, usd(990));
+}
+
+#[test]
+fn a_coupon_is_kept_in_the_cart_and_redeemed_when_it_is_bought() {
+    let mut world = shop();
+    let applied = |world: &World, code: &str, version| -> Event {
+        let (account, cart) = (BUYER.account(), world.cart(BUYER));
+        CouponApplied { account, cart, coupon: code.parse().unwrap(), version }.into()
+    };
+    let coupon_of = |code: &str, gives| coupon(code, gives, Some(1));
+    world
+        .given(SELLER, coupon_of("TEN", percent(1000)))
+        .given(SELLER, coupon_of("HALF", percent(5000)))
+        .when(BUYER, apply_coupon("TEN"))
+        .then_rejected([Rejection::CartMissing])
+        .given(BUYER, add(TEA, 1))
+        .when(BUYER, apply_coupon("NONE"))
+        .then_rejected([Rejection::CouponInvalid {
+            coupon: "NONE".parse().unwrap(),
+            problem: CouponProblem::Unknown,
+        }])
+        .when(BUYER, remove_coupon())
+        .then_unchanged()
+        .when(BUYER, apply_coupon("TEN"));
+    let first = applied(&world, "TEN", 2);
+    world.then_events([first]).when(BUYER, apply_coupon("TEN")).then_unchanged();
+    world.when(BUYER, apply_coupon("HALF"));
+    let second = applied(&world, "HALF", 3);
+    let (account, cart, coupon) = (BUYER.account(), world.cart(BUYER), "HALF".parse().unwrap());
+    world
+        .then_events([second])
+        .when(BUYER, remove_coupon())
+        .then_events([CouponRemoved { account, cart, coupon, version: 4 }.into()])
+        .given(BUYER, apply_coupon("HALF"))
+        .given(BUYER, freeze(world_soon()))
+        .when(BUYER, apply_coupon("TEN"))
+        .then_rejected([Rejection::CartFrozen { until: world_soon() }])
+        .when(BUYER, remove_coupon())
+        .then_rejected([Rejection::CartFrozen { until: world_soon() }]);
+    let asked = |coupon: Option<&str>, code: Option<&str>| Asked {
+        coupon: coupon.map(|code| code.parse().unwrap()),
+        region: code.map(region),
+    };
+    let previewed = |world: &World, asked| preview(&world.market, account, &asked, world.now).unwrap();
+    assert_eq!(previewed(&world, asked(None, None)).total, Some(usd(500)));
+    assert_eq!(previewed(&world, asked(Some("TEN"), None)).total, Some(usd(900)));
+    // Somebody else uses it up: the preview tells, and nothing is bought.
+    let other = world.placed(OTHER_BUYER, buy(&[(TEA, 1)], Some("HALF"), None, usd(500)));
+    let exhausted = Rejection::CouponExhausted { by_account: false, coupon: "HALF".parse().unwrap() };
+    assert_eq!(previewed(&world, asked(None, None)).problems, std::slice::from_ref(&exhausted));
+    world.when(BUYER, migrate(cart, usd(1000))).then_rejected([exhausted]).given(OTHER_BUYER, cancel(other));
+    world.given(OPERATOR, tax("DE", None, 1000));
+    assert_eq!(previewed(&world, asked(None, None)).problems, [Rejection::AddressRequired]);
+    let told = previewed(&world, asked(None, Some("DE")));
+    assert_eq!((told.total, told.problems.len()), (Some(usd(550)), 0));
+    let Command::MigrateCart(command) = migrate(cart, usd(550)) else { unreachable!() };
+    world.given(BUYER, commands::command::MigrateCart { delivery: to("DE"), ..command }.into());
+    assert_eq!(placed(&world)[0].total, usd(550));
+}
+
+/// When the cart of the test above is no longer frozen.
+fn world_soon() -> events::Timestamp {
+    START.plus_ms(3_600_000)
 }
 
 // Parts of orders.

@@ -66,6 +66,8 @@ enum Step {
     Set(usize, u64, u32),
     Remove(usize, u64),
     Clear(usize),
+    /// Puts a coupon into a cart, or takes it out.
+    Coupon(usize, Option<usize>),
     Save(usize, u64),
     MoveBack(usize, u64),
     Freeze(usize, i64),
@@ -152,6 +154,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Set(s, t, n)),
         1 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Remove(s, t)),
         1 => shopper.clone().prop_map(Step::Clear),
+        3 => (shopper.clone(), prop::option::weighted(0.8, 0..COUPONS.len())).prop_map(|(s, c)| Step::Coupon(s, c)),
         2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
         2 => (shopper.clone(), thing).prop_map(|(s, t)| Step::MoveBack(s, t)),
         2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
@@ -398,6 +401,10 @@ impl Run {
             Step::Set(shopper, thing, n) => self.ask(SHOPPERS[shopper], set(thing, n)),
             Step::Remove(shopper, thing) => self.ask(SHOPPERS[shopper], remove(thing)),
             Step::Clear(shopper) => self.ask(SHOPPERS[shopper], clear()),
+            Step::Coupon(shopper, coupon) => {
+                let wish = coupon.map_or_else(remove_coupon, |n| apply_coupon(COUPONS[n]));
+                self.ask(SHOPPERS[shopper], wish);
+            }
             Step::Save(shopper, thing) => self.ask(SHOPPERS[shopper], save(thing)),
             Step::MoveBack(shopper, thing) => self.ask(SHOPPERS[shopper], move_back(thing)),
             Step::Freeze(shopper, ms) => self.ask(SHOPPERS[shopper], freeze(self.world.now.plus_ms(ms))),

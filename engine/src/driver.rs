@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commands::payment::{Effect, EffectId};
-use commands::preview::{Preview, preview};
+use commands::preview::{Asked, Preview, preview};
 use commands::{Market, Question, Refusal};
 use events::ids::{AccountId, CommandId};
 use events::{Commit, Head, Position, Timestamp};
@@ -78,7 +78,7 @@ pub(crate) enum ToWriter {
     /// Look at the clock, and say when that is done.
     Look(oneshot::Sender<()>),
     /// Say what a purchase of an account's cart would be.
-    Preview(AccountId, oneshot::Sender<Previewed>),
+    Preview(AccountId, Asked, oneshot::Sender<Previewed>),
 }
 
 /// What a purchase of a cart would be.
@@ -269,13 +269,13 @@ impl EngineHandle {
 
     /// Asks the writer what a purchase of an account's cart would be, decided by the same validators and without any
     /// effect. `None`: it can't tell now, since it stands by, ends, or is asked by too many.
-    pub async fn preview(&self, account: AccountId) -> Option<Previewed> {
+    pub async fn preview(&self, account: AccountId, asked: Asked) -> Option<Previewed> {
         if matches!(*self.status.borrow(), Status::StandingBy(_)) {
             return None;
         }
         let _place = self.previews.try_acquire().ok()?;
         let (reply, replied) = oneshot::channel();
-        self.wakes.send(ToWriter::Preview(account, reply)).await.ok()?;
+        self.wakes.send(ToWriter::Preview(account, asked, reply)).await.ok()?;
         let previewed = replied.await.ok()?;
         // The writer's state may be ahead of what is durable: what depends on it is not told before that is.
         let mut status = self.status();
@@ -384,9 +384,9 @@ impl Writer {
                         self.step(Wake::Tick, now);
                         looks.push(done);
                     }
-                    ToWriter::Preview(account, reply) => {
+                    ToWriter::Preview(account, asked, reply) => {
                         let position = self.processor.head().position;
-                        let found = preview(self.processor.market(), account, now);
+                        let found = preview(self.processor.market(), account, &asked, now);
                         // Whoever asked may be gone.
                         let _ = reply.send(Previewed { position, found });
                     }

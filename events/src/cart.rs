@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, CartId, ListingId, OrderId};
 use crate::money::{Money, Quantity};
+use crate::promotion::CouponCode;
 use crate::time::Timestamp;
 
 /// Units of a listing were put into a cart; the first such event opens the cart.
@@ -63,6 +64,32 @@ pub struct Cleared {
     pub account: AccountId,
     /// The cart.
     pub cart: CartId,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// A coupon was put into a cart, in the place of one that was there. What it gives is decided when the cart is bought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CouponApplied {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// The coupon's code.
+    pub coupon: CouponCode,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// The coupon was taken out of a cart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CouponRemoved {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// The coupon's code.
+    pub coupon: CouponCode,
     /// Counts the cart's events from 1.
     pub version: u64,
 }

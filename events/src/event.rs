@@ -145,6 +145,8 @@ events! {
     "cart.saved_for_later.v1" => CartSavedForLater(cart::SavedForLater) about |e| Some(e.cart.to_string()),
     "cart.moved_back.v1" => CartMovedBack(cart::MovedBack) about |e| Some(e.cart.to_string()),
     "cart.merged.v1" => CartMerged(cart::Merged) about |e| Some(e.cart.to_string()),
+    "cart.coupon_applied.v1" => CartCouponApplied(cart::CouponApplied) about |e| Some(e.cart.to_string()),
+    "cart.coupon_removed.v1" => CartCouponRemoved(cart::CouponRemoved) about |e| Some(e.cart.to_string()),
     "cart.frozen.v1" => CartFrozen(cart::Frozen) about |e| Some(e.cart.to_string()),
     "cart.unfrozen.v1" => CartUnfrozen(cart::Unfrozen) about |e| Some(e.cart.to_string()),
     "cart.restored.v1" => CartRestored(cart::Restored) about |e| Some(e.cart.to_string()),
@@ -222,6 +224,8 @@ impl Event {
             | Event::CartSavedForLater(_)
             | Event::CartMovedBack(_)
             | Event::CartMerged(_)
+            | Event::CartCouponApplied(_)
+            | Event::CartCouponRemoved(_)
             | Event::CartFrozen(_)
             | Event::CartUnfrozen(_)
             | Event::CartRestored(_)

@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use commands::preview::Asked;
 use engine::{Previewed, Reply};
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{NumberError, OrderNumber};
@@ -347,8 +348,10 @@ pub(crate) async fn preview(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<Response, Problem> {
-    params.only(&[])?;
-    let asked = tokio::time::timeout(PREVIEW_TIME_MAX, app.gateway.commands.preview(caller.account)).await;
+    params.only(&["coupon", "region"])?;
+    let asked = Asked { coupon: params.get("coupon")?, region: params.get("region")? };
+    let preview = app.gateway.commands.preview(caller.account, asked);
+    let asked = tokio::time::timeout(PREVIEW_TIME_MAX, preview).await;
     let Ok(Some(Previewed { position, found })) = asked else {
         return Err(Problem::unavailable("the market can't tell now: ask again after a moment"));
     };

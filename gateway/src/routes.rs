@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 19] = [
+const COMMAND_PATHS: [(&str, &str); 21] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -224,6 +224,8 @@ const COMMAND_PATHS: [(&str, &str); 19] = [
     ("/api/cart/save-for-later", "cart.save_for_later"),
     ("/api/cart/move-back", "cart.move_back"),
     ("/api/cart/merge", "cart.merge"),
+    ("/api/cart/apply-coupon", "cart.apply_coupon"),
+    ("/api/cart/remove-coupon", "cart.remove_coupon"),
     ("/api/cart/freeze", "cart.freeze"),
     ("/api/cart/unfreeze", "cart.unfreeze"),
     ("/api/cart/restore", "cart.restore"),
@@ -335,6 +337,8 @@ fn questions() -> Vec<Route> {
             query::preview,
         )
         .question()
+        .query("region", "Where it is delivered", json!({"type": "string", "examples": ["US-CA"]}))
+        .query("coupon", "A coupon, instead of the one in the cart", json!({"type": "string"}))
         .problems([NOT_FOUND])
         .answers(json_of::<Preview>()),
         Route::get("/v1/carts/saved", "What you saved for later", query::saved)

@@ -188,6 +188,8 @@ impl Feed {
             Event::SellerReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
             Event::ClearanceGranted(granted) => return Ok(self.is_one(&[granted.account])),
             Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
+            Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
+            Event::PromotionEnded(ended) => return Ok(self.is_one(&[ended.seller])),
             Event::PaymentRequested(payment) => return Ok(self.is_one(&[payment.account])),
             Event::PaymentActionRequired(payment) => return Ok(self.is_one(&[payment.account])),
             Event::PaymentAuthorized(payment) => return Ok(self.is_one(&[payment.account])),

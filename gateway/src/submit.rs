@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use commands::command::COMMAND_BYTES_MAX;
+use commands::preview::Asked;
 use commands::receipt::{Outcome, Receipt};
 use commands::{Command, Refusal, envelope};
 use engine::{EngineHandle, Previewed, Reply};
@@ -45,7 +46,7 @@ pub trait Commands: Send + Sync + 'static {
     async fn receipt(&self, account: AccountId, command: CommandId) -> Option<Reply>;
 
     /// Tells what a purchase of an account's cart would be; `None` where that can't be found out now.
-    async fn preview(&self, account: AccountId) -> Option<Previewed>;
+    async fn preview(&self, account: AccountId, asked: Asked) -> Option<Previewed>;
 }
 
 #[async_trait]
@@ -64,8 +65,8 @@ impl Commands for EngineHandle {
         }
     }
 
-    async fn preview(&self, account: AccountId) -> Option<Previewed> {
-        EngineHandle::preview(self, account).await
+    async fn preview(&self, account: AccountId, asked: Asked) -> Option<Previewed> {
+        EngineHandle::preview(self, account, asked).await
     }
 }
 

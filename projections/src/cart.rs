@@ -4,6 +4,7 @@ mod fold;
 
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::listing::ListingStatus;
+use events::promotion::CouponCode;
 use events::{Currency, Money, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -31,6 +32,8 @@ pub struct Cart {
     pub state: CartState,
     /// When it was last changed.
     pub changed_at: Timestamp,
+    /// The coupon that it is bought with; a preview tells what it gives.
+    pub coupon: Option<CouponCode>,
     /// What is in it, in the order it was put in.
     pub lines: Vec<CartLine>,
     /// Sum of the lines at the prices they would be bought at; none when the cart is empty or no order could have this sum.
@@ -188,6 +191,7 @@ struct StoredCart {
     version: u64,
     state: CartState,
     changed_at: Timestamp,
+    coupon: Option<CouponCode>,
     lines: Vec<StoredLine>,
 }
 
@@ -313,6 +317,7 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
         account: stored.account,
         version: stored.version,
         changed_at: stored.changed_at,
+        coupon: stored.coupon,
         total: total_of(&lines),
         problems: problems.collect(),
         price_changed: price_changed.collect(),

@@ -118,3 +118,16 @@ pub struct Delivery {
     /// Where to.
     pub region: Region,
 }
+
+/// Puts a coupon into the cart, in the place of one that is there. What it gives is decided when the cart is bought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyCoupon {
+    /// Its code.
+    pub coupon: CouponCode,
+}
+
+/// Takes the coupon out of the cart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveCoupon {}

@@ -114,11 +114,9 @@ pub(crate) fn decide_migrate(
     if cart.lines.is_empty() {
         return Err(vec![Rejection::CartEmpty]);
     }
-    let purchase = Purchase {
-        coupon: command.coupon.as_ref(),
-        delivery: command.delivery.as_ref(),
-        ..cart.purchase(buyer, command.payment_method, command.total)
-    };
+    let of_cart = cart.purchase(buyer, command.payment_method, command.total);
+    let coupon = command.coupon.as_ref().or(of_cart.coupon);
+    let purchase = Purchase { coupon, delivery: command.delivery.as_ref(), ..of_cart };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
         Event::OrderPlaced(placed) => Some(placed.order),

@@ -57,19 +57,24 @@ fn supported() -> Vec<Draft> {
         draft("cart.move_back", json!({"listing": ID})),
         draft("cart.freeze", json!({"until": 1_753_786_800_000u64})),
         draft("cart.unfreeze", json!({})),
+        draft("cart.apply_coupon", json!({"coupon": "TEA"})),
+        draft("cart.remove_coupon", json!({})),
         draft("cart.restore", json!({"cart": ID})),
         draft("cart.merge", json!({"claim": claim(), "policy": "sum"})),
         draft(
             "order.place",
             json!({"lines": [{"listing": ID, "quantity": 2}], "payment_method": "wallet", "total": total()}),
         ),
-        draft(
-            "cart.migrate",
-            json!({
-                "cart": ID, "coupon": "TEA", "delivery": {"region": "DE"}, "payment_method": "wallet",
-                "total": total(),
-            }),
-        ),
+        Draft {
+            expected: Expected { cart: Some(4), listing: None },
+            ..draft(
+                "cart.migrate",
+                json!({
+                    "cart": ID, "coupon": "TEA", "delivery": {"region": "DE"}, "payment_method": "wallet",
+                    "total": total(),
+                }),
+            )
+        },
         draft(
             "order.place",
             json!({

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Command;
 use commands::command::{
-    AcceptOrder, AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, CartClaim,
-    ClearCart, ConfirmDelivery, CreateListing, CreatePromotion, DeclineOrder, Delivery, EndPromotion,
-    ExpectStock, FreezeCart, FundWallet, GrantClearance, LineQuantity, MergeCart, MigrateCart, MoveBack,
-    OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundOrder,
-    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, RemoveShippingRate,
-    ReportedOutcome, RequestPayment, RestoreCart, ResumeListing, RevokeClearance, SaveForLater,
-    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, ShipOrder, SuspendSeller,
-    UnblockListing, UnfreezeCart, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount,
-    WithdrawListing,
+    AcceptOrder, AddToCart, AdjustStock, ApplyCoupon, AskedVariant, BlockListing, CancelOrder, CancelPayment,
+    CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion, DeclineOrder, Delivery,
+    EndPromotion, ExpectStock, FreezeCart, FundWallet, GrantClearance, LineQuantity, MergeCart, MigrateCart,
+    MoveBack, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
+    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveCoupon,
+    RemoveFromCart, RemoveShippingRate, ReportedOutcome, RequestPayment, RestoreCart, ResumeListing,
+    RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
+    SetTax, ShipOrder, SuspendSeller, UnblockListing, UnfreezeCart, UpdateListing, VerifiedClaim,
+    VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use events::account::Tier;
 use events::cart::MergePolicy;
@@ -186,6 +186,14 @@ pub fn percent(bps: u32) -> Benefit {
 /// A coupon that so many orders may have.
 pub fn coupon(code: &str, gives: Benefit, uses: Option<u32>) -> Command {
     CreatePromotion { code: Some(code.parse().unwrap()), uses, ..promotion(gives) }.into()
+}
+
+pub fn apply_coupon(code: &str) -> Command {
+    ApplyCoupon { coupon: code.parse().unwrap() }.into()
+}
+
+pub fn remove_coupon() -> Command {
+    RemoveCoupon {}.into()
 }
 
 pub fn end(promotion: PromotionId) -> Command {

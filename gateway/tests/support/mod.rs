@@ -124,7 +124,7 @@ impl Commands for Silent {
     async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
         std::future::pending().await
     }
-    async fn preview(&self, _: AccountId) -> Option<Previewed> {
+    async fn preview(&self, _: AccountId, _: commands::preview::Asked) -> Option<Previewed> {
         std::future::pending().await
     }
 }
@@ -140,7 +140,7 @@ impl Commands for Unsure {
     async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
         Some((self.0)())
     }
-    async fn preview(&self, _: AccountId) -> Option<Previewed> {
+    async fn preview(&self, _: AccountId, _: commands::preview::Asked) -> Option<Previewed> {
         None
     }
 }

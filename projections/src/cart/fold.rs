@@ -44,6 +44,7 @@ impl CartFold {
             version: 0,
             state: CartState::Active,
             changed_at: time,
+            coupon: None,
             lines: Vec::new(),
         });
         (cart.version, cart.changed_at) = (version, time);
@@ -185,6 +186,13 @@ impl CartFold {
             Event::CartMovedBack(e) => self.move_back(tree, e, at),
             Event::CartMerged(e) => self.merge(tree, e, at),
             Event::CartRestored(e) => self.restore(tree, e, at),
+            Event::CartCouponApplied(e) => {
+                let coupon = Some(e.coupon.clone());
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.coupon = coupon)
+            }
+            Event::CartCouponRemoved(e) => {
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.coupon = None)
+            }
             Event::CartFrozen(e) => self.change_cart(tree, (e.cart, e.version), at, |cart| {
                 cart.state = CartState::Frozen { until: e.until };
                 for line in &mut cart.lines {
