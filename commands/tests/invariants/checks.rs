@@ -16,7 +16,7 @@ use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
-use crate::{MOST, SHOPPERS};
+use crate::invariants::steps::{MOST, SHOPPERS};
 
 /// Checks that every reader of JSON keeps each number exactly.
 pub(crate) fn check_numbers(value: &Value) {

@@ -1,0 +1,41 @@
+//! The money of orders, counted from events beside the market.
+
+use events::Money;
+use events::order::{LineUnits, ShippingCharge};
+
+/// What events said of an order's money, counted beside the market.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paid {
+    pub(crate) total: Money,
+    /// The taxes in it.
+    pub(crate) tax: i64,
+    pub(crate) fee: i64,
+    pub(crate) held: i64,
+    pub(crate) released: i64,
+    pub(crate) fees: i64,
+    pub(crate) taxes: i64,
+    pub(crate) refunded: i64,
+    /// What units that went their way cost, by the events about them.
+    pub(crate) shipped: i64,
+    pub(crate) cancelled: i64,
+    /// What was given back of what was shipped.
+    pub(crate) given_back: i64,
+    /// The taxes in that.
+    pub(crate) tax_back: i64,
+}
+
+impl Paid {
+    pub(crate) fn remaining(&self) -> i64 {
+        self.held - self.released - self.fees - self.taxes - self.refunded
+    }
+}
+
+pub(crate) fn cost(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
+    assert!(!lines.is_empty(), "an event names what it is about");
+    cost_of(lines, shipping)
+}
+
+pub(crate) fn cost_of(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
+    let goods: i64 = lines.iter().map(|line| line.amount.minor).sum();
+    goods + shipping.map_or(0, |shipping| shipping.amount.minor)
+}
