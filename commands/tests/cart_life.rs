@@ -134,7 +134,7 @@ fn saved_lines_are_not_bought_and_outlast_the_cart() {
     world
         .given(BUYER, save(POT))
         .when_deadline()
-        .then_types(["order.cancelled.v1", "escrow.refunded.v1"])
+        .then_types(["order.cancelled.v2", "escrow.refunded.v2"])
         .when_deadline()
         .then_types(["cart.abandoned.v1"])
         .given(BUYER, move_back(POT));
