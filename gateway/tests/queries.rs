@@ -157,7 +157,9 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     // What a cart's buyer saw, and what stands against his order now.
     let (_, cart) = json_of(shop.get("/v1/carts/current").bearer_auth(&token)).await;
     let codes: Vec<_> = cart["problems"].as_array().unwrap().iter().map(|problem| &problem["code"]).collect();
-    assert_eq!(codes, ["price_changed", "listing_unavailable", "seller_suspended"]);
+    assert_eq!(codes, ["listing_unavailable", "seller_suspended"]);
+    let changed = json!({ "listing": listings[0], "old": usd(2_500), "new": usd(2_600) });
+    assert_eq!(cart["price_changed"], json!([changed]));
     assert_eq!(cart["lines"][0]["unit_price_seen"], json!(usd(2_500)));
     assert_eq!(cart["lines"][0]["current_price"], json!(usd(2_600)));
     shop.close().await;
