@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
 use events::cart::MergePolicy;
-use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, RefundId};
+use events::ids::{AccountId, CartId, DeviceId, ListingId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
-use events::order::ShipmentNumber;
 use events::payment::ActionKind;
-use events::promotion::CouponCode;
 use events::{Money, Quantity, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -22,6 +20,7 @@ use crate::spelling;
 
 mod catalogue;
 mod checkout;
+mod orders;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
@@ -32,6 +31,10 @@ pub use catalogue::{
 pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
     SetTax, VerifyAccount,
+};
+pub use orders::{
+    AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine,
+    PaymentMethod, PlaceOrder, RefundOrder, ShipOrder,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -337,163 +340,6 @@ pub struct RestoreCart {
     pub cart: CartId,
 }
 
-/// How an order is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentMethod {
-    /// From the buyer's wallet in this market.
-    Wallet,
-}
-
-/// Buys the lines, one order for each seller among them, paid into escrow at once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlaceOrder {
-    /// The code of a promotion; one for each purchase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coupon: Option<CouponCode>,
-    /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<Delivery>,
-    /// What is bought: 1 to 100 lines, each listing once.
-    #[schemars(length(min = 1, max = LINES_MAX))]
-    pub lines: Vec<OrderLine>,
-    /// How it is paid.
-    pub payment_method: PaymentMethod,
-    /// The most that may be charged.
-    pub total: Money,
-}
-
-/// One line of an order as the buyer asks for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OrderLine {
-    /// The listing.
-    pub listing: ListingId,
-    /// How many.
-    pub quantity: Quantity,
-    /// A quote for the whole line instead of the listing's price: a compact JWS signed by the seller. At most 16 lines
-    /// of an order have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quote: Option<String>,
-}
-
-/// Buys what is in the cart, as [`PlaceOrder`] does, and closes the cart in the same commit. The command must name the
-/// cart's version in `if`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MigrateCart {
-    /// The cart.
-    pub cart: CartId,
-    /// The code of a promotion, instead of the coupon in the cart; one for each purchase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coupon: Option<CouponCode>,
-    /// Where and how it is delivered. It may be left out where nothing is taxed and no seller takes anything for delivery.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<Delivery>,
-    /// How it is paid.
-    pub payment_method: PaymentMethod,
-    /// The most that may be charged.
-    pub total: Money,
-}
-
-impl MigrateCart {
-    /// Buys a cart without a coupon, delivered wherever.
-    pub const fn new(cart: CartId, payment_method: PaymentMethod, total: Money) -> Self {
-        MigrateCart { cart, coupon: None, delivery: None, payment_method, total }
-    }
-}
-
-/// Some units of one line of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LineQuantity {
-    /// The line's listing.
-    pub listing: ListingId,
-    /// How many units.
-    pub quantity: Quantity,
-}
-
-/// Accepts an order that waits for it; the time to ship begins. Given by the seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AcceptOrder {
-    /// The order.
-    pub order: OrderId,
-}
-
-/// Declines an order that waits to be accepted: it is cancelled as a whole and paid back. Given by the seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeclineOrder {
-    /// The order.
-    pub order: OrderId,
-    /// Why; the buyer reads it.
-    pub reason: Text<REASON_LENGTH_MAX>,
-}
-
-/// Says that units were handed to a carrier. Given by the seller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ShipOrder {
-    /// Who carries them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carrier: Option<Text<REFERENCE_LENGTH_MAX>>,
-    /// What is shipped, each listing once; absent: all that is neither shipped nor cancelled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = LINES_MAX))]
-    pub lines: Option<Vec<LineQuantity>>,
-    /// The order.
-    pub order: OrderId,
-    /// The carrier's number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tracking: Option<Text<REFERENCE_LENGTH_MAX>>,
-}
-
-/// Says that a shipment arrived. Given by the buyer it releases the shipment's money; given by a provider (the carrier)
-/// it begins the inspection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConfirmDelivery {
-    /// The order.
-    pub order: OrderId,
-    /// Which of its shipments, counted from 1; absent: every one that is on its way or inspected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shipment: Option<ShipmentNumber>,
-}
-
-/// Cancels units before they are shipped, and pays back what they cost. Given by the order's buyer, its seller or an
-/// operator. An order of which something is shipped is not cancelled as a whole, since the buyer would still get and pay
-/// what is on its way: name the lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CancelOrder {
-    /// What is cancelled, each listing once; absent: the whole order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = LINES_MAX))]
-    pub lines: Option<Vec<LineQuantity>>,
-    /// The order.
-    pub order: OrderId,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Text<REASON_LENGTH_MAX>>,
-}
-
-/// Gives back a part of what a shipment's units cost before the seller is paid for them; the buyer keeps the units. Given by
-/// the order's seller or an operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RefundOrder {
-    /// How much.
-    pub amount: Money,
-    /// The order.
-    pub order: OrderId,
-    /// Why; the buyer reads it.
-    pub reason: Text<REASON_LENGTH_MAX>,
-    /// Which of its shipments, counted from 1.
-    pub shipment: ShipmentNumber,
-}
-
 macro_rules! commands {
     ($($name:literal => $variant:ident($body:ident)),* $(,)?) => {
         /// Anything that can be asked of a market.
@@ -596,27 +442,6 @@ commands! {
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
     "order.refund" => RefundOrder(RefundOrder),
-}
-
-impl PlaceOrder {
-    /// Buys lines without a coupon, delivered wherever.
-    pub const fn new(lines: Vec<OrderLine>, payment_method: PaymentMethod, total: Money) -> Self {
-        PlaceOrder { coupon: None, delivery: None, lines, payment_method, total }
-    }
-
-    /// Checks how much work the order is, before any of it is done.
-    pub(crate) fn check_size(&self) -> Result<(), Refusal> {
-        let lines = self.lines.len();
-        let quotes = self.lines.iter().filter(|line| line.quote.is_some()).count();
-        let rule = if lines > LINES_MAX {
-            format!("`lines` may be {LINES_MAX}, these are {lines}: make it several orders")
-        } else if quotes > QUOTES_MAX {
-            format!("{QUOTES_MAX} lines may have a quote, {quotes} have one: make it several orders")
-        } else {
-            return Ok(());
-        };
-        Err(Refusal::BodyInvalid { rule })
-    }
 }
 
 impl Command {

@@ -26,7 +26,7 @@ use events::ids::{
 use events::ledger::LedgerAccount;
 use events::market::{Deadlines, FeePolicy, PurchaseLimit};
 use events::metadata::Cause;
-use events::order::{LineUnits, ShipmentNumber, ShippingCharge};
+use events::order::ShipmentNumber;
 use events::payment::{ActionKind, Requested};
 use events::promotion::{Benefit, CouponCode};
 use events::rejection::OrderState;

@@ -1,7 +1,11 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
+mod parts;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::parts::{CouponProblem, OrderState, PaymentState, QuoteField};
 
 use crate::account::{Role, Tier};
 use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PromotionId};
@@ -604,100 +608,6 @@ pub enum Rejection {
         /// How many shipments it has.
         shipments: u32,
     },
-}
-
-/// Why a coupon gives nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CouponProblem {
-    /// No promotion has this code, or not any more.
-    Unknown,
-    /// Its time has not begun.
-    TooEarly,
-    /// Its time is over.
-    TooLate,
-    /// Nothing that is bought is part of it.
-    NothingEligible,
-    /// It is in another currency.
-    Currency,
-    /// What is bought of it costs less than it asks for.
-    MinSpend,
-}
-
-impl std::fmt::Display for CouponProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            CouponProblem::Unknown => "there is none of this code",
-            CouponProblem::TooEarly => "its time has not begun",
-            CouponProblem::TooLate => "its time is over",
-            CouponProblem::NothingEligible => "nothing of the purchase is part of it",
-            CouponProblem::Currency => "it is in another currency",
-            CouponProblem::MinSpend => "more must be bought of what is part of it",
-        })
-    }
-}
-
-/// What of a quote differs from the line it stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum QuoteField {
-    /// It is for another listing.
-    Listing,
-    /// It is for another quantity.
-    Quantity,
-    /// It is for another buyer.
-    Buyer,
-    /// It was signed by somebody who does not sell the listing.
-    Seller,
-}
-
-impl std::fmt::Display for QuoteField {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            QuoteField::Listing => "listing",
-            QuoteField::Quantity => "quantity",
-            QuoteField::Buyer => "buyer",
-            QuoteField::Seller => "seller",
-        })
-    }
-}
-
-/// Where a payment stands, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentState {
-    /// The provider is asked.
-    Requested,
-    /// The provider waits for the buyer.
-    ActionRequired,
-    /// The provider holds the money.
-    Authorized,
-    /// It is being given up.
-    Voiding,
-    /// The money has come in.
-    Captured,
-    /// The provider refused.
-    Failed,
-    /// It was given up.
-    Voided,
-}
-
-/// Where an order stands, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderState {
-    /// Paid into escrow, waiting for the seller.
-    Placed,
-    /// With the carrier.
-    Shipped,
-    /// Arrived; the buyer inspects.
-    Delivered,
-    /// The seller has the money.
-    Completed,
-    /// The buyer has the money back.
-    Cancelled,
-    /// Paid into escrow, waiting for the seller to accept it.
-    AwaitingSeller,
 }
 
 impl Rejection {

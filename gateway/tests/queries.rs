@@ -5,8 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use commands::command::{
-    AddToCart, AdjustStock, BlockListing, CreatePromotion, Delivery, ExpectStock, OrderLine, PaymentMethod,
-    PlaceOrder, SetShippingRate, SetTax, SuspendSeller, UpdateListing,
+    AddToCart, AdjustStock, ApplyCoupon, BlockListing, CreatePromotion, Delivery, ExpectStock, OrderLine,
+    PaymentMethod, PlaceOrder, SetShippingRate, SetTax, SuspendSeller, UpdateListing,
 };
 use events::Bps;
 use events::account::Role;
@@ -212,6 +212,13 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
     };
     shop.accepted(&seller, promotion(None)).await;
     shop.accepted(&seller, promotion(Some("LAMP"))).await;
+    shop.accepted(&buyer, AddToCart { listing: lamp, quantity: support::units(1) }).await;
+    shop.accepted(&buyer, ApplyCoupon { coupon: "LAMP".parse().unwrap() }).await;
+    let preview = shop.post("/v1/cart/preview?region=DE", "application/json", "");
+    let (_, told) = json_of(preview.bearer_auth(shop.token(&buyer).await)).await;
+    // 25.00 less 2.50 and 2.25, and 19 % on that and on the delivery.
+    assert_eq!(told["total"], json!(usd(2_025 + 385 + 500 + 95)), "{told}");
+    assert_eq!((&told["coupon"], &told["orders"][0]["shipping"]["method"]), (&json!("LAMP"), &json!("post")));
     let methods = BTreeMap::from([(seller.account, method())]);
     let delivery = Some(Delivery { methods, region: region() });
     let order =
@@ -234,7 +241,8 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
             shown.iter().all(|promotion| promotion["used"] == 1 && promotion["until_rfc3339"].is_string())
         );
     }
-    // 25.00 less 2.50 and 2.25, and 19 % on that and on the delivery.
+    let (_, cart) = json_of(asked("/v1/carts/current".to_owned())).await;
+    assert_eq!(cart["coupon"], "LAMP", "{cart}");
     let (_, shown) = json_of(asked(format!("/v1/orders/{}", receipt_order(&receipt)))).await;
     assert_eq!(shown["total"], json!(usd(2_025 + 385 + 500 + 95)), "{shown}");
     assert_eq!(shown["shipping"]["method"], "post");

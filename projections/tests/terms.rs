@@ -35,6 +35,10 @@ fn bps(n: u32) -> Bps {
     Bps::new(n).unwrap()
 }
 
+fn offered() -> Event {
+    events::listing::Created::new(listing(1), usd(1000), account(SELLER), "Tea".to_owned()).into()
+}
+
 fn created(n: u128) -> Created {
     Created {
         code: Some("TEA".parse().unwrap()),
@@ -148,6 +152,7 @@ async fn promotions_are_shown_with_their_uses_and_those_that_came_back() {
     let mut history = History::default();
     let (buyer, seller) = (account(BUYER), account(SELLER));
     history
+        .commanded(seller, "listing.create", vec![offered()])
         .commanded(seller, "promotion.create", vec![created(1).into()])
         .commanded(seller, "promotion.create", vec![Created { code: None, ..created(2) }.into()])
         .commanded(buyer, "order.place", bought(1, 1))
@@ -197,11 +202,10 @@ async fn promotions_are_shown_with_their_uses_and_those_that_came_back() {
 async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
     let mut history = History::default();
     let (buyer, seller) = (account(BUYER), account(SELLER));
-    history.commanded(seller, "promotion.create", vec![created(1).into()]).commanded(
-        buyer,
-        "order.place",
-        bought(1, 1),
-    );
+    history
+        .commanded(seller, "listing.create", vec![offered()])
+        .commanded(seller, "promotion.create", vec![created(1).into()])
+        .commanded(buyer, "order.place", bought(1, 1));
     let shipped = Shipped {
         carrier: None,
         delivery_due: START.plus_ms(9),

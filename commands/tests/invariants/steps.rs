@@ -110,7 +110,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     // Mostly whoever the order belongs to; else anybody.
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
     let lines = prop::collection::vec((thing.clone(), quantity()), 0..4);
-    let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..20 * DAY_MS];
+    let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..40 * DAY_MS];
     let buyer_again = 0..BUYERS.len();
     // Mostly all there is; else some of it.
     let share = prop_oneof![3 => Just(0i64), 2 => 1i64..3000];
@@ -124,7 +124,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Set(s, t, n)),
         1 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Remove(s, t)),
         1 => shopper.clone().prop_map(Step::Clear),
-        3 => (shopper.clone(), prop::option::weighted(0.8, 0..COUPONS.len())).prop_map(|(s, c)| Step::Coupon(s, c)),
+        3 => (shopper.clone(), prop::option::weighted(0.8, 0..COUPONS.len()))
+            .prop_map(|(s, c)| Step::Coupon(s, c)),
         2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
         2 => (shopper.clone(), thing).prop_map(|(s, t)| Step::MoveBack(s, t)),
         2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
@@ -139,11 +140,11 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         8 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
-        3 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
-        9 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
+        4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
+        14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
-        4 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
-        3 => ms.prop_map(Step::Wait),
+        6 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
+        4 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
         1 => nth.prop_map(Step::Conflict),
