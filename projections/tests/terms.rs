@@ -6,6 +6,7 @@ mod support;
 
 use events::ids::PromotionId;
 use events::ledger::{LedgerAccount, Transfer};
+use events::listing::StockReceived;
 use events::order::{
     EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, Rounding, ShipmentNumber, Shipped,
     ShippingCharge,
@@ -35,8 +36,11 @@ fn bps(n: u32) -> Bps {
     Bps::new(n).unwrap()
 }
 
-fn offered() -> Event {
-    events::listing::Created::new(listing(1), usd(1000), account(SELLER), "Tea".to_owned()).into()
+/// A listing is offered, and on the shelf.
+fn offered() -> Vec<Event> {
+    let created = events::listing::Created::new(listing(1), usd(1000), account(SELLER), "Tea".to_owned());
+    let received = StockReceived { listing: listing(1), on_hand: 9, quantity: units(9) };
+    vec![created.into(), received.into()]
 }
 
 fn created(n: u128) -> Created {
@@ -152,7 +156,7 @@ async fn promotions_are_shown_with_their_uses_and_those_that_came_back() {
     let mut history = History::default();
     let (buyer, seller) = (account(BUYER), account(SELLER));
     history
-        .commanded(seller, "listing.create", vec![offered()])
+        .commanded(seller, "listing.create", offered())
         .commanded(seller, "promotion.create", vec![created(1).into()])
         .commanded(seller, "promotion.create", vec![Created { code: None, ..created(2) }.into()])
         .commanded(buyer, "order.place", bought(1, 1))
@@ -203,7 +207,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
     let mut history = History::default();
     let (buyer, seller) = (account(BUYER), account(SELLER));
     history
-        .commanded(seller, "listing.create", vec![offered()])
+        .commanded(seller, "listing.create", offered())
         .commanded(seller, "promotion.create", vec![created(1).into()])
         .commanded(buyer, "order.place", bought(1, 1));
     let shipped = Shipped {
