@@ -78,13 +78,15 @@ fn a_market_that_can_not_be_reached_is_told_from_one_that_does_not_answer() {
     drop(closed);
     let (_, said) = cli.ends(2, &["send", "--key", "alice", "--url", &url, "clear.json"]);
     assert!(said.contains("nothing was sent"), "{said}");
-    // Takes the request and hangs up.
+    // Takes a request and hangs up: first the question for the time, then the command.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut byte = [0];
-        std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+        }
     });
     let (_, said) = cli.ends(2, &["send", "--key", "alice", "--url", &url, "clear.json"]);
     server.join().unwrap();

@@ -124,7 +124,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Set(s, t, n)),
         1 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Remove(s, t)),
         1 => shopper.clone().prop_map(Step::Clear),
-        3 => (shopper.clone(), prop::option::weighted(0.8, 0..COUPONS.len()))
+        8 => (shopper.clone(), prop::option::weighted(0.6, 0..COUPONS.len()))
             .prop_map(|(s, c)| Step::Coupon(s, c)),
         2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
         2 => (shopper.clone(), thing).prop_map(|(s, t)| Step::MoveBack(s, t)),
