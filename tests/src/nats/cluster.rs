@@ -104,22 +104,24 @@ impl NatsCluster {
         Ok(())
     }
 
-    /// Tells whether a leader is elected and has every other server with it, so that a stream with three replicas
-    /// finds three places.
+    /// Tells whether all servers name one leader, and it has every other server with it, so that a stream with three
+    /// replicas finds three places.
     async fn is_complete(&self) -> bool {
+        let mut groups = Vec::with_capacity(NODES);
         for node in &self.nodes {
-            let Some(answer) = node.monitor.get("/jsz").await else {
-                continue;
+            let Some(mut answer) = node.monitor.get("/jsz").await else {
+                return false;
             };
-            let group = &answer["meta_cluster"];
-            if group["leader"].as_str() != Some(node.name()) {
-                continue;
-            }
-            let followers = group["replicas"].as_array().map_or(&[][..], Vec::as_slice);
-            let current = followers.iter().filter(|follower| follower["current"] == true).count();
-            return current == NODES - 1;
+            groups.push(answer["meta_cluster"].take());
         }
-        false
+        let leads = |node: &NatsServer| groups.iter().all(|group| group["leader"] == node.name());
+        let Some(leader) = self.nodes.iter().position(leads) else {
+            return false;
+        };
+        let followers = groups[leader]["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+        // A follower can be current before the leader has heard that it is online, and gets no stream until then.
+        let usable = |follower: &&Value| follower["current"] == true && follower["offline"] != true;
+        followers.iter().filter(usable).count() == NODES - 1
     }
 }
 
