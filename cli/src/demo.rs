@@ -22,7 +22,7 @@ use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use engine::{EngineHandle, Reply};
 use events::account::Role;
-use events::ids::{CartId, CommandId, ListingId, MarketName, Nonce, OrderId};
+use events::ids::{CartId, CommandId, ListingId, MarketName, OrderId};
 use events::{Currency, Money, Quantity};
 use gateway::node::{Node, REGISTRAR_KEY};
 use tokio::sync::watch;
@@ -227,19 +227,9 @@ impl Stage {
         key: &StoredKey,
         command: impl Into<Command>,
     ) -> anyhow::Result<Receipt> {
-        let now = self.clock.now();
-        let draft = Draft {
-            market: self.market.clone(),
-            account: key.account,
-            device: key.device,
-            command_id: CommandId::from_uuid(Uuid::now_v7()),
-            seq: self.keys.next_seq(&key.name)?,
-            nonce: Nonce(*Uuid::now_v7().as_bytes()),
-            issued_at: now,
-            expires_at: now.plus_ms(60_000),
-            expected,
-            command: command.into(),
-        };
+        let id = CommandId::from_uuid(Uuid::now_v7());
+        let draft = self.keys.draft(key, &self.market, id, command.into(), self.clock.now())?;
+        let draft = Draft { expected, ..draft };
         let signed = Bytes::from(sign(&draft, &key.signing()));
         let reply = tokio::time::timeout(REPLY_TIME_MAX, self.handle.submit(signed, None, None)).await;
         match reply.context("no receipt in time")? {

@@ -128,15 +128,14 @@ async fn open_stream(url: &str, arguments: &LogArgs) -> anyhow::Result<Log> {
     Ok(Log::JetStream(Box::new(log)))
 }
 
-/// Gives the time of the last commit of a market in a folder; none, if there is no market in it.
-pub(crate) async fn latest_time(data: &Path) -> anyhow::Result<Option<Timestamp>> {
-    let Ok(log) = SegmentLog::open_reader(data) else { return Ok(None) };
-    let head = log.head().await?;
-    if head.position == 0 {
-        return Ok(None);
-    }
-    let last = log.read(commit_start(&log, head.position).await?).next().await;
-    Ok(last.transpose()?.map(|commit| commit.time()))
+/// Gives the time of the last commit of a market in a folder; none, if there is no market in it. What is wrong with its log,
+/// who opens it to write tells.
+pub(crate) async fn latest_time(data: &Path) -> Option<Timestamp> {
+    let log = SegmentLog::open_reader(data).ok()?;
+    let head = log.head().await.ok()?;
+    let start = commit_start(&log, head.position).await.ok()?;
+    let last = log.read(start).next().await?;
+    last.ok().map(|commit| commit.time())
 }
 
 /// Finds the position of the first event of the commit that holds `position`.

@@ -86,8 +86,7 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::CommandUnchanged(event) => format!("{} changed nothing", event.command),
         Event::AccountRegistered(event) => {
-            let roles: Vec<String> =
-                event.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+            let roles: Vec<String> = event.roles.iter().map(ToString::to_string).collect();
             format!("may act as {}", roles.join(", "))
         }
         Event::DeviceRegistered(event) => format!("device {} with key {}", event.device, event.key.id()),
@@ -182,12 +181,12 @@ pub(crate) fn summary(event: &Event) -> String {
                 CancelledBy::ShipDeadline => format!("{units}: nobody shipped in time"),
                 CancelledBy::AcceptDeadline => format!("{units}: nobody accepted in time"),
                 CancelledBy::Account(role) => {
-                    format!("{units} by the {}{reason}", format!("{role:?}").to_lowercase())
+                    format!("{units} by the {role}{reason}")
                 }
             }
         }
         Event::OrderRefunded(event) => {
-            let by = format!("{:?}", event.by).to_lowercase();
+            let by = event.by;
             format!("shipment {}: {} given back by the {by}: {}", event.shipment, event.amount, event.reason)
         }
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),

@@ -132,7 +132,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("nothing can listen on {}: name another address with --listen", arguments.listen)
     })?;
-    let clock = clock(&arguments).await?;
+    let clock = clock(&arguments).await;
     let (providers, messages) = arguments.payments.providers(&arguments.data.data, &clock)?;
     let prepared = async {
         if arguments.demo
@@ -196,15 +196,15 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
 }
 
 /// Gives the market's clock. A fast one goes on where the market's time has come to.
-async fn clock(arguments: &UpArgs) -> anyhow::Result<Arc<dyn Clock>> {
+async fn clock(arguments: &UpArgs) -> Arc<dyn Clock> {
     let now = WallClock.now();
     let latest = match &arguments.nats.url {
-        None => crate::log::latest_time(&arguments.data.data).await?,
+        None => crate::log::latest_time(&arguments.data.data).await,
         Some(_) => None,
     };
     let ahead_ms = latest.map_or(0, |latest| latest.ms_since(now));
     match arguments.clock_speed {
-        Some(speed) => Ok(Arc::new(FastClock::new(latest.unwrap_or(now).max(now), speed))),
+        Some(speed) => Arc::new(FastClock::new(latest.unwrap_or(now).max(now), speed)),
         None => {
             if ahead_ms > AHEAD_MS_MAX {
                 talk(format_args!(
@@ -213,7 +213,7 @@ async fn clock(arguments: &UpArgs) -> anyhow::Result<Arc<dyn Clock>> {
                     ahead_ms / 60_000
                 ));
             }
-            Ok(Arc::new(WallClock))
+            Arc::new(WallClock)
         }
     }
 }

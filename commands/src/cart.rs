@@ -208,42 +208,59 @@ pub(crate) fn decide_add(
         return Err(vec![Rejection::ListingUnknown { listing: id }]);
     };
     let cart = active(market, account);
-    let line = cart.and_then(|cart| cart.lines.get(&id)).copied();
     let mut reasons = Vec::new();
     check_sale(market, id, listing, &mut reasons);
     reasons.extend(cart.and_then(Cart::frozen_reason));
     if listing.seller == account {
         reasons.push(Rejection::SelfPurchase { listing: id });
     }
+    let sum = put(cart, id, quantity, listing.price.currency, reasons)?;
+    let added = ItemAdded {
+        account,
+        added: quantity,
+        cart: cart.map_or_else(|| CartId::derive(account, command_id), |cart| cart.id),
+        listing: id,
+        listing_version: listing.version,
+        quantity: sum,
+        unit_price: listing.price,
+        version: cart.map_or(0, |cart| cart.version) + 1,
+    };
+    Ok(vec![added.into()])
+}
+
+/// Gives how many units a line has when some more are put into a cart, or what stands against that beside the `reasons` that
+/// are known.
+fn put(
+    cart: Option<&Cart>,
+    listing: ListingId,
+    quantity: Quantity,
+    currency: Currency,
+    mut reasons: Vec<Rejection>,
+) -> Result<Quantity, Vec<Rejection>> {
+    let line = cart.and_then(|cart| cart.lines.get(&listing)).copied();
     if line.is_none() && cart.is_some_and(|cart| cart.lines.len() >= LINES_MAX) {
         reasons.push(Rejection::TooManyLines { max: LINES_MAX as u32 });
     }
     if let Some(expected) = cart.and_then(|cart| cart.currency)
-        && expected != listing.price.currency
+        && expected != currency
     {
-        reasons.push(Rejection::CurrencyMismatch { listing: id, expected, found: listing.price.currency });
+        reasons.push(Rejection::CurrencyMismatch { listing, expected, found: currency });
     }
-    let sum = line.map_or(Ok(quantity), |line| line.checked_add(quantity));
-    match sum {
-        Ok(sum) if reasons.is_empty() => Ok(vec![
-            ItemAdded {
-                account,
-                added: quantity,
-                cart: cart.map_or_else(|| CartId::derive(account, command_id), |cart| cart.id),
-                listing: id,
-                listing_version: listing.version,
-                quantity: sum,
-                unit_price: listing.price,
-                version: cart.map_or(0, |cart| cart.version) + 1,
-            }
-            .into(),
-        ]),
-        Ok(_) => Err(reasons),
-        Err(_) => {
-            reasons.push(Rejection::QuantityLimit { listing: id, max: Quantity::MAX, min: None });
-            Err(reasons)
-        }
+    sum(line, quantity, listing, reasons)
+}
+
+/// Adds units to those that are there, or gives what stands against it beside the `reasons` that are known.
+fn sum(
+    there: Option<Quantity>,
+    more: Quantity,
+    listing: ListingId,
+    mut reasons: Vec<Rejection>,
+) -> Result<Quantity, Vec<Rejection>> {
+    let sum = there.map_or(Ok(more), |there| there.checked_add(more));
+    if sum.is_err() {
+        reasons.push(Rejection::QuantityLimit { listing, max: Quantity::MAX, min: None });
     }
+    sum.ok().filter(|_| reasons.is_empty()).ok_or(reasons)
 }
 
 pub(crate) fn decide_set(

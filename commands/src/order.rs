@@ -17,7 +17,7 @@ mod state;
 
 use std::borrow::Cow;
 
-use events::ids::OrderId;
+use events::ids::{AccountId, OrderId};
 use events::order::{CancelledBy, DeliveryProof, LineUnits, ReleaseCondition, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
@@ -44,6 +44,22 @@ use crate::market::Market;
 enum Found<'a> {
     Open(&'a Order),
     Closed(ClosedOrder),
+}
+
+impl Found<'_> {
+    fn buyer(&self) -> AccountId {
+        match self {
+            Found::Open(open) => open.buyer,
+            Found::Closed(closed) => closed.buyer,
+        }
+    }
+
+    fn seller(&self) -> AccountId {
+        match self {
+            Found::Open(open) => open.seller,
+            Found::Closed(closed) => closed.seller,
+        }
+    }
 }
 
 fn find<'a>(market: &'a Market, facts: &Facts, order: OrderId) -> Result<Found<'a>, Vec<Rejection>> {

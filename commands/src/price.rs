@@ -1,9 +1,11 @@
 //! What a purchase costs: for each seller among its lines the prices, what promotions take off them, the delivery, and taxes
 //! on both. Here, and nowhere else, it is computed; what comes of it stands in `order.placed` with all it was computed from.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use events::ids::{AccountId, PromotionId};
+use events::listing::TaxClass;
 use events::order::{FeeQuote, Line, LinePrice};
 use events::promotion::Discount;
 use events::rejection::CouponProblem;
@@ -14,7 +16,7 @@ use events::{Currency, Money, Rejection, Timestamp};
 use crate::fees;
 use crate::market::Market;
 use crate::promotion::{Offer, Promotion};
-use crate::tax::SHIPPING_CLASS;
+use crate::tax::shipping_class;
 use crate::validate::{PricedLine, Purchase};
 
 /// What one seller's part of a purchase costs.
@@ -39,12 +41,12 @@ type Chosen<'a> = Option<(&'a Method, Rate, u32)>;
 pub(crate) fn parts(
     market: &Market,
     purchase: &Purchase<'_>,
-    priced: Vec<PricedLine>,
+    priced: Vec<PricedLine<'_>>,
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
 ) -> (Vec<Part>, bool) {
     let (before, is_whole) = (reasons.len(), priced.len() == purchase.lines.len());
-    let mut by_seller = BTreeMap::<AccountId, Vec<PricedLine>>::new();
+    let mut by_seller = BTreeMap::<AccountId, Vec<PricedLine<'_>>>::new();
     for line in priced {
         by_seller.entry(line.seller).or_default().push(line);
     }
@@ -75,7 +77,7 @@ pub(crate) fn sum(parts: &[Part], currency: Currency) -> Option<Money> {
 fn check_address(
     market: &Market,
     purchase: &Purchase<'_>,
-    by_seller: &BTreeMap<AccountId, Vec<PricedLine>>,
+    by_seller: &BTreeMap<AccountId, Vec<PricedLine<'_>>>,
     reasons: &mut Vec<Rejection>,
 ) {
     match purchase.delivery {
@@ -113,12 +115,12 @@ fn discount(
     market: &Market,
     purchase: &Purchase<'_>,
     seller: AccountId,
-    lines: &mut [PricedLine],
+    lines: &mut [PricedLine<'_>],
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
 ) {
     let currency = purchase.signed_total.currency;
-    let offers = |lines: &[PricedLine]| -> Vec<Offer> {
+    let offers = |lines: &[PricedLine<'_>]| -> Vec<Offer> {
         let offers = lines.iter().map(|line| Offer {
             listing: line.listing,
             price_minor: line.full.minor,
@@ -130,15 +132,16 @@ fn discount(
     let usable = |known: &Promotion| {
         known.code.is_none() && known.check_time(now).is_ok() && known.check_uses(purchase.buyer).is_ok()
     };
-    let full = offers(lines);
-    let automatic = market.promotions.of(seller).filter(|(_, known)| usable(known));
-    let given = automatic.filter_map(|(id, known)| Some((known.off(&full, currency).ok()?, id)));
-    // Of two that give the same, the older one.
-    let best = given.max_by_key(|(off, id)| {
-        (off.iter().map(|minor| i128::from(*minor)).sum::<i128>(), std::cmp::Reverse(*id))
-    });
-    if let Some((off, id)) = best {
-        take_off(lines, &off, id);
+    let mut automatic = market.promotions.of(seller).filter(|(_, known)| usable(known)).peekable();
+    if automatic.peek().is_some() {
+        let full = offers(lines);
+        let given = automatic.filter_map(|(id, known)| Some((known.off(&full, currency).ok()?, id)));
+        // Of two that give the same, the older one.
+        let best = given
+            .max_by_key(|(off, id)| (off.iter().map(|minor| i128::from(*minor)).sum::<i128>(), Reverse(*id)));
+        if let Some((off, id)) = best {
+            take_off(lines, &off, id);
+        }
     }
     let Some(coupon) = purchase.coupon else { return };
     let Some((id, known)) = market.promotions.with_code(coupon).filter(|(_, known)| known.seller == seller)
@@ -156,14 +159,14 @@ fn discount(
     }
 }
 
-fn take_off(lines: &mut [PricedLine], off: &[i64], promotion: PromotionId) {
+fn take_off(lines: &mut [PricedLine<'_>], off: &[i64], promotion: PromotionId) {
     for (line, minor) in lines.iter_mut().zip(off).filter(|(_, minor)| **minor > 0) {
         line.discounts.push(Discount { amount: Money::new(*minor, line.full.currency), promotion });
     }
 }
 
 /// Sums what lines cost when discounts are taken off, in minor units.
-fn price_of(lines: &[PricedLine]) -> i128 {
+fn price_of(lines: &[PricedLine<'_>]) -> i128 {
     lines.iter().map(|line| i128::from(line.left().minor)).sum()
 }
 
@@ -205,7 +208,7 @@ fn part(
     market: &Market,
     purchase: &Purchase<'_>,
     seller: AccountId,
-    lines: Vec<PricedLine>,
+    lines: Vec<PricedLine<'_>>,
     chosen: Chosen<'_>,
     units: u64,
 ) -> Option<Part> {
@@ -215,8 +218,7 @@ fn part(
     let mut total = Money::zero(currency);
     let mut taxed = Vec::with_capacity(lines.len());
     for line in lines {
-        let class = market.listings.get(line.listing).and_then(|known| known.tax_class.as_ref());
-        let (tax, cost) = with_tax(market, line.left(), region, class.map(|class| class.as_str()))?;
+        let (tax, cost) = with_tax(market, line.left(), region, line.tax_class)?;
         total = total.checked_add(cost).ok()?;
         let PricedLine { discounts, listing, listing_version, price, quantity, .. } = line;
         taxed.push(Line { discounts, listing, listing_version, price, quantity, tax, total: cost });
@@ -226,7 +228,7 @@ fn part(
         Some((method, rate, version)) => {
             let minor = i64::try_from(shipping_minor(&rate, price, units)).ok();
             let price = Money::new(minor.filter(|minor| *minor <= Money::MINOR_MAX)?, currency);
-            let (tax, cost) = with_tax(market, price, region, Some(SHIPPING_CLASS))?;
+            let (tax, cost) = with_tax(market, price, region, Some(&shipping_class()))?;
             total = total.checked_add(cost).ok()?;
             Some(Quote { method: method.clone(), price, rate, tax, total: cost, version })
         }
@@ -244,7 +246,7 @@ fn with_tax(
     market: &Market,
     price: Money,
     region: Option<&Region>,
-    class: Option<&str>,
+    class: Option<&TaxClass>,
 ) -> Option<(Option<Tax>, Money)> {
     let tax = region.and_then(|region| market.taxes.on(price, region, class));
     let on_top = tax.as_ref().filter(|tax| !tax.inclusive).map(|tax| tax.amount);
@@ -252,7 +254,7 @@ fn with_tax(
     Some((tax, total))
 }
 
-impl PricedLine {
+impl PricedLine<'_> {
     /// Gives the price when discounts are taken off.
     fn left(&self) -> Money {
         let off: i64 = self.discounts.iter().map(|discount| discount.amount.minor).sum();

@@ -14,8 +14,10 @@ use crate::market::Market;
 /// Most tax rules of a market.
 pub const TAX_RULES_MAX: usize = 10_000;
 
-/// The class that deliveries are taxed as.
-pub const SHIPPING_CLASS: &str = "shipping";
+/// Gives the class that deliveries are taxed as.
+pub(crate) fn shipping_class() -> TaxClass {
+    "shipping".parse().expect("it has the form of a class")
+}
 
 /// A rule, by the region and the class it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ pub struct TaxRule {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Taxes {
     /// By region, then by class; none: for all classes without a rule of their own.
-    rules: BTreeMap<Region, BTreeMap<Option<Box<str>>, TaxRule>>,
+    rules: BTreeMap<Region, BTreeMap<Option<TaxClass>, TaxRule>>,
     count: usize,
     version: u64,
 }
@@ -45,29 +47,31 @@ impl Taxes {
 
     /// Finds the rule for what is delivered to a region: that of the region itself before that of its country, and in each
     /// that of the class before that of everything.
-    pub fn rule(&self, region: &Region, class: Option<&str>) -> Option<(Region, Option<TaxClass>, TaxRule)> {
+    pub fn rule(
+        &self,
+        region: &Region,
+        class: Option<&TaxClass>,
+    ) -> Option<(Region, Option<TaxClass>, TaxRule)> {
         let places = [Some(region.clone()), region.country()];
         places.into_iter().flatten().find_map(|place| {
             let rules = self.rules.get(&place)?;
-            let of = |class: Option<&str>| rules.get(&class.map(Box::from)).copied();
-            let of_class = class.and_then(|class| Some((class.parse().ok(), of(Some(class))?)));
-            let (class, rule) = of_class.or_else(|| Some((None, of(None)?)))?;
-            Some((place, class, rule))
+            let classes = [class, None];
+            let (class, rule) = classes.into_iter().find_map(|class| rules.get_key_value(&class.cloned()))?;
+            Some((place, class.clone(), *rule))
         })
     }
 
     pub(crate) fn set(&mut self, event: &Set) {
         let Set { bps, inclusive, region, tax_class, version } = event;
-        let class = tax_class.as_ref().map(|class| Box::from(class.as_str()));
         let rule = TaxRule { bps: *bps, is_inclusive: *inclusive, version: *version };
-        if self.rules.entry(region.clone()).or_default().insert(class, rule).is_none() {
+        if self.rules.entry(region.clone()).or_default().insert(tax_class.clone(), rule).is_none() {
             self.count += 1;
         }
         self.version = *version;
     }
 
     /// Computes the tax on `price`, which discounts are taken off of; none where there is no rule.
-    pub(crate) fn on(&self, price: Money, region: &Region, class: Option<&str>) -> Option<Tax> {
+    pub(crate) fn on(&self, price: Money, region: &Region, class: Option<&TaxClass>) -> Option<Tax> {
         let (region, tax_class, TaxRule { bps, is_inclusive, version }) = self.rule(region, class)?;
         let amount = Money::new(tax_minor(price.minor, bps, is_inclusive), price.currency);
         let rounding = Rounding::HalfAwayFromZero;
@@ -87,8 +91,7 @@ fn tax_minor(price: i64, bps: Bps, is_inclusive: bool) -> i64 {
 pub(crate) fn decide_set(market: &Market, command: &SetTax) -> Result<Vec<Event>, Vec<Rejection>> {
     let SetTax { bps, inclusive, region, tax_class } = command;
     let taxes = &market.taxes;
-    let class = tax_class.as_ref().map(|class| Box::from(class.as_str()));
-    match taxes.rules.get(region).and_then(|rules| rules.get(&class)) {
+    match taxes.rules.get(region).and_then(|rules| rules.get(tax_class)) {
         Some(known) if (known.bps, known.is_inclusive) == (*bps, *inclusive) => return Ok(vec![]),
         None if taxes.count >= TAX_RULES_MAX => {
             return Err(vec![Rejection::TooManyTaxRules { max: TAX_RULES_MAX as u32 }]);

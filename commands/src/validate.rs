@@ -7,6 +7,7 @@ use events::account::Role;
 use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
 use events::ledger::LedgerAccount;
+use events::listing::TaxClass;
 use events::order::LinePrice;
 use events::promotion::{CouponCode, Discount};
 use events::rejection::QuoteField;
@@ -45,7 +46,7 @@ pub(crate) struct AskedLine<'a> {
 }
 
 /// A line with its price and its seller.
-pub(crate) struct PricedLine {
+pub(crate) struct PricedLine<'a> {
     /// Who sells.
     pub(crate) seller: AccountId,
     /// What is bought.
@@ -60,6 +61,8 @@ pub(crate) struct PricedLine {
     pub(crate) full: Money,
     /// What it is cheaper by.
     pub(crate) discounts: Vec<Discount>,
+    /// How it is taxed.
+    pub(crate) tax_class: Option<&'a TaxClass>,
 }
 
 /// What the three validators make of a purchase.
@@ -101,12 +104,12 @@ pub(crate) fn purchase(
 }
 
 /// Availability, limits, price and seller of each line.
-fn listing(
-    market: &Market,
+fn listing<'a>(
+    market: &'a Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
-) -> Vec<PricedLine> {
+) -> Vec<PricedLine<'a>> {
     if purchase.lines.is_empty() {
         reasons.push(Rejection::LinesEmpty);
     }
@@ -160,6 +163,7 @@ fn listing(
                     quantity: asked.quantity,
                     full: total,
                     discounts: Vec::new(),
+                    tax_class: known.tax_class.as_ref(),
                 });
             }
         }

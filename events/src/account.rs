@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,6 +28,20 @@ pub enum Role {
     Provider,
     /// Fills a cart before anybody knows who he is; buys nothing.
     Guest,
+}
+
+/// As people say it, and as it stands in JSON.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Buyer => "buyer",
+            Role::Seller => "seller",
+            Role::Operator => "operator",
+            Role::Registrar => "registrar",
+            Role::Provider => "provider",
+            Role::Guest => "guest",
+        })
+    }
 }
 
 /// An account was registered.
@@ -110,8 +125,8 @@ impl Tier {
     }
 }
 
-impl std::fmt::Display for Tier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }

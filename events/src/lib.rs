@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod cart;
+mod code;
 pub mod command;
 pub mod commit;
 pub mod event;

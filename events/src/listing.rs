@@ -1,14 +1,13 @@
 //! Facts of listings, their stock, and the wallets that pay for them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, IdError, ListingId};
+use crate::code::code;
+use crate::ids::{AccountId, ListingId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
 
@@ -176,50 +175,13 @@ impl fmt::Display for ListingStatus {
     }
 }
 
-/// The word that says how something is taxed: 1 to 32 of `a-z 0-9 _`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaxClass(Box<str>);
-
-impl TaxClass {
-    /// Longest word, in characters.
-    pub const LENGTH_MAX: usize = 32;
-
-    /// Gives the word.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for TaxClass {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let fits = (1..=Self::LENGTH_MAX).contains(&text.len())
-            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !fits {
-            return Err(IdError::new("tax class", text, "it must be 1 to 32 of a-z, 0-9 and _"));
-        }
-        Ok(TaxClass(text.into()))
-    }
-}
-
-impl Serialize for TaxClass {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for TaxClass {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for TaxClass {
-    fn schema_name() -> Cow<'static, str> {
-        "TaxClass".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[a-z0-9_]{1,32}$", "description": "1 to 32 of a-z, 0-9 and _"})
+code! {
+    /// The word that says how something is taxed: 1 to 32 of `a-z 0-9 _`.
+    TaxClass: "TaxClass", "tax class", must be "1 to 32 of a-z, 0-9 and _", pattern "^[a-z0-9_]{1,32}$",
+    description "1 to 32 of a-z, 0-9 and _",
+    fits |text| {
+        (1..=32).contains(&text.len())
+            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     }
 }
 

@@ -1,15 +1,13 @@
 //! Facts of promotions: what sellers take off their prices, for whom and until when. Uses are told by the orders: a line
 //! names what it was cheaper by, and an order that is cancelled before anything of it was shipped gives its uses back.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, IdError, ListingId, PromotionId};
+use crate::code::code;
+use crate::ids::{AccountId, ListingId, PromotionId};
 use crate::money::{Bps, Money};
 use crate::time::Timestamp;
 
@@ -74,56 +72,13 @@ pub struct Discount {
     pub promotion: PromotionId,
 }
 
-/// The code of a coupon: 3 to 32 of `A-Z 0-9 _ -`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CouponCode(Box<str>);
-
-impl CouponCode {
-    /// Shortest and longest code, in characters.
-    pub const LENGTHS: std::ops::RangeInclusive<usize> = 3..=32;
-
-    /// Gives the code.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for CouponCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for CouponCode {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let fits = Self::LENGTHS.contains(&text.len())
-            && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-'));
-        if !fits {
-            return Err(IdError::new("coupon code", text, "it must be 3 to 32 of A-Z, 0-9, _ and -"));
-        }
-        Ok(CouponCode(text.into()))
-    }
-}
-
-impl Serialize for CouponCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for CouponCode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for CouponCode {
-    fn schema_name() -> Cow<'static, str> {
-        "CouponCode".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[A-Z0-9_-]{3,32}$", "description": "3 to 32 of A-Z, 0-9, _ and -"})
+code! {
+    /// The code of a coupon: 3 to 32 of `A-Z 0-9 _ -`.
+    CouponCode: "CouponCode", "coupon code", must be "3 to 32 of A-Z, 0-9, _ and -", pattern "^[A-Z0-9_-]{3,32}$",
+    description "3 to 32 of A-Z, 0-9, _ and -",
+    fits |text| {
+        (3..=32).contains(&text.len())
+            && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-'))
     }
 }
 

@@ -279,13 +279,13 @@ pub enum Rejection {
         promotion: PromotionId,
     },
     /// There is no such promotion, or it has ended long ago.
-    #[error("there is no promotion {promotion}")]
+    #[error("there is no promotion {promotion}, or not any more: see GET /v1/promotions")]
     PromotionUnknown {
         /// The promotion.
         promotion: PromotionId,
     },
     /// The promotion belongs to another seller.
-    #[error("promotion {promotion} belongs to another seller")]
+    #[error("promotion {promotion} belongs to another seller, who alone ends it, or an operator")]
     NotYourPromotion {
         /// The promotion.
         promotion: PromotionId,
@@ -474,13 +474,13 @@ pub enum Rejection {
         expired: Timestamp,
     },
     /// A cart can't be merged into itself.
-    #[error("cart {cart} is your own")]
+    #[error("cart {cart} is your own: there is nothing to merge")]
     OwnCart {
         /// The cart.
         cart: CartId,
     },
     /// The cart was merged into one of another account.
-    #[error("cart {cart} was merged into the cart of another account")]
+    #[error("cart {cart} was merged into the cart of another account, and is gone")]
     CartMergedElsewhere {
         /// The cart.
         cart: CartId,

@@ -1,13 +1,10 @@
 //! Facts of what sellers take for delivery.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use crate::ids::{AccountId, IdError};
+use crate::code::code;
+use crate::ids::AccountId;
 use crate::money::{Currency, Money};
 use crate::tax::{Region, Tax};
 
@@ -134,56 +131,13 @@ pub struct Quote {
     pub version: u32,
 }
 
-/// The name of a way to deliver, such as `standard`: 1 to 32 of `a-z 0-9 _`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Method(Box<str>);
-
-impl Method {
-    /// Longest name, in characters.
-    pub const LENGTH_MAX: usize = 32;
-
-    /// Gives the name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Method {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let fits = (1..=Self::LENGTH_MAX).contains(&text.len())
-            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !fits {
-            return Err(IdError::new("delivery method", text, "it must be 1 to 32 of a-z, 0-9 and _"));
-        }
-        Ok(Method(text.into()))
-    }
-}
-
-impl Serialize for Method {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Method {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Method {
-    fn schema_name() -> Cow<'static, str> {
-        "DeliveryMethod".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[a-z0-9_]{1,32}$", "description": "1 to 32 of a-z, 0-9 and _"})
+code! {
+    /// The name of a way to deliver, such as `standard`: 1 to 32 of `a-z 0-9 _`.
+    Method: "DeliveryMethod", "delivery method", must be "1 to 32 of a-z, 0-9 and _", pattern "^[a-z0-9_]{1,32}$",
+    description "1 to 32 of a-z, 0-9 and _",
+    fits |text| {
+        (1..=32).contains(&text.len())
+            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     }
 }
 

@@ -1,13 +1,9 @@
 //! Facts of taxes: what the operator says is taxed where, and how much.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use crate::ids::IdError;
+use crate::code::code;
 use crate::listing::TaxClass;
 use crate::money::{Bps, Money};
 use crate::order::Rounding;
@@ -48,69 +44,24 @@ pub struct Tax {
     pub version: u64,
 }
 
-/// Where something is delivered: a country of ISO 3166-1 (`DE`) or a part of one of ISO 3166-2 (`US-CA`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Region(Box<str>);
+code! {
+    /// Where something is delivered: a country of ISO 3166-1 (`DE`) or a part of one of ISO 3166-2 (`US-CA`).
+    Region: "Region", "region", must be "a code such as DE or US-CA", pattern "^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
+    description "A country of ISO 3166-1, or a part of one of ISO 3166-2: DE, US-CA",
+    fits |text| {
+        let (country, part) = text.split_once('-').map_or((text, None), |(country, part)| (country, Some(part)));
+        let is_part = |part: &str| {
+            (1..=3).contains(&part.len())
+                && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        };
+        country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase()) && part.is_none_or(is_part)
+    }
+}
 
 impl Region {
-    /// Gives the code.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Gives the country, if this is a part of one.
     pub fn country(&self) -> Option<Region> {
         self.0.split_once('-').map(|(country, _)| Region(country.into()))
-    }
-}
-
-impl fmt::Display for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Region {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let (country, part) = match text.split_once('-') {
-            Some((country, part)) => (country, Some(part)),
-            None => (text, None),
-        };
-        let is_country = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
-        let is_part = part.is_none_or(|part| {
-            (1..=3).contains(&part.len())
-                && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-        });
-        if !is_country || !is_part {
-            return Err(IdError::new("region", text, "it must be a code such as DE or US-CA"));
-        }
-        Ok(Region(text.into()))
-    }
-}
-
-impl Serialize for Region {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Region {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Region {
-    fn schema_name() -> Cow<'static, str> {
-        "Region".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
-            "description": "A country of ISO 3166-1, or a part of one of ISO 3166-2: DE, US-CA"
-        })
     }
 }
 

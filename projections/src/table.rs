@@ -242,6 +242,24 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
 
     /// Gives the value to change; it will be written with the batch.
     pub(crate) fn entry(&mut self, tree: &Tree, key: &K) -> Result<&mut Option<V>, ViewError> {
+        self.load(tree, key)?;
+        let cached = self.young.get_mut(key).expect("it was put there above");
+        if !cached.is_dirty {
+            cached.is_dirty = true;
+            self.dirty.push(key.clone());
+        }
+        Ok(&mut cached.value)
+    }
+
+    /// Takes a value out. Where there is none, nothing is written.
+    pub(crate) fn take(&mut self, tree: &Tree, key: &K) -> Result<Option<V>, ViewError> {
+        self.load(tree, key)?;
+        let is_there = self.young.get(key).is_some_and(|cached| cached.value.is_some());
+        if is_there { Ok(self.entry(tree, key)?.take()) } else { Ok(None) }
+    }
+
+    /// Sees to it that the value is in the cache, among the young.
+    fn load(&mut self, tree: &Tree, key: &K) -> Result<(), ViewError> {
         if !self.young.contains_key(key) {
             let cached = match self.old.remove(key) {
                 Some(cached) => cached,
@@ -249,12 +267,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
             };
             self.young.insert(key.clone(), cached);
         }
-        let cached = self.young.get_mut(key).expect("it was put there above");
-        if !cached.is_dirty {
-            cached.is_dirty = true;
-            self.dirty.push(key.clone());
-        }
-        Ok(&mut cached.value)
+        Ok(())
     }
 
     /// Sets a value without reading what stood there; none removes it.

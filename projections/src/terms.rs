@@ -253,7 +253,7 @@ impl TermsFold {
     }
 
     fn close(&mut self, tree: &Tree, end: &events::order::End, position: Position) -> Result<(), ViewError> {
-        let Some(promotions) = self.discounted.entry(tree, &end.order)?.take() else { return Ok(()) };
+        let Some(promotions) = self.discounted.take(tree, &end.order)? else { return Ok(()) };
         if end.state != OrderState::Cancelled {
             return Ok(());
         }

@@ -5,8 +5,8 @@ use events::ids::{AccountId, CartId, CommandId};
 use events::{Currency, Event, Quantity, Rejection};
 use serde::{Deserialize, Serialize};
 
-use super::{Cart, active};
-use crate::command::{LINES_MAX, MoveBack, SaveForLater};
+use super::{Cart, active, put, sum};
+use crate::command::{MoveBack, SaveForLater};
 use crate::market::Market;
 
 /// Most lines that an account can save for later.
@@ -59,17 +59,9 @@ pub(crate) fn decide_save(
     if saved.is_none() && owner.is_some_and(|owner| owner.saved.len() >= SAVED_MAX) {
         reasons.push(Rejection::TooManySaved { max: SAVED_MAX as u32 });
     }
-    match saved.map_or(Ok(line), |saved| saved.checked_add(line)) {
-        Ok(quantity) if reasons.is_empty() => {
-            let (cart, version) = (cart.id, cart.version + 1);
-            Ok(vec![SavedForLater { account, cart, listing, quantity, version }.into()])
-        }
-        Ok(_) => Err(reasons),
-        Err(_) => {
-            reasons.push(Rejection::QuantityLimit { listing, max: Quantity::MAX, min: None });
-            Err(reasons)
-        }
-    }
+    let quantity = sum(saved, line, listing, reasons)?;
+    let (cart, version) = (cart.id, cart.version + 1);
+    Ok(vec![SavedForLater { account, cart, listing, quantity, version }.into()])
 }
 
 pub(crate) fn decide_move_back(
@@ -80,31 +72,14 @@ pub(crate) fn decide_move_back(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let MoveBack { listing } = *command;
     let cart = active(market, account);
-    let line = cart.and_then(|cart| cart.lines.get(&listing)).copied();
     let owner = market.accounts.get(account);
     let Some(saved) = owner.and_then(|owner| owner.saved.get(&listing)).copied() else {
-        return if line.is_some() { Ok(vec![]) } else { Err(vec![Rejection::NotSaved { listing }]) };
+        let is_there = cart.is_some_and(|cart| cart.lines.contains_key(&listing));
+        return if is_there { Ok(vec![]) } else { Err(vec![Rejection::NotSaved { listing }]) };
     };
-    let mut reasons = Vec::new();
-    reasons.extend(cart.and_then(Cart::frozen_reason));
-    if line.is_none() && cart.is_some_and(|cart| cart.lines.len() >= LINES_MAX) {
-        reasons.push(Rejection::TooManyLines { max: LINES_MAX as u32 });
-    }
-    if let Some(expected) = cart.and_then(|cart| cart.currency)
-        && expected != saved.currency
-    {
-        reasons.push(Rejection::CurrencyMismatch { listing, expected, found: saved.currency });
-    }
-    match line.map_or(Ok(saved.quantity), |line| line.checked_add(saved.quantity)) {
-        Ok(quantity) if reasons.is_empty() => {
-            let version = cart.map_or(0, |cart| cart.version) + 1;
-            let cart = cart.map_or_else(|| CartId::derive(account, command_id), |cart| cart.id);
-            Ok(vec![MovedBack { account, cart, listing, quantity, version }.into()])
-        }
-        Ok(_) => Err(reasons),
-        Err(_) => {
-            reasons.push(Rejection::QuantityLimit { listing, max: Quantity::MAX, min: None });
-            Err(reasons)
-        }
-    }
+    let reasons = cart.and_then(Cart::frozen_reason).into_iter().collect();
+    let quantity = put(cart, listing, saved.quantity, saved.currency, reasons)?;
+    let version = cart.map_or(0, |cart| cart.version) + 1;
+    let cart = cart.map_or_else(|| CartId::derive(account, command_id), |cart| cart.id);
+    Ok(vec![MovedBack { account, cart, listing, quantity, version }.into()])
 }

@@ -70,11 +70,7 @@ fn sold<'a>(
     id: OrderId,
 ) -> Result<Found<'a>, Vec<Rejection>> {
     let found = find(market, facts, id)?;
-    let seller = match &found {
-        Found::Open(open) => open.seller,
-        Found::Closed(closed) => closed.seller,
-    };
-    if seller == account { Ok(found) } else { Err(vec![Rejection::NotYourOrder { order: id }]) }
+    if found.seller() == account { Ok(found) } else { Err(vec![Rejection::NotYourOrder { order: id }]) }
 }
 
 /// Cancels what of an order its seller did not accept in time.

@@ -34,13 +34,9 @@ pub(crate) fn decide_cancel(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
     let found = find(market, facts, id)?;
-    let (buyer, seller) = match &found {
-        Found::Open(open) => (open.buyer, open.seller),
-        Found::Closed(closed) => (closed.buyer, closed.seller),
-    };
-    let role = if account == buyer {
+    let role = if account == found.buyer() {
         Role::Buyer
-    } else if account == seller {
+    } else if account == found.seller() {
         Role::Seller
     } else if market.accounts.has_role(account, Role::Operator) {
         Role::Operator

@@ -102,10 +102,14 @@ impl<'a> Settlement<'a> {
 
     /// Pays back what units, and perhaps their delivery, cost that are cancelled by the same decision.
     pub(super) fn refund(&mut self, lines: &[LineUnits], shipping: Option<&ShippingCharge>) -> Event {
-        let Order { buyer, seller, .. } = *self.order;
-        let (minor, _) = sums(lines, shipping);
-        self.escrow.refunded += minor;
         self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
+        self.pay_back(sums(lines, shipping).0)
+    }
+
+    /// Pays back a part of what is held.
+    pub(super) fn pay_back(&mut self, minor: i64) -> Event {
+        let Order { buyer, seller, .. } = *self.order;
+        self.escrow.refunded += minor;
         let transfer = self.transfer(LedgerAccount::Wallet(buyer), minor);
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
         EscrowRefunded { buyer, closed_as, order: self.id, remaining, seller, transfer }.into()

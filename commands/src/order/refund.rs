@@ -2,10 +2,10 @@
 
 use events::account::Role;
 use events::ids::AccountId;
-use events::ledger::{LedgerAccount, Transfer};
-use events::order::{EscrowRefunded, Refunded};
+use events::order::Refunded;
 use events::{Event, Money, Rejection};
 
+use super::escrow::Settlement;
 use super::state::ShipmentState;
 use super::{Found, find, wrong_state};
 use crate::command::RefundOrder;
@@ -36,11 +36,7 @@ pub(crate) fn decide_refund(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let RefundOrder { amount, order: id, shipment, .. } = *command;
     let found = find(market, facts, id)?;
-    let seller = match &found {
-        Found::Open(open) => open.seller,
-        Found::Closed(closed) => closed.seller,
-    };
-    let by = if account == seller {
+    let by = if account == found.seller() {
         Role::Seller
     } else if market.accounts.has_role(account, Role::Operator) {
         Role::Operator
@@ -67,16 +63,6 @@ pub(crate) fn decide_refund(
     let tax = Money::new(fees::part(sent.tax_minor, amount.minor, held), amount.currency);
     let tax = Some(tax).filter(Money::is_positive);
     let reason = command.reason.as_str().to_owned();
-    let left = Money::new(order.escrow.remaining() - amount.minor, amount.currency);
-    let (from, to) = (LedgerAccount::Escrow(id), LedgerAccount::Wallet(order.buyer));
-    let refunded = EscrowRefunded {
-        buyer: order.buyer,
-        // Its shipment is still to arrive.
-        closed_as: None,
-        order: id,
-        remaining: left.is_positive().then_some(left),
-        seller: order.seller,
-        transfer: Some(Transfer { amount, from, to }),
-    };
-    Ok(vec![Refunded { amount, by, order: id, reason, shipment, tax }.into(), refunded.into()])
+    let refunded = Settlement::of(id, order).pay_back(amount.minor);
+    Ok(vec![Refunded { amount, by, order: id, reason, shipment, tax }.into(), refunded])
 }

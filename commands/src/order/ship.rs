@@ -68,11 +68,7 @@ pub(crate) fn decide_ship(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
     let found = find(market, facts, id)?;
-    let seller = match &found {
-        Found::Open(open) => open.seller,
-        Found::Closed(closed) => closed.seller,
-    };
-    if seller != account {
+    if found.seller() != account {
         return Err(vec![Rejection::NotYourOrder { order: id }]);
     }
     let order = match found {

@@ -429,7 +429,7 @@ fn delivery_note(proof: DeliveryProof) -> &'static str {
 
 fn cancellation_note(by: CancelledBy) -> String {
     match by {
-        CancelledBy::Account(role) => format!("by the {}", format!("{role:?}").to_lowercase()),
+        CancelledBy::Account(role) => format!("by the {role}"),
         CancelledBy::ShipDeadline => "not shipped in time".to_owned(),
         CancelledBy::AcceptDeadline => "not accepted in time".to_owned(),
     }
