@@ -133,6 +133,7 @@ pub(crate) fn summary(event: &Event) -> String {
             let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
             format!("{units} units for {} by buyer {}", event.total, event.buyer)
         }
+        Event::OrderPaid(event) => format!("paid with {}, to ship by {}", event.payment, event.ship_by),
         Event::OrderShipped(event) => {
             format!(
                 "shipment {}: {}, to arrive by {}",
@@ -146,6 +147,8 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::OrderCancelled(event) => match event.by {
             CancelledBy::ShipDeadline => format!("{}: nobody shipped in time", units(&event.lines)),
+            CancelledBy::PaymentDeadline => format!("{}: nobody paid in time", units(&event.lines)),
+            CancelledBy::PaymentFailed => format!("{}: the payment failed", units(&event.lines)),
             CancelledBy::Account(role) => {
                 format!("{} by the {}", units(&event.lines), format!("{role:?}").to_lowercase())
             }
@@ -158,7 +161,7 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::EscrowRefunded(event) => match event.transfer {
             Some(transfer) => format!("{} back to the buyer", transfer.amount),
-            None => "the units cost nothing".to_owned(),
+            None => "nothing had been paid".to_owned(),
         },
     }
 }

@@ -279,11 +279,24 @@ pub struct RemoveFromCart {
 pub struct ClearCart {}
 
 /// How an order is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentMethod {
     /// From the buyer's wallet in this market.
     Wallet,
+    /// Through a provider, alone or together with the wallet.
+    Tenders(Tenders),
+}
+
+/// What an order is paid with where a provider pays some of it. The order waits until the provider has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenders {
+    /// What pays the rest.
+    pub provider: ProviderMethod,
+    /// What the wallet pays of it, or all if the order costs no more; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Money>,
 }
 
 /// Buys the lines, one order for each seller among them, paid into escrow at once.
@@ -323,6 +336,18 @@ pub struct MigrateCart {
     pub payment_method: PaymentMethod,
     /// The most that may be charged.
     pub total: Money,
+}
+
+/// Pays an order that waits for its payment anew, after a payment for it was refused or given up, with all orders that the
+/// same payment was for. Given by the buyer, until the order's time to be paid is over. The payment's id is derived from the
+/// account and the command's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PayOrder {
+    /// With what it is paid.
+    pub method: ProviderMethod,
+    /// The order.
+    pub order: OrderId,
 }
 
 /// Some units of one line of an order.
@@ -464,6 +489,7 @@ commands! {
     "cart.clear" => ClearCart(ClearCart),
     "cart.migrate" => MigrateCart(MigrateCart),
     "order.place" => PlaceOrder(PlaceOrder),
+    "order.pay" => PayOrder(PayOrder),
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
@@ -494,10 +520,14 @@ impl Command {
                 let open = market.orders.get(body.order).map_or(0, |order| order.shipments_open());
                 (2 * open).max(1)
             }
-            // An order and its escrow for each line at most; a refusal is one event.
-            Command::PlaceOrder(body) => (2 * body.lines.len().min(LINES_MAX)).max(1),
+            // An order and its escrow for each line at most, and the payment; a refusal is one event.
+            Command::PlaceOrder(body) => 2 * body.lines.len().min(LINES_MAX) + 1,
             // The same, and the migration itself.
-            Command::MigrateCart(_) => 2 * LINES_MAX + 1,
+            Command::MigrateCart(_) => 2 * LINES_MAX + 2,
+            // The units, their money, and what becomes of the payment.
+            Command::CancelOrder(_) => 3,
+            // What the provider did, and two events for each order that waits for it.
+            Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,
         }
     }

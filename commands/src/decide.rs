@@ -78,7 +78,7 @@ pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestam
 }
 
 /// Most events of one deadline's default outcome.
-pub const DEADLINE_EVENTS_MAX: usize = 2;
+pub const DEADLINE_EVENTS_MAX: usize = 3;
 
 /// Decides the default outcome of a deadline that is due.
 ///
@@ -92,6 +92,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::ShipBy { order } => order::decide_not_shipped(market, order),
         Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
+        Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
         }
@@ -159,6 +160,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::ShipOrder(body) => Some(body.order),
         Command::ConfirmDelivery(body) => Some(body.order),
         Command::CancelOrder(body) => Some(body.order),
+        Command::PayOrder(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -209,7 +211,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::RemoveFromCart(_)
         | Command::ClearCart(_)
         | Command::MigrateCart(_)
-        | Command::PlaceOrder(_) => &[Role::Buyer],
+        | Command::PlaceOrder(_)
+        | Command::PayOrder(_) => &[Role::Buyer],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
     }
@@ -247,7 +250,7 @@ fn business(
         Command::RequestPayment(command) => payment::decide_request(market, account, id, command, now),
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
-        Command::ReportPayment(command) => payment::decide_report(market, facts, account, command),
+        Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
@@ -256,6 +259,7 @@ fn business(
         Command::PlaceOrder(command) => {
             order::decide_place(market, account, id, command, &verified.quotes, now)
         }
+        Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),

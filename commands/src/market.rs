@@ -133,6 +133,7 @@ impl Market {
             Event::CartCleared(event) => self.accounts.cleared(event),
             Event::CartMigrated(event) => self.accounts.migrated(event),
             Event::OrderPlaced(event) => self.order_placed(event),
+            Event::OrderPaid(event) => self.order_paid(event),
             Event::OrderShipped(event) => self.order_shipped(event),
             Event::OrderDelivered(event) => self.order_delivered(event),
             Event::OrderCancelled(event) => self.order_cancelled(event),

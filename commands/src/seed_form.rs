@@ -19,6 +19,7 @@
 //! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency` |
 //! | `payment.request` | `payment_method` of `provider` and `token`, `amount`, `currency` |
 //! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
+//! | `order.pay` | `order_id`, `payment_method` of `provider` and `token` |
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
 //! | `order.ship` | `order_id`, perhaps `items`, `carrier` and `tracking` |
@@ -278,6 +279,7 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             .end(),
         "payment.request" => fields.take("payment_method", "method")?.take_money("amount")?.end(),
         "order.place" => order_body(fields),
+        "order.pay" => fields.take("order_id", "order")?.take("payment_method", "method")?.end(),
         "order.cancel" => fields.take("order_id", "order")?.take_items_if_any()?.take_if_any("reason").end(),
         "order.confirm_delivery" => fields.take("order_id", "order")?.take_if_any("shipment").end(),
         "order.ship" => {
@@ -357,6 +359,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
             let items: Vec<Value> = items.collect();
             json!({"orderDetails": {"items": items, "payment_method": order.payment_method, "total": order.total}})
         }
+        Command::PayOrder(pay) => json!({"order_id": pay.order, "payment_method": pay.method}),
         Command::CancelOrder(_) | Command::ConfirmDelivery(_) | Command::ShipOrder(_) => {
             let mut body = command.body();
             let order = body.as_object_mut()?.remove("order")?;

@@ -114,6 +114,7 @@ mod tests {
             ("cart.clear", json!({})),
             ("cart.migrate", json!({"cart": ID, "payment_method": "wallet", "total": total})),
             ("order.place", json!({"lines": lines, "payment_method": "wallet", "total": total})),
+            ("order.pay", json!({"method": {"provider": ID, "token": "t"}, "order": ID})),
             ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use events::account::Role;
 use events::ids::{AccountId, ListingId};
-use events::ledger::LedgerAccount;
 use events::order::{Line, LinePrice};
 use events::rejection::QuoteField;
 use events::{Money, Quantity, Rejection, Timestamp};
@@ -13,6 +12,7 @@ use events::{Money, Quantity, Rejection, Timestamp};
 use crate::command::{LINES_MAX, PaymentMethod, VerifiedQuote};
 use crate::listing::{Listing, check_sale};
 use crate::market::Market;
+use crate::order;
 
 /// What a buyer wants to buy, wherever it comes from.
 pub(crate) struct Purchase<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct Purchase<'a> {
     /// The lines asked for.
     pub(crate) lines: Vec<AskedLine<'a>>,
     /// How it is paid.
-    pub(crate) method: PaymentMethod,
+    pub(crate) method: &'a PaymentMethod,
     /// The most that may be charged.
     pub(crate) signed_total: Money,
 }
@@ -187,7 +187,7 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     }
 }
 
-/// Whether the signed total covers the lines, and the wallet the total.
+/// Whether the signed total covers the lines, and what it is paid with the total.
 fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reasons: &mut Vec<Rejection>) {
     let signed = purchase.signed_total;
     let sum = priced
@@ -200,9 +200,5 @@ fn payment(market: &Market, purchase: &Purchase<'_>, priced: &[PricedLine], reas
     if required.minor > signed.minor {
         reasons.push(Rejection::TotalMismatch { signed, actual: required });
     }
-    let PaymentMethod::Wallet = purchase.method;
-    let available = market.ledger.balance(LedgerAccount::Wallet(purchase.buyer), signed.currency);
-    if required.minor > available.minor {
-        reasons.push(Rejection::InsufficientFunds { available, required });
-    }
+    order::check_tender(market, purchase.buyer, purchase.method, required, reasons);
 }

@@ -11,9 +11,10 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, LineQuantity, ReportPayment, ReportedOutcome, ShipOrder, UpdateListing,
+    CancelOrder, ConfirmDelivery, LineQuantity, MigrateCart, ReportPayment, ReportedOutcome, ShipOrder,
+    UpdateListing,
 };
-use commands::order::ShipmentState;
+use commands::order::{ShipmentState, Stage};
 use commands::{Command, Decision, Market, Verified};
 use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
@@ -24,7 +25,7 @@ use events::rejection::OrderState;
 use events::stock::AdjustmentReason;
 use events::{Event, Money};
 use invariants::checks::{
-    asked_for, check_deadlines, check_money, check_numbers, check_stock, fold, snapshot,
+    asked_for, check_deadlines, check_money, check_numbers, check_payments, check_stock, fold, snapshot,
 };
 use proptest::prelude::*;
 use support::*;
@@ -58,6 +59,11 @@ enum Step {
     Clear(usize),
     Migrate(usize, i64),
     Place(usize, Vec<(u64, u32)>, i64),
+    /// Buys through a provider, and a part from the wallet.
+    PlaceBy(usize, usize, Vec<(u64, u32)>, Option<i64>),
+    /// Migrates a cart so.
+    MigrateBy(usize, Option<i64>),
+    Pay(usize),
     Ship(usize, Option<usize>, Part),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
@@ -96,12 +102,13 @@ fn step() -> impl Strategy<Value = Step> {
     let thing = prop_oneof![6 => 0u64..3, 1 => Just(3u64), 1 => Just(4u64)];
     // Mostly whoever the order belongs to; else anybody.
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
-    let lines = prop::collection::vec((thing.clone(), quantity()), 0..4);
+    let lines = prop::collection::vec((thing.clone(), quantity()), 0..4).boxed();
     let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..20 * DAY_MS];
     let buyer_again = 0..BUYERS.len();
     // Mostly all there is; else some of it.
     let share = prop_oneof![3 => Just(0i64), 2 => 1i64..3000];
     let total = prop_oneof![3 => Just(MOST), 1 => amount()];
+    let wallet = prop_oneof![2 => Just(None), 3 => (1i64..1500).prop_map(Some), 1 => amount().prop_map(Some)];
     prop_oneof![
         12 => stocking(),
         8 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
@@ -112,7 +119,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (buyer.clone(), thing).prop_map(|(b, t)| Step::Remove(b, t)),
         1 => buyer.clone().prop_map(Step::Clear),
         3 => (buyer.clone(), total.clone()).prop_map(|(b, a)| Step::Migrate(b, a)),
-        14 => (buyer, lines, total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
+        14 => (buyer.clone(), lines.clone(), total).prop_map(|(b, l, a)| Step::Place(b, l, a)),
+        5 => (buyer.clone(), 0..2usize, lines, wallet.clone())
+            .prop_map(|(b, p, l, w)| Step::PlaceBy(b, p, l, w)),
+        1 => (buyer, wallet).prop_map(|(b, w)| Step::MigrateBy(b, w)),
+        3 => nth.prop_map(Step::Pay),
         6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
@@ -163,6 +174,8 @@ fn seller_of(thing: u64) -> Actor {
 struct Paid {
     total: Money,
     fee: i64,
+    /// What a provider is to bring.
+    by_provider: i64,
     held: i64,
     released: i64,
     fees: i64,
@@ -310,6 +323,22 @@ impl Run {
                 }
             }
             Step::Place(buyer, lines, total) => self.ask(BUYERS[buyer], place(&lines, usd(total))),
+            Step::PlaceBy(buyer, provider, lines, wallet) => {
+                let method = by_provider(PROVIDERS[provider], wallet.map(usd));
+                self.ask(BUYERS[buyer], place_with(method, &lines, usd(MOST)));
+            }
+            Step::MigrateBy(buyer, wallet) => {
+                let buyer = BUYERS[buyer];
+                let owner = self.world.market.accounts.get(buyer.account()).unwrap();
+                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id) {
+                    let payment_method = by_provider(PROVIDER, wallet.map(usd));
+                    self.ask(buyer, MigrateCart { cart, payment_method, total: usd(MOST) }.into());
+                }
+            }
+            Step::Pay(nth) => {
+                let (order, (buyer, seller)) = self.order(nth);
+                self.ask(if nth % 9 == 8 { seller } else { buyer }, pay(order));
+            }
             Step::Ship(nth, who, part) => {
                 let (order, (_, seller)) = self.order(nth);
                 let lines = self.lines(order, part);
@@ -411,7 +440,7 @@ impl Run {
             (6, _) => ReportedOutcome::AuthorizationExpired,
             (7, Some(refund)) => ReportedOutcome::Refunded { reference: reference(), refund },
             (8, Some(refund)) => ReportedOutcome::RefundFailed { code: text("closed"), refund },
-            (_, _) => ReportedOutcome::Failed { code: text("declined"), retryable: false },
+            (_, _) => ReportedOutcome::Failed { code: text("declined"), retryable: nth % 3 > 0 },
         };
         let provider = if nth % 8 == 7 { PROVIDERS[nth / 8 % 2] } else { Actor::of(payment.provider) };
         self.ask(provider, ReportPayment { outcome, payment: payment.payment }.into());
@@ -435,6 +464,7 @@ impl Run {
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
         check_deadlines(&self.world.market);
+        check_payments(&self.world.market);
     }
 
     /// Checks what an event about an order's money says of its end.
@@ -455,7 +485,12 @@ impl Run {
         for (id, order) in self.world.market.orders.iter() {
             let (paid, escrow) = (self.paid[id], order.escrow);
             let lines: i64 = order.lines.iter().map(|line| line.total_minor).sum();
-            assert_eq!((lines, escrow.funded), (order.total.minor, order.total.minor));
+            let missing = match (order.stage, &order.card) {
+                (Stage::AwaitingPayment { .. }, Some(card)) => card.amount_minor,
+                (Stage::AwaitingPayment { .. }, None) => panic!("order {id} waits for nobody's money"),
+                (Stage::Confirmed, _) => 0,
+            };
+            assert_eq!((lines, escrow.funded + missing), (order.total.minor, order.total.minor));
             let sums = (escrow.released, escrow.fees, escrow.refunded, escrow.remaining());
             assert_eq!(sums, (paid.released, paid.fees, paid.refunded, paid.remaining()));
             let left: i64 = order.left().iter().map(|line| line.amount.minor).sum();
@@ -496,7 +531,14 @@ impl Run {
                 Event::StockShortfallDetected(detected) => {
                     self.shortfalls.insert(detected.listing, detected.missing);
                 }
-                Event::PaymentRequested(requested) => self.payments.push(requested.clone()),
+                Event::PaymentRequested(requested) => {
+                    if let Command::PlaceOrder(_) | Command::MigrateCart(_) =
+                        &self.signed.last().unwrap().command
+                    {
+                        *charged.entry(requested.amount.currency).or_insert(0) += requested.amount.minor;
+                    }
+                    self.payments.push(requested.clone());
+                }
                 Event::PaymentCaptured(event) => {
                     let credit = (event.transfer.from, event.reference.clone());
                     assert!(self.credited.insert(credit), "a reference credits once");
@@ -522,15 +564,23 @@ impl Run {
                     self.orders.push((placed.order, parties));
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
                     let (held, released, fees, refunded, shipped, cancelled) = (0, 0, 0, 0, 0, 0);
-                    let paid = Paid { total, fee, held, released, fees, refunded, shipped, cancelled };
+                    let by_provider = placed.payment.as_ref().map_or(0, |due| due.amount.minor);
+                    let paid =
+                        Paid { total, fee, by_provider, held, released, fees, refunded, shipped, cancelled };
                     self.paid.insert(placed.order, paid);
                 }
                 Event::EscrowHeld(held) => {
                     let amount = held.transfer.amount;
                     *charged.entry(amount.currency).or_insert(0) += amount.minor;
                     let paid = self.paid.get_mut(&held.order).unwrap();
-                    assert_eq!((paid.held, amount), (0, paid.total), "an order is paid once, and whole");
-                    paid.held = amount.minor;
+                    assert_eq!(amount.currency, paid.total.currency);
+                    paid.held += amount.minor;
+                    let waits = paid.by_provider > 0 && paid.held == paid.total.minor - paid.by_provider;
+                    assert!(waits || paid.held == paid.total.minor, "an order is paid whole: {paid:?}");
+                }
+                Event::OrderPaid(paid) => {
+                    let paid = &self.paid[&paid.order];
+                    assert_eq!(paid.held, paid.total.minor, "a paid order's escrow holds what it costs");
                 }
                 Event::OrderShipped(shipped) => {
                     self.paid.get_mut(&shipped.order).unwrap().shipped += cost(&shipped.lines);
@@ -556,7 +606,9 @@ impl Run {
                 Event::EscrowRefunded(refunded) => {
                     let paid = self.paid.get_mut(&refunded.order).unwrap();
                     paid.refunded += refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
-                    assert_eq!(paid.refunded, paid.cancelled, "what was cancelled is paid back");
+                    let was_paid = paid.held == paid.total.minor;
+                    let due = if was_paid { paid.cancelled } else { paid.held };
+                    assert_eq!(paid.refunded, due, "what was cancelled is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
                     self.check_end(refunded.order, paid, refunded.closed_as);
@@ -568,6 +620,7 @@ impl Run {
             let total = match &self.signed.last().unwrap().command {
                 Command::PlaceOrder(command) => command.total,
                 Command::MigrateCart(command) => command.total,
+                Command::ReportPayment(command) => self.captured[&command.payment].0,
                 other => panic!("{} charges nobody", other.name()),
             };
             let within =

@@ -137,6 +137,7 @@ events! {
     "cart.cleared.v1" => CartCleared(cart::Cleared) about |e| Some(e.cart.to_string()),
     "cart.migrated.v1" => CartMigrated(cart::Migrated) about |e| Some(e.cart.to_string()),
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
+    "order.paid.v1" => OrderPaid(order::Paid) about |e| Some(e.order.to_string()),
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
     "order.cancelled.v2" => OrderCancelled(order::Cancelled) about |e| Some(e.order.to_string()),
@@ -199,6 +200,7 @@ impl Event {
             | Event::CartCleared(_)
             | Event::CartMigrated(_)
             | Event::OrderPlaced(_)
+            | Event::OrderPaid(_)
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)
             | Event::OrderCancelled(_) => &[],

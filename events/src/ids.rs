@@ -149,6 +149,11 @@ impl RefundId {
     pub fn derive(account: AccountId, command: CommandId) -> Self {
         RefundId(derive_v7(command.0, "skylink refund", account.0, 0))
     }
+
+    /// Derives the id of the refund for what is cancelled of an order behind its first `cancelled` units.
+    pub fn of_order(order: OrderId, payment: PaymentId, cancelled: u32) -> Self {
+        RefundId(derive_v7(order.0, "skylink order refund", payment.0, cancelled))
+    }
 }
 
 impl CommandId {

@@ -129,6 +129,11 @@ pub enum Waiting {
         /// The payment.
         payment: PaymentId,
     },
+    /// An order waits for its payment.
+    PaymentDue {
+        /// The order.
+        order: OrderId,
+    },
 }
 
 impl Waiting {
@@ -140,6 +145,7 @@ impl Waiting {
             Waiting::InspectionEnds { .. } => DeadlineKind::InspectionEnds,
             Waiting::PaymentExpires { .. } => DeadlineKind::PaymentExpires,
             Waiting::AuthorizationExpires { .. } => DeadlineKind::AuthorizationExpires,
+            Waiting::PaymentDue { .. } => DeadlineKind::PaymentDue,
         }
     }
 
@@ -147,6 +153,7 @@ impl Waiting {
     pub const fn subject(self) -> Uuid {
         match self {
             Waiting::ShipBy { order }
+            | Waiting::PaymentDue { order }
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
@@ -171,7 +178,7 @@ struct FlatDeadline {
 impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
         let (order, payment, shipment) = match waiting {
-            Waiting::ShipBy { order } => (Some(order), None, None),
+            Waiting::ShipBy { order } | Waiting::PaymentDue { order } => (Some(order), None, None),
             Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
                 (Some(order), None, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
             }
@@ -189,6 +196,7 @@ impl FlatDeadline {
         let FlatDeadline { due, kind, order, payment, shipment } = self;
         let waiting = match (kind, order, payment, shipment) {
             (DeadlineKind::ShipBy, Some(order), None, None) => Waiting::ShipBy { order },
+            (DeadlineKind::PaymentDue, Some(order), None, None) => Waiting::PaymentDue { order },
             (DeadlineKind::DeliveryDue, Some(order), None, shipment) => {
                 Waiting::DeliveryDue { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
             }
@@ -242,4 +250,6 @@ pub enum DeadlineKind {
     PaymentExpires,
     /// The time in which a provider holds money for the market.
     AuthorizationExpires,
+    /// The time an order has to be paid.
+    PaymentDue,
 }

@@ -281,6 +281,24 @@ pub enum Rejection {
         /// The most that it can be.
         most: Money,
     },
+    /// A payment for the order is under way already.
+    #[error(
+        "payment {payment} for order {order} is under way: wait for it, or give it up with payment.cancel"
+    )]
+    PaymentUnderWay {
+        /// The order.
+        order: OrderId,
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// What the wallet is to pay of an order is in another currency than the order.
+    #[error("the wallet's part is in {found}, the order in {expected}")]
+    TenderCurrency {
+        /// The order's currency.
+        expected: Currency,
+        /// The currency of the wallet's part.
+        found: Currency,
+    },
     /// The account has as many payments under way as it may.
     #[error("an account may have {max} payments and refunds under way: wait for one of them, or cancel one")]
     TooManyPayments {
@@ -464,6 +482,8 @@ pub enum OrderState {
     Completed,
     /// The buyer has the money back.
     Cancelled,
+    /// Waiting for a payment through a provider.
+    AwaitingPayment,
 }
 
 impl Rejection {

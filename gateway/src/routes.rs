@@ -211,7 +211,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 10] = [
+const COMMAND_PATHS: [(&str, &str); 11] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -219,6 +219,7 @@ const COMMAND_PATHS: [(&str, &str); 10] = [
     ("/api/cart/migrate-to-order", "cart.migrate"),
     ("/api/payments/process", "payment.request"),
     ("/api/orders/create", "order.place"),
+    ("/api/orders/pay", "order.pay"),
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),

@@ -199,6 +199,7 @@ impl Feed {
             Event::PaymentRefunded(refund) => return Ok(self.is_one(&[refund.account])),
             Event::RefundFailed(refund) => return Ok(self.is_one(&[refund.account])),
             Event::EscrowHeld(held) => held.order,
+            Event::OrderPaid(paid) => paid.order,
             Event::OrderShipped(shipped) => shipped.order,
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,

@@ -5,7 +5,7 @@ mod status;
 
 use std::cmp::Reverse;
 
-use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, WriterId};
+use events::ids::{AccountId, CartId, CommandId, ListingId, OrderId, PaymentId, WriterId};
 use events::metadata::DeadlineKind;
 use events::order::ShipmentNumber;
 use events::{Currency, Money, Position, Quantity, Timestamp};
@@ -20,7 +20,7 @@ pub(crate) use self::fold::OrderFold;
 pub use self::status::{Fulfilment, OrderStatus};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -52,12 +52,27 @@ pub struct Order {
     pub fee: Money,
     /// Where the buyer's money is.
     pub escrow: Escrow,
+    /// What of it a provider pays; none: the wallet paid all of it.
+    pub payment: Option<OrderPayment>,
     /// When it was placed.
     pub placed_at: Timestamp,
     /// When what was not shipped is cancelled.
     pub ship_by: Timestamp,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
+}
+
+/// What of an order a provider pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderPayment {
+    /// The last payment that was asked for it.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// When the order is cancelled unless a provider has agreed.
+    pub expires_at: Timestamp,
+    /// Whether the money has come in.
+    pub is_paid: bool,
 }
 
 /// One line of an order.
@@ -173,6 +188,9 @@ pub enum Step {
     /// The buyer's money was put into escrow.
     #[serde(rename = "escrow.held")]
     EscrowHeld,
+    /// What it costs is in escrow.
+    #[serde(rename = "order.paid")]
+    Paid,
     /// The seller handed units to a carrier.
     #[serde(rename = "order.shipped")]
     Shipped,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use events::ids::{AccountId, PaymentId, RefundId};
+use events::ids::{AccountId, OrderId, PaymentId, RefundId};
 use events::payment::{ActionKind, VoidReason};
 use events::{Commit, Event, Money, Position, Timestamp};
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use crate::table::{Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub struct Payment {
     pub provider: AccountId,
     /// How much was asked for.
     pub amount: Money,
+    /// The orders that it was asked for; none for a payment into the wallet alone.
+    pub orders: Vec<OrderId>,
     /// How far it is.
     pub state: PaymentStage,
     /// What has come in.
@@ -222,6 +224,7 @@ impl Fold for PaymentFold {
                 account: e.account,
                 provider: e.provider,
                 amount: e.amount,
+                orders: e.orders.clone(),
                 state: PaymentStage::Requested { expires_at: e.expires_at },
                 captured: nothing,
                 refunded: nothing,

@@ -21,7 +21,9 @@ pub(crate) enum Invariant {
     I3,
     /// What went into an escrow went out of it or is in it.
     I4,
-    /// No more of a payment goes back than came in.
+    /// A transfer that waits ends once.
+    I5,
+    /// No more of a payment comes in than was agreed to, and no more goes back than came in.
     I6,
     /// Nothing leaves an escrow before all of it came in.
     I7,
@@ -47,11 +49,12 @@ pub(crate) enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 15] = [
+    pub(crate) const ALL: [Invariant; 16] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
         Invariant::I4,
+        Invariant::I5,
         Invariant::I6,
         Invariant::I7,
         Invariant::I9,
@@ -72,8 +75,9 @@ impl Invariant {
             Invariant::I2 => "all accounts of a currency sum to zero",
             Invariant::I3 => "only a provider's account is ever below zero",
             Invariant::I4 => "an escrow's money was released, taken as a fee, refunded, or is still there",
-            Invariant::I6 => "no more of a payment goes back than came in",
-            Invariant::I7 => "nothing leaves an escrow before all of it came in",
+            Invariant::I5 => "a transfer that waits for a provider ends once",
+            Invariant::I6 => "no more of a payment comes in than was agreed to, or goes back than came in",
+            Invariant::I7 => "nothing leaves an escrow before all of it came in, but back to who paid",
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
             Invariant::I11 => "an order costs what its lines cost, and its escrow holds that",
@@ -109,6 +113,8 @@ pub(crate) struct Break {
 #[derive(Debug)]
 struct OrderBook {
     total: Money,
+    /// What of that a provider is to bring.
+    by_provider: i64,
     fee_minor: i64,
     funded: i64,
     released: i64,
@@ -124,6 +130,9 @@ pub(crate) struct Books {
     references: BTreeSet<(LedgerAccount, String)>,
     /// What came in of each payment, and what of that has gone back or is on its way.
     payments: BTreeMap<PaymentId, (i64, i64)>,
+    /// Transfers that wait for a payment, and the payments whose transfer waited and ended.
+    pending: BTreeMap<PaymentId, Transfer>,
+    ended: BTreeSet<PaymentId>,
     policy: Option<FeePolicy>,
     findings: BTreeMap<Invariant, Finding>,
 }
@@ -131,7 +140,9 @@ pub(crate) struct Books {
 impl Books {
     /// Enters a commit.
     pub(crate) fn commit(&mut self, commit: &Commit) {
+        // What orders cost, what was held for them, and what providers are asked for or brought.
         let (mut placed, mut held) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
+        let (mut asked, mut brought) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
         for recorded in commit.events() {
             self.event(recorded.position, &recorded.event);
             match &recorded.event {
@@ -142,12 +153,26 @@ impl Books {
                     let Money { currency, minor } = event.transfer.amount;
                     *held.entry(currency).or_default() += minor;
                 }
+                Event::PaymentRequested(event) if !event.orders.is_empty() => {
+                    *asked.entry(event.amount.currency).or_default() += event.amount.minor;
+                }
+                Event::PaymentCaptured(event) => {
+                    let Money { currency, minor } = event.transfer.amount;
+                    *brought.entry(currency).or_default() += minor;
+                }
                 _ => {}
             }
         }
-        if !placed.is_empty() || !held.is_empty() {
-            self.check(Invariant::I12, commit.head().position, placed == held, || {
-                format!("orders of {placed:?} minor units were placed, and {held:?} held for them")
+        let currencies: BTreeSet<Currency> = placed.keys().chain(held.keys()).copied().collect();
+        for currency in currencies {
+            let of = |sums: &BTreeMap<Currency, i64>| sums.get(&currency).copied().unwrap_or(0);
+            let (placed, held, asked, brought) = (of(&placed), of(&held), of(&asked), of(&brought));
+            let holds = if placed > 0 { placed == held + asked } else { held <= brought };
+            self.check(Invariant::I12, commit.head().position, holds, || {
+                format!(
+                    "in {currency}: orders of {placed} minor units were placed, {held} held for them, {asked} asked of and \
+                     {brought} brought by a provider"
+                )
             });
         }
     }
@@ -158,8 +183,28 @@ impl Books {
             Event::MarketOpened(opened) => self.policy = Some(opened.fee),
             Event::OrderPlaced(placed) => self.placed(position, placed),
             Event::WalletFunded(funded) => self.came_in(position, &funded.transfer, &funded.reference),
+            Event::PaymentAuthorized(authorized) => {
+                let (payment, transfer) = (authorized.payment, authorized.pending);
+                let is_first = !self.pending.contains_key(&payment) && !self.ended.contains(&payment);
+                self.check(Invariant::I5, position, is_first || transfer.is_none(), || {
+                    format!("a second transfer waits for payment {payment}")
+                });
+                self.pending.extend(transfer.map(|transfer| (payment, transfer)));
+            }
+            Event::PaymentFailed(failed) => drop(self.pending_ends(failed.payment)),
+            Event::PaymentVoided(voided) => drop(self.pending_ends(voided.payment)),
             Event::PaymentCaptured(captured) => {
                 self.came_in(position, &captured.transfer, &captured.reference);
+                if let Some(pending) = self.pending_ends(captured.payment) {
+                    let transfer = captured.transfer;
+                    let is_part = (pending.from, pending.to) == (transfer.from, transfer.to)
+                        && pending.amount.currency == transfer.amount.currency
+                        && pending.amount.minor >= transfer.amount.minor;
+                    self.check(Invariant::I6, position, is_part, || {
+                        let (from, to) = (transfer.from, transfer.to);
+                        format!("{} came from {from} to {to} where {pending:?} waited", transfer.amount)
+                    });
+                }
                 self.payments.entry(captured.payment).or_default().0 += captured.transfer.amount.minor;
             }
             Event::RefundRequested(refund) => {
@@ -174,15 +219,32 @@ impl Books {
             self.transfer(position, transfer);
         }
         if let Event::EscrowHeld(held) = event {
-            let known = self.orders.get(&held.order).map(|order| (order.total.minor, order.funded));
-            let holds = known.is_some_and(|(total, funded)| total == funded);
-            self.check(Invariant::I11, position, holds, || {
-                format!("order {} costs and has in escrow {known:?} minor units", held.order)
-            });
+            self.check_funded(position, held.order, true);
+        }
+        if let Event::OrderPaid(paid) = event {
+            self.check_funded(position, paid.order, false);
         }
         if let Some(end) = event.order_end() {
             self.closed(position, end.order);
         }
+    }
+
+    /// Checks that an escrow holds what the order costs or, where a provider is still to pay, all but that.
+    fn check_funded(&mut self, position: Position, id: OrderId, may_wait: bool) {
+        let known = self.orders.get(&id).map(|order| (order.total.minor, order.by_provider, order.funded));
+        let holds = known.is_some_and(|(total, by_provider, funded)| {
+            funded == total || (may_wait && funded == total - by_provider)
+        });
+        self.check(Invariant::I11, position, holds, || {
+            format!("order {id} costs, gets from a provider and has in escrow {known:?} minor units")
+        });
+    }
+
+    /// Ends the transfer that waits for a payment, if one does, and gives it.
+    fn pending_ends(&mut self, payment: PaymentId) -> Option<Transfer> {
+        let ended = self.pending.remove(&payment)?;
+        self.ended.insert(payment);
+        Some(ended)
     }
 
     fn came_in(&mut self, position: Position, transfer: &Transfer, reference: &str) {
@@ -218,7 +280,8 @@ impl Books {
             format!("the fee of order {} is {fee} minor units, by the terms {by_terms:?}", placed.order)
         });
         let (total, fee_minor) = (placed.total, placed.fee.amount.minor);
-        let book = OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0 };
+        let by_provider = placed.payment.as_ref().map_or(0, |due| due.amount.minor);
+        let book = OrderBook { total, by_provider, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0 };
         self.orders.insert(placed.order, book);
     }
 
@@ -265,8 +328,9 @@ impl Books {
             _ => &mut order.released,
         };
         *sum += amount.minor;
-        let OrderBook { total, funded, released, fees, refunded, .. } = *order;
-        self.check(Invariant::I7, position, funded == total.minor, || {
+        let OrderBook { total, by_provider, funded, released, fees, refunded, .. } = *order;
+        let goes_back = released + fees == 0 && refunded == funded && funded == total.minor - by_provider;
+        self.check(Invariant::I7, position, funded == total.minor || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
         let accounted = released + fees + refunded + in_escrow;
@@ -300,6 +364,13 @@ impl Books {
         for ((_, currency), minor) in &self.balances {
             *sums.entry(*currency).or_default() += i128::from(*minor);
         }
+        let pending: BTreeMap<_, _> =
+            market.ledger.pending().map(|(payment, transfer)| (*payment, *transfer)).collect();
+        let (ours, theirs) = (self.pending.len(), pending.len());
+        let agree = pending == self.pending;
+        self.check(Invariant::I5, position, agree, || {
+            format!("{ours} transfers wait by the events, {theirs} in the market, or others")
+        });
         for (currency, sum) in sums {
             self.check(Invariant::I2, position, sum == 0, || format!("{sum} minor units of {currency}"));
         }

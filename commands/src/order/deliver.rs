@@ -67,7 +67,7 @@ pub(crate) fn decide_confirm(
         return Err(not_yours());
     }
     if order.shipments.is_empty() {
-        return Err(wrong_state(id, OrderState::Placed));
+        return Err(wrong_state(id, order.state()));
     }
     let count = order.shipments.len();
     let confirmed = match command.shipment {

@@ -46,9 +46,14 @@ impl Market {
 
     fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
         let Some(state) = closed_as else { return };
-        let Order { buyer, seller, .. } = *self.orders.known(id);
+        let Order { buyer, seller, ref card, .. } = *self.orders.known(id);
+        let payment = card.as_ref().map(|card| card.payment);
         let forgotten = self.orders.close(End { order: id, buyer, seller, state }, position);
         self.forget(forgotten);
+        if let Some(payment) = payment {
+            let forgotten = self.payments.let_go(payment, id);
+            self.forget(forgotten);
+        }
     }
 }
 
@@ -87,10 +92,9 @@ impl<'a> Settlement<'a> {
             .into()
     }
 
-    /// Pays back what units cost that are cancelled by the same decision.
-    pub(super) fn refund(&mut self, lines: &[LineUnits]) -> Event {
+    /// Pays back what was paid of units that are cancelled by the same decision.
+    pub(super) fn refund(&mut self, lines: &[LineUnits], minor: i64) -> Event {
         let Order { buyer, seller, .. } = *self.order;
-        let minor = lines.iter().map(|line| line.amount.minor).sum();
         self.escrow.refunded += minor;
         self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
         let transfer = self.transfer(LedgerAccount::Wallet(buyer), minor);

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, OrderId};
-use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{EscrowHeld, Placed};
 use events::{Event, Money, Rejection, Timestamp};
 
-use super::{Escrow, Line, Order};
-use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
+use super::tender::{Card, Tender};
+use super::{Escrow, Line, Order, Stage};
+use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::fees;
 use crate::market::Market;
 use crate::validate::{self, AskedLine, Purchase};
 
-// An order and its escrow for each line at most, and the cart's migration.
-const _: () = assert!(2 * LINES_MAX < events::metadata::EVENTS_PER_COMMIT_MAX);
+// An order and its escrow for each line at most, the payment and the cart's migration.
+const _: () = assert!(2 * LINES_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
 
 impl Market {
     pub(crate) fn order_placed(&mut self, event: &Placed) {
@@ -35,14 +34,25 @@ impl Market {
             lines: lines.collect(),
             shipments: Box::default(),
             ship_by,
+            stage: match &event.payment {
+                Some(due) => Stage::AwaitingPayment { expires_at: due.expires_at },
+                None => Stage::Confirmed,
+            },
             total,
             fee_minor: event.fee.amount.minor,
             escrow: Escrow::default(),
+            card: event.payment.as_ref().map(|due| {
+                let (payment, amount_minor, pay_by) = (due.payment, due.amount.minor, due.expires_at);
+                Box::new(Card { payment, amount_minor, pay_by })
+            }),
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
         }
-        self.waiting.insert(DeadlineStamp { due: ship_by, waiting: Waiting::ShipBy { order: id } });
+        if let Some(card) = &order.card {
+            self.payments.take_up(card.payment, id);
+        }
+        self.waiting.insert(order.deadline(id));
         self.orders.open(id, order);
     }
 
@@ -65,7 +75,7 @@ pub(crate) fn decide_place(
     let lines = asked
         .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote })
         .collect();
-    let purchase = Purchase { buyer, lines, method: command.payment_method, signed_total: command.total };
+    let purchase = Purchase { buyer, lines, method: &command.payment_method, signed_total: command.total };
     place(market, command_id, None, &purchase, now)
 }
 
@@ -92,7 +102,7 @@ pub(crate) fn decide_migrate(
         quantity: *quantity,
         quote: None,
     });
-    let method: PaymentMethod = command.payment_method;
+    let method = &command.payment_method;
     let purchase = Purchase { buyer, lines: lines.collect(), method, signed_total: command.total };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
     let orders = events.iter().filter_map(|event| match event {
@@ -104,7 +114,7 @@ pub(crate) fn decide_migrate(
     Ok(events)
 }
 
-/// Makes one order and one escrow for each seller among the lines.
+/// Makes one order and one escrow for each seller among the lines, and asks for one payment for all of them.
 fn place(
     market: &Market,
     command_id: CommandId,
@@ -119,17 +129,19 @@ fn place(
     }
     let buyer = purchase.buyer;
     let currency = purchase.signed_total.currency;
-    let mut events = Vec::with_capacity(2 * by_seller.len() + 1);
+    let required = by_seller.values().flatten().map(|line| line.total.minor).sum();
+    let mut tender = Tender::new(buyer, command_id, purchase.method, Money::new(required, currency), now);
+    let mut events = Vec::with_capacity(2 * by_seller.len() + 2);
     for ((seller, lines), n) in by_seller.into_iter().zip(0u32..) {
         let order = OrderId::derive(buyer, command_id, n);
         let minor = lines.iter().map(|line| line.total.minor).sum();
         let total = Money::new(minor, currency);
         let fee = fees::quote(market.fee_policy(), total);
         let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
-        events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
-        let transfer =
-            Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
-        events.push(EscrowHeld { order, transfer }.into());
+        let (held, payment) = tender.next(order, total);
+        events.push(Placed { buyer, cart, fee, lines, order, payment, seller, ship_by, total }.into());
+        events.extend(held);
     }
+    events.extend(tender.request());
     Ok(events)
 }

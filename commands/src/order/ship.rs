@@ -40,12 +40,12 @@ impl Market {
         self.units_went(id);
     }
 
-    /// Ends the wait for the seller when nothing of the order is left.
+    /// Ends what the whole order waits for when nothing of it is left.
     pub(super) fn units_went(&mut self, id: events::ids::OrderId) {
         let order = self.orders.known(id);
         if order.units_left() == 0 {
-            let due = order.ship_by;
-            self.waiting.remove(&DeadlineStamp { due, waiting: Waiting::ShipBy { order: id } });
+            let deadline = order.deadline(id);
+            self.waiting.remove(&deadline);
         }
     }
 }
@@ -73,6 +73,9 @@ pub(crate) fn decide_ship(
         }
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
+    if order.awaits_payment() {
+        return Err(wrong_state(id, order.state()));
+    }
     let lines = match &command.lines {
         Some(asked) => named(id, order, asked)?,
         None => order.left(),

@@ -8,6 +8,9 @@ use events::rejection::OrderState;
 use events::{Currency, Money, Position, Quantity, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::stage::Stage;
+use super::tender::Card;
+
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
 
@@ -30,12 +33,16 @@ pub struct Order {
     pub shipments: Box<[Shipment]>,
     /// Until when what is left waits for the seller.
     pub ship_by: Timestamp,
+    /// What the whole order waits for.
+    pub stage: Stage,
     /// Sum of the lines.
     pub total: Money,
     /// What the platform takes if all of it is released.
     pub fee_minor: i64,
     /// The buyer's money.
     pub escrow: Escrow,
+    /// What of it a provider pays; none: the wallet paid it.
+    pub card: Option<Box<Card>>,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
@@ -141,7 +148,9 @@ impl Order {
     /// Gives the order's state in one word, for those who are refused something.
     pub fn state(&self) -> OrderState {
         let in_transit = |shipment: &Shipment| matches!(shipment.state, ShipmentState::InTransit { .. });
-        if self.shipments.is_empty() {
+        if self.awaits_payment() {
+            OrderState::AwaitingPayment
+        } else if self.shipments.is_empty() {
             OrderState::Placed
         } else if self.shipments.iter().any(in_transit) {
             OrderState::Shipped

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use commands::Market;
-use commands::order::{Order, ShipmentState};
+use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
 use events::commit::Stored;
 use events::ids::{ListingId, OrderId, PaymentId};
@@ -77,7 +77,11 @@ pub(crate) fn check_deadlines(market: &Market) {
         let id = *id;
         let mut waits = Vec::new();
         if order.units_left() > 0 {
-            waits.push(DeadlineStamp { due: order.ship_by, waiting: Waiting::ShipBy { order: id } });
+            let (due, waiting) = match order.stage {
+                Stage::AwaitingPayment { expires_at } => (expires_at, Waiting::PaymentDue { order: id }),
+                Stage::Confirmed => (order.ship_by, Waiting::ShipBy { order: id }),
+            };
+            waits.push(DeadlineStamp { due, waiting });
         }
         for (n, shipped) in order.shipments.iter().enumerate() {
             let shipment = ShipmentNumber::after(n);
@@ -110,6 +114,30 @@ pub(crate) fn check_deadlines(market: &Market) {
     };
     let payments = market.payments.open().filter_map(of_payment);
     assert_eq!(market.next_deadline(), market.orders.iter().flat_map(deadlines).chain(payments).min());
+}
+
+/// Checks that each payment knows its open orders, and that what the ledger waits for is what providers hold.
+pub(crate) fn check_payments(market: &Market) {
+    let mut orders = BTreeMap::<PaymentId, Vec<OrderId>>::new();
+    for (id, order) in market.orders.iter() {
+        let Some(card) = &order.card else { continue };
+        orders.entry(card.payment).or_default().push(*id);
+        let is_known = market.payments.get(card.payment).is_some()
+            || market.payments.recently_closed(card.payment).is_some();
+        assert!(is_known, "the payment of an open order is not forgotten");
+    }
+    for (payment, orders) in orders {
+        assert_eq!(market.payments.orders_of(payment).iter().copied().collect::<Vec<_>>(), orders);
+    }
+    let pending: BTreeMap<_, _> = market.ledger.pending().collect();
+    for (id, open) in market.payments.open() {
+        match &open.stage {
+            payment::Stage::Authorized { amount, .. } => assert_eq!(pending[id].amount, *amount),
+            payment::Stage::Voiding { .. } => {}
+            _ => assert!(!pending.contains_key(id), "nothing waits before the provider holds it"),
+        }
+    }
+    assert!(pending.keys().all(|id| market.payments.get(**id).is_some()), "it ends with its payment");
 }
 
 /// Reads the log as it is stored, from zero.

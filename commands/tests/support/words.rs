@@ -6,10 +6,11 @@ use commands::Command;
 use commands::command::{
     AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
     ConfirmDelivery, CreateListing, ExpectStock, FundWallet, GrantClearance, LineQuantity, MigrateCart,
-    OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundPayment,
-    RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportedOutcome, RequestPayment,
-    ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock, ShipOrder,
-    SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
+    OrderLine, PauseListing, PayOrder, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
+    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportPayment,
+    ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity,
+    SetSafetyStock, ShipOrder, SuspendSeller, Tenders, UnblockListing, UpdateListing, VerifiedQuote,
+    WithdrawListing,
 };
 use events::ids::{CartId, ListingId, OrderId, PaymentId};
 use events::listing::Limits;
@@ -178,6 +179,31 @@ pub fn place(lines: &[(u64, u32)], total: Money) -> Command {
     PlaceOrder { lines, payment_method: PaymentMethod::Wallet, total }.into()
 }
 
+/// Buys (listing, units) for at most `total` through [`super::PROVIDER`], and a part of it from the wallet.
+pub fn place_by_card(lines: &[(u64, u32)], total: Money, wallet: Option<Money>) -> Command {
+    place_with(by_provider(super::PROVIDER, wallet), lines, total)
+}
+
+pub fn place_with(payment_method: PaymentMethod, lines: &[(u64, u32)], total: Money) -> Command {
+    match place(lines, total) {
+        Command::PlaceOrder(asked) => PlaceOrder { payment_method, ..asked }.into(),
+        other => panic!("no order: {other:?}"),
+    }
+}
+
+pub fn by_provider(provider: Actor, wallet: Option<Money>) -> PaymentMethod {
+    PaymentMethod::Tenders(Tenders { provider: method(provider, "tok_approve"), wallet })
+}
+
+pub fn method(provider: Actor, token: &str) -> ProviderMethod {
+    ProviderMethod { provider: provider.account(), token: text(token) }
+}
+
+/// Pays an order anew.
+pub fn pay(order: OrderId) -> Command {
+    PayOrder { method: method(super::PROVIDER, "tok_other"), order }.into()
+}
+
 pub fn ship(order: OrderId) -> Command {
     ShipOrder { carrier: Some(text("Pigeon")), lines: None, order, tracking: None }.into()
 }
@@ -248,8 +274,7 @@ pub fn request(amount: Money) -> Command {
 }
 
 pub fn request_from(provider: Actor, amount: Money, token: &str) -> Command {
-    let method = ProviderMethod { provider: provider.account(), token: text(token) };
-    RequestPayment { amount, method }.into()
+    RequestPayment { amount, method: method(provider, token) }.into()
 }
 
 pub fn give_up(payment: PaymentId) -> Command {
@@ -263,4 +288,14 @@ pub fn give_back(payment: PaymentId, amount: Money) -> Command {
 /// Says that money was taken.
 pub fn took(reference: &str, amount: Money) -> ReportedOutcome {
     ReportedOutcome::Captured { amount, reference: text(reference) }
+}
+
+/// Lets the provider report something.
+pub fn report(payment: PaymentId, outcome: ReportedOutcome) -> Command {
+    ReportPayment { outcome, payment }.into()
+}
+
+/// Says that money is held.
+pub fn held(amount: Money, capture_before: Timestamp) -> ReportedOutcome {
+    ReportedOutcome::Authorized { amount, capture_before, reference: text("r") }
 }

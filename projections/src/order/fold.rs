@@ -13,7 +13,7 @@ use sled::{Batch, Tree};
 
 use super::{
     Actor, BOUGHT, Chunk, Escrow, Fulfilment, Line, LineUnits, ListKey, NEWEST, ORDERS, ORDERS_PER_CHUNK,
-    Order, OrderStatus, SOLD, Shipment, ShipmentState, Step, TimelineEntry,
+    Order, OrderPayment, OrderStatus, SOLD, Shipment, ShipmentState, Step, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -50,7 +50,12 @@ impl OrderFold {
         let found = self.orders.entry(tree, &order)?.as_mut().ok_or_else(missing)?;
         change(found).ok_or(ViewError::overflow("what an order holds", position))?;
         found.fulfilment = Fulfilment::of(&found.lines);
-        found.state = OrderStatus::of(found.fulfilment, found.closed_at.is_some());
+        found.state = match OrderStatus::of(found.fulfilment, found.closed_at.is_some()) {
+            OrderStatus::Placed if found.payment.is_some_and(|payment| !payment.is_paid) => {
+                OrderStatus::AwaitingPayment
+            }
+            state => state,
+        };
         found.timeline.push(entry);
         Ok(())
     }
@@ -71,6 +76,23 @@ impl Fold for OrderFold {
                         let minor = held.transfer.amount.minor;
                         add(&mut order.escrow.held, minor)?;
                         add(&mut order.escrow.remaining, minor)
+                    })?;
+                }
+                Event::PaymentRequested(requested) => {
+                    for order in &requested.orders {
+                        // It was placed with its first payment; this may be another.
+                        let found = self.orders.entry(tree, order)?.as_mut();
+                        if let Some(payment) = found.and_then(|order| order.payment.as_mut()) {
+                            payment.payment = requested.payment;
+                        }
+                    }
+                }
+                Event::OrderPaid(paid) => {
+                    let entry = entry(Step::Paid, None, Some(format!("with payment {}", paid.payment)));
+                    self.change(tree, paid.order, entry, |order| {
+                        order.ship_by = paid.ship_by;
+                        order.payment.as_mut()?.is_paid = true;
+                        Some(())
                     })?;
                 }
                 Event::OrderShipped(shipped) => {
@@ -235,7 +257,10 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         buyer: placed.buyer,
         seller: placed.seller,
         cart: placed.cart,
-        state: OrderStatus::Placed,
+        state: match placed.payment {
+            Some(_) => OrderStatus::AwaitingPayment,
+            None => OrderStatus::Placed,
+        },
         fulfilment: Fulfilment::Unfulfilled,
         closed_at: None,
         lines: lines.collect(),
@@ -250,6 +275,12 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             refunded: 0,
             remaining: 0,
         },
+        payment: placed.payment.as_ref().map(|due| OrderPayment {
+            payment: due.payment,
+            amount: due.amount,
+            expires_at: due.expires_at,
+            is_paid: false,
+        }),
         placed_at: entry.time,
         ship_by: placed.ship_by,
         timeline: vec![entry],
@@ -275,6 +306,8 @@ fn cancellation_note(by: CancelledBy, reason: Option<&str>) -> String {
     let who = match by {
         CancelledBy::Account(role) => format!("by the {}", format!("{role:?}").to_lowercase()),
         CancelledBy::ShipDeadline => "not shipped in time".to_owned(),
+        CancelledBy::PaymentDeadline => "not paid in time".to_owned(),
+        CancelledBy::PaymentFailed => "the payment failed".to_owned(),
     };
     match reason {
         Some(reason) => format!("{who}: {reason}"),

@@ -57,6 +57,8 @@ pub enum OrderStatus {
     Completed,
     /// All units were cancelled; the buyer has the money back.
     Cancelled,
+    /// Waiting for a payment through a provider.
+    AwaitingPayment,
 }
 
 impl OrderStatus {

@@ -152,6 +152,7 @@ pub fn place(
         fee: FeeQuote { amount: fee, bps: 500, fixed_minor: 0, rounding: Rounding::HalfAwayFromZero },
         lines,
         order,
+        payment: None,
         seller,
         ship_by: now.plus_ms(14 * 86_400_000),
         total,

@@ -45,6 +45,7 @@ fn placed() -> Placed {
         fee: fee(25),
         lines: vec![Line { listing, listing_version: 1, price, quantity, total: usd(1000) }],
         order: ORDER,
+        payment: None,
         seller: SELLER,
         ship_by: Timestamp::from_ms(0),
         total: usd(1000),

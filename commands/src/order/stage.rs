@@ -1,0 +1,50 @@
+//! What a whole order waits for before it is the seller's to ship.
+
+use events::Timestamp;
+use events::ids::OrderId;
+use events::metadata::{DeadlineStamp, Waiting};
+use serde::{Deserialize, Serialize};
+
+use super::state::Order;
+use crate::market::Market;
+
+/// How far an order is, with what it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// A provider is to pay.
+    AwaitingPayment {
+        /// Until when.
+        expires_at: Timestamp,
+    },
+    /// Its units wait for the seller to ship them.
+    Confirmed,
+}
+
+impl Order {
+    /// Gives what the order waits for as long as units of it are left.
+    pub(super) const fn deadline(&self, order: OrderId) -> DeadlineStamp {
+        match self.stage {
+            Stage::AwaitingPayment { expires_at } => {
+                DeadlineStamp { due: expires_at, waiting: Waiting::PaymentDue { order } }
+            }
+            Stage::Confirmed => DeadlineStamp { due: self.ship_by, waiting: Waiting::ShipBy { order } },
+        }
+    }
+
+    /// Tells whether the order waits for its payment.
+    pub(crate) const fn awaits_payment(&self) -> bool {
+        matches!(self.stage, Stage::AwaitingPayment { .. })
+    }
+}
+
+impl Market {
+    /// Lets an order enter a stage, and wait for what that one waits for.
+    pub(crate) fn enter_order(&mut self, id: OrderId, stage: Stage, ship_by: Timestamp) {
+        let order = self.orders.known(id);
+        let left = order.deadline(id);
+        (order.stage, order.ship_by) = (stage, ship_by);
+        let entered = order.deadline(id);
+        self.waiting.remove(&left);
+        self.waiting.insert(entered);
+    }
+}
