@@ -33,14 +33,7 @@ pub(super) struct Story {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Somebody gives a command.
-    Do {
-        who: String,
-        command: String,
-        body: Value,
-        /// Names for the orders that it places, by their sellers' names.
-        orders: BTreeMap<String, String>,
-        expect: Expect,
-    },
+    Do { who: String, command: String, body: Value, names: Names, expect: Expect },
     /// The last command is sent once more, as it was signed; it gets its first receipt.
     Again,
     /// Time passes, and deadlines with it.
@@ -49,12 +42,24 @@ pub(super) enum Step {
     See { what: Seen, has: Value },
 }
 
+/// Names for what a command makes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Names {
+    /// For the orders that it places, by their sellers' names.
+    pub(super) orders: BTreeMap<String, String>,
+    /// For the payment that it asks for.
+    pub(super) payment: Option<String>,
+    /// For the refund that it asks for.
+    pub(super) refund: Option<String>,
+}
+
 /// What a view is asked for; the names are resolved when it is.
 #[derive(Debug)]
 pub(super) enum Seen {
     Order(String),
     Cart(String),
     Account(String),
+    Payment(String),
 }
 
 /// What must become of a command.
@@ -91,6 +96,8 @@ struct WrittenStep {
     body: Option<Value>,
     #[serde(default)]
     orders: BTreeMap<String, String>,
+    payment: Option<String>,
+    refund: Option<String>,
     expect: Option<String>,
     #[serde(default)]
     again: bool,
@@ -134,6 +141,8 @@ impl Step {
                 does: Some(command),
                 body,
                 orders,
+                payment,
+                refund,
                 expect,
                 again: false,
                 wait: None,
@@ -146,7 +155,8 @@ impl Step {
                     Some("unchanged") => Expect::Unchanged,
                     Some(code) => Expect::Rejected(code.to_owned()),
                 };
-                Ok(Step::Do { who, command, body, orders, expect })
+                let names = Names { orders, payment, refund };
+                Ok(Step::Do { who, command, body, names, expect })
             }
             WrittenStep {
                 who: None,
@@ -182,7 +192,7 @@ impl Step {
                 ..
             } => Ok(Step::See { what: seen(&see)?, has }),
             _ => bail!(
-                "it must have `who` and `does` (with `body`, `orders`, `expect`), or `again = true`, or `wait`, or `see` and \
+                "it must have `who` and `does` (with `body`, `orders`, `payment`, `refund`, `expect`), or `again = true`, or `wait`, or `see` and \
                  `has`, and nothing of the others"
             ),
         }
@@ -194,7 +204,8 @@ fn seen(text: &str) -> anyhow::Result<Seen> {
         Some(("order", name)) => Ok(Seen::Order(name.to_owned())),
         Some(("cart", name)) => Ok(Seen::Cart(name.to_owned())),
         Some(("account", name)) => Ok(Seen::Account(name.to_owned())),
-        _ => bail!("`see` is `order NAME`, `cart of NAME` or `account NAME`, not `{text}`"),
+        Some(("payment", name)) => Ok(Seen::Payment(name.to_owned())),
+        _ => bail!("`see` is `order NAME`, `cart of NAME`, `account NAME` or `payment NAME`, not `{text}`"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! | token | what happens |
 //! |---|---|
 //! | `tok_approve` | it agrees at once |
-//! | `tok_decline_<code>` | it refuses with that code |
+//! | `tok_decline_<code>` | it refuses with that code; for good, if that is `fraudulent`, `lost_card` or `stolen_card` |
 //! | `tok_action` | the buyer has to confirm, which [`Sandbox::confirm`] does |
 //! | `tok_timeout_approved` | it agrees, and its answer is lost |
 //! | `tok_timeout_lost` | the first call is lost on its way |
@@ -184,9 +184,9 @@ impl Sandbox {
     }
 }
 
-/// Tells whether the same means of payment may be accepted another time.
+/// Tells whether another try may go well, with the same or another card.
 fn is_retryable(code: &str) -> bool {
-    matches!(code, "insufficient_funds" | "processing_error" | "try_again_later")
+    !matches!(code, "fraudulent" | "lost_card" | "stolen_card")
 }
 
 fn reference(payment: PaymentId) -> String {

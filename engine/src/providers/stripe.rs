@@ -178,22 +178,21 @@ fn trouble(status: StatusCode, body: &Value) -> NoAnswer {
     NoAnswer(format!("Stripe answered {status} ({}){next}", code.chars().take(64).collect::<String>()))
 }
 
-/// Gives the provider's words for a refusal, and whether another try may go well.
+/// Gives the provider's words for a refusal, and whether another try may go well, with the same or another card: not where
+/// the buyer may be somebody else than the card's owner.
 fn declined(error: &Value) -> Answer {
     let code = error["decline_code"].as_str().or(error["code"].as_str()).unwrap_or("declined");
-    let retryable = matches!(
+    let is_final = matches!(
         code,
-        "approve_with_id"
-            | "authentication_required"
-            | "card_velocity_exceeded"
-            | "insufficient_funds"
-            | "issuer_not_available"
-            | "processing_error"
-            | "reenter_transaction"
-            | "try_again_later"
-            | "withdrawal_count_limit_exceeded"
+        "fraudulent"
+            | "lost_card"
+            | "merchant_blacklist"
+            | "pickup_card"
+            | "restricted_card"
+            | "security_violation"
+            | "stolen_card"
     );
-    Answer::Declined { code: code.chars().take(64).collect(), retryable }
+    Answer::Declined { code: code.chars().take(64).collect(), retryable: !is_final }
 }
 
 /// Reads how an intent stands.

@@ -504,7 +504,7 @@ impl Market {
         let events = vec![cancelled.into(), refunded.into()];
         match by {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
-            CancelledBy::ShipDeadline => self.history.due(Waiting::ShipBy { order }, events),
+            _ => self.history.due(Waiting::ShipBy { order }, events),
         };
     }
 

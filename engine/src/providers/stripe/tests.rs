@@ -85,12 +85,13 @@ fn every_status_of_an_intent_is_read() {
 fn a_refusal_says_whether_another_try_may_go_well() {
     for (error, code, retryable) in [
         (json!({"code": "card_declined", "decline_code": "insufficient_funds"}), "insufficient_funds", true),
-        (json!({"code": "card_declined", "decline_code": "do_not_honor"}), "do_not_honor", false),
+        (json!({"code": "card_declined", "decline_code": "do_not_honor"}), "do_not_honor", true),
         (json!({"code": "card_declined", "decline_code": "try_again_later"}), "try_again_later", true),
         (json!({"code": "processing_error"}), "processing_error", true),
-        (json!({"code": "expired_card"}), "expired_card", false),
-        (json!({"code": "resource_missing", "type": "invalid_request_error"}), "resource_missing", false),
-        (Value::Null, "declined", false),
+        (json!({"code": "expired_card"}), "expired_card", true),
+        (json!({"code": "resource_missing", "type": "invalid_request_error"}), "resource_missing", true),
+        (json!({"code": "card_declined", "decline_code": "fraudulent"}), "fraudulent", false),
+        (Value::Null, "declined", true),
     ] {
         assert_eq!(declined(&error), Answer::Declined { code: code.to_owned(), retryable });
     }
