@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
-use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, RefundId};
+use events::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, RefundId};
 use events::ledger::LedgerAccount;
 use events::order::ShipmentNumber;
 use events::payment::ActionKind;
@@ -230,6 +230,43 @@ pub enum ReportedOutcome {
         code: Text<REFERENCE_LENGTH_MAX>,
         /// The refund.
         refund: RefundId,
+    },
+}
+
+/// Asks a provider to pay out what the seller has earned, or a part of it. Given by the seller. The payout's id is derived
+/// from the account and the command's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestPayout {
+    /// How much.
+    pub amount: Money,
+    /// Where it goes: a provider, and its token of the seller's bank account.
+    pub to: ProviderMethod,
+}
+
+/// Says what a provider did about a payout. Given by the provider's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportPayout {
+    /// What it did.
+    pub outcome: PayoutOutcome,
+    /// The payout.
+    pub payout: PayoutId,
+}
+
+/// What a provider did about a payout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PayoutOutcome {
+    /// It paid.
+    Paid {
+        /// The provider's reference of the payout.
+        reference: Text<REFERENCE_LENGTH_MAX>,
+    },
+    /// It could not pay, or the bank returned it.
+    Failed {
+        /// Why, in its words for programs.
+        code: Text<REFERENCE_LENGTH_MAX>,
     },
 }
 
@@ -483,6 +520,8 @@ commands! {
     "payment.cancel" => CancelPayment(CancelPayment),
     "payment.refund" => RefundPayment(RefundPayment),
     "payment.report" => ReportPayment(ReportPayment),
+    "payout.request" => RequestPayout(RequestPayout),
+    "payout.report" => ReportPayout(ReportPayout),
     "cart.add" => AddToCart(AddToCart),
     "cart.set_quantity" => SetCartQuantity(SetCartQuantity),
     "cart.remove" => RemoveFromCart(RemoveFromCart),

@@ -16,7 +16,7 @@ use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, funding, listing, order, payment, stock};
+use crate::{account, cart, funding, listing, order, payment, payout, stock};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,6 +92,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::ShipBy { order } => order::decide_not_shipped(market, order),
         Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
+        Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
@@ -203,7 +204,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::ReinstateSeller(_)
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_) => &[Role::Operator],
-        Command::FundWallet(_) | Command::ReportPayment(_) => &[Role::Provider],
+        Command::FundWallet(_) | Command::ReportPayment(_) | Command::ReportPayout(_) => &[Role::Provider],
+        Command::RequestPayout(_) => &[Role::Seller],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
         Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
         Command::AddToCart(_)
@@ -251,6 +253,8 @@ fn business(
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
+        Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
+        Command::ReportPayout(command) => payout::decide_report(market, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),

@@ -24,6 +24,7 @@ pub mod listing;
 pub mod market;
 pub mod order;
 pub mod payment;
+pub mod payout;
 pub mod receipt;
 pub mod refusal;
 pub mod replay;

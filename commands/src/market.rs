@@ -13,7 +13,8 @@ use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
-use crate::payment::Payments;
+use crate::payment::{Effect, EffectId, Payments};
+use crate::payout::Payouts;
 use crate::replay::{Nonces, Recent};
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
@@ -41,6 +42,8 @@ pub struct Market {
     pub credits: Credits,
     /// Payments through providers, and refunds.
     pub payments: Payments,
+    /// Payouts through providers.
+    pub payouts: Payouts,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -127,6 +130,10 @@ impl Market {
             Event::RefundRequested(event) => self.refund_requested(event, position),
             Event::PaymentRefunded(event) => self.payment_refunded(event),
             Event::RefundFailed(event) => self.refund_failed(event, position),
+            Event::PayoutRequested(event) => self.payout_requested(event),
+            Event::PayoutPaid(event) => self.payout_ended(event.payout, &event.transfer),
+            Event::PayoutFailed(event) => self.payout_ended(event.payout, &event.transfer),
+            Event::PayoutOverdue(event) => self.payout_overdue(event),
             Event::CartItemAdded(event) => self.accounts.item_added(event),
             Event::CartQuantitySet(event) => self.accounts.quantity_set(event),
             Event::CartItemRemoved(event) => self.accounts.item_removed(event),
@@ -155,6 +162,11 @@ impl Market {
     /// Notes that what stood at `position` is no longer in memory.
     pub(crate) fn forget(&mut self, position: Option<Position>) {
         self.forgotten = self.forgotten.max(position.unwrap_or(0));
+    }
+
+    /// Gives all that providers have been asked for and have not answered.
+    pub fn effects(&self) -> Vec<(EffectId, Effect)> {
+        self.payments.effects().into_iter().chain(self.payouts.effects()).collect()
     }
 
     /// Gives the deadline that ends first.

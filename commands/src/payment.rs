@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use decide::{
     check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request, give_up,
 };
-pub use effect::{Effect, EffectId, Wish};
+pub use effect::{Effect, EffectId, PaymentEffect, PayoutEffect, Wish};
 
 use crate::funding::CreditId;
 use crate::market::Market;

@@ -392,7 +392,9 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::FundWallet(_)
         | Command::CancelPayment(_)
         | Command::RefundPayment(_)
-        | Command::ReportPayment(_) => return None,
+        | Command::ReportPayment(_)
+        | Command::RequestPayout(_)
+        | Command::ReportPayout(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

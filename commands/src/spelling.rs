@@ -108,6 +108,8 @@ mod tests {
             ("payment.cancel", json!({"payment": ID})),
             ("payment.refund", json!({"amount": total, "payment": ID})),
             ("payment.report", json!({"outcome": {"action_required": acts}, "payment": ID})),
+            ("payout.request", json!({"amount": total, "to": {"provider": ID, "token": "t"}})),
+            ("payout.report", json!({"outcome": {"paid": {"reference": "r"}}, "payout": ID})),
             ("cart.add", json!({"listing": ID, "quantity": 1})),
             ("cart.set_quantity", json!({"listing": ID, "quantity": 1})),
             ("cart.remove", json!({"listing": ID})),

@@ -343,8 +343,7 @@ fn an_order_that_is_not_paid_in_time_is_cancelled_and_its_payment_given_up() {
     world.then_events([cancelled.into(), refunded(order, Some(back))]);
     assert_eq!((reserved(&world, TEA), world.market.next_deadline()), (0, None));
     then_holds(&world, wallet(), 10_000);
-    let effects = world.market.payments.effects();
-    assert_eq!(effects.into_iter().map(|(_, effect)| effect.wish).collect::<Vec<_>>(), [Wish::Void]);
+    assert_eq!(wishes_of(&world.market), [Wish::Void]);
     // The money was taken all the same: it is the buyer's.
     world.when(PROVIDER, report(payment, took("r", usd(750)))).then_types(["payment.captured.v1"]);
     then_holds(&world, wallet(), 10_750);

@@ -11,12 +11,12 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, LineQuantity, MigrateCart, ReportPayment, ReportedOutcome, ShipOrder,
-    UpdateListing,
+    CancelOrder, ConfirmDelivery, LineQuantity, MigrateCart, PayoutOutcome, ReportPayment, ReportedOutcome,
+    RequestPayout, ShipOrder, UpdateListing,
 };
 use commands::order::{ShipmentState, Stage};
 use commands::{Command, Decision, Market, Verified};
-use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, RefundId};
+use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, PayoutId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::Cause;
 use events::order::{LineUnits, ShipmentNumber};
@@ -64,6 +64,9 @@ enum Step {
     /// Migrates a cart so.
     MigrateBy(usize, Option<i64>),
     Pay(usize),
+    /// A seller asks for what he has earned, or a part.
+    PayOut(usize, usize, i64),
+    ReportPayout(usize, bool, bool),
     Ship(usize, Option<usize>, Part),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
@@ -107,6 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
     let buyer_again = 0..BUYERS.len();
     // Mostly all there is; else some of it.
     let share = prop_oneof![3 => Just(0i64), 2 => 1i64..3000];
+    let earned = prop_oneof![1 => Just(0i64), 3 => 1i64..60, 1 => 1i64..3000];
     let total = prop_oneof![3 => Just(MOST), 1 => amount()];
     let wallet = prop_oneof![2 => Just(None), 3 => (1i64..1500).prop_map(Some), 1 => amount().prop_map(Some)];
     prop_oneof![
@@ -124,6 +128,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(b, p, l, w)| Step::PlaceBy(b, p, l, w)),
         1 => (buyer, wallet).prop_map(|(b, w)| Step::MigrateBy(b, w)),
         3 => nth.prop_map(Step::Pay),
+        7 => (0..2usize, 0..2usize, earned).prop_map(|(s, p, a)| Step::PayOut(s, p, a)),
+        2 => (nth, any::<bool>(), any::<bool>()).prop_map(|(n, g, o)| Step::ReportPayout(n, g, o)),
         6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
@@ -203,6 +209,7 @@ struct Run {
     shortfalls: BTreeMap<ListingId, u64>,
     payments: Vec<Requested>,
     refunds: Vec<(RefundId, PaymentId)>,
+    payouts: Vec<(PayoutId, AccountId)>,
     /// What was captured of each payment, and what of that has gone back for good.
     captured: BTreeMap<PaymentId, (Money, i64)>,
     checked: usize,
@@ -220,7 +227,7 @@ impl Run {
         let (signed, orders, paid) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (decided, credited) = (BTreeSet::new(), BTreeSet::new());
         let (payments, refunds, captured) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let shortfalls = BTreeMap::new();
+        let (shortfalls, payouts) = (BTreeMap::new(), Vec::new());
         let mut run = Run {
             world,
             signed,
@@ -231,10 +238,17 @@ impl Run {
             shortfalls,
             payments,
             refunds,
+            payouts,
             captured,
             checked: 0,
         };
         run.check();
+        // A seller has earned something: what random steps seldom come to.
+        run.ask(PROVIDER, fund(BUYER, usd(500)));
+        run.ask(BUYER, place(&[(0, 1)], usd(500)));
+        let (order, _) = run.orders[0];
+        run.ask(SELLER, ship(order));
+        run.ask(BUYER, confirm(order));
         run
     }
 
@@ -338,6 +352,28 @@ impl Run {
             Step::Pay(nth) => {
                 let (order, (buyer, seller)) = self.order(nth);
                 self.ask(if nth % 9 == 8 { seller } else { buyer }, pay(order));
+            }
+            Step::PayOut(seller, provider, part) => {
+                let (seller, provider) = ([SELLER, OTHER_SELLER][seller], PROVIDERS[provider]);
+                let earned = LedgerAccount::SellerAvailable(seller.account());
+                let amount = if part == 0 {
+                    self.world.market.ledger.balance(earned, usd(0).currency)
+                } else {
+                    usd(part)
+                };
+                self.ask(seller, RequestPayout { amount, to: method(provider, "acct_1") }.into());
+            }
+            Step::ReportPayout(nth, goes_well, by_other) => {
+                let Some((payout, provider)) = self.payouts.iter().rev().nth(nth % 3).copied() else {
+                    return;
+                };
+                let outcome = if goes_well {
+                    PayoutOutcome::Paid { reference: text("po") }
+                } else {
+                    PayoutOutcome::Failed { code: text("closed") }
+                };
+                let reporter = if by_other { PROVIDERS[0] } else { Actor::of(provider) };
+                self.ask(reporter, report_payout(payout, outcome));
             }
             Step::Ship(nth, who, part) => {
                 let (order, (_, seller)) = self.order(nth);
@@ -539,6 +575,7 @@ impl Run {
                     }
                     self.payments.push(requested.clone());
                 }
+                Event::PayoutRequested(event) => self.payouts.push((event.payout, event.provider)),
                 Event::PaymentCaptured(event) => {
                     let credit = (event.transfer.from, event.reference.clone());
                     assert!(self.credited.insert(credit), "a reference credits once");
@@ -651,7 +688,7 @@ proptest! {
         let (restored, _): (Market, _) =
             bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
         prop_assert_eq!(&restored, &folded);
-        let asked: BTreeMap<_, _> = folded.payments.effects().into_iter().collect();
+        let asked: BTreeMap<_, _> = folded.effects().into_iter().collect();
         prop_assert_eq!(asked, asked_for(&run.world.log));
         // Left alone, every order comes to its end.
         run.world.after(100 * DAY_MS);

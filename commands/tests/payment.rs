@@ -7,7 +7,7 @@ mod support;
 
 use commands::command::ReportedOutcome;
 use commands::payment::{
-    Effect, EffectId, OPEN_PER_ACCOUNT_MAX, RECENT_CLOSED_PAYMENTS_MAX, REQUEST_MS, Wish,
+    Effect, EffectId, OPEN_PER_ACCOUNT_MAX, PaymentEffect, RECENT_CLOSED_PAYMENTS_MAX, REQUEST_MS, Wish,
 };
 use commands::{Command, Decision, Facts, Refusal, decide};
 use events::account::Role;
@@ -59,7 +59,7 @@ fn wallet_holds(world: &World, minor: i64) {
 }
 
 fn wishes(world: &World) -> Vec<Wish> {
-    world.market.payments.effects().into_iter().map(|(_, effect)| effect.wish).collect()
+    wishes_of(&world.market)
 }
 
 fn voided() -> ReportedOutcome {
@@ -92,7 +92,7 @@ fn a_buyer_asks_for_money_and_the_provider_is_to_be_asked() {
     };
     world.then_events([event.into()]).when_again().then_repeat();
     let wish = Wish::Authorize { amount: usd(700), token: "tok_approve".into() };
-    let effect = Effect { provider, payment, wish };
+    let effect = Effect::Payment(PaymentEffect { provider, payment, wish });
     assert_eq!(world.market.payments.effects(), [(EffectId::Payment(payment), effect)]);
     let waiting = Waiting::PaymentExpires { payment };
     assert_eq!(world.market.next_deadline(), Some(DeadlineStamp { due: expires_at, waiting }));

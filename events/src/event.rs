@@ -5,7 +5,7 @@
 
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
-use crate::{account, cart, command, listing, market, order, payment, stock};
+use crate::{account, cart, command, listing, market, order, payment, payout, stock};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +131,10 @@ events! {
     "payment.refund_requested.v1" => RefundRequested(payment::RefundRequested) about |e| Some(e.payment.to_string()),
     "payment.refunded.v1" => PaymentRefunded(payment::Refunded) about |e| Some(e.payment.to_string()),
     "payment.refund_failed.v1" => RefundFailed(payment::RefundFailed) about |e| Some(e.payment.to_string()),
+    "payout.requested.v1" => PayoutRequested(payout::Requested) about |e| Some(e.payout.to_string()),
+    "payout.paid.v1" => PayoutPaid(payout::Paid) about |e| Some(e.payout.to_string()),
+    "payout.failed.v1" => PayoutFailed(payout::Failed) about |e| Some(e.payout.to_string()),
+    "payout.overdue.v1" => PayoutOverdue(payout::Overdue) about |e| Some(e.payout.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),
@@ -162,6 +166,9 @@ impl Event {
             Event::RefundRequested(refund) => std::slice::from_ref(&refund.transfer),
             Event::PaymentRefunded(refund) => std::slice::from_ref(&refund.transfer),
             Event::RefundFailed(refund) => std::slice::from_ref(&refund.transfer),
+            Event::PayoutRequested(payout) => std::slice::from_ref(&payout.transfer),
+            Event::PayoutPaid(payout) => std::slice::from_ref(&payout.transfer),
+            Event::PayoutFailed(payout) => std::slice::from_ref(&payout.transfer),
             Event::EscrowHeld(held) => std::slice::from_ref(&held.transfer),
             Event::EscrowReleased(released) => &released.transfers,
             Event::EscrowRefunded(refunded) => refunded.transfer.as_slice(),
@@ -194,6 +201,7 @@ impl Event {
             | Event::PaymentVoidRequested(_)
             | Event::PaymentFailed(_)
             | Event::PaymentVoided(_)
+            | Event::PayoutOverdue(_)
             | Event::CartItemAdded(_)
             | Event::CartQuantitySet(_)
             | Event::CartItemRemoved(_)

@@ -103,6 +103,8 @@ uuid_ids! {
     PaymentId = "payment id",
     /// One refund of a part of a payment.
     RefundId = "refund id",
+    /// One payout of what a seller has earned.
+    PayoutId = "payout id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).
     CommandId = "command id",
     /// One commit: the events of one decision.
@@ -156,16 +158,23 @@ impl RefundId {
     }
 }
 
+impl PayoutId {
+    /// Derives the id of the payout that a command asks for.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        PayoutId(derive_v7(command.0, "skylink payout", account.0, 0))
+    }
+}
+
 impl CommandId {
-    /// Derives the id under which what a provider did is reported: the same for the same outcome of the same payment,
-    /// so that a repeated report is a repeat. Its time is the payment's.
-    pub fn of_report(provider: AccountId, payment: PaymentId, outcome: &[u8]) -> Self {
+    /// Derives the id under which what a provider did is reported: the same for the same outcome of the same payment or
+    /// payout, so that a repeated report is a repeat. Its time is that of what it is about.
+    pub fn of_report(provider: AccountId, about: Uuid, outcome: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(provider.0.as_bytes());
         hasher.update(outcome);
         let mut owner = [0u8; 16];
         owner.copy_from_slice(&hasher.finish().as_bytes()[..16]);
-        CommandId(derive_v7(payment.0, "skylink report", Uuid::from_bytes(owner), 0))
+        CommandId(derive_v7(about, "skylink report", Uuid::from_bytes(owner), 0))
     }
 }
 

@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod payout;
 pub mod rejection;
 pub mod stock;
 pub mod time;

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::ids::{
-    AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, WriterId,
+    AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, PayoutId,
+    WriterId,
 };
 use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
@@ -134,6 +135,11 @@ pub enum Waiting {
         /// The order.
         order: OrderId,
     },
+    /// A payout waits for its provider.
+    PayoutDue {
+        /// The payout.
+        payout: PayoutId,
+    },
 }
 
 impl Waiting {
@@ -146,6 +152,7 @@ impl Waiting {
             Waiting::PaymentExpires { .. } => DeadlineKind::PaymentExpires,
             Waiting::AuthorizationExpires { .. } => DeadlineKind::AuthorizationExpires,
             Waiting::PaymentDue { .. } => DeadlineKind::PaymentDue,
+            Waiting::PayoutDue { .. } => DeadlineKind::PayoutDue,
         }
     }
 
@@ -157,6 +164,7 @@ impl Waiting {
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
+            Waiting::PayoutDue { payout } => payout.uuid(),
         }
     }
 }
@@ -170,6 +178,8 @@ struct FlatDeadline {
     order: Option<OrderId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment: Option<PaymentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payout: Option<PayoutId>,
     /// Only for a shipment that is not the order's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shipment: Option<ShipmentNumber>,
@@ -177,23 +187,32 @@ struct FlatDeadline {
 
 impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
-        let (order, payment, shipment) = match waiting {
-            Waiting::ShipBy { order } | Waiting::PaymentDue { order } => (Some(order), None, None),
-            Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
-                (Some(order), None, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
+        let (mut order, mut payment, mut payout, mut shipment) = (None, None, None, None);
+        match waiting {
+            Waiting::ShipBy { order: id } | Waiting::PaymentDue { order: id } => order = Some(id),
+            Waiting::DeliveryDue { order: id, shipment: number }
+            | Waiting::InspectionEnds { order: id, shipment: number } => {
+                order = Some(id);
+                shipment = Some(number).filter(|number| *number != ShipmentNumber::FIRST);
             }
-            Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
-                (None, Some(payment), None)
+            Waiting::PaymentExpires { payment: id } | Waiting::AuthorizationExpires { payment: id } => {
+                payment = Some(id);
             }
-        };
-        FlatDeadline { due, kind: waiting.kind(), order, payment, shipment }
+            Waiting::PayoutDue { payout: id } => payout = Some(id),
+        }
+        FlatDeadline { due, kind: waiting.kind(), order, payment, payout, shipment }
     }
 }
 
 impl FlatDeadline {
     /// Gives the deadline; none, if it does not name what its kind waits for.
     fn stamp(self) -> Option<DeadlineStamp> {
-        let FlatDeadline { due, kind, order, payment, shipment } = self;
+        let FlatDeadline { due, kind, order, payment, payout, shipment } = self;
+        if let Some(payout) = payout {
+            let is_alone = order.is_none() && payment.is_none() && shipment.is_none();
+            let waiting = Waiting::PayoutDue { payout };
+            return (kind == DeadlineKind::PayoutDue && is_alone).then_some(DeadlineStamp { due, waiting });
+        }
         let waiting = match (kind, order, payment, shipment) {
             (DeadlineKind::ShipBy, Some(order), None, None) => Waiting::ShipBy { order },
             (DeadlineKind::PaymentDue, Some(order), None, None) => Waiting::PaymentDue { order },
@@ -252,4 +271,6 @@ pub enum DeadlineKind {
     AuthorizationExpires,
     /// The time an order has to be paid.
     PaymentDue,
+    /// The time a provider has to say what came of a payout.
+    PayoutDue,
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId};
+use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId};
 use crate::listing::ListingStatus;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
@@ -300,10 +300,33 @@ pub enum Rejection {
         found: Currency,
     },
     /// The account has as many payments under way as it may.
-    #[error("an account may have {max} payments and refunds under way: wait for one of them, or cancel one")]
+    #[error(
+        "an account may have {max} payments, refunds and payouts under way: wait for one, or cancel a payment"
+    )]
     TooManyPayments {
         /// The limit.
         max: u32,
+    },
+
+    /// There is no such payout under way.
+    #[error("there is no payout {payout} under way")]
+    PayoutUnknown {
+        /// The payout.
+        payout: PayoutId,
+    },
+    /// The payout was asked of another provider.
+    #[error("payout {payout} is not yours to report")]
+    NotYourPayout {
+        /// The payout.
+        payout: PayoutId,
+    },
+    /// The seller has earned too little that was not paid out.
+    #[error("{available} can be paid out, not {amount}")]
+    PayoutAmount {
+        /// What was asked for.
+        amount: Money,
+        /// What there is.
+        available: Money,
     },
 
     // Carts.

@@ -23,6 +23,7 @@ impl Key for LedgerAccount {
             LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
             LedgerAccount::RefundsPayable => (b'r', uuid::Uuid::nil()),
+            LedgerAccount::Payout(payout) => (b'o', payout.uuid()),
             LedgerAccount::ProviderClearing(account) => (b'p', account.uuid()),
         };
         out.push(kind);

@@ -1,4 +1,6 @@
-//! Payments through providers, with what is left of each and how far it is.
+//! Payments through providers, with what is left of each and how far it is; and payouts.
+
+mod payout;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,9 @@ use sled::{Batch, Tree};
 use crate::store::Slot;
 use crate::table::{Layout, Table};
 use crate::view::{Fold, ViewError};
+
+use self::payout::PayoutFold;
+pub use self::payout::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, PayoutState};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
 pub(crate) const VERSION: u8 = 2;
@@ -135,11 +140,12 @@ impl<'a> Payments<'a> {
 /// How the view follows the log.
 pub(crate) struct PaymentFold {
     payments: Table<PaymentId, Payment>,
+    payouts: PayoutFold,
 }
 
 impl PaymentFold {
     pub(crate) fn new() -> Self {
-        PaymentFold { payments: Table::new(PAYMENTS) }
+        PaymentFold { payments: Table::new(PAYMENTS), payouts: PayoutFold::new() }
     }
 
     fn payment(&mut self, tree: &Tree, id: PaymentId, position: Position) -> Result<&mut Payment, ViewError> {
@@ -214,6 +220,7 @@ impl Fold for PaymentFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
         let at = commit.time();
         for recorded in commit.events() {
+            self.payouts.apply(tree, recorded)?;
             let Event::PaymentRequested(e) = &recorded.event else {
                 self.change(tree, &recorded.event, recorded.position, at)?;
                 continue;
@@ -238,6 +245,7 @@ impl Fold for PaymentFold {
     }
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
-        self.payments.write(tree, batch)
+        self.payments.write(tree, batch)?;
+        self.payouts.write(tree, batch)
     }
 }

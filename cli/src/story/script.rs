@@ -51,6 +51,8 @@ pub(super) struct Names {
     pub(super) payment: Option<String>,
     /// For the refund that it asks for.
     pub(super) refund: Option<String>,
+    /// For the payout that it asks for.
+    pub(super) payout: Option<String>,
 }
 
 /// What a view is asked for; the names are resolved when it is.
@@ -60,6 +62,7 @@ pub(super) enum Seen {
     Cart(String),
     Account(String),
     Payment(String),
+    Payout(String),
 }
 
 /// What must become of a command.
@@ -98,6 +101,7 @@ struct WrittenStep {
     orders: BTreeMap<String, String>,
     payment: Option<String>,
     refund: Option<String>,
+    payout: Option<String>,
     expect: Option<String>,
     #[serde(default)]
     again: bool,
@@ -143,6 +147,7 @@ impl Step {
                 orders,
                 payment,
                 refund,
+                payout,
                 expect,
                 again: false,
                 wait: None,
@@ -155,7 +160,7 @@ impl Step {
                     Some("unchanged") => Expect::Unchanged,
                     Some(code) => Expect::Rejected(code.to_owned()),
                 };
-                let names = Names { orders, payment, refund };
+                let names = Names { orders, payment, refund, payout };
                 Ok(Step::Do { who, command, body, names, expect })
             }
             WrittenStep {
@@ -192,7 +197,7 @@ impl Step {
                 ..
             } => Ok(Step::See { what: seen(&see)?, has }),
             _ => bail!(
-                "it must have `who` and `does` (with `body`, `orders`, `payment`, `refund`, `expect`), or `again = true`, or `wait`, or `see` and \
+                "it must have `who` and `does` (with `body`, `orders`, `payment`, `refund`, `payout`, `expect`), or `again = true`, or `wait`, or `see` and \
                  `has`, and nothing of the others"
             ),
         }
@@ -205,7 +210,10 @@ fn seen(text: &str) -> anyhow::Result<Seen> {
         Some(("cart", name)) => Ok(Seen::Cart(name.to_owned())),
         Some(("account", name)) => Ok(Seen::Account(name.to_owned())),
         Some(("payment", name)) => Ok(Seen::Payment(name.to_owned())),
-        _ => bail!("`see` is `order NAME`, `cart of NAME`, `account NAME` or `payment NAME`, not `{text}`"),
+        Some(("payout", name)) => Ok(Seen::Payout(name.to_owned())),
+        _ => bail!(
+            "`see` is `order NAME`, `cart of NAME`, `account NAME`, `payment NAME` or `payout NAME`, not `{text}`"
+        ),
     }
 }
 

@@ -184,6 +184,13 @@ impl Stage {
             });
             self.named.insert(name.clone(), asked.context("it asked for no payment")?);
         }
+        if let Some(name) = &names.payout {
+            let asked = events.clone().find_map(|event| match event {
+                events::Event::PayoutRequested(asked) => Some(asked.payout.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), asked.context("it asked for no payout")?);
+        }
         if let Some(name) = &names.refund {
             let asked = events.find_map(|event| match event {
                 events::Event::RefundRequested(asked) => Some(asked.refund.to_string()),
@@ -226,6 +233,10 @@ impl Stage {
             Seen::Payment(name) => {
                 let payment = self.named.get(name).with_context(|| format!("no payment is called {name}"))?;
                 serde_json::to_value(views.payments().payment(payment.parse()?)?)?
+            }
+            Seen::Payout(name) => {
+                let payout = self.named.get(name).with_context(|| format!("no payout is called {name}"))?;
+                serde_json::to_value(views.payments().payout(payout.parse()?)?)?
             }
             Seen::Account(name) => {
                 let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;

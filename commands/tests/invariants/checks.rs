@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use commands::Market;
 use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
+use commands::payout;
 use events::commit::Stored;
-use events::ids::{ListingId, OrderId, PaymentId};
+use events::ids::{ListingId, OrderId, PaymentId, PayoutId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::ShipmentNumber;
@@ -42,6 +43,10 @@ pub(crate) fn check_money(market: &Market) {
         assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
         match account {
             LedgerAccount::ProviderClearing(_) => {}
+            LedgerAccount::Payout(payout) => {
+                let open = market.payouts.get(payout).expect("only a payout under way holds money");
+                assert_eq!(balance, open.amount);
+            }
             LedgerAccount::Escrow(order) => {
                 let open = market.orders.get(order).expect("only an open order has money in escrow");
                 assert_eq!(balance, Money::new(open.escrow.remaining(), open.total.currency));
@@ -112,7 +117,12 @@ pub(crate) fn check_deadlines(market: &Market) {
         };
         Some(DeadlineStamp { due, waiting })
     };
+    let of_payout = |(payout, open): (&PayoutId, &payout::Payout)| {
+        let waiting = Waiting::PayoutDue { payout: *payout };
+        open.due.map(|due| DeadlineStamp { due, waiting })
+    };
     let payments = market.payments.open().filter_map(of_payment);
+    let payments = payments.chain(market.payouts.open().filter_map(of_payout));
     assert_eq!(market.next_deadline(), market.orders.iter().flat_map(deadlines).chain(payments).min());
 }
 

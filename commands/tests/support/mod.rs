@@ -19,7 +19,7 @@ use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
 use events::commit::Seal;
-use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, RefundId, WriterId};
+use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, PayoutId, RefundId, WriterId};
 use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
@@ -246,6 +246,12 @@ impl World {
     pub fn refund(&self) -> RefundId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         RefundId::derive(stamp.account, stamp.command)
+    }
+
+    /// Gives the payout that the last command asked for.
+    pub fn payout(&self) -> PayoutId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        PayoutId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the actor's active cart.

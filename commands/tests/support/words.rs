@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use commands::Command;
 use commands::command::{
     AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
     ConfirmDelivery, CreateListing, ExpectStock, FundWallet, GrantClearance, LineQuantity, MigrateCart,
-    OrderLine, PauseListing, PayOrder, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
-    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportPayment,
-    ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity,
-    SetSafetyStock, ShipOrder, SuspendSeller, Tenders, UnblockListing, UpdateListing, VerifiedQuote,
-    WithdrawListing,
+    OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod, Quote,
+    ReceiveStock, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart,
+    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ResumeListing,
+    RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock, ShipOrder, SuspendSeller, Tenders,
+    UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
 };
-use events::ids::{CartId, ListingId, OrderId, PaymentId};
+use commands::payment::{Effect, Wish};
+use commands::{Command, Market};
+use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId};
 use events::listing::Limits;
 use events::order::{LineUnits, ShipmentNumber};
 use events::stock::AdjustmentReason;
@@ -288,6 +289,25 @@ pub fn give_back(payment: PaymentId, amount: Money) -> Command {
 /// Says that money was taken.
 pub fn took(reference: &str, amount: Money) -> ReportedOutcome {
     ReportedOutcome::Captured { amount, reference: text(reference) }
+}
+
+/// Gives what providers are asked for about payments.
+pub fn wishes_of(market: &Market) -> Vec<Wish> {
+    let wishes = market.effects().into_iter().filter_map(|(_, effect)| match effect {
+        Effect::Payment(effect) => Some(effect.wish),
+        Effect::Payout(_) => None,
+    });
+    wishes.collect()
+}
+
+/// Asks [`super::PROVIDER`] to pay out.
+pub fn pay_out(amount: Money) -> Command {
+    RequestPayout { amount, to: method(super::PROVIDER, "acct_1") }.into()
+}
+
+/// Lets the provider report something of a payout.
+pub fn report_payout(payout: PayoutId, outcome: PayoutOutcome) -> Command {
+    ReportPayout { outcome, payout }.into()
 }
 
 /// Lets the provider report something.

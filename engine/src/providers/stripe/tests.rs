@@ -98,6 +98,23 @@ fn a_refusal_says_whether_another_try_may_go_well() {
 }
 
 #[test]
+fn a_payout_is_read_as_stripe_writes_it() {
+    let payout =
+        |status: &str| json!({"id": "po_1OaFDbEcg9tTZuTgNYmX0PKB", "object": "payout", "status": status});
+    let reference = "po_1OaFDbEcg9tTZuTgNYmX0PKB".to_owned();
+    assert_eq!(read_payout(&payout("paid")), Ok(PayoutAnswer::Paid { reference }));
+    for status in ["pending", "in_transit"] {
+        assert_eq!(read_payout(&payout(status)), Ok(PayoutAnswer::Pending));
+    }
+    let mut failed = payout("failed");
+    failed["failure_code"] = "account_closed".into();
+    assert_eq!(read_payout(&failed), Ok(PayoutAnswer::Failed { code: "account_closed".to_owned() }));
+    let code = "payout_failed".to_owned();
+    assert_eq!(read_payout(&payout("canceled")), Ok(PayoutAnswer::Failed { code }));
+    assert!(read_payout(&json!({})).is_err());
+}
+
+#[test]
 fn an_answer_that_can_not_be_read_is_no_answer() {
     for (member, value) in [
         ("id", Value::Null),
