@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use events::ids::{AccountId, CartId, ListingId, OrderId, PaymentId};
+use events::ids::{AccountId, CartId, ListingId, OrderId, PaymentId, PayoutId};
 use events::{Hash as Sha256, Head};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,7 +36,7 @@ macro_rules! uuid_keys {
     )*};
 }
 
-uuid_keys!(AccountId, CartId, ListingId, OrderId, PaymentId);
+uuid_keys!(AccountId, CartId, ListingId, OrderId, PaymentId, PayoutId);
 
 impl Key for () {
     fn write(&self, _: &mut Vec<u8>) {}

@@ -404,12 +404,12 @@ async fn an_engine_that_ends_between_the_providers_answer_and_the_report_credits
     tokio::time::timeout(PATIENCE, shop.provider.captured.notified()).await.unwrap();
     assert_eq!(shop.provider.sandbox.totals(), (700, 0), "the provider has taken the money");
     assert_eq!(shop.story(payment).await, TOP_UP[..2], "and the market does not know");
-    let Shop { node, buyer, clock, folder, .. } = shop;
+    let Shop { node, buyer, seller, clock, folder, .. } = shop;
     node.shutdown().await;
     // The provider has its books, and nothing else is left of the process.
     let (provider, messages) = watched(&folder.path().join("sandbox.json"), &clock);
     let node = start(folder.path(), &provider, &clock).await;
-    let shop = Shop { node, provider, messages, buyer, clock, folder };
+    let shop = Shop { node, provider, messages, buyer, seller, clock, folder };
     shop.until_captured(payment).await;
     assert_eq!(shop.story(payment).await, TOP_UP);
     assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(700), (700, 0)));
