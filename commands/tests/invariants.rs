@@ -476,7 +476,7 @@ impl Run {
             (6, _) => ReportedOutcome::AuthorizationExpired,
             (7, Some(refund)) => ReportedOutcome::Refunded { reference: reference(), refund },
             (8, Some(refund)) => ReportedOutcome::RefundFailed { code: text("closed"), refund },
-            (_, _) => ReportedOutcome::Failed { code: text("declined"), retryable: nth % 3 > 0 },
+            (_, _) => ReportedOutcome::Failed { code: text("declined"), retryable: !nth.is_multiple_of(3) },
         };
         let provider = if nth % 8 == 7 { PROVIDERS[nth / 8 % 2] } else { Actor::of(payment.provider) };
         self.ask(provider, ReportPayment { outcome, payment: payment.payment }.into());

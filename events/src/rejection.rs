@@ -231,7 +231,7 @@ pub enum Rejection {
 
     // Wallets.
     /// The wallet holds too little.
-    #[error("the wallet holds {available}, the order costs {required}")]
+    #[error("the wallet holds {available}, and {required} are to be paid from it")]
     InsufficientFunds {
         /// What the wallet holds.
         available: Money,
