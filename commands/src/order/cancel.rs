@@ -78,12 +78,8 @@ pub(super) fn cancel(
     by: CancelledBy,
     reason: Option<String>,
 ) -> Vec<Event> {
-    let minor = if order.awaits_payment() {
-        order.escrow.remaining()
-    } else {
-        lines.iter().map(|line| line.amount.minor).sum()
-    };
-    let refunded = Settlement::of(id, order).refund(&lines, minor);
+    let refunded = Settlement::of(id, order).refund(&lines);
+    let minor = refunded.transfers().iter().map(|transfer| transfer.amount.minor).sum();
     let returned = give_back(market, id, order, minor);
     let cancelled = Cancelled { by, lines, order: id, reason }.into();
     [cancelled, refunded].into_iter().chain(returned).collect()

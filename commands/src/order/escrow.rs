@@ -93,8 +93,14 @@ impl<'a> Settlement<'a> {
     }
 
     /// Pays back what was paid of units that are cancelled by the same decision.
-    pub(super) fn refund(&mut self, lines: &[LineUnits], minor: i64) -> Event {
+    pub(super) fn refund(&mut self, lines: &[LineUnits]) -> Event {
         let Order { buyer, seller, .. } = *self.order;
+        // An order that waits for its payment is cancelled as a whole, and only the wallet has paid of it.
+        let minor = if self.order.awaits_payment() {
+            self.escrow.remaining()
+        } else {
+            lines.iter().map(|line| line.amount.minor).sum()
+        };
         self.escrow.refunded += minor;
         self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
         let transfer = self.transfer(LedgerAccount::Wallet(buyer), minor);
