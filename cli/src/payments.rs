@@ -57,7 +57,7 @@ impl PaymentsArgs {
                 std::fs::create_dir_all(data).with_context(|| {
                     format!("{} can't be made: name another folder with --data", data.display())
                 })?;
-                let file = data.join("sandbox-payments.json");
+                let file = data.join("sandbox.json");
                 let (sandbox, messages) = Sandbox::open(Some(file.clone()), Arc::clone(clock))
                     .with_context(|| format!("{} can't be read: mend or delete it", file.display()))?;
                 Ok((vec![Arc::new(sandbox)], Some(messages)))

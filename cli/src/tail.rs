@@ -141,6 +141,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::RefundRequested(event) => format!("-{} to go back", event.transfer.amount),
         Event::PaymentRefunded(event) => format!("-{} ({})", event.transfer.amount, event.reference),
         Event::RefundFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
+        Event::PayoutRequested(event) => format!("{} until {}", event.transfer.amount, event.due),
+        Event::PayoutPaid(event) => format!("-{} ({})", event.transfer.amount, event.reference),
+        Event::PayoutFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
+        Event::PayoutOverdue(_) => "nobody has said what came of it".to_owned(),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::CartItemAdded(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
         Event::CartQuantitySet(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
@@ -163,6 +167,7 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{number}{units} units for {} by buyer {}{waits}", event.total, event.buyer)
         }
         Event::OrderAccepted(event) => format!("to be shipped by {}", event.ship_by),
+        Event::OrderPaid(event) => format!("paid with {}, to ship by {}", event.payment, event.ship_by),
         Event::OrderShipped(event) => {
             format!(
                 "shipment {}: {}, to arrive by {}",
@@ -180,6 +185,8 @@ pub(crate) fn summary(event: &Event) -> String {
             match event.by {
                 CancelledBy::ShipDeadline => format!("{units}: nobody shipped in time"),
                 CancelledBy::AcceptDeadline => format!("{units}: nobody accepted in time"),
+                CancelledBy::PaymentDeadline => format!("{units}: nobody paid in time"),
+                CancelledBy::PaymentFailed => format!("{units}: the payment failed"),
                 CancelledBy::Account(role) => {
                     format!("{units} by the {role}{reason}")
                 }
@@ -197,7 +204,7 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::EscrowRefunded(event) => match event.transfer {
             Some(transfer) => format!("{} back to the buyer", transfer.amount),
-            None => "the units cost nothing".to_owned(),
+            None => "nothing had been paid".to_owned(),
         },
     }
 }

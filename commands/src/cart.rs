@@ -80,12 +80,12 @@ impl Cart {
     }
 
     /// Gives what its owner buys with it, for `signed_total` at most, with its coupon.
-    pub(crate) fn purchase(
-        &self,
+    pub(crate) fn purchase<'a>(
+        &'a self,
         buyer: AccountId,
-        method: PaymentMethod,
+        method: &'a PaymentMethod,
         signed_total: Money,
-    ) -> Purchase<'_> {
+    ) -> Purchase<'a> {
         let lines = self.lines.iter().map(|(listing, quantity)| AskedLine {
             listing: *listing,
             quantity: *quantity,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use events::account::{PublicKey, Role};
 use events::cart::MergePolicy;
-use events::ids::{AccountId, CartId, DeviceId, ListingId, PaymentId, RefundId};
+use events::ids::{AccountId, CartId, DeviceId, ListingId, PaymentId, PayoutId, RefundId};
 use events::ledger::LedgerAccount;
 use events::payment::ActionKind;
 use events::{Money, Quantity, Timestamp};
@@ -33,8 +33,8 @@ pub use checkout::{
     SetTax, VerifyAccount,
 };
 pub use orders::{
-    AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine,
-    PaymentMethod, PlaceOrder, RefundOrder, ShipOrder,
+    AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
+    PaymentMethod, PlaceOrder, RefundOrder, ShipOrder, Tenders,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -243,6 +243,43 @@ pub enum ReportedOutcome {
     },
 }
 
+/// Asks a provider to pay out what the seller has earned, or a part of it. Given by the seller. The payout's id is derived
+/// from the account and the command's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestPayout {
+    /// How much.
+    pub amount: Money,
+    /// Where it goes: a provider, and its token of the seller's bank account.
+    pub to: ProviderMethod,
+}
+
+/// Says what a provider did about a payout. Given by the provider's account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportPayout {
+    /// What it did.
+    pub outcome: PayoutOutcome,
+    /// The payout.
+    pub payout: PayoutId,
+}
+
+/// What a provider did about a payout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PayoutOutcome {
+    /// It paid.
+    Paid {
+        /// The provider's reference of the payout.
+        reference: Text<REFERENCE_LENGTH_MAX>,
+    },
+    /// It could not pay, or the bank returned it.
+    Failed {
+        /// Why, in its words for programs.
+        code: Text<REFERENCE_LENGTH_MAX>,
+    },
+}
+
 impl ReportPayment {
     /// Names what is to be credited, if money was taken.
     pub(crate) fn credit(&self, provider: AccountId) -> Option<CreditId> {
@@ -422,6 +459,8 @@ commands! {
     "payment.cancel" => CancelPayment(CancelPayment),
     "payment.refund" => RefundPayment(RefundPayment),
     "payment.report" => ReportPayment(ReportPayment),
+    "payout.request" => RequestPayout(RequestPayout),
+    "payout.report" => ReportPayout(ReportPayout),
     "cart.add" => AddToCart(AddToCart),
     "cart.set_quantity" => SetCartQuantity(SetCartQuantity),
     "cart.remove" => RemoveFromCart(RemoveFromCart),
@@ -438,6 +477,7 @@ commands! {
     "order.place" => PlaceOrder(PlaceOrder),
     "order.accept" => AcceptOrder(AcceptOrder),
     "order.decline" => DeclineOrder(DeclineOrder),
+    "order.pay" => PayOrder(PayOrder),
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
@@ -453,10 +493,14 @@ impl Command {
                 let open = market.orders.get(body.order).map_or(0, |order| order.shipments_open());
                 (2 * open).max(1)
             }
-            // An order and its escrow for each line at most; a refusal is one event.
-            Command::PlaceOrder(body) => (2 * body.lines.len().min(LINES_MAX)).max(1),
+            // An order and its escrow for each line at most, and the payment; a refusal is one event.
+            Command::PlaceOrder(body) => 2 * body.lines.len().min(LINES_MAX) + 1,
             // The same, and the migration itself.
-            Command::MigrateCart(_) => 2 * LINES_MAX + 1,
+            Command::MigrateCart(_) => 2 * LINES_MAX + 2,
+            // The units, their money, and what becomes of the payment.
+            Command::CancelOrder(_) | Command::DeclineOrder(_) | Command::RefundOrder(_) => 3,
+            // What the provider did, and two events for each order that waits for it.
+            Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,
         }
     }

@@ -16,7 +16,9 @@ use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use crate::{account, cart, funding, limits, listing, order, payment, promotion, shipping, stock, tax};
+use crate::{
+    account, cart, funding, limits, listing, order, payment, payout, promotion, shipping, stock, tax,
+};
 
 /// What was learnt outside the market's memory before a command is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,7 +80,7 @@ pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestam
 }
 
 /// Most events of one deadline's default outcome.
-pub const DEADLINE_EVENTS_MAX: usize = 2;
+pub const DEADLINE_EVENTS_MAX: usize = 3;
 
 /// Decides the default outcome of a deadline that is due.
 ///
@@ -93,6 +95,8 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::AcceptBy { order } => order::decide_not_accepted(market, order),
         Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
+        Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
+        Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
         }
@@ -166,6 +170,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::ConfirmDelivery(body) => Some(body.order),
         Command::CancelOrder(body) => Some(body.order),
         Command::RefundOrder(body) => Some(body.order),
+        Command::PayOrder(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -209,12 +214,13 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_)
         | Command::SetTax(_) => &[Role::Operator],
-        Command::SetShippingRate(_) | Command::RemoveShippingRate(_) | Command::CreatePromotion(_) => {
-            &[Role::Seller]
-        }
+        Command::SetShippingRate(_)
+        | Command::RemoveShippingRate(_)
+        | Command::CreatePromotion(_)
+        | Command::RequestPayout(_) => &[Role::Seller],
         Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
         Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
-        Command::FundWallet(_) | Command::ReportPayment(_) => &[Role::Provider],
+        Command::FundWallet(_) | Command::ReportPayment(_) | Command::ReportPayout(_) => &[Role::Provider],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
         Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
         Command::AddToCart(_)
@@ -230,7 +236,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::MigrateCart(_)
         | Command::MergeCart(_)
         | Command::RestoreCart(_)
-        | Command::PlaceOrder(_) => &[Role::Buyer],
+        | Command::PlaceOrder(_)
+        | Command::PayOrder(_) => &[Role::Buyer],
         Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
@@ -276,7 +283,9 @@ fn business(
         Command::RequestPayment(command) => payment::decide_request(market, account, id, command, now),
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
-        Command::ReportPayment(command) => payment::decide_report(market, facts, account, command),
+        Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
+        Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
+        Command::ReportPayout(command) => payout::decide_report(market, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
@@ -298,6 +307,7 @@ fn business(
         }
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
+        Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use events::ids::PaymentId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::{Currency, Money, Rejection};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Ledger {
     /// Minor units by account; an account that holds nothing has no entry.
     balances: BTreeMap<(LedgerAccount, Currency), i64>,
+    /// Transfers that wait: what providers hold for payments and have not given. Each ends once, with its payment.
+    pending: BTreeMap<PaymentId, Transfer>,
 }
 
 impl Ledger {
@@ -23,6 +26,26 @@ impl Ledger {
     /// Gives every balance that is not zero.
     pub fn balances(&self) -> impl Iterator<Item = (LedgerAccount, Money)> + '_ {
         self.balances.iter().map(|((account, currency), minor)| (*account, Money::new(*minor, *currency)))
+    }
+
+    /// Gives every transfer that waits, by the payment it waits for.
+    pub fn pending(&self) -> impl Iterator<Item = (&PaymentId, &Transfer)> {
+        self.pending.iter()
+    }
+
+    /// Notes a transfer that waits for a payment.
+    ///
+    /// # Panics
+    /// If it is not positive, or one waits for the payment already: a payment is authorised once.
+    pub(crate) fn expect(&mut self, payment: PaymentId, transfer: Transfer) {
+        assert!(transfer.amount.is_positive(), "a transfer moves more than nothing");
+        let before = self.pending.insert(payment, transfer);
+        assert!(before.is_none(), "a payment is authorised once");
+    }
+
+    /// Ends the transfer that waits for a payment, if one does.
+    pub(crate) fn end_pending(&mut self, payment: PaymentId) {
+        self.pending.remove(&payment);
     }
 
     /// Sums all balances of each currency; every sum is zero unless this program is wrong.

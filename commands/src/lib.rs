@@ -27,6 +27,7 @@ pub mod listing;
 pub mod market;
 pub mod order;
 pub mod payment;
+pub mod payout;
 pub mod preview;
 mod price;
 pub mod promotion;

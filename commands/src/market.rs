@@ -13,7 +13,8 @@ use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
-use crate::payment::{ClosedPayment, Payments};
+use crate::payment::{ClosedPayment, Effect, EffectId, Payments};
+use crate::payout::Payouts;
 use crate::promotion::Promotions;
 use crate::replay::{Nonces, Recent};
 use crate::shipping::Rates;
@@ -50,6 +51,8 @@ pub struct Market {
     pub credits: Credits,
     /// Payments through providers, and refunds.
     pub payments: Payments,
+    /// Payouts through providers.
+    pub payouts: Payouts,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -142,6 +145,10 @@ impl Market {
             Event::RefundRequested(event) => self.refund_requested(event),
             Event::PaymentRefunded(event) => self.payment_refunded(event),
             Event::RefundFailed(event) => self.refund_failed(event),
+            Event::PayoutRequested(event) => self.payout_requested(event),
+            Event::PayoutPaid(event) => self.payout_ended(event.payout, &event.transfer),
+            Event::PayoutFailed(event) => self.payout_ended(event.payout, &event.transfer),
+            Event::PayoutOverdue(event) => self.payout_overdue(event),
             Event::CartItemAdded(event) => self.item_added(event),
             Event::CartQuantitySet(event) => self.quantity_set(event),
             Event::CartItemRemoved(event) => self.item_removed(event),
@@ -158,6 +165,7 @@ impl Market {
             Event::CartAbandoned(event) => self.cart_abandoned(event),
             Event::OrderPlaced(event) => self.order_placed(event),
             Event::OrderAccepted(event) => self.order_accepted(event),
+            Event::OrderPaid(event) => self.order_paid(event),
             Event::OrderShipped(event) => self.order_shipped(event),
             Event::OrderDelivered(event) => self.order_delivered(event),
             Event::OrderCancelled(event) => self.order_cancelled(event),
@@ -183,6 +191,11 @@ impl Market {
     /// Notes that what stood at `position` is no longer in memory.
     pub(crate) fn forget(&mut self, position: Option<Position>) {
         self.forgotten = self.forgotten.max(position.unwrap_or(0));
+    }
+
+    /// Gives all that providers have been asked for and have not answered.
+    pub fn effects(&self) -> Vec<(EffectId, Effect)> {
+        self.payments.effects().into_iter().chain(self.payouts.effects()).collect()
     }
 
     /// Gives the deadline that ends first.

@@ -2,8 +2,8 @@
 //!
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
-//! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `accept`, `ship`, `deliver`, `cancel`
-//! and `refund`, and `escrow`, where the money of each step is computed.
+//! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
+//! `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money of each step is computed.
 
 mod accept;
 mod cancel;
@@ -14,6 +14,7 @@ mod refund;
 mod ship;
 mod stage;
 mod state;
+mod tender;
 
 use std::borrow::Cow;
 
@@ -36,6 +37,8 @@ pub use self::state::{
     ClosedOrder, Escrow, Extras, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment,
     ShipmentState,
 };
+pub use self::tender::Card;
+pub(crate) use self::tender::{check as check_tender, decide_not_paid, decide_pay, fund, give_up_all};
 use crate::command::LineQuantity;
 use crate::decide::Facts;
 use crate::market::Market;
@@ -140,7 +143,7 @@ impl Market {
 /// Cancels what of an order was not shipped in time.
 pub(crate) fn decide_not_shipped(market: &Market, id: OrderId) -> Vec<Event> {
     let order = waiting(market, id);
-    cancel(id, order, order.left(), CancelledBy::ShipDeadline, None)
+    cancel(market, id, order, order.left(), CancelledBy::ShipDeadline, None)
 }
 
 /// Takes a shipment for delivered of which nobody has said so in time.

@@ -8,9 +8,9 @@
 mod decide;
 mod effect;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use events::ids::{AccountId, PaymentId, RefundId};
+use events::ids::{AccountId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::payment::{
@@ -21,8 +21,10 @@ use events::rejection::PaymentState;
 use events::{Event, Money, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use decide::{decide_cancel, decide_deadline, decide_refund, decide_report, decide_request};
-pub use effect::{Effect, EffectId, Wish};
+pub(crate) use decide::{
+    check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request, give_up,
+};
+pub use effect::{Effect, EffectId, PaymentEffect, PayoutEffect, Wish};
 
 use crate::funding::CreditId;
 use crate::market::Market;
@@ -203,15 +205,20 @@ pub struct Refund {
     pub reference: Box<str>,
 }
 
-/// All payments and refunds that are under way, and the last payments that were closed.
+/// All payments and refunds that are under way, those that open orders are paid with, and the last payments that were closed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Payments {
     open: BTreeMap<PaymentId, Payment>,
     open_of: BTreeMap<AccountId, u32>,
     refunds: BTreeMap<RefundId, Refund>,
     closed: BTreeMap<PaymentId, ClosedPayment>,
+    /// Closed payments that no open order is paid with, in the order in which they are forgotten.
     closed_in_order: VecDeque<PaymentId>,
+    /// The open orders of each payment, whether they wait for it or were paid with it.
+    orders_of: BTreeMap<PaymentId, BTreeSet<OrderId>>,
 }
+
+const NO_ORDERS: &BTreeSet<OrderId> = &BTreeSet::new();
 
 impl Payments {
     /// Finds a payment that is under way.
@@ -232,6 +239,28 @@ impl Payments {
     /// Gives every refund that is under way.
     pub fn refunds(&self) -> impl Iterator<Item = (&RefundId, &Refund)> {
         self.refunds.iter()
+    }
+
+    /// Gives the open orders that wait for a payment or were paid with it.
+    pub fn orders_of(&self, payment: PaymentId) -> &BTreeSet<OrderId> {
+        self.orders_of.get(&payment).unwrap_or(NO_ORDERS)
+    }
+
+    /// Notes that an order is paid with a payment: as long as it is open, the payment is not forgotten.
+    pub(crate) fn take_up(&mut self, payment: PaymentId, order: OrderId) {
+        self.orders_of.entry(payment).or_default().insert(order);
+    }
+
+    /// Notes that an order is no longer paid with a payment, and gives the position of the payment that is forgotten for it,
+    /// if any.
+    pub(crate) fn let_go(&mut self, payment: PaymentId, order: OrderId) -> Option<Position> {
+        let orders = self.orders_of.get_mut(&payment).expect("only what was taken up is let go");
+        orders.remove(&order);
+        if !orders.is_empty() {
+            return None;
+        }
+        self.orders_of.remove(&payment);
+        if self.closed.contains_key(&payment) { self.queue(payment) } else { None }
     }
 
     /// Counts the payments and refunds that an account has under way.
@@ -264,9 +293,13 @@ impl Payments {
 
     /// Adds or renews a closed payment and gives the position of the one that is forgotten for it, if any.
     fn remember(&mut self, id: PaymentId, closed: ClosedPayment) -> Option<Position> {
-        if self.closed.insert(id, closed).is_some() {
+        if self.closed.insert(id, closed).is_some() || self.orders_of.contains_key(&id) {
             return None;
         }
+        self.queue(id)
+    }
+
+    fn queue(&mut self, id: PaymentId) -> Option<Position> {
         self.closed_in_order.push_back(id);
         if self.closed_in_order.len() <= RECENT_CLOSED_PAYMENTS_MAX {
             return None;
@@ -283,6 +316,7 @@ impl Market {
         self.waiting.extend(stage.deadline(event.payment));
         self.payments.open.insert(event.payment, Payment { account, provider, to, amount, stage });
         self.payments.count(account);
+        self.paid_anew(event);
     }
 
     pub(crate) fn payment_action_required(&mut self, event: &ActionRequired) {
@@ -295,6 +329,10 @@ impl Market {
         let Authorized { amount, capture_before, .. } = *event;
         let reference = event.reference.as_str().into();
         self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference });
+        if let Some(pending) = event.pending {
+            self.ledger.expect(event.payment, pending);
+        }
+        self.orders_wait_until(event.payment, capture_before);
     }
 
     pub(crate) fn payment_void_requested(&mut self, event: &VoidRequested) {
@@ -336,8 +374,12 @@ impl Market {
 
     /// Ends what waits for a payment, if anything does: a refund, or money that came in late, finds it closed.
     pub(crate) fn payment_closed(&mut self, id: PaymentId, closed: ClosedPayment) {
-        if let Some(deadline) = self.payments.end(id).and_then(|ended| ended.stage.deadline(id)) {
-            self.waiting.remove(&deadline);
+        if let Some(ended) = self.payments.end(id) {
+            if let Some(deadline) = ended.stage.deadline(id) {
+                self.waiting.remove(&deadline);
+            }
+            self.ledger.end_pending(id);
+            self.orders_wait_again(id);
         }
         let forgotten = self.payments.remember(id, closed);
         self.forget(forgotten);

@@ -24,6 +24,7 @@
 //! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
 //! | `order.accept` | `order_id` |
 //! | `order.decline` | `order_id`, `reason` |
+//! | `order.pay` | `order_id`, `payment_method` of `provider` and `token` |
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
 //! | `order.refund` | `order_id`, `shipment`, `amount`, `currency`, `reason` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
@@ -294,6 +295,7 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "order.place" => order_body(fields),
         "order.accept" => fields.take("order_id", "order")?.end(),
         "order.decline" => fields.take("order_id", "order")?.take("reason", "reason")?.end(),
+        "order.pay" => fields.take("order_id", "order")?.take("payment_method", "method")?.end(),
         "order.cancel" => fields.take("order_id", "order")?.take_items_if_any()?.take_if_any("reason").end(),
         "order.refund" => fields
             .take("order_id", "order")?
@@ -391,6 +393,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
             details["items"] = items.into();
             json!({ "orderDetails": details })
         }
+        Command::PayOrder(pay) => json!({"order_id": pay.order, "payment_method": pay.method}),
         Command::AcceptOrder(_)
         | Command::DeclineOrder(_)
         | Command::CancelOrder(_)
@@ -434,7 +437,9 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::FundWallet(_)
         | Command::CancelPayment(_)
         | Command::RefundPayment(_)
-        | Command::ReportPayment(_) => return None,
+        | Command::ReportPayment(_)
+        | Command::RequestPayout(_)
+        | Command::ReportPayout(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

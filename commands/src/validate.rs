@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use events::account::Role;
 use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
-use events::ledger::LedgerAccount;
 use events::listing::TaxClass;
 use events::order::LinePrice;
 use events::promotion::{CouponCode, Discount};
@@ -17,6 +16,7 @@ use crate::command::{Delivery, LINES_MAX, PaymentMethod, VerifiedQuote};
 use crate::limits;
 use crate::listing::{Listing, check_sale};
 use crate::market::Market;
+use crate::order;
 use crate::price::{self, Part};
 
 /// What a buyer wants to buy, wherever it comes from.
@@ -30,7 +30,7 @@ pub(crate) struct Purchase<'a> {
     /// The lines asked for.
     pub(crate) lines: Vec<AskedLine<'a>>,
     /// How it is paid.
-    pub(crate) method: PaymentMethod,
+    pub(crate) method: &'a PaymentMethod,
     /// The most that may be charged.
     pub(crate) signed_total: Money,
 }
@@ -93,14 +93,14 @@ pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) ->
     Judged { parts, total, reasons }
 }
 
-/// Gives what a purchase costs at each seller, or every reason against it.
+/// Gives what a purchase costs at each seller and altogether, or every reason against it.
 pub(crate) fn purchase(
     market: &Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
-) -> Result<Vec<Part>, Vec<Rejection>> {
-    let Judged { parts, reasons, .. } = judge(market, purchase, now);
-    if reasons.is_empty() { Ok(parts) } else { Err(reasons) }
+) -> Result<(Vec<Part>, Money), Vec<Rejection>> {
+    let Judged { parts, total, reasons } = judge(market, purchase, now);
+    total.filter(|_| reasons.is_empty()).map(|total| (parts, total)).ok_or(reasons)
 }
 
 /// Availability, limits, price and seller of each line.
@@ -236,7 +236,7 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     }
 }
 
-/// Whether the signed total covers what the purchase costs, the wallet that, and the buyer's limits that as well.
+/// Whether the signed total covers what the purchase costs, what it is paid with that, and the buyer's limits that as well.
 fn payment(
     market: &Market,
     purchase: &Purchase<'_>,
@@ -248,10 +248,6 @@ fn payment(
     if required.minor > signed.minor {
         reasons.push(Rejection::TotalMismatch { signed, actual: required });
     }
-    let PaymentMethod::Wallet = purchase.method;
-    let available = market.ledger.balance(LedgerAccount::Wallet(purchase.buyer), signed.currency);
-    if required.minor > available.minor {
-        reasons.push(Rejection::InsufficientFunds { available, required });
-    }
+    order::check_tender(market, purchase.buyer, purchase.method, required, reasons);
     limits::check(market, purchase.buyer, required, now, reasons);
 }

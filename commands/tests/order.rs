@@ -77,6 +77,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         lines: vec![line],
         number: Some(OrderNumber::FIRST),
         order,
+        payment: None,
         seller: SELLER.account(),
         ship_by: START.plus_ms(14 * DAY_MS),
         shipping: None,
@@ -579,12 +580,16 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
 
 #[test]
 fn each_state_allows_what_it_allows() {
-    use OrderState::{Cancelled, Completed, Delivered, Placed, Shipped};
-    for state in [Placed, Shipped, Delivered, Completed, Cancelled] {
+    use OrderState::{AwaitingPayment, Cancelled, Completed, Delivered, Placed, Shipped};
+    for state in [AwaitingPayment, Placed, Shipped, Delivered, Completed, Cancelled] {
         let reach = |world: &mut World| {
-            let order = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
+            let command = match state {
+                AwaitingPayment => place_by_card(&[(TEA, 1)], usd(500), None),
+                _ => place(&[(TEA, 1)], usd(500)),
+            };
+            let order = world.placed(BUYER, command);
             match state {
-                Placed => {}
+                AwaitingPayment | Placed => {}
                 Shipped => {
                     world.given(SELLER, ship(order));
                 }
@@ -601,9 +606,9 @@ fn each_state_allows_what_it_allows() {
             }
             order
         };
-        let may_ship = state != Cancelled;
-        let may_confirm = !matches!(state, Placed | Cancelled);
-        let may_cancel = matches!(state, Placed | Cancelled);
+        let may_ship = !matches!(state, AwaitingPayment | Cancelled);
+        let may_confirm = !matches!(state, AwaitingPayment | Placed | Cancelled);
+        let may_cancel = matches!(state, AwaitingPayment | Placed | Cancelled);
         for (actor, command, may) in [
             (SELLER, ship as fn(_) -> _, may_ship),
             (BUYER, confirm, may_confirm),

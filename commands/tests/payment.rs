@@ -5,9 +5,9 @@
 
 mod support;
 
-use commands::command::{ReportPayment, ReportedOutcome};
+use commands::command::ReportedOutcome;
 use commands::payment::{
-    Effect, EffectId, OPEN_PER_ACCOUNT_MAX, RECENT_CLOSED_PAYMENTS_MAX, REQUEST_MS, Wish,
+    Effect, EffectId, OPEN_PER_ACCOUNT_MAX, PaymentEffect, RECENT_CLOSED_PAYMENTS_MAX, REQUEST_MS, Wish,
 };
 use commands::{Command, Decision, Facts, Refusal, decide};
 use events::account::Role;
@@ -19,7 +19,7 @@ use events::payment::{
     Requested, VoidReason, VoidRequested, Voided,
 };
 use events::rejection::PaymentState;
-use events::{Event, Money, Rejection, Timestamp};
+use events::{Event, Money, Rejection};
 use support::*;
 
 const OTHER_PROVIDER: Actor = Actor(4);
@@ -59,7 +59,7 @@ fn wallet_holds(world: &World, minor: i64) {
 }
 
 fn wishes(world: &World) -> Vec<Wish> {
-    world.market.payments.effects().into_iter().map(|(_, effect)| effect.wish).collect()
+    wishes_of(&world.market)
 }
 
 fn voided() -> ReportedOutcome {
@@ -84,6 +84,7 @@ fn a_buyer_asks_for_money_and_the_provider_is_to_be_asked() {
         account,
         amount: usd(700),
         expires_at,
+        orders: vec![],
         payment,
         provider,
         to: wallet(),
@@ -91,7 +92,7 @@ fn a_buyer_asks_for_money_and_the_provider_is_to_be_asked() {
     };
     world.then_events([event.into()]).when_again().then_repeat();
     let wish = Wish::Authorize { amount: usd(700), token: "tok_approve".into() };
-    let effect = Effect { provider, payment, wish };
+    let effect = Effect::Payment(PaymentEffect { provider, payment, wish });
     assert_eq!(world.market.payments.effects(), [(EffectId::Payment(payment), effect)]);
     let waiting = Waiting::PaymentExpires { payment };
     assert_eq!(world.market.next_deadline(), Some(DeadlineStamp { due: expires_at, waiting }));
@@ -138,6 +139,7 @@ fn what_the_provider_took_is_credited_once() {
         amount: usd(700),
         capture_before: until,
         payment,
+        pending: Some(Transfer { amount: usd(700), from: clearing(), to: wallet() }),
         provider,
         reference: reference(),
     };
@@ -540,12 +542,4 @@ fn a_payment_that_left_memory_is_asked_for_and_known_again() {
 
 fn gave_back(refund: RefundId) -> ReportedOutcome {
     ReportedOutcome::Refunded { reference: text("back"), refund }
-}
-
-fn report(payment: PaymentId, outcome: ReportedOutcome) -> Command {
-    ReportPayment { outcome, payment }.into()
-}
-
-fn held(amount: Money, capture_before: Timestamp) -> ReportedOutcome {
-    ReportedOutcome::Authorized { amount, capture_before, reference: text("r") }
 }

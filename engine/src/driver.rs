@@ -146,7 +146,7 @@ impl Engine {
         tokio::spawn(look_regularly(wakes_in.downgrade()));
         ingress::spawn(verify_threads, &config.market, &handle.keys, requests, wakes_in);
 
-        let begun = (head, market.payments.effects());
+        let begun = (head, market.effects());
         let now = guard.look(clock.as_ref()).now;
         let (processor, actions) = Processor::start(market, head, config, log.prepares(), now);
         let writer = Writer {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commands::payment::{Effect, EffectId, Wish};
+use commands::payment::{Effect, EffectId, PaymentEffect, Wish};
 use events::ids::AccountId;
 use events::{Commit, Head};
 use futures::StreamExt;
@@ -174,7 +174,7 @@ impl EffectsHandle {
         if let Some((payment, reference)) = notice.payment {
             let _permit = shared.taken.try_acquire().map_err(|_| MessageError::Unsettled)?;
             let wish = Wish::Await { reference: reference.into() };
-            let effect = Effect { provider: *account, payment, wish };
+            let effect = Effect::Payment(PaymentEffect { provider: *account, payment, wish });
             let asked = ask::perform(provider, &shared.reporter, &effect, true, shared.clock.now());
             match tokio::time::timeout(CALL_TIME_MAX, asked).await {
                 Ok(Outcome::Reported | Outcome::Waits) => {}
@@ -292,7 +292,7 @@ impl Runner {
 
     /// Notes what is wanted now, in place of what was wanted before. A call under way is waited for first.
     fn ask(&mut self, id: EffectId, effect: Effect, may_be_sent: bool) {
-        if !self.shared.providers.contains_key(&effect.provider) {
+        if !self.shared.providers.contains_key(&effect.provider()) {
             // Whoever reports for it does so himself.
             return;
         }
@@ -314,7 +314,7 @@ impl Runner {
             asked.may_be_sent = true;
             let shared = Arc::clone(&self.shared);
             self.calls.spawn(async move {
-                let provider = &shared.providers[&effect.provider];
+                let provider = &shared.providers[&effect.provider()];
                 let now = shared.clock.now();
                 let call = ask::perform(provider, &shared.reporter, &effect, asks_first, now);
                 let outcome = match tokio::time::timeout(CALL_TIME_MAX, call).await {
@@ -328,9 +328,8 @@ impl Runner {
 
     /// Notes what came of a call. What is wanted ends with the event of the report, not here.
     fn called(&mut self, id: EffectId, effect: &Effect, outcome: Outcome) {
-        let name = self.shared.providers[&effect.provider].adapter.name();
-        let labels =
-            [("provider", name), ("wish", wish_name(&effect.wish)), ("outcome", outcome_name(&outcome))];
+        let name = self.shared.providers[&effect.provider()].adapter.name();
+        let labels = [("provider", name), ("wish", wish_name(effect)), ("outcome", outcome_name(&outcome))];
         metrics::counter!("skylink_effects_total", &labels).increment(1);
         let Some(asked) = self.asked.get_mut(&id) else { return };
         let mut next = Instant::now();
@@ -342,7 +341,7 @@ impl Runner {
                 // Its event follows, or it was overtaken by another; should neither come, it is asked again.
                 Outcome::Reported | Outcome::Waits => None,
                 Outcome::Rejected(trouble) | Outcome::Trouble(trouble) => {
-                    tracing::warn!(provider = name, payment = %effect.payment, trouble, "a provider is asked again");
+                    tracing::warn!(provider = name, about = %effect.about(), trouble, "a provider is asked again");
                     Some(trouble)
                 }
             };
@@ -384,7 +383,8 @@ const fn outcome_name(outcome: &Outcome) -> &'static str {
     }
 }
 
-const fn wish_name(wish: &Wish) -> &'static str {
+const fn wish_name(effect: &Effect) -> &'static str {
+    let Effect::Payment(PaymentEffect { wish, .. }) = effect else { return "payout" };
     match wish {
         Wish::Authorize { .. } => "authorize",
         Wish::Await { .. } => "await",

@@ -7,7 +7,7 @@ pub mod stripe;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use events::ids::{PaymentId, RefundId};
+use events::ids::{PaymentId, PayoutId, RefundId};
 use events::payment::ActionKind;
 use events::{Money, Timestamp};
 
@@ -71,6 +71,23 @@ pub enum RefundAnswer {
     },
 }
 
+/// What a provider says of a payout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayoutAnswer {
+    /// It is on its way: ask again.
+    Pending,
+    /// It has arrived.
+    Paid {
+        /// Its reference of the payout.
+        reference: String,
+    },
+    /// It could not be paid, or was returned.
+    Failed {
+        /// Why, in its words for programs.
+        code: String,
+    },
+}
+
 /// Says that no answer came that tells what became of a call: it may have been done. The text is for operators, and
 /// holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +127,17 @@ pub struct RefundCall {
     pub amount: Money,
     /// The provider's reference of the payment.
     pub reference: String,
+}
+
+/// To pay a seller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutCall {
+    /// The payout.
+    pub payout: PayoutId,
+    /// How much.
+    pub amount: Money,
+    /// What the provider knows the seller's bank account by.
+    pub token: String,
 }
 
 /// What arrived at a webhook: that something happened to a payment. What, is asked, since such messages come late, twice
@@ -167,6 +195,12 @@ pub trait PaymentProvider: std::fmt::Debug + Send + Sync + 'static {
 
     /// Looks at a refund. Nothing: the provider has never heard of it.
     async fn look_up_refund(&self, call: &RefundCall) -> Result<Option<RefundAnswer>, NoAnswer>;
+
+    /// Pays a seller. Repeated for the same payout within [`PaymentProvider::key_lifetime`], it gives the first answer.
+    async fn pay_out(&self, call: &PayoutCall) -> Result<PayoutAnswer, NoAnswer>;
+
+    /// Looks at a payout. Nothing: the provider has never heard of it.
+    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer>;
 
     /// Checks a message that arrived at the webhook, given its headers, its bytes and the time.
     fn read_webhook(

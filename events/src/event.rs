@@ -5,7 +5,9 @@
 
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
-use crate::{account, cart, command, listing, market, order, payment, promotion, shipping, stock, tax};
+use crate::{
+    account, cart, command, listing, market, order, payment, payout, promotion, shipping, stock, tax,
+};
 
 /// Why a stored event can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +139,10 @@ events! {
     "payment.refund_requested.v1" => RefundRequested(payment::RefundRequested) about |e| Some(e.payment.to_string()),
     "payment.refunded.v1" => PaymentRefunded(payment::Refunded) about |e| Some(e.payment.to_string()),
     "payment.refund_failed.v1" => RefundFailed(payment::RefundFailed) about |e| Some(e.payment.to_string()),
+    "payout.requested.v1" => PayoutRequested(payout::Requested) about |e| Some(e.payout.to_string()),
+    "payout.paid.v1" => PayoutPaid(payout::Paid) about |e| Some(e.payout.to_string()),
+    "payout.failed.v1" => PayoutFailed(payout::Failed) about |e| Some(e.payout.to_string()),
+    "payout.overdue.v1" => PayoutOverdue(payout::Overdue) about |e| Some(e.payout.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),
@@ -153,6 +159,7 @@ events! {
     "cart.abandoned.v1" => CartAbandoned(cart::Abandoned) about |e| Some(e.cart.to_string()),
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
     "order.accepted.v1" => OrderAccepted(order::Accepted) about |e| Some(e.order.to_string()),
+    "order.paid.v1" => OrderPaid(order::Paid) about |e| Some(e.order.to_string()),
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
     "order.cancelled.v2" => OrderCancelled(order::Cancelled) about |e| Some(e.order.to_string()),
@@ -178,6 +185,9 @@ impl Event {
             Event::RefundRequested(refund) => std::slice::from_ref(&refund.transfer),
             Event::PaymentRefunded(refund) => std::slice::from_ref(&refund.transfer),
             Event::RefundFailed(refund) => std::slice::from_ref(&refund.transfer),
+            Event::PayoutRequested(payout) => std::slice::from_ref(&payout.transfer),
+            Event::PayoutPaid(payout) => std::slice::from_ref(&payout.transfer),
+            Event::PayoutFailed(payout) => std::slice::from_ref(&payout.transfer),
             Event::EscrowHeld(held) => std::slice::from_ref(&held.transfer),
             Event::EscrowReleased(released) => &released.transfers,
             Event::EscrowRefunded(refunded) => refunded.transfer.as_slice(),
@@ -216,6 +226,7 @@ impl Event {
             | Event::PaymentVoidRequested(_)
             | Event::PaymentFailed(_)
             | Event::PaymentVoided(_)
+            | Event::PayoutOverdue(_)
             | Event::CartItemAdded(_)
             | Event::CartQuantitySet(_)
             | Event::CartItemRemoved(_)
@@ -232,6 +243,7 @@ impl Event {
             | Event::CartAbandoned(_)
             | Event::OrderPlaced(_)
             | Event::OrderAccepted(_)
+            | Event::OrderPaid(_)
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)
             | Event::OrderCancelled(_)

@@ -31,14 +31,17 @@ impl IdError {
     }
 }
 
+/// The number of a thing of which a command makes only one.
+const ONLY: [u8; 4] = [0; 4];
+
 /// Derives a UUIDv7 whose time is that of `seed` and whose other bits are a hash: the same inputs give the
 /// same id on every machine, and nobody can choose an id that already belongs to another.
-fn derive_v7(seed: Uuid, domain: &str, owner: Uuid, n: u32) -> Uuid {
+fn derive_v7(seed: Uuid, domain: &str, owner: Uuid, n: &[u8]) -> Uuid {
     let mut hasher = Hasher::new();
     hasher.update(domain.as_bytes());
     hasher.update(owner.as_bytes());
     hasher.update(seed.as_bytes());
-    hasher.update(&n.to_be_bytes());
+    hasher.update(n);
     let mut bytes = [0u8; 16];
     bytes.copy_from_slice(&hasher.finish().as_bytes()[..16]);
     bytes[..6].copy_from_slice(&seed.as_bytes()[..6]);
@@ -107,6 +110,8 @@ uuid_ids! {
     RefundId = "refund id",
     /// One promotion of a seller.
     PromotionId = "promotion id",
+    /// One payout of what a seller has earned.
+    PayoutId = "payout id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).
     CommandId = "command id",
     /// One commit: the events of one decision.
@@ -129,21 +134,21 @@ impl OrderId {
     /// Derives the id of the `n`-th order that a command creates. Since a command id is used once per account
     /// for ever, so is the order id: no second order can take it, and a client knows it before it sends.
     pub fn derive(account: AccountId, command: CommandId, n: u32) -> Self {
-        OrderId(derive_v7(command.0, "skylink order", account.0, n))
+        OrderId(derive_v7(command.0, "skylink order", account.0, &n.to_be_bytes()))
     }
 }
 
 impl OrderGroupId {
     /// Derives the id of all orders that a command creates together.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
-        OrderGroupId(derive_v7(command.0, "skylink order group", account.0, 0))
+        OrderGroupId(derive_v7(command.0, "skylink order group", account.0, &ONLY))
     }
 }
 
 impl CartId {
     /// Derives the id of the cart that a command opens.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
-        CartId(derive_v7(command.0, "skylink cart", account.0, 0))
+        CartId(derive_v7(command.0, "skylink cart", account.0, &ONLY))
     }
 }
 
@@ -151,34 +156,46 @@ impl PaymentId {
     /// Derives the id of the payment that a command asks for, as [`OrderId::derive`] does: nobody can take another's,
     /// and a client knows it before it sends.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
-        PaymentId(derive_v7(command.0, "skylink payment", account.0, 0))
+        PaymentId(derive_v7(command.0, "skylink payment", account.0, &ONLY))
     }
 }
 
 impl RefundId {
     /// Derives the id of the refund that a command asks for.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
-        RefundId(derive_v7(command.0, "skylink refund", account.0, 0))
+        RefundId(derive_v7(command.0, "skylink refund", account.0, &ONLY))
+    }
+
+    /// Derives the id of the refund for what an order pays back when it has paid back `before` already, in minor units.
+    pub fn of_order(order: OrderId, payment: PaymentId, before: i64) -> Self {
+        RefundId(derive_v7(order.0, "skylink order refund", payment.0, &before.to_be_bytes()))
+    }
+}
+
+impl PayoutId {
+    /// Derives the id of the payout that a command asks for.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        PayoutId(derive_v7(command.0, "skylink payout", account.0, &ONLY))
     }
 }
 
 impl PromotionId {
     /// Derives the id of the promotion that a command creates.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
-        PromotionId(derive_v7(command.0, "skylink promotion", account.0, 0))
+        PromotionId(derive_v7(command.0, "skylink promotion", account.0, &ONLY))
     }
 }
 
 impl CommandId {
-    /// Derives the id under which what a provider did is reported: the same for the same outcome of the same payment,
-    /// so that a repeated report is a repeat. Its time is the payment's.
-    pub fn of_report(provider: AccountId, payment: PaymentId, outcome: &[u8]) -> Self {
+    /// Derives the id under which what a provider did is reported: the same for the same outcome of the same payment or
+    /// payout, so that a repeated report is a repeat. Its time is that of what it is about.
+    pub fn of_report(provider: AccountId, about: Uuid, outcome: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(provider.0.as_bytes());
         hasher.update(outcome);
         let mut owner = [0u8; 16];
         owner.copy_from_slice(&hasher.finish().as_bytes()[..16]);
-        CommandId(derive_v7(payment.0, "skylink report", Uuid::from_bytes(owner), 0))
+        CommandId(derive_v7(about, "skylink report", Uuid::from_bytes(owner), &ONLY))
     }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::ids::{AccountId, OrderId};
+use crate::ids::{AccountId, OrderId, PayoutId};
 use crate::money::Money;
 
 /// An account of the market's ledger.
@@ -26,6 +26,8 @@ pub enum LedgerAccount {
     PlatformTax,
     /// What is on its way back to those who had paid it.
     RefundsPayable,
+    /// What is on its way to a seller.
+    Payout(PayoutId),
     /// The outside world behind a payment provider: negative by what came in through it.
     ProviderClearing(AccountId),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::PlatformFees => f.write_str("platform:fees"),
             LedgerAccount::PlatformTax => f.write_str("platform:tax"),
             LedgerAccount::RefundsPayable => f.write_str("refunds:payable"),
+            LedgerAccount::Payout(payout) => write!(f, "payout:{payout}"),
             LedgerAccount::ProviderClearing(account) => write!(f, "psp:{account}:clearing"),
         }
     }
@@ -63,6 +66,7 @@ impl FromStr for LedgerAccount {
             (Some("platform"), Some("fees"), None, None) => LedgerAccount::PlatformFees,
             (Some("platform"), Some("tax"), None, None) => LedgerAccount::PlatformTax,
             (Some("refunds"), Some("payable"), None, None) => LedgerAccount::RefundsPayable,
+            (Some("payout"), Some(id), None, None) => LedgerAccount::Payout(id.parse().map_err(|_| error())?),
             (Some("psp"), Some(id), Some("clearing"), None) => {
                 LedgerAccount::ProviderClearing(id.parse().map_err(|_| error())?)
             }
@@ -91,8 +95,8 @@ impl JsonSchema for LedgerAccount {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees, platform:tax, refunds:payable or psp:<account>:clearing",
-            "pattern": "^(wallet|escrow|seller|platform|refunds|psp):"
+            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees, platform:tax, refunds:payable, payout:<payout> or psp:<account>:clearing",
+            "pattern": "^(wallet|escrow|seller|platform|refunds|payout|psp):"
         })
     }
 }
@@ -124,6 +128,7 @@ mod tests {
             LedgerAccount::PlatformFees,
             LedgerAccount::PlatformTax,
             LedgerAccount::RefundsPayable,
+            LedgerAccount::Payout(PayoutId::from_uuid(Uuid::from_u128(8))),
             LedgerAccount::ProviderClearing(account),
         ] {
             assert_eq!(ledger_account.to_string().parse(), Ok(ledger_account));

@@ -20,6 +20,7 @@ pub mod metadata;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod payout;
 pub mod promotion;
 pub mod rejection;
 pub mod shipping;

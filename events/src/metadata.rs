@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::ids::{
-    AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, WriterId,
+    AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, PayoutId,
+    WriterId,
 };
 use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
@@ -144,6 +145,16 @@ pub enum Waiting {
         /// The order.
         order: OrderId,
     },
+    /// An order waits for its payment.
+    PaymentDue {
+        /// The order.
+        order: OrderId,
+    },
+    /// A payout waits for its provider.
+    PayoutDue {
+        /// The payout.
+        payout: PayoutId,
+    },
 }
 
 impl Waiting {
@@ -158,6 +169,8 @@ impl Waiting {
             Waiting::CartIdle { .. } => DeadlineKind::CartIdle,
             Waiting::CartFrozenUntil { .. } => DeadlineKind::CartFrozenUntil,
             Waiting::AcceptBy { .. } => DeadlineKind::AcceptBy,
+            Waiting::PaymentDue { .. } => DeadlineKind::PaymentDue,
+            Waiting::PayoutDue { .. } => DeadlineKind::PayoutDue,
         }
     }
 
@@ -166,10 +179,12 @@ impl Waiting {
         match self {
             Waiting::ShipBy { order }
             | Waiting::AcceptBy { order }
+            | Waiting::PaymentDue { order }
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
             Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => account.uuid(),
+            Waiting::PayoutDue { payout } => payout.uuid(),
         }
     }
 }
@@ -185,6 +200,8 @@ struct FlatDeadline {
     order: Option<OrderId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payment: Option<PaymentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payout: Option<PayoutId>,
     /// Only for a shipment that is not the order's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shipment: Option<ShipmentNumber>,
@@ -198,10 +215,11 @@ impl From<DeadlineStamp> for FlatDeadline {
             kind: waiting.kind(),
             order: None,
             payment: None,
+            payout: None,
             shipment: None,
         };
         match waiting {
-            Waiting::ShipBy { order } | Waiting::AcceptBy { order } => {
+            Waiting::ShipBy { order } | Waiting::AcceptBy { order } | Waiting::PaymentDue { order } => {
                 FlatDeadline { order: Some(order), ..flat }
             }
             Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
@@ -214,6 +232,7 @@ impl From<DeadlineStamp> for FlatDeadline {
             Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
                 FlatDeadline { account: Some(account), ..flat }
             }
+            Waiting::PayoutDue { payout } => FlatDeadline { payout: Some(payout), ..flat },
         }
     }
 }
@@ -221,25 +240,29 @@ impl From<DeadlineStamp> for FlatDeadline {
 impl FlatDeadline {
     /// Gives the deadline; none, if it does not name what its kind waits for and nothing else.
     fn stamp(self) -> Option<DeadlineStamp> {
-        let FlatDeadline { account, due, kind, order, payment, shipment } = self;
+        let FlatDeadline { account, due, kind, order, payment, payout, shipment } = self;
         let first = || shipment.unwrap_or(ShipmentNumber::FIRST);
-        let waiting = match (kind, order, payment, account) {
-            (DeadlineKind::ShipBy, Some(order), None, None) => Waiting::ShipBy { order },
-            (DeadlineKind::AcceptBy, Some(order), None, None) => Waiting::AcceptBy { order },
-            (DeadlineKind::DeliveryDue, Some(order), None, None) => {
+        let waiting = match (kind, order, payment, account, payout) {
+            (DeadlineKind::ShipBy, Some(order), None, None, None) => Waiting::ShipBy { order },
+            (DeadlineKind::AcceptBy, Some(order), None, None, None) => Waiting::AcceptBy { order },
+            (DeadlineKind::PaymentDue, Some(order), None, None, None) => Waiting::PaymentDue { order },
+            (DeadlineKind::DeliveryDue, Some(order), None, None, None) => {
                 Waiting::DeliveryDue { order, shipment: first() }
             }
-            (DeadlineKind::InspectionEnds, Some(order), None, None) => {
+            (DeadlineKind::InspectionEnds, Some(order), None, None, None) => {
                 Waiting::InspectionEnds { order, shipment: first() }
             }
-            (DeadlineKind::PaymentExpires, None, Some(payment), None) => Waiting::PaymentExpires { payment },
-            (DeadlineKind::AuthorizationExpires, None, Some(payment), None) => {
+            (DeadlineKind::PaymentExpires, None, Some(payment), None, None) => {
+                Waiting::PaymentExpires { payment }
+            }
+            (DeadlineKind::AuthorizationExpires, None, Some(payment), None, None) => {
                 Waiting::AuthorizationExpires { payment }
             }
-            (DeadlineKind::CartIdle, None, None, Some(account)) => Waiting::CartIdle { account },
-            (DeadlineKind::CartFrozenUntil, None, None, Some(account)) => {
+            (DeadlineKind::CartIdle, None, None, Some(account), None) => Waiting::CartIdle { account },
+            (DeadlineKind::CartFrozenUntil, None, None, Some(account), None) => {
                 Waiting::CartFrozenUntil { account }
             }
+            (DeadlineKind::PayoutDue, None, None, None, Some(payout)) => Waiting::PayoutDue { payout },
             _ => return None,
         };
         let has_shipment = matches!(waiting, Waiting::DeliveryDue { .. } | Waiting::InspectionEnds { .. });
@@ -290,6 +313,10 @@ pub enum DeadlineKind {
     CartFrozenUntil,
     /// The seller's time to accept.
     AcceptBy,
+    /// The time an order has to be paid.
+    PaymentDue,
+    /// The time a provider has to say what came of a payout.
+    PayoutDue,
 }
 
 #[cfg(test)]
@@ -309,6 +336,8 @@ mod tests {
             ("accept_by", "order", "payment"),
             ("cart_idle", "account", "order"),
             ("cart_frozen_until", "account", "payment"),
+            ("payment_due", "order", "payout"),
+            ("payout_due", "payout", "payment"),
         ] {
             let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
             let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PromotionId};
+use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
 use crate::promotion::Discount;
@@ -45,6 +45,9 @@ pub struct Placed {
     pub number: Option<OrderNumber>,
     /// The order.
     pub order: OrderId,
+    /// What of it a provider is to bring; none: all of it was paid at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentDue>,
     /// Who sells.
     pub seller: AccountId,
     /// When it is cancelled and paid back unless it was shipped. Of an order that waits for its seller's word: when that
@@ -129,7 +132,33 @@ pub enum Rounding {
     HalfAwayFromZero,
 }
 
-/// The buyer's money was put into the order's escrow, in the same commit as the order.
+/// What of an order a payment through a provider is to bring. Until it has, the order waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentDue {
+    /// How much.
+    pub amount: Money,
+    /// When the order is cancelled unless the provider has agreed.
+    pub expires_at: Timestamp,
+    /// The first payment that is to bring it.
+    pub payment: PaymentId,
+}
+
+/// What an order costs is in its escrow: from here on it is the seller's to accept, where sellers do, and to ship.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Paid {
+    /// When it is cancelled and paid back unless its seller accepts it; none where sellers don't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_by: Option<Timestamp>,
+    /// The order.
+    pub order: OrderId,
+    /// The payment that brought what was missing.
+    pub payment: PaymentId,
+    /// When it is cancelled and paid back unless it was shipped.
+    pub ship_by: Timestamp,
+}
+
+/// The buyer's money was put into the order's escrow: in the same commit as the order, and what a provider brings in the
+/// commit in which it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowHeld {
     /// The order.
@@ -302,6 +331,10 @@ pub enum CancelledBy {
     ShipDeadline,
     /// The deadline to accept.
     AcceptDeadline,
+    /// The deadline to pay.
+    PaymentDeadline,
+    /// A payment that failed for good.
+    PaymentFailed,
 }
 
 /// What a shipment's units cost was paid from the escrow to the seller, less the platform's part and taxes.

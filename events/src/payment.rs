@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, PaymentId, RefundId};
+use crate::ids::{AccountId, OrderId, PaymentId, RefundId};
 use crate::ledger::{LedgerAccount, Transfer};
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -20,6 +20,9 @@ pub struct Requested {
     pub amount: Money,
     /// When the payment is given up unless the provider has agreed.
     pub expires_at: Timestamp,
+    /// The orders that wait for it; none for a payment into the wallet alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<OrderId>,
     /// The payment.
     pub payment: PaymentId,
     /// The provider's account.
@@ -74,6 +77,10 @@ pub struct Authorized {
     pub capture_before: Timestamp,
     /// The payment.
     pub payment: PaymentId,
+    /// What the ledger expects of it, from the provider's clearing account to where the money goes. It ends once: with the
+    /// payment's capture, failure or voiding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Transfer>,
     /// The provider's account.
     pub provider: AccountId,
     /// The provider's reference of the payment.

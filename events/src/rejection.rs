@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use self::parts::{CouponProblem, OrderState, PaymentState, QuoteField};
 
 use crate::account::{Role, Tier};
-use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PromotionId};
+use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId};
 use crate::listing::ListingStatus;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
@@ -342,7 +342,7 @@ pub enum Rejection {
 
     // Wallets.
     /// The wallet holds too little.
-    #[error("the wallet holds {available}, the order costs {required}")]
+    #[error("the wallet holds {available}, and {required} are to be paid from it")]
     InsufficientFunds {
         /// What the wallet holds.
         available: Money,
@@ -392,11 +392,52 @@ pub enum Rejection {
         /// The most that it can be.
         most: Money,
     },
+    /// A payment for the order is under way already.
+    #[error(
+        "payment {payment} for order {order} is under way: wait for it, or give it up with payment.cancel"
+    )]
+    PaymentUnderWay {
+        /// The order.
+        order: OrderId,
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// What the wallet is to pay of an order is in another currency than the order.
+    #[error("the wallet's part is in {found}, the order in {expected}")]
+    TenderCurrency {
+        /// The order's currency.
+        expected: Currency,
+        /// The currency of the wallet's part.
+        found: Currency,
+    },
     /// The account has as many payments under way as it may.
-    #[error("an account may have {max} payments and refunds under way: wait for one of them, or cancel one")]
+    #[error(
+        "an account may have {max} payments, refunds and payouts under way: wait for one, or cancel a payment"
+    )]
     TooManyPayments {
         /// The limit.
         max: u32,
+    },
+
+    /// There is no such payout under way.
+    #[error("there is no payout {payout} under way")]
+    PayoutUnknown {
+        /// The payout.
+        payout: PayoutId,
+    },
+    /// The payout was asked of another provider.
+    #[error("payout {payout} is not yours to report")]
+    NotYourPayout {
+        /// The payout.
+        payout: PayoutId,
+    },
+    /// The seller has earned too little that was not paid out.
+    #[error("{available} can be paid out, not {amount}")]
+    PayoutAmount {
+        /// What was asked for.
+        amount: Money,
+        /// What there is.
+        available: Money,
     },
 
     // Carts.

@@ -1,4 +1,4 @@
-//! Payments through providers: what there is to pay through, how a payment stands, and where providers tell that
+//! Payments and payouts through providers: what there is to pay through, how each stands, and where providers tell that
 //! something happened.
 
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use engine::effects::MessageError;
-use events::ids::{AccountId, PaymentId};
+use events::Position;
+use events::ids::{AccountId, PaymentId, PayoutId};
+use projections::payment::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -52,6 +54,47 @@ pub(crate) async fn payment(
     let id: PaymentId = id_of(&id, "payment")?;
     let found = ask(&app, move |views| views.payments().payment(id)).await?;
     found.filter("payment", |payment| payment.filter(|payment| caller.may_see(payment.account)))
+}
+
+/// Payouts of a page unless the query says otherwise.
+pub(crate) const PAYOUTS_PER_PAGE: usize = 20;
+
+/// Some payouts, newest first.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct PayoutList {
+    /// The payouts.
+    payouts: Vec<Payout>,
+    /// Pass it as `cursor` to get the next page; null: this was the last.
+    next_cursor: Option<Position>,
+}
+
+/// `GET /v1/payouts`
+pub(crate) async fn payouts(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["cursor", "limit"])?;
+    let cursor: Option<Position> = params.get("cursor")?;
+    let limit = params.limit(PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)?;
+    let found = ask(&app, move |views| -> Result<_, projections::ViewError> {
+        let PayoutPage { payouts, next } = views.payments().payouts(caller.account, cursor, limit)?;
+        Ok(PayoutList { payouts, next_cursor: next })
+    });
+    found.await
+}
+
+/// `GET /v1/payouts/{id}`
+pub(crate) async fn payout(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+    PathParts(id): PathParts<String>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let id: PayoutId = id_of(&id, "payout")?;
+    let found = ask(&app, move |views| views.payments().payout(id)).await?;
+    found.filter("payout", |payout| payout.filter(|payout| caller.may_see(payout.account)))
 }
 
 /// Says that a provider's message is settled.

@@ -366,8 +366,10 @@ pub(crate) async fn preview(
 pub(crate) struct Wallet {
     /// Whose it is.
     account: AccountId,
-    /// What it has to spend.
+    /// What it has to spend: what is posted, and all of it is available.
     wallet: Vec<Money>,
+    /// What providers hold for the wallet and have not given: what is pending.
+    wallet_pending: Vec<Money>,
     /// What it has earned.
     seller_available: Vec<Money>,
 }
@@ -384,6 +386,7 @@ pub(crate) async fn wallet(
         Ok(Wallet {
             account: caller.account,
             wallet: balances.wallet,
+            wallet_pending: balances.wallet_pending,
             seller_available: balances.seller_available,
         })
     });

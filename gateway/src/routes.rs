@@ -15,7 +15,7 @@ use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
-use projections::payment::Payment;
+use projections::payment::{PAYOUTS_PER_PAGE_MAX, Payment, Payout};
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
 use crate::health::{Alive, KeySet, MarketTime, Readiness};
 use crate::http::App;
-use crate::payments::{MessageTaken, ProviderList};
+use crate::payments::{MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
     BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
     OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 21] = [
+const COMMAND_PATHS: [(&str, &str); 22] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -232,6 +232,7 @@ const COMMAND_PATHS: [(&str, &str); 21] = [
     ("/api/orders/create", "order.place"),
     ("/api/orders/accept", "order.accept"),
     ("/api/orders/decline", "order.decline"),
+    ("/api/orders/pay", "order.pay"),
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),
@@ -388,6 +389,16 @@ fn through_providers() -> Vec<Route> {
             .in_path("id", "The payment", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Payment>()),
+        Route::get("/v1/payouts", "Your payouts, newest first", payments::payouts)
+            .question()
+            .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
+            .limit(PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)
+            .answers(view::<PayoutList>()),
+        Route::get("/v1/payouts/{id}", "A payout of what a seller has earned", payments::payout)
+            .question()
+            .in_path("id", "The payout", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Payout>()),
         message,
     ]
 }

@@ -2,12 +2,15 @@
 
 mod support;
 
-use commands::command::{ProviderMethod, ReportPayment, ReportedOutcome, RequestPayment};
+use commands::command::{
+    ConfirmDelivery, OrderLine, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
+    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ShipOrder, Tenders,
+};
 use events::account::Role;
-use events::ids::PaymentId;
+use events::ids::{OrderId, PaymentId, PayoutId};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Person, Shop, json_of, problem, usd};
+use support::{Person, Shop, json_of, problem, receipt_order, usd};
 
 /// Gives where a receipt's payment is asked for, once the views know it.
 #[allow(clippy::unwrap_used)] // what a test calls is a test too
@@ -84,5 +87,72 @@ async fn a_process_without_providers_says_so() {
     problem(message, 404, "not_found").await;
     let (_, ready) = json_of(shop.get("/readyz")).await;
     assert_eq!(ready["effects"], json!({"pending": 0, "stuck": 0, "trouble": null}));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_by_card_and_its_sellers_payout_are_shown_to_those_whose_they_are() {
+    let shop = Shop::open().await;
+    let (buyer, seller) = (shop.person(&[Role::Buyer]).await, shop.person(&[Role::Seller]).await);
+    let provider = shop.person(&[Role::Provider]).await;
+    let method = |token: &str| ProviderMethod {
+        provider: provider.account,
+        token: token.to_owned().try_into().unwrap(),
+    };
+    let listing = shop.listing(&seller, 700, 1).await;
+    let lines = vec![OrderLine { listing, quantity: support::units(1), quote: None }];
+    let tenders = Tenders { provider: method("tok_1"), wallet: None };
+    let payment_method = PaymentMethod::Tenders(tenders);
+    let placed = shop.accepted(&buyer, PlaceOrder::new(lines, payment_method, usd(700))).await;
+    let order: OrderId = receipt_order(&placed).parse().unwrap();
+    let payment: PaymentId = placed["receipt"]["events"][1]["subject"].as_str().unwrap().parse().unwrap();
+    // Another card, in the flat form and on the path of its own.
+    let failed = ReportedOutcome::Failed { code: "declined".to_owned().try_into().unwrap(), retryable: true };
+    shop.accepted(&provider, ReportPayment { outcome: failed, payment }).await;
+    let flat = buyer.seed_form(PayOrder { method: method("tok_2"), order }, shop.now());
+    let (_, again) = json_of(shop.post("/api/orders/pay", "application/json", flat)).await;
+    assert_eq!(again["receipt"]["outcome"], "accepted", "{again}");
+    let (payment, url) = payment_of(&again);
+    let (_, shown) = json_of(shop.get(&url).bearer_auth(shop.token(&buyer).await)).await;
+    assert_eq!(shown["orders"], json!([order]), "{shown}");
+    let reference = || "r".to_owned().try_into().unwrap();
+    let capture_before = shop.now().plus_ms(86_400_000);
+    let held = ReportedOutcome::Authorized { amount: usd(700), capture_before, reference: reference() };
+    let receipt = shop.accepted(&provider, ReportPayment { outcome: held, payment }).await;
+    let url = format!("/v1/wallet?min_position={}", receipt["receipt"]["position"]);
+    let (_, shown) = json_of(shop.get(&url).bearer_auth(shop.token(&buyer).await)).await;
+    assert_eq!(
+        (&shown["wallet"], &shown["wallet_pending"][0]["minor"]),
+        (&json!([]), &json!(700)),
+        "{shown}"
+    );
+    let took = ReportedOutcome::Captured { amount: usd(700), reference: reference() };
+    let receipt = shop.accepted(&provider, ReportPayment { outcome: took, payment }).await;
+    let url = format!("/v1/orders/{order}?min_position={}", receipt["receipt"]["position"]);
+    let (_, shown) = json_of(shop.get(&url).bearer_auth(shop.token(&seller).await)).await;
+    let paid = (&shown["state"], &shown["payment"]["payment"], &shown["payment"]["is_paid"]);
+    assert_eq!(paid, (&json!("placed"), &json!(payment), &json!(true)), "{shown}");
+    shop.accepted(&seller, ShipOrder { carrier: None, lines: None, order, tracking: None }).await;
+    shop.accepted(&buyer, ConfirmDelivery { order, shipment: None }).await;
+
+    let receipt = shop.accepted(&seller, RequestPayout { amount: usd(600), to: method("acct_1") }).await;
+    let payout: PayoutId = receipt["receipt"]["events"][0]["subject"].as_str().unwrap().parse().unwrap();
+    let behind = format!("min_position={}", receipt["receipt"]["position"]);
+    let (_, shown) =
+        json_of(shop.get(&format!("/v1/payouts?{behind}")).bearer_auth(shop.token(&seller).await)).await;
+    assert_eq!(
+        (&shown["payouts"][0]["payout"], &shown["next_cursor"]),
+        (&json!(payout), &Value::Null),
+        "{shown}"
+    );
+    let url = format!("/v1/payouts/{payout}?{behind}");
+    let (_, shown) = json_of(shop.get(&url).bearer_auth(shop.token(&seller).await)).await;
+    assert!(shown["state"]["in_transit"]["due_rfc3339"].is_string(), "{shown}");
+    problem(shop.get(&url).bearer_auth(shop.token(&buyer).await), 404, "not_found").await;
+    let outcome = PayoutOutcome::Paid { reference: reference() };
+    let receipt = shop.accepted(&provider, ReportPayout { outcome, payout }).await;
+    let url = format!("/v1/payouts/{payout}?min_position={}", receipt["receipt"]["position"]);
+    let (_, shown) = json_of(shop.get(&url).bearer_auth(shop.token(&seller).await)).await;
+    assert_eq!(shown["state"], json!({"paid": {"reference": "r"}}), "{shown}");
     shop.close().await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use events::ids::AccountId;
+use events::ids::{AccountId, PaymentId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 impl Key for LedgerAccount {
     fn write(&self, out: &mut Vec<u8>) {
@@ -24,6 +24,7 @@ impl Key for LedgerAccount {
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
             LedgerAccount::PlatformTax => (b't', uuid::Uuid::nil()),
             LedgerAccount::RefundsPayable => (b'r', uuid::Uuid::nil()),
+            LedgerAccount::Payout(payout) => (b'o', payout.uuid()),
             LedgerAccount::ProviderClearing(account) => (b'p', account.uuid()),
         };
         out.push(kind);
@@ -39,6 +40,11 @@ impl Key for Currency {
 
 /// A balance holds its currency too: a key's bytes need not be parsed back. What is zero is not kept.
 const BALANCES: Layout<(LedgerAccount, Currency), Money> = Layout::new(b'l', VERSION);
+
+/// What is pending for an account: the sum of transfers to it that wait for a provider. What is zero is not kept.
+const PENDING: Layout<(LedgerAccount, Currency), Money> = Layout::new(b'n', VERSION);
+/// The transfer that waits for a payment.
+const WAITING: Layout<PaymentId, Transfer> = Layout::new(b'w', VERSION);
 
 /// The proof that no money appeared or vanished in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,6 +65,8 @@ pub struct CurrencySum {
 pub struct AccountBalances {
     /// What it has to spend.
     pub wallet: Vec<Money>,
+    /// What providers hold for the wallet and have not given.
+    pub wallet_pending: Vec<Money>,
     /// What it has earned and may be paid out.
     pub seller_available: Vec<Money>,
 }
@@ -88,6 +96,10 @@ impl<'a> Ledger<'a> {
         let live = self.0.read();
         Ok(AccountBalances {
             wallet: balances(&live.tree, LedgerAccount::Wallet(account))?,
+            wallet_pending: PENDING
+                .scan(&live.tree, &LedgerAccount::Wallet(account))
+                .map(|pair| Ok(pair?.1))
+                .collect::<Result<_, ViewError>>()?,
             seller_available: balances(&live.tree, LedgerAccount::SellerAvailable(account))?,
         })
     }
@@ -122,11 +134,17 @@ fn balances(tree: &Tree, account: LedgerAccount) -> Result<Vec<Money>, ViewError
 /// How the view follows the log.
 pub(crate) struct LedgerFold {
     balances: Table<(LedgerAccount, Currency), Money>,
+    pending: Table<(LedgerAccount, Currency), Money>,
+    waiting: Table<PaymentId, Transfer>,
 }
 
 impl LedgerFold {
     pub(crate) fn new() -> Self {
-        LedgerFold { balances: Table::new(BALANCES) }
+        LedgerFold {
+            balances: Table::new(BALANCES),
+            pending: Table::new(PENDING),
+            waiting: Table::new(WAITING),
+        }
     }
 
     fn post(&mut self, tree: &Tree, transfer: &Transfer, position: Position) -> Result<(), ViewError> {
@@ -144,12 +162,38 @@ impl LedgerFold {
         minor: i64,
         position: Position,
     ) -> Result<(), ViewError> {
-        let balance = self.balances.entry(tree, &(account, currency))?;
-        let before = balance.map_or(0, |money| money.minor);
-        let after = before.checked_add(minor).ok_or(ViewError::overflow("a ledger balance", position))?;
-        *balance = (after != 0).then_some(Money::new(after, currency));
+        add_to(self.balances.entry(tree, &(account, currency))?, currency, minor, position)
+    }
+
+    /// Notes what begins to wait for a payment, or no longer does.
+    fn wait(&mut self, tree: &Tree, event: &Event, position: Position) -> Result<(), ViewError> {
+        let (payment, begins) = match event {
+            Event::PaymentAuthorized(authorized) => (authorized.payment, authorized.pending),
+            Event::PaymentCaptured(captured) => (captured.payment, None),
+            Event::PaymentFailed(failed) => (failed.payment, None),
+            Event::PaymentVoided(voided) => (voided.payment, None),
+            _ => return Ok(()),
+        };
+        let waiting = self.waiting.entry(tree, &payment)?;
+        let ended = std::mem::replace(waiting, begins);
+        for (transfer, sign) in ended.map(|ended| (ended, -1)).into_iter().chain(begins.map(|new| (new, 1))) {
+            let Transfer { amount: Money { currency, minor }, to, .. } = transfer;
+            add_to(self.pending.entry(tree, &(to, currency))?, currency, sign * minor, position)?;
+        }
         Ok(())
     }
+}
+
+fn add_to(
+    balance: &mut Option<Money>,
+    currency: Currency,
+    minor: i64,
+    position: Position,
+) -> Result<(), ViewError> {
+    let before = balance.map_or(0, |money| money.minor);
+    let after = before.checked_add(minor).ok_or(ViewError::overflow("a ledger balance", position))?;
+    *balance = (after != 0).then_some(Money::new(after, currency));
+    Ok(())
 }
 
 impl Fold for LedgerFold {
@@ -161,6 +205,7 @@ impl Fold for LedgerFold {
                 let escrow = LedgerAccount::Escrow(placed.order);
                 self.balances.set((escrow, placed.total.currency), None);
             }
+            self.wait(tree, &recorded.event, position)?;
             for transfer in recorded.event.transfers() {
                 self.post(tree, transfer, position)?;
             }
@@ -169,6 +214,8 @@ impl Fold for LedgerFold {
     }
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
-        self.balances.write(tree, batch)
+        self.balances.write(tree, batch)?;
+        self.pending.write(tree, batch)?;
+        self.waiting.write(tree, batch)
     }
 }

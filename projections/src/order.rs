@@ -7,7 +7,9 @@ mod status;
 use std::cmp::Reverse;
 
 use events::account::Role;
-use events::ids::{AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, WriterId};
+use events::ids::{
+    AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, WriterId,
+};
 use events::listing::TaxClass;
 use events::metadata::DeadlineKind;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
@@ -27,7 +29,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -69,12 +71,27 @@ pub struct Order {
     pub fee: Money,
     /// Where the buyer's money is.
     pub escrow: Escrow,
+    /// What of it a provider pays; none: the wallet paid all of it.
+    pub payment: Option<OrderPayment>,
     /// When it was placed.
     pub placed_at: Timestamp,
     /// When what was not shipped is cancelled.
     pub ship_by: Timestamp,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
+}
+
+/// What of an order a provider pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderPayment {
+    /// The last payment that was asked for it.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// When the order is cancelled unless a provider has agreed.
+    pub expires_at: Timestamp,
+    /// Whether the money has come in.
+    pub is_paid: bool,
 }
 
 /// One line of an order.
@@ -237,6 +254,9 @@ pub enum Step {
     /// Its seller accepted it.
     #[serde(rename = "order.accepted")]
     Accepted,
+    /// What it costs is in escrow.
+    #[serde(rename = "order.paid")]
+    Paid,
     /// The seller handed units to a carrier.
     #[serde(rename = "order.shipped")]
     Shipped,

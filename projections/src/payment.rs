@@ -1,8 +1,10 @@
-//! Payments through providers, with what is left of each and how far it is.
+//! Payments through providers, with what is left of each and how far it is; and payouts.
+
+mod payout;
 
 use std::collections::BTreeMap;
 
-use events::ids::{AccountId, PaymentId, RefundId};
+use events::ids::{AccountId, OrderId, PaymentId, RefundId};
 use events::payment::{ActionKind, VoidReason};
 use events::{Commit, Event, Money, Position, Timestamp};
 use schemars::JsonSchema;
@@ -13,8 +15,11 @@ use crate::store::Slot;
 use crate::table::{Layout, Table};
 use crate::view::{Fold, ViewError};
 
+use self::payout::PayoutFold;
+pub use self::payout::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, PayoutState};
+
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +32,8 @@ pub struct Payment {
     pub provider: AccountId,
     /// How much was asked for.
     pub amount: Money,
+    /// The orders that it was asked for; none for a payment into the wallet alone.
+    pub orders: Vec<OrderId>,
     /// How far it is.
     pub state: PaymentStage,
     /// What has come in.
@@ -133,11 +140,12 @@ impl<'a> Payments<'a> {
 /// How the view follows the log.
 pub(crate) struct PaymentFold {
     payments: Table<PaymentId, Payment>,
+    payouts: PayoutFold,
 }
 
 impl PaymentFold {
     pub(crate) fn new() -> Self {
-        PaymentFold { payments: Table::new(PAYMENTS) }
+        PaymentFold { payments: Table::new(PAYMENTS), payouts: PayoutFold::new() }
     }
 
     fn payment(&mut self, tree: &Tree, id: PaymentId, position: Position) -> Result<&mut Payment, ViewError> {
@@ -212,6 +220,7 @@ impl Fold for PaymentFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
         let at = commit.time();
         for recorded in commit.events() {
+            self.payouts.apply(tree, recorded)?;
             let Event::PaymentRequested(e) = &recorded.event else {
                 self.change(tree, &recorded.event, recorded.position, at)?;
                 continue;
@@ -222,6 +231,7 @@ impl Fold for PaymentFold {
                 account: e.account,
                 provider: e.provider,
                 amount: e.amount,
+                orders: e.orders.clone(),
                 state: PaymentStage::Requested { expires_at: e.expires_at },
                 captured: nothing,
                 refunded: nothing,
@@ -235,6 +245,7 @@ impl Fold for PaymentFold {
     }
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
-        self.payments.write(tree, batch)
+        self.payments.write(tree, batch)?;
+        self.payouts.write(tree, batch)
     }
 }

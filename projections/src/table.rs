@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use events::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId};
+use events::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId};
 use events::order::OrderNumber;
 use events::{Hash as Sha256, Head};
 use serde::Serialize;
@@ -37,7 +37,7 @@ macro_rules! uuid_keys {
     )*};
 }
 
-uuid_keys!(AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId);
+uuid_keys!(AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId);
 
 impl Key for OrderNumber {
     fn write(&self, out: &mut Vec<u8>) {

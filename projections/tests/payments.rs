@@ -30,8 +30,8 @@ const PROVIDER: u64 = 99;
 fn requested(n: u128) -> Event {
     let (account, provider) = (account(BUYER), account(PROVIDER));
     let (payment, token) = (payment(n), "tok".to_owned());
-    let (to, expires_at) = (LedgerAccount::Wallet(account), START.plus_ms(9));
-    Requested { account, amount: usd(700), expires_at, payment, provider, to, token }.into()
+    let (to, expires_at, orders) = (LedgerAccount::Wallet(account), START.plus_ms(9), vec![]);
+    Requested { account, amount: usd(700), expires_at, orders, payment, provider, to, token }.into()
 }
 
 fn transfer(minor: i64, from: LedgerAccount, to: LedgerAccount) -> Transfer {
@@ -83,6 +83,7 @@ async fn a_payment_is_shown_as_it_stands_after_each_event() {
                 amount: usd(700),
                 capture_before: until,
                 payment: one,
+                pending: Some(transfer(700, clearing, wallet)),
                 provider,
                 reference: reference(),
             }

@@ -1,4 +1,4 @@
-//! A buyer tops up his wallet through a provider that does what providers do: it refuses, it does not answer, it tells
+//! A buyer pays through a provider, into his wallet or for an order, and a seller is paid out; the provider does what they do: it refuses, it does not answer, it tells
 //! twice, late and in the wrong order. Whatever it does, what it took is credited once.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
@@ -9,29 +9,35 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use commands::command::{CancelPayment, ProviderMethod, RefundPayment, RequestPayment, Text};
+use commands::command::{
+    CancelOrder, CancelPayment, ConfirmDelivery, CreateListing, LineQuantity, OrderLine, PayOrder,
+    PaymentMethod, PlaceOrder, ProviderMethod, ReceiveStock, RefundPayment, RequestPayment, RequestPayout,
+    ShipOrder, Tenders, Text,
+};
 use commands::payment::REQUEST_MS;
 use commands::receipt::Outcome;
 use engine::clock::{Clock, ManualClock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::sandbox::{Message, SIGNATURE_HEADER, Sandbox};
 use engine::providers::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, RefundAnswer, RefundCall,
-    WebhookError,
+    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
+    RefundAnswer, RefundCall, WebhookError,
 };
 use events::account::{Algorithm, Role};
-use events::ids::PaymentId;
+use events::ids::{ListingId, OrderId, PaymentId};
 use events::ledger::LedgerAccount;
 use events::payment::VoidReason;
-use events::{Event, Money, Timestamp};
+use events::{Event, Money, Quantity, Timestamp};
 use futures::StreamExt;
 use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
+use projections::payment::PayoutState;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 use tests::http::{readiness, serve};
 use tests::log_contract::market;
 use tests::town::{Person, new_id, receipt, submit, usd};
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
 /// How long something may take; only what is broken needs it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,6 +91,14 @@ impl PaymentProvider for Watched {
         self.sandbox.look_up_refund(call).await
     }
 
+    async fn pay_out(&self, call: &PayoutCall) -> Result<PayoutAnswer, NoAnswer> {
+        self.sandbox.pay_out(call).await
+    }
+
+    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer> {
+        self.sandbox.look_up_payout(call).await
+    }
+
     fn read_webhook(
         &self,
         header: &dyn Fn(&str) -> Option<String>,
@@ -101,6 +115,7 @@ struct Shop {
     provider: Arc<Watched>,
     messages: mpsc::Receiver<Message>,
     buyer: Person,
+    seller: Person,
     clock: Arc<dyn Clock>,
     folder: TempDir,
 }
@@ -134,23 +149,36 @@ impl Shop {
         let registrar = node.keys().get(REGISTRAR_KEY).unwrap();
         let seq = node.keys().reserve_seqs(REGISTRAR_KEY, 100).unwrap();
         let registrar = Person::from_stored(node.market(), &registrar, seq);
-        let buyer = Person::new(&market(), Algorithm::EdDsa, &mut rand::rng());
+        let person = || Person::new(&market(), Algorithm::EdDsa, &mut rand::rng());
+        let (buyer, seller) = (person(), person());
         for signed in [
             registrar.sign(buyer.account_registration(Role::Buyer)),
             registrar.sign(buyer.device_registration()),
+            registrar.sign(seller.account_registration(Role::Seller)),
+            registrar.sign(seller.device_registration()),
         ] {
             assert_eq!(receipt(submit(&node.handle(), signed).await).receipt.outcome, Outcome::Accepted);
         }
-        Shop { node, provider, messages, buyer, clock, folder }
+        Shop { node, provider, messages, buyer, seller, clock, folder }
     }
 
     /// Asks for money and gives the payment.
     async fn pay(&self, minor: i64, token: &str) -> PaymentId {
-        let (_, account) = self.node.effects().providers().next().unwrap();
-        let method = ProviderMethod { provider: account, token: text(token) };
         let id = new_id();
-        self.accept_as(id, RequestPayment { amount: usd(minor), method }).await;
+        self.accept_as(id, RequestPayment { amount: usd(minor), method: self.method(token) }).await;
         PaymentId::derive(self.buyer.account(), id)
+    }
+
+    /// Names a card or a bank account at the sandbox.
+    fn method(&self, token: &str) -> ProviderMethod {
+        let (_, provider) = self.node.effects().providers().next().unwrap();
+        ProviderMethod { provider, token: text(token) }
+    }
+
+    async fn sells(&self, command: impl Into<commands::Command>) {
+        let signed = self.seller.sign(command);
+        let receipt = receipt(submit(&self.node.handle(), signed).await).receipt;
+        assert_eq!(receipt.outcome, Outcome::Accepted, "{:?}", receipt.reasons);
     }
 
     async fn accept(&self, command: impl Into<commands::Command>) {
@@ -259,6 +287,52 @@ async fn a_refused_card_is_followed_by_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_paid_with_a_second_card_a_part_goes_back_and_the_seller_is_paid_out() {
+    let shop = Shop::open().await;
+    let listing = ListingId::from_uuid(Uuid::now_v7());
+    shop.sells(CreateListing::new(listing, usd(500), text("Tea"))).await;
+    shop.sells(ReceiveStock { listing, quantity: Quantity::new(2).unwrap() }).await;
+    let lines = vec![OrderLine { listing, quantity: Quantity::new(2).unwrap(), quote: None }];
+    let tenders = Tenders { provider: shop.method("tok_decline_insufficient_funds"), wallet: None };
+    let (id, payment_method) = (new_id(), PaymentMethod::Tenders(tenders));
+    shop.accept_as(id, PlaceOrder::new(lines, payment_method, usd(1000))).await;
+    let order = OrderId::derive(shop.buyer.account(), id, 0);
+    shop.until(|event| matches!(event, Event::PaymentFailed(_))).await;
+    // The answer about the second card is lost, and found again.
+    shop.accept(PayOrder { method: shop.method("tok_timeout_approved"), order }).await;
+    shop.until(|event| matches!(event, Event::OrderPaid(_))).await;
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (1000, 0)));
+    let one = vec![LineQuantity { listing, quantity: Quantity::new(1).unwrap() }];
+    shop.accept(CancelOrder { lines: Some(one), order, reason: None }).await;
+    shop.until(|event| matches!(event, Event::PaymentRefunded(_))).await;
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (1000, 500)));
+    shop.sells(ShipOrder { carrier: None, lines: None, order, tracking: None }).await;
+    shop.accept(ConfirmDelivery { order, shipment: None }).await;
+    // Half of 10.00 USD, less half of the fee of 0.25.
+    for (token, minor) in [("acct_fail_account_closed", 487), ("acct_timeout_paid", 400), ("acct_slow", 87)] {
+        shop.sells(RequestPayout { amount: usd(minor), to: shop.method(token) }).await;
+        shop.until(|event| match event {
+            Event::PayoutFailed(event) => event.transfer.amount == usd(minor),
+            Event::PayoutPaid(event) => event.transfer.amount == usd(minor),
+            _ => false,
+        })
+        .await;
+    }
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.paid_out()), (usd(0), 487));
+    let page = shop.node.projections().payments().payouts(shop.seller.account(), None, 2).unwrap();
+    let shown: Vec<_> = page.payouts.iter().map(|payout| (payout.amount, payout.state.clone())).collect();
+    assert!(
+        matches!(&shown[..], [(first, PayoutState::Paid { .. }), (second, PayoutState::Paid { .. })]
+            if (*first, *second) == (usd(87), usd(400))),
+        "{shown:?}"
+    );
+    let rest = shop.node.projections().payments().payouts(shop.seller.account(), page.next, 2).unwrap();
+    assert_eq!(rest.payouts[0].state, PayoutState::Failed { code: "account_closed".to_owned() });
+    assert_eq!((rest.payouts.len(), rest.next), (1, None));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_lost_is_found_again_and_nothing_is_sent_twice() {
     let shop = Shop::open().await;
     let payment = shop.pay(700, "tok_timeout_approved").await;
@@ -330,12 +404,12 @@ async fn an_engine_that_ends_between_the_providers_answer_and_the_report_credits
     tokio::time::timeout(PATIENCE, shop.provider.captured.notified()).await.unwrap();
     assert_eq!(shop.provider.sandbox.totals(), (700, 0), "the provider has taken the money");
     assert_eq!(shop.story(payment).await, TOP_UP[..2], "and the market does not know");
-    let Shop { node, buyer, clock, folder, .. } = shop;
+    let Shop { node, buyer, seller, clock, folder, .. } = shop;
     node.shutdown().await;
     // The provider has its books, and nothing else is left of the process.
     let (provider, messages) = watched(&folder.path().join("sandbox.json"), &clock);
     let node = start(folder.path(), &provider, &clock).await;
-    let shop = Shop { node, provider, messages, buyer, clock, folder };
+    let shop = Shop { node, provider, messages, buyer, seller, clock, folder };
     shop.until_captured(payment).await;
     assert_eq!(shop.story(payment).await, TOP_UP);
     assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(700), (700, 0)));

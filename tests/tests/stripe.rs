@@ -15,10 +15,11 @@ use engine::clock::{Clock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::stripe::{Secret, Stripe};
 use engine::providers::{
-    Answer, Authorize, Capture, Found, PaymentProvider, RefundAnswer, RefundCall, WebhookError,
+    Answer, Authorize, Capture, Found, PaymentProvider, PayoutAnswer, PayoutCall, RefundAnswer, RefundCall,
+    WebhookError,
 };
 use events::account::{Algorithm, Role};
-use events::ids::{PaymentId, RefundId};
+use events::ids::{PaymentId, PayoutId, RefundId};
 use events::ledger::LedgerAccount;
 use events::{Event, Money};
 use futures::StreamExt;
@@ -113,6 +114,27 @@ async fn what_is_held_is_let_go_and_what_is_refused_is_told() {
     assert!(
         nobody.authorize(&authorize(payment, usd(50), "pm_card_visa")).await.is_err(),
         "no answer is no refusal"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_is_paid_out_and_the_payout_is_found_again() {
+    let server = LocalStripe::start().await.unwrap();
+    let stripe = adapter(&server);
+    let euros = |minor| Money::new(minor, "EUR".parse().unwrap());
+    let call =
+        |amount| PayoutCall { payout: PayoutId::from_uuid(Uuid::now_v7()), amount, token: "ba_1".to_owned() };
+    let (one, other) = (call(euros(975)), call(euros(100)));
+    assert_eq!(stripe.look_up_payout(&one).await, Ok(None), "nothing was asked yet");
+    // It is on its way to the bank, and stays so: this server schedules none.
+    assert_eq!(stripe.pay_out(&one).await, Ok(PayoutAnswer::Pending));
+    assert_eq!(stripe.pay_out(&other).await, Ok(PayoutAnswer::Pending));
+    assert_eq!(stripe.look_up_payout(&one).await, Ok(Some(PayoutAnswer::Pending)));
+    assert!(
+        stripe
+            .pay_out(&call(Money::new(1, "JOD".parse().unwrap())))
+            .await
+            .is_ok_and(|answer| { answer == PayoutAnswer::Failed { code: "amount_not_payable".to_owned() } })
     );
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use commands::funding::CreditId;
-use commands::order::{ClosedOrder, ShipmentState};
+use commands::order::{ClosedOrder, ShipmentState, Stage};
 use commands::payment::ClosedPayment;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
@@ -340,7 +340,11 @@ impl Fold {
             let waiting: i64 = order.left().iter().map(|line| line.amount.minor).sum::<i64>()
                 + order.shipping_left().map_or(0, |shipping| shipping.amount.minor)
                 + unpaid.map(|shipment| shipment.amount_minor).sum::<i64>();
-            if waiting != order.escrow.remaining() {
+            let to_come = match &order.card {
+                Some(card) if matches!(order.stage, Stage::AwaitingPayment { .. }) => card.amount_minor,
+                _ => 0,
+            };
+            if waiting != order.escrow.remaining() + to_come {
                 return wrong(format!(
                     "order {id} holds {} minor units, but what of it is not yet paid costs {waiting}",
                     order.escrow.remaining()

@@ -26,7 +26,9 @@ pub(crate) enum Invariant {
     I3,
     /// What went into an escrow went out of it or is in it.
     I4,
-    /// No more of a payment goes back than came in.
+    /// A transfer that waits ends once.
+    I5,
+    /// No more of a payment comes in than was agreed to, and no more goes back than came in.
     I6,
     /// Nothing leaves an escrow before all of it came in, nor to a seller who has not accepted the order.
     I7,
@@ -55,11 +57,12 @@ pub(crate) enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 16] = [
+    pub(crate) const ALL: [Invariant; 17] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
         Invariant::I4,
+        Invariant::I5,
         Invariant::I6,
         Invariant::I7,
         Invariant::I9,
@@ -83,9 +86,10 @@ impl Invariant {
             Invariant::I4 => {
                 "an escrow's money was released, taken as a fee or tax, refunded, or is still there"
             }
-            Invariant::I6 => "no more of a payment goes back than came in",
+            Invariant::I5 => "a transfer that waits for a provider ends once",
+            Invariant::I6 => "no more of a payment comes in than was agreed to, or goes back than came in",
             Invariant::I7 => {
-                "nothing leaves an escrow before all of it came in, nor to a seller who did not accept"
+                "nothing leaves an escrow before all of it came in, nor to a seller who did not accept; but back to who paid"
             }
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
@@ -128,6 +132,8 @@ struct OrderBook {
     total: Money,
     tax_minor: i64,
     promotions: BTreeSet<PromotionId>,
+    /// What of that a provider is to bring.
+    by_provider: i64,
     fee_minor: i64,
     funded: i64,
     released: i64,
@@ -146,6 +152,9 @@ pub(crate) struct Books {
     references: BTreeSet<(LedgerAccount, String)>,
     /// What came in of each payment, and what of that has gone back or is on its way.
     payments: BTreeMap<PaymentId, (i64, i64)>,
+    /// Transfers that wait for a payment, and the payments whose transfer waited and ended.
+    pending: BTreeMap<PaymentId, Transfer>,
+    ended: BTreeSet<PaymentId>,
     policy: Option<FeePolicy>,
     checkout: Checkout,
     findings: BTreeMap<Invariant, Finding>,
@@ -154,8 +163,10 @@ pub(crate) struct Books {
 impl Books {
     /// Enters a commit.
     pub(crate) fn commit(&mut self, commit: &Commit) {
+        // What orders cost, what was held for them, and what providers are asked for or brought.
         let (mut placed, mut held) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
         let mut groups = BTreeSet::new();
+        let (mut asked, mut brought) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
         for recorded in commit.events() {
             self.event(recorded.position, &recorded.event);
             match &recorded.event {
@@ -167,12 +178,26 @@ impl Books {
                     let Money { currency, minor } = event.transfer.amount;
                     *held.entry(currency).or_default() += minor;
                 }
+                Event::PaymentRequested(event) if !event.orders.is_empty() => {
+                    *asked.entry(event.amount.currency).or_default() += event.amount.minor;
+                }
+                Event::PaymentCaptured(event) => {
+                    let Money { currency, minor } = event.transfer.amount;
+                    *brought.entry(currency).or_default() += minor;
+                }
                 _ => {}
             }
         }
-        if !placed.is_empty() || !held.is_empty() {
-            self.check(Invariant::I12, commit.head().position, placed == held, || {
-                format!("orders of {placed:?} minor units were placed, and {held:?} held for them")
+        let currencies: BTreeSet<Currency> = placed.keys().chain(held.keys()).copied().collect();
+        for currency in currencies {
+            let of = |sums: &BTreeMap<Currency, i64>| sums.get(&currency).copied().unwrap_or(0);
+            let (placed, held, asked, brought) = (of(&placed), of(&held), of(&asked), of(&brought));
+            let holds = if placed > 0 { placed == held + asked } else { held <= brought };
+            self.check(Invariant::I12, commit.head().position, holds, || {
+                format!(
+                    "in {currency}: orders of {placed} minor units were placed, {held} held for them, {asked} asked of and \
+                     {brought} brought by a provider"
+                )
             });
             self.check(Invariant::I12, commit.head().position, groups.len() <= 1, || {
                 format!("orders of one purchase are in groups {groups:?}")
@@ -194,8 +219,28 @@ impl Books {
             Event::ShippingRateSet(set) => self.checkout.rate_set(set),
             Event::PromotionCreated(created) => self.checkout.created(created),
             Event::WalletFunded(funded) => self.came_in(position, &funded.transfer, &funded.reference),
+            Event::PaymentAuthorized(authorized) => {
+                let (payment, transfer) = (authorized.payment, authorized.pending);
+                let is_first = !self.pending.contains_key(&payment) && !self.ended.contains(&payment);
+                self.check(Invariant::I5, position, is_first || transfer.is_none(), || {
+                    format!("a second transfer waits for payment {payment}")
+                });
+                self.pending.extend(transfer.map(|transfer| (payment, transfer)));
+            }
+            Event::PaymentFailed(failed) => drop(self.pending_ends(failed.payment)),
+            Event::PaymentVoided(voided) => drop(self.pending_ends(voided.payment)),
             Event::PaymentCaptured(captured) => {
                 self.came_in(position, &captured.transfer, &captured.reference);
+                if let Some(pending) = self.pending_ends(captured.payment) {
+                    let transfer = captured.transfer;
+                    let is_part = (pending.from, pending.to) == (transfer.from, transfer.to)
+                        && pending.amount.currency == transfer.amount.currency
+                        && pending.amount.minor >= transfer.amount.minor;
+                    self.check(Invariant::I6, position, is_part, || {
+                        let (from, to) = (transfer.from, transfer.to);
+                        format!("{} came from {from} to {to} where {pending:?} waited", transfer.amount)
+                    });
+                }
                 self.payments.entry(captured.payment).or_default().0 += captured.transfer.amount.minor;
             }
             Event::RefundRequested(refund) => {
@@ -210,15 +255,35 @@ impl Books {
             self.transfer(position, transfer);
         }
         if let Event::EscrowHeld(held) = event {
-            let known = self.orders.get(&held.order).map(|order| (order.total.minor, order.funded));
-            let holds = known.is_some_and(|(total, funded)| total == funded);
-            self.check(Invariant::I11, position, holds, || {
-                format!("order {} costs and has in escrow {known:?} minor units", held.order)
-            });
+            self.check_funded(position, held.order, true);
+        }
+        if let Event::OrderPaid(paid) = event {
+            self.check_funded(position, paid.order, false);
+            if let Some(order) = self.orders.get_mut(&paid.order) {
+                order.awaits_seller = paid.accept_by.is_some();
+            }
         }
         if let Some(end) = event.order_end() {
             self.closed(position, end.order, end.state);
         }
+    }
+
+    /// Checks that an escrow holds what the order costs or, where a provider is still to pay, all but that.
+    fn check_funded(&mut self, position: Position, id: OrderId, may_wait: bool) {
+        let known = self.orders.get(&id).map(|order| (order.total.minor, order.by_provider, order.funded));
+        let holds = known.is_some_and(|(total, by_provider, funded)| {
+            funded == total || (may_wait && funded == total - by_provider)
+        });
+        self.check(Invariant::I11, position, holds, || {
+            format!("order {id} costs, gets from a provider and has in escrow {known:?} minor units")
+        });
+    }
+
+    /// Ends the transfer that waits for a payment, if one does, and gives it.
+    fn pending_ends(&mut self, payment: PaymentId) -> Option<Transfer> {
+        let ended = self.pending.remove(&payment)?;
+        self.ended.insert(payment);
+        Some(ended)
     }
 
     fn came_in(&mut self, position: Position, transfer: &Transfer, reference: &str) {
@@ -265,6 +330,7 @@ impl Books {
             total,
             tax_minor,
             promotions,
+            by_provider: placed.payment.as_ref().map_or(0, |due| due.amount.minor),
             fee_minor,
             funded,
             released,
@@ -320,12 +386,14 @@ impl Books {
             _ => &mut order.released,
         };
         *sum += amount.minor;
-        let OrderBook { total, funded, released, fees, taxes, refunded, awaits_seller, .. } = *order;
+        let OrderBook { total, by_provider, funded, released, fees, taxes, refunded, awaits_seller, .. } =
+            *order;
         let is_refund = matches!(to, LedgerAccount::Wallet(_));
         self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
             format!("{amount} left the escrow of order {id}, which its seller did not accept")
         });
-        self.check(Invariant::I7, position, funded == total.minor, || {
+        let goes_back = is_refund && refunded == funded && funded == total.minor - by_provider;
+        self.check(Invariant::I7, position, funded == total.minor || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
         let accounted = released + fees + taxes + refunded + in_escrow;
@@ -363,6 +431,13 @@ impl Books {
         for ((_, currency), minor) in &self.balances {
             *sums.entry(*currency).or_default() += i128::from(*minor);
         }
+        let pending: BTreeMap<_, _> =
+            market.ledger.pending().map(|(payment, transfer)| (*payment, *transfer)).collect();
+        let (ours, theirs) = (self.pending.len(), pending.len());
+        let agree = pending == self.pending;
+        self.check(Invariant::I5, position, agree, || {
+            format!("{ours} transfers wait by the events, {theirs} in the market, or others")
+        });
         for (currency, sum) in sums {
             self.check(Invariant::I2, position, sum == 0, || format!("{sum} minor units of {currency}"));
         }

@@ -268,6 +268,7 @@ impl fmt::Display for Name {
             LedgerAccount::PlatformFees => f.write_str("Income:Fees"),
             LedgerAccount::PlatformTax => f.write_str("Liabilities:Tax"),
             LedgerAccount::RefundsPayable => f.write_str("Liabilities:Refunds:Payable"),
+            LedgerAccount::Payout(payout) => write!(f, "Liabilities:Payout:{}", id(payout.uuid())),
             LedgerAccount::ProviderClearing(account) => {
                 write!(f, "Assets:Provider:{}:Clearing", id(account.uuid()))
             }

@@ -35,20 +35,26 @@ pub(super) struct Story {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Somebody gives a command.
-    Do {
-        who: String,
-        command: String,
-        body: Value,
-        /// Names for the orders that it places, by their sellers' names.
-        orders: BTreeMap<String, String>,
-        expect: Expect,
-    },
+    Do { who: String, command: String, body: Value, names: Names, expect: Expect },
     /// The last command is sent once more, as it was signed; it gets its first receipt.
     Again,
     /// Time passes, and deadlines with it.
     Wait { ms: i64 },
     /// A view must show something.
     See { what: Seen, has: Value },
+}
+
+/// Names for what a command makes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Names {
+    /// For the orders that it places, by their sellers' names.
+    pub(super) orders: BTreeMap<String, String>,
+    /// For the payment that it asks for.
+    pub(super) payment: Option<String>,
+    /// For the refund that it asks for.
+    pub(super) refund: Option<String>,
+    /// For the payout that it asks for.
+    pub(super) payout: Option<String>,
 }
 
 /// What a view is asked for; the names are resolved when it is.
@@ -60,6 +66,8 @@ pub(super) enum Seen {
     Cart(String),
     Account(String),
     Ledger(LedgerAccount),
+    Payment(String),
+    Payout(String),
 }
 
 /// What must become of a command.
@@ -100,6 +108,9 @@ struct WrittenCommand {
     body: Value,
     #[serde(default)]
     orders: BTreeMap<String, String>,
+    payment: Option<String>,
+    refund: Option<String>,
+    payout: Option<String>,
     expect: Option<String>,
 }
 
@@ -147,13 +158,15 @@ impl Step {
     /// Reads a step; which one it is, one of its members tells.
     fn of(step: toml::Table) -> anyhow::Result<Step> {
         if step.contains_key("does") {
-            let WrittenCommand { who, does: command, body, orders, expect } = step.try_into()?;
+            let WrittenCommand { who, does: command, body, orders, payment, refund, payout, expect } =
+                step.try_into()?;
             let expect = match expect.as_deref() {
                 None | Some("accepted") => Expect::Accepted,
                 Some("unchanged") => Expect::Unchanged,
                 Some(code) => Expect::Rejected(code.to_owned()),
             };
-            return Ok(Step::Do { who, command, body, orders, expect });
+            let names = Names { orders, payment, refund, payout };
+            return Ok(Step::Do { who, command, body, names, expect });
         }
         if step.contains_key("see") {
             let WrittenLook { see, has } = step.try_into()?;
@@ -165,7 +178,8 @@ impl Step {
             [("wait", toml::Value::String(wait))] => Ok(Step::Wait { ms: duration_ms(wait)? }),
             [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
-                "it is one of: `who` and `does` (with `body`, `orders`, `expect`); `see` and `has`; `wait`; `again = true`"
+                "it is one of: `who` and `does` (with `body`, `orders`, `payment`, `refund`, `payout`, `expect`); `see` and \
+                 `has`; `wait`; `again = true`"
             ),
         }
     }
@@ -178,8 +192,11 @@ fn seen(text: &str) -> anyhow::Result<Seen> {
         Some(("cart", name)) => Ok(Seen::Cart(name.to_owned())),
         Some(("account", name)) => Ok(Seen::Account(name.to_owned())),
         Some(("ledger", name)) => Ok(Seen::Ledger(name.parse()?)),
+        Some(("payment", name)) => Ok(Seen::Payment(name.to_owned())),
+        Some(("payout", name)) => Ok(Seen::Payout(name.to_owned())),
         _ => bail!(
-            "`see` is `order NAME`, `group of ORDER`, `cart of NAME`, `account NAME` or `ledger ACCOUNT`, not `{text}`"
+            "`see` is `order NAME`, `group of ORDER`, `cart of NAME`, `account NAME`, `payment NAME`, `payout NAME` or \
+             `ledger ACCOUNT`, not `{text}`"
         ),
     }
 }

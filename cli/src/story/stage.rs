@@ -20,7 +20,7 @@ use events::{Position, Timestamp};
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use serde_json::{Value, json};
 
-use super::script::{Expect, Seen, Step, Story, difference, resolve};
+use super::script::{Expect, Names, Seen, Step, Story, difference, resolve};
 use crate::import::id_v7;
 
 /// When every story begins.
@@ -91,14 +91,14 @@ impl Stage {
     /// Plays a step; an error tells what came of it that should not.
     pub(super) async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
-            Step::Do { who, command, body, orders, expect } => {
+            Step::Do { who, command, body, names, expect } => {
                 let mut body = body.clone();
                 resolve(&mut body, &mut |name| self.id(name))?;
                 let command = Command::parse(command, &body)
                     .map_err(|refusal| anyhow::anyhow!("`{command}` can't be asked so: {refusal}"))?;
                 let receipt = self.give(who, command).await?;
                 check_outcome(&receipt, expect)?;
-                self.name_orders(&receipt, orders).await
+                self.name_all(&receipt, names).await
             }
             Step::Again => {
                 let (bytes, position) = self.last.clone().context("nothing was asked before")?;
@@ -141,13 +141,9 @@ impl Stage {
         }
     }
 
-    /// Names the orders that a command has placed, each by its seller.
-    async fn name_orders(
-        &mut self,
-        receipt: &Receipt,
-        names: &BTreeMap<String, String>,
-    ) -> anyhow::Result<()> {
-        if names.is_empty() {
+    /// Names what a command has made: orders by their sellers, a payment, a refund.
+    async fn name_all(&mut self, receipt: &Receipt, names: &Names) -> anyhow::Result<()> {
+        if *names == Names::default() {
             return Ok(());
         }
         let log = self.node.log();
@@ -159,12 +155,35 @@ impl Stage {
             _ => None,
         });
         let placed: BTreeMap<AccountId, OrderId> = placed.collect();
-        ensure!(placed.len() == names.len(), "it placed {} orders, not {}", placed.len(), names.len());
-        for (seller, name) in names {
+        let expected = names.orders.len();
+        ensure!(placed.len() == expected, "it placed {} orders, not {expected}", placed.len());
+        for (seller, name) in &names.orders {
             let account = self.people.get(seller).map(|key| key.account);
             let order = account.and_then(|account| placed.get(&account));
             let order = order.with_context(|| format!("no order of {seller} was placed"))?;
             self.named.insert(name.clone(), order.to_string());
+        }
+        let mut events = commit.events().iter().map(|recorded| &recorded.event);
+        if let Some(name) = &names.payment {
+            let asked = events.clone().find_map(|event| match event {
+                events::Event::PaymentRequested(asked) => Some(asked.payment.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), asked.context("it asked for no payment")?);
+        }
+        if let Some(name) = &names.payout {
+            let asked = events.clone().find_map(|event| match event {
+                events::Event::PayoutRequested(asked) => Some(asked.payout.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), asked.context("it asked for no payout")?);
+        }
+        if let Some(name) = &names.refund {
+            let asked = events.find_map(|event| match event {
+                events::Event::RefundRequested(asked) => Some(asked.refund.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), asked.context("it asked for no refund")?);
         }
         Ok(())
     }
@@ -199,6 +218,14 @@ impl Stage {
             Seen::Cart(name) => {
                 let account = account(name).with_context(|| format!("nobody is called {name}"))?;
                 serde_json::to_value(views.carts().active(account)?)?
+            }
+            Seen::Payment(name) => {
+                let payment = self.named.get(name).with_context(|| format!("no payment is called {name}"))?;
+                serde_json::to_value(views.payments().payment(payment.parse()?)?)?
+            }
+            Seen::Payout(name) => {
+                let payout = self.named.get(name).with_context(|| format!("no payout is called {name}"))?;
+                serde_json::to_value(views.payments().payout(payout.parse()?)?)?
             }
             Seen::Account(name) => {
                 let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;

@@ -8,15 +8,28 @@ use events::promotion::CouponCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, LINES_MAX, QUOTES_MAX, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX, Text};
+use super::{Delivery, LINES_MAX, ProviderMethod, QUOTES_MAX, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX, Text};
 use crate::refusal::Refusal;
 
 /// How an order is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentMethod {
     /// From the buyer's wallet in this market.
     Wallet,
+    /// Through a provider, alone or together with the wallet.
+    Tenders(Tenders),
+}
+
+/// What an order is paid with where a provider pays some of it. The order waits until the provider has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenders {
+    /// What pays the rest.
+    pub provider: ProviderMethod,
+    /// What the wallet pays of it, or all if the order costs no more; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Money>,
 }
 
 /// Buys the lines, one order for each seller among them, paid into escrow at once.
@@ -76,6 +89,18 @@ impl MigrateCart {
     pub const fn new(cart: CartId, payment_method: PaymentMethod, total: Money) -> Self {
         MigrateCart { cart, coupon: None, delivery: None, payment_method, total }
     }
+}
+
+/// Pays an order that waits for its payment anew, after a payment for it was refused or given up, with all orders that the
+/// same payment was for. Given by the buyer, until the order's time to be paid is over. The payment's id is derived from the
+/// account and the command's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PayOrder {
+    /// With what it is paid.
+    pub method: ProviderMethod,
+    /// The order.
+    pub order: OrderId,
 }
 
 /// Some units of one line of an order.

@@ -34,6 +34,7 @@ pub(crate) fn decide_accept(
                 let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
                 Ok(vec![Accepted { order: id, ship_by }.into()])
             }
+            Stage::AwaitingPayment { .. } => Err(wrong_state(id, open.state())),
             Stage::Confirmed => Ok(vec![]),
         },
         Found::Closed(closed) if closed.state == OrderState::Completed => Ok(vec![]),
@@ -53,8 +54,9 @@ pub(crate) fn decide_decline(
         Found::Open(open) => match open.stage {
             Stage::AwaitingSeller { .. } => {
                 let reason = Some(command.reason.as_str().to_owned());
-                Ok(cancel(id, open, open.left(), CancelledBy::Account(Role::Seller), reason))
+                Ok(cancel(market, id, open, open.left(), CancelledBy::Account(Role::Seller), reason))
             }
+            Stage::AwaitingPayment { .. } => Err(wrong_state(id, open.state())),
             Stage::Confirmed => Err(vec![Rejection::AlreadyAccepted { order: id }]),
         },
         Found::Closed(closed) if closed.state == OrderState::Cancelled => Ok(vec![]),
@@ -76,5 +78,5 @@ fn sold<'a>(
 /// Cancels what of an order its seller did not accept in time.
 pub(crate) fn decide_not_accepted(market: &Market, id: OrderId) -> Vec<Event> {
     let order = waiting(market, id);
-    cancel(id, order, order.left(), CancelledBy::AcceptDeadline, None)
+    cancel(market, id, order, order.left(), CancelledBy::AcceptDeadline, None)
 }

@@ -7,6 +7,7 @@ use events::rejection::OrderState;
 use events::{Event, Rejection};
 
 use super::escrow::Settlement;
+use super::tender::{give_back, unwanted};
 use super::{Found, Order, find, meant, named, wrong_state};
 use crate::command::CancelOrder;
 use crate::decide::Facts;
@@ -55,16 +56,22 @@ pub(crate) fn decide_cancel(
         order.check_accepted(id)?;
     }
     let lines = match (&command.lines, order.units_left()) {
+        // Nothing of it is paid yet that a part could give back.
+        (Some(_), _) if order.awaits_payment() => return Err(wrong_state(id, order.state())),
         (Some(asked), _) => named(id, order, asked)?,
         (None, _) if order.shipments.is_empty() => order.left(),
         (None, 0) => return Err(wrong_state(id, order.state())),
         (None, left) => return Err(vec![Rejection::PartlyShipped { order: id, left }]),
     };
     let reason = command.reason.as_ref().map(|reason| reason.as_str().to_owned());
-    Ok(cancel(id, order, lines, CancelledBy::Account(role), reason))
+    let mut events = cancel(market, id, order, lines, CancelledBy::Account(role), reason);
+    events.extend(unwanted(market, id, order));
+    Ok(events)
 }
 
+/// Cancels units and pays back what they cost: into the wallet and, what a provider had paid, from there the way it came.
 pub(super) fn cancel(
+    market: &Market,
     id: OrderId,
     order: &Order,
     lines: Vec<LineUnits>,
@@ -75,5 +82,7 @@ pub(super) fn cancel(
     // What is never shipped is not paid for to be shipped.
     let shipping = order.shipping_left().filter(|_| cancelled == order.units_left());
     let refunded = Settlement::of(id, order).refund(&lines, shipping.as_ref());
-    vec![Cancelled { by, lines, order: id, reason, shipping }.into(), refunded]
+    let returned = give_back(market, id, order, &refunded);
+    let cancelled = Cancelled { by, lines, order: id, reason, shipping }.into();
+    [cancelled, refunded].into_iter().chain(returned).collect()
 }

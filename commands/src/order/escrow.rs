@@ -52,6 +52,7 @@ impl Market {
         let Some(state) = closed_as else { return };
         let order = self.orders.known(id);
         let Order { buyer, seller, .. } = *order;
+        let payment = order.card.as_ref().map(|card| card.payment);
         if state == OrderState::Cancelled
             && let Some(extras) = order.extras.take()
         {
@@ -59,6 +60,10 @@ impl Market {
         }
         let forgotten = self.orders.close(End { order: id, buyer, seller, state }, position);
         self.forget(forgotten);
+        if let Some(payment) = payment {
+            let forgotten = self.payments.let_go(payment, id);
+            self.forget(forgotten);
+        }
     }
 }
 
@@ -100,10 +105,12 @@ impl<'a> Settlement<'a> {
             .into()
     }
 
-    /// Pays back what units, and perhaps their delivery, cost that are cancelled by the same decision.
+    /// Pays back what was paid of units, and perhaps of their delivery, that are cancelled by the same decision.
     pub(super) fn refund(&mut self, lines: &[LineUnits], shipping: Option<&ShippingCharge>) -> Event {
         self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
-        self.pay_back(sums(lines, shipping).0)
+        // An order that waits for its payment is cancelled as a whole, and only the wallet has paid of it.
+        let is_unpaid = self.order.awaits_payment();
+        self.pay_back(if is_unpaid { self.escrow.remaining() } else { sums(lines, shipping).0 })
     }
 
     /// Pays back a part of what is held.

@@ -2,18 +2,18 @@
 
 use events::cart::Migrated;
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
-use events::ledger::{LedgerAccount, Transfer};
 use events::order::{EscrowHeld, Placed};
 use events::{Event, Rejection, Timestamp};
 
+use super::tender::{Card, Tender};
 use super::{Escrow, Extras, Line, Order, Stage};
 use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::market::Market;
 use crate::price::Part;
 use crate::validate::{self, AskedLine, Purchase};
 
-// An order and its escrow for each line at most, and the cart's migration.
-const _: () = assert!(2 * LINES_MAX < events::metadata::EVENTS_PER_COMMIT_MAX);
+// An order and its escrow for each line at most, the payment and the cart's migration.
+const _: () = assert!(2 * LINES_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
 
 impl Market {
     pub(crate) fn order_placed(&mut self, event: &Placed) {
@@ -33,11 +33,18 @@ impl Market {
             lines: lines.collect(),
             shipments: Box::default(),
             ship_by,
-            stage: event.accept_by.map_or(Stage::Confirmed, |accept_by| Stage::AwaitingSeller { accept_by }),
+            stage: match &event.payment {
+                Some(due) => Stage::AwaitingPayment { expires_at: due.expires_at },
+                None => Stage::paid(event.accept_by),
+            },
             total,
             fee_minor: event.fee.amount.minor,
             extras: extras(event),
             escrow: Escrow::default(),
+            card: event.payment.as_ref().map(|due| {
+                let (payment, amount_minor, pay_by) = (due.payment, due.amount.minor, due.expires_at);
+                Box::new(Card { payment, amount_minor, pay_by })
+            }),
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
@@ -46,6 +53,9 @@ impl Market {
             self.promotions.use_up(promotion, buyer);
         }
         self.count_spent(buyer, total);
+        if let Some(card) = &order.card {
+            self.payments.take_up(card.payment, id);
+        }
         self.waiting.insert(order.deadline(id));
         self.orders.open(id, order);
         if let Some(number) = event.number {
@@ -89,7 +99,7 @@ pub(crate) fn decide_place(
         coupon: command.coupon.as_ref(),
         delivery: command.delivery.as_ref(),
         lines,
-        method: command.payment_method,
+        method: &command.payment_method,
         signed_total: command.total,
     };
     place(market, command_id, None, &purchase, now)
@@ -114,7 +124,7 @@ pub(crate) fn decide_migrate(
     if cart.lines.is_empty() {
         return Err(vec![Rejection::CartEmpty]);
     }
-    let of_cart = cart.purchase(buyer, command.payment_method, command.total);
+    let of_cart = cart.purchase(buyer, &command.payment_method, command.total);
     let coupon = command.coupon.as_ref().or(of_cart.coupon);
     let purchase = Purchase { coupon, delivery: command.delivery.as_ref(), ..of_cart };
     let mut events = place(market, command_id, Some(cart.id), &purchase, now)?;
@@ -127,7 +137,7 @@ pub(crate) fn decide_migrate(
     Ok(events)
 }
 
-/// Makes one order and one escrow for each seller among the lines.
+/// Makes one order and one escrow for each seller among the lines, and asks for one payment for all of them.
 fn place(
     market: &Market,
     command_id: CommandId,
@@ -135,17 +145,18 @@ fn place(
     purchase: &Purchase<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let parts = validate::purchase(market, purchase, now)?;
+    let (parts, required) = validate::purchase(market, purchase, now)?;
     let buyer = purchase.buyer;
     let group = Some(OrderGroupId::derive(buyer, command_id));
-    let accept_by = market.deadlines().accept_ms().map(|ms| now.plus_ms(ms));
-    let ship_by = accept_by.unwrap_or(now).plus_ms(market.deadlines().ship_by_ms());
-    let mut events = Vec::with_capacity(2 * parts.len() + 1);
+    let mut tender = Tender::new(buyer, command_id, purchase.method, required, now);
+    let (accept_by, ship_by) = market.dues(now);
+    let mut events = Vec::with_capacity(2 * parts.len() + 2);
     for ((part, n), number) in parts.into_iter().zip(0u32..).zip(market.orders.next_numbers()) {
         let Part { seller, lines, shipping, total, fee } = part;
         let (order, number) = (OrderId::derive(buyer, command_id, n), Some(number));
+        let (held, payment) = tender.next(order, total);
         let placed = Placed {
-            accept_by,
+            accept_by: accept_by.filter(|_| payment.is_none()),
             buyer,
             cart,
             fee,
@@ -153,15 +164,15 @@ fn place(
             lines,
             number,
             order,
+            payment,
             seller,
             ship_by,
             shipping,
             total,
         };
         events.push(placed.into());
-        let transfer =
-            Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
-        events.push(EscrowHeld { order, transfer }.into());
+        events.extend(held);
     }
+    events.extend(tender.request());
     Ok(events)
 }

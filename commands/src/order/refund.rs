@@ -7,6 +7,7 @@ use events::{Event, Money, Rejection};
 
 use super::escrow::Settlement;
 use super::state::ShipmentState;
+use super::tender::give_back;
 use super::{Found, find, wrong_state};
 use crate::command::RefundOrder;
 use crate::decide::Facts;
@@ -64,5 +65,7 @@ pub(crate) fn decide_refund(
     let tax = Some(tax).filter(Money::is_positive);
     let reason = command.reason.as_str().to_owned();
     let refunded = Settlement::of(id, order).pay_back(amount.minor);
-    Ok(vec![Refunded { amount, by, order: id, reason, shipment, tax }.into(), refunded])
+    let returned = give_back(market, id, order, &refunded);
+    let events = [Refunded { amount, by, order: id, reason, shipment, tax }.into(), refunded];
+    Ok(events.into_iter().chain(returned).collect())
 }

@@ -79,6 +79,9 @@ pub(crate) fn decide_ship(
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
     order.check_accepted(id)?;
+    if order.awaits_payment() {
+        return Err(wrong_state(id, order.state()));
+    }
     let lines = match &command.lines {
         Some(asked) => named(id, order, asked)?,
         None => order.left(),

@@ -11,6 +11,11 @@ use crate::market::Market;
 /// How far an order is, with what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
+    /// A provider is to pay.
+    AwaitingPayment {
+        /// Until when.
+        expires_at: Timestamp,
+    },
     /// Its seller is to accept or decline it.
     AwaitingSeller {
         /// Until when.
@@ -20,19 +25,40 @@ pub enum Stage {
     Confirmed,
 }
 
+impl Stage {
+    /// Gives where an order is when it is paid, in a market where sellers accept orders and in one where they don't.
+    pub(super) fn paid(accept_by: Option<Timestamp>) -> Stage {
+        accept_by.map_or(Stage::Confirmed, |accept_by| Stage::AwaitingSeller { accept_by })
+    }
+}
+
 impl Order {
     /// Gives what the order waits for as long as units of it are left.
     pub(super) const fn deadline(&self, order: OrderId) -> DeadlineStamp {
         match self.stage {
+            Stage::AwaitingPayment { expires_at } => {
+                DeadlineStamp { due: expires_at, waiting: Waiting::PaymentDue { order } }
+            }
             Stage::AwaitingSeller { accept_by } => {
                 DeadlineStamp { due: accept_by, waiting: Waiting::AcceptBy { order } }
             }
             Stage::Confirmed => DeadlineStamp { due: self.ship_by, waiting: Waiting::ShipBy { order } },
         }
     }
+
+    /// Tells whether the order waits for its payment.
+    pub(crate) const fn awaits_payment(&self) -> bool {
+        matches!(self.stage, Stage::AwaitingPayment { .. })
+    }
 }
 
 impl Market {
+    /// Gives until when an order that is paid now is to be accepted, where sellers accept orders, and shipped.
+    pub(super) fn dues(&self, now: Timestamp) -> (Option<Timestamp>, Timestamp) {
+        let accept_by = self.deadlines().accept_ms().map(|ms| now.plus_ms(ms));
+        (accept_by, accept_by.unwrap_or(now).plus_ms(self.deadlines().ship_by_ms()))
+    }
+
     /// Lets an order enter a stage, and wait for what that one waits for.
     pub(crate) fn enter_order(&mut self, id: OrderId, stage: Stage, ship_by: Timestamp) {
         let order = self.orders.known(id);

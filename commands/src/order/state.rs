@@ -9,6 +9,7 @@ use events::{Currency, Money, Position, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stage;
+use super::tender::Card;
 
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
@@ -42,6 +43,8 @@ pub struct Order {
     pub extras: Option<Box<Extras>>,
     /// The buyer's money.
     pub escrow: Escrow,
+    /// What of it a provider pays; none: the wallet paid it.
+    pub card: Option<Box<Card>>,
 }
 
 /// What an order has beside its lines.
@@ -187,7 +190,9 @@ impl Order {
     /// Gives the order's state in one word, for those who are refused something.
     pub fn state(&self) -> OrderState {
         let in_transit = |shipment: &Shipment| matches!(shipment.state, ShipmentState::InTransit { .. });
-        if let Stage::AwaitingSeller { .. } = self.stage {
+        if self.awaits_payment() {
+            OrderState::AwaitingPayment
+        } else if let Stage::AwaitingSeller { .. } = self.stage {
             OrderState::AwaitingSeller
         } else if self.shipments.is_empty() {
             OrderState::Placed
@@ -202,7 +207,7 @@ impl Order {
     pub(super) fn check_accepted(&self, order: OrderId) -> Result<(), Vec<Rejection>> {
         match self.stage {
             Stage::AwaitingSeller { accept_by } => Err(vec![Rejection::NotAccepted { accept_by, order }]),
-            Stage::Confirmed => Ok(()),
+            Stage::AwaitingPayment { .. } | Stage::Confirmed => Ok(()),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::command::{CancelPayment, RefundPayment, ReportPayment, ReportedOutcom
 use crate::decide::Facts;
 use crate::funding::CreditId;
 use crate::market::Market;
+use crate::order;
 
 /// A payment as a command finds it.
 enum Found<'a> {
@@ -65,6 +66,31 @@ pub(crate) fn decide_request(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let (amount, provider) = (command.amount, command.method.provider);
     let mut reasons = Vec::new();
+    check_request(market, account, provider, amount, &mut reasons);
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let requested = Requested {
+        account,
+        amount,
+        expires_at: now.plus_ms(REQUEST_MS),
+        orders: Vec::new(),
+        payment: PaymentId::derive(account, command_id),
+        provider,
+        to: LedgerAccount::Wallet(account),
+        token: command.method.token.as_str().to_owned(),
+    };
+    Ok(vec![requested.into()])
+}
+
+/// Checks that an account may ask a provider for an amount.
+pub(crate) fn check_request(
+    market: &Market,
+    account: AccountId,
+    provider: AccountId,
+    amount: Money,
+    reasons: &mut Vec<Rejection>,
+) {
     match market.accounts.get(provider) {
         None => reasons.push(Rejection::AccountUnknown { account: provider }),
         Some(known) if !known.roles.contains(&Role::Provider) => {
@@ -80,19 +106,14 @@ pub(crate) fn decide_request(
     if market.payments.open_of(account) >= OPEN_PER_ACCOUNT_MAX {
         reasons.push(Rejection::TooManyPayments { max: OPEN_PER_ACCOUNT_MAX });
     }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
-    let requested = Requested {
-        account,
-        amount,
-        expires_at: now.plus_ms(REQUEST_MS),
-        payment: PaymentId::derive(account, command_id),
-        provider,
-        to: LedgerAccount::Wallet(account),
-        token: command.method.token.as_str().to_owned(),
-    };
-    Ok(vec![requested.into()])
+}
+
+/// Gives a payment up that nobody needs any more, unless it is over or being given up already.
+pub(crate) fn give_up(market: &Market, payment: PaymentId) -> Option<Event> {
+    let Payment { account, provider, stage, .. } = market.payments.get(payment)?;
+    let (account, provider, because) = (*account, *provider, VoidReason::Cancelled);
+    let is_under_way = !matches!(stage, Stage::Voiding { .. });
+    is_under_way.then(|| VoidRequested { account, because, payment, provider }.into())
 }
 
 pub(crate) fn decide_cancel(
@@ -164,6 +185,7 @@ pub(crate) fn decide_report(
     facts: &Facts,
     provider: AccountId,
     command: &ReportPayment,
+    now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let payment = command.payment;
     let found = find(market, facts, payment)?;
@@ -188,18 +210,30 @@ pub(crate) fn decide_report(
                 let (amount, capture_before) = (*amount, *capture_before);
                 check_amount(payment, amount, open.amount)?;
                 let (account, reference) = (open.account, reference.as_str().to_owned());
-                Ok(vec![Authorized { account, amount, capture_before, payment, provider, reference }.into()])
+                let from = LedgerAccount::ProviderClearing(provider);
+                let pending = Some(Transfer { amount, from, to: open.to });
+                let authorized =
+                    Authorized { account, amount, capture_before, payment, pending, provider, reference };
+                Ok(vec![authorized.into()])
             }
             _ => Ok(vec![]),
         },
         ReportedOutcome::Captured { amount, reference } => {
-            capture(market, facts, payment, &found, *amount, reference.as_str())
+            let mut events = capture(market, facts, payment, &found, *amount, reference.as_str())?;
+            if !events.is_empty() {
+                events.extend(order::fund(market, payment, *amount, now));
+            }
+            Ok(events)
         }
         ReportedOutcome::Failed { code, retryable } => match found {
             Found::Open(open) => {
                 let (account, amount) = (open.account, open.amount);
                 let (code, retryable) = (code.as_str().to_owned(), *retryable);
-                Ok(vec![Failed { account, amount, code, payment, provider, retryable }.into()])
+                let mut events = vec![Failed { account, amount, code, payment, provider, retryable }.into()];
+                if !retryable {
+                    events.extend(order::give_up_all(market, payment));
+                }
+                Ok(events)
             }
             Found::Closed(_) => Ok(vec![]),
         },

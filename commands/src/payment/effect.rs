@@ -1,28 +1,54 @@
 //! What a provider still has to be asked for. Known from the state at a start, and from each event after it.
 
-use events::ids::{AccountId, PaymentId, RefundId};
+use events::Timestamp;
+use events::ids::{AccountId, PaymentId, PayoutId, RefundId};
 use events::{Event, Money};
+use uuid::Uuid;
 
 use super::{Payment, Payments, Refund, Stage};
 
-/// Names an effect: a payment, or a refund, wants one thing of its provider at a time.
+/// Names an effect: a payment, a refund or a payout wants one thing of its provider at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EffectId {
     /// What a payment wants.
     Payment(PaymentId),
     /// What a refund wants.
     Refund(RefundId),
+    /// What a payout wants.
+    Payout(PayoutId),
 }
 
 /// What a provider is to be asked for, until it has said what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Effect {
+pub enum Effect {
+    /// About a payment or its refund.
+    Payment(PaymentEffect),
+    /// About a payout.
+    Payout(PayoutEffect),
+}
+
+/// What a provider is to be asked for about a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentEffect {
     /// The provider's account.
     pub provider: AccountId,
     /// The payment.
     pub payment: PaymentId,
     /// What is wanted.
     pub wish: Wish,
+}
+
+/// What a provider is to pay out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutEffect {
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The payout.
+    pub payout: PayoutId,
+    /// How much.
+    pub amount: Money,
+    /// What the provider knows the seller's bank account by.
+    pub token: Box<str>,
 }
 
 /// What is wanted of a provider.
@@ -61,10 +87,35 @@ pub enum Wish {
 }
 
 impl Effect {
+    /// Gives the provider's account.
+    pub const fn provider(&self) -> AccountId {
+        match self {
+            Effect::Payment(effect) => effect.provider,
+            Effect::Payout(effect) => effect.provider,
+        }
+    }
+
+    /// Gives the id of the payment or payout.
+    pub const fn about(&self) -> Uuid {
+        match self {
+            Effect::Payment(effect) => effect.payment.uuid(),
+            Effect::Payout(effect) => effect.payout.uuid(),
+        }
+    }
+
+    /// Gives when the payment or payout was asked for; none, if its id does not tell.
+    pub fn asked_at(&self) -> Option<Timestamp> {
+        match self {
+            Effect::Payment(effect) => effect.payment.time(),
+            Effect::Payout(effect) => effect.payout.time(),
+        }
+    }
+
     /// Gives what is wanted behind an event: of whom, and what, if anything. `None`: the event is about no payment.
     pub fn behind(event: &Event) -> Option<(EffectId, Option<Effect>)> {
         let wanted = |payment, provider, wish| {
-            Some((EffectId::Payment(payment), Some(Effect { provider, payment, wish })))
+            let effect = Effect::Payment(PaymentEffect { provider, payment, wish });
+            Some((EffectId::Payment(payment), Some(effect)))
         };
         let done = |payment| Some((EffectId::Payment(payment), None));
         match event {
@@ -86,11 +137,18 @@ impl Effect {
             Event::RefundRequested(e) => {
                 let (refund, amount) = (e.refund, e.transfer.amount);
                 let wish = Wish::Refund { refund, amount, reference: e.reference.as_str().into() };
-                let effect = Effect { provider: e.provider, payment: e.payment, wish };
-                Some((EffectId::Refund(refund), Some(effect)))
+                let effect = PaymentEffect { provider: e.provider, payment: e.payment, wish };
+                Some((EffectId::Refund(refund), Some(Effect::Payment(effect))))
             }
             Event::PaymentRefunded(e) => Some((EffectId::Refund(e.refund), None)),
             Event::RefundFailed(e) => Some((EffectId::Refund(e.refund), None)),
+            Event::PayoutRequested(e) => {
+                let (provider, payout, amount) = (e.provider, e.payout, e.transfer.amount);
+                let effect = PayoutEffect { provider, payout, amount, token: e.token.as_str().into() };
+                Some((EffectId::Payout(payout), Some(Effect::Payout(effect))))
+            }
+            Event::PayoutPaid(e) => Some((EffectId::Payout(e.payout), None)),
+            Event::PayoutFailed(e) => Some((EffectId::Payout(e.payout), None)),
             _ => None,
         }
     }
@@ -101,12 +159,13 @@ impl Payments {
     pub fn effects(&self) -> Vec<(EffectId, Effect)> {
         let payments = self.open.iter().map(|(id, payment)| {
             let Payment { provider, .. } = *payment;
-            (EffectId::Payment(*id), Effect { provider, payment: *id, wish: wish(payment) })
+            let effect = PaymentEffect { provider, payment: *id, wish: wish(payment) };
+            (EffectId::Payment(*id), Effect::Payment(effect))
         });
         let refunds = self.refunds.iter().map(|(id, refund)| {
             let Refund { payment, provider, amount, .. } = *refund;
             let wish = Wish::Refund { refund: *id, amount, reference: refund.reference.clone() };
-            (EffectId::Refund(*id), Effect { provider, payment, wish })
+            (EffectId::Refund(*id), Effect::Payment(PaymentEffect { provider, payment, wish }))
         });
         payments.chain(refunds).collect()
     }

@@ -7,8 +7,9 @@ use commands::cart::SAVED_MAX;
 use commands::command::LINES_MAX;
 use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
+use commands::payout;
 use events::commit::Stored;
-use events::ids::{ListingId, OrderId, PaymentId, PromotionId};
+use events::ids::{ListingId, OrderId, PaymentId, PayoutId, PromotionId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{LinePrice, Placed, ShipmentNumber};
@@ -45,6 +46,10 @@ pub(crate) fn check_money(market: &Market) {
         assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
         match account {
             LedgerAccount::ProviderClearing(_) => {}
+            LedgerAccount::Payout(payout) => {
+                let open = market.payouts.get(payout).expect("only a payout under way holds money");
+                assert_eq!(balance, open.amount);
+            }
             LedgerAccount::Escrow(order) => {
                 let open = market.orders.get(order).expect("only an open order has money in escrow");
                 assert_eq!(balance, Money::new(open.escrow.remaining(), open.total.currency));
@@ -115,15 +120,14 @@ pub(crate) fn check_deadlines(market: &Market) {
         let id = *id;
         let mut waits = Vec::new();
         if order.units_left() > 0 {
-            waits.push(match order.stage {
-                Stage::AwaitingSeller { accept_by: due } => {
-                    assert!(order.shipments.is_empty(), "nothing is shipped before the seller's word");
-                    DeadlineStamp { due, waiting: Waiting::AcceptBy { order: id } }
-                }
-                Stage::Confirmed => {
-                    DeadlineStamp { due: order.ship_by, waiting: Waiting::ShipBy { order: id } }
-                }
-            });
+            let (due, waiting) = match order.stage {
+                Stage::AwaitingPayment { expires_at } => (expires_at, Waiting::PaymentDue { order: id }),
+                Stage::AwaitingSeller { accept_by } => (accept_by, Waiting::AcceptBy { order: id }),
+                Stage::Confirmed => (order.ship_by, Waiting::ShipBy { order: id }),
+            };
+            let is_shipped = !order.shipments.is_empty();
+            assert!(!is_shipped || order.stage == Stage::Confirmed, "nothing is shipped before its time");
+            waits.push(DeadlineStamp { due, waiting });
         }
         for (n, shipped) in order.shipments.iter().enumerate() {
             let shipment = ShipmentNumber::after(n);
@@ -154,11 +158,16 @@ pub(crate) fn check_deadlines(market: &Market) {
         };
         Some(DeadlineStamp { due, waiting })
     };
+    let of_payout = |(payout, open): (&PayoutId, &payout::Payout)| {
+        let waiting = Waiting::PayoutDue { payout: *payout };
+        open.due.map(|due| DeadlineStamp { due, waiting })
+    };
     let payments = market.payments.open().filter_map(of_payment);
     let carts = SHOPPERS.into_iter().filter_map(|actor| {
         let owner = market.accounts.get(actor.account())?;
         Some(owner.cart.as_ref()?.deadline(actor.account()))
     });
+    let payments = payments.chain(market.payouts.open().filter_map(of_payout));
     let all = market.orders.iter().flat_map(deadlines).chain(payments).chain(carts);
     assert_eq!(market.next_deadline(), all.min());
 }
@@ -178,6 +187,30 @@ pub(crate) fn check_carts(market: &Market) {
             assert!(frozen.prices.keys().eq(cart.lines.keys()), "a frozen cart keeps the price of each line");
         }
     }
+}
+
+/// Checks that each payment knows its open orders, and that what the ledger waits for is what providers hold.
+pub(crate) fn check_payments(market: &Market) {
+    let mut orders = BTreeMap::<PaymentId, Vec<OrderId>>::new();
+    for (id, order) in market.orders.iter() {
+        let Some(card) = &order.card else { continue };
+        orders.entry(card.payment).or_default().push(*id);
+        let is_known = market.payments.get(card.payment).is_some()
+            || market.payments.recently_closed(card.payment).is_some();
+        assert!(is_known, "the payment of an open order is not forgotten");
+    }
+    for (payment, orders) in orders {
+        assert_eq!(market.payments.orders_of(payment).iter().copied().collect::<Vec<_>>(), orders);
+    }
+    let pending: BTreeMap<_, _> = market.ledger.pending().collect();
+    for (id, open) in market.payments.open() {
+        match &open.stage {
+            payment::Stage::Authorized { amount, .. } => assert_eq!(pending[id].amount, *amount),
+            payment::Stage::Voiding { .. } => {}
+            _ => assert!(!pending.contains_key(id), "nothing waits before the provider holds it"),
+        }
+    }
+    assert!(pending.keys().all(|id| market.payments.get(**id).is_some()), "it ends with its payment");
 }
 
 /// Reads the log as it is stored, from zero.

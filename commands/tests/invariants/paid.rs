@@ -10,6 +10,8 @@ pub(crate) struct Paid {
     /// The taxes in it.
     pub(crate) tax: i64,
     pub(crate) fee: i64,
+    /// What a provider is to bring.
+    pub(crate) by_provider: i64,
     pub(crate) held: i64,
     pub(crate) released: i64,
     pub(crate) fees: i64,

@@ -47,6 +47,14 @@ pub(crate) enum Step {
     Merge(usize, usize, u8),
     Migrate(usize, i64, Going),
     Place(usize, Vec<(u64, u32)>, i64, Going),
+    /// Buys through a provider, and a part from the wallet.
+    PlaceBy(usize, usize, Vec<(u64, u32)>, Option<i64>, Going),
+    /// Migrates a cart so.
+    MigrateBy(usize, Option<i64>, Going),
+    Pay(usize),
+    /// A seller asks for what he has earned, or a part.
+    PayOut(usize, usize, i64),
+    ReportPayout(usize, bool, bool),
     /// A region's tax, of one class or of all, on top of prices or in them.
     Tax(usize, bool, u32, bool),
     /// What a seller takes for delivery, everywhere or to one region: flat, free from, for each unit.
@@ -109,12 +117,14 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     let thing = prop_oneof![6 => 0u64..3, 1 => Just(3u64), 1 => Just(4u64)];
     // Mostly whoever the order belongs to; else anybody.
     let anybody = prop_oneof![3 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
-    let lines = prop::collection::vec((thing.clone(), quantity()), 0..4);
+    let lines = prop::collection::vec((thing.clone(), quantity()), 0..4).boxed();
     let ms = prop_oneof![2 => Just(0i64), 4 => 1i64..200_000, 1 => DAY_MS..40 * DAY_MS];
     let buyer_again = 0..BUYERS.len();
     // Mostly all there is; else some of it.
     let share = prop_oneof![3 => Just(0i64), 2 => 1i64..3000];
+    let earned = prop_oneof![1 => Just(0i64), 3 => 1i64..60, 1 => 1i64..3000];
     let total = prop_oneof![3 => Just(MOST), 1 => amount()];
+    let wallet = prop_oneof![2 => Just(None), 3 => (1i64..1500).prop_map(Some), 1 => amount().prop_map(Some)];
     prop_oneof![
         12 => stocking(),
         8 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
@@ -133,13 +143,19 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         3 => buyer.clone().prop_map(Step::Restore),
         3 => (buyer.clone(), shopper, 0..12u8).prop_map(|(b, s, how)| Step::Merge(b, s, how)),
         5 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
-        18 => (buyer, lines, total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
+        18 => (buyer.clone(), lines.clone(), total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
+        7 => (buyer.clone(), 0..2usize, lines, wallet.clone(), going())
+            .prop_map(|(b, p, l, w, g)| Step::PlaceBy(b, p, l, w, g)),
+        2 => (buyer, wallet, going()).prop_map(|(b, w, g)| Step::MigrateBy(b, w, g)),
+        4 => nth.prop_map(Step::Pay),
+        9 => (0..2usize, 0..2usize, earned).prop_map(|(s, p, a)| Step::PayOut(s, p, a)),
+        3 => (nth, any::<bool>(), any::<bool>()).prop_map(|(n, g, o)| Step::ReportPayout(n, g, o)),
         6 => pricing(),
-        9 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
+        12 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         7 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
-        8 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
+        14 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),

@@ -20,7 +20,8 @@ use commands::{
 };
 use events::commit::Seal;
 use events::ids::{
-    CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, PromotionId, RefundId, WriterId,
+    CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId, RefundId,
+    WriterId,
 };
 use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
@@ -294,6 +295,12 @@ impl World {
     pub fn refund(&self) -> RefundId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         RefundId::derive(stamp.account, stamp.command)
+    }
+
+    /// Gives the payout that the last command asked for.
+    pub fn payout(&self) -> PayoutId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        PayoutId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the actor's active cart.

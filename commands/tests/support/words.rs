@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::Command;
 use commands::command::{
     AcceptOrder, AddToCart, AdjustStock, ApplyCoupon, AskedVariant, BlockListing, CancelOrder, CancelPayment,
     CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion, DeclineOrder, Delivery,
     EndPromotion, ExpectStock, FreezeCart, FundWallet, GrantClearance, LineQuantity, MergeCart, MigrateCart,
-    MoveBack, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
-    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveCoupon,
-    RemoveFromCart, RemoveShippingRate, ReportedOutcome, RequestPayment, RestoreCart, ResumeListing,
-    RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
-    SetTax, ShipOrder, SuspendSeller, UnblockListing, UnfreezeCart, UpdateListing, VerifiedClaim,
-    VerifiedQuote, VerifyAccount, WithdrawListing,
+    MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
+    Quote, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller,
+    RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome,
+    RequestPayment, RequestPayout, RestoreCart, ResumeListing, RevokeClearance, SaveForLater,
+    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, ShipOrder, SuspendSeller,
+    Tenders, UnblockListing, UnfreezeCart, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount,
+    WithdrawListing,
 };
+use commands::payment::{Effect, Wish};
+use commands::{Command, Market};
 use events::account::Tier;
 use events::cart::MergePolicy;
-use events::ids::{CartId, ListingId, OrderId, PaymentId, PromotionId};
+use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId};
 use events::listing::Limits;
 use events::order::{LineUnits, ShipmentNumber};
 use events::promotion::Benefit;
@@ -307,6 +309,31 @@ pub fn decline(order: OrderId) -> Command {
     DeclineOrder { order, reason: text("broken on the shelf") }.into()
 }
 
+/// Buys (listing, units) for at most `total` through [`super::PROVIDER`], and a part of it from the wallet.
+pub fn place_by_card(lines: &[(u64, u32)], total: Money, wallet: Option<Money>) -> Command {
+    place_with(by_provider(super::PROVIDER, wallet), lines, total)
+}
+
+pub fn place_with(payment_method: PaymentMethod, lines: &[(u64, u32)], total: Money) -> Command {
+    match place(lines, total) {
+        Command::PlaceOrder(asked) => PlaceOrder { payment_method, ..asked }.into(),
+        other => panic!("no order: {other:?}"),
+    }
+}
+
+pub fn by_provider(provider: Actor, wallet: Option<Money>) -> PaymentMethod {
+    PaymentMethod::Tenders(Tenders { provider: method(provider, "tok_approve"), wallet })
+}
+
+pub fn method(provider: Actor, token: &str) -> ProviderMethod {
+    ProviderMethod { provider: provider.account(), token: text(token) }
+}
+
+/// Pays an order anew.
+pub fn pay(order: OrderId) -> Command {
+    PayOrder { method: method(super::PROVIDER, "tok_other"), order }.into()
+}
+
 pub fn ship(order: OrderId) -> Command {
     ShipOrder { carrier: Some(text("Pigeon")), lines: None, order, tracking: None }.into()
 }
@@ -383,8 +410,7 @@ pub fn request(amount: Money) -> Command {
 }
 
 pub fn request_from(provider: Actor, amount: Money, token: &str) -> Command {
-    let method = ProviderMethod { provider: provider.account(), token: text(token) };
-    RequestPayment { amount, method }.into()
+    RequestPayment { amount, method: method(provider, token) }.into()
 }
 
 pub fn give_up(payment: PaymentId) -> Command {
@@ -398,4 +424,33 @@ pub fn give_back(payment: PaymentId, amount: Money) -> Command {
 /// Says that money was taken.
 pub fn took(reference: &str, amount: Money) -> ReportedOutcome {
     ReportedOutcome::Captured { amount, reference: text(reference) }
+}
+
+/// Gives what providers are asked for about payments.
+pub fn wishes_of(market: &Market) -> Vec<Wish> {
+    let wishes = market.effects().into_iter().filter_map(|(_, effect)| match effect {
+        Effect::Payment(effect) => Some(effect.wish),
+        Effect::Payout(_) => None,
+    });
+    wishes.collect()
+}
+
+/// Asks [`super::PROVIDER`] to pay out.
+pub fn pay_out(amount: Money) -> Command {
+    RequestPayout { amount, to: method(super::PROVIDER, "acct_1") }.into()
+}
+
+/// Lets the provider report something of a payout.
+pub fn report_payout(payout: PayoutId, outcome: PayoutOutcome) -> Command {
+    ReportPayout { outcome, payout }.into()
+}
+
+/// Lets the provider report something.
+pub fn report(payment: PaymentId, outcome: ReportedOutcome) -> Command {
+    ReportPayment { outcome, payment }.into()
+}
+
+/// Says that money is held.
+pub fn held(amount: Money, capture_before: Timestamp) -> ReportedOutcome {
+    ReportedOutcome::Authorized { amount, capture_before, reference: text("r") }
 }

@@ -1,14 +1,16 @@
 //! Asks a provider for one thing, and has what it did reported.
 
-use commands::command::{ReportedOutcome, Text};
-use commands::payment::{Effect, Wish};
+use commands::Command;
+use commands::command::{PayoutOutcome, ReportPayment, ReportPayout, ReportedOutcome, Text};
+use commands::payment::{Effect, PaymentEffect, PayoutEffect, Wish};
 use events::ids::RefundId;
 use events::{Money, Timestamp};
 
 use super::Provider;
 use super::report::{ReportError, Reporter};
 use crate::providers::{
-    Answer, Authorize, Capture, Found, NoAnswer, PaymentProvider, RefundAnswer, RefundCall,
+    Answer, Authorize, Capture, Found, NoAnswer, PaymentProvider, PayoutAnswer, PayoutCall, RefundAnswer,
+    RefundCall,
 };
 
 /// How old a payment must be before "never heard of it" is believed to be the end of it, in milliseconds: what was sent
@@ -37,23 +39,58 @@ pub(super) async fn perform(
     asks_first: bool,
     now: Timestamp,
 ) -> Outcome {
-    let age_ms = effect.payment.time().map_or(i64::MAX, |made| now.ms_since(made));
-    let call = Call { provider: provider.adapter.as_ref(), effect, asks_first, age_ms };
-    let outcome = match call.make().await {
-        Ok(Some(outcome)) => outcome,
+    let age_ms = effect.asked_at().map_or(i64::MAX, |made| now.ms_since(made));
+    let adapter = provider.adapter.as_ref();
+    let report = match effect {
+        Effect::Payment(effect) => {
+            let payment = effect.payment;
+            let outcome = Call { provider: adapter, effect, asks_first, age_ms }.make().await;
+            outcome.map(|outcome| outcome.map(|outcome| ReportPayment { outcome, payment }.into()))
+        }
+        Effect::Payout(effect) => pay_out(adapter, effect, asks_first, age_ms).await,
+    };
+    let report: Command = match report {
+        Ok(Some(report)) => report,
         Ok(None) => return Outcome::Waits,
         Err(NoAnswer(trouble)) => return Outcome::Trouble(trouble),
     };
-    match reporter.report(&provider.key, effect.payment, outcome).await {
+    match reporter.report(&provider.key, effect.about(), report).await {
         Ok(()) => Outcome::Reported,
         Err(ReportError::Rejected(reasons)) => Outcome::Rejected(reasons),
         Err(ReportError::NotTaken(trouble)) => Outcome::Trouble(trouble),
     }
 }
 
+/// Pays out, and gives the report of it, if anything is to be reported.
+async fn pay_out(
+    provider: &dyn PaymentProvider,
+    effect: &PayoutEffect,
+    asks_first: bool,
+    age_ms: i64,
+) -> Result<Option<Command>, NoAnswer> {
+    let PayoutEffect { payout, amount, .. } = *effect;
+    let call = PayoutCall { payout, amount, token: effect.token.to_string() };
+    let known = if asks_first { provider.look_up_payout(&call).await? } else { None };
+    let answer = match known {
+        Some(answer) => answer,
+        None => {
+            if asks_first {
+                check_age(age_ms, provider)?;
+            }
+            provider.pay_out(&call).await?
+        }
+    };
+    let outcome = match answer {
+        PayoutAnswer::Pending => return Ok(None),
+        PayoutAnswer::Paid { reference } => PayoutOutcome::Paid { reference: text(reference)? },
+        PayoutAnswer::Failed { code } => PayoutOutcome::Failed { code: text(code)? },
+    };
+    Ok(Some(ReportPayout { outcome, payout }.into()))
+}
+
 struct Call<'a> {
     provider: &'a dyn PaymentProvider,
-    effect: &'a Effect,
+    effect: &'a PaymentEffect,
     asks_first: bool,
     /// How long ago the payment was asked for, in milliseconds.
     age_ms: i64,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use commands::Command;
-use commands::command::{ReportPayment, ReportedOutcome};
 use commands::receipt::Outcome;
-use events::ids::{CommandId, MarketName, PaymentId};
+use events::ids::{CommandId, MarketName};
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::driver::EngineHandle;
@@ -39,11 +39,10 @@ impl Reporter {
     pub(super) async fn report(
         &self,
         key: &StoredKey,
-        payment: PaymentId,
-        outcome: ReportedOutcome,
+        about: Uuid,
+        report: Command,
     ) -> Result<(), ReportError> {
-        let report = Command::from(ReportPayment { outcome, payment });
-        let command_id = CommandId::of_report(key.account, payment, report.body().to_string().as_bytes());
+        let command_id = CommandId::of_report(key.account, about, report.body().to_string().as_bytes());
         let (store, key, market) = (self.keys.clone(), key.clone(), self.market.clone());
         let now = self.clock.now();
         // The key's numbers are taken from a file.

@@ -4,7 +4,7 @@
 //! | token | what happens |
 //! |---|---|
 //! | `tok_approve` | it agrees at once |
-//! | `tok_decline_<code>` | it refuses with that code |
+//! | `tok_decline_<code>` | it refuses with that code; for good, if that is `fraudulent`, `lost_card` or `stolen_card` |
 //! | `tok_action` | the buyer has to confirm, which [`Sandbox::confirm`] does |
 //! | `tok_timeout_approved` | it agrees, and its answer is lost |
 //! | `tok_timeout_lost` | the first call is lost on its way |
@@ -12,6 +12,9 @@
 //! | `tok_duplicate_webhook` | it agrees, and each of its messages comes twice |
 //! | `tok_unordered_webhook` | it agrees; the message of the capture comes before that of the authorisation |
 //! | `tok_expires` | it agrees, and lets go before it is told to take the money |
+//!
+//! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on its way,
+//! the answer about `acct_timeout_paid` is lost; any other that begins with `acct_` is paid at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use events::ids::{PaymentId, RefundId};
+use events::ids::{PaymentId, PayoutId, RefundId};
 use events::payment::ActionKind;
 use events::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -29,8 +32,8 @@ use tokio::sync::mpsc;
 
 use super::stripe::webhook;
 use super::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, RefundAnswer, RefundCall,
-    WebhookError,
+    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
+    RefundAnswer, RefundCall, WebhookError,
 };
 
 /// The provider's name.
@@ -85,9 +88,27 @@ enum State {
     Expired,
 }
 
+/// A payout in the sandbox's books.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PaidOut {
+    token: String,
+    amount: Money,
+    /// How often it was asked about.
+    asked: u32,
+}
+
+/// How often `acct_slow` is asked about before it is paid.
+const SLOW_ASKED: u32 = 3;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Books {
+    payments: BTreeMap<PaymentId, Entry>,
+    payouts: BTreeMap<PayoutId, PaidOut>,
+}
+
 /// The sandbox.
 pub struct Sandbox {
-    books: Mutex<BTreeMap<PaymentId, Entry>>,
+    books: Mutex<Books>,
     file: Option<PathBuf>,
     messages: mpsc::Sender<Message>,
     clock: std::sync::Arc<dyn crate::clock::Clock>,
@@ -108,7 +129,7 @@ impl Sandbox {
         let books = match file.as_deref().map(std::fs::read) {
             Some(Ok(json)) => serde_json::from_slice(&json)?,
             Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => BTreeMap::new(),
+            _ => Books::default(),
         };
         let (messages, receiver) = mpsc::channel(MESSAGES_MAX);
         Ok((Sandbox { books: Mutex::new(books), file, messages, clock }, receiver))
@@ -117,7 +138,7 @@ impl Sandbox {
     /// Lets the buyer confirm a payment that waits for him, or lets an undecided one be agreed to, and sends a message.
     pub fn confirm(&self, payment: PaymentId) {
         let mut books = self.books();
-        if let Some(entry) = books.get_mut(&payment)
+        if let Some(entry) = books.payments.get_mut(&payment)
             && matches!(entry.state, State::ActionRequired | State::Undecided)
         {
             entry.state = State::Authorized;
@@ -126,23 +147,34 @@ impl Sandbox {
         self.keep(&books);
     }
 
+    /// Gives what was paid out, in minor units.
+    pub fn paid_out(&self) -> i64 {
+        let books = self.books();
+        let paid = books
+            .payouts
+            .iter()
+            .filter(|(id, payout)| matches!(payout.answer(**id), PayoutAnswer::Paid { .. }));
+        paid.map(|(_, payout)| payout.amount.minor).sum()
+    }
+
     /// Gives what was captured and given back, in minor units, over all payments.
     pub fn totals(&self) -> (i64, i64) {
         let books = self.books();
-        let captured = books.values().filter_map(|entry| match &entry.state {
+        let captured = books.payments.values().filter_map(|entry| match &entry.state {
             State::Captured(amount) => Some(amount.minor),
             _ => None,
         });
-        let refunded = books.values().flat_map(|entry| entry.refunds.values()).map(|amount| amount.minor);
+        let refunded =
+            books.payments.values().flat_map(|entry| entry.refunds.values()).map(|amount| amount.minor);
         (captured.sum(), refunded.sum())
     }
 
-    fn books(&self) -> MutexGuard<'_, BTreeMap<PaymentId, Entry>> {
+    fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the books, in one step.
-    fn keep(&self, books: &BTreeMap<PaymentId, Entry>) {
+    fn keep(&self, books: &Books) {
         let Some(file) = &self.file else { return };
         let json = serde_json::to_vec(books).expect("the books hold nothing that JSON can't say");
         let new = file.with_extension("new");
@@ -184,9 +216,23 @@ impl Sandbox {
     }
 }
 
-/// Tells whether the same means of payment may be accepted another time.
+/// Tells whether another try may go well, with the same or another card.
 fn is_retryable(code: &str) -> bool {
-    matches!(code, "insufficient_funds" | "processing_error" | "try_again_later")
+    !matches!(code, "fraudulent" | "lost_card" | "stolen_card")
+}
+
+impl PaidOut {
+    fn answer(&self, payout: PayoutId) -> PayoutAnswer {
+        if let Some(code) = self.token.strip_prefix("acct_fail_") {
+            PayoutAnswer::Failed { code: code.to_owned() }
+        } else if !self.token.starts_with("acct_") {
+            PayoutAnswer::Failed { code: "account_unknown".to_owned() }
+        } else if self.token == "acct_slow" && self.asked < SLOW_ASKED {
+            PayoutAnswer::Pending
+        } else {
+            PayoutAnswer::Paid { reference: format!("sbp_{payout}") }
+        }
+    }
 }
 
 fn reference(payment: PaymentId) -> String {
@@ -226,8 +272,8 @@ impl PaymentProvider for Sandbox {
 
     async fn authorize(&self, call: &Authorize) -> Result<Answer, NoAnswer> {
         let mut books = self.books();
-        let is_new = !books.contains_key(&call.payment);
-        let entry = books.entry(call.payment).or_insert_with(|| Entry {
+        let is_new = !books.payments.contains_key(&call.payment);
+        let entry = books.payments.entry(call.payment).or_insert_with(|| Entry {
             token: call.token.clone(),
             amount: call.amount,
             made_at: self.clock.now(),
@@ -256,7 +302,10 @@ impl PaymentProvider for Sandbox {
 
     async fn capture(&self, call: &Capture) -> Result<Answer, NoAnswer> {
         let mut books = self.books();
-        let entry = books.get_mut(&call.payment).ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
+        let entry = books
+            .payments
+            .get_mut(&call.payment)
+            .ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
         if matches!(entry.state, State::Authorized) {
             if entry.token == "tok_expires" {
                 entry.state = State::Expired;
@@ -275,7 +324,7 @@ impl PaymentProvider for Sandbox {
 
     async fn void(&self, payment: PaymentId, reference: &str) -> Result<Answer, NoAnswer> {
         let mut books = self.books();
-        let entry = books.get_mut(&payment).ok_or_else(|| NoAnswer(format!("no {reference}")))?;
+        let entry = books.payments.get_mut(&payment).ok_or_else(|| NoAnswer(format!("no {reference}")))?;
         if matches!(entry.state, State::Authorized | State::ActionRequired | State::Undecided) {
             entry.state = State::Voided;
             self.tell(payment, entry, "voided");
@@ -287,7 +336,10 @@ impl PaymentProvider for Sandbox {
 
     async fn refund(&self, call: &RefundCall) -> Result<RefundAnswer, NoAnswer> {
         let mut books = self.books();
-        let entry = books.get_mut(&call.payment).ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
+        let entry = books
+            .payments
+            .get_mut(&call.payment)
+            .ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
         let refunded: i64 = entry.refunds.values().map(|amount| amount.minor).sum();
         let is_known = entry.refunds.contains_key(&call.refund);
         let fits = matches!(&entry.state, State::Captured(captured)
@@ -302,14 +354,40 @@ impl PaymentProvider for Sandbox {
 
     async fn look_up(&self, payment: PaymentId, _: Option<&str>) -> Result<Option<Found>, NoAnswer> {
         let books = self.books();
-        let known = books.get(&payment).filter(|entry| !matches!(entry.state, State::Unheard));
+        let known = books.payments.get(&payment).filter(|entry| !matches!(entry.state, State::Unheard));
         Ok(known.map(|entry| Found { reference: reference(payment), answer: self.answer(payment, entry) }))
     }
 
     async fn look_up_refund(&self, call: &RefundCall) -> Result<Option<RefundAnswer>, NoAnswer> {
         let books = self.books();
-        let is_known = books.get(&call.payment).is_some_and(|entry| entry.refunds.contains_key(&call.refund));
+        let is_known =
+            books.payments.get(&call.payment).is_some_and(|entry| entry.refunds.contains_key(&call.refund));
         Ok(is_known.then(|| RefundAnswer::Refunded { reference: format!("sbr_{}", call.refund) }))
+    }
+
+    async fn pay_out(&self, call: &PayoutCall) -> Result<PayoutAnswer, NoAnswer> {
+        let mut books = self.books();
+        let is_new = !books.payouts.contains_key(&call.payout);
+        let entry = books.payouts.entry(call.payout).or_insert_with(|| PaidOut {
+            token: call.token.clone(),
+            amount: call.amount,
+            asked: 0,
+        });
+        entry.asked = entry.asked.saturating_add(1);
+        let is_lost = is_new && entry.token == "acct_timeout_paid";
+        let answer = entry.answer(call.payout);
+        self.keep(&books);
+        if is_lost { Err(lost()) } else { Ok(answer) }
+    }
+
+    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer> {
+        let mut books = self.books();
+        let answer = books.payouts.get_mut(&call.payout).map(|entry| {
+            entry.asked = entry.asked.saturating_add(1);
+            entry.answer(call.payout)
+        });
+        self.keep(&books);
+        Ok(answer)
     }
 
     fn read_webhook(

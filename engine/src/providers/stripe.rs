@@ -1,7 +1,7 @@
-//! Stripe: PaymentIntents with manual capture, and refunds.
+//! Stripe: PaymentIntents with manual capture, refunds, and payouts.
 //!
-//! A payment stands in the metadata of its intent, and a refund in that of its refund, so that both are found again when
-//! the answer that held their ids was lost. Each call that makes something has an idempotency key of its own.
+//! A payment stands in the metadata of its intent, a refund in that of its refund and a payout in that of its payout, so that
+//! they are found again when the answer that held their ids was lost. Each call that makes something has an idempotency key of its own.
 
 pub(crate) mod currency;
 pub(crate) mod webhook;
@@ -17,8 +17,8 @@ use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, RefundAnswer, RefundCall,
-    WebhookError,
+    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
+    RefundAnswer, RefundCall, WebhookError,
 };
 
 /// The provider's name.
@@ -128,22 +128,32 @@ impl Stripe {
         Ok((status, body))
     }
 
-    /// Finds an intent by the payment in its metadata, among those made since shortly before the payment.
+    /// Finds an intent by the payment in its metadata.
     async fn find(&self, payment: PaymentId) -> Result<Option<Value>, NoAnswer> {
-        let made_at = payment.time().map_or(0, |time| time.ms().div_euclid(1000));
-        let name = payment.to_string();
+        self.find_listed("/v1/payment_intents", "payment", &payment.to_string(), payment.time()).await
+    }
+
+    /// Finds an object by what its metadata say, among those of a list made since shortly before what it is for.
+    async fn find_listed(
+        &self,
+        path: &str,
+        kind: &str,
+        name: &str,
+        made_at: Option<Timestamp>,
+    ) -> Result<Option<Value>, NoAnswer> {
+        let made_at = made_at.map_or(0, |time| time.ms().div_euclid(1000));
         let mut behind: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let mut query = vec![("limit", PAGE.to_string())];
             query.extend(behind.take().map(|id| ("starting_after", id)));
-            let (status, page) = self.call(Method::GET, "/v1/payment_intents", &query, None).await?;
+            let (status, page) = self.call(Method::GET, path, &query, None).await?;
             let Some(items) = page["data"].as_array().filter(|_| status.is_success()) else {
                 return Err(trouble(status, &page));
             };
-            if let Some(found) = items.iter().find(|item| item["metadata"]["payment"] == name.as_str()) {
+            if let Some(found) = items.iter().find(|item| item["metadata"][kind] == name) {
                 return Ok(Some(found.clone()));
             }
-            // Newest first: what was made long before the payment can't be it.
+            // Newest first: what was made long before can't be it.
             let last = items.last();
             let is_older =
                 last.and_then(|last| last["created"].as_i64()).is_none_or(|at| at < made_at - SKEW_S);
@@ -152,7 +162,7 @@ impl Stripe {
             }
             behind = last.and_then(|last| last["id"].as_str()).map(str::to_owned);
         }
-        Err(NoAnswer(format!("payment {name} is not among the last {} at Stripe", PAGE * PAGES_MAX)))
+        Err(NoAnswer(format!("{kind} {name} is not among the last {} at Stripe", PAGE * PAGES_MAX)))
     }
 
     async fn intent(&self, reference: &str) -> Result<Option<Value>, NoAnswer> {
@@ -178,22 +188,21 @@ fn trouble(status: StatusCode, body: &Value) -> NoAnswer {
     NoAnswer(format!("Stripe answered {status} ({}){next}", code.chars().take(64).collect::<String>()))
 }
 
-/// Gives the provider's words for a refusal, and whether another try may go well.
+/// Gives the provider's words for a refusal, and whether another try may go well, with the same or another card: not where
+/// the buyer may be somebody else than the card's owner.
 fn declined(error: &Value) -> Answer {
     let code = error["decline_code"].as_str().or(error["code"].as_str()).unwrap_or("declined");
-    let retryable = matches!(
+    let is_final = matches!(
         code,
-        "approve_with_id"
-            | "authentication_required"
-            | "card_velocity_exceeded"
-            | "insufficient_funds"
-            | "issuer_not_available"
-            | "processing_error"
-            | "reenter_transaction"
-            | "try_again_later"
-            | "withdrawal_count_limit_exceeded"
+        "fraudulent"
+            | "lost_card"
+            | "merchant_blacklist"
+            | "pickup_card"
+            | "restricted_card"
+            | "security_violation"
+            | "stolen_card"
     );
-    Answer::Declined { code: code.chars().take(64).collect(), retryable }
+    Answer::Declined { code: code.chars().take(64).collect(), retryable: !is_final }
 }
 
 /// Reads how an intent stands.
@@ -244,6 +253,19 @@ fn read_refund(refund: &Value) -> Result<RefundAnswer, NoAnswer> {
         }
         Some(_) => Ok(RefundAnswer::Pending),
         None => Err(NoAnswer("Stripe's answer has no status of the refund".to_owned())),
+    }
+}
+
+fn read_payout(payout: &Value) -> Result<PayoutAnswer, NoAnswer> {
+    let reference = payout["id"].as_str().unwrap_or_default().to_owned();
+    match payout["status"].as_str() {
+        Some("paid") => Ok(PayoutAnswer::Paid { reference }),
+        Some("failed" | "canceled") => {
+            let code = payout["failure_code"].as_str().unwrap_or("payout_failed");
+            Ok(PayoutAnswer::Failed { code: code.chars().take(64).collect() })
+        }
+        Some(_) => Ok(PayoutAnswer::Pending),
+        None => Err(NoAnswer("Stripe's answer has no status of the payout".to_owned())),
     }
 }
 
@@ -351,6 +373,35 @@ impl PaymentProvider for Stripe {
             }
             None => Ok(None),
         }
+    }
+
+    async fn pay_out(&self, call: &PayoutCall) -> Result<PayoutAnswer, NoAnswer> {
+        let Ok(counted) = currency::to_stripe(call.amount) else {
+            // It was never sent, and never can be.
+            return Ok(PayoutAnswer::Failed { code: "amount_not_payable".to_owned() });
+        };
+        let fields = [
+            ("amount", counted.to_string()),
+            ("currency", call.amount.currency.code().to_ascii_lowercase()),
+            ("destination", call.token.clone()),
+            ("metadata[payout]", call.payout.to_string()),
+        ];
+        let key = Some(format!("skylink-payout-{}", call.payout));
+        let (status, body) = self.call(Method::POST, "/v1/payouts", &fields, key).await?;
+        match status {
+            status if status.is_success() => read_payout(&body),
+            StatusCode::BAD_REQUEST if body["error"]["type"] == "invalid_request_error" => {
+                let code = body["error"]["code"].as_str().unwrap_or("payout_refused");
+                Ok(PayoutAnswer::Failed { code: code.chars().take(64).collect() })
+            }
+            status => Err(trouble(status, &body)),
+        }
+    }
+
+    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer> {
+        let name = call.payout.to_string();
+        let found = self.find_listed("/v1/payouts", "payout", &name, call.payout.time()).await?;
+        found.as_ref().map(read_payout).transpose()
     }
 
     fn read_webhook(

@@ -95,4 +95,6 @@ pub enum OrderState {
     Cancelled,
     /// Paid into escrow, waiting for the seller to accept it.
     AwaitingSeller,
+    /// Waiting for a payment through a provider.
+    AwaitingPayment,
 }

@@ -18,8 +18,8 @@ use super::group::GROUPS;
 use super::status::Known;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Escrow, EscrowAxis, Fulfilment, Line, LineUnits, ListKey, NEWEST, NUMBERS,
-    ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, PaymentAxis, SOLD, Shipment, ShipmentState, Shipping, Step,
-    TaxLine, TimelineEntry,
+    ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD, Shipment, ShipmentState,
+    Shipping, Step, TaxLine, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -117,6 +117,23 @@ impl Fold for OrderFold {
                 Event::OrderAccepted(accepted) => {
                     let entry = entry(Step::Accepted, None, None);
                     self.change(tree, accepted.order, entry, |order| accept(order, accepted))?;
+                }
+                Event::PaymentRequested(requested) => {
+                    for order in &requested.orders {
+                        // It was placed with its first payment; this may be another.
+                        let found = self.orders.entry(tree, order)?.as_mut();
+                        if let Some(payment) = found.and_then(|order| order.payment.as_mut()) {
+                            payment.payment = requested.payment;
+                        }
+                    }
+                }
+                Event::OrderPaid(paid) => {
+                    let entry = entry(Step::Paid, None, Some(format!("with payment {}", paid.payment)));
+                    self.change(tree, paid.order, entry, |order| {
+                        (order.accept_by, order.ship_by) = (paid.accept_by, paid.ship_by);
+                        order.payment.as_mut()?.is_paid = true;
+                        Some(())
+                    })?;
                 }
                 Event::OrderShipped(shipped) => {
                     let note = shipment_note(shipped.carrier.as_deref(), shipped.tracking.as_deref());
@@ -385,6 +402,12 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         total: placed.total,
         fee: placed.fee.amount,
         escrow,
+        payment: placed.payment.as_ref().map(|due| OrderPayment {
+            payment: due.payment,
+            amount: due.amount,
+            expires_at: due.expires_at,
+            is_paid: false,
+        }),
         placed_at: entry.time,
         ship_by,
         timeline: vec![],
@@ -432,6 +455,8 @@ fn cancellation_note(by: CancelledBy) -> String {
         CancelledBy::Account(role) => format!("by the {role}"),
         CancelledBy::ShipDeadline => "not shipped in time".to_owned(),
         CancelledBy::AcceptDeadline => "not accepted in time".to_owned(),
+        CancelledBy::PaymentDeadline => "not paid in time".to_owned(),
+        CancelledBy::PaymentFailed => "the payment failed".to_owned(),
     }
 }
 

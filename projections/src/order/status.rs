@@ -25,6 +25,11 @@ pub struct Axes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderAxis {
+    /// It waits for a payment through a provider.
+    AwaitingPayment {
+        /// Until when a provider has to agree.
+        expires_at: Timestamp,
+    },
     /// It waits for its seller to accept it.
     AwaitingSeller {
         /// Until when.
@@ -85,7 +90,7 @@ pub enum Fulfilment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentAxis {
-    /// Nothing is paid yet.
+    /// Not all is paid yet.
     Pending,
     /// All is paid.
     Captured {
@@ -110,7 +115,7 @@ pub enum PaymentAxis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EscrowAxis {
-    /// Nothing is held yet.
+    /// Not all is held yet.
     Created,
     /// It is held while nothing is on its way.
     Funded {
@@ -155,10 +160,19 @@ pub(super) struct Known<'a> {
     lines: Vec<&'a Line>,
     shipments: Vec<&'a Shipment>,
     escrow: Escrow,
+    pay_by: Option<Timestamp>,
     accept_by: Option<Timestamp>,
     ship_by: Timestamp,
     cancelled_by: Option<CancelledBy>,
     closed_at: Option<Timestamp>,
+}
+
+impl Order {
+    /// Gives until when it waits for a payment through a provider, if it does.
+    fn pay_by(&self) -> Option<Timestamp> {
+        let awaited = self.payment.filter(|payment| !payment.is_paid && self.closed_at.is_none())?;
+        Some(awaited.expires_at)
+    }
 }
 
 impl<'a> Known<'a> {
@@ -168,6 +182,7 @@ impl<'a> Known<'a> {
             lines: order.lines.iter().collect(),
             shipments: order.shipments.iter().collect(),
             escrow: order.escrow,
+            pay_by: order.pay_by(),
             accept_by: order.accept_by,
             ship_by: order.ship_by,
             cancelled_by: order.cancelled_by,
@@ -184,6 +199,7 @@ impl<'a> Known<'a> {
             lines: orders.iter().flat_map(|order| &order.lines).collect(),
             shipments: orders.iter().flat_map(|order| &order.shipments).collect(),
             escrow,
+            pay_by: orders.iter().filter_map(Order::pay_by).min(),
             accept_by: open().filter_map(|order| order.accept_by).min(),
             ship_by: open().chain(orders.first()).map(|order| order.ship_by).min()?,
             cancelled_by: orders.iter().rev().find_map(|order| order.cancelled_by),
@@ -209,9 +225,10 @@ impl<'a> Known<'a> {
         match (self.closed_at, self.cancelled_by, fulfilment) {
             (Some(closed_at), Some(by), Fulfilment::Cancelled) => OrderAxis::Cancelled { by, closed_at },
             (Some(closed_at), ..) => OrderAxis::Completed { closed_at },
-            (None, _, Fulfilment::Unfulfilled) => match self.accept_by {
-                Some(accept_by) => OrderAxis::AwaitingSeller { accept_by },
-                None => OrderAxis::Confirmed { ship_by: self.ship_by },
+            (None, _, Fulfilment::Unfulfilled) => match (self.pay_by, self.accept_by) {
+                (Some(expires_at), _) => OrderAxis::AwaitingPayment { expires_at },
+                (None, Some(accept_by)) => OrderAxis::AwaitingSeller { accept_by },
+                (None, None) => OrderAxis::Confirmed { ship_by: self.ship_by },
             },
             (None, _, Fulfilment::Delivered) => OrderAxis::Fulfilled,
             (None, ..) => OrderAxis::Processing,
@@ -226,6 +243,7 @@ impl<'a> Known<'a> {
         let (captured, refunded) = (self.money(self.escrow.held), self.money(self.escrow.refunded));
         match (captured.minor, refunded.minor) {
             (0, _) => PaymentAxis::Pending,
+            _ if self.pay_by.is_some() => PaymentAxis::Pending,
             (_, 0) => PaymentAxis::Captured { amount: captured },
             (captured, back) if captured == back => PaymentAxis::Refunded { amount: refunded },
             _ => PaymentAxis::PartiallyRefunded { captured, refunded },
@@ -243,6 +261,7 @@ impl<'a> Known<'a> {
         let left = self.money(remaining);
         match (held, remaining, released, refunded) {
             (0, ..) => EscrowAxis::Created,
+            _ if self.pay_by.is_some() => EscrowAxis::Created,
             (_, 0, released, 0) => EscrowAxis::Released { amount: self.money(released) },
             (_, 0, 0, refunded) => EscrowAxis::Refunded { amount: self.money(refunded) },
             (_, 0, released, refunded) => {
@@ -284,6 +303,8 @@ pub enum OrderStatus {
     Completed,
     /// All units were cancelled; the buyer has the money back.
     Cancelled,
+    /// Waiting for a payment through a provider.
+    AwaitingPayment,
 }
 
 impl Axes {
@@ -296,6 +317,7 @@ impl Axes {
             (_, Fulfilment::PartiallyDelivered { .. }) => OrderStatus::PartiallyDelivered,
             (_, Fulfilment::Shipped) => OrderStatus::Shipped,
             (_, Fulfilment::PartiallyShipped { .. }) => OrderStatus::PartiallyShipped,
+            (OrderAxis::AwaitingPayment { .. }, Fulfilment::Unfulfilled) => OrderStatus::AwaitingPayment,
             (OrderAxis::AwaitingSeller { .. }, Fulfilment::Unfulfilled) => OrderStatus::AwaitingSeller,
             (_, Fulfilment::Unfulfilled) => OrderStatus::Placed,
         }

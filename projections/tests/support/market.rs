@@ -552,6 +552,9 @@ impl Market {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
             CancelledBy::ShipDeadline => self.history.due(Waiting::ShipBy { order }, events),
             CancelledBy::AcceptDeadline => self.history.due(Waiting::AcceptBy { order }, events),
+            CancelledBy::PaymentDeadline | CancelledBy::PaymentFailed => {
+                unreachable!("orders are paid at once here")
+            }
         };
     }
 

@@ -169,6 +169,7 @@ pub fn place(
         lines,
         number: None,
         order,
+        payment: None,
         seller,
         ship_by: now.plus_ms(14 * 86_400_000),
         shipping: None,

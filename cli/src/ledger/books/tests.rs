@@ -1,10 +1,10 @@
 use events::ids::{AccountId, ListingId, RefundId};
 use events::listing::WalletFunded;
 use events::order::{
-    Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, ReleaseCondition,
-    Rounding, ShipmentNumber,
+    Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, Paid, PaymentDue,
+    ReleaseCondition, Rounding, ShipmentNumber,
 };
-use events::payment::{Captured, RefundRequested};
+use events::payment::{Authorized, Captured, RefundRequested, VoidReason, Voided};
 use events::promotion::{Benefit, Created, Discount};
 use events::shipping::{Quote, Rate, RateSet};
 use events::tax::{Set, Tax};
@@ -65,6 +65,7 @@ fn placed() -> Placed {
         }],
         number: None,
         order: ORDER,
+        payment: None,
         seller: SELLER,
         ship_by: Timestamp::from_ms(0),
         shipping: None,
@@ -343,4 +344,84 @@ fn a_promotion_that_is_used_too_often_is_found() {
     // Given back, it may be used again.
     all.extend([refunded(1190, Some(OrderState::Cancelled)), once_more]);
     assert_eq!(broken(&all), []);
+}
+
+// An order of 1,000 of which a provider brings 700.
+
+fn payment() -> PaymentId {
+    PaymentId::from_uuid(Uuid::from_u128(6))
+}
+
+fn awaited() -> Event {
+    let due = PaymentDue { amount: usd(700), expires_at: Timestamp::from_ms(0), payment: payment() };
+    Placed { payment: Some(due), ..placed() }.into()
+}
+
+fn coming(minor: i64) -> Transfer {
+    transfer(LedgerAccount::ProviderClearing(PROVIDER), LedgerAccount::Wallet(BUYER), minor)
+}
+
+fn authorized(minor: i64) -> Event {
+    Authorized {
+        account: BUYER,
+        amount: usd(minor),
+        capture_before: Timestamp::from_ms(0),
+        payment: payment(),
+        pending: Some(coming(minor)),
+        provider: PROVIDER,
+        reference: "pi_1".to_owned(),
+    }
+    .into()
+}
+
+fn captured(minor: i64) -> Event {
+    let (reference, transfer) = ("pi_1".to_owned(), coming(minor));
+    Captured { account: BUYER, payment: payment(), provider: PROVIDER, reference, transfer }.into()
+}
+
+fn voided() -> Event {
+    let because = VoidReason::Cancelled;
+    Voided { account: BUYER, amount: usd(700), because, payment: payment(), provider: PROVIDER }.into()
+}
+
+fn paid() -> Event {
+    Paid { accept_by: None, order: ORDER, payment: payment(), ship_by: Timestamp::from_ms(0) }.into()
+}
+
+#[test]
+fn an_order_that_a_wallet_and_a_card_pay_keeps_every_promise() {
+    let start = [funded(300, "a"), awaited(), held(300)];
+    let pays =
+        [authorized(700), captured(700), held(700), paid(), released(975, 25, Some(OrderState::Completed))];
+    assert_eq!(broken(&[&start[..], &pays].concat()), []);
+    let gives_up = [authorized(700), voided(), refunded(300, Some(OrderState::Cancelled))];
+    assert_eq!(broken(&[&start[..], &gives_up].concat()), []);
+}
+
+#[test]
+fn an_order_that_is_paid_or_released_before_the_card_has_paid_is_found() {
+    let start = [funded(300, "a"), awaited(), held(300)];
+    assert_eq!(broken(&[&start[..], &[paid()]].concat()), [(Invariant::I11, 4)]);
+    assert_eq!(broken(&[&start[..], &[released(290, 10, None)]].concat()), [(Invariant::I7, 4)]);
+    // A part of the wallet's part goes back to nobody while the card is awaited.
+    assert_eq!(broken(&[&start[..], &[refunded(299, None)]].concat()), [(Invariant::I7, 4)]);
+    let short = [funded(299, "a"), awaited(), held(299)];
+    assert_eq!(broken(&short), [(Invariant::I11, 3)]);
+}
+
+#[test]
+fn a_transfer_that_waits_twice_or_again_is_found() {
+    assert_eq!(broken(&[authorized(700), authorized(700)]), [(Invariant::I5, 2)]);
+    assert_eq!(broken(&[authorized(700), voided(), authorized(700)]), [(Invariant::I5, 3)]);
+    let mut books = Books::default();
+    books.event(1, &authorized(700));
+    books.close(1, &commands::Market::new());
+    let found: Vec<_> = books.findings().filter(|(_, finding)| finding.broken.is_some()).collect();
+    assert_eq!(found.iter().map(|(one, _)| *one).collect::<Vec<_>>(), [Invariant::I5]);
+}
+
+#[test]
+fn more_money_than_a_provider_held_is_found() {
+    assert_eq!(broken(&[authorized(700), captured(701)]), [(Invariant::I6, 2)]);
+    assert_eq!(broken(&[authorized(700), captured(699)]), []);
 }

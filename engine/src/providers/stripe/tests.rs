@@ -85,15 +85,33 @@ fn every_status_of_an_intent_is_read() {
 fn a_refusal_says_whether_another_try_may_go_well() {
     for (error, code, retryable) in [
         (json!({"code": "card_declined", "decline_code": "insufficient_funds"}), "insufficient_funds", true),
-        (json!({"code": "card_declined", "decline_code": "do_not_honor"}), "do_not_honor", false),
+        (json!({"code": "card_declined", "decline_code": "do_not_honor"}), "do_not_honor", true),
         (json!({"code": "card_declined", "decline_code": "try_again_later"}), "try_again_later", true),
         (json!({"code": "processing_error"}), "processing_error", true),
-        (json!({"code": "expired_card"}), "expired_card", false),
-        (json!({"code": "resource_missing", "type": "invalid_request_error"}), "resource_missing", false),
-        (Value::Null, "declined", false),
+        (json!({"code": "expired_card"}), "expired_card", true),
+        (json!({"code": "resource_missing", "type": "invalid_request_error"}), "resource_missing", true),
+        (json!({"code": "card_declined", "decline_code": "fraudulent"}), "fraudulent", false),
+        (Value::Null, "declined", true),
     ] {
         assert_eq!(declined(&error), Answer::Declined { code: code.to_owned(), retryable });
     }
+}
+
+#[test]
+fn a_payout_is_read_as_stripe_writes_it() {
+    let payout =
+        |status: &str| json!({"id": "po_1OaFDbEcg9tTZuTgNYmX0PKB", "object": "payout", "status": status});
+    let reference = "po_1OaFDbEcg9tTZuTgNYmX0PKB".to_owned();
+    assert_eq!(read_payout(&payout("paid")), Ok(PayoutAnswer::Paid { reference }));
+    for status in ["pending", "in_transit"] {
+        assert_eq!(read_payout(&payout(status)), Ok(PayoutAnswer::Pending));
+    }
+    let mut failed = payout("failed");
+    failed["failure_code"] = "account_closed".into();
+    assert_eq!(read_payout(&failed), Ok(PayoutAnswer::Failed { code: "account_closed".to_owned() }));
+    let code = "payout_failed".to_owned();
+    assert_eq!(read_payout(&payout("canceled")), Ok(PayoutAnswer::Failed { code }));
+    assert!(read_payout(&json!({})).is_err());
 }
 
 #[test]

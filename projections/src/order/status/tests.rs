@@ -66,6 +66,7 @@ fn known(lines: &[Line]) -> Known<'_> {
         lines: lines.iter().collect(),
         shipments: vec![],
         escrow: escrow(3, 0, 0),
+        pay_by: None,
         accept_by: None,
         ship_by: at(14),
         cancelled_by: None,
@@ -111,8 +112,9 @@ fn one_word_is_made_of_the_axes() {
         let known = Known { closed_at, cancelled_by: Some(by), ..known(&lines) };
         let axes = known.axes();
         assert_eq!((axes.order, axes.fulfilment, axes.display()), (order, fulfilment, word), "{lines:?}");
-        // What waits for its seller is not shipped; where orders stand together, another one may be.
-        let waits = Known { accept_by: Some(at(2)), ..known }.axes();
+        // What waits for its seller or its payment is not shipped; where orders stand together, another one may be.
+        let known = Known { accept_by: Some(at(2)), ..known };
+        let waits = known.axes();
         let (order, word) = match fulfilment {
             Fulfilment::Unfulfilled => {
                 (OrderAxis::AwaitingSeller { accept_by: at(2) }, OrderStatus::AwaitingSeller)
@@ -120,7 +122,22 @@ fn one_word_is_made_of_the_axes() {
             _ => (order, word),
         };
         assert_eq!((waits.order, waits.display()), (order, word), "{lines:?}");
+        let unpaid = Known { pay_by: Some(at(1)), ..known }.axes();
+        let (order, word) = match fulfilment {
+            Fulfilment::Unfulfilled => {
+                (OrderAxis::AwaitingPayment { expires_at: at(1) }, OrderStatus::AwaitingPayment)
+            }
+            _ => (order, word),
+        };
+        assert_eq!((unpaid.order, unpaid.display()), (order, word), "{lines:?}");
     }
+}
+
+#[test]
+fn what_waits_for_a_payment_is_not_paid_by_the_part_from_the_wallet() {
+    let lines = [line(0, 0, 0)];
+    let axes = Known { pay_by: Some(at(1)), escrow: escrow(1, 0, 0), ..known(&lines) }.axes();
+    assert_eq!((axes.payment, axes.escrow), (PaymentAxis::Pending, EscrowAxis::Created));
 }
 
 #[test]

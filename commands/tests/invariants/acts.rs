@@ -1,0 +1,330 @@
+//! What each random step is in a market at work: who asks for what.
+
+use std::collections::BTreeSet;
+
+use commands::command::{
+    CancelOrder, ConfirmDelivery, CreatePromotion, Delivery, MigrateCart, PayoutOutcome, PlaceOrder,
+    ReportPayment, ReportedOutcome, RequestPayout, SetTax, ShipOrder, UpdateListing,
+};
+use commands::{Command, Verified};
+use events::Bps;
+use events::cart::MergePolicy;
+use events::ledger::LedgerAccount;
+use events::order::ShipmentNumber;
+use events::payment::{ActionKind, Requested};
+use events::promotion::{Benefit, CouponCode};
+use events::stock::AdjustmentReason;
+
+use super::steps::*;
+use crate::Run;
+use crate::support::*;
+
+impl Run {
+    pub(crate) fn step(&mut self, step: Step) {
+        match step {
+            Step::Fund(provider, buyer, minor, in_euro, payment) => {
+                let amount = if in_euro { eur(minor) } else { usd(minor) };
+                let reference = format!("payment {payment}");
+                self.ask(PROVIDERS[provider], fund_as(&reference, BUYERS[buyer], amount));
+            }
+            Step::Receive(thing, n) => self.ask(seller_of(thing), receive(thing, n)),
+            Step::Update(thing, price, n) => {
+                let price = if thing == 3 { eur(price) } else { usd(price) };
+                let asked = UpdateListing {
+                    limits: Some(limits((n == 2).then_some(2), (n == 3).then_some(3))),
+                    price: Some(price),
+                    restricted: Some(n == 4),
+                    ..update(thing)
+                };
+                self.ask(seller_of(thing), asked.into());
+            }
+            Step::Stop(kind, thing, stops) => self.stop(kind, thing, stops),
+            Step::Withdraw(thing) => self.ask(seller_of(thing), withdraw(thing)),
+            Step::Variant(n, of) => {
+                let size = n.to_string();
+                self.ask(seller_of(of), create_variant(10 + n, of, &[("size", &size)]));
+            }
+            Step::Adjust(thing, delta, reason) => self.ask(seller_of(thing), adjust(thing, delta, reason)),
+            Step::Lose(thing) => {
+                let on_hand = self.world.market.listings.get(listing(thing)).unwrap().stock.on_hand;
+                let delta = -i64::try_from(on_hand).unwrap();
+                if delta < 0 {
+                    self.ask(seller_of(thing), adjust(thing, delta, AdjustmentReason::Lost));
+                }
+            }
+            Step::Safety(thing, n) => self.ask(seller_of(thing), set_safety(thing, n)),
+            Step::Backorder(thing, n) => self.ask(seller_of(thing), set_backorder_limit(thing, n)),
+            Step::Expect(thing, n, days) => {
+                // One time a day, so that some are named again.
+                let due = START.plus_ms(days * DAY_MS);
+                self.ask(seller_of(thing), expect(thing, n, due));
+            }
+            Step::Add(shopper, thing, n) => self.ask(SHOPPERS[shopper], add(thing, n)),
+            Step::Set(shopper, thing, n) => self.ask(SHOPPERS[shopper], set(thing, n)),
+            Step::Remove(shopper, thing) => self.ask(SHOPPERS[shopper], remove(thing)),
+            Step::Clear(shopper) => self.ask(SHOPPERS[shopper], clear()),
+            Step::Coupon(shopper, coupon) => {
+                let wish = coupon.map_or_else(remove_coupon, |n| apply_coupon(COUPONS[n]));
+                self.ask(SHOPPERS[shopper], wish);
+            }
+            Step::Save(shopper, thing) => self.ask(SHOPPERS[shopper], save(thing)),
+            Step::MoveBack(shopper, thing) => self.ask(SHOPPERS[shopper], move_back(thing)),
+            Step::Freeze(shopper, ms) => self.ask(SHOPPERS[shopper], freeze(self.world.now.plus_ms(ms))),
+            Step::Unfreeze(shopper) => self.ask(SHOPPERS[shopper], unfreeze()),
+            Step::Restore(buyer) => {
+                let owner = self.world.market.accounts.get(BUYERS[buyer].account()).unwrap();
+                if let Some(migrated) = &owner.last_migrated {
+                    self.ask(BUYERS[buyer], restore(migrated.id));
+                }
+            }
+            Step::Merge(buyer, shopper, how) => self.merge(BUYERS[buyer], SHOPPERS[shopper], how),
+            Step::Migrate(buyer, total, going) => {
+                let buyer = BUYERS[buyer];
+                let owner = self.world.market.accounts.get(buyer.account()).unwrap();
+                let last = owner.last_migrated.as_ref().map(|migrated| migrated.id);
+                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id).or(last) {
+                    let Command::MigrateCart(command) = migrate(cart, usd(total)) else { unreachable!() };
+                    let (delivery, coupon) = gone(going);
+                    self.ask(buyer, MigrateCart { coupon, delivery, ..command }.into());
+                }
+            }
+            Step::Place(buyer, lines, total, going) => {
+                let Command::PlaceOrder(command) = place(&lines, usd(total)) else { unreachable!() };
+                let (delivery, coupon) = gone(going);
+                self.ask(BUYERS[buyer], PlaceOrder { coupon, delivery, ..command }.into());
+            }
+            Step::PlaceBy(buyer, provider, lines, wallet, going) => {
+                let method = by_provider(PROVIDERS[provider], wallet.map(usd));
+                let Command::PlaceOrder(command) = place_with(method, &lines, usd(MOST)) else {
+                    unreachable!()
+                };
+                let (delivery, coupon) = gone(going);
+                self.ask(BUYERS[buyer], PlaceOrder { coupon, delivery, ..command }.into());
+            }
+            Step::MigrateBy(buyer, wallet, going) => {
+                let buyer = BUYERS[buyer];
+                let owner = self.world.market.accounts.get(buyer.account()).unwrap();
+                if let Some(cart) = owner.cart.as_ref().map(|cart| cart.id) {
+                    let method = by_provider(PROVIDER, wallet.map(usd));
+                    let (delivery, coupon) = gone(going);
+                    let command = MigrateCart::new(cart, method, usd(MOST));
+                    self.ask(buyer, MigrateCart { coupon, delivery, ..command }.into());
+                }
+            }
+            Step::Pay(nth) => {
+                let (order, (buyer, seller)) = self.order(nth);
+                self.ask(if nth % 9 == 8 { seller } else { buyer }, pay(order));
+            }
+            Step::PayOut(seller, provider, part) => self.pay_out(seller, provider, part),
+            Step::ReportPayout(nth, goes_well, by_other) => self.report_payout(nth, goes_well, by_other),
+            Step::Tax(..) | Step::Rate(..) | Step::RemoveRate(..) | Step::Promotion(..) => self.price(step),
+            Step::EndPromotion(nth, by_operator) => {
+                let nth = self.world.market.promotions.iter().nth(nth % 4);
+                if let Some((id, seller)) = nth.map(|(id, known)| (*id, Actor::of(known.seller))) {
+                    self.ask(if by_operator { OPERATOR } else { seller }, end(id));
+                }
+            }
+            Step::Verify(buyer, tier) => self.ask(OPERATOR, verify(BUYERS[buyer], tier)),
+            Step::Answer(nth, who, accepts) => {
+                let (order, (_, seller)) = self.order(nth);
+                let command = if accepts { accept(order) } else { decline(order) };
+                self.ask(who.map_or(seller, |n| EVERYBODY[n]), command);
+            }
+            Step::Ship(nth, who, part) => {
+                let (order, (_, seller)) = self.order(nth);
+                let lines = self.lines(order, part);
+                let command = ShipOrder { carrier: None, lines, order, tracking: None };
+                self.ask(who.map_or(seller, |n| EVERYBODY[n]), command.into());
+            }
+            Step::Confirm(nth, who, before) => {
+                let (order, (buyer, _)) = self.order(nth);
+                let receiver = if nth % 2 == 0 { buyer } else { PROVIDER };
+                let shipment = before.map(|before| ShipmentNumber::after(before.into()));
+                let command = ConfirmDelivery { order, shipment };
+                self.ask(who.map_or(receiver, |n| EVERYBODY[n]), command.into());
+            }
+            Step::Cancel(nth, who, part) => {
+                let (order, (buyer, seller)) = self.order(nth);
+                let party = if nth % 2 == 0 { buyer } else { seller };
+                let command = CancelOrder { lines: self.lines(order, part), order, reason: None };
+                self.ask(who.map_or(party, |n| EVERYBODY[n]), command.into());
+            }
+            Step::Refund(nth, who, before, part) => {
+                let (order, (_, seller)) = self.order(nth);
+                let giver = if nth % 3 == 0 { OPERATOR } else { seller };
+                let sent = self.world.market.orders.get(order).map(|open| &open.shipments);
+                let sent = sent.and_then(|shipments| shipments.get(usize::from(before)));
+                let all = sent.map_or(1, |shipment| shipment.amount_minor);
+                let amount = usd(if part == 0 { all } else { part });
+                self.ask(who.map_or(giver, |n| EVERYBODY[n]), refund(order, u32::from(before) + 1, amount));
+            }
+            Step::Request(buyer, provider, minor) => {
+                self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
+            }
+            Step::Report(nth, kind, part, reference) => self.report(nth, kind, part, reference),
+            Step::GiveUp(nth) => {
+                if let Some(payment) = self.last_payment(nth) {
+                    self.ask(Actor::of(payment.account), give_up(payment.payment));
+                }
+            }
+            Step::GiveBack(nth, part) => {
+                if let Some(payment) = self.last_payment(nth) {
+                    let asker = if nth % 3 == 0 { OPERATOR } else { Actor::of(payment.account) };
+                    let amount = if part == 0 { payment.amount } else { usd(part) };
+                    self.ask(asker, give_back(payment.payment, amount));
+                }
+            }
+            Step::Wait(ms) => {
+                self.world.after(ms);
+                self.let_due_deadlines_pass();
+            }
+            Step::Retry(nth) => {
+                if let Some(first) = self.earlier(nth) {
+                    let mut again = self.world.sign(Actor::of(first.stamp.account), first.command);
+                    again.stamp.command = first.stamp.command;
+                    again.claim = first.claim;
+                    self.send(again);
+                }
+            }
+            Step::Duplicate(nth) => {
+                if let Some(first) = self.earlier(nth) {
+                    self.send(first);
+                }
+            }
+            Step::Conflict(nth) => {
+                if let Some(first) = self.earlier(nth) {
+                    let mut other = self.world.sign(Actor::of(first.stamp.account), clear());
+                    other.stamp.command = first.stamp.command;
+                    self.send(other);
+                }
+            }
+        }
+    }
+
+    fn price(&mut self, step: Step) {
+        let method = |n: u8| format!("method_{n}");
+        let to = |n: Option<usize>| n.map(|n| REGIONS[n]);
+        match step {
+            Step::Tax(place, of_delivery, bps, is_inside) => {
+                let wish = SetTax {
+                    bps: Bps::new(bps).unwrap(),
+                    inclusive: is_inside,
+                    region: region(REGIONS[place]),
+                    tax_class: of_delivery.then(|| "shipping".parse().unwrap()),
+                };
+                self.ask(OPERATOR, wish.into());
+            }
+            Step::Rate(thing, n, place, [flat, free_from, per_unit]) => {
+                let more = |minor: i64| Some(minor).filter(|minor| *minor > 0);
+                let rate = rate(flat.max(0), more(free_from), more(per_unit));
+                self.ask(seller_of(thing), set_rate(&method(n), to(place), rate));
+            }
+            Step::RemoveRate(thing, n, place) => {
+                self.ask(seller_of(thing), remove_rate(&method(n), to(place)));
+            }
+            Step::Promotion(thing, gives, code, uses, lasts_ms) => {
+                let is_share = gives % 2 == 0;
+                let gives = match is_share {
+                    true => percent(u32::try_from(gives.max(0)).unwrap()),
+                    false => Benefit::Amount(usd(gives)),
+                };
+                let listings = if thing % 2 == 0 { [listing(thing)].into() } else { BTreeSet::new() };
+                let wish = CreatePromotion {
+                    code: code.map(|n| COUPONS[n].parse().unwrap()),
+                    listings,
+                    min_spend: (lasts_ms % 3 == 0).then(|| usd(600)),
+                    until: (lasts_ms % 4 > 0).then(|| self.world.now.plus_ms(lasts_ms)),
+                    uses,
+                    uses_per_account: uses.filter(|uses| *uses == 3).map(|_| 1),
+                    ..promotion(gives)
+                };
+                self.ask(seller_of(thing), wish.into());
+            }
+            other => panic!("{other:?} says nothing of prices"),
+        }
+    }
+
+    fn stop(&mut self, kind: u8, thing: u64, stops: bool) {
+        let (seller, buyer) = (seller_of(thing), BUYERS[(thing % 3) as usize]);
+        let (actor, command) = match (kind, stops) {
+            (0, true) => (seller, pause(thing)),
+            (0, false) => (seller, resume(thing)),
+            (1, true) => (OPERATOR, block(thing)),
+            (1, false) => (OPERATOR, unblock(thing)),
+            (2, true) => (OPERATOR, suspend(seller)),
+            (2, false) => (OPERATOR, reinstate(seller)),
+            (_, true) => (OPERATOR, revoke_clearance(buyer)),
+            (_, false) => (OPERATOR, grant_clearance(buyer)),
+        };
+        self.ask(actor, command);
+    }
+
+    /// Gives one of the last payments.
+    fn last_payment(&self, nth: usize) -> Option<Requested> {
+        self.payments.iter().rev().take(4).nth(nth % 4).cloned()
+    }
+
+    /// Lets a provider report something, likely or not, of one of the last payments. `part` 0: all of it.
+    fn report(&mut self, nth: usize, kind: u8, part: i64, reference: u8) {
+        let Some(payment) = self.last_payment(nth) else { return };
+        let reference = || text(&format!("payment {reference}"));
+        let amount = if part == 0 { payment.amount } else { usd(part) };
+        let refund =
+            self.refunds.iter().rev().find(|(_, of)| *of == payment.payment).map(|(refund, _)| *refund);
+        let outcome = match (kind, refund) {
+            (0, _) => {
+                ReportedOutcome::ActionRequired { kind: ActionKind::Mfa, reference: reference(), url: None }
+            }
+            (1 | 2, _) => {
+                let capture_before = self.world.now.plus_ms(DAY_MS);
+                ReportedOutcome::Authorized { amount, capture_before, reference: reference() }
+            }
+            (3 | 4, _) => ReportedOutcome::Captured { amount, reference: reference() },
+            (5, _) => ReportedOutcome::Voided,
+            (6, _) => ReportedOutcome::AuthorizationExpired,
+            (7, Some(refund)) => ReportedOutcome::Refunded { reference: reference(), refund },
+            (8, Some(refund)) => ReportedOutcome::RefundFailed { code: text("closed"), refund },
+            (_, _) => ReportedOutcome::Failed { code: text("declined"), retryable: !nth.is_multiple_of(3) },
+        };
+        let provider = if nth % 8 == 7 { PROVIDERS[nth / 8 % 2] } else { Actor::of(payment.provider) };
+        self.ask(provider, ReportPayment { outcome, payment: payment.payment }.into());
+    }
+
+    /// Lets a seller ask for what he has earned, or a part.
+    fn pay_out(&mut self, seller: usize, provider: usize, part: i64) {
+        let (seller, provider) = ([SELLER, OTHER_SELLER][seller], PROVIDERS[provider]);
+        let earned = LedgerAccount::SellerAvailable(seller.account());
+        let all = self.world.market.ledger.balance(earned, usd(0).currency);
+        let amount = if part == 0 { all } else { usd(part) };
+        self.ask(seller, RequestPayout { amount, to: method(provider, "acct_1") }.into());
+    }
+
+    fn report_payout(&mut self, nth: usize, goes_well: bool, by_other: bool) {
+        let Some((payout, provider)) = self.payouts.iter().rev().nth(nth % 3).copied() else { return };
+        let outcome = if goes_well {
+            PayoutOutcome::Paid { reference: text("po") }
+        } else {
+            PayoutOutcome::Failed { code: text("closed") }
+        };
+        let reporter = if by_other { PROVIDERS[0] } else { Actor::of(provider) };
+        self.ask(reporter, report_payout(payout, outcome));
+    }
+
+    fn merge(&mut self, buyer: Actor, owner: Actor, how: u8) {
+        let of = self.world.market.accounts.get(owner.account()).unwrap();
+        let (active, last) =
+            (of.cart.as_ref().map(|cart| cart.id), of.last_merged.as_ref().map(|cart| cart.id));
+        let cart = if how.is_multiple_of(4) { last.or(active) } else { active.or(last) };
+        let Some(cart) = cart else { return };
+        let policy = [MergePolicy::Max, MergePolicy::Sum, MergePolicy::Replace][usize::from(how % 3)];
+        let exp = self.world.now.plus_ms(if how == 7 { -1 } else { 60 * SECOND_MS });
+        let to = if how == 11 { OTHER_BUYER } else { buyer };
+        let claim = Some(claim(owner, cart, to, exp));
+        let signed = Verified { claim, ..self.world.sign(buyer, merge(policy)) };
+        self.send(signed);
+    }
+}
+
+fn gone((place, coupon): Going) -> (Option<Delivery>, Option<CouponCode>) {
+    (place.and_then(|n| to(REGIONS[n])), coupon.map(|n| COUPONS[n].parse().unwrap()))
+}
