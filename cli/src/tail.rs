@@ -1,6 +1,7 @@
 //! `skylink tail`: the events of a log, also while it is written.
 
 use clap::Args;
+use events::ledger::Transfer;
 use events::order::{CancelledBy, LineUnits};
 use events::{Event, Position};
 use futures::StreamExt;
@@ -151,16 +152,33 @@ pub(crate) fn summary(event: &Event) -> String {
             }
         },
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
-        Event::EscrowReleased(event) => {
-            let parts = event.transfers.iter();
-            let parts: Vec<String> = parts.map(|part| format!("{} to {}", part.amount, part.to)).collect();
-            parts.join(", ")
-        }
+        Event::EscrowReleased(event) => paid(&event.transfers),
         Event::EscrowRefunded(event) => match event.transfer {
             Some(transfer) => format!("{} back to the buyer", transfer.amount),
             None => "the units cost nothing".to_owned(),
         },
+        Event::OrderHeld(event) => format!("on hold, {}: {}", event.reason, event.note),
+        Event::UnholdRequested(event) => format!("operator {} asks for the hold to be lifted", event.by),
+        Event::OrderUnheld(event) => format!("operator {} agrees: it goes on", event.agreed_by),
+        Event::EscrowFrozen(event) => {
+            let (amount, reason) = (event.transfer.amount, event.reason);
+            format!("shipment {}: {amount} frozen until {}, {reason}", event.shipment, event.due)
+        }
+        Event::EscrowUnfrozen(event) => {
+            format!("shipment {}: {} free again", event.shipment, event.transfer.amount)
+        }
+        Event::SettlementProposed(event) => format!(
+            "shipment {}: {} to the seller, {} to the buyer, if another operator agrees",
+            event.shipment, event.to_seller, event.to_buyer
+        ),
+        Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
+}
+
+/// Tells who gets how much.
+fn paid(transfers: &[Transfer]) -> String {
+    let parts: Vec<String> = transfers.iter().map(|part| format!("{} to {}", part.amount, part.to)).collect();
+    parts.join(", ")
 }
 
 /// Counts units; events of the first version name none and mean all.

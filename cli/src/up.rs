@@ -16,10 +16,10 @@ use engine::Reply;
 use engine::clock::WallClock;
 use engine::processor::StopReason;
 use engine::providers::PaymentProvider;
-use events::Position;
 use events::account::Role as AccountRole;
 use events::ids::MarketName;
-use events::market::{Deadlines, FeePolicy};
+use events::market::{Deadlines, EscrowTerms, FeePolicy};
+use events::{Money, Position};
 use gateway::nats::{Access, Role};
 use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
@@ -93,6 +93,12 @@ pub(crate) struct UpArgs {
     /// Hours a buyer has to inspect before the escrow is released.
     #[arg(long, default_value_t = 3 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     inspection_hours: u32,
+    /// Hours that somebody has to decide about frozen money before the buyer gets it back.
+    #[arg(long, default_value_t = 60 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    frozen_hours: u32,
+    /// Most of frozen money that one operator may decide about alone, in minor units of its currency.
+    #[arg(long, default_value_t = 100_000, value_name = "MINOR", value_parser = clap::value_parser!(i64).range(0..=Money::MINOR_MAX))]
+    four_eyes_above: i64,
     #[command(flatten)]
     payments: PaymentsArgs,
     /// Threads that check signatures; without it, one for each core.
@@ -220,6 +226,7 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
     )?;
+    config.escrow = EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?;
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

@@ -19,6 +19,7 @@ use crate::refusal::Refusal;
 use crate::spelling;
 
 mod catalogue;
+mod escrow;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
@@ -26,6 +27,7 @@ pub use catalogue::{
     ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
     SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
 };
+pub use escrow::{FreezeEscrow, HoldOrder, SettleEscrow, UnfreezeEscrow, UnholdOrder};
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -467,6 +469,11 @@ commands! {
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
+    "order.hold" => HoldOrder(HoldOrder),
+    "order.unhold" => UnholdOrder(UnholdOrder),
+    "escrow.freeze" => FreezeEscrow(FreezeEscrow),
+    "escrow.unfreeze" => UnfreezeEscrow(UnfreezeEscrow),
+    "escrow.settle" => SettleEscrow(SettleEscrow),
 }
 
 impl PlaceOrder {

@@ -95,6 +95,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
         }
+        Waiting::FreezeExpires { order, shipment } => order::decide_not_settled(market, order, shipment, now),
     }
 }
 
@@ -159,6 +160,11 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::ShipOrder(body) => Some(body.order),
         Command::ConfirmDelivery(body) => Some(body.order),
         Command::CancelOrder(body) => Some(body.order),
+        Command::HoldOrder(body) => Some(body.order),
+        Command::UnholdOrder(body) => Some(body.order),
+        Command::FreezeEscrow(body) => Some(body.order),
+        Command::UnfreezeEscrow(body) => Some(body.order),
+        Command::SettleEscrow(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -212,6 +218,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::PlaceOrder(_) => &[Role::Buyer],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
+        Command::HoldOrder(_) | Command::UnholdOrder(_) | Command::SettleEscrow(_) => &[Role::Operator],
+        Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
     }
 }
 
@@ -259,6 +267,11 @@ fn business(
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),
+        Command::HoldOrder(command) => order::decide_hold(market, facts, account, command),
+        Command::UnholdOrder(command) => order::decide_unhold(market, facts, account, command, now),
+        Command::FreezeEscrow(command) => order::decide_freeze(market, facts, account, command, now),
+        Command::UnfreezeEscrow(command) => order::decide_unfreeze(market, facts, account, command, now),
+        Command::SettleEscrow(command) => order::decide_settle(market, facts, account, command, now),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::account::{DeviceRegistered, Registered, Role};
-use events::market::{Deadlines, FeePolicy, Opened};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,13 @@ impl Market {
             Event::EscrowHeld(event) => self.escrow_held(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
+            Event::OrderHeld(event) => self.order_held(event),
+            Event::UnholdRequested(event) => self.unhold_requested(event),
+            Event::OrderUnheld(event) => self.order_unheld(event),
+            Event::EscrowFrozen(event) => self.escrow_frozen(event),
+            Event::EscrowUnfrozen(event) => self.escrow_unfrozen(event),
+            Event::SettlementProposed(event) => self.settlement_proposed(event),
+            Event::EscrowSettled(event) => self.escrow_settled(event, position),
         }
     }
 
@@ -175,6 +182,14 @@ impl Market {
     /// If the market was not opened: the first event of every log opens it.
     pub fn deadlines(&self) -> &Deadlines {
         &self.opened().deadlines
+    }
+
+    /// Gives how money in dispute is treated.
+    ///
+    /// # Panics
+    /// If the market was not opened: the first event of every log opens it.
+    pub fn escrow_terms(&self) -> EscrowTerms {
+        self.opened().escrow.clone().unwrap_or_default()
     }
 
     fn opened(&self) -> &Opened {

@@ -3,11 +3,13 @@
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` is what is remembered, then `place`, `ship`, `deliver` and `cancel`,
-//! and `escrow`, where the money of each step is computed.
+//! and `escrow`, where the money of each step is computed. `hold` stops a whole order, `freeze` sets money of a shipment apart.
 
 mod cancel;
 mod deliver;
 mod escrow;
+mod freeze;
+mod hold;
 mod place;
 mod ship;
 mod state;
@@ -24,6 +26,10 @@ pub(crate) use self::cancel::decide_cancel;
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
+pub use self::freeze::{Freeze, Frozen, Proposal};
+pub(crate) use self::freeze::{decide_freeze, decide_not_settled, decide_settle, decide_unfreeze};
+pub use self::hold::Hold;
+pub(crate) use self::hold::{decide_hold, decide_unhold};
 pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::ship::decide_ship;
 pub use self::state::{

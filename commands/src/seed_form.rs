@@ -389,7 +389,12 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::FundWallet(_)
         | Command::CancelPayment(_)
         | Command::RefundPayment(_)
-        | Command::ReportPayment(_) => return None,
+        | Command::ReportPayment(_)
+        | Command::HoldOrder(_)
+        | Command::UnholdOrder(_)
+        | Command::FreezeEscrow(_)
+        | Command::UnfreezeEscrow(_)
+        | Command::SettleEscrow(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

@@ -11,13 +11,17 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, LineQuantity, ReportPayment, ReportedOutcome, ShipOrder, UpdateListing,
+    CancelOrder, ConfirmDelivery, FreezeEscrow, LineQuantity, ReportPayment, ReportedOutcome, ShipOrder,
+    UpdateListing,
 };
-use commands::order::ShipmentState;
+use commands::order::{Shipment, ShipmentState};
 use commands::{Command, Decision, Market, Verified};
+use events::escrow::FreezeReason;
 use events::ids::{AccountId, CommandId, ListingId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
+use events::market::{EscrowTerms, FeePolicy};
 use events::metadata::Cause;
+use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::payment::{ActionKind, Requested};
 use events::rejection::OrderState;
@@ -32,6 +36,7 @@ use support::*;
 const PROVIDERS: [Actor; 2] = [PROVIDER, Actor(4)];
 const BUYERS: [Actor; 3] = [BUYER, OTHER_BUYER, Actor(22)];
 const EVERYBODY: [Actor; 7] = [BUYER, OTHER_BUYER, Actor(22), SELLER, OTHER_SELLER, PROVIDER, OPERATOR];
+const OPERATORS: [Actor; 2] = [OPERATOR, OTHER_OPERATOR];
 /// One thing costs a third of all the money there can be.
 const DEAR: i64 = MOST / 3;
 const MOST: i64 = Money::MINOR_MAX;
@@ -61,6 +66,12 @@ enum Step {
     Ship(usize, Option<usize>, Part),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
+    /// An operator stops an order, or lets it go on.
+    Hold(usize, usize, bool),
+    Freeze(usize, Option<usize>, u8, i64, FreezeReason),
+    Unfreeze(usize, bool, u8),
+    /// An operator gives so many percent of what is frozen to the seller.
+    Settle(usize, usize, u8, i64),
     Request(usize, usize, i64),
     Report(usize, u8, i64, u8),
     GiveUp(usize),
@@ -116,6 +127,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
         4 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         4 => (nth, anybody, part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
+        9 => disputing(),
         3 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         9 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
@@ -124,6 +136,27 @@ fn step() -> impl Strategy<Value = Step> {
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
         1 => nth.prop_map(Step::Conflict),
+    ]
+}
+
+/// What buyers and operators do with orders and money that they doubt.
+fn disputing() -> impl Strategy<Value = Step> {
+    let (nth, operator) = (any::<usize>(), 0..2usize);
+    let before = prop_oneof![4 => Just(0u8), 1 => 1u8..3];
+    let reason = prop::sample::select(vec![
+        FreezeReason::NotReceived,
+        FreezeReason::NotAsDescribed,
+        FreezeReason::Operator,
+    ]);
+    let somebody = prop_oneof![4 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
+    let share = prop_oneof![2 => Just(0i64), 3 => 1i64..600];
+    let percent = prop_oneof![3 => prop::sample::select(vec![0i64, 50, 100]), 1 => -1i64..102];
+    prop_oneof![
+        1 => (nth, operator.clone()).prop_map(|(n, o)| Step::Hold(n, o, true)),
+        4 => (nth, operator.clone()).prop_map(|(n, o)| Step::Hold(n, o, false)),
+        4 => (nth, somebody, before.clone(), share, reason).prop_map(|(n, a, s, m, r)| Step::Freeze(n, a, s, m, r)),
+        3 => (nth, any::<bool>(), before.clone()).prop_map(|(n, b, s)| Step::Unfreeze(n, b, s)),
+        4 => (nth, operator, before, percent).prop_map(|(n, o, s, p)| Step::Settle(n, o, s, p)),
     ]
 }
 
@@ -154,6 +187,10 @@ fn stocking() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn frozen(shipment: &Shipment) -> Option<i64> {
+    shipment.frozen().map(|frozen| frozen.amount_minor)
+}
+
 fn seller_of(thing: u64) -> Actor {
     if thing < 2 { SELLER } else { OTHER_SELLER }
 }
@@ -167,6 +204,11 @@ struct Paid {
     released: i64,
     fees: i64,
     refunded: i64,
+    frozen: i64,
+    /// Whether it is on hold.
+    is_held: bool,
+    /// Of what was paid back, what had been frozen.
+    settled: i64,
     /// What units that went their way cost, by the events about them.
     shipped: i64,
     cancelled: i64,
@@ -174,7 +216,15 @@ struct Paid {
 
 impl Paid {
     fn remaining(&self) -> i64 {
-        self.held - self.released - self.fees - self.refunded
+        self.held - self.released - self.fees - self.refunded - self.frozen
+    }
+}
+
+impl Paid {
+    fn check_fees(&self) {
+        let (out, total) = (i128::from(self.released + self.fees), i128::from(self.total.minor));
+        let due = (2 * i128::from(self.fee) * out + total) / (2 * total);
+        assert_eq!(i128::from(self.fees), due, "fees are exactly those of what was released");
     }
 }
 
@@ -197,7 +247,8 @@ struct Run {
 
 impl Run {
     fn new() -> Run {
-        let mut world = World::new();
+        let terms = EscrowTerms::new(300, 60 * DAY_MS).unwrap();
+        let mut world = World::with_terms(FeePolicy::default(), Some(terms));
         world.register(PROVIDERS[1]).register(BUYERS[2]);
         world
             .given_listing(SELLER, 0, usd(500), 10)
@@ -246,6 +297,21 @@ impl Run {
         let unknown = (OrderId::derive(BUYER.account(), cid(START, 0), 0), (BUYER, SELLER));
         let last = self.orders.iter().rev().take(5);
         last.chain([&unknown]).nth(nth / 2 % 6).copied().unwrap_or(unknown)
+    }
+
+    /// Gives an order with a shipment's number, counted from 1, and some amount of it: mostly of one that has such an amount.
+    fn shipment(&self, nth: usize, before: u8, amount: fn(&Shipment) -> Option<i64>) -> (OrderId, u32, i64) {
+        let fitting = self.world.market.orders.iter().flat_map(|(id, order)| {
+            let shipments = (1u32..).zip(&order.shipments);
+            shipments.filter_map(|(n, shipment)| Some((*id, n, amount(shipment)?)))
+        });
+        let fitting: Vec<_> = fitting.collect();
+        let other = (self.order(nth).0, u32::from(before) + 1, 100);
+        if nth.is_multiple_of(8) {
+            other
+        } else {
+            fitting.get(nth % fitting.len().max(1)).copied().unwrap_or(other)
+        }
     }
 
     /// Names lines of an order by their place, or a listing that may not be in it.
@@ -328,6 +394,35 @@ impl Run {
                 let party = if nth % 2 == 0 { buyer } else { seller };
                 let command = CancelOrder { lines: self.lines(order, part), order, reason: None };
                 self.ask(who.map_or(party, |n| EVERYBODY[n]), command.into());
+            }
+            Step::Hold(nth, operator, holds) => {
+                let held = self.world.market.orders.iter().find(|(_, order)| order.hold.is_some());
+                let order = held.filter(|_| !holds).map_or(self.order(nth).0, |(order, _)| *order);
+                let command = if holds { hold(order, HoldReason::RiskReview) } else { unhold(order) };
+                self.ask(OPERATORS[operator], command);
+            }
+            Step::Freeze(nth, who, before, part, reason) => {
+                let unpaid = |shipment: &Shipment| {
+                    (shipment.state != ShipmentState::Accepted).then_some(shipment.amount_minor)
+                };
+                let (order, n, _) = self.shipment(nth, before, unpaid);
+                let buyer = self.world.market.orders.get(order).map_or(BUYER, |open| Actor::of(open.buyer));
+                let asker = if nth % 3 == 0 { OPERATOR } else { buyer };
+                let amount = (part > 0).then_some(usd(part));
+                let shipment = shipment(n);
+                let command = FreezeEscrow { amount, note: None, order, reason, shipment };
+                self.ask(who.map_or(asker, |n| EVERYBODY[n]), command.into());
+            }
+            Step::Unfreeze(nth, is_buyer, before) => {
+                let (order, shipment, _) = self.shipment(nth, before, frozen);
+                let buyer = self.world.market.orders.get(order).map_or(BUYER, |open| Actor::of(open.buyer));
+                self.ask(if is_buyer { buyer } else { OPERATOR }, unfreeze(order, shipment));
+            }
+            Step::Settle(nth, operator, before, percent) => {
+                let (order, shipment, frozen) = self.shipment(nth, before, frozen);
+                let to_seller = i64::try_from(i128::from(frozen) * i128::from(percent) / 100).unwrap();
+                let (to_seller, to_buyer) = (usd(to_seller), usd(frozen - to_seller));
+                self.ask(OPERATORS[operator], settle(order, shipment, to_seller, to_buyer));
             }
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
@@ -442,10 +537,13 @@ impl Run {
         let Some(state) = closed_as else { return };
         assert_eq!(paid.remaining(), 0, "a closed order's accounts are zero");
         assert_eq!(paid.shipped + paid.cancelled, paid.total.minor, "all units cost the total");
-        let balance = self.world.market.ledger.balance(LedgerAccount::Escrow(order), paid.total.currency);
-        assert_eq!(balance.minor, 0);
-        if paid.shipped > 0 {
-            assert_eq!(state, OrderState::Completed);
+        for account in [LedgerAccount::Escrow(order), LedgerAccount::Dispute(order)] {
+            assert_eq!(self.world.market.ledger.balance(account, paid.total.currency).minor, 0);
+        }
+        match state {
+            OrderState::Cancelled => assert_eq!(paid.shipped, 0),
+            OrderState::Refunded => assert_eq!((paid.released + paid.fees, paid.refunded), (0, paid.held)),
+            other => assert_eq!(other, OrderState::Completed),
         }
         assert!(self.world.market.orders.get(order).is_none(), "what is closed is not open");
     }
@@ -456,8 +554,15 @@ impl Run {
             let (paid, escrow) = (self.paid[id], order.escrow);
             let lines: i64 = order.lines.iter().map(|line| line.total_minor).sum();
             assert_eq!((lines, escrow.funded), (order.total.minor, order.total.minor));
-            let sums = (escrow.released, escrow.fees, escrow.refunded, escrow.remaining());
-            assert_eq!(sums, (paid.released, paid.fees, paid.refunded, paid.remaining()));
+            let sums = (escrow.released, escrow.fees, escrow.refunded, escrow.frozen, escrow.remaining());
+            assert_eq!(sums, (paid.released, paid.fees, paid.refunded, paid.frozen, paid.remaining()));
+            let frozen = order.shipments.iter().filter_map(Shipment::frozen);
+            assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
+            assert_eq!(order.hold.is_some(), paid.is_held);
+            let open = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
+            let waits: i64 = open.map(|shipment| shipment.amount_minor).sum();
+            let unsent: i64 = order.left().iter().map(|line| line.amount.minor).sum();
+            assert_eq!(waits + unsent, escrow.remaining(), "what is in escrow waits for something");
             let left: i64 = order.left().iter().map(|line| line.amount.minor).sum();
             assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
             for (place, line) in (0u8..).zip(&order.lines) {
@@ -474,6 +579,16 @@ impl Run {
         }
     }
 
+    /// Checks that nothing moves of an order on hold.
+    fn check_free(&self, event: &Event) {
+        let order = event.transfers().iter().flat_map(|transfer| [transfer.from, transfer.to]);
+        let mut orders = order.filter_map(|account| match account {
+            LedgerAccount::Escrow(order) | LedgerAccount::Dispute(order) => Some(order),
+            _ => None,
+        });
+        assert!(orders.all(|order| self.paid.get(&order).is_none_or(|paid| !paid.is_held)), "{event:?}");
+    }
+
     fn check_commit(&mut self, n: usize) {
         let commit = self.world.log[n].clone();
         match &commit.start().cause {
@@ -485,6 +600,7 @@ impl Run {
         }
         let mut charged = BTreeMap::new();
         for recorded in commit.events() {
+            self.check_free(&recorded.event);
             for json in [&recorded.metadata_json, &recorded.payload_json] {
                 check_numbers(&serde_json::from_slice(json).unwrap());
             }
@@ -521,8 +637,21 @@ impl Run {
                     let parties = (Actor::of(placed.buyer), Actor::of(placed.seller));
                     self.orders.push((placed.order, parties));
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
-                    let (held, released, fees, refunded, shipped, cancelled) = (0, 0, 0, 0, 0, 0);
-                    let paid = Paid { total, fee, held, released, fees, refunded, shipped, cancelled };
+                    let (held, released, fees, refunded, frozen) = (0, 0, 0, 0, 0);
+                    let (shipped, cancelled, is_held) = (0, 0, false);
+                    let paid = Paid {
+                        total,
+                        fee,
+                        held,
+                        released,
+                        fees,
+                        refunded,
+                        frozen,
+                        is_held,
+                        settled: 0,
+                        shipped,
+                        cancelled,
+                    };
                     self.paid.insert(placed.order, paid);
                 }
                 Event::EscrowHeld(held) => {
@@ -546,9 +675,7 @@ impl Run {
                             _ => paid.released += transfer.amount.minor,
                         }
                     }
-                    let (out, total) = (i128::from(paid.released + paid.fees), i128::from(paid.total.minor));
-                    let due = (2 * i128::from(paid.fee) * out + total) / (2 * total);
-                    assert_eq!(i128::from(paid.fees), due, "fees are exactly those of what was released");
+                    paid.check_fees();
                     assert_eq!(paid.remaining(), released.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
                     self.check_end(released.order, paid, released.closed_as);
@@ -556,10 +683,43 @@ impl Run {
                 Event::EscrowRefunded(refunded) => {
                     let paid = self.paid.get_mut(&refunded.order).unwrap();
                     paid.refunded += refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
-                    assert_eq!(paid.refunded, paid.cancelled, "what was cancelled is paid back");
+                    assert_eq!(
+                        paid.refunded,
+                        paid.cancelled + paid.settled,
+                        "what was cancelled is paid back"
+                    );
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
                     self.check_end(refunded.order, paid, refunded.closed_as);
+                }
+                Event::OrderHeld(held) => self.paid.get_mut(&held.order).unwrap().is_held = true,
+                Event::OrderUnheld(unheld) => {
+                    assert_ne!(unheld.agreed_by, unheld.requested_by);
+                    self.paid.get_mut(&unheld.order).unwrap().is_held = false;
+                }
+                Event::EscrowFrozen(frozen) => {
+                    self.paid.get_mut(&frozen.order).unwrap().frozen += frozen.transfer.amount.minor;
+                }
+                Event::EscrowUnfrozen(unfrozen) => {
+                    self.paid.get_mut(&unfrozen.order).unwrap().frozen -= unfrozen.transfer.amount.minor;
+                }
+                Event::EscrowSettled(settled) => {
+                    let paid = self.paid.get_mut(&settled.order).unwrap();
+                    for transfer in &settled.transfers {
+                        assert_eq!(transfer.from, LedgerAccount::Dispute(settled.order));
+                        let minor = transfer.amount.minor;
+                        paid.frozen -= minor;
+                        match transfer.to {
+                            LedgerAccount::PlatformFees => paid.fees += minor,
+                            LedgerAccount::SellerAvailable(_) => paid.released += minor,
+                            _ => {
+                                (paid.refunded, paid.settled) = (paid.refunded + minor, paid.settled + minor)
+                            }
+                        }
+                    }
+                    paid.check_fees();
+                    let paid = *paid;
+                    self.check_end(settled.order, paid, settled.closed_as);
                 }
                 _ => {}
             }
@@ -600,11 +760,17 @@ proptest! {
         prop_assert_eq!(&restored, &folded);
         let asked: BTreeMap<_, _> = folded.payments.effects().into_iter().collect();
         prop_assert_eq!(asked, asked_for(&run.world.log));
-        // Left alone, every order comes to its end.
-        run.world.after(100 * DAY_MS);
-        run.let_due_deadlines_pass();
-        run.world.after(100 * DAY_MS);
-        run.let_due_deadlines_pass();
+        // Left alone, every order comes to its end, once nobody stops it any more.
+        let held = run.world.market.orders.iter().filter(|(_, order)| order.hold.is_some());
+        for order in held.map(|(order, _)| *order).collect::<Vec<_>>() {
+            run.ask(OPERATOR, unhold(order));
+            run.ask(OTHER_OPERATOR, unhold(order));
+        }
+        // Frozen money comes back, what was not frozen arrives, and is inspected.
+        for _ in 0..3 {
+            run.world.after(100 * DAY_MS);
+            run.let_due_deadlines_pass();
+        }
         prop_assert_eq!(run.world.market.orders.open_count(), 0);
         prop_assert_eq!(run.world.market.next_deadline(), None);
     }

@@ -5,6 +5,7 @@ mod support;
 use commands::Refusal;
 use commands::command::LINES_MAX;
 use events::account::Role;
+use events::escrow::FreezeReason;
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
 use events::metadata::{DeadlineKind, Waiting};
@@ -543,8 +544,8 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
 
 #[test]
 fn each_state_allows_what_it_allows() {
-    use OrderState::{Cancelled, Completed, Delivered, Placed, Shipped};
-    for state in [Placed, Shipped, Delivered, Completed, Cancelled] {
+    use OrderState::{Cancelled, Completed, Delivered, Placed, Refunded, Shipped};
+    for state in [Placed, Shipped, Delivered, Completed, Cancelled, Refunded] {
         let reach = |world: &mut World| {
             let order = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
             match state {
@@ -561,11 +562,17 @@ fn each_state_allows_what_it_allows() {
                 Cancelled => {
                     world.given(BUYER, cancel(order));
                 }
+                Refunded => {
+                    world
+                        .given(SELLER, ship(order))
+                        .given(BUYER, freeze(order, 1, None, FreezeReason::NotReceived))
+                        .given(OPERATOR, settle(order, 1, usd(0), usd(500)));
+                }
             }
             order
         };
-        let may_ship = state != Cancelled;
-        let may_confirm = !matches!(state, Placed | Cancelled);
+        let may_ship = !matches!(state, Cancelled | Refunded);
+        let may_confirm = !matches!(state, Placed | Cancelled | Refunded);
         let may_cancel = matches!(state, Placed | Cancelled);
         for (actor, command, may) in [
             (SELLER, ship as fn(_) -> _, may_ship),

@@ -9,6 +9,7 @@ pub mod account;
 pub mod cart;
 pub mod command;
 pub mod commit;
+pub mod escrow;
 pub mod event;
 pub mod hash;
 pub mod ids;

@@ -1,7 +1,12 @@
 //! Facts of the market itself.
 
+mod escrow_terms;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use self::escrow_terms::EscrowTerms;
 
 use crate::account::PublicKey;
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
@@ -10,10 +15,13 @@ use crate::money::Money;
 const DAY_MS: i64 = 86_400_000;
 
 /// The market was opened: the first event of its log. It fixes who may register others and how money is charged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Opened {
     /// How long each waiting state lasts before its default outcome.
     pub deadlines: Deadlines,
+    /// How money in dispute is treated; absent in markets that were opened without: the usual terms.
+    #[serde(default)]
+    pub escrow: Option<EscrowTerms>,
     /// What the platform takes of each released escrow.
     pub fee: FeePolicy,
     /// The market's name; every signed command names it as `aud`.
@@ -22,6 +30,25 @@ pub struct Opened {
     pub registrar: Registrar,
     /// The public key that receipts are signed with.
     pub receipt_key: PublicKey,
+}
+
+// What is absent is left out where people read it; snapshots, which are read field by field, hold it.
+impl Serialize for Opened {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Opened { deadlines, escrow, fee, market, registrar, receipt_key } = self;
+        let leaves_out = serializer.is_human_readable() && escrow.is_none();
+        let mut fields = serializer.serialize_struct("Opened", if leaves_out { 5 } else { 6 })?;
+        fields.serialize_field("deadlines", deadlines)?;
+        match leaves_out {
+            true => fields.skip_field("escrow")?,
+            false => fields.serialize_field("escrow", escrow)?,
+        }
+        fields.serialize_field("fee", fee)?;
+        fields.serialize_field("market", market)?;
+        fields.serialize_field("registrar", registrar)?;
+        fields.serialize_field("receipt_key", receipt_key)?;
+        fields.end()
+    }
 }
 
 /// The identity service's account, device and key, given to the engine when the market is opened.
@@ -84,6 +111,15 @@ pub enum TermsError {
         min_minor: i64,
         /// The most.
         max_minor: i64,
+    },
+    /// An operator could decide about an amount that is none.
+    #[error(
+        "what one operator may decide about alone must be 0 to {} minor units, not {minor}",
+        Money::MINOR_MAX
+    )]
+    FourEyes {
+        /// What it was to be.
+        minor: i64,
     },
     /// A state would wait for no time, or for ever.
     #[error("{name} must be 1 to {} ms (ten years), not {ms}", Deadlines::MS_MAX)]

@@ -1,6 +1,8 @@
 //! What is known of an event besides what it says: when, in which commit, and at whose word.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
@@ -58,7 +60,7 @@ pub enum Cause {
     /// A signed command.
     Command(Box<CommandStamp>),
     /// A deadline that was due.
-    Deadline(#[schemars(with = "FlatDeadline")] DeadlineStamp),
+    Deadline(DeadlineStamp),
     /// A process that began to write.
     Writer(WriterId),
 }
@@ -129,6 +131,13 @@ pub enum Waiting {
         /// The payment.
         payment: PaymentId,
     },
+    /// Frozen money of a shipment waits for somebody to decide.
+    FreezeExpires {
+        /// The order.
+        order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
+    },
 }
 
 impl Waiting {
@@ -140,6 +149,7 @@ impl Waiting {
             Waiting::InspectionEnds { .. } => DeadlineKind::InspectionEnds,
             Waiting::PaymentExpires { .. } => DeadlineKind::PaymentExpires,
             Waiting::AuthorizationExpires { .. } => DeadlineKind::AuthorizationExpires,
+            Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
         }
     }
 
@@ -148,7 +158,8 @@ impl Waiting {
         match self {
             Waiting::ShipBy { order }
             | Waiting::DeliveryDue { order, .. }
-            | Waiting::InspectionEnds { order, .. } => order.uuid(),
+            | Waiting::InspectionEnds { order, .. }
+            | Waiting::FreezeExpires { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
         }
     }
@@ -156,6 +167,7 @@ impl Waiting {
 
 /// A deadline as it stands in a header: what waits is named by the one id that its kind has.
 #[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Deadline")]
 struct FlatDeadline {
     due: Timestamp,
     kind: DeadlineKind,
@@ -172,7 +184,9 @@ impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
         let (order, payment, shipment) = match waiting {
             Waiting::ShipBy { order } => (Some(order), None, None),
-            Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
+            Waiting::DeliveryDue { order, shipment }
+            | Waiting::InspectionEnds { order, shipment }
+            | Waiting::FreezeExpires { order, shipment } => {
                 (Some(order), None, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
             }
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
@@ -199,9 +213,21 @@ impl FlatDeadline {
             (DeadlineKind::AuthorizationExpires, None, Some(payment), None) => {
                 Waiting::AuthorizationExpires { payment }
             }
+            (DeadlineKind::FreezeExpires, Some(order), None, shipment) => {
+                Waiting::FreezeExpires { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
+            }
             _ => return None,
         };
         Some(DeadlineStamp { due, waiting })
+    }
+}
+
+impl JsonSchema for DeadlineStamp {
+    fn schema_name() -> Cow<'static, str> {
+        FlatDeadline::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        FlatDeadline::json_schema(generator)
     }
 }
 
@@ -242,4 +268,6 @@ pub enum DeadlineKind {
     PaymentExpires,
     /// The time in which a provider holds money for the market.
     AuthorizationExpires,
+    /// The time in which somebody has to decide about frozen money.
+    FreezeExpires,
 }

@@ -1,5 +1,6 @@
 //! Facts of orders and of the escrows that hold their money.
 
+pub mod hold;
 pub mod v1;
 
 use std::fmt;

@@ -4,10 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
+use crate::escrow::FreezeReason;
 use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId};
 use crate::listing::ListingStatus;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
+use crate::order::hold::HoldReason;
 use crate::stock::AdjustmentReason;
 use crate::time::Timestamp;
 
@@ -403,6 +405,83 @@ pub enum Rejection {
         /// How many shipments it has.
         shipments: u32,
     },
+
+    // Holds and frozen money.
+    /// Operators stopped the order.
+    #[error(
+        "order {order} is on hold ({reason}): nothing of it moves until two operators have lifted the hold"
+    )]
+    OrderOnHold {
+        /// The order.
+        order: OrderId,
+        /// Why it is on hold.
+        reason: HoldReason,
+    },
+    /// The same operator can't ask and agree.
+    #[error("you asked for this yourself: it takes another operator to agree about order {order}")]
+    FourEyes {
+        /// The order.
+        order: OrderId,
+    },
+    /// Money of the shipment is frozen.
+    #[error("money of shipment {shipment} of order {order} is frozen: it must be unfrozen or settled first")]
+    ShipmentFrozen {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// Nothing of the shipment's money is frozen.
+    #[error("no money of shipment {shipment} of order {order} is frozen")]
+    ShipmentNotFrozen {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// The shipment's money has left the escrow.
+    #[error("shipment {shipment} of order {order} is paid already: nothing of its money is in escrow")]
+    ShipmentPaid {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// The buyer had money of the shipment frozen before.
+    #[error("you had money of shipment {shipment} of order {order} frozen before: ask an operator")]
+    ClaimedBefore {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// For this reason this can't be frozen.
+    #[error(
+        "money can't be frozen as `{reason}` here: buyers claim what has arrived as not_as_described and anything as \
+         not_received, operators may do both and `operator`"
+    )]
+    FreezeReasonDenied {
+        /// The reason given.
+        reason: FreezeReason,
+    },
+    /// More would be frozen than is there, or nothing.
+    #[error("of shipment {shipment} of order {order} can be frozen {most} at most, and more than nothing")]
+    FreezeAmount {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+        /// What of its money is in escrow.
+        most: Money,
+    },
+    /// What both sides get is not what is frozen.
+    #[error("to_seller and to_buyer must be {frozen} together, in its currency and neither below zero")]
+    SettlementAmount {
+        /// The order.
+        order: OrderId,
+        /// What is frozen.
+        frozen: Money,
+    },
 }
 
 /// What of a quote differs from the line it stands in.
@@ -464,6 +543,8 @@ pub enum OrderState {
     Completed,
     /// The buyer has the money back.
     Cancelled,
+    /// The buyer has the money back, for what had been shipped.
+    Refunded,
 }
 
 impl Rejection {

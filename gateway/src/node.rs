@@ -31,7 +31,7 @@ use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, Start
 use events::Head;
 use events::account::{PublicKey, Role as AccountRole};
 use events::ids::{CommandId, MarketName, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, Registrar};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
@@ -61,6 +61,8 @@ pub struct NodeConfig {
     pub fee: FeePolicy,
     /// How long waiting states last; used when the market is opened.
     pub deadlines: Deadlines,
+    /// How money in dispute is treated; used when the market is opened.
+    pub escrow: EscrowTerms,
     /// Threads that check signatures.
     pub verify_threads: usize,
     /// By what a broker lets the node in, if it stands on one.
@@ -88,6 +90,7 @@ impl NodeConfig {
             data,
             fee: FeePolicy::default(),
             deadlines: Deadlines::default(),
+            escrow: EscrowTerms::default(),
             verify_threads,
             access: NodeAccess::default(),
             providers: Vec::new(),
@@ -477,10 +480,11 @@ impl Parts {
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections } = self;
         projections.check_log_head(log.head().await?)?;
-        let NodeConfig { market, fee, deadlines, verify_threads, providers, .. } = config;
+        let NodeConfig { market, fee, deadlines, escrow, verify_threads, providers, .. } = config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
             deadlines,
+            escrow: Some(escrow),
             fee,
             market: market.clone(),
             registrar: Registrar { account, device, key },

@@ -198,10 +198,15 @@ impl Feed {
             Event::RefundRequested(refund) => return Ok(self.is_one(&[refund.account])),
             Event::PaymentRefunded(refund) => return Ok(self.is_one(&[refund.account])),
             Event::RefundFailed(refund) => return Ok(self.is_one(&[refund.account])),
+            Event::EscrowSettled(settled) => return Ok(self.is_one(&[settled.buyer, settled.seller])),
             Event::EscrowHeld(held) => held.order,
             Event::OrderShipped(shipped) => shipped.order,
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,
+            // That an order is held, and how two operators come to agree, is told by its view; the notes are not.
+            Event::OrderUnheld(unheld) => unheld.order,
+            Event::EscrowFrozen(frozen) => frozen.order,
+            Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
             _ => return Ok(false),
         };
         let late = |_| "the views are too far behind: come back with Last-Event-ID";

@@ -47,7 +47,14 @@ fn check_orders(history: &History, views: &Projections) {
         let held = naive::balances(history)
             .get(&(LedgerAccount::Escrow(placed.order), placed.total.currency))
             .copied();
-        assert_eq!(Some(order.escrow.held - order.escrow.released - order.escrow.refunded), held);
+        let frozen = naive::balances(history)
+            .get(&(LedgerAccount::Dispute(placed.order), placed.total.currency))
+            .copied();
+        assert_eq!(order.escrow.frozen, frozen.unwrap_or(0));
+        let of_shipments = order.shipments.iter().filter_map(|shipment| shipment.frozen.as_ref());
+        assert_eq!(order.escrow.frozen, of_shipments.map(|frozen| frozen.amount.minor).sum::<i64>());
+        let went = order.escrow.released + order.escrow.refunded + order.escrow.frozen;
+        assert_eq!(Some(order.escrow.held - went), held);
         assert_eq!(Some(order.escrow.remaining), held);
         let moved = naive::moved(history, placed);
         assert_eq!(order.closed_at.is_some(), moved.is_closed);

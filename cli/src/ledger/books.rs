@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::ids::{OrderId, PaymentId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
-use events::order::Placed;
+use events::order::{Placed, ShipmentNumber};
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub(crate) enum Invariant {
     I4,
     /// No more of a payment goes back than came in.
     I6,
-    /// Nothing leaves an escrow before all of it came in.
+    /// Nothing leaves an escrow before all of it came in, nor while the order is on hold; what is frozen leaves whole.
     I7,
     /// A provider's reference brings money in once.
     I9,
@@ -71,9 +71,13 @@ impl Invariant {
             Invariant::I1 => "an entry moves more than nothing between two accounts",
             Invariant::I2 => "all accounts of a currency sum to zero",
             Invariant::I3 => "only a provider's account is ever below zero",
-            Invariant::I4 => "an escrow's money was released, taken as a fee, refunded, or is still there",
+            Invariant::I4 => {
+                "an escrow's money was released, taken as a fee, refunded, or is frozen or still there"
+            }
             Invariant::I6 => "no more of a payment goes back than came in",
-            Invariant::I7 => "nothing leaves an escrow before all of it came in",
+            Invariant::I7 => {
+                "nothing leaves an escrow that is not full yet or on hold, and what is frozen leaves whole"
+            }
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
             Invariant::I11 => "an order costs what its lines cost, and its escrow holds that",
@@ -114,6 +118,9 @@ struct OrderBook {
     released: i64,
     fees: i64,
     refunded: i64,
+    /// What is frozen of each shipment.
+    frozen: BTreeMap<ShipmentNumber, i64>,
+    is_held: bool,
 }
 
 /// The books.
@@ -173,6 +180,7 @@ impl Books {
         for transfer in event.transfers() {
             self.transfer(position, transfer);
         }
+        self.stops(position, event);
         if let Event::EscrowHeld(held) = event {
             let known = self.orders.get(&held.order).map(|order| (order.total.minor, order.funded));
             let holds = known.is_some_and(|(total, funded)| total == funded);
@@ -182,6 +190,42 @@ impl Books {
         }
         if let Some(end) = event.order_end() {
             self.closed(position, end.order);
+        }
+    }
+
+    /// Notes what stops an order or a part of its money, and that what was frozen goes as a whole.
+    fn stops(&mut self, position: Position, event: &Event) {
+        let sum =
+            |transfers: &[Transfer]| transfers.iter().map(|transfer| transfer.amount.minor).sum::<i64>();
+        let (id, shipment, went) = match event {
+            Event::OrderHeld(held) => return self.set_held(held.order, true),
+            Event::OrderUnheld(unheld) => {
+                self.set_held(unheld.order, false);
+                let are_two = unheld.agreed_by != unheld.requested_by;
+                return self.check(Invariant::I7, position, are_two, || {
+                    format!("the hold of order {} was lifted by one operator", unheld.order)
+                });
+            }
+            Event::EscrowFrozen(frozen) => {
+                if let Some(order) = self.orders.get_mut(&frozen.order) {
+                    *order.frozen.entry(frozen.shipment).or_default() += frozen.transfer.amount.minor;
+                }
+                return;
+            }
+            Event::EscrowUnfrozen(event) => (event.order, event.shipment, event.transfer.amount.minor),
+            Event::EscrowSettled(event) => (event.order, event.shipment, sum(&event.transfers)),
+            _ => return,
+        };
+        // An order that this closes is forgotten only behind it.
+        let frozen = self.orders.get_mut(&id).and_then(|order| order.frozen.remove(&shipment)).unwrap_or(0);
+        self.check(Invariant::I7, position, frozen == went, || {
+            format!("{frozen} minor units of shipment {shipment} of order {id} were frozen, and {went} went")
+        });
+    }
+
+    fn set_held(&mut self, id: OrderId, is_held: bool) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.is_held = is_held;
         }
     }
 
@@ -218,7 +262,9 @@ impl Books {
             format!("the fee of order {} is {fee} minor units, by the terms {by_terms:?}", placed.order)
         });
         let (total, fee_minor) = (placed.total, placed.fee.amount.minor);
-        let book = OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0 };
+        let (frozen, is_held) = (BTreeMap::new(), false);
+        let book =
+            OrderBook { total, fee_minor, funded: 0, released: 0, fees: 0, refunded: 0, frozen, is_held };
         self.orders.insert(placed.order, book);
     }
 
@@ -237,8 +283,12 @@ impl Books {
             });
         }
         match (from, to) {
-            (_, LedgerAccount::Escrow(id)) => self.escrow_gets(position, id, amount),
-            (LedgerAccount::Escrow(id), to) => self.escrow_gives(position, id, to, amount),
+            (LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id), to) => {
+                self.escrow_gives(position, id, to, amount);
+            }
+            (_, LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id)) => {
+                self.escrow_gets(position, id, amount);
+            }
             _ => {}
         }
     }
@@ -254,25 +304,29 @@ impl Books {
     }
 
     fn escrow_gives(&mut self, position: Position, id: OrderId, to: LedgerAccount, amount: Money) {
-        let in_escrow =
-            self.balances.get(&(LedgerAccount::Escrow(id), amount.currency)).copied().unwrap_or(0);
+        let held = |account| self.balances.get(&(account, amount.currency)).copied().unwrap_or(0);
+        let (in_escrow, in_dispute) = (held(LedgerAccount::Escrow(id)), held(LedgerAccount::Dispute(id)));
         let Some(order) = self.orders.get_mut(&id) else {
             return self.check(Invariant::I7, position, false, || format!("there is no order {id}"));
         };
-        let sum = match to {
-            LedgerAccount::Wallet(_) => &mut order.refunded,
-            LedgerAccount::PlatformFees => &mut order.fees,
-            _ => &mut order.released,
-        };
-        *sum += amount.minor;
-        let OrderBook { total, funded, released, fees, refunded, .. } = *order;
+        match to {
+            // It is the order's before and after.
+            LedgerAccount::Escrow(to) | LedgerAccount::Dispute(to) if to == id => {}
+            LedgerAccount::Wallet(_) => order.refunded += amount.minor,
+            LedgerAccount::PlatformFees => order.fees += amount.minor,
+            _ => order.released += amount.minor,
+        }
+        let OrderBook { total, funded, released, fees, refunded, is_held, .. } = *order;
         self.check(Invariant::I7, position, funded == total.minor, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
-        let accounted = released + fees + refunded + in_escrow;
+        self.check(Invariant::I7, position, !is_held, || {
+            format!("{amount} moved of order {id}, which is on hold")
+        });
+        let accounted = released + fees + refunded + in_escrow + in_dispute;
         self.check(Invariant::I4, position, funded == accounted, || {
             format!(
-                "order {id}: {funded} in; {released} released, {fees} fees, {refunded} refunded, {in_escrow} still there"
+                "order {id}: {funded} in; {released} released, {fees} fees, {refunded} refunded, {in_dispute} frozen, {in_escrow} still there"
             )
         });
     }
@@ -281,7 +335,10 @@ impl Books {
         let Some(order) = self.orders.remove(&id) else {
             return self.check(Invariant::I15, position, false, || format!("there is no open order {id}"));
         };
-        let left = self.balances.remove(&(LedgerAccount::Escrow(id), order.total.currency)).unwrap_or(0);
+        let of_order = [LedgerAccount::Escrow(id), LedgerAccount::Dispute(id)];
+        let left =
+            of_order.map(|account| self.balances.remove(&(account, order.total.currency)).unwrap_or(0));
+        let left = left.into_iter().sum::<i64>();
         self.check(Invariant::I15, position, left == 0, || format!("order {id} is closed and holds {left}"));
         let went = i128::from(order.released + order.fees);
         let due = rounded(i128::from(order.fee_minor) * went, i128::from(order.total.minor));

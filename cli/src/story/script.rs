@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use events::account::Role;
-use events::market::{Deadlines, FeePolicy};
+use events::market::{Deadlines, EscrowTerms, FeePolicy};
 use events::{Currency, Money};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,6 +24,7 @@ pub(super) struct Story {
     pub(super) title: String,
     pub(super) fee: FeePolicy,
     pub(super) deadlines: Deadlines,
+    pub(super) escrow: EscrowTerms,
     /// Who acts, in the order of their names, with their roles.
     pub(super) people: BTreeMap<String, Vec<Role>>,
     pub(super) steps: Vec<Step>,
@@ -81,6 +82,7 @@ struct Written {
 struct Terms {
     fee: Option<FeePolicy>,
     deadlines: Option<Deadlines>,
+    escrow: Option<EscrowTerms>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,6 +122,7 @@ impl Story {
             title,
             fee: terms.fee.unwrap_or_default(),
             deadlines: terms.deadlines.unwrap_or_default(),
+            escrow: terms.escrow.unwrap_or_default(),
             people,
             steps: steps.collect::<anyhow::Result<_>>()?,
         })

@@ -54,6 +54,7 @@ pub(crate) fn decide_cancel(
         }
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
+    order.check_free(id)?;
     let lines = match (&command.lines, order.units_left()) {
         (Some(asked), _) => named(id, order, asked)?,
         (None, _) if order.shipments.is_empty() => order.left(),

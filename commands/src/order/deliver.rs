@@ -26,6 +26,12 @@ impl Market {
         for (place, units) in &order.shipments[shipment.index()].units {
             order.lines[usize::from(*place)].delivered += units;
         }
+        let arrived = order.shipment(shipment);
+        if arrived.frozen().is_some() {
+            // It is the time to inspect that stands still from now on.
+            arrived.frozen_mut().stopped_at = self.time;
+            return;
+        }
         self.waiting.remove(&DeadlineStamp {
             due: delivery_due,
             waiting: Waiting::DeliveryDue { order: id, shipment },
@@ -66,6 +72,7 @@ pub(crate) fn decide_confirm(
     if !is_buyer && !is_carrier {
         return Err(not_yours());
     }
+    order.check_free(id)?;
     if order.shipments.is_empty() {
         return Err(wrong_state(id, OrderState::Placed));
     }
@@ -78,10 +85,14 @@ pub(crate) fn decide_confirm(
             return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);
         }
     };
-    let mut events = Vec::with_capacity(2 * confirmed.len());
+    let (mut events, mut frozen) = (Vec::with_capacity(2 * confirmed.len()), Vec::new());
     let mut settlement = Settlement::of(id, order);
     for index in confirmed {
         let shipment = ShipmentNumber::after(index);
+        if is_buyer && order.shipments[index].frozen().is_some() {
+            frozen.push(Rejection::ShipmentFrozen { order: id, shipment });
+            continue;
+        }
         match (order.shipments[index].state, is_buyer) {
             (ShipmentState::InTransit { .. }, true) => {
                 events.push(delivered(id, shipment, DeliveryProof::Buyer, now));
@@ -97,5 +108,6 @@ pub(crate) fn decide_confirm(
             (ShipmentState::Inspection { .. }, false) | (ShipmentState::Accepted, _) => {}
         }
     }
-    Ok(events)
+    // Where something else is confirmed, what is frozen waits on.
+    if events.is_empty() && !frozen.is_empty() { Err(frozen) } else { Ok(events) }
 }

@@ -1,12 +1,14 @@
 //! What of an order's money goes where, and when the order is closed.
 
+use events::escrow::{Settled, SettledBy};
 use events::ids::OrderId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{End, EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, ShipmentNumber};
 use events::rejection::OrderState;
-use events::{Event, Money, Position};
+use events::{Event, Money, Position, Timestamp};
 
+use super::hold::restarted;
 use super::state::{Escrow, Order, ShipmentState};
 use crate::fees;
 use crate::market::Market;
@@ -44,7 +46,7 @@ impl Market {
         self.close(event.order, event.closed_as, position);
     }
 
-    fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
+    pub(super) fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
         let Some(state) = closed_as else { return };
         let Order { buyer, seller, .. } = *self.orders.known(id);
         let forgotten = self.orders.close(End { order: id, buyer, seller, state }, position);
@@ -70,18 +72,16 @@ impl<'a> Settlement<'a> {
     /// Pays what a shipment's units cost: to the platform its fee on all that was released so far less what it had before,
     /// to the seller the rest.
     pub(super) fn release(&mut self, shipment: ShipmentNumber, condition: ReleaseCondition) -> Event {
-        let Order { buyer, seller, fee_minor, total, .. } = *self.order;
+        let Order { buyer, seller, .. } = *self.order;
         let amount_minor = self.order.shipments[shipment.index()].amount_minor;
-        let released = self.escrow.released + self.escrow.fees + amount_minor;
-        let fee = fees::part(fee_minor, released, total.minor) - self.escrow.fees;
-        self.escrow.fees += fee;
-        self.escrow.released += amount_minor - fee;
+        let fee = self.pay(amount_minor);
         self.shipments_open -= 1;
         let payees = [
             (LedgerAccount::SellerAvailable(seller), amount_minor - fee),
             (LedgerAccount::PlatformFees, fee),
         ];
-        let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(to, minor)).collect();
+        let from = LedgerAccount::Escrow(self.id);
+        let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
         EscrowReleased { buyer, closed_as, condition, order: self.id, remaining, seller, shipment, transfers }
             .into()
@@ -93,14 +93,57 @@ impl<'a> Settlement<'a> {
         let minor = lines.iter().map(|line| line.amount.minor).sum();
         self.escrow.refunded += minor;
         self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
-        let transfer = self.transfer(LedgerAccount::Wallet(buyer), minor);
+        let transfer = self.transfer(LedgerAccount::Escrow(self.id), LedgerAccount::Wallet(buyer), minor);
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
         EscrowRefunded { buyer, closed_as, order: self.id, remaining, seller, transfer }.into()
     }
 
-    fn transfer(&self, to: LedgerAccount, minor: i64) -> Option<Transfer> {
+    /// Pays out what is frozen of a shipment: `to_seller_minor` as if it was released, the rest back to the buyer.
+    pub(super) fn settle(
+        &mut self,
+        shipment: ShipmentNumber,
+        to_seller_minor: i64,
+        by: SettledBy,
+        note: Option<String>,
+        now: Timestamp,
+    ) -> Event {
+        let Order { buyer, seller, .. } = *self.order;
+        let disputed = &self.order.shipments[shipment.index()];
+        let frozen = disputed.frozen().expect("only frozen money is settled");
+        let to_buyer_minor = frozen.amount_minor - to_seller_minor;
+        let fee = self.pay(to_seller_minor);
+        self.escrow.refunded += to_buyer_minor;
+        self.escrow.frozen -= frozen.amount_minor;
+        // What was not frozen goes on in its own time.
+        let deadline = match disputed.amount_minor {
+            0 => None,
+            _ => disputed.deadline(self.id, shipment).map(|stamp| restarted(stamp, frozen.stopped_at, now)),
+        };
+        self.shipments_open -= usize::from(deadline.is_none());
+        let payees = [
+            (LedgerAccount::SellerAvailable(seller), to_seller_minor - fee),
+            (LedgerAccount::PlatformFees, fee),
+            (LedgerAccount::Wallet(buyer), to_buyer_minor),
+        ];
+        let from = LedgerAccount::Dispute(self.id);
+        let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
+        let (closed_as, remaining) = (self.closed_as(), self.remaining());
+        let order = self.id;
+        Settled { buyer, by, closed_as, deadline, note, order, remaining, seller, shipment, transfers }.into()
+    }
+
+    /// Counts an amount as released, and gives the platform's part of it.
+    fn pay(&mut self, amount_minor: i64) -> i64 {
+        let released = self.escrow.released + self.escrow.fees + amount_minor;
+        let fee = fees::part(self.order.fee_minor, released, self.order.total.minor) - self.escrow.fees;
+        self.escrow.fees += fee;
+        self.escrow.released += amount_minor - fee;
+        fee
+    }
+
+    fn transfer(&self, from: LedgerAccount, to: LedgerAccount, minor: i64) -> Option<Transfer> {
         let amount = Money::new(minor, self.order.total.currency);
-        amount.is_positive().then_some(Transfer { amount, from: LedgerAccount::Escrow(self.id), to })
+        amount.is_positive().then_some(Transfer { amount, from, to })
     }
 
     fn remaining(&self) -> Option<Money> {
@@ -110,7 +153,13 @@ impl<'a> Settlement<'a> {
 
     fn closed_as(&self) -> Option<OrderState> {
         let is_settled = self.shipments_open == 0 && self.units_left == 0;
-        let was_shipped = !self.order.shipments.is_empty();
-        is_settled.then_some(if was_shipped { OrderState::Completed } else { OrderState::Cancelled })
+        let was_disputed = self.order.shipments.iter().any(|shipment| shipment.freeze.is_some());
+        let was_paid = self.escrow.released + self.escrow.fees > 0;
+        let state = match self.order.shipments.is_empty() {
+            true => OrderState::Cancelled,
+            false if was_disputed && !was_paid => OrderState::Refunded,
+            false => OrderState::Completed,
+        };
+        is_settled.then_some(state)
     }
 }

@@ -35,6 +35,7 @@ impl Market {
             lines: lines.collect(),
             shipments: Box::default(),
             ship_by,
+            hold: None,
             total,
             fee_minor: event.fee.amount.minor,
             escrow: Escrow::default(),

@@ -31,7 +31,7 @@ impl Market {
         let state = ShipmentState::InTransit { delivery_due };
         let mut shipments = std::mem::take(&mut order.shipments).into_vec();
         shipments.reserve_exact(1);
-        shipments.push(Shipment { units: units.into(), amount_minor, state });
+        shipments.push(Shipment { units: units.into(), amount_minor, state, freeze: None });
         order.shipments = shipments.into();
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,
@@ -73,6 +73,7 @@ pub(crate) fn decide_ship(
         }
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
+    order.check_free(id)?;
     let lines = match &command.lines {
         Some(asked) => named(id, order, asked)?,
         None => order.left(),

@@ -8,6 +8,9 @@ use events::rejection::OrderState;
 use events::{Currency, Money, Position, Quantity, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::freeze::Freeze;
+use super::hold::Hold;
+
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
 
@@ -30,6 +33,8 @@ pub struct Order {
     pub shipments: Box<[Shipment]>,
     /// Until when what is left waits for the seller.
     pub ship_by: Timestamp,
+    /// Set while operators have stopped it: nothing of it moves, and none of its deadlines passes.
+    pub hold: Option<Box<Hold>>,
     /// Sum of the lines.
     pub total: Money,
     /// What the platform takes if all of it is released.
@@ -81,10 +86,12 @@ impl Line {
 pub struct Shipment {
     /// What is in it: places of the order's lines, and units of each.
     pub units: Box<[(u8, u32)]>,
-    /// What they cost.
+    /// What of their price is in escrow, or was until it was released.
     pub amount_minor: i64,
     /// How far it is.
     pub state: ShipmentState,
+    /// Set once money of it was frozen.
+    pub freeze: Option<Box<Freeze>>,
 }
 
 // A place of a line fits what it is kept in.
@@ -107,7 +114,8 @@ pub enum ShipmentState {
     Accepted,
 }
 
-/// The money of an order, in minor units of its total's currency. What is neither released nor refunded is still held.
+/// The money of an order, in minor units of its total's currency. What is neither released nor refunded nor frozen is still
+/// held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Escrow {
     /// What the buyer paid in.
@@ -118,12 +126,14 @@ pub struct Escrow {
     pub fees: i64,
     /// What the buyer was paid back.
     pub refunded: i64,
+    /// What waits for a decision.
+    pub frozen: i64,
 }
 
 impl Escrow {
     /// Gives what is still held.
     pub const fn remaining(&self) -> i64 {
-        self.funded - self.released - self.fees - self.refunded
+        self.funded - self.released - self.fees - self.refunded - self.frozen
     }
 }
 
@@ -239,7 +249,7 @@ impl Orders {
     pub(super) fn close(&mut self, end: End, position: Position) -> Option<Position> {
         let order = self.open.remove(&end.order).expect("only an open order is closed");
         assert!(order.units_left() == 0 && order.shipments_open() == 0, "a closed order waits for nothing");
-        assert!(order.escrow.remaining() == 0, "a closed order holds nothing");
+        assert!(order.escrow.remaining() == 0 && order.escrow.frozen == 0, "a closed order holds nothing");
         self.closed.insert(end.order, ClosedOrder::of(end, position));
         self.closed_in_order.push_back(end.order);
         if self.closed_in_order.len() <= RECENT_CLOSED_MAX {

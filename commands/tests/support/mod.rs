@@ -9,7 +9,9 @@
 mod people;
 mod words;
 
-pub use people::{Actor, BUYER, OPERATOR, OTHER_BUYER, OTHER_SELLER, PROVIDER, REGISTRAR, SELLER};
+pub use people::{
+    Actor, BUYER, OPERATOR, OTHER_BUYER, OTHER_OPERATOR, OTHER_SELLER, PROVIDER, REGISTRAR, SELLER,
+};
 pub use words::*;
 
 use std::collections::BTreeSet;
@@ -20,7 +22,7 @@ use commands::{
 };
 use events::commit::Seal;
 use events::ids::{CartId, CommandId, CommitId, Nonce, OrderId, PaymentId, RefundId, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar, WriterStarted};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
 use uuid::Uuid;
@@ -49,6 +51,11 @@ impl World {
 
     /// Opens a market with another fee.
     pub fn charging(fee: FeePolicy) -> World {
+        World::with_terms(fee, None)
+    }
+
+    /// Opens a market with another fee and other terms for its escrows.
+    pub fn with_terms(fee: FeePolicy, escrow: Option<EscrowTerms>) -> World {
         let mut world = World {
             market: Market::new(),
             log: Vec::new(),
@@ -62,6 +69,7 @@ impl World {
             Registrar { account: REGISTRAR.account(), device: REGISTRAR.device(), key: REGISTRAR.key() };
         let opened = Opened {
             deadlines: Deadlines::default(),
+            escrow,
             fee,
             market: "main".parse().unwrap(),
             registrar,
@@ -69,7 +77,7 @@ impl World {
         };
         let started = WriterStarted { epoch: 1, version: "test".to_owned(), writer: writer() };
         world.commit(Cause::Writer(writer()), vec![opened.into(), started.into()]);
-        for actor in [PROVIDER, OPERATOR, SELLER, OTHER_SELLER, BUYER, OTHER_BUYER] {
+        for actor in [PROVIDER, OPERATOR, OTHER_OPERATOR, SELLER, OTHER_SELLER, BUYER, OTHER_BUYER] {
             world.register(actor);
         }
         world

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use commands::Command;
 use commands::command::{
     AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
-    ConfirmDelivery, CreateListing, ExpectStock, FundWallet, GrantClearance, LineQuantity, MigrateCart,
-    OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundPayment,
-    RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart, ReportedOutcome, RequestPayment,
-    ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity, SetSafetyStock, ShipOrder,
-    SuspendSeller, UnblockListing, UpdateListing, VerifiedQuote, WithdrawListing,
+    ConfirmDelivery, CreateListing, ExpectStock, FreezeEscrow, FundWallet, GrantClearance, HoldOrder,
+    LineQuantity, MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote,
+    ReceiveStock, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart,
+    ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity,
+    SetSafetyStock, SettleEscrow, ShipOrder, SuspendSeller, UnblockListing, UnfreezeEscrow, UnholdOrder,
+    UpdateListing, VerifiedQuote, WithdrawListing,
 };
+use events::escrow::FreezeReason;
 use events::ids::{CartId, ListingId, OrderId, PaymentId};
 use events::listing::Limits;
+use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::stock::AdjustmentReason;
 use events::{Money, Quantity, Timestamp};
@@ -203,6 +206,27 @@ pub fn cancel(order: OrderId) -> Command {
 /// Cancels (listing, units) of an order.
 pub fn cancel_units(order: OrderId, lines: &[(u64, u32)]) -> Command {
     CancelOrder { lines: Some(line_quantities(lines)), order, reason: None }.into()
+}
+
+pub fn hold(order: OrderId, reason: HoldReason) -> Command {
+    HoldOrder { note: text("look at it"), order, reason }.into()
+}
+
+pub fn unhold(order: OrderId) -> Command {
+    UnholdOrder { order }.into()
+}
+
+/// Has all money of an order's `n`-th shipment frozen, or some of it.
+pub fn freeze(order: OrderId, n: u32, amount: Option<Money>, reason: FreezeReason) -> Command {
+    FreezeEscrow { amount, note: None, order, reason, shipment: shipment(n) }.into()
+}
+
+pub fn unfreeze(order: OrderId, n: u32) -> Command {
+    UnfreezeEscrow { order, shipment: shipment(n) }.into()
+}
+
+pub fn settle(order: OrderId, n: u32, to_seller: Money, to_buyer: Money) -> Command {
+    SettleEscrow { note: text("as agreed"), order, shipment: shipment(n), to_buyer, to_seller }.into()
 }
 
 /// Gives the number of the `n`-th shipment, counted from 1.

@@ -2,18 +2,22 @@
 
 use std::cmp::Reverse;
 
+use events::escrow::{Settled, SettledBy, Unfrozen};
 use events::ids::{AccountId, CommandId, OrderId};
 use events::ledger::LedgerAccount;
-use events::metadata::Cause;
+use events::metadata::{Cause, DeadlineStamp, Waiting};
 use events::order::{
-    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, Placed, Shipped,
+    Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, Placed, ShipmentNumber,
+    Shipped,
 };
+use events::rejection::OrderState;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
+use super::status::Stop;
 use super::{
-    Actor, BOUGHT, Chunk, Escrow, Fulfilment, Line, LineUnits, ListKey, NEWEST, ORDERS, ORDERS_PER_CHUNK,
-    Order, OrderStatus, SOLD, Shipment, ShipmentState, Step, TimelineEntry,
+    Actor, BOUGHT, Chunk, Escrow, Frozen, Fulfilment, Hold, Line, LineUnits, ListKey, NEWEST, ORDERS,
+    ORDERS_PER_CHUNK, Order, OrderStatus, SOLD, Shipment, ShipmentState, Step, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -50,7 +54,7 @@ impl OrderFold {
         let found = self.orders.entry(tree, &order)?.as_mut().ok_or_else(missing)?;
         change(found).ok_or(ViewError::overflow("what an order holds", position))?;
         found.fulfilment = Fulfilment::of(&found.lines);
-        found.state = OrderStatus::of(found.fulfilment, found.closed_at.is_some());
+        found.state = OrderStatus::of(Stop::of(found), found.fulfilment, found.closed_as);
         found.timeline.push(entry);
         Ok(())
     }
@@ -95,11 +99,56 @@ impl Fold for OrderFold {
                 Event::EscrowRefunded(refunded) => {
                     let entry = entry(Step::EscrowRefunded, None, None);
                     self.change(tree, refunded.order, entry, |order| {
-                        order.closed_at = refunded.closed_as.map(|_| time);
+                        close(order, refunded.closed_as, time);
                         let minor = refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
                         add(&mut order.escrow.refunded, minor)?;
                         add(&mut order.escrow.remaining, -minor)
                     })?;
+                }
+                // The note is for operators, who find it in the log.
+                Event::OrderHeld(held) => {
+                    let entry = entry(Step::Held, None, Some(held.reason.to_string()));
+                    let hold = Hold { reason: held.reason, since: time, is_lift_requested: false };
+                    self.change(tree, held.order, entry, |order| {
+                        order.hold = Some(hold);
+                        Some(())
+                    })?;
+                }
+                Event::UnholdRequested(requested) => {
+                    let entry = entry(Step::UnholdRequested, None, None);
+                    self.change(tree, requested.order, entry, |order| {
+                        order.hold.as_mut()?.is_lift_requested = true;
+                        Some(())
+                    })?;
+                }
+                Event::OrderUnheld(unheld) => {
+                    let entry = entry(Step::Unheld, None, None);
+                    self.change(tree, unheld.order, entry, |order| {
+                        order.hold = None;
+                        unheld.deadlines.iter().try_for_each(|stamp| set_due(order, *stamp))
+                    })?;
+                }
+                Event::EscrowFrozen(frozen) => {
+                    let note = Some(freeze_note(frozen));
+                    let entry = entry(Step::EscrowFrozen, Some(frozen.shipment), note);
+                    self.change(tree, frozen.order, entry, |order| freeze(order, frozen))?;
+                }
+                Event::EscrowUnfrozen(unfrozen) => {
+                    let note = Some(format!("by the {}", format!("{:?}", unfrozen.by).to_lowercase()));
+                    let entry = entry(Step::EscrowUnfrozen, Some(unfrozen.shipment), note);
+                    self.change(tree, unfrozen.order, entry, |order| unfreeze(order, unfrozen))?;
+                }
+                Event::SettlementProposed(proposed) => {
+                    let entry = entry(Step::SettlementProposed, Some(proposed.shipment), None);
+                    self.change(tree, proposed.order, entry, |order| {
+                        shipment_of(order, proposed.shipment)?.frozen.as_mut()?.is_proposed = true;
+                        Some(())
+                    })?;
+                }
+                Event::EscrowSettled(settled) => {
+                    let note = Some(settlement_note(settled));
+                    let entry = entry(Step::EscrowSettled, Some(settled.shipment), note);
+                    self.change(tree, settled.order, entry, |order| settle(order, settled, time))?;
                 }
                 _ => {}
             }
@@ -186,6 +235,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         shipped_at,
         delivery_due: event.delivery_due,
         inspection_ends: None,
+        frozen: None,
     });
     Some(())
 }
@@ -205,7 +255,7 @@ fn cancel(order: &mut Order, event: &Cancelled) -> Option<()> {
 
 fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option<()> {
     order.shipments.get_mut(event.shipment.index())?.state = ShipmentState::Accepted;
-    order.closed_at = event.closed_as.map(|_| time);
+    close(order, event.closed_as, time);
     event.transfers.iter().try_for_each(|transfer| {
         let minor = transfer.amount.minor;
         if transfer.to == LedgerAccount::PlatformFees {
@@ -213,6 +263,71 @@ fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option
         }
         add(&mut order.escrow.released, minor)?;
         add(&mut order.escrow.remaining, -minor)
+    })
+}
+
+fn close(order: &mut Order, closed_as: Option<OrderState>, time: Timestamp) {
+    order.closed_as = closed_as;
+    order.closed_at = closed_as.map(|_| time);
+}
+
+fn shipment_of(order: &mut Order, shipment: ShipmentNumber) -> Option<&mut Shipment> {
+    order.shipments.get_mut(shipment.index())
+}
+
+/// Changes when a deadline is due; none if the order has no such deadline.
+fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
+    match stamp.waiting {
+        Waiting::ShipBy { .. } => order.ship_by = stamp.due,
+        Waiting::DeliveryDue { shipment, .. } => shipment_of(order, shipment)?.delivery_due = stamp.due,
+        Waiting::InspectionEnds { shipment, .. } => {
+            shipment_of(order, shipment)?.inspection_ends = Some(stamp.due);
+        }
+        Waiting::FreezeExpires { shipment, .. } => {
+            shipment_of(order, shipment)?.frozen.as_mut()?.due = stamp.due;
+        }
+        Waiting::PaymentExpires { .. } | Waiting::AuthorizationExpires { .. } => return None,
+    }
+    Some(())
+}
+
+fn freeze(order: &mut Order, event: &events::escrow::Frozen) -> Option<()> {
+    let events::escrow::Frozen { by, due, note, reason, shipment, transfer, .. } = event;
+    let amount = transfer.amount;
+    let frozen =
+        Frozen { amount, by: *by, reason: *reason, note: note.clone(), due: *due, is_proposed: false };
+    shipment_of(order, *shipment)?.frozen = Some(frozen);
+    add(&mut order.escrow.frozen, amount.minor)?;
+    add(&mut order.escrow.remaining, -amount.minor)
+}
+
+fn unfreeze(order: &mut Order, event: &Unfrozen) -> Option<()> {
+    shipment_of(order, event.shipment)?.frozen = None;
+    set_due(order, event.deadline)?;
+    add(&mut order.escrow.frozen, -event.transfer.amount.minor)?;
+    add(&mut order.escrow.remaining, event.transfer.amount.minor)
+}
+
+fn settle(order: &mut Order, event: &Settled, time: Timestamp) -> Option<()> {
+    let shipment = shipment_of(order, event.shipment)?;
+    shipment.frozen = None;
+    match event.deadline {
+        Some(stamp) => set_due(order, stamp)?,
+        None => shipment.state = ShipmentState::Settled,
+    }
+    close(order, event.closed_as, time);
+    event.transfers.iter().try_for_each(|transfer| {
+        let minor = transfer.amount.minor;
+        let escrow = &mut order.escrow;
+        add(&mut escrow.frozen, -minor)?;
+        match transfer.to {
+            LedgerAccount::Wallet(_) => add(&mut escrow.refunded, minor),
+            LedgerAccount::PlatformFees => {
+                add(&mut escrow.fees, minor)?;
+                add(&mut escrow.released, minor)
+            }
+            _ => add(&mut escrow.released, minor),
+        }
     })
 }
 
@@ -238,6 +353,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         state: OrderStatus::Placed,
         fulfilment: Fulfilment::Unfulfilled,
         closed_at: None,
+        closed_as: None,
+        hold: None,
         lines: lines.collect(),
         shipments: vec![],
         total: placed.total,
@@ -248,6 +365,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             released: 0,
             fees: 0,
             refunded: 0,
+            frozen: 0,
             remaining: 0,
         },
         placed_at: entry.time,
@@ -268,6 +386,26 @@ fn delivery_note(proof: DeliveryProof) -> &'static str {
         DeliveryProof::Buyer => "confirmed by the buyer",
         DeliveryProof::Carrier => "confirmed by the carrier",
         DeliveryProof::TransitElapsed => "counts as delivered: nobody said anything in time",
+    }
+}
+
+fn freeze_note(event: &events::escrow::Frozen) -> String {
+    let by = format!("{:?}", event.by).to_lowercase();
+    let said = format!("{} by the {by}, {}", event.transfer.amount, event.reason);
+    match &event.note {
+        Some(note) => format!("{said}: {note}"),
+        None => said,
+    }
+}
+
+fn settlement_note(event: &Settled) -> String {
+    let decided = match event.by {
+        SettledBy::Operator | SettledBy::TwoOperators { .. } => "decided",
+        SettledBy::Deadline => "nobody decided in time",
+    };
+    match &event.note {
+        Some(note) => format!("{decided}: {note}"),
+        None => decided.to_owned(),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Where an order stands. The axes, where its units are and whether it is closed, are kept; the one word is made of them.
+//! Where an order stands. The axes, where its units are, how it was closed and what stops it, are kept; the one word is made
+//! of them.
 
+use events::rejection::OrderState;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Line;
+use super::{Line, Order};
 
 /// Where the units of an order are, those that were cancelled left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +41,24 @@ impl Fulfilment {
     }
 }
 
+/// What stops an order, the stronger before the weaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    Held,
+    Frozen,
+    None,
+}
+
+impl Stop {
+    pub(super) const fn of(order: &Order) -> Stop {
+        match (&order.hold, order.escrow.frozen) {
+            (Some(_), _) => Stop::Held,
+            (None, 0) => Stop::None,
+            (None, _) => Stop::Frozen,
+        }
+    }
+}
+
 /// Where an order stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -57,20 +77,29 @@ pub enum OrderStatus {
     Completed,
     /// All units were cancelled; the buyer has the money back.
     Cancelled,
+    /// Something was shipped, and the buyer has the money back.
+    Refunded,
+    /// Operators stopped it.
+    OnHold,
+    /// Money of it is frozen.
+    Disputed,
 }
 
 impl OrderStatus {
-    /// Makes the one word of where the units are and of whether the order is closed, which it is when nothing of it is left
-    /// to ship, to deliver or in escrow.
-    pub(super) const fn of(fulfilment: Fulfilment, is_closed: bool) -> OrderStatus {
-        match (fulfilment, is_closed) {
-            (Fulfilment::Cancelled, _) => OrderStatus::Cancelled,
-            (_, true) => OrderStatus::Completed,
-            (Fulfilment::Unfulfilled, false) => OrderStatus::Placed,
-            (Fulfilment::PartiallyShipped, false) => OrderStatus::PartiallyShipped,
-            (Fulfilment::Shipped, false) => OrderStatus::Shipped,
-            (Fulfilment::PartiallyDelivered, false) => OrderStatus::PartiallyDelivered,
-            (Fulfilment::Delivered, false) => OrderStatus::Delivered,
+    /// Makes the one word of what stops the order, of how it was closed, which it is when nothing of it is left to ship, to
+    /// deliver or in escrow, and of where the units are.
+    pub(super) const fn of(stop: Stop, fulfilment: Fulfilment, closed_as: Option<OrderState>) -> OrderStatus {
+        match (stop, fulfilment, closed_as) {
+            (Stop::Held, ..) => OrderStatus::OnHold,
+            (Stop::Frozen, ..) => OrderStatus::Disputed,
+            (Stop::None, Fulfilment::Cancelled, _) => OrderStatus::Cancelled,
+            (Stop::None, _, Some(OrderState::Refunded)) => OrderStatus::Refunded,
+            (Stop::None, _, Some(_)) => OrderStatus::Completed,
+            (Stop::None, Fulfilment::Unfulfilled, None) => OrderStatus::Placed,
+            (Stop::None, Fulfilment::PartiallyShipped, None) => OrderStatus::PartiallyShipped,
+            (Stop::None, Fulfilment::Shipped, None) => OrderStatus::Shipped,
+            (Stop::None, Fulfilment::PartiallyDelivered, None) => OrderStatus::PartiallyDelivered,
+            (Stop::None, Fulfilment::Delivered, None) => OrderStatus::Delivered,
         }
     }
 }
@@ -98,6 +127,7 @@ mod tests {
 
     #[test]
     fn one_word_is_made_of_where_the_units_are() {
+        let closed = |is_closed: bool| is_closed.then_some(OrderState::Completed);
         for (lines, is_closed, word) in [
             (vec![line(0, 0, 0)], false, OrderStatus::Placed),
             (vec![line(1, 0, 0), line(3, 0, 0)], false, OrderStatus::Placed),
@@ -114,7 +144,12 @@ mod tests {
             (vec![line(3, 0, 0)], false, OrderStatus::Cancelled),
             (vec![line(3, 0, 0)], true, OrderStatus::Cancelled),
         ] {
-            assert_eq!(OrderStatus::of(Fulfilment::of(&lines), is_closed), word, "{lines:?}");
+            let fulfilment = Fulfilment::of(&lines);
+            assert_eq!(OrderStatus::of(Stop::None, fulfilment, closed(is_closed)), word, "{lines:?}");
+            assert_eq!(OrderStatus::of(Stop::Held, fulfilment, closed(is_closed)), OrderStatus::OnHold);
+            assert_eq!(OrderStatus::of(Stop::Frozen, fulfilment, closed(is_closed)), OrderStatus::Disputed);
         }
+        let refunded = Some(OrderState::Refunded);
+        assert_eq!(OrderStatus::of(Stop::None, Fulfilment::Shipped, refunded), OrderStatus::Refunded);
     }
 }

@@ -6,6 +6,7 @@ use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::ListingStatus;
 use events::order::{LineUnits, Placed, ShipmentNumber};
+use events::rejection::OrderState;
 use events::stock::{AdjustmentReason, Incoming, Stock};
 use events::{Currency, Event, Money, Recorded, Timestamp};
 use projections::order::OrderStatus;
@@ -62,12 +63,15 @@ pub struct Moved {
     pub shipped: Units,
     pub delivered: Units,
     pub is_closed: bool,
+    pub is_refunded: bool,
 }
 
 pub fn moved(history: &History, placed: &Placed) -> Moved {
     let mut moved = Moved::default();
     for recorded in about(history, placed.order) {
-        moved.is_closed |= recorded.event.order_end().is_some();
+        let end = recorded.event.order_end().map(|end| end.state);
+        moved.is_closed |= end.is_some();
+        moved.is_refunded |= end == Some(OrderState::Refunded);
         match &recorded.event {
             Event::OrderShipped(e) => moved.shipped.extend(meant(placed, &e.lines)),
             Event::OrderCancelled(e) => moved.cancelled.extend(meant(placed, &e.lines)),
@@ -76,6 +80,12 @@ pub fn moved(history: &History, placed: &Placed) -> Moved {
         }
     }
     moved
+}
+
+fn is_held(history: &History, placed: &Placed) -> bool {
+    let count = |is: fn(&Event) -> bool| about(history, placed.order).iter().filter(|e| is(&e.event)).count();
+    count(|event| matches!(event, Event::OrderHeld(_)))
+        > count(|event| matches!(event, Event::OrderUnheld(_)))
 }
 
 pub fn count(units: &Units) -> u64 {
@@ -89,8 +99,16 @@ pub fn count_of(units: &Units, wanted: ListingId) -> u64 {
 pub fn state(history: &History, placed: &Placed) -> OrderStatus {
     let moved = moved(history, placed);
     let wanted = count(&all_of(placed)) - count(&moved.cancelled);
+    if is_held(history, placed) {
+        return OrderStatus::OnHold;
+    }
+    let dispute = LedgerAccount::Dispute(placed.order);
+    if balances(history).get(&(dispute, placed.total.currency)).is_some_and(|minor| *minor > 0) {
+        return OrderStatus::Disputed;
+    }
     match (count(&moved.shipped), count(&moved.delivered)) {
         _ if wanted == 0 => OrderStatus::Cancelled,
+        _ if moved.is_refunded => OrderStatus::Refunded,
         _ if moved.is_closed => OrderStatus::Completed,
         (_, delivered) if delivered == wanted => OrderStatus::Delivered,
         (_, delivered) if delivered > 0 => OrderStatus::PartiallyDelivered,
@@ -106,6 +124,9 @@ pub fn transfers(event: &Event) -> Vec<Transfer> {
         Event::EscrowHeld(e) => vec![e.transfer],
         Event::EscrowRefunded(e) => e.transfer.into_iter().collect(),
         Event::EscrowReleased(e) => e.transfers.clone(),
+        Event::EscrowFrozen(e) => vec![e.transfer],
+        Event::EscrowUnfrozen(e) => vec![e.transfer],
+        Event::EscrowSettled(e) => e.transfers.clone(),
         _ => vec![],
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
     let opened = Opened {
         // Short, so that they are due within a run.
         deadlines: Deadlines::new(30_000, 60_000, 45_000).expect("they are in range"),
+        escrow: None,
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
         registrar: Registrar { account, device, key },
