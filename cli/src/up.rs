@@ -353,7 +353,7 @@ async fn end(node: Node, server: Server, first: Position, started: Instant) -> a
     }
     match reason {
         StopReason::Shutdown => Ok(Verdict::Done),
-        StopReason::Fenced { .. } | StopReason::LogShortened => {
+        StopReason::Fenced { .. } | StopReason::LogShortened | StopReason::Unbalanced { .. } => {
             talk(format_args!("skylink: the market stopped: {reason}."));
             Ok(Verdict::FoundWrong)
         }

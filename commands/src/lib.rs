@@ -5,13 +5,13 @@
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
 //! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`cart`], [`order`]; money is in
-//! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`] and what they make of a cart in
-//! [`preview`], protection from replays in [`replay`].
+//! [`funding`], [`ledger`] and [`fees`], [`conservation`] checks each decision about it, the three validators of a purchase in [`validate`], protection from replays in [`replay`].
 
 pub mod account;
 mod card;
 pub mod cart;
 pub mod command;
+pub mod conservation;
 pub mod crypto;
 pub mod decide;
 pub mod envelope;
@@ -25,7 +25,6 @@ pub mod listing;
 pub mod market;
 pub mod order;
 pub mod payment;
-pub mod preview;
 pub mod receipt;
 pub mod refusal;
 pub mod replay;
@@ -36,6 +35,7 @@ pub mod stock;
 pub mod validate;
 
 pub use command::{Command, Verified};
+pub use conservation::Break;
 pub use decide::{DEADLINE_EVENTS_MAX, Decision, Facts, Question, decide, decide_deadline};
 pub use market::Market;
 pub use refusal::Refusal;

@@ -73,11 +73,7 @@ fn another_start(commit: &Commit, own: WriterId) -> Option<u64> {
 }
 
 /// Stops the market if a task ends badly.
-pub(crate) async fn stop_with(
-    task: tokio::task::JoinHandle<()>,
-    what: &'static str,
-    wakes: mpsc::WeakSender<ToWriter>,
-) {
+async fn stop_with(task: tokio::task::JoinHandle<()>, what: &'static str, wakes: mpsc::WeakSender<ToWriter>) {
     if task.await.is_err() {
         tell(&wakes, Wake::Failed(format!("{what} ended badly; its last words are on standard error"))).await;
     }

@@ -14,11 +14,6 @@ pub trait Clock: Send + Sync + 'static {
     /// Gives the time since some moment by a clock that nobody can set, to judge [`Clock::now`] by. Nothing, if this
     /// clock is meant to be moved, as that of an import is: then it is never doubted.
     fn elapsed(&self) -> Option<Duration>;
-
-    /// Gives how long it takes until this clock has moved on by `ms`, to be woken then.
-    fn wait_for(&self, ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
 }
 
 /// The machine's clock.
@@ -60,40 +55,6 @@ impl Clock for ManualClock {
 
     fn elapsed(&self) -> Option<Duration> {
         None
-    }
-}
-
-/// A clock that runs faster than the machine's: for demonstrations, in which deadlines of days are to be seen.
-#[derive(Debug)]
-pub struct FastClock {
-    begin: Timestamp,
-    begun: Instant,
-    speed: u32,
-}
-
-impl FastClock {
-    /// Makes a clock that shows `begin` now and runs `speed` times as fast as the machine's.
-    pub fn new(begin: Timestamp, speed: u32) -> Self {
-        FastClock { begin, begun: Instant::now(), speed }
-    }
-
-    fn at(&self, elapsed: Duration) -> Timestamp {
-        let ms = elapsed.as_millis().saturating_mul(u128::from(self.speed));
-        self.begin.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX))
-    }
-}
-
-impl Clock for FastClock {
-    fn now(&self) -> Timestamp {
-        self.at(self.begun.elapsed())
-    }
-
-    fn elapsed(&self) -> Option<Duration> {
-        None
-    }
-
-    fn wait_for(&self, ms: u64) -> Duration {
-        Duration::from_millis(ms.div_ceil(u64::from(self.speed)))
     }
 }
 
@@ -161,15 +122,6 @@ mod tests {
 
     fn hours(hours: u64) -> Option<Duration> {
         Some(Duration::from_secs(3_600 * hours))
-    }
-
-    #[test]
-    fn a_fast_clock_shows_as_many_hours_as_it_is_fast() {
-        let clock = FastClock::new(at(5), 60);
-        assert_eq!(clock.at(Duration::ZERO), at(5));
-        assert_eq!(clock.at(Duration::from_secs(120)), at(7));
-        assert_eq!(clock.wait_for(7_200_001), Duration::from_millis(120_001), "it is not woken too early");
-        assert_eq!(clock.elapsed(), None, "it is fast on purpose, and not doubted");
     }
 
     #[test]

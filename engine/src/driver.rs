@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commands::payment::{Effect, EffectId};
-use commands::preview::{Preview, preview};
 use commands::{Market, Question, Refusal};
 use events::ids::{AccountId, CommandId};
-use events::{Commit, Head, Position, Timestamp};
+use events::{Commit, Head, Timestamp};
 use futures::StreamExt;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::answerer::{self, Answers, Durable};
 use crate::appender::{self, APPEND_PAUSE, ToLog};
@@ -32,8 +31,6 @@ use crate::standby::{EngineConfig, Prepared, Standby, StartError};
 pub(crate) const WAKES_MAX: usize = 256;
 /// Most groups whose answers wait to be signed and sent.
 const ANSWERS_MAX: usize = 64;
-/// Most previews of purchases that are asked for at once; one more is not told.
-pub const PREVIEWS_AT_ONCE_MAX: usize = 64;
 /// How long the index may take to answer.
 const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(2);
 /// How often a conflict is inspected while the log can't be reached, with a pause between.
@@ -77,17 +74,6 @@ pub(crate) enum ToWriter {
     Wake(Wake<ReplyTo>),
     /// Look at the clock, and say when that is done.
     Look(oneshot::Sender<()>),
-    /// Say what a purchase of an account's cart would be.
-    Preview(AccountId, oneshot::Sender<Previewed>),
-}
-
-/// What a purchase of a cart would be.
-#[derive(Debug, Clone)]
-pub struct Previewed {
-    /// The log is durable at least up to here, and what was found is true of a market that has decided this far.
-    pub position: Position,
-    /// The purchase; none if the account has no cart.
-    pub found: Option<Preview>,
 }
 
 impl From<Wake<ReplyTo>> for ToWriter {
@@ -116,7 +102,6 @@ pub struct EngineHandle {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) index: Index,
     pub(crate) answers: Answers,
-    pub(crate) previews: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -136,9 +121,7 @@ impl Engine {
         let Standby { writer: config, verify_threads, log, clock, mut guard, handle, .. } = standby;
         let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
-        // Without it nothing more may be decided: it ends badly only if a receipt did not hold.
-        let answering = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
-        let answerer = tokio::spawn(appender::stop_with(answering, "the answerer", handle.wakes.downgrade()));
+        let answerer = tokio::spawn(answerer::run(handle.answers.clone(), answers_out));
         let (to_log, wishes) = mpsc::channel(appender::WISHES_MAX);
         let wakes_in = &handle.wakes;
         appender::spawn(Arc::clone(&log), wishes, wakes_in);
@@ -165,6 +148,7 @@ impl Engine {
             status,
             timer: None,
             stopped: false,
+            answerer_lost: false,
         };
         let writer = thread::Builder::new()
             .name("writer".into())
@@ -267,27 +251,6 @@ impl EngineHandle {
         }
     }
 
-    /// Asks the writer what a purchase of an account's cart would be, decided by the same validators and without any
-    /// effect. `None`: it can't tell now, since it stands by, ends, or is asked by too many.
-    pub async fn preview(&self, account: AccountId) -> Option<Previewed> {
-        if matches!(*self.status.borrow(), Status::StandingBy(_)) {
-            return None;
-        }
-        let _place = self.previews.try_acquire().ok()?;
-        let (reply, replied) = oneshot::channel();
-        self.wakes.send(ToWriter::Preview(account, reply)).await.ok()?;
-        let previewed = replied.await.ok()?;
-        // The writer's state may be ahead of what is durable: what depends on it is not told before that is.
-        let mut status = self.status();
-        let told = status.wait_for(|status| match status {
-            Status::Writing(head) | Status::ClockDoubted { head, .. } => head.position >= previewed.position,
-            Status::Stopped(_) => true,
-            Status::StandingBy(_) => false,
-        });
-        let is_durable = told.await.ok()?.head().is_some();
-        is_durable.then_some(previewed)
-    }
-
     /// Lets the writer look at its clock, after a clock that does not run by itself was moved. Returns when it has, and
     /// has decided what was due, as far as two groups hold it; whether that is durable its commits tell.
     pub async fn tick(&self) {
@@ -365,6 +328,7 @@ struct Writer {
     status: watch::Sender<Status>,
     timer: Option<tokio::task::JoinHandle<()>>,
     stopped: bool,
+    answerer_lost: bool,
 }
 
 impl Writer {
@@ -384,16 +348,14 @@ impl Writer {
                         self.step(Wake::Tick, now);
                         looks.push(done);
                     }
-                    ToWriter::Preview(account, reply) => {
-                        let position = self.processor.head().position;
-                        let found = preview(self.processor.market(), account, now);
-                        // Whoever asked may be gone.
-                        let _ = reply.send(Previewed { position, found });
-                    }
                 }
             }
             if !arrived.is_empty() {
                 self.step(Wake::Commands(arrived), now);
+            }
+            if self.answerer_lost && !self.stopped {
+                let cause = "the answerer ended badly; its last words are on standard error".to_owned();
+                self.step(Wake::Failed(cause), now);
             }
             for done in looks {
                 // Whoever asked may be gone.
@@ -491,9 +453,9 @@ impl Writer {
             .expect("one append and one preparation are under way at a time, and their task lives as long");
     }
 
-    fn send_answers(&self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
-        // An answerer that has ended badly is about to stop this writer; who waits for it sees the channel closed.
-        let _ = self.answers.blocking_send((commits, answers));
+    fn send_answers(&mut self, commits: Vec<Arc<Commit>>, answers: Vec<(ReplyTo, Answer)>) {
+        // It ends before this thread only if a receipt did not hold: then nothing more may be decided.
+        self.answerer_lost |= self.answers.blocking_send((commits, answers)).is_err();
     }
 
     /// Reads what stands where the append under way should stand.
@@ -543,7 +505,7 @@ impl Writer {
             earlier.abort();
         }
         let now = self.guard.look(self.clock.as_ref()).now;
-        let wait = self.clock.wait_for(u64::try_from(due.ms_since(now)).unwrap_or(0));
+        let wait = Duration::from_millis(u64::try_from(due.ms_since(now)).unwrap_or(0));
         let wakes = self.wakes_in.clone();
         self.timer = Some(self.runtime.spawn(async move {
             tokio::time::sleep(wait).await;

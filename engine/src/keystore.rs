@@ -18,7 +18,7 @@ use events::ids::{AccountId, CommandId, DeviceId, MarketName, Nonce};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How long a command signed with a stored key is good, in milliseconds.
+/// How long a command of the process's own is good after it was signed, in milliseconds.
 pub const COMMAND_GOOD_FOR_MS: i64 = 60_000;
 /// Longest name of a key, in characters.
 const NAME_LENGTH_MAX: usize = 64;
@@ -202,17 +202,16 @@ impl KeyStore {
         Ok(next)
     }
 
-    /// Makes ready to sign a command with a key: takes the key's next number and a new nonce. It will be good for
-    /// [`COMMAND_GOOD_FOR_MS`], and expects no versions.
-    pub fn draft(
+    /// Signs a command with a key: takes its next number and a new nonce. Good for [`COMMAND_GOOD_FOR_MS`].
+    pub fn sign(
         &self,
         key: &StoredKey,
         market: &MarketName,
         command_id: CommandId,
         command: Command,
         now: Timestamp,
-    ) -> Result<Draft, KeyStoreError> {
-        Ok(Draft {
+    ) -> Result<Bytes, KeyStoreError> {
+        let draft = Draft {
             market: market.clone(),
             account: key.account,
             device: key.device,
@@ -223,19 +222,8 @@ impl KeyStore {
             expires_at: now.plus_ms(COMMAND_GOOD_FOR_MS),
             expected: Expected::default(),
             command,
-        })
-    }
-
-    /// Signs what [`KeyStore::draft`] makes.
-    pub fn sign(
-        &self,
-        key: &StoredKey,
-        market: &MarketName,
-        command_id: CommandId,
-        command: Command,
-        now: Timestamp,
-    ) -> Result<Bytes, KeyStoreError> {
-        Ok(Bytes::from(sign(&self.draft(key, market, command_id, command, now)?, &key.signing())))
+        };
+        Ok(Bytes::from(sign(&draft, &key.signing())))
     }
 
     fn path(&self, name: &str) -> Result<PathBuf, KeyStoreError> {

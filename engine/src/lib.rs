@@ -25,6 +25,6 @@ mod seen;
 pub mod snapshot;
 pub mod standby;
 
-pub use driver::{Engine, EngineHandle, Previewed, Status};
+pub use driver::{Engine, EngineHandle, Status};
 pub use ingress::Reply;
 pub use standby::{EngineConfig, Prepared, Standby, StartError};

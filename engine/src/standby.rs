@@ -12,13 +12,11 @@ use events::market::Opened;
 use events::{Commit, Head};
 use futures::StreamExt;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::answerer::Answers;
 use crate::clock::{Clock, ClockGuard};
-use crate::driver::{
-    Begin, Engine, EngineHandle, PREVIEWS_AT_ONCE_MAX, Status, ToWriter, WAKES_MAX, writer_lost,
-};
+use crate::driver::{Begin, Engine, EngineHandle, Status, ToWriter, WAKES_MAX, writer_lost};
 use crate::index::{Index, IndexError};
 use crate::ingress::{REQUESTS_MAX, Request};
 use crate::keeper::{self, KeeperError};
@@ -165,15 +163,8 @@ impl Standby {
         };
         let (followed, runtime) = (Arc::clone(&log), Handle::current());
         let fold = tokio::task::spawn_blocking(move || runtime.block_on(folding.run(followed.as_ref())));
-        let handle = EngineHandle {
-            requests: requests_in,
-            wakes: wakes_in,
-            status: status_out,
-            keys,
-            index,
-            answers,
-            previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE_MAX)),
-        };
+        let handle =
+            EngineHandle { requests: requests_in, wakes: wakes_in, status: status_out, keys, index, answers };
         Ok(Standby {
             writer,
             verify_threads,

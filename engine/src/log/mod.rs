@@ -34,8 +34,7 @@ pub trait EventLog: Send + Sync + 'static {
     }
 
     /// Takes the first `commits` of the next append behind `expected` ahead of the rest, which may not be decided yet.
-    /// Nothing is stored and nothing promised: whatever goes wrong here, the append meets it again. The append before that
-    /// one may be under way meanwhile.
+    /// Nothing is stored and nothing promised: whatever goes wrong here, the append meets it again.
     async fn prepare(&self, _expected: Head, _commits: &[Arc<Commit>]) {}
 
     /// Appends all `commits` or none, and returns when they are durable. They must be chained to `expected` and to
