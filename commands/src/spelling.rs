@@ -117,6 +117,17 @@ mod tests {
             ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),
+            ("order.hold", json!({"note": "n", "order": ID, "reason": "risk_review"})),
+            ("order.unhold", json!({"order": ID})),
+            (
+                "escrow.freeze",
+                json!({"amount": total, "note": "n", "order": ID, "reason": "not_received", "shipment": 2}),
+            ),
+            ("escrow.unfreeze", json!({"order": ID, "shipment": 2})),
+            (
+                "escrow.settle",
+                json!({"note": "n", "order": ID, "shipment": 2, "to_buyer": total, "to_seller": total}),
+            ),
         ]
     }
 
