@@ -171,6 +171,9 @@ pub(crate) fn summary(event: &Event) -> String {
             "shipment {}: {} to the seller, {} to the buyer, if another operator agrees",
             event.shipment, event.to_seller, event.to_buyer
         ),
+        Event::ReleaseScheduled(event) => {
+            format!("shipment {}: {:?}, released at {}", event.shipment, event.condition, event.due)
+        }
         Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
 }

@@ -17,6 +17,7 @@ use engine::clock::WallClock;
 use engine::processor::StopReason;
 use engine::providers::PaymentProvider;
 use events::account::Role as AccountRole;
+use events::escrow::rule::ReleaseTerms;
 use events::ids::MarketName;
 use events::market::{Deadlines, EscrowTerms, FeePolicy};
 use events::{Money, Position};
@@ -99,6 +100,13 @@ pub(crate) struct UpArgs {
     /// Most of frozen money that one operator may decide about alone, in minor units of its currency.
     #[arg(long, default_value_t = 100_000, value_name = "MINOR", value_parser = clap::value_parser!(i64).range(0..=Money::MINOR_MAX))]
     four_eyes_above: i64,
+    /// What must be so for the money of a shipment that has arrived to be released, as JSON: see docs/escrow.md. Without it,
+    /// the buyer's word, or the end of the time to inspect.
+    #[arg(long, value_name = "JSON")]
+    release_rule: Option<String>,
+    /// Hours that money is still kept once it may be released.
+    #[arg(long, default_value_t = 0, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=87_600))]
+    release_hold_hours: u32,
     #[command(flatten)]
     payments: PaymentsArgs,
     /// Threads that check signatures; without it, one for each core.
@@ -226,7 +234,13 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
     )?;
-    config.escrow = EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?;
+    let rule = match &arguments.release_rule {
+        Some(text) => serde_json::from_str(text).context("--release-rule is none: see docs/escrow.md")?,
+        None => ReleaseTerms::default().rule().clone(),
+    };
+    let release = ReleaseTerms::new(ms(arguments.release_hold_hours), rule)?;
+    config.escrow =
+        EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?.releasing(release);
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

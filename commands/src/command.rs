@@ -27,7 +27,7 @@ pub use catalogue::{
     ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
     SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
 };
-pub use escrow::{FreezeEscrow, HoldOrder, SettleEscrow, UnfreezeEscrow, UnholdOrder};
+pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -474,6 +474,7 @@ commands! {
     "escrow.freeze" => FreezeEscrow(FreezeEscrow),
     "escrow.unfreeze" => UnfreezeEscrow(UnfreezeEscrow),
     "escrow.settle" => SettleEscrow(SettleEscrow),
+    "escrow.release" => ReleaseEscrow(ReleaseEscrow),
 }
 
 impl PlaceOrder {

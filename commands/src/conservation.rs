@@ -212,7 +212,8 @@ mod tests {
     }
 
     fn held(order: OrderId, minor: i64) -> Event {
-        EscrowHeld { order, transfer: transfer(minor, WALLET, LedgerAccount::Escrow(order)) }.into()
+        EscrowHeld { order, release: None, transfer: transfer(minor, WALLET, LedgerAccount::Escrow(order)) }
+            .into()
     }
 
     fn refunded(minor: i64, remaining: Option<i64>, closed_as: Option<OrderState>) -> Event {
@@ -260,6 +261,7 @@ mod tests {
             seller: SELLER,
             shipment: ShipmentNumber::FIRST,
             transfers: vec![transfer(1001, ESCROW, EARNED)],
+            with: vec![],
         };
         let nothing = transfer(0, WALLET, EARNED);
         let funded = |transfer| -> Event {

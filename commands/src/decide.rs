@@ -95,6 +95,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
         }
+        Waiting::ReleaseDue { order, shipment } => order::decide_set_free(market, order, shipment, now),
         Waiting::FreezeExpires { order, shipment } => order::decide_not_settled(market, order, shipment, now),
     }
 }
@@ -165,6 +166,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::FreezeEscrow(body) => Some(body.order),
         Command::UnfreezeEscrow(body) => Some(body.order),
         Command::SettleEscrow(body) => Some(body.order),
+        Command::ReleaseEscrow(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -218,7 +220,10 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::PlaceOrder(_) => &[Role::Buyer],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
-        Command::HoldOrder(_) | Command::UnholdOrder(_) | Command::SettleEscrow(_) => &[Role::Operator],
+        Command::HoldOrder(_)
+        | Command::UnholdOrder(_)
+        | Command::SettleEscrow(_)
+        | Command::ReleaseEscrow(_) => &[Role::Operator],
         Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
     }
 }
@@ -272,6 +277,7 @@ fn business(
         Command::FreezeEscrow(command) => order::decide_freeze(market, facts, account, command, now),
         Command::UnfreezeEscrow(command) => order::decide_unfreeze(market, facts, account, command, now),
         Command::SettleEscrow(command) => order::decide_settle(market, facts, account, command, now),
+        Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
     }
 }
 

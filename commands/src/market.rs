@@ -146,6 +146,7 @@ impl Market {
             Event::EscrowUnfrozen(event) => self.escrow_unfrozen(event),
             Event::SettlementProposed(event) => self.settlement_proposed(event),
             Event::EscrowSettled(event) => self.escrow_settled(event, position),
+            Event::ReleaseScheduled(event) => self.release_scheduled(event),
         }
     }
 
@@ -184,7 +185,7 @@ impl Market {
         &self.opened().deadlines
     }
 
-    /// Gives how money in dispute is treated.
+    /// Gives when money is released, and how it is treated in dispute.
     ///
     /// # Panics
     /// If the market was not opened: the first event of every log opens it.

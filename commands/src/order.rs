@@ -3,7 +3,8 @@
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` is what is remembered, then `place`, `ship`, `deliver` and `cancel`,
-//! and `escrow`, where the money of each step is computed. `hold` stops a whole order, `freeze` sets money of a shipment apart.
+//! and `escrow`, where the money of each step is computed. `hold` stops a whole order, `freeze` sets money of a shipment apart,
+//! and `release` knows orders whose money is released by another rule than the usual one.
 
 mod cancel;
 mod deliver;
@@ -11,6 +12,7 @@ mod escrow;
 mod freeze;
 mod hold;
 mod place;
+mod release;
 mod ship;
 mod state;
 
@@ -31,6 +33,8 @@ pub(crate) use self::freeze::{decide_freeze, decide_not_settled, decide_settle, 
 pub use self::hold::Hold;
 pub(crate) use self::hold::{decide_hold, decide_unhold};
 pub(crate) use self::place::{decide_migrate, decide_place};
+pub use self::release::{Pending, Release};
+pub(crate) use self::release::{decide_release, decide_set_free};
 pub(crate) use self::ship::decide_ship;
 pub use self::state::{
     ClosedOrder, Escrow, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment, ShipmentState,
@@ -120,12 +124,12 @@ pub(crate) fn decide_not_reported(
     now: Timestamp,
 ) -> Vec<Event> {
     let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-    vec![delivered(id, shipment, DeliveryProof::TransitElapsed, inspection_ends)]
+    vec![delivered(waiting(market, id), id, shipment, DeliveryProof::TransitElapsed, inspection_ends, now)]
 }
 
 /// Pays for a shipment against which nothing was said in time.
 pub(crate) fn decide_inspected(market: &Market, id: OrderId, shipment: ShipmentNumber) -> Vec<Event> {
-    vec![Settlement::of(id, waiting(market, id)).release(shipment, ReleaseCondition::InspectionElapsed)]
+    vec![Settlement::of(id, waiting(market, id)).release(shipment, &[ReleaseCondition::InspectionElapsed])]
 }
 
 fn waiting(market: &Market, order: OrderId) -> &Order {

@@ -394,7 +394,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::UnholdOrder(_)
         | Command::FreezeEscrow(_)
         | Command::UnfreezeEscrow(_)
-        | Command::SettleEscrow(_) => return None,
+        | Command::SettleEscrow(_)
+        | Command::ReleaseEscrow(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

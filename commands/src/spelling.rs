@@ -128,6 +128,7 @@ mod tests {
                 "escrow.settle",
                 json!({"note": "n", "order": ID, "shipment": 2, "to_buyer": total, "to_seller": total}),
             ),
+            ("escrow.release", json!({"order": ID, "shipment": 2})),
         ]
     }
 

@@ -72,7 +72,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
     };
     let transfer = Transfer { amount: usd(1500), from: wallet(BUYER), to: LedgerAccount::Escrow(order) };
     world
-        .then_events([placed.into(), EscrowHeld { order, transfer }.into()])
+        .then_events([placed.into(), EscrowHeld { order, release: None, transfer }.into()])
         .then(|market| {
             let tea = market.listings.get(listing(TEA)).unwrap();
             assert_eq!((tea.stock.on_hand, tea.stock.reserved, tea.available()), (10, 3, 7));
@@ -414,11 +414,12 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
             Transfer { amount: usd(975), from: escrow, to: earned(SELLER) },
             Transfer { amount: usd(25), from: escrow, to: LedgerAccount::PlatformFees },
         ],
+        with: vec![],
     };
     world
         .given(SELLER, ship(order))
         .when(PROVIDER, confirm(order))
-        .then_events([Delivered { confirmed_by, inspection_ends, order, shipment }.into()])
+        .then_events([Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()])
         .when_again()
         .then_repeat()
         .when(PROVIDER, confirm(order))
@@ -442,7 +443,8 @@ fn a_buyer_who_has_the_goods_releases_the_money_at_once() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 2)], usd(1000)));
     let (confirmed_by, shipment) = (DeliveryProof::Buyer, ShipmentNumber::FIRST);
-    let delivered = Delivered { confirmed_by, inspection_ends: world.now, order, shipment };
+    let delivered =
+        Delivered { confirmed_by, inspection_ends: world.now, order, release_due: None, shipment };
     world.given(SELLER, ship(order)).when(BUYER, confirm(order));
     world.then_types(["order.delivered.v2", "escrow.released.v2"]);
     assert_eq!(world.events()[0], delivered.into());
@@ -617,7 +619,9 @@ fn silence_of_the_carrier_and_then_of_the_buyer_pays_the_seller() {
     world.given(SELLER, ship(order)).when_deadline();
     let inspection_ends = START.plus_ms(17 * DAY_MS);
     let (confirmed_by, shipment) = (DeliveryProof::TransitElapsed, ShipmentNumber::FIRST);
-    world.then_events([Delivered { confirmed_by, inspection_ends, order, shipment }.into()]).when_deadline();
+    world
+        .then_events([Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()])
+        .when_deadline();
     match world.events() {
         [Event::EscrowReleased(released)] => {
             assert_eq!(released.condition, ReleaseCondition::InspectionElapsed);

@@ -1,5 +1,7 @@
 //! Facts of money in escrow that is in dispute.
 
+pub mod rule;
+
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -10,9 +12,22 @@ use crate::ids::{AccountId, OrderId};
 use crate::ledger::Transfer;
 use crate::metadata::DeadlineStamp;
 use crate::money::Money;
-use crate::order::ShipmentNumber;
+use crate::order::{ReleaseCondition, ShipmentNumber};
 use crate::rejection::OrderState;
 use crate::time::Timestamp;
+
+/// Somebody gave a word that the rule of an escrow asks for, and the money is free some time later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseScheduled {
+    /// Whose word.
+    pub condition: ReleaseCondition,
+    /// When the shipment's money is released.
+    pub due: Timestamp,
+    /// The order.
+    pub order: OrderId,
+    /// The shipment.
+    pub shipment: ShipmentNumber,
+}
 
 /// Money of a shipment was set apart, since somebody says that it is not to be paid as it stands. The shipment's own
 /// deadline stands still until the money is unfrozen or settled.

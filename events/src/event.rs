@@ -149,7 +149,8 @@ events! {
     "escrow.frozen.v1" => EscrowFrozen(escrow::Frozen) about |e| Some(e.order.to_string()),
     "escrow.unfrozen.v1" => EscrowUnfrozen(escrow::Unfrozen) about |e| Some(e.order.to_string()),
     "escrow.settlement_proposed.v1" => SettlementProposed(escrow::SettlementProposed) about |e| Some(e.order.to_string()),
-    "escrow.settled.v1" => EscrowSettled(escrow::Settled) about |e| Some(e.order.to_string());
+    "escrow.settled.v1" => EscrowSettled(escrow::Settled) about |e| Some(e.order.to_string()),
+    "escrow.release_scheduled.v1" => ReleaseScheduled(escrow::ReleaseScheduled) about |e| Some(e.order.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -215,7 +216,8 @@ impl Event {
             | Event::OrderHeld(_)
             | Event::UnholdRequested(_)
             | Event::OrderUnheld(_)
-            | Event::SettlementProposed(_) => &[],
+            | Event::SettlementProposed(_)
+            | Event::ReleaseScheduled(_) => &[],
         }
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub use self::escrow_terms::EscrowTerms;
 
 use crate::account::PublicKey;
+use crate::escrow::rule::RuleError;
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
 use crate::money::Money;
 
@@ -19,7 +20,7 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Opened {
     /// How long each waiting state lasts before its default outcome.
     pub deadlines: Deadlines,
-    /// How money in dispute is treated; absent in markets that were opened without: the usual terms.
+    /// When money is released and how it is treated in dispute; absent in markets that were opened without: the usual terms.
     #[serde(default)]
     pub escrow: Option<EscrowTerms>,
     /// What the platform takes of each released escrow.
@@ -120,6 +121,12 @@ pub enum TermsError {
     FourEyes {
         /// What it was to be.
         minor: i64,
+    },
+    /// Money would be released by no rule.
+    #[error("`release` can't be so: {wrong}")]
+    Release {
+        /// What is wrong with it.
+        wrong: RuleError,
     },
     /// A state would wait for no time, or for ever.
     #[error("{name} must be 1 to {} ms (ten years), not {ms}", Deadlines::MS_MAX)]

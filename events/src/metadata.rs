@@ -138,6 +138,13 @@ pub enum Waiting {
         /// Which of its shipments.
         shipment: ShipmentNumber,
     },
+    /// The money of a shipment that has arrived waits to be released.
+    ReleaseDue {
+        /// The order.
+        order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
+    },
 }
 
 impl Waiting {
@@ -150,6 +157,7 @@ impl Waiting {
             Waiting::PaymentExpires { .. } => DeadlineKind::PaymentExpires,
             Waiting::AuthorizationExpires { .. } => DeadlineKind::AuthorizationExpires,
             Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
+            Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
         }
     }
 
@@ -159,7 +167,8 @@ impl Waiting {
             Waiting::ShipBy { order }
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. }
-            | Waiting::FreezeExpires { order, .. } => order.uuid(),
+            | Waiting::FreezeExpires { order, .. }
+            | Waiting::ReleaseDue { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
         }
     }
@@ -186,7 +195,8 @@ impl From<DeadlineStamp> for FlatDeadline {
             Waiting::ShipBy { order } => (Some(order), None, None),
             Waiting::DeliveryDue { order, shipment }
             | Waiting::InspectionEnds { order, shipment }
-            | Waiting::FreezeExpires { order, shipment } => {
+            | Waiting::FreezeExpires { order, shipment }
+            | Waiting::ReleaseDue { order, shipment } => {
                 (Some(order), None, Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST))
             }
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
@@ -215,6 +225,9 @@ impl FlatDeadline {
             }
             (DeadlineKind::FreezeExpires, Some(order), None, shipment) => {
                 Waiting::FreezeExpires { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
+            }
+            (DeadlineKind::ReleaseDue, Some(order), None, shipment) => {
+                Waiting::ReleaseDue { order, shipment: shipment.unwrap_or(ShipmentNumber::FIRST) }
             }
             _ => return None,
         };
@@ -270,4 +283,6 @@ pub enum DeadlineKind {
     AuthorizationExpires,
     /// The time in which somebody has to decide about frozen money.
     FreezeExpires,
+    /// The time until money that has been set free is paid.
+    ReleaseDue,
 }

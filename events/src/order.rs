@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
+use crate::escrow::rule::ReleaseTerms;
 use crate::ids::{AccountId, CartId, ListingId, OrderId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
@@ -89,6 +90,10 @@ pub enum Rounding {
 pub struct EscrowHeld {
     /// The order.
     pub order: OrderId,
+    /// By what terms it is released; absent: by the usual ones, at once when the buyer has confirmed or the time to
+    /// inspect is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseTerms>,
     /// From the buyer's wallet to the escrow.
     pub transfer: Transfer,
 }
@@ -169,6 +174,9 @@ pub struct Delivered {
     pub inspection_ends: Timestamp,
     /// The order.
     pub order: OrderId,
+    /// When the shipment's money is released, as far as is known now, where that is not when the inspection ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_due: Option<Timestamp>,
     /// Which of the order's shipments arrived.
     pub shipment: ShipmentNumber,
 }
@@ -231,6 +239,9 @@ pub struct EscrowReleased {
     pub shipment: ShipmentNumber,
     /// From the escrow to the seller, and to the platform where there is a fee; none where the units cost nothing.
     pub transfers: Vec<Transfer>,
+    /// What else had to be so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<ReleaseCondition>,
 }
 
 /// What set an escrow free.
@@ -241,6 +252,12 @@ pub enum ReleaseCondition {
     BuyerConfirmed,
     /// The time to inspect is over.
     InspectionElapsed,
+    /// Some time has passed since the carrier reported the delivery.
+    CarrierDelivered,
+    /// Some time has passed since the order was placed.
+    MinAge,
+    /// An operator released it.
+    OperatorRelease,
 }
 
 /// What cancelled units cost was paid from the escrow back to the buyer.

@@ -474,6 +474,12 @@ pub enum Rejection {
         /// What of its money is in escrow.
         most: Money,
     },
+    /// The rule of the escrow does not ask for an operator's word.
+    #[error("no operator releases the money of order {order}: its rule asks for none. Freeze it, and settle")]
+    ReleaseNotAsked {
+        /// The order.
+        order: OrderId,
+    },
     /// What both sides get is not what is frozen.
     #[error("to_seller and to_buyer must be {frozen} together, in its currency and neither below zero")]
     SettlementAmount {

@@ -207,6 +207,7 @@ impl Feed {
             Event::OrderUnheld(unheld) => unheld.order,
             Event::EscrowFrozen(frozen) => frozen.order,
             Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
+            Event::ReleaseScheduled(scheduled) => scheduled.order,
             _ => return Ok(false),
         };
         let late = |_| "the views are too far behind: come back with Last-Event-ID";

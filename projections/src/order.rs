@@ -112,6 +112,8 @@ pub struct Shipment {
     /// When its money is released unless the buyer confirmed earlier; none before it is delivered. While money is frozen
     /// or the order is on hold, this time stands still.
     pub inspection_ends: Option<Timestamp>,
+    /// When its money is released, as far as is known now, where the market's rule is not the usual one.
+    pub release_due: Option<Timestamp>,
     /// What of its money is frozen.
     pub frozen: Option<Frozen>,
 }
@@ -253,6 +255,9 @@ pub enum Step {
     /// Frozen money was paid out.
     #[serde(rename = "escrow.settled")]
     EscrowSettled,
+    /// Somebody gave the word that the money is to be released, some time later.
+    #[serde(rename = "escrow.release_scheduled")]
+    ReleaseScheduled,
 }
 
 /// At whose word something happened.

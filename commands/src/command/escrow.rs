@@ -60,6 +60,16 @@ pub struct UnfreezeEscrow {
     pub shipment: ShipmentNumber,
 }
 
+/// Gives the word of an operator that the rule of an order's escrow asks for. Given by an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseEscrow {
+    /// The order.
+    pub order: OrderId,
+    /// Which of its shipments, counted from 1.
+    pub shipment: ShipmentNumber,
+}
+
 /// Decides about the frozen money of a shipment, all of it. Given by an operator; above the market's limit, the same
 /// decision of a second one carries it out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use events::{Event, Rejection, Timestamp};
 
 use super::escrow::Settlement;
 use super::state::ShipmentState;
-use super::{Found, find, wrong_state};
+use super::{Found, Order, Pending, find, wrong_state};
 use crate::command::ConfirmDelivery;
 use crate::decide::Facts;
 use crate::market::Market;
@@ -23,6 +23,11 @@ impl Market {
             panic!("only a shipment that is on its way arrives: {:?}", arrived.state);
         };
         arrived.state = ShipmentState::Inspection { inspection_ends };
+        if let (Some(release), Some(due)) = (order.release.clone(), event.release_due) {
+            let carried = event.confirmed_by == DeliveryProof::Carrier;
+            let pending = Pending { due, ..release.arrived(inspection_ends, carried, self.time) };
+            order.shipment(shipment).pending = Some(Box::new(pending));
+        }
         for (place, units) in &order.shipments[shipment.index()].units {
             order.lines[usize::from(*place)].delivered += units;
         }
@@ -36,20 +41,22 @@ impl Market {
             due: delivery_due,
             waiting: Waiting::DeliveryDue { order: id, shipment },
         });
-        self.waiting.insert(DeadlineStamp {
-            due: inspection_ends,
-            waiting: Waiting::InspectionEnds { order: id, shipment },
-        });
+        self.waiting.extend(order.shipment(shipment).deadline(id, shipment));
     }
 }
 
 pub(super) fn delivered(
-    order: OrderId,
+    order: &Order,
+    id: OrderId,
     shipment: ShipmentNumber,
     confirmed_by: DeliveryProof,
     inspection_ends: Timestamp,
+    now: Timestamp,
 ) -> Event {
-    Delivered { confirmed_by, inspection_ends, order, shipment }.into()
+    let carried = confirmed_by == DeliveryProof::Carrier;
+    let release_due =
+        order.release.as_ref().map(|release| release.arrived(inspection_ends, carried, now).due);
+    Delivered { confirmed_by, inspection_ends, order: id, release_due, shipment }.into()
 }
 
 pub(crate) fn decide_confirm(
@@ -95,15 +102,15 @@ pub(crate) fn decide_confirm(
         }
         match (order.shipments[index].state, is_buyer) {
             (ShipmentState::InTransit { .. }, true) => {
-                events.push(delivered(id, shipment, DeliveryProof::Buyer, now));
-                events.push(settlement.release(shipment, ReleaseCondition::BuyerConfirmed));
+                events.push(delivered(order, id, shipment, DeliveryProof::Buyer, now, now));
+                events.extend(settlement.hear(shipment, ReleaseCondition::BuyerConfirmed, now));
             }
             (ShipmentState::Inspection { .. }, true) => {
-                events.push(settlement.release(shipment, ReleaseCondition::BuyerConfirmed));
+                events.extend(settlement.hear(shipment, ReleaseCondition::BuyerConfirmed, now));
             }
             (ShipmentState::InTransit { .. }, false) => {
                 let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-                events.push(delivered(id, shipment, DeliveryProof::Carrier, inspection_ends));
+                events.push(delivered(order, id, shipment, DeliveryProof::Carrier, inspection_ends, now));
             }
             (ShipmentState::Inspection { .. }, false) | (ShipmentState::Accepted, _) => {}
         }

@@ -3,7 +3,6 @@
 use events::escrow::{Settled, SettledBy};
 use events::ids::OrderId;
 use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{End, EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Event, Money, Position, Timestamp};
@@ -17,6 +16,7 @@ impl Market {
     pub(crate) fn escrow_released(&mut self, event: &EscrowReleased, position: Position) {
         let EscrowReleased { order: id, shipment, .. } = *event;
         let order = self.orders.known(id);
+        let paid = order.shipment(shipment).deadline(id, shipment);
         for transfer in &event.transfers {
             self.ledger.post(transfer);
             let sum = match transfer.to {
@@ -26,14 +26,15 @@ impl Market {
             *sum += transfer.amount.minor;
         }
         let accepted = order.shipment(shipment);
-        let ShipmentState::Inspection { inspection_ends } = accepted.state else {
-            panic!("only a shipment that arrived is paid: {:?}", accepted.state);
-        };
-        accepted.state = ShipmentState::Accepted;
-        self.waiting.remove(&DeadlineStamp {
-            due: inspection_ends,
-            waiting: Waiting::InspectionEnds { order: id, shipment },
-        });
+        assert!(
+            matches!(accepted.state, ShipmentState::Inspection { .. }),
+            "only a shipment that arrived is paid: {:?}",
+            accepted.state
+        );
+        (accepted.state, accepted.pending) = (ShipmentState::Accepted, None);
+        if let Some(stamp) = paid {
+            self.waiting.remove(&stamp);
+        }
         self.close(event.order, event.closed_as, position);
     }
 
@@ -56,8 +57,8 @@ impl Market {
 
 /// The money of an order while a decision about it is made: each event sees what those before it moved.
 pub(super) struct Settlement<'a> {
-    id: OrderId,
-    order: &'a Order,
+    pub(super) id: OrderId,
+    pub(super) order: &'a Order,
     escrow: Escrow,
     shipments_open: usize,
     units_left: u64,
@@ -70,8 +71,8 @@ impl<'a> Settlement<'a> {
     }
 
     /// Pays what a shipment's units cost: to the platform its fee on all that was released so far less what it had before,
-    /// to the seller the rest.
-    pub(super) fn release(&mut self, shipment: ShipmentNumber, condition: ReleaseCondition) -> Event {
+    /// to the seller the rest. `met`: what sets it free, never nothing.
+    pub(super) fn release(&mut self, shipment: ShipmentNumber, met: &[ReleaseCondition]) -> Event {
         let Order { buyer, seller, .. } = *self.order;
         let amount_minor = self.order.shipments[shipment.index()].amount_minor;
         let fee = self.pay(amount_minor);
@@ -83,7 +84,9 @@ impl<'a> Settlement<'a> {
         let from = LedgerAccount::Escrow(self.id);
         let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
-        EscrowReleased { buyer, closed_as, condition, order: self.id, remaining, seller, shipment, transfers }
+        let (condition, with) = met.split_first().expect("something sets the money free");
+        let (condition, with, order) = (*condition, with.to_vec(), self.id);
+        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
             .into()
     }
 

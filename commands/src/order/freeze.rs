@@ -115,7 +115,8 @@ impl Market {
         }
         self.thaw(id, shipment, event.deadline);
         if event.deadline.is_none() {
-            self.orders.known(id).shipment(shipment).state = ShipmentState::Accepted;
+            let settled = self.orders.known(id).shipment(shipment);
+            (settled.state, settled.pending) = (ShipmentState::Accepted, None);
         }
         self.close(id, event.closed_as, position);
     }
@@ -137,7 +138,7 @@ impl Market {
 }
 
 /// Finds an open order with one of its shipments, for its buyer or an operator, and tells which of them asks.
-fn disputed<'a>(
+pub(super) fn disputed<'a>(
     market: &'a Market,
     facts: &Facts,
     account: AccountId,

@@ -82,7 +82,9 @@ impl Order {
     fn set_due(&mut self, DeadlineStamp { due, waiting }: DeadlineStamp) {
         match waiting {
             Waiting::ShipBy { .. } => self.ship_by = due,
-            Waiting::DeliveryDue { shipment, .. } | Waiting::InspectionEnds { shipment, .. } => {
+            Waiting::DeliveryDue { shipment, .. }
+            | Waiting::InspectionEnds { shipment, .. }
+            | Waiting::ReleaseDue { shipment, .. } => {
                 self.shipment(shipment).set_due(due);
             }
             Waiting::FreezeExpires { shipment, .. } => self.shipment(shipment).frozen_mut().due = due,
@@ -100,21 +102,31 @@ impl Shipment {
             ShipmentState::InTransit { delivery_due: due } => {
                 Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order, shipment } })
             }
-            ShipmentState::Inspection { inspection_ends: due } => {
-                Some(DeadlineStamp { due, waiting: Waiting::InspectionEnds { order, shipment } })
-            }
+            ShipmentState::Inspection { inspection_ends } => Some(match &self.pending {
+                Some(pending) => {
+                    DeadlineStamp { due: pending.due, waiting: Waiting::ReleaseDue { order, shipment } }
+                }
+                None => {
+                    let waiting = Waiting::InspectionEnds { order, shipment };
+                    DeadlineStamp { due: inspection_ends, waiting }
+                }
+            }),
             ShipmentState::Accepted => None,
         }
     }
 
     /// Changes when what the shipment itself waits for is due.
     pub(super) fn set_due(&mut self, to: Timestamp) {
-        match &mut self.state {
-            ShipmentState::InTransit { delivery_due: due }
-            | ShipmentState::Inspection { inspection_ends: due } => {
-                *due = to;
+        match (&mut self.state, &mut self.pending) {
+            (ShipmentState::Inspection { inspection_ends }, Some(pending)) => {
+                // The time to inspect stood still too.
+                *inspection_ends = inspection_ends.plus_ms(to.ms_since(pending.due));
+                pending.facts.inspection_ends = *inspection_ends;
+                pending.due = to;
             }
-            ShipmentState::Accepted => panic!("an accepted shipment waits for nothing"),
+            (ShipmentState::InTransit { delivery_due: due }, _)
+            | (ShipmentState::Inspection { inspection_ends: due }, None) => *due = to,
+            (ShipmentState::Accepted, _) => panic!("an accepted shipment waits for nothing"),
         }
     }
 }

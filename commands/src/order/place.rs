@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use events::cart::Migrated;
+use events::escrow::rule::ReleaseTerms;
 use events::ids::{AccountId, CartId, CommandId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{EscrowHeld, Placed};
 use events::{Event, Money, Rejection, Timestamp};
 
-use super::{Escrow, Line, Order};
+use super::{Escrow, Line, Order, Release};
 use crate::command::{LINES_MAX, MigrateCart, PaymentMethod, PlaceOrder, VerifiedQuote};
 use crate::fees;
 use crate::market::Market;
@@ -39,6 +40,7 @@ impl Market {
             total,
             fee_minor: event.fee.amount.minor,
             escrow: Escrow::default(),
+            release: None,
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
@@ -49,7 +51,11 @@ impl Market {
 
     pub(crate) fn escrow_held(&mut self, event: &EscrowHeld) {
         self.ledger.post(&event.transfer);
-        self.orders.known(event.order).escrow.funded += event.transfer.amount.minor;
+        let order = self.orders.known(event.order);
+        order.escrow.funded += event.transfer.amount.minor;
+        if let Some(terms) = &event.release {
+            order.release = Some(Box::new(Release { terms: terms.clone(), placed_at: self.time }));
+        }
     }
 }
 
@@ -130,7 +136,9 @@ fn place(
         events.push(Placed { buyer, cart, fee, lines, order, seller, ship_by, total }.into());
         let transfer =
             Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
-        events.push(EscrowHeld { order, transfer }.into());
+        let release = Some(market.escrow_terms().release().clone());
+        let release = release.filter(|terms| *terms != ReleaseTerms::default());
+        events.push(EscrowHeld { order, release, transfer }.into());
     }
     Ok(events)
 }

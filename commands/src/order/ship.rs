@@ -31,7 +31,7 @@ impl Market {
         let state = ShipmentState::InTransit { delivery_due };
         let mut shipments = std::mem::take(&mut order.shipments).into_vec();
         shipments.reserve_exact(1);
-        shipments.push(Shipment { units: units.into(), amount_minor, state, freeze: None });
+        shipments.push(Shipment { units: units.into(), amount_minor, state, freeze: None, pending: None });
         order.shipments = shipments.into();
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::freeze::Freeze;
 use super::hold::Hold;
+use super::release::{Pending, Release};
 
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
@@ -41,6 +42,8 @@ pub struct Order {
     pub fee_minor: i64,
     /// The buyer's money.
     pub escrow: Escrow,
+    /// By what terms it is released, where they are not the usual ones.
+    pub release: Option<Box<Release>>,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
@@ -92,6 +95,8 @@ pub struct Shipment {
     pub state: ShipmentState,
     /// Set once money of it was frozen.
     pub freeze: Option<Box<Freeze>>,
+    /// Set while it is inspected, where the terms of release are not the usual ones.
+    pub pending: Option<Box<Pending>>,
 }
 
 // A place of a line fits what it is kept in.

@@ -94,9 +94,13 @@ pub(crate) fn check_deadlines(market: &Market) {
                 ShipmentState::InTransit { delivery_due: due } => {
                     Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order: id, shipment } })
                 }
-                ShipmentState::Inspection { inspection_ends: due } => {
-                    Some(DeadlineStamp { due, waiting: Waiting::InspectionEnds { order: id, shipment } })
-                }
+                ShipmentState::Inspection { inspection_ends: due } => Some(match &shipped.pending {
+                    None => DeadlineStamp { due, waiting: Waiting::InspectionEnds { order: id, shipment } },
+                    Some(pending) => {
+                        let waiting = Waiting::ReleaseDue { order: id, shipment };
+                        DeadlineStamp { due: pending.due, waiting }
+                    }
+                }),
                 ShipmentState::Accepted => None,
             });
         }

@@ -7,10 +7,10 @@ use commands::command::{
     AddToCart, AdjustStock, AskedVariant, BlockListing, CancelOrder, CancelPayment, ClearCart,
     ConfirmDelivery, CreateListing, ExpectStock, FreezeEscrow, FundWallet, GrantClearance, HoldOrder,
     LineQuantity, MigrateCart, OrderLine, PauseListing, PaymentMethod, PlaceOrder, ProviderMethod, Quote,
-    ReceiveStock, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, RemoveFromCart,
-    ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit, SetCartQuantity,
-    SetSafetyStock, SettleEscrow, ShipOrder, SuspendSeller, UnblockListing, UnfreezeEscrow, UnholdOrder,
-    UpdateListing, VerifiedQuote, WithdrawListing,
+    ReceiveStock, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow,
+    RemoveFromCart, ReportedOutcome, RequestPayment, ResumeListing, RevokeClearance, SetBackorderLimit,
+    SetCartQuantity, SetSafetyStock, SettleEscrow, ShipOrder, SuspendSeller, UnblockListing, UnfreezeEscrow,
+    UnholdOrder, UpdateListing, VerifiedQuote, WithdrawListing,
 };
 use events::escrow::FreezeReason;
 use events::ids::{CartId, ListingId, OrderId, PaymentId};
@@ -227,6 +227,10 @@ pub fn unfreeze(order: OrderId, n: u32) -> Command {
 
 pub fn settle(order: OrderId, n: u32, to_seller: Money, to_buyer: Money) -> Command {
     SettleEscrow { note: text("as agreed"), order, shipment: shipment(n), to_buyer, to_seller }.into()
+}
+
+pub fn release(order: OrderId, n: u32) -> Command {
+    ReleaseEscrow { order, shipment: shipment(n) }.into()
 }
 
 /// Gives the number of the `n`-th shipment, counted from 1.

@@ -1,12 +1,13 @@
-//! How a market treats money that is in dispute.
+//! When a market releases money, and how it treats what is in dispute.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{DAY_MS, Deadlines, TermsError};
+use crate::escrow::rule::ReleaseTerms;
 use crate::money::Money;
 
-/// How a market treats money that is in dispute. A market that was opened without them has the usual ones.
+/// When a market releases money, and how it treats what is in dispute. A market that was opened without them has the usual ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EscrowTerms {
     /// Most that one operator may decide about alone, in minor units of whatever currency, from 0: for more, another one
@@ -14,10 +15,12 @@ pub struct EscrowTerms {
     four_eyes_above_minor: i64,
     /// From the freezing of money to its return to the buyer, unless somebody decided earlier, in milliseconds.
     frozen_ms: i64,
+    /// When the money of a shipment that has arrived is released.
+    release: ReleaseTerms,
 }
 
 impl EscrowTerms {
-    /// Takes terms that are in range.
+    /// Takes terms that are in range, with the usual ones of release.
     pub fn new(four_eyes_above_minor: i64, frozen_ms: i64) -> Result<EscrowTerms, TermsError> {
         if !(0..=Money::MINOR_MAX).contains(&four_eyes_above_minor) {
             return Err(TermsError::FourEyes { minor: four_eyes_above_minor });
@@ -25,7 +28,17 @@ impl EscrowTerms {
         if !(1..=Deadlines::MS_MAX).contains(&frozen_ms) {
             return Err(TermsError::Deadline { name: "frozen_ms", ms: frozen_ms });
         }
-        Ok(EscrowTerms { four_eyes_above_minor, frozen_ms })
+        Ok(EscrowTerms { four_eyes_above_minor, frozen_ms, release: ReleaseTerms::default() })
+    }
+
+    /// Gives the same terms with others of release.
+    pub fn releasing(self, release: ReleaseTerms) -> EscrowTerms {
+        EscrowTerms { release, ..self }
+    }
+
+    /// Gives when the money of a shipment that has arrived is released.
+    pub const fn release(&self) -> &ReleaseTerms {
+        &self.release
     }
 
     /// Gives the most that one operator may decide about alone, in minor units.
@@ -43,7 +56,11 @@ impl Default for EscrowTerms {
     /// Two operators above 100,000 minor units, and 60 days to decide. Markets that recorded none rely on it: it is never
     /// changed.
     fn default() -> Self {
-        EscrowTerms { four_eyes_above_minor: 100_000, frozen_ms: 60 * DAY_MS }
+        EscrowTerms {
+            four_eyes_above_minor: 100_000,
+            frozen_ms: 60 * DAY_MS,
+            release: ReleaseTerms::default(),
+        }
     }
 }
 
@@ -53,9 +70,11 @@ impl<'de> Deserialize<'de> for EscrowTerms {
         struct Parts {
             four_eyes_above_minor: i64,
             frozen_ms: i64,
+            release: ReleaseTerms,
         }
-        let Parts { four_eyes_above_minor, frozen_ms } = Parts::deserialize(deserializer)?;
-        EscrowTerms::new(four_eyes_above_minor, frozen_ms).map_err(de::Error::custom)
+        let Parts { four_eyes_above_minor, frozen_ms, release } = Parts::deserialize(deserializer)?;
+        let terms = EscrowTerms::new(four_eyes_above_minor, frozen_ms).map_err(de::Error::custom)?;
+        Ok(terms.releasing(release))
     }
 }
 
@@ -76,7 +95,8 @@ mod tests {
             (0, 0, wrong_time(0)),
             (0, Deadlines::MS_MAX + 1, wrong_time(Deadlines::MS_MAX + 1)),
         ] {
-            let written = json!({"four_eyes_above_minor": limit, "frozen_ms": ms});
+            let release = ReleaseTerms::default();
+            let written = json!({"four_eyes_above_minor": limit, "frozen_ms": ms, "release": release});
             let read = serde_json::from_value::<EscrowTerms>(written.clone());
             match (EscrowTerms::new(limit, ms), error) {
                 (Ok(terms), None) => {

@@ -138,6 +138,14 @@ impl Fold for OrderFold {
                     let entry = entry(Step::EscrowUnfrozen, Some(unfrozen.shipment), note);
                     self.change(tree, unfrozen.order, entry, |order| unfreeze(order, unfrozen))?;
                 }
+                Event::ReleaseScheduled(scheduled) => {
+                    let note = Some(format!("{:?}", scheduled.condition));
+                    let entry = entry(Step::ReleaseScheduled, Some(scheduled.shipment), note);
+                    self.change(tree, scheduled.order, entry, |order| {
+                        shipment_of(order, scheduled.shipment)?.release_due = Some(scheduled.due);
+                        Some(())
+                    })?;
+                }
                 Event::SettlementProposed(proposed) => {
                     let entry = entry(Step::SettlementProposed, Some(proposed.shipment), None);
                     self.change(tree, proposed.order, entry, |order| {
@@ -235,6 +243,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         shipped_at,
         delivery_due: event.delivery_due,
         inspection_ends: None,
+        release_due: None,
         frozen: None,
     });
     Some(())
@@ -244,6 +253,7 @@ fn deliver(order: &mut Order, event: &Delivered) -> Option<()> {
     let shipment = order.shipments.get_mut(event.shipment.index())?;
     shipment.state = ShipmentState::Inspection;
     shipment.inspection_ends = Some(event.inspection_ends);
+    shipment.release_due = event.release_due;
     let lines = shipment.lines.clone();
     move_units(order, &lines, |line| &mut line.delivered)
 }
@@ -282,6 +292,13 @@ fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
         Waiting::DeliveryDue { shipment, .. } => shipment_of(order, shipment)?.delivery_due = stamp.due,
         Waiting::InspectionEnds { shipment, .. } => {
             shipment_of(order, shipment)?.inspection_ends = Some(stamp.due);
+        }
+        Waiting::ReleaseDue { shipment, .. } => {
+            let shipment = shipment_of(order, shipment)?;
+            // The time to inspect stood still too.
+            let later_ms = stamp.due.ms_since(shipment.release_due?);
+            shipment.inspection_ends = Some(shipment.inspection_ends?.plus_ms(later_ms));
+            shipment.release_due = Some(stamp.due);
         }
         Waiting::FreezeExpires { shipment, .. } => {
             shipment_of(order, shipment)?.frozen.as_mut()?.due = stamp.due;

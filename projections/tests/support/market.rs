@@ -494,12 +494,12 @@ impl Market {
         self.sales[at].shipments[n].1 = Stage::Inspection;
         if is_by_buyer {
             let confirmed_by = DeliveryProof::Buyer;
-            let delivered = Delivered { confirmed_by, inspection_ends, order, shipment };
+            let delivered = Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment };
             let released = self.release(at, n, ReleaseCondition::BuyerConfirmed);
             self.history.commanded(buyer, "order.confirm", vec![delivered.into(), released]);
         } else {
             let confirmed_by = DeliveryProof::TransitElapsed;
-            let delivered = Delivered { confirmed_by, inspection_ends, order, shipment };
+            let delivered = Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment };
             self.history.due(Waiting::DeliveryDue { order, shipment }, vec![delivered.into()]);
         }
     }
@@ -544,7 +544,9 @@ impl Market {
         }
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
         let (buyer, order, seller, shipment) = (sale.buyer, sale.id, sale.seller, ShipmentNumber::after(n));
-        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }.into()
+        let with = vec![];
+        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
+            .into()
     }
 
     /// Stops an order, or lets it go on.

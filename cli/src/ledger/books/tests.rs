@@ -57,7 +57,7 @@ fn placed() -> Placed {
 
 fn held(minor: i64) -> Event {
     let transfer = transfer(LedgerAccount::Wallet(BUYER), LedgerAccount::Escrow(ORDER), minor);
-    EscrowHeld { order: ORDER, transfer }.into()
+    EscrowHeld { order: ORDER, release: None, transfer }.into()
 }
 
 fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
@@ -75,6 +75,7 @@ fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
         seller: SELLER,
         shipment: ShipmentNumber::FIRST,
         transfers,
+        with: vec![],
     }
     .into()
 }
