@@ -1,6 +1,7 @@
 //! `skylink tail`: the events of a log, also while it is written.
 
 use clap::Args;
+use events::ledger::Transfer;
 use events::order::{CancelledBy, LineUnits};
 use events::promotion::Benefit;
 use events::tax::Region;
@@ -197,15 +198,29 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("shipment {}: {} given back by the {by}: {}", event.shipment, event.amount, event.reason)
         }
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
-        Event::EscrowReleased(event) => {
-            let parts = event.transfers.iter();
-            let parts: Vec<String> = parts.map(|part| format!("{} to {}", part.amount, part.to)).collect();
-            parts.join(", ")
-        }
+        Event::EscrowReleased(event) => paid(&event.transfers),
         Event::EscrowRefunded(event) => match event.transfer {
             Some(transfer) => format!("{} back to the buyer", transfer.amount),
             None => "nothing had been paid".to_owned(),
         },
+        Event::OrderHeld(event) => format!("on hold, {}: {}", event.reason, event.note),
+        Event::UnholdRequested(event) => format!("operator {} asks for the hold to be lifted", event.by),
+        Event::OrderUnheld(event) => format!("operator {} agrees: it goes on", event.agreed_by),
+        Event::EscrowFrozen(event) => {
+            let (amount, reason) = (event.transfer.amount, event.reason);
+            format!("shipment {}: {amount} frozen until {}, {reason}", event.shipment, event.due)
+        }
+        Event::EscrowUnfrozen(event) => {
+            format!("shipment {}: {} free again", event.shipment, event.transfer.amount)
+        }
+        Event::SettlementProposed(event) => format!(
+            "shipment {}: {} to the seller, {} to the buyer, if another operator agrees",
+            event.shipment, event.to_seller, event.to_buyer
+        ),
+        Event::ReleaseScheduled(event) => {
+            format!("shipment {}: {:?}, released at {}", event.shipment, event.condition, event.due)
+        }
+        Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
 }
 
@@ -218,6 +233,12 @@ fn benefit(gives: Benefit) -> String {
         Benefit::Percent(bps) => format!("{} bps off", bps.get()),
         Benefit::Amount(amount) => format!("{amount} off"),
     }
+}
+
+/// Tells who gets how much.
+fn paid(transfers: &[Transfer]) -> String {
+    let parts: Vec<String> = transfers.iter().map(|part| format!("{} to {}", part.amount, part.to)).collect();
+    parts.join(", ")
 }
 
 /// Counts units; events of the first version name none and mean all.

@@ -17,8 +17,9 @@ use engine::clock::{Clock, FastClock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::PaymentProvider;
 use events::account::{Role as AccountRole, Tier};
+use events::escrow::rule::ReleaseTerms;
 use events::ids::MarketName;
-use events::market::{Deadlines, FeePolicy, PurchaseLimit};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit};
 use events::money::MoneyError;
 use events::{Currency, Money, Position, Timestamp};
 use gateway::nats::{Access, Role};
@@ -109,6 +110,19 @@ pub(crate) struct UpArgs {
     /// Hours that a cart may lie untouched before it is abandoned.
     #[arg(long, default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     cart_idle_hours: u32,
+    /// Hours that somebody has to decide about frozen money before the buyer gets it back.
+    #[arg(long, default_value_t = 60 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    frozen_hours: u32,
+    /// Most of frozen money that one operator may decide about alone, in minor units of its currency.
+    #[arg(long, default_value_t = 100_000, value_name = "MINOR", value_parser = clap::value_parser!(i64).range(0..=Money::MINOR_MAX))]
+    four_eyes_above: i64,
+    /// What must be so for the money of a shipment that has arrived to be released, as JSON: see docs/escrow.md. Without it,
+    /// the buyer's word, or the end of the time to inspect.
+    #[arg(long, value_name = "JSON")]
+    release_rule: Option<String>,
+    /// Hours that money is still kept once it may be released.
+    #[arg(long, default_value_t = 0, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=87_600))]
+    release_hold_hours: u32,
     #[command(flatten)]
     payments: PaymentsArgs,
     /// Let the market's time run N times as fast as the machine's, from where its log ends: for demonstrations, in which
@@ -273,6 +287,13 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     if let Some(hours) = arguments.accept_hours {
         config.deadlines = config.deadlines.with_accept_ms(ms(hours))?;
     }
+    let rule = match &arguments.release_rule {
+        Some(text) => serde_json::from_str(text).context("--release-rule is none: see docs/escrow.md")?,
+        None => ReleaseTerms::default().rule().clone(),
+    };
+    let release = ReleaseTerms::new(ms(arguments.release_hold_hours), rule)?;
+    config.escrow =
+        EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?.releasing(release);
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }
@@ -421,7 +442,7 @@ async fn end(node: Node, server: Server, first: Position, started: Instant) -> a
     }
     match reason {
         StopReason::Shutdown => Ok(Verdict::Done),
-        StopReason::Fenced { .. } | StopReason::LogShortened => {
+        StopReason::Fenced { .. } | StopReason::LogShortened | StopReason::Unbalanced { .. } => {
             talk(format_args!("skylink: the market stopped: {reason}."));
             Ok(Verdict::FoundWrong)
         }

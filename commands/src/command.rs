@@ -20,6 +20,7 @@ use crate::spelling;
 
 mod catalogue;
 mod checkout;
+mod escrow;
 mod orders;
 
 pub use catalogue::{
@@ -32,6 +33,7 @@ pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
     SetTax, VerifyAccount,
 };
+pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, RefundOrder, ShipOrder, Tenders,
@@ -482,6 +484,12 @@ commands! {
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
     "order.refund" => RefundOrder(RefundOrder),
+    "order.hold" => HoldOrder(HoldOrder),
+    "order.unhold" => UnholdOrder(UnholdOrder),
+    "escrow.freeze" => FreezeEscrow(FreezeEscrow),
+    "escrow.unfreeze" => UnfreezeEscrow(UnfreezeEscrow),
+    "escrow.settle" => SettleEscrow(SettleEscrow),
+    "escrow.release" => ReleaseEscrow(ReleaseEscrow),
 }
 
 impl Command {

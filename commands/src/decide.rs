@@ -103,6 +103,8 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
             cart::decide_deadline(market, account, deadline)
         }
+        Waiting::ReleaseDue { order, shipment } => order::decide_set_free(market, order, shipment, now),
+        Waiting::FreezeExpires { order, shipment } => order::decide_not_settled(market, order, shipment, now),
     }
 }
 
@@ -171,6 +173,12 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelOrder(body) => Some(body.order),
         Command::RefundOrder(body) => Some(body.order),
         Command::PayOrder(body) => Some(body.order),
+        Command::HoldOrder(body) => Some(body.order),
+        Command::UnholdOrder(body) => Some(body.order),
+        Command::FreezeEscrow(body) => Some(body.order),
+        Command::UnfreezeEscrow(body) => Some(body.order),
+        Command::SettleEscrow(body) => Some(body.order),
+        Command::ReleaseEscrow(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -242,6 +250,11 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
         Command::RefundOrder(_) => &[Role::Seller, Role::Operator],
+        Command::HoldOrder(_)
+        | Command::UnholdOrder(_)
+        | Command::SettleEscrow(_)
+        | Command::ReleaseEscrow(_) => &[Role::Operator],
+        Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
     }
 }
 
@@ -312,6 +325,12 @@ fn business(
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),
         Command::RefundOrder(command) => order::decide_refund(market, facts, account, command),
+        Command::HoldOrder(command) => order::decide_hold(market, facts, account, command),
+        Command::UnholdOrder(command) => order::decide_unhold(market, facts, account, command, now),
+        Command::FreezeEscrow(command) => order::decide_freeze(market, facts, account, command, now),
+        Command::UnfreezeEscrow(command) => order::decide_unfreeze(market, facts, account, command, now),
+        Command::SettleEscrow(command) => order::decide_settle(market, facts, account, command, now),
+        Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
     }
 }
 

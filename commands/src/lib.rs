@@ -5,14 +5,15 @@
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
 //! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`cart`], [`order`]; money is in
-//! [`funding`], [`ledger`] and [`fees`], the three validators of a purchase in [`validate`] and what they make of a cart in
-//! [`preview`]. What it costs is computed in `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may
-//! buy is in [`limits`]. Protection from replays is in [`replay`].
+//! [`funding`], [`ledger`] and [`fees`], and [`conservation`] checks each decision about it; the three validators of a purchase
+//! are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in `price`, by the rules of
+//! [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Protection from replays is in [`replay`].
 
 pub mod account;
 mod card;
 pub mod cart;
 pub mod command;
+pub mod conservation;
 pub mod crypto;
 pub mod decide;
 pub mod envelope;
@@ -43,6 +44,7 @@ pub mod tax;
 pub mod validate;
 
 pub use command::{Command, Verified};
+pub use conservation::Break;
 pub use decide::{DEADLINE_EVENTS_MAX, Decision, Facts, Question, decide, decide_deadline};
 pub use market::Market;
 pub use refusal::Refusal;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use events::account::{DeviceRegistered, Registered, Role};
-use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit};
+use events::escrow::rule::ReleaseTerms;
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,14 @@ impl Market {
             Event::EscrowHeld(event) => self.escrow_held(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
+            Event::OrderHeld(event) => self.order_held(event),
+            Event::UnholdRequested(event) => self.unhold_requested(event),
+            Event::OrderUnheld(event) => self.order_unheld(event),
+            Event::EscrowFrozen(event) => self.escrow_frozen(event),
+            Event::EscrowUnfrozen(event) => self.escrow_unfrozen(event),
+            Event::SettlementProposed(event) => self.settlement_proposed(event),
+            Event::EscrowSettled(event) => self.escrow_settled(event, position),
+            Event::ReleaseScheduled(event) => self.release_scheduled(event),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);
@@ -225,6 +234,20 @@ impl Market {
     /// If the market was not opened: the first event of every log opens it.
     pub fn purchase_limits(&self) -> &[PurchaseLimit] {
         &self.opened().purchase_limits
+    }
+
+    /// Gives when money is released, and how it is treated in dispute.
+    ///
+    /// # Panics
+    /// If the market was not opened: the first event of every log opens it.
+    pub fn escrow_terms(&self) -> EscrowTerms {
+        self.opened().escrow.clone().unwrap_or_default()
+    }
+
+    /// Gives when the money of new orders is released; none: by the usual terms.
+    pub(crate) fn release_terms(&self) -> Option<ReleaseTerms> {
+        let terms = self.opened().escrow.as_ref()?.release();
+        (*terms != ReleaseTerms::default()).then(|| terms.clone())
     }
 
     fn opened(&self) -> &Opened {

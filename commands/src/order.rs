@@ -3,14 +3,19 @@
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
-//! `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money of each step is computed.
+//! `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money of each step is computed. `hold` stops a
+//! whole order, `freeze` sets money of a shipment apart, and `release` knows orders whose money is released by another rule than
+//! the usual one.
 
 mod accept;
 mod cancel;
 mod deliver;
 mod escrow;
+mod freeze;
+mod hold;
 mod place;
 mod refund;
+mod release;
 mod ship;
 mod stage;
 mod state;
@@ -29,8 +34,14 @@ pub(crate) use self::cancel::decide_cancel;
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
+pub use self::freeze::{Freeze, Frozen, Proposal};
+pub(crate) use self::freeze::{decide_freeze, decide_not_settled, decide_settle, decide_unfreeze};
+pub use self::hold::Hold;
+pub(crate) use self::hold::{decide_hold, decide_unhold};
 pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::refund::decide_refund;
+pub use self::release::{Pending, Release};
+pub(crate) use self::release::{decide_release, decide_set_free};
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;
 pub use self::state::{
@@ -154,12 +165,12 @@ pub(crate) fn decide_not_reported(
     now: Timestamp,
 ) -> Vec<Event> {
     let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-    vec![delivered(id, shipment, DeliveryProof::TransitElapsed, inspection_ends)]
+    vec![delivered(waiting(market, id), id, shipment, DeliveryProof::TransitElapsed, inspection_ends, now)]
 }
 
 /// Pays for a shipment against which nothing was said in time.
 pub(crate) fn decide_inspected(market: &Market, id: OrderId, shipment: ShipmentNumber) -> Vec<Event> {
-    vec![Settlement::of(id, waiting(market, id)).release(shipment, ReleaseCondition::InspectionElapsed)]
+    vec![Settlement::of(id, waiting(market, id)).release(shipment, &[ReleaseCondition::InspectionElapsed])]
 }
 
 fn waiting(market: &Market, order: OrderId) -> &Order {

@@ -439,7 +439,13 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::RefundPayment(_)
         | Command::ReportPayment(_)
         | Command::RequestPayout(_)
-        | Command::ReportPayout(_) => return None,
+        | Command::ReportPayout(_)
+        | Command::HoldOrder(_)
+        | Command::UnholdOrder(_)
+        | Command::FreezeEscrow(_)
+        | Command::UnfreezeEscrow(_)
+        | Command::SettleEscrow(_)
+        | Command::ReleaseEscrow(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

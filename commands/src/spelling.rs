@@ -163,6 +163,18 @@ mod tests {
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),
             ("order.refund", json!({"amount": total, "order": ID, "reason": "r", "shipment": 2})),
+            ("order.hold", json!({"note": "n", "order": ID, "reason": "risk_review"})),
+            ("order.unhold", json!({"order": ID})),
+            (
+                "escrow.freeze",
+                json!({"amount": total, "note": "n", "order": ID, "reason": "not_received", "shipment": 2}),
+            ),
+            ("escrow.unfreeze", json!({"order": ID, "shipment": 2})),
+            (
+                "escrow.settle",
+                json!({"note": "n", "order": ID, "shipment": 2, "to_buyer": total, "to_seller": total}),
+            ),
+            ("escrow.release", json!({"order": ID, "shipment": 2})),
         ]
     }
 

@@ -5,7 +5,7 @@
 
 mod support;
 
-use commands::command::{PlaceOrder, ReportedOutcome, SetTax};
+use commands::command::{PlaceOrder, ReportedOutcome};
 use commands::order::Stage;
 use commands::payment::{RECENT_CLOSED_PAYMENTS_MAX, REQUEST_MS, Wish};
 use commands::{Command, Facts, Refusal};
@@ -16,7 +16,7 @@ use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{Cancelled, CancelledBy, EscrowHeld, EscrowRefunded, Paid, PaymentDue};
 use events::payment::{RefundRequested, Requested, VoidReason, VoidRequested};
 use events::rejection::OrderState;
-use events::{Bps, Event, Money, Rejection};
+use events::{Event, Money, Rejection};
 use support::*;
 
 /// Tea for 5 dollars, cups of another seller for 3, and a buyer with 100 dollars in his wallet.
@@ -133,7 +133,8 @@ fn what_the_provider_takes_goes_to_the_escrow_and_confirms_the_order() {
         "escrow.held.v1",
         "order.paid.v1",
     ]);
-    let held = EscrowHeld { order, transfer: transfer(1000, wallet(), LedgerAccount::Escrow(order)) };
+    let held =
+        EscrowHeld { order, release: None, transfer: transfer(1000, wallet(), LedgerAccount::Escrow(order)) };
     assert_eq!(world.events()[1..], [held.into(), Paid { accept_by: None, order, payment, ship_by }.into()]);
     assert_eq!(
         world.market.next_deadline(),
@@ -492,7 +493,7 @@ fn what_a_seller_gives_back_of_a_shipment_goes_back_to_where_it_came_from() {
 #[test]
 fn taxes_and_delivery_are_paid_by_card_and_go_back_with_what_is_never_shipped() {
     let mut world = shop();
-    world.given(OPERATOR, set_tax(2000)).given(SELLER, set_rate("post", None, rate(250, None, None)));
+    world.given(OPERATOR, tax("DE", None, 2000)).given(SELLER, set_rate("post", None, rate(250, None, None)));
     let Command::PlaceOrder(asked) = place_by_card(&[(TEA, 2)], usd(1500), None) else { unreachable!() };
     let order = world.placed(BUYER, PlaceOrder { delivery: to("DE"), ..asked }.into());
     let payment = world.payment();
@@ -505,11 +506,6 @@ fn taxes_and_delivery_are_paid_by_card_and_go_back_with_what_is_never_shipped() 
     world.given(BUYER, cancel_units(order, &[(TEA, 1)]));
     then_holds(&world, LedgerAccount::RefundsPayable, 1500);
     then_holds(&world, wallet(), 10_000);
-}
-
-fn set_tax(bps: u32) -> Command {
-    let bps = Bps::new(bps).unwrap();
-    SetTax { bps, inclusive: false, region: region("DE"), tax_class: None }.into()
 }
 
 // Cancelling.

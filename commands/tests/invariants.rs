@@ -14,16 +14,19 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::LineQuantity;
-use commands::order::{ShipmentState, Stage};
+use commands::order::{Shipment, ShipmentState, Stage};
 use commands::{Command, Decision, Market, Verified};
 use events::account::Tier;
+use events::escrow::Settled;
+use events::escrow::rule::{Condition, ReleaseRule, ReleaseTerms};
 use events::ids::{
     AccountId, CartId, CommandId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId,
     RefundId,
 };
 use events::ledger::LedgerAccount;
-use events::market::{Deadlines, FeePolicy, PurchaseLimit};
+use events::market::{Deadlines, EscrowTerms, PurchaseLimit};
 use events::metadata::Cause;
+use events::order::ShipmentNumber;
 use events::payment::Requested;
 use events::rejection::OrderState;
 use events::{Event, Money};
@@ -56,24 +59,32 @@ struct Run {
     captured: BTreeMap<PaymentId, (Money, i64)>,
     /// Orders that have promotions, open ones and those of which something was shipped.
     discounted: BTreeMap<OrderId, BTreeSet<PromotionId>>,
+    /// The taxes in what is frozen.
+    frozen_taxes: BTreeMap<(OrderId, ShipmentNumber), i64>,
     merged: BTreeSet<CartId>,
     checked: usize,
 }
 
 impl Run {
-    /// Opens a market in which sellers have to accept orders, or not.
-    fn new(sellers_accept: bool) -> Run {
+    /// Opens a market in which sellers have to accept orders, or not, with the usual rule of release or with one of a least
+    /// age, an operator's word and a delay.
+    fn new(sellers_accept: bool, is_usual: bool) -> Run {
         let limit = |tier, minor| PurchaseLimit {
             currency: usd(0).currency,
             per_day_minor: minor,
             per_order_minor: minor,
             tier: Tier::new(tier).unwrap(),
         };
-        let mut world = World::on_terms(
-            FeePolicy::default(),
-            if sellers_accept { accepting() } else { Deadlines::default() },
-            vec![limit(0, MOST / 2), limit(1, MOST)],
-        );
+        let escrow = EscrowTerms::new(300, 60 * DAY_MS).unwrap();
+        let any = vec![Condition::BuyerConfirmed, Condition::OperatorRelease, Condition::InspectionElapsed];
+        let late = Condition::AllOf(vec![Condition::AnyOf(any), Condition::MinAge { ms: DAY_MS }]);
+        let late = ReleaseTerms::new(DAY_MS / 24, ReleaseRule::new(late).unwrap()).unwrap();
+        let mut world = World::on(Terms {
+            deadlines: if sellers_accept { accepting() } else { Deadlines::default() },
+            escrow: Some(if is_usual { escrow } else { escrow.releasing(late) }),
+            purchase_limits: vec![limit(0, MOST / 2), limit(1, MOST)],
+            ..Terms::default()
+        });
         world.register(PROVIDERS[1]).register(BUYERS[2]).register(GUEST).register(OTHER_GUEST);
         world
             .given_listing(SELLER, 0, usd(500), 10)
@@ -100,12 +111,15 @@ impl Run {
             payouts,
             captured,
             discounted: BTreeMap::new(),
+            frozen_taxes: BTreeMap::new(),
             merged,
             checked: 0,
         };
         run.check();
-        // A seller has earned something: what random steps seldom come to.
-        run.ask(PROVIDER, fund(BUYER, usd(500)));
+        // Buyers have money, and a seller has earned something: what random steps seldom come to.
+        for buyer in BUYERS {
+            run.ask(PROVIDER, fund_as(&format!("first of {buyer:?}"), buyer, usd(9_500)));
+        }
         run.ask(BUYER, place(&[(0, 1)], usd(500)));
         let (order, _) = run.orders[0];
         run.ask(SELLER, accept(order));
@@ -133,8 +147,24 @@ impl Run {
     /// Gives one of the last orders with its buyer and seller, or one that never was.
     fn order(&self, nth: usize) -> (OrderId, (Actor, Actor)) {
         let unknown = (OrderId::derive(BUYER.account(), cid(START, 0), 0), (BUYER, SELLER));
-        let last = self.orders.iter().rev().take(5);
-        last.chain([&unknown]).nth(nth / 2 % 6).copied().unwrap_or(unknown)
+        let last: Vec<_> = self.orders.iter().rev().take(5).collect();
+        let nth = nth / 2 % 16;
+        if nth == 15 { unknown } else { *last[nth % last.len()] }
+    }
+
+    /// Gives an order with a shipment's number, counted from 1, and some amount of it: mostly of one that has such an amount.
+    fn shipment(&self, nth: usize, before: u8, amount: fn(&Shipment) -> Option<i64>) -> (OrderId, u32, i64) {
+        let fitting = self.world.market.orders.iter().flat_map(|(id, order)| {
+            let shipments = (1u32..).zip(&order.shipments);
+            shipments.filter_map(|(n, shipment)| Some((*id, n, amount(shipment)?)))
+        });
+        let fitting: Vec<_> = fitting.collect();
+        let other = (self.order(nth).0, u32::from(before) + 1, 100);
+        if nth.is_multiple_of(8) {
+            other
+        } else {
+            fitting.get(nth % fitting.len().max(1)).copied().unwrap_or(other)
+        }
     }
 
     /// Names lines of an order by their place, or a listing that may not be in it.
@@ -176,10 +206,18 @@ impl Run {
         let Some(state) = closed_as else { return };
         assert_eq!(paid.remaining(), 0, "a closed order's accounts are zero");
         assert_eq!(paid.shipped + paid.cancelled, paid.total.minor, "all units cost the total");
-        let balance = self.world.market.ledger.balance(LedgerAccount::Escrow(order), paid.total.currency);
-        assert_eq!(balance.minor, 0);
-        if paid.shipped > 0 {
-            assert_eq!(state, OrderState::Completed);
+        for account in [LedgerAccount::Escrow(order), LedgerAccount::Dispute(order)] {
+            assert_eq!(self.world.market.ledger.balance(account, paid.total.currency).minor, 0);
+        }
+        match state {
+            OrderState::Cancelled => assert_eq!(paid.shipped, 0),
+            OrderState::Refunded => {
+                assert_eq!((paid.released + paid.fees + paid.taxes, paid.refunded), (0, paid.held));
+            }
+            other => assert_eq!(other, OrderState::Completed),
+        }
+        if paid.cancelled == 0 {
+            assert_eq!(paid.taxes + paid.tax_back, paid.tax, "all taxes of what was bought are collected");
         }
         assert!(self.world.market.orders.get(order).is_none(), "what is closed is not open");
     }
@@ -197,9 +235,16 @@ impl Run {
             };
             assert_eq!((cost, escrow.funded + missing), (order.total.minor, order.total.minor));
             assert_eq!(order.tax_minor(), paid.tax);
-            let sums = (escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.remaining());
-            assert_eq!(sums, (paid.released, paid.fees, paid.taxes, paid.refunded, paid.remaining()));
+            let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
+            assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
+            assert_eq!(escrow.remaining(), paid.remaining());
+            let frozen = order.shipments.iter().filter_map(Shipment::frozen);
+            assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
+            assert_eq!(order.hold.is_some(), paid.is_held);
             let left = cost_of(&order.left(), order.shipping_left());
+            let open = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
+            let waits: i64 = open.map(|shipment| shipment.amount_minor).sum();
+            assert_eq!(waits + left, escrow.remaining() + missing, "what is in escrow waits for something");
             assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
             for (place, line) in (0u8..).zip(&order.lines) {
                 assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
@@ -215,6 +260,42 @@ impl Run {
         }
     }
 
+    /// Counts what was paid out of a dispute.
+    fn settled(&mut self, settled: &Settled) {
+        let paid = self.paid.get_mut(&settled.order).unwrap();
+        paid.tax_back += self.frozen_taxes[&(settled.order, settled.shipment)];
+        for transfer in &settled.transfers {
+            assert_eq!(transfer.from, LedgerAccount::Dispute(settled.order));
+            let minor = transfer.amount.minor;
+            paid.frozen -= minor;
+            match transfer.to {
+                LedgerAccount::PlatformFees => paid.fees += minor,
+                LedgerAccount::PlatformTax => {
+                    paid.taxes += minor;
+                    paid.tax_back -= minor;
+                }
+                LedgerAccount::SellerAvailable(_) => paid.released += minor,
+                _ => {
+                    paid.refunded += minor;
+                    paid.settled += minor;
+                }
+            }
+        }
+        paid.check_fees();
+        let paid = *paid;
+        self.check_end(settled.order, paid, settled.closed_as);
+    }
+
+    /// Checks that nothing moves of an order on hold.
+    fn check_free(&self, event: &Event) {
+        let order = event.transfers().iter().flat_map(|transfer| [transfer.from, transfer.to]);
+        let mut orders = order.filter_map(|account| match account {
+            LedgerAccount::Escrow(order) | LedgerAccount::Dispute(order) => Some(order),
+            _ => None,
+        });
+        assert!(orders.all(|order| self.paid.get(&order).is_none_or(|paid| !paid.is_held)), "{event:?}");
+    }
+
     fn check_commit(&mut self, n: usize) {
         let commit = self.world.log[n].clone();
         match &commit.start().cause {
@@ -226,6 +307,7 @@ impl Run {
         }
         let (mut charged, mut groups) = (BTreeMap::new(), BTreeSet::new());
         for recorded in commit.events() {
+            self.check_free(&recorded.event);
             for json in [&recorded.metadata_json, &recorded.payload_json] {
                 check_numbers(&serde_json::from_slice(json).unwrap());
             }
@@ -280,6 +362,7 @@ impl Run {
                     let tax = placed.tax_minor();
                     let by_provider = placed.payment.as_ref().map_or(0, |due| due.amount.minor);
                     let (held, released, fees, taxes, refunded) = (0, 0, 0, 0, 0);
+                    let (frozen, is_held, settled) = (0, false, 0);
                     let (shipped, cancelled, given_back, tax_back) = (0, 0, 0, 0);
                     let paid = Paid {
                         total,
@@ -291,6 +374,9 @@ impl Run {
                         fees,
                         taxes,
                         refunded,
+                        frozen,
+                        is_held,
+                        settled,
                         shipped,
                         cancelled,
                         given_back,
@@ -339,26 +425,17 @@ impl Run {
                             _ => paid.released += transfer.amount.minor,
                         }
                     }
-                    let (out, total) =
-                        (i128::from(paid.released + paid.fees), i128::from(paid.total.minor - paid.tax));
-                    let due = (2 * i128::from(paid.fee) * out + total).checked_div(2 * total).unwrap_or(0);
-                    assert_eq!(i128::from(paid.fees), due, "fees are exactly those of what was released");
+                    paid.check_fees();
                     assert_eq!(paid.remaining(), released.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
-                    if paid.cancelled == 0 && released.closed_as.is_some() {
-                        assert_eq!(
-                            paid.taxes + paid.tax_back,
-                            paid.tax,
-                            "all taxes of what was bought are collected"
-                        );
-                    }
                     self.check_end(released.order, paid, released.closed_as);
                 }
                 Event::EscrowRefunded(refunded) => {
                     let paid = self.paid.get_mut(&refunded.order).unwrap();
                     paid.refunded += refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
                     let was_paid = paid.held == paid.total.minor;
-                    let due = if was_paid { paid.cancelled + paid.given_back } else { paid.held };
+                    let due =
+                        if was_paid { paid.cancelled + paid.given_back + paid.settled } else { paid.held };
                     assert_eq!(paid.refunded, due, "what was cancelled or given back is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;
@@ -367,6 +444,20 @@ impl Run {
                     }
                     self.check_end(refunded.order, paid, refunded.closed_as);
                 }
+                Event::OrderHeld(held) => self.paid.get_mut(&held.order).unwrap().is_held = true,
+                Event::OrderUnheld(unheld) => {
+                    assert_ne!(unheld.agreed_by, unheld.requested_by);
+                    self.paid.get_mut(&unheld.order).unwrap().is_held = false;
+                }
+                Event::EscrowFrozen(frozen) => {
+                    self.paid.get_mut(&frozen.order).unwrap().frozen += frozen.transfer.amount.minor;
+                    let tax = frozen.tax.map_or(0, |tax| tax.minor);
+                    self.frozen_taxes.insert((frozen.order, frozen.shipment), tax);
+                }
+                Event::EscrowUnfrozen(unfrozen) => {
+                    self.paid.get_mut(&unfrozen.order).unwrap().frozen -= unfrozen.transfer.amount.minor;
+                }
+                Event::EscrowSettled(settled) => self.settled(settled),
                 _ => {}
             }
         }
@@ -391,9 +482,9 @@ proptest! {
 
     #[test]
     fn every_promise_holds_after_every_commit(
-        sellers_accept in any::<bool>(), steps in prop::collection::vec(step(), 1..160),
+        sellers_accept in any::<bool>(), is_usual in any::<bool>(), steps in prop::collection::vec(step(), 1..160),
     ) {
-        let mut run = Run::new(sellers_accept);
+        let mut run = Run::new(sellers_accept, is_usual);
         for step in steps {
             run.step(step);
         }
@@ -406,11 +497,17 @@ proptest! {
         prop_assert_eq!(&restored, &folded);
         let asked: BTreeMap<_, _> = folded.effects().into_iter().collect();
         prop_assert_eq!(asked, asked_for(&run.world.log));
-        // Left alone, every order comes to its end.
-        run.world.after(100 * DAY_MS);
-        run.let_due_deadlines_pass();
-        run.world.after(100 * DAY_MS);
-        run.let_due_deadlines_pass();
+        // Left alone, every order comes to its end, once nobody stops it any more.
+        let held = run.world.market.orders.iter().filter(|(_, order)| order.hold.is_some());
+        for order in held.map(|(order, _)| *order).collect::<Vec<_>>() {
+            run.ask(OPERATOR, unhold(order));
+            run.ask(OTHER_OPERATOR, unhold(order));
+        }
+        // Frozen money comes back, what was not frozen arrives, and is inspected.
+        for _ in 0..3 {
+            run.world.after(100 * DAY_MS);
+            run.let_due_deadlines_pass();
+        }
         prop_assert_eq!(run.world.market.orders.open_count(), 0);
         prop_assert_eq!(run.world.market.next_deadline(), None);
     }
@@ -427,7 +524,7 @@ fn the_random_steps_reach_every_event_there_is() {
     let mut runner = TestRunner::deterministic();
     let mut unseen: BTreeSet<_> = Event::TYPES.iter().copied().collect();
     for n in 0..RUNS_MAX {
-        let mut run = Run::new(n % 3 == 0);
+        let mut run = Run::new(n % 3 == 0, n % 2 == 0);
         let steps = prop::collection::vec(step(), 200).new_tree(&mut runner).unwrap().current();
         for step in steps {
             run.step(step);

@@ -5,6 +5,7 @@ mod support;
 use commands::Refusal;
 use commands::command::LINES_MAX;
 use events::account::Role;
+use events::escrow::FreezeReason;
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
 use events::metadata::{DeadlineKind, Waiting};
@@ -85,7 +86,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
     };
     let transfer = Transfer { amount: usd(1500), from: wallet(BUYER), to: LedgerAccount::Escrow(order) };
     world
-        .then_events([placed.into(), EscrowHeld { order, transfer }.into()])
+        .then_events([placed.into(), EscrowHeld { order, release: None, transfer }.into()])
         .then(|market| {
             let tea = market.listings.get(listing(TEA)).unwrap();
             assert_eq!((tea.stock.on_hand, tea.stock.reserved, tea.available()), (10, 3, 7));
@@ -450,11 +451,12 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
             Transfer { amount: usd(975), from: escrow, to: earned(SELLER) },
             Transfer { amount: usd(25), from: escrow, to: LedgerAccount::PlatformFees },
         ],
+        with: vec![],
     };
     world
         .given(SELLER, ship(order))
         .when(PROVIDER, confirm(order))
-        .then_events([Delivered { confirmed_by, inspection_ends, order, shipment }.into()])
+        .then_events([Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()])
         .when_again()
         .then_repeat()
         .when(PROVIDER, confirm(order))
@@ -478,7 +480,8 @@ fn a_buyer_who_has_the_goods_releases_the_money_at_once() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 2)], usd(1000)));
     let (confirmed_by, shipment) = (DeliveryProof::Buyer, ShipmentNumber::FIRST);
-    let delivered = Delivered { confirmed_by, inspection_ends: world.now, order, shipment };
+    let delivered =
+        Delivered { confirmed_by, inspection_ends: world.now, order, release_due: None, shipment };
     world.given(SELLER, ship(order)).when(BUYER, confirm(order));
     world.then_types(["order.delivered.v2", "escrow.released.v2"]);
     assert_eq!(world.events()[0], delivered.into());
@@ -580,8 +583,8 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
 
 #[test]
 fn each_state_allows_what_it_allows() {
-    use OrderState::{AwaitingPayment, Cancelled, Completed, Delivered, Placed, Shipped};
-    for state in [AwaitingPayment, Placed, Shipped, Delivered, Completed, Cancelled] {
+    use OrderState::{AwaitingPayment, Cancelled, Completed, Delivered, Placed, Refunded, Shipped};
+    for state in [AwaitingPayment, Placed, Shipped, Delivered, Completed, Cancelled, Refunded] {
         let reach = |world: &mut World| {
             let command = match state {
                 AwaitingPayment => place_by_card(&[(TEA, 1)], usd(500), None),
@@ -603,11 +606,17 @@ fn each_state_allows_what_it_allows() {
                     world.given(BUYER, cancel(order));
                 }
                 OrderState::AwaitingSeller => unreachable!("here orders wait for no seller"),
+                Refunded => {
+                    world
+                        .given(SELLER, ship(order))
+                        .given(BUYER, freeze_money(order, 1, None, FreezeReason::NotReceived))
+                        .given(OPERATOR, settle(order, 1, usd(0), usd(500)));
+                }
             }
             order
         };
-        let may_ship = !matches!(state, AwaitingPayment | Cancelled);
-        let may_confirm = !matches!(state, AwaitingPayment | Placed | Cancelled);
+        let may_ship = !matches!(state, AwaitingPayment | Cancelled | Refunded);
+        let may_confirm = !matches!(state, AwaitingPayment | Placed | Cancelled | Refunded);
         let may_cancel = matches!(state, AwaitingPayment | Placed | Cancelled);
         for (actor, command, may) in [
             (SELLER, ship as fn(_) -> _, may_ship),
@@ -652,7 +661,9 @@ fn silence_of_the_carrier_and_then_of_the_buyer_pays_the_seller() {
     world.given(SELLER, ship(order)).when_deadline();
     let inspection_ends = START.plus_ms(17 * DAY_MS);
     let (confirmed_by, shipment) = (DeliveryProof::TransitElapsed, ShipmentNumber::FIRST);
-    world.then_events([Delivered { confirmed_by, inspection_ends, order, shipment }.into()]).when_deadline();
+    world
+        .then_events([Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()])
+        .when_deadline();
     match world.events() {
         [Event::EscrowReleased(released)] => {
             assert_eq!(released.condition, ReleaseCondition::InspectionElapsed);

@@ -158,10 +158,19 @@ fn each_shipment_is_paid_when_it_is_confirmed_and_the_last_closes_the_order() {
         ];
         let (condition, remaining) = (ReleaseCondition::BuyerConfirmed, remaining.map(usd));
         let shipment = shipment(n);
-        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }.into()
+        let with = vec![];
+        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
+            .into()
     };
     let delivered = |n, inspection_ends| -> Event {
-        Delivered { confirmed_by: DeliveryProof::Buyer, inspection_ends, order, shipment: shipment(n) }.into()
+        Delivered {
+            confirmed_by: DeliveryProof::Buyer,
+            inspection_ends,
+            order,
+            release_due: None,
+            shipment: shipment(n),
+        }
+        .into()
     };
     let now = world.now;
     // The fee of the whole is 37.5 and so 38: 12.67, 25.33 and 38 are due.
@@ -192,7 +201,7 @@ fn what_is_confirmed_without_a_number_is_all_that_travels() {
     let inspection_ends = world.now.plus_ms(3 * DAY_MS);
     let delivered = |n| -> Event {
         let (confirmed_by, shipment) = (DeliveryProof::Carrier, shipment(n));
-        Delivered { confirmed_by, inspection_ends, order, shipment }.into()
+        Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()
     };
     world
         .when(BUYER, confirm_shipment(order, 1))

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use commands::{
-    DEADLINE_EVENTS_MAX, Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline,
+    Break, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline,
 };
 use events::account::PublicKey;
 use events::commit::Seal;
@@ -145,6 +145,17 @@ pub enum StopReason {
     /// The log ends before what was durable: it was restored or truncated under a running writer.
     #[error("the log is shorter than what was durable: it was restored or truncated while the engine ran")]
     LogShortened,
+    /// A decision would have broken a promise about money. Nothing of it was written.
+    #[error(
+        "{decision} would break the books: {what}. Nothing of it was written. Keep the log as it is, look at it with \
+         `skylink ledger check`, and start the market again only with a program in which this is mended"
+    )]
+    Unbalanced {
+        /// What was decided.
+        decision: String,
+        /// What would be broken.
+        what: Break,
+    },
     /// The outcome of an append stayed unknown too long.
     #[error("the log did not answer for {} s: restart when it can be reached", UNKNOWN_MS_MAX / 1000)]
     LogUnreachable,
@@ -264,7 +275,8 @@ impl<T> Processor<T> {
         }
         events.push(started.into());
         let mut actions = Vec::new();
-        processor.commit(Cause::Writer(writer), None, events, now, &mut actions);
+        let begun = processor.commit(Cause::Writer(writer), None, events, now, &mut actions);
+        begun.expect("a writer's start moves no money");
         processor.send(&mut actions);
         (processor, actions)
     }
@@ -364,6 +376,9 @@ impl<T> Processor<T> {
                 self.decide_waiting(now, actions);
                 self.decide_deadlines(now, actions);
             }
+            if self.stopped {
+                return;
+            }
             if self.forming.commits.is_empty() || self.preparation == Preparation::UnderWay {
                 break;
             }
@@ -415,8 +430,10 @@ impl<T> Processor<T> {
         match decide(&self.market, &incoming.verified, facts, now) {
             Decision::Commit(events) => {
                 let cause = Cause::Command(Box::new(incoming.verified.stamp));
-                let commit = self.commit(cause, incoming.traceparent, events, now, actions);
-                self.forming.answers.push((incoming.reply, Answer::Decided(commit)));
+                match self.commit(cause, incoming.traceparent, events, now, actions) {
+                    Some(commit) => self.forming.answers.push((incoming.reply, Answer::Decided(commit))),
+                    None => actions.push(Action::Answer(incoming.reply, Answer::Undecided)),
+                }
             }
             Decision::Repeat(position) => self.answer(incoming.reply, Answer::Repeat(position), actions),
             Decision::Refuse(refusal) => self.answer(incoming.reply, Answer::Refused(refusal), actions),
@@ -484,11 +501,14 @@ impl<T> Processor<T> {
                 return;
             };
             let events = decide_deadline(&self.market, deadline, now);
-            self.commit(Cause::Deadline(deadline), None, events, now, actions);
+            if self.commit(Cause::Deadline(deadline), None, events, now, actions).is_none() {
+                return;
+            }
         }
     }
 
-    /// Seals events behind everything decided, folds them and adds them to the group that forms.
+    /// Seals events behind everything decided, folds them and adds them to the group that forms. If they would break a
+    /// promise about money, the writer stops, and nothing of the group is written.
     fn commit(
         &mut self,
         cause: Cause,
@@ -496,17 +516,37 @@ impl<T> Processor<T> {
         events: Vec<Event>,
         now: Timestamp,
         actions: &mut Vec<Action<T>>,
-    ) -> Arc<Commit> {
+    ) -> Option<Arc<Commit>> {
+        if let Err(what) = self.market.check_conserved(&events) {
+            self.stop_unbalanced(&cause, what, actions);
+            return None;
+        }
         let id = CommitId::derive(self.writer, self.head.position + 1, now);
         let seal = Seal { id, market: self.name.clone(), time: now, cause, traceparent };
         let commit = Arc::new(Commit::seal(self.head, seal, events));
         self.market.evolve_commit(&commit);
+        let decided = commit.events().iter().map(|recorded| &recorded.event);
+        if let Err(what) = self.market.check_counted(decided) {
+            self.stop_unbalanced(&commit.start().cause, what, actions);
+            return None;
+        }
         let keys = commit.events().iter().filter_map(|recorded| recorded.event.registered_key());
         actions.extend(keys.copied().map(Action::KeyRegistered));
         self.head = commit.head();
         self.forming.events += commit.events().len();
         self.forming.commits.push(Arc::clone(&commit));
-        commit
+        Some(commit)
+    }
+
+    fn stop_unbalanced(&mut self, cause: &Cause, what: Break, actions: &mut Vec<Action<T>>) {
+        let decision = match cause {
+            Cause::Command(stamp) => {
+                format!("{} (command {} of account {})", stamp.name, stamp.command, stamp.account)
+            }
+            Cause::Deadline(stamp) => format!("the deadline {stamp:?}"),
+            Cause::Writer(writer) => format!("the start of writer {writer}"),
+        };
+        self.stop(StopReason::Unbalanced { decision, what }, actions);
     }
 
     fn send(&mut self, actions: &mut Vec<Action<T>>) {
@@ -568,3 +608,6 @@ impl<T> Processor<T> {
         self.stopped = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, listing, market, order, payment, payout, promotion, shipping, stock, tax,
+    account, cart, command, escrow, listing, market, order, payment, payout, promotion, shipping, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -166,7 +166,15 @@ events! {
     "order.refunded.v1" => OrderRefunded(order::Refunded) about |e| Some(e.order.to_string()),
     "escrow.held.v1" => EscrowHeld(order::EscrowHeld) about |e| Some(e.order.to_string()),
     "escrow.released.v2" => EscrowReleased(order::EscrowReleased) about |e| Some(e.order.to_string()),
-    "escrow.refunded.v2" => EscrowRefunded(order::EscrowRefunded) about |e| Some(e.order.to_string());
+    "escrow.refunded.v2" => EscrowRefunded(order::EscrowRefunded) about |e| Some(e.order.to_string()),
+    "order.held.v1" => OrderHeld(order::hold::Held) about |e| Some(e.order.to_string()),
+    "order.unhold_requested.v1" => UnholdRequested(order::hold::UnholdRequested) about |e| Some(e.order.to_string()),
+    "order.unheld.v1" => OrderUnheld(order::hold::Unheld) about |e| Some(e.order.to_string()),
+    "escrow.frozen.v1" => EscrowFrozen(escrow::Frozen) about |e| Some(e.order.to_string()),
+    "escrow.unfrozen.v1" => EscrowUnfrozen(escrow::Unfrozen) about |e| Some(e.order.to_string()),
+    "escrow.settlement_proposed.v1" => SettlementProposed(escrow::SettlementProposed) about |e| Some(e.order.to_string()),
+    "escrow.settled.v1" => EscrowSettled(escrow::Settled) about |e| Some(e.order.to_string()),
+    "escrow.release_scheduled.v1" => ReleaseScheduled(escrow::ReleaseScheduled) about |e| Some(e.order.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -191,6 +199,9 @@ impl Event {
             Event::EscrowHeld(held) => std::slice::from_ref(&held.transfer),
             Event::EscrowReleased(released) => &released.transfers,
             Event::EscrowRefunded(refunded) => refunded.transfer.as_slice(),
+            Event::EscrowFrozen(frozen) => std::slice::from_ref(&frozen.transfer),
+            Event::EscrowUnfrozen(unfrozen) => std::slice::from_ref(&unfrozen.transfer),
+            Event::EscrowSettled(settled) => &settled.transfers,
             Event::MarketOpened(_)
             | Event::WriterStarted(_)
             | Event::CommandRejected(_)
@@ -247,7 +258,12 @@ impl Event {
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)
             | Event::OrderCancelled(_)
-            | Event::OrderRefunded(_) => &[],
+            | Event::OrderRefunded(_)
+            | Event::OrderHeld(_)
+            | Event::UnholdRequested(_)
+            | Event::OrderUnheld(_)
+            | Event::SettlementProposed(_)
+            | Event::ReleaseScheduled(_) => &[],
         }
     }
 
@@ -265,6 +281,7 @@ impl Event {
         let (order, buyer, seller, state) = match self {
             Event::EscrowReleased(event) => (event.order, event.buyer, event.seller, event.closed_as),
             Event::EscrowRefunded(event) => (event.order, event.buyer, event.seller, event.closed_as),
+            Event::EscrowSettled(event) => (event.order, event.buyer, event.seller, event.closed_as),
             _ => return None,
         };
         state.map(|state| order::End { order, buyer, seller, state })

@@ -18,6 +18,8 @@ pub enum LedgerAccount {
     Wallet(AccountId),
     /// What is held for an order until it is delivered.
     Escrow(OrderId),
+    /// What of an order's money is frozen until somebody decides about it.
+    Dispute(OrderId),
     /// What a seller has earned and may be paid out.
     SellerAvailable(AccountId),
     /// What the platform has earned.
@@ -37,6 +39,7 @@ impl fmt::Display for LedgerAccount {
         match self {
             LedgerAccount::Wallet(account) => write!(f, "wallet:{account}"),
             LedgerAccount::Escrow(order) => write!(f, "escrow:{order}"),
+            LedgerAccount::Dispute(order) => write!(f, "dispute:{order}"),
             LedgerAccount::SellerAvailable(account) => write!(f, "seller:{account}:available"),
             LedgerAccount::PlatformFees => f.write_str("platform:fees"),
             LedgerAccount::PlatformTax => f.write_str("platform:tax"),
@@ -60,6 +63,9 @@ impl FromStr for LedgerAccount {
         let account = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some("wallet"), Some(id), None, None) => LedgerAccount::Wallet(id.parse().map_err(|_| error())?),
             (Some("escrow"), Some(id), None, None) => LedgerAccount::Escrow(id.parse().map_err(|_| error())?),
+            (Some("dispute"), Some(id), None, None) => {
+                LedgerAccount::Dispute(id.parse().map_err(|_| error())?)
+            }
             (Some("seller"), Some(id), Some("available"), None) => {
                 LedgerAccount::SellerAvailable(id.parse().map_err(|_| error())?)
             }
@@ -95,8 +101,8 @@ impl JsonSchema for LedgerAccount {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "wallet:<account>, escrow:<order>, seller:<account>:available, platform:fees, platform:tax, refunds:payable, payout:<payout> or psp:<account>:clearing",
-            "pattern": "^(wallet|escrow|seller|platform|refunds|payout|psp):"
+            "description": "wallet:<account>, escrow:<order>, dispute:<order>, seller:<account>:available, platform:fees, platform:tax, refunds:payable, payout:<payout> or psp:<account>:clearing",
+            "pattern": "^(wallet|escrow|dispute|seller|platform|refunds|payout|psp):"
         })
     }
 }
@@ -124,6 +130,7 @@ mod tests {
         for ledger_account in [
             LedgerAccount::Wallet(account),
             LedgerAccount::Escrow(OrderId::from_uuid(Uuid::from_u128(9))),
+            LedgerAccount::Dispute(OrderId::from_uuid(Uuid::from_u128(9))),
             LedgerAccount::SellerAvailable(account),
             LedgerAccount::PlatformFees,
             LedgerAccount::PlatformTax,

@@ -1,10 +1,15 @@
 //! Facts of the market itself.
 
+mod escrow_terms;
+
 use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::escrow_terms::EscrowTerms;
+
 use crate::account::{PublicKey, Tier};
+use crate::escrow::rule::RuleError;
 use crate::ids::{AccountId, DeviceId, MarketName, WriterId};
 use crate::money::{Currency, Money};
 
@@ -16,6 +21,9 @@ pub struct Opened {
     /// How long each waiting state lasts before its default outcome.
     #[schemars(with = "WrittenDeadlines")]
     pub deadlines: Deadlines,
+    /// When money is released and how it is treated in dispute; absent in markets that were opened without: the usual terms.
+    #[serde(default)]
+    pub escrow: Option<EscrowTerms>,
     /// What the platform takes of each released escrow.
     pub fee: FeePolicy,
     /// The market's name; every signed command names it as `aud`.
@@ -32,9 +40,15 @@ pub struct Opened {
 // What is absent is left out where people read it; a snapshot, which has no names, has every field.
 impl Serialize for Opened {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let has_limits = !serializer.is_human_readable() || !self.purchase_limits.is_empty();
-        let mut fields = serializer.serialize_struct("Opened", 5 + usize::from(has_limits))?;
+        let has_all = !serializer.is_human_readable();
+        let (has_escrow, has_limits) =
+            (has_all || self.escrow.is_some(), has_all || !self.purchase_limits.is_empty());
+        let count = 5 + usize::from(has_escrow) + usize::from(has_limits);
+        let mut fields = serializer.serialize_struct("Opened", count)?;
         fields.serialize_field("deadlines", &self.deadlines)?;
+        if has_escrow {
+            fields.serialize_field("escrow", &self.escrow)?;
+        }
         fields.serialize_field("fee", &self.fee)?;
         fields.serialize_field("market", &self.market)?;
         if has_limits {
@@ -126,6 +140,21 @@ pub enum TermsError {
         min_minor: i64,
         /// The most.
         max_minor: i64,
+    },
+    /// An operator could decide about an amount that is none.
+    #[error(
+        "what one operator may decide about alone must be 0 to {} minor units, not {minor}",
+        Money::MINOR_MAX
+    )]
+    FourEyes {
+        /// What it was to be.
+        minor: i64,
+    },
+    /// Money would be released by no rule.
+    #[error("`release` can't be so: {wrong}")]
+    Release {
+        /// What is wrong with it.
+        wrong: RuleError,
     },
     /// A state would wait for no time, or for ever.
     #[error("{name} must be 1 to {} ms (ten years), not {ms}", Deadlines::MS_MAX)]

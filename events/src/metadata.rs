@@ -1,6 +1,8 @@
 //! What is known of an event besides what it says: when, in which commit, and at whose word.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
@@ -59,7 +61,7 @@ pub enum Cause {
     /// A signed command.
     Command(Box<CommandStamp>),
     /// A deadline that was due.
-    Deadline(#[schemars(with = "FlatDeadline")] DeadlineStamp),
+    Deadline(DeadlineStamp),
     /// A process that began to write.
     Writer(WriterId),
 }
@@ -155,6 +157,20 @@ pub enum Waiting {
         /// The payout.
         payout: PayoutId,
     },
+    /// Frozen money of a shipment waits for somebody to decide.
+    FreezeExpires {
+        /// The order.
+        order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
+    },
+    /// The money of a shipment that has arrived waits to be released.
+    ReleaseDue {
+        /// The order.
+        order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
+    },
 }
 
 impl Waiting {
@@ -171,6 +187,8 @@ impl Waiting {
             Waiting::AcceptBy { .. } => DeadlineKind::AcceptBy,
             Waiting::PaymentDue { .. } => DeadlineKind::PaymentDue,
             Waiting::PayoutDue { .. } => DeadlineKind::PayoutDue,
+            Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
+            Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
         }
     }
 
@@ -181,7 +199,9 @@ impl Waiting {
             | Waiting::AcceptBy { order }
             | Waiting::PaymentDue { order }
             | Waiting::DeliveryDue { order, .. }
-            | Waiting::InspectionEnds { order, .. } => order.uuid(),
+            | Waiting::InspectionEnds { order, .. }
+            | Waiting::FreezeExpires { order, .. }
+            | Waiting::ReleaseDue { order, .. } => order.uuid(),
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
             Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => account.uuid(),
             Waiting::PayoutDue { payout } => payout.uuid(),
@@ -191,6 +211,7 @@ impl Waiting {
 
 /// A deadline as it stands in a header: what waits is named by the one id that its kind has.
 #[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Deadline")]
 struct FlatDeadline {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<AccountId>,
@@ -222,7 +243,10 @@ impl From<DeadlineStamp> for FlatDeadline {
             Waiting::ShipBy { order } | Waiting::AcceptBy { order } | Waiting::PaymentDue { order } => {
                 FlatDeadline { order: Some(order), ..flat }
             }
-            Waiting::DeliveryDue { order, shipment } | Waiting::InspectionEnds { order, shipment } => {
+            Waiting::DeliveryDue { order, shipment }
+            | Waiting::InspectionEnds { order, shipment }
+            | Waiting::FreezeExpires { order, shipment }
+            | Waiting::ReleaseDue { order, shipment } => {
                 let shipment = Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST);
                 FlatDeadline { order: Some(order), shipment, ..flat }
             }
@@ -263,10 +287,31 @@ impl FlatDeadline {
                 Waiting::CartFrozenUntil { account }
             }
             (DeadlineKind::PayoutDue, None, None, None, Some(payout)) => Waiting::PayoutDue { payout },
+            (DeadlineKind::FreezeExpires, Some(order), None, None, None) => {
+                Waiting::FreezeExpires { order, shipment: first() }
+            }
+            (DeadlineKind::ReleaseDue, Some(order), None, None, None) => {
+                Waiting::ReleaseDue { order, shipment: first() }
+            }
             _ => return None,
         };
-        let has_shipment = matches!(waiting, Waiting::DeliveryDue { .. } | Waiting::InspectionEnds { .. });
+        let has_shipment = matches!(
+            waiting,
+            Waiting::DeliveryDue { .. }
+                | Waiting::InspectionEnds { .. }
+                | Waiting::FreezeExpires { .. }
+                | Waiting::ReleaseDue { .. }
+        );
         (has_shipment || shipment.is_none()).then_some(DeadlineStamp { due, waiting })
+    }
+}
+
+impl JsonSchema for DeadlineStamp {
+    fn schema_name() -> Cow<'static, str> {
+        FlatDeadline::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        FlatDeadline::json_schema(generator)
     }
 }
 
@@ -317,6 +362,10 @@ pub enum DeadlineKind {
     PaymentDue,
     /// The time a provider has to say what came of a payout.
     PayoutDue,
+    /// The time in which somebody has to decide about frozen money.
+    FreezeExpires,
+    /// The time until money that has been set free is paid.
+    ReleaseDue,
 }
 
 #[cfg(test)]
@@ -338,6 +387,8 @@ mod tests {
             ("cart_frozen_until", "account", "payment"),
             ("payment_due", "order", "payout"),
             ("payout_due", "payout", "payment"),
+            ("freeze_expires", "order", "account"),
+            ("release_due", "order", "payout"),
         ] {
             let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
             let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();

@@ -1,5 +1,6 @@
 //! Facts of orders and of the escrows that hold their money.
 
+pub mod hold;
 mod number;
 pub mod v1;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
+use crate::escrow::rule::ReleaseTerms;
 use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
@@ -163,6 +165,10 @@ pub struct Paid {
 pub struct EscrowHeld {
     /// The order.
     pub order: OrderId,
+    /// By what terms it is released; absent: by the usual ones, at once when the buyer has confirmed or the time to
+    /// inspect is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseTerms>,
     /// From the buyer's wallet to the escrow.
     pub transfer: Transfer,
 }
@@ -268,6 +274,9 @@ pub struct Delivered {
     pub inspection_ends: Timestamp,
     /// The order.
     pub order: OrderId,
+    /// When the shipment's money is released, as far as is known now, where that is not when the inspection ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_due: Option<Timestamp>,
     /// Which of the order's shipments arrived.
     pub shipment: ShipmentNumber,
 }
@@ -358,6 +367,9 @@ pub struct EscrowReleased {
     pub shipment: ShipmentNumber,
     /// From the escrow to the seller, and to the platform where there is a fee or a tax; none where the units cost nothing.
     pub transfers: Vec<Transfer>,
+    /// What else had to be so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<ReleaseCondition>,
 }
 
 /// What set an escrow free.
@@ -368,6 +380,12 @@ pub enum ReleaseCondition {
     BuyerConfirmed,
     /// The time to inspect is over.
     InspectionElapsed,
+    /// Some time has passed since the carrier reported the delivery.
+    CarrierDelivered,
+    /// All of the order's money has been held for some time.
+    MinAge,
+    /// An operator released it.
+    OperatorRelease,
 }
 
 /// What cancelled units cost was paid from the escrow back to the buyer.

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 pub use self::parts::{CouponProblem, OrderState, PaymentState, QuoteField};
 
 use crate::account::{Role, Tier};
+use crate::escrow::FreezeReason;
 use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId};
 use crate::listing::ListingStatus;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
+use crate::order::hold::HoldReason;
 use crate::promotion::CouponCode;
 use crate::shipping::Method;
 use crate::stock::AdjustmentReason;
@@ -648,6 +650,89 @@ pub enum Rejection {
         shipment: ShipmentNumber,
         /// How many shipments it has.
         shipments: u32,
+    },
+
+    // Holds and frozen money.
+    /// Operators stopped the order.
+    #[error(
+        "order {order} is on hold ({reason}): nothing of it moves until two operators have lifted the hold"
+    )]
+    OrderOnHold {
+        /// The order.
+        order: OrderId,
+        /// Why it is on hold.
+        reason: HoldReason,
+    },
+    /// The same operator can't ask and agree.
+    #[error("you asked for this yourself: it takes another operator to agree about order {order}")]
+    FourEyes {
+        /// The order.
+        order: OrderId,
+    },
+    /// Money of the shipment is frozen.
+    #[error("money of shipment {shipment} of order {order} is frozen: it must be unfrozen or settled first")]
+    ShipmentFrozen {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// Nothing of the shipment's money is frozen.
+    #[error("no money of shipment {shipment} of order {order} is frozen")]
+    ShipmentNotFrozen {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// The shipment's money has left the escrow.
+    #[error("shipment {shipment} of order {order} is paid already: nothing of its money is in escrow")]
+    ShipmentPaid {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// The buyer had money of the shipment frozen before.
+    #[error("you had money of shipment {shipment} of order {order} frozen before: ask an operator")]
+    ClaimedBefore {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+    },
+    /// For this reason this can't be frozen.
+    #[error(
+        "money can't be frozen as `{reason}` here: buyers claim what has arrived as not_as_described and anything as \
+         not_received, operators may do both and `operator`"
+    )]
+    FreezeReasonDenied {
+        /// The reason given.
+        reason: FreezeReason,
+    },
+    /// More would be frozen than is there, or nothing.
+    #[error("of shipment {shipment} of order {order} can be frozen {most} at most, and more than nothing")]
+    FreezeAmount {
+        /// The order.
+        order: OrderId,
+        /// The shipment.
+        shipment: ShipmentNumber,
+        /// What of its money is in escrow.
+        most: Money,
+    },
+    /// The rule of the escrow does not ask for an operator's word.
+    #[error("no operator releases the money of order {order}: its rule asks for none. Freeze it, and settle")]
+    ReleaseNotAsked {
+        /// The order.
+        order: OrderId,
+    },
+    /// What both sides get is not what is frozen.
+    #[error("to_seller and to_buyer must be {frozen} together, in its currency and neither below zero")]
+    SettlementAmount {
+        /// The order.
+        order: OrderId,
+        /// What is frozen.
+        frozen: Money,
     },
 }
 

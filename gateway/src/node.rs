@@ -31,7 +31,7 @@ use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, Start
 use events::Head;
 use events::account::{PublicKey, Role as AccountRole};
 use events::ids::{CommandId, MarketName, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit, Registrar};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
@@ -63,6 +63,8 @@ pub struct NodeConfig {
     pub deadlines: Deadlines,
     /// How much buyers may buy; used when the market is opened.
     pub purchase_limits: Vec<PurchaseLimit>,
+    /// How money in dispute is treated; used when the market is opened.
+    pub escrow: EscrowTerms,
     /// Threads that check signatures.
     pub verify_threads: usize,
     /// By what a broker lets the node in, if it stands on one.
@@ -91,6 +93,7 @@ impl NodeConfig {
             fee: FeePolicy::default(),
             deadlines: Deadlines::default(),
             purchase_limits: Vec::new(),
+            escrow: EscrowTerms::default(),
             verify_threads,
             access: NodeAccess::default(),
             providers: Vec::new(),
@@ -482,10 +485,12 @@ impl Parts {
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections } = self;
         projections.check_log_head(log.head().await?)?;
-        let NodeConfig { market, fee, deadlines, purchase_limits, verify_threads, providers, .. } = config;
+        let NodeConfig { market, fee, deadlines, escrow, purchase_limits, verify_threads, providers, .. } =
+            config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
             deadlines,
+            escrow: Some(escrow),
             fee,
             market: market.clone(),
             purchase_limits,

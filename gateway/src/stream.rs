@@ -207,6 +207,7 @@ impl Feed {
             Event::PayoutPaid(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutFailed(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutOverdue(payout) => return Ok(self.is_one(&[payout.account])),
+            Event::EscrowSettled(settled) => return Ok(self.is_one(&[settled.buyer, settled.seller])),
             Event::EscrowHeld(held) => held.order,
             Event::OrderAccepted(accepted) => accepted.order,
             Event::OrderPaid(paid) => paid.order,
@@ -214,6 +215,11 @@ impl Feed {
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,
             Event::OrderRefunded(refunded) => refunded.order,
+            // That an order is held, and how two operators come to agree, is told by its view; the notes are not.
+            Event::OrderUnheld(unheld) => unheld.order,
+            Event::EscrowFrozen(frozen) => frozen.order,
+            Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
+            Event::ReleaseScheduled(scheduled) => scheduled.order,
             _ => return Ok(false),
         };
         let late = |_| "the views are too far behind: come back with Last-Event-ID";

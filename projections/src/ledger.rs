@@ -20,6 +20,7 @@ impl Key for LedgerAccount {
         let (kind, id) = match self {
             LedgerAccount::Wallet(account) => (b'w', account.uuid()),
             LedgerAccount::Escrow(order) => (b'e', order.uuid()),
+            LedgerAccount::Dispute(order) => (b'd', order.uuid()),
             LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
             LedgerAccount::PlatformTax => (b't', uuid::Uuid::nil()),

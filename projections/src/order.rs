@@ -7,13 +7,16 @@ mod status;
 use std::cmp::Reverse;
 
 use events::account::Role;
+use events::escrow::FreezeReason;
 use events::ids::{
     AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, WriterId,
 };
 use events::listing::TaxClass;
 use events::metadata::DeadlineKind;
+use events::order::hold::HoldReason;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
 use events::promotion::Discount;
+use events::rejection::OrderState;
 use events::shipping::Method;
 use events::tax::Region;
 use events::{Bps, Currency, Money, Position, Quantity, Timestamp};
@@ -29,7 +32,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -59,6 +62,10 @@ pub struct Order {
     pub cancelled_by: Option<CancelledBy>,
     /// When it was closed; none while something of it is to be shipped, delivered or paid.
     pub closed_at: Option<Timestamp>,
+    /// How it ended; none while it has not.
+    pub closed_as: Option<OrderState>,
+    /// Set while operators have stopped it.
+    pub hold: Option<Hold>,
     /// What was bought.
     pub lines: Vec<Line>,
     /// What was shipped, in the order of the shipments' numbers.
@@ -171,8 +178,42 @@ pub struct Shipment {
     pub shipped_at: Timestamp,
     /// When it counts as delivered unless somebody said so earlier.
     pub delivery_due: Timestamp,
-    /// When its money is released unless the buyer confirmed earlier; none before it is delivered.
+    /// When its money is released unless the buyer confirmed earlier; none before it is delivered. While money is frozen
+    /// or the order is on hold, this time stands still.
     pub inspection_ends: Option<Timestamp>,
+    /// When its money is released, as far as is known now, where the market's rule is not the usual one.
+    pub release_due: Option<Timestamp>,
+    /// What of its money is frozen.
+    pub frozen: Option<Frozen>,
+}
+
+/// Money that waits for a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FrozenMoney")]
+pub struct Frozen {
+    /// How much.
+    pub amount: Money,
+    /// In which role somebody froze it.
+    pub by: Role,
+    /// Why.
+    pub reason: FreezeReason,
+    /// More, in words.
+    pub note: Option<String>,
+    /// When it is paid back to the buyer unless somebody decided earlier.
+    pub due: Timestamp,
+    /// Whether an operator has decided, and another one has to agree.
+    pub is_proposed: bool,
+}
+
+/// Why an order does not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hold {
+    /// Why.
+    pub reason: HoldReason,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether an operator has asked for it to be lifted, and another one has to agree.
+    pub is_lift_requested: bool,
 }
 
 /// Some units of a line.
@@ -194,6 +235,8 @@ pub enum ShipmentState {
     Inspection,
     /// It is the buyer's, and its money the seller's.
     Accepted,
+    /// All that was left of its money was frozen, and it was decided who gets it.
+    Settled,
 }
 
 /// The money of an order, all in the currency of its total, in minor units.
@@ -211,6 +254,8 @@ pub struct Escrow {
     pub taxes: i64,
     /// What was paid back.
     pub refunded: i64,
+    /// What is frozen.
+    pub frozen: i64,
     /// What is still held.
     pub remaining: i64,
 }
@@ -275,6 +320,30 @@ pub enum Step {
     /// What cancelled units cost was paid back.
     #[serde(rename = "escrow.refunded")]
     EscrowRefunded,
+    /// An operator stopped it.
+    #[serde(rename = "order.held")]
+    Held,
+    /// An operator asked for the hold to be lifted.
+    #[serde(rename = "order.unhold_requested")]
+    UnholdRequested,
+    /// A second operator agreed, and it goes on.
+    #[serde(rename = "order.unheld")]
+    Unheld,
+    /// Money of a shipment was frozen.
+    #[serde(rename = "escrow.frozen")]
+    EscrowFrozen,
+    /// Frozen money was given back to the escrow.
+    #[serde(rename = "escrow.unfrozen")]
+    EscrowUnfrozen,
+    /// An operator decided about frozen money; another one has to agree.
+    #[serde(rename = "escrow.settlement_proposed")]
+    SettlementProposed,
+    /// Frozen money was paid out.
+    #[serde(rename = "escrow.settled")]
+    EscrowSettled,
+    /// Somebody gave the word that the money is to be released, some time later.
+    #[serde(rename = "escrow.release_scheduled")]
+    ReleaseScheduled,
 }
 
 /// At whose word something happened.

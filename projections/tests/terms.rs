@@ -228,6 +228,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
         confirmed_by: events::order::DeliveryProof::Buyer,
         inspection_ends: START,
         order: order(1),
+        release_due: None,
         shipment: ShipmentNumber::FIRST,
     };
     let from = LedgerAccount::Escrow(order(1));
@@ -245,6 +246,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
             transfer(50, LedgerAccount::PlatformFees),
             transfer(140, LedgerAccount::PlatformTax),
         ],
+        with: vec![],
     };
     history.commanded(seller, "order.ship", vec![shipped.into()]).commanded(
         buyer,

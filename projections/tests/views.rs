@@ -51,7 +51,14 @@ fn check_orders(history: &History, views: &Projections) {
         let held = naive::balances(history)
             .get(&(LedgerAccount::Escrow(placed.order), placed.total.currency))
             .copied();
-        assert_eq!(Some(order.escrow.held - order.escrow.released - order.escrow.refunded), held);
+        let frozen = naive::balances(history)
+            .get(&(LedgerAccount::Dispute(placed.order), placed.total.currency))
+            .copied();
+        assert_eq!(order.escrow.frozen, frozen.unwrap_or(0));
+        let of_shipments = order.shipments.iter().filter_map(|shipment| shipment.frozen.as_ref());
+        assert_eq!(order.escrow.frozen, of_shipments.map(|frozen| frozen.amount.minor).sum::<i64>());
+        let went = order.escrow.released + order.escrow.refunded + order.escrow.frozen;
+        assert_eq!(Some(order.escrow.held - went), held);
         assert_eq!(Some(order.escrow.remaining), held);
         assert_eq!(order.number, placed.number.map(|number| number.to_string()));
         if let Some(number) = placed.number {
@@ -61,6 +68,8 @@ fn check_orders(history: &History, views: &Projections) {
             match &recorded.event {
                 Event::OrderCancelled(e) => assert_eq!(entry.reason, e.reason),
                 Event::OrderRefunded(e) => assert_eq!(entry.reason.as_deref(), Some(e.reason.as_str())),
+                Event::EscrowFrozen(e) => assert_eq!(entry.reason, e.note),
+                Event::EscrowSettled(e) => assert_eq!(entry.reason, e.note),
                 _ => {}
             }
         }
@@ -69,7 +78,12 @@ fn check_orders(history: &History, views: &Projections) {
             _ => None,
         });
         for (role, account) in roles {
-            assert_eq!(role, Some(if account == placed.buyer { Role::Buyer } else { Role::Seller }));
+            let expected = match account {
+                buyer if buyer == placed.buyer => Role::Buyer,
+                seller if seller == placed.seller => Role::Seller,
+                _ => Role::Operator,
+            };
+            assert_eq!(role, Some(expected));
         }
         let moved = naive::moved(history, placed);
         assert_eq!(order.closed_at.is_some(), moved.is_closed);

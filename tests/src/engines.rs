@@ -67,6 +67,7 @@ impl Keys {
         let (account, device) = (self.registrar.account, self.registrar.device);
         let opened = Opened {
             deadlines: Deadlines::default(),
+            escrow: None,
             fee: FeePolicy::default(),
             market: market(),
             purchase_limits: vec![],

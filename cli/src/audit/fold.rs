@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use commands::funding::CreditId;
-use commands::order::{ClosedOrder, ShipmentState, Stage};
+use commands::order::{ClosedOrder, Shipment, ShipmentState, Stage};
 use commands::payment::ClosedPayment;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
@@ -329,6 +329,17 @@ impl Fold {
             remaining.is_positive().then_some(((*id, remaining.currency), remaining))
         });
         let owed: BTreeMap<(OrderId, Currency), Money> = owed.collect();
+        for (id, order) in self.market.orders.iter() {
+            let frozen: i64 =
+                order.shipments.iter().filter_map(Shipment::frozen).map(|one| one.amount_minor).sum();
+            let held = self.market.ledger.balance(LedgerAccount::Dispute(*id), order.total.currency).minor;
+            if (frozen, held) != (order.escrow.frozen, order.escrow.frozen) {
+                return wrong(format!(
+                    "order {id} counts {} minor units as frozen, its shipments {frozen}, its account has {held}",
+                    order.escrow.frozen
+                ));
+            }
+        }
         if let Some((order, _)) = held.keys().find(|key| held.get(key) != owed.get(key)) {
             return wrong(format!("the escrow of order {order} does not hold what the order waits for"));
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::ids::{AccountId, OrderId, PaymentId, PromotionId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
-use events::order::Placed;
+use events::order::{Placed, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
@@ -30,7 +30,8 @@ pub(crate) enum Invariant {
     I5,
     /// No more of a payment comes in than was agreed to, and no more goes back than came in.
     I6,
-    /// Nothing leaves an escrow before all of it came in, nor to a seller who has not accepted the order.
+    /// Nothing leaves an escrow before all of it came in, nor while the order is on hold, nor to a seller who has not accepted
+    /// the order; what is frozen leaves whole.
     I7,
     /// A provider's reference brings money in once.
     I9,
@@ -84,12 +85,12 @@ impl Invariant {
             Invariant::I2 => "all accounts of a currency sum to zero",
             Invariant::I3 => "only a provider's account is ever below zero",
             Invariant::I4 => {
-                "an escrow's money was released, taken as a fee or tax, refunded, or is still there"
+                "an escrow's money was released, taken as a fee or tax, refunded, or is frozen or still there"
             }
             Invariant::I5 => "a transfer that waits for a provider ends once",
             Invariant::I6 => "no more of a payment comes in than was agreed to, or goes back than came in",
             Invariant::I7 => {
-                "nothing leaves an escrow before all of it came in, nor to a seller who did not accept; but back to who paid"
+                "nothing leaves an escrow that is not full yet, not accepted or on hold; what is frozen leaves whole"
             }
             Invariant::I9 => "a provider's reference brings money in once",
             Invariant::I10 => "an order's money stays in its currency",
@@ -142,6 +143,9 @@ struct OrderBook {
     refunded: i64,
     /// Whether it waits for its seller to accept it.
     awaits_seller: bool,
+    /// What is frozen of each shipment.
+    frozen: BTreeMap<ShipmentNumber, i64>,
+    is_held: bool,
 }
 
 /// The books.
@@ -254,6 +258,7 @@ impl Books {
         for transfer in event.transfers() {
             self.transfer(position, transfer);
         }
+        self.stops(position, event);
         if let Event::EscrowHeld(held) = event {
             self.check_funded(position, held.order, true);
         }
@@ -284,6 +289,42 @@ impl Books {
         let ended = self.pending.remove(&payment)?;
         self.ended.insert(payment);
         Some(ended)
+    }
+
+    /// Notes what stops an order or a part of its money, and that what was frozen goes as a whole.
+    fn stops(&mut self, position: Position, event: &Event) {
+        let sum =
+            |transfers: &[Transfer]| transfers.iter().map(|transfer| transfer.amount.minor).sum::<i64>();
+        let (id, shipment, went) = match event {
+            Event::OrderHeld(held) => return self.set_held(held.order, true),
+            Event::OrderUnheld(unheld) => {
+                self.set_held(unheld.order, false);
+                let are_two = unheld.agreed_by != unheld.requested_by;
+                return self.check(Invariant::I7, position, are_two, || {
+                    format!("the hold of order {} was lifted by one operator", unheld.order)
+                });
+            }
+            Event::EscrowFrozen(frozen) => {
+                if let Some(order) = self.orders.get_mut(&frozen.order) {
+                    *order.frozen.entry(frozen.shipment).or_default() += frozen.transfer.amount.minor;
+                }
+                return;
+            }
+            Event::EscrowUnfrozen(event) => (event.order, event.shipment, event.transfer.amount.minor),
+            Event::EscrowSettled(event) => (event.order, event.shipment, sum(&event.transfers)),
+            _ => return,
+        };
+        // An order that this closes is forgotten only behind it.
+        let frozen = self.orders.get_mut(&id).and_then(|order| order.frozen.remove(&shipment)).unwrap_or(0);
+        self.check(Invariant::I7, position, frozen == went, || {
+            format!("{frozen} minor units of shipment {shipment} of order {id} were frozen, and {went} went")
+        });
+    }
+
+    fn set_held(&mut self, id: OrderId, is_held: bool) {
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.is_held = is_held;
+        }
     }
 
     fn came_in(&mut self, position: Position, transfer: &Transfer, reference: &str) {
@@ -337,7 +378,9 @@ impl Books {
             fees,
             taxes,
             refunded,
+            frozen: BTreeMap::new(),
             awaits_seller: placed.accept_by.is_some(),
+            is_held: false,
         };
         self.orders.insert(placed.order, book);
     }
@@ -357,8 +400,12 @@ impl Books {
             });
         }
         match (from, to) {
-            (_, LedgerAccount::Escrow(id)) => self.escrow_gets(position, id, amount),
-            (LedgerAccount::Escrow(id), to) => self.escrow_gives(position, id, to, amount),
+            (LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id), to) => {
+                self.escrow_gives(position, id, to, amount);
+            }
+            (_, LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id)) => {
+                self.escrow_gets(position, id, amount);
+            }
             _ => {}
         }
     }
@@ -374,20 +421,21 @@ impl Books {
     }
 
     fn escrow_gives(&mut self, position: Position, id: OrderId, to: LedgerAccount, amount: Money) {
-        let in_escrow =
-            self.balances.get(&(LedgerAccount::Escrow(id), amount.currency)).copied().unwrap_or(0);
+        let held = |account| self.balances.get(&(account, amount.currency)).copied().unwrap_or(0);
+        let (in_escrow, in_dispute) = (held(LedgerAccount::Escrow(id)), held(LedgerAccount::Dispute(id)));
         let Some(order) = self.orders.get_mut(&id) else {
             return self.check(Invariant::I7, position, false, || format!("there is no order {id}"));
         };
-        let sum = match to {
-            LedgerAccount::Wallet(_) => &mut order.refunded,
-            LedgerAccount::PlatformFees => &mut order.fees,
-            LedgerAccount::PlatformTax => &mut order.taxes,
-            _ => &mut order.released,
-        };
-        *sum += amount.minor;
-        let OrderBook { total, by_provider, funded, released, fees, taxes, refunded, awaits_seller, .. } =
-            *order;
+        match to {
+            // It is the order's before and after.
+            LedgerAccount::Escrow(to) | LedgerAccount::Dispute(to) if to == id => {}
+            LedgerAccount::Wallet(_) => order.refunded += amount.minor,
+            LedgerAccount::PlatformFees => order.fees += amount.minor,
+            LedgerAccount::PlatformTax => order.taxes += amount.minor,
+            _ => order.released += amount.minor,
+        }
+        let OrderBook { total, by_provider, funded, released, fees, taxes, refunded, .. } = *order;
+        let OrderBook { awaits_seller, is_held, .. } = *order;
         let is_refund = matches!(to, LedgerAccount::Wallet(_));
         self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
             format!("{amount} left the escrow of order {id}, which its seller did not accept")
@@ -396,10 +444,14 @@ impl Books {
         self.check(Invariant::I7, position, funded == total.minor || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
-        let accounted = released + fees + taxes + refunded + in_escrow;
+        self.check(Invariant::I7, position, !is_held, || {
+            format!("{amount} moved of order {id}, which is on hold")
+        });
+        let accounted = released + fees + taxes + refunded + in_escrow + in_dispute;
         self.check(Invariant::I4, position, funded == accounted, || {
             format!(
-                "order {id}: {funded} in; {released} released, {fees} fees, {taxes} taxes, {refunded} refunded, {in_escrow} still there"
+                "order {id}: {funded} in; {released} released, {fees} fees, {taxes} taxes, {refunded} refunded, \
+                 {in_dispute} frozen, {in_escrow} still there"
             )
         });
     }
@@ -408,7 +460,10 @@ impl Books {
         let Some(order) = self.orders.remove(&id) else {
             return self.check(Invariant::I15, position, false, || format!("there is no open order {id}"));
         };
-        let left = self.balances.remove(&(LedgerAccount::Escrow(id), order.total.currency)).unwrap_or(0);
+        let of_order = [LedgerAccount::Escrow(id), LedgerAccount::Dispute(id)];
+        let left =
+            of_order.map(|account| self.balances.remove(&(account, order.total.currency)).unwrap_or(0));
+        let left = left.into_iter().sum::<i64>();
         self.check(Invariant::I15, position, left == 0, || format!("order {id} is closed and holds {left}"));
         if state == OrderState::Cancelled {
             order.promotions.iter().for_each(|promotion| self.checkout.give_back(*promotion, order.buyer));

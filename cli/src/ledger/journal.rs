@@ -262,6 +262,7 @@ impl fmt::Display for Name {
         match self.0 {
             LedgerAccount::Wallet(account) => write!(f, "Liabilities:Wallet:{}", id(account.uuid())),
             LedgerAccount::Escrow(order) => write!(f, "Liabilities:Escrow:{}", id(order.uuid())),
+            LedgerAccount::Dispute(order) => write!(f, "Liabilities:Dispute:{}", id(order.uuid())),
             LedgerAccount::SellerAvailable(account) => {
                 write!(f, "Liabilities:Seller:{}:Available", id(account.uuid()))
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use events::account::Role;
 use events::ledger::LedgerAccount;
-use events::market::{Deadlines, FeePolicy, PurchaseLimit};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit};
 use events::{Currency, Money};
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,6 +26,7 @@ pub(super) struct Story {
     pub(super) fee: FeePolicy,
     pub(super) deadlines: Deadlines,
     pub(super) purchase_limits: Vec<PurchaseLimit>,
+    pub(super) escrow: EscrowTerms,
     /// Who acts, in the order of their names, with their roles.
     pub(super) people: BTreeMap<String, Vec<Role>>,
     pub(super) steps: Vec<Step>,
@@ -96,6 +97,7 @@ struct Terms {
     deadlines: Option<Deadlines>,
     #[serde(default)]
     purchase_limits: Vec<PurchaseLimit>,
+    escrow: Option<EscrowTerms>,
 }
 
 /// Somebody gives a command, as it is written.
@@ -148,6 +150,7 @@ impl Story {
             fee: terms.fee.unwrap_or_default(),
             deadlines: terms.deadlines.unwrap_or_default(),
             purchase_limits: terms.purchase_limits,
+            escrow: terms.escrow.unwrap_or_default(),
             people,
             steps: steps.collect::<anyhow::Result<_>>()?,
         })

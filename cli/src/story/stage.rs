@@ -55,6 +55,7 @@ impl Stage {
         let mut config = NodeConfig::new("story".parse()?, dir.to_owned());
         (config.fee, config.deadlines) = (story.fee, story.deadlines);
         config.purchase_limits = story.purchase_limits.clone();
+        config.escrow = story.escrow.clone();
         let node = Node::start(config, Arc::clone(&clock) as _).await?;
         let verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
         let registrar = node.keys().get_or_make(REGISTRAR_KEY)?;

@@ -28,17 +28,19 @@ pub(crate) fn decide_accept(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    match sold(market, facts, seller, id)? {
-        Found::Open(open) => match open.stage {
-            Stage::AwaitingSeller { .. } => {
-                let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
-                Ok(vec![Accepted { order: id, ship_by }.into()])
-            }
-            Stage::AwaitingPayment { .. } => Err(wrong_state(id, open.state())),
-            Stage::Confirmed => Ok(vec![]),
-        },
-        Found::Closed(closed) if closed.state == OrderState::Completed => Ok(vec![]),
-        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    let order = match sold(market, facts, seller, id)? {
+        Found::Open(open) => open,
+        Found::Closed(closed) if closed.state == OrderState::Completed => return Ok(vec![]),
+        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
+    };
+    order.check_free(id)?;
+    match order.stage {
+        Stage::AwaitingSeller { .. } => {
+            let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
+            Ok(vec![Accepted { order: id, ship_by }.into()])
+        }
+        Stage::AwaitingPayment { .. } => Err(wrong_state(id, order.state())),
+        Stage::Confirmed => Ok(vec![]),
     }
 }
 
@@ -50,17 +52,19 @@ pub(crate) fn decide_decline(
     command: &DeclineOrder,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    match sold(market, facts, seller, id)? {
-        Found::Open(open) => match open.stage {
-            Stage::AwaitingSeller { .. } => {
-                let reason = Some(command.reason.as_str().to_owned());
-                Ok(cancel(market, id, open, open.left(), CancelledBy::Account(Role::Seller), reason))
-            }
-            Stage::AwaitingPayment { .. } => Err(wrong_state(id, open.state())),
-            Stage::Confirmed => Err(vec![Rejection::AlreadyAccepted { order: id }]),
-        },
-        Found::Closed(closed) if closed.state == OrderState::Cancelled => Ok(vec![]),
-        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    let order = match sold(market, facts, seller, id)? {
+        Found::Open(open) => open,
+        Found::Closed(closed) if closed.state == OrderState::Cancelled => return Ok(vec![]),
+        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
+    };
+    order.check_free(id)?;
+    match order.stage {
+        Stage::AwaitingSeller { .. } => {
+            let reason = Some(command.reason.as_str().to_owned());
+            Ok(cancel(market, id, order, order.left(), CancelledBy::Account(Role::Seller), reason))
+        }
+        Stage::AwaitingPayment { .. } => Err(wrong_state(id, order.state())),
+        Stage::Confirmed => Err(vec![Rejection::AlreadyAccepted { order: id }]),
     }
 }
 

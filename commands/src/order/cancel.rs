@@ -55,6 +55,7 @@ pub(crate) fn decide_cancel(
         // His word against it is `order.decline`, which says why.
         order.check_accepted(id)?;
     }
+    order.check_free(id)?;
     let lines = match (&command.lines, order.units_left()) {
         // Nothing of it is paid yet that a part could give back.
         (Some(_), _) if order.awaits_payment() => return Err(wrong_state(id, order.state())),

@@ -9,7 +9,7 @@ use events::{Event, Rejection, Timestamp};
 
 use super::escrow::Settlement;
 use super::state::ShipmentState;
-use super::{Found, find, wrong_state};
+use super::{Found, Order, Pending, find, wrong_state};
 use crate::command::ConfirmDelivery;
 use crate::decide::Facts;
 use crate::market::Market;
@@ -23,27 +23,40 @@ impl Market {
             panic!("only a shipment that is on its way arrives: {:?}", arrived.state);
         };
         arrived.state = ShipmentState::Inspection { inspection_ends };
+        if let (Some(release), Some(due)) = (order.release.clone(), event.release_due) {
+            let carried = event.confirmed_by == DeliveryProof::Carrier;
+            let pending = Pending { due, ..release.arrived(inspection_ends, carried, self.time) };
+            order.shipment(shipment).pending = Some(Box::new(pending));
+        }
         for (place, units) in &order.shipments[shipment.index()].units {
             order.lines[usize::from(*place)].delivered += units;
+        }
+        let arrived = order.shipment(shipment);
+        if arrived.frozen().is_some() {
+            // It is the time to inspect that stands still from now on.
+            arrived.frozen_mut().stopped_at = self.time;
+            return;
         }
         self.waiting.remove(&DeadlineStamp {
             due: delivery_due,
             waiting: Waiting::DeliveryDue { order: id, shipment },
         });
-        self.waiting.insert(DeadlineStamp {
-            due: inspection_ends,
-            waiting: Waiting::InspectionEnds { order: id, shipment },
-        });
+        self.waiting.extend(order.shipment(shipment).deadline(id, shipment));
     }
 }
 
 pub(super) fn delivered(
-    order: OrderId,
+    order: &Order,
+    id: OrderId,
     shipment: ShipmentNumber,
     confirmed_by: DeliveryProof,
     inspection_ends: Timestamp,
+    now: Timestamp,
 ) -> Event {
-    Delivered { confirmed_by, inspection_ends, order, shipment }.into()
+    let carried = confirmed_by == DeliveryProof::Carrier;
+    let release_due =
+        order.release.as_ref().map(|release| release.arrived(inspection_ends, carried, now).due);
+    Delivered { confirmed_by, inspection_ends, order: id, release_due, shipment }.into()
 }
 
 pub(crate) fn decide_confirm(
@@ -66,6 +79,7 @@ pub(crate) fn decide_confirm(
     if !is_buyer && !is_carrier {
         return Err(not_yours());
     }
+    order.check_free(id)?;
     if order.shipments.is_empty() {
         return Err(wrong_state(id, order.state()));
     }
@@ -78,24 +92,29 @@ pub(crate) fn decide_confirm(
             return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);
         }
     };
-    let mut events = Vec::with_capacity(2 * confirmed.len());
+    let (mut events, mut frozen) = (Vec::with_capacity(2 * confirmed.len()), Vec::new());
     let mut settlement = Settlement::of(id, order);
     for index in confirmed {
         let shipment = ShipmentNumber::after(index);
+        if is_buyer && order.shipments[index].frozen().is_some() {
+            frozen.push(Rejection::ShipmentFrozen { order: id, shipment });
+            continue;
+        }
         match (order.shipments[index].state, is_buyer) {
             (ShipmentState::InTransit { .. }, true) => {
-                events.push(delivered(id, shipment, DeliveryProof::Buyer, now));
-                events.push(settlement.release(shipment, ReleaseCondition::BuyerConfirmed));
+                events.push(delivered(order, id, shipment, DeliveryProof::Buyer, now, now));
+                events.extend(settlement.hear(shipment, ReleaseCondition::BuyerConfirmed, now));
             }
             (ShipmentState::Inspection { .. }, true) => {
-                events.push(settlement.release(shipment, ReleaseCondition::BuyerConfirmed));
+                events.extend(settlement.hear(shipment, ReleaseCondition::BuyerConfirmed, now));
             }
             (ShipmentState::InTransit { .. }, false) => {
                 let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-                events.push(delivered(id, shipment, DeliveryProof::Carrier, inspection_ends));
+                events.push(delivered(order, id, shipment, DeliveryProof::Carrier, inspection_ends, now));
             }
             (ShipmentState::Inspection { .. }, false) | (ShipmentState::Accepted, _) => {}
         }
     }
-    Ok(events)
+    // Where something else is confirmed, what is frozen waits on.
+    if events.is_empty() && !frozen.is_empty() { Err(frozen) } else { Ok(events) }
 }

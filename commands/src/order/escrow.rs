@@ -1,14 +1,15 @@
 //! What of an order's money goes where, and when the order is closed.
 
+use events::escrow::{Settled, SettledBy};
 use events::ids::OrderId;
 use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{
     End, EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, ShipmentNumber, ShippingCharge,
 };
 use events::rejection::OrderState;
-use events::{Event, Money, Position};
+use events::{Event, Money, Position, Timestamp};
 
+use super::hold::restarted;
 use super::ship::sums;
 use super::state::{Escrow, Order, Shipment, ShipmentState};
 use crate::fees;
@@ -18,6 +19,7 @@ impl Market {
     pub(crate) fn escrow_released(&mut self, event: &EscrowReleased, position: Position) {
         let EscrowReleased { order: id, shipment, .. } = *event;
         let order = self.orders.known(id);
+        let paid = order.shipment(shipment).deadline(id, shipment);
         for transfer in &event.transfers {
             self.ledger.post(transfer);
             let sum = match transfer.to {
@@ -28,14 +30,15 @@ impl Market {
             *sum += transfer.amount.minor;
         }
         let accepted = order.shipment(shipment);
-        let ShipmentState::Inspection { inspection_ends } = accepted.state else {
-            panic!("only a shipment that arrived is paid: {:?}", accepted.state);
-        };
-        accepted.state = ShipmentState::Accepted;
-        self.waiting.remove(&DeadlineStamp {
-            due: inspection_ends,
-            waiting: Waiting::InspectionEnds { order: id, shipment },
-        });
+        assert!(
+            matches!(accepted.state, ShipmentState::Inspection { .. }),
+            "only a shipment that arrived is paid: {:?}",
+            accepted.state
+        );
+        (accepted.state, accepted.pending) = (ShipmentState::Accepted, None);
+        if let Some(stamp) = paid {
+            self.waiting.remove(&stamp);
+        }
         self.close(event.order, event.closed_as, position);
     }
 
@@ -48,7 +51,7 @@ impl Market {
         self.close(event.order, event.closed_as, position);
     }
 
-    fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
+    pub(super) fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
         let Some(state) = closed_as else { return };
         let order = self.orders.known(id);
         let Order { buyer, seller, .. } = *order;
@@ -69,8 +72,8 @@ impl Market {
 
 /// The money of an order while a decision about it is made: each event sees what those before it moved.
 pub(super) struct Settlement<'a> {
-    id: OrderId,
-    order: &'a Order,
+    pub(super) id: OrderId,
+    pub(super) order: &'a Order,
     escrow: Escrow,
     shipments_open: usize,
     units_left: u64,
@@ -83,25 +86,18 @@ impl<'a> Settlement<'a> {
     }
 
     /// Pays what a shipment's units cost: to the platform the taxes, and its fee on all that was released so far without
-    /// taxes, less what it had before; to the seller the rest.
-    pub(super) fn release(&mut self, shipment: ShipmentNumber, condition: ReleaseCondition) -> Event {
-        let Order { buyer, seller, fee_minor, total, .. } = *self.order;
+    /// taxes, less what it had before; to the seller the rest. `met`: what sets it free, never nothing.
+    pub(super) fn release(&mut self, shipment: ShipmentNumber, met: &[ReleaseCondition]) -> Event {
+        let Order { buyer, seller, .. } = *self.order;
         let Shipment { amount_minor, tax_minor, .. } = self.order.shipments[shipment.index()];
-        let net_minor = amount_minor - tax_minor;
-        let released = self.escrow.released + self.escrow.fees + net_minor;
-        let fee = fees::part(fee_minor, released, total.minor - self.order.tax_minor()) - self.escrow.fees;
-        self.escrow.fees += fee;
-        self.escrow.released += net_minor - fee;
-        self.escrow.taxes += tax_minor;
+        let payees = self.pay(amount_minor, tax_minor);
         self.shipments_open -= 1;
-        let payees = [
-            (LedgerAccount::SellerAvailable(seller), net_minor - fee),
-            (LedgerAccount::PlatformFees, fee),
-            (LedgerAccount::PlatformTax, tax_minor),
-        ];
-        let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(to, minor)).collect();
+        let from = LedgerAccount::Escrow(self.id);
+        let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
-        EscrowReleased { buyer, closed_as, condition, order: self.id, remaining, seller, shipment, transfers }
+        let (condition, with) = met.split_first().expect("something sets the money free");
+        let (condition, with, order) = (*condition, with.to_vec(), self.id);
+        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
             .into()
     }
 
@@ -117,14 +113,61 @@ impl<'a> Settlement<'a> {
     pub(super) fn pay_back(&mut self, minor: i64) -> Event {
         let Order { buyer, seller, .. } = *self.order;
         self.escrow.refunded += minor;
-        let transfer = self.transfer(LedgerAccount::Wallet(buyer), minor);
+        let transfer = self.transfer(LedgerAccount::Escrow(self.id), LedgerAccount::Wallet(buyer), minor);
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
         EscrowRefunded { buyer, closed_as, order: self.id, remaining, seller, transfer }.into()
     }
 
-    fn transfer(&self, to: LedgerAccount, minor: i64) -> Option<Transfer> {
+    /// Pays out what is frozen of a shipment: `to_seller_minor` as if it was released, the rest back to the buyer.
+    pub(super) fn settle(
+        &mut self,
+        shipment: ShipmentNumber,
+        to_seller_minor: i64,
+        by: SettledBy,
+        note: Option<String>,
+        now: Timestamp,
+    ) -> Event {
+        let Order { buyer, seller, .. } = *self.order;
+        let disputed = &self.order.shipments[shipment.index()];
+        let frozen = disputed.frozen().expect("only frozen money is settled");
+        let to_buyer_minor = frozen.amount_minor - to_seller_minor;
+        let tax_minor = fees::part(frozen.tax_minor, to_seller_minor, frozen.amount_minor);
+        let paid = self.pay(to_seller_minor, tax_minor);
+        self.escrow.refunded += to_buyer_minor;
+        self.escrow.frozen -= frozen.amount_minor;
+        // What was not frozen goes on in its own time.
+        let deadline = match disputed.amount_minor {
+            0 => None,
+            _ => disputed.deadline(self.id, shipment).map(|stamp| restarted(stamp, frozen.stopped_at, now)),
+        };
+        self.shipments_open -= usize::from(deadline.is_none());
+        let payees = paid.into_iter().chain([(LedgerAccount::Wallet(buyer), to_buyer_minor)]);
+        let from = LedgerAccount::Dispute(self.id);
+        let transfers = payees.filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
+        let (closed_as, remaining) = (self.closed_as(), self.remaining());
+        let order = self.id;
+        Settled { buyer, by, closed_as, deadline, note, order, remaining, seller, shipment, transfers }.into()
+    }
+
+    /// Counts an amount as released, and gives who gets what of it.
+    fn pay(&mut self, amount_minor: i64, tax_minor: i64) -> [(LedgerAccount, i64); 3] {
+        let Order { seller, fee_minor, total, .. } = *self.order;
+        let net_minor = amount_minor - tax_minor;
+        let released = self.escrow.released + self.escrow.fees + net_minor;
+        let fee = fees::part(fee_minor, released, total.minor - self.order.tax_minor()) - self.escrow.fees;
+        self.escrow.fees += fee;
+        self.escrow.released += net_minor - fee;
+        self.escrow.taxes += tax_minor;
+        [
+            (LedgerAccount::SellerAvailable(seller), net_minor - fee),
+            (LedgerAccount::PlatformFees, fee),
+            (LedgerAccount::PlatformTax, tax_minor),
+        ]
+    }
+
+    fn transfer(&self, from: LedgerAccount, to: LedgerAccount, minor: i64) -> Option<Transfer> {
         let amount = Money::new(minor, self.order.total.currency);
-        amount.is_positive().then_some(Transfer { amount, from: LedgerAccount::Escrow(self.id), to })
+        amount.is_positive().then_some(Transfer { amount, from, to })
     }
 
     fn remaining(&self) -> Option<Money> {
@@ -134,7 +177,13 @@ impl<'a> Settlement<'a> {
 
     fn closed_as(&self) -> Option<OrderState> {
         let is_settled = self.shipments_open == 0 && self.units_left == 0;
-        let was_shipped = !self.order.shipments.is_empty();
-        is_settled.then_some(if was_shipped { OrderState::Completed } else { OrderState::Cancelled })
+        let was_disputed = self.order.shipments.iter().any(|shipment| shipment.freeze.is_some());
+        let was_paid = self.escrow.released + self.escrow.fees + self.escrow.taxes > 0;
+        let state = match self.order.shipments.is_empty() {
+            true => OrderState::Cancelled,
+            false if was_disputed && !was_paid => OrderState::Refunded,
+            false => OrderState::Completed,
+        };
+        is_settled.then_some(state)
     }
 }

@@ -6,7 +6,7 @@ use events::order::{EscrowHeld, Placed};
 use events::{Event, Rejection, Timestamp};
 
 use super::tender::{Card, Tender};
-use super::{Escrow, Extras, Line, Order, Stage};
+use super::{Escrow, Extras, Line, Order, Release, Stage};
 use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::market::Market;
 use crate::price::Part;
@@ -37,6 +37,7 @@ impl Market {
                 Some(due) => Stage::AwaitingPayment { expires_at: due.expires_at },
                 None => Stage::paid(event.accept_by),
             },
+            hold: None,
             total,
             fee_minor: event.fee.amount.minor,
             extras: extras(event),
@@ -45,6 +46,7 @@ impl Market {
                 let (payment, amount_minor, pay_by) = (due.payment, due.amount.minor, due.expires_at);
                 Box::new(Card { payment, amount_minor, pay_by })
             }),
+            release: None,
         };
         for line in &order.lines {
             self.listings.reserve(line.listing, u64::from(line.ordered));
@@ -65,7 +67,11 @@ impl Market {
 
     pub(crate) fn escrow_held(&mut self, event: &EscrowHeld) {
         self.ledger.post(&event.transfer);
-        self.orders.known(event.order).escrow.funded += event.transfer.amount.minor;
+        let order = self.orders.known(event.order);
+        order.escrow.funded += event.transfer.amount.minor;
+        if let Some(terms) = &event.release {
+            order.release = Some(Box::new(Release { terms: terms.clone(), held_since: self.time }));
+        }
     }
 }
 
@@ -148,7 +154,7 @@ fn place(
     let (parts, required) = validate::purchase(market, purchase, now)?;
     let buyer = purchase.buyer;
     let group = Some(OrderGroupId::derive(buyer, command_id));
-    let mut tender = Tender::new(buyer, command_id, purchase.method, required, now);
+    let mut tender = Tender::new(market, buyer, command_id, purchase.method, required, now);
     let (accept_by, ship_by) = market.dues(now);
     let mut events = Vec::with_capacity(2 * parts.len() + 2);
     for ((part, n), number) in parts.into_iter().zip(0u32..).zip(market.orders.next_numbers()) {

@@ -48,6 +48,7 @@ pub(crate) fn decide_refund(
         Found::Open(open) => open,
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
+    order.check_free(id)?;
     let Some(sent) = order.shipments.get(shipment.index()) else {
         let shipments = order.shipments.len() as u32;
         return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);

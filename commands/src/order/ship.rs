@@ -31,7 +31,8 @@ impl Market {
         let state = ShipmentState::InTransit { delivery_due };
         let mut shipments = std::mem::take(&mut order.shipments).into_vec();
         shipments.reserve_exact(1);
-        shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state });
+        let (freeze, pending) = (None, None);
+        shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state, freeze, pending });
         order.shipments = shipments.into();
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,
@@ -82,6 +83,7 @@ pub(crate) fn decide_ship(
     if order.awaits_payment() {
         return Err(wrong_state(id, order.state()));
     }
+    order.check_free(id)?;
     let lines = match &command.lines {
         Some(asked) => named(id, order, asked)?,
         None => order.left(),

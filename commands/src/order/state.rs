@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::stage::Stage;
 use super::tender::Card;
 
+use super::freeze::Freeze;
+use super::hold::Hold;
+use super::release::{Pending, Release};
+
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
 
@@ -35,6 +39,8 @@ pub struct Order {
     pub ship_by: Timestamp,
     /// What the whole order waits for.
     pub stage: Stage,
+    /// Set while operators have stopped it: nothing of it moves, and none of its deadlines passes.
+    pub hold: Option<Box<Hold>>,
     /// Sum of the lines and of the delivery.
     pub total: Money,
     /// What the platform takes if all of it is released.
@@ -45,6 +51,8 @@ pub struct Order {
     pub escrow: Escrow,
     /// What of it a provider pays; none: the wallet paid it.
     pub card: Option<Box<Card>>,
+    /// By what terms it is released, where they are not the usual ones.
+    pub release: Option<Box<Release>>,
 }
 
 /// What an order has beside its lines.
@@ -110,12 +118,17 @@ impl Line {
 pub struct Shipment {
     /// What is in it: places of the order's lines, and units of each.
     pub units: Box<[(u8, u32)]>,
-    /// What they cost, and of the first shipment the delivery, less what of that was given back.
+    /// What of their price, and in the first shipment of the delivery's, is in escrow and not given back, or was until it was
+    /// released.
     pub amount_minor: i64,
     /// The tax in that.
     pub tax_minor: i64,
     /// How far it is.
     pub state: ShipmentState,
+    /// Set once money of it was frozen.
+    pub freeze: Option<Box<Freeze>>,
+    /// Set while it is inspected, where the terms of release are not the usual ones.
+    pub pending: Option<Box<Pending>>,
 }
 
 // A place of a line fits what it is kept in.
@@ -138,7 +151,8 @@ pub enum ShipmentState {
     Accepted,
 }
 
-/// The money of an order, in minor units of its total's currency. What is neither released nor refunded is still held.
+/// The money of an order, in minor units of its total's currency. What is neither released nor refunded nor frozen is still
+/// held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Escrow {
     /// What the buyer paid in.
@@ -151,12 +165,14 @@ pub struct Escrow {
     pub taxes: i64,
     /// What the buyer was paid back.
     pub refunded: i64,
+    /// What waits for a decision.
+    pub frozen: i64,
 }
 
 impl Escrow {
     /// Gives what is still held.
     pub const fn remaining(&self) -> i64 {
-        self.funded - self.released - self.fees - self.taxes - self.refunded
+        self.funded - self.released - self.fees - self.taxes - self.refunded - self.frozen
     }
 }
 
@@ -322,7 +338,7 @@ impl Orders {
     pub(super) fn close(&mut self, end: End, position: Position) -> Option<Position> {
         let order = self.open.remove(&end.order).expect("only an open order is closed");
         assert!(order.units_left() == 0 && order.shipments_open() == 0, "a closed order waits for nothing");
-        assert!(order.escrow.remaining() == 0, "a closed order holds nothing");
+        assert!(order.escrow.remaining() == 0 && order.escrow.frozen == 0, "a closed order holds nothing");
         self.closed.insert(end.order, ClosedOrder::of(end, position));
         self.closed_in_order.push_back(end.order);
         if self.closed_in_order.len() <= RECENT_CLOSED_MAX {

@@ -32,6 +32,7 @@ pub struct Card {
 
 /// How the orders of one purchase are paid.
 pub(super) struct Tender<'a> {
+    market: &'a Market,
     buyer: AccountId,
     payment: PaymentId,
     provider: Option<&'a ProviderMethod>,
@@ -86,6 +87,7 @@ pub(crate) fn check(
 impl<'a> Tender<'a> {
     /// Prepares to pay orders that cost `required` together.
     pub(super) fn new(
+        market: &'a Market,
         buyer: AccountId,
         command: CommandId,
         method: &'a PaymentMethod,
@@ -98,6 +100,7 @@ impl<'a> Tender<'a> {
         };
         let from_wallet = wallet_part(method, required);
         Tender {
+            market,
             buyer,
             payment: PaymentId::derive(buyer, command),
             provider: provider.filter(|_| from_wallet < required.minor),
@@ -118,7 +121,7 @@ impl<'a> Tender<'a> {
         let due = i64::try_from(due).expect("a part of an amount fits");
         let part = due - self.taken;
         self.taken = due;
-        let held = hold(self.buyer, order, Money::new(part, total.currency));
+        let held = hold(self.market, self.buyer, order, Money::new(part, total.currency));
         let payment = self.provider.map(|_| {
             self.orders.push(order);
             let amount = Money::new(total.minor - part, total.currency);
@@ -135,9 +138,9 @@ impl<'a> Tender<'a> {
     }
 }
 
-fn hold(buyer: AccountId, order: OrderId, amount: Money) -> Option<Event> {
+fn hold(market: &Market, buyer: AccountId, order: OrderId, amount: Money) -> Option<Event> {
     let transfer = Transfer { amount, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
-    amount.is_positive().then(|| EscrowHeld { order, transfer }.into())
+    amount.is_positive().then(|| EscrowHeld { order, release: market.release_terms(), transfer }.into())
 }
 
 fn request(
@@ -214,7 +217,7 @@ pub(crate) fn fund(market: &Market, payment: PaymentId, captured: Money, now: Ti
             continue;
         }
         left -= missing.minor;
-        events.extend(hold(order.buyer, id, missing));
+        events.extend(hold(market, order.buyer, id, missing));
         let (accept_by, ship_by) = market.dues(now);
         events.push(Paid { accept_by, order: id, payment, ship_by }.into());
     }
@@ -243,13 +246,15 @@ fn give_up(market: &Market, id: OrderId, by: CancelledBy) -> Vec<Event> {
 pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: &Event) -> Option<Event> {
     let card = order.card.as_deref().filter(|_| !order.awaits_payment())?;
     let before = order.escrow.refunded;
-    let minor: i64 = paid_back.transfers().iter().map(|transfer| transfer.amount.minor).sum();
+    let wallet = LedgerAccount::Wallet(order.buyer);
+    let minor = paid_back.transfers().iter().filter(|transfer| transfer.to == wallet);
+    let minor: i64 = minor.map(|transfer| transfer.amount.minor).sum();
     let part = |refunded| fees::part(card.amount_minor, refunded, order.total.minor);
     let minor = part(before + minor) - part(before);
     let ClosedPayment { provider, ending, .. } = market.payments.recently_closed(card.payment)?;
     let Ending::Captured { captured, refunded_minor, reference } = ending else { return None };
     let amount = Money::new(minor.min(captured.minor - refunded_minor), captured.currency);
-    let (from, to) = (LedgerAccount::Wallet(order.buyer), LedgerAccount::RefundsPayable);
+    let (from, to) = (wallet, LedgerAccount::RefundsPayable);
     amount.is_positive().then(|| {
         let requested = RefundRequested {
             account: order.buyer,

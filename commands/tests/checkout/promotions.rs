@@ -377,7 +377,7 @@ fn limited(limits: &[(u32, i64, i64)]) -> World {
         per_order_minor: *per_order_minor,
         tier: events::account::Tier::new(*tier).unwrap(),
     });
-    let mut world = World::opening(FeePolicy::default(), limits.collect());
+    let mut world = World::on(Terms { purchase_limits: limits.collect(), ..Terms::default() });
     world
         .given_listing(SELLER, TEA, usd(1000), 100)
         .given_listing(SELLER, POT, eur(1000), 100)

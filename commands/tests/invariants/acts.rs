@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, CreatePromotion, Delivery, MigrateCart, PayoutOutcome, PlaceOrder,
-    ReportPayment, ReportedOutcome, RequestPayout, SetTax, ShipOrder, UpdateListing,
+    CancelOrder, ConfirmDelivery, CreatePromotion, Delivery, FreezeEscrow, MigrateCart, PayoutOutcome,
+    PlaceOrder, ReportPayment, ReportedOutcome, RequestPayout, SetTax, ShipOrder, UpdateListing,
 };
+use commands::order::{Shipment, ShipmentState};
 use commands::{Command, Verified};
 use events::Bps;
 use events::cart::MergePolicy;
+use events::ids::OrderId;
 use events::ledger::LedgerAccount;
-use events::order::ShipmentNumber;
+use events::order::hold::HoldReason;
 use events::payment::{ActionKind, Requested};
 use events::promotion::{Benefit, CouponCode};
 use events::stock::AdjustmentReason;
@@ -137,9 +139,14 @@ impl Run {
                 self.ask(who.map_or(seller, |n| EVERYBODY[n]), command.into());
             }
             Step::Confirm(nth, who, before) => {
-                let (order, (buyer, _)) = self.order(nth);
-                let receiver = if nth % 2 == 0 { buyer } else { PROVIDER };
-                let shipment = before.map(|before| ShipmentNumber::after(before.into()));
+                let (order, shipment) = match before {
+                    None => (self.order(nth).0, None),
+                    Some(before) => {
+                        let (order, n, _) = self.shipment(nth, before, unpaid);
+                        (order, Some(shipment(n)))
+                    }
+                };
+                let receiver = if nth % 2 == 0 { self.buyer(order) } else { PROVIDER };
                 let command = ConfirmDelivery { order, shipment };
                 self.ask(who.map_or(receiver, |n| EVERYBODY[n]), command.into());
             }
@@ -158,6 +165,11 @@ impl Run {
                 let amount = usd(if part == 0 { all } else { part });
                 self.ask(who.map_or(giver, |n| EVERYBODY[n]), refund(order, u32::from(before) + 1, amount));
             }
+            Step::Hold(..)
+            | Step::FreezeMoney(..)
+            | Step::UnfreezeMoney(..)
+            | Step::Release(..)
+            | Step::Settle(..) => self.doubt(step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
             }
@@ -198,6 +210,51 @@ impl Run {
                     self.send(other);
                 }
             }
+        }
+    }
+
+    fn buyer(&self, order: OrderId) -> Actor {
+        self.world.market.orders.get(order).map_or(BUYER, |open| Actor::of(open.buyer))
+    }
+
+    fn doubt(&mut self, step: Step) {
+        match step {
+            Step::Hold(nth, operator, holds) => {
+                let held = self.world.market.orders.iter().find(|(_, order)| order.hold.is_some());
+                let order = held.filter(|_| !holds).map_or(self.order(nth).0, |(order, _)| *order);
+                let command = if holds { hold(order, HoldReason::RiskReview) } else { unhold(order) };
+                self.ask(OPERATORS[operator], command);
+            }
+            Step::FreezeMoney(nth, who, before, part, reason) => {
+                let (order, n, _) = self.shipment(nth, before, unpaid);
+                let asker = if nth % 3 == 0 { OPERATOR } else { self.buyer(order) };
+                let amount = (part > 0).then_some(usd(part));
+                let shipment = shipment(n);
+                let command = FreezeEscrow { amount, note: None, order, reason, shipment };
+                self.ask(who.map_or(asker, |n| EVERYBODY[n]), command.into());
+            }
+            Step::UnfreezeMoney(nth, is_buyer, before) => {
+                let (order, shipment, _) = self.shipment(nth, before, frozen);
+                self.ask(
+                    if is_buyer { self.buyer(order) } else { OPERATOR },
+                    unfreeze_money(order, shipment),
+                );
+            }
+            Step::Release(nth, before) => {
+                let inspected = |shipment: &Shipment| {
+                    matches!(shipment.state, ShipmentState::Inspection { .. })
+                        .then_some(shipment.amount_minor)
+                };
+                let (order, n, _) = self.shipment(nth, before, inspected);
+                self.ask(OPERATOR, release(order, n));
+            }
+            Step::Settle(nth, operator, before, percent) => {
+                let (order, shipment, frozen) = self.shipment(nth, before, frozen);
+                let to_seller = i64::try_from(i128::from(frozen) * i128::from(percent) / 100).unwrap();
+                let (to_seller, to_buyer) = (usd(to_seller), usd(frozen - to_seller));
+                self.ask(OPERATORS[operator], settle(order, shipment, to_seller, to_buyer));
+            }
+            other => panic!("{other:?} doubts nothing"),
         }
     }
 
@@ -323,6 +380,14 @@ impl Run {
         let signed = Verified { claim, ..self.world.sign(buyer, merge(policy)) };
         self.send(signed);
     }
+}
+
+fn frozen(shipment: &Shipment) -> Option<i64> {
+    shipment.frozen().map(|frozen| frozen.amount_minor)
+}
+
+fn unpaid(shipment: &Shipment) -> Option<i64> {
+    (shipment.state != ShipmentState::Accepted).then_some(shipment.amount_minor)
 }
 
 fn gone((place, coupon): Going) -> (Option<Delivery>, Option<CouponCode>) {

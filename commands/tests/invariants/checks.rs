@@ -54,6 +54,10 @@ pub(crate) fn check_money(market: &Market) {
                 let open = market.orders.get(order).expect("only an open order has money in escrow");
                 assert_eq!(balance, Money::new(open.escrow.remaining(), open.total.currency));
             }
+            LedgerAccount::Dispute(order) => {
+                let open = market.orders.get(order).expect("only an open order has frozen money");
+                assert_eq!(balance, Money::new(open.escrow.frozen, open.total.currency));
+            }
             other => assert!(balance.minor > 0, "{other} holds {balance}"),
         }
     }
@@ -131,18 +135,28 @@ pub(crate) fn check_deadlines(market: &Market) {
         }
         for (n, shipped) in order.shipments.iter().enumerate() {
             let shipment = ShipmentNumber::after(n);
+            if let Some(frozen) = shipped.frozen() {
+                let waiting = Waiting::FreezeExpires { order: id, shipment };
+                waits.push(DeadlineStamp { due: frozen.due, waiting });
+                continue;
+            }
             waits.extend(match shipped.state {
                 ShipmentState::InTransit { delivery_due: due } => {
                     Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order: id, shipment } })
                 }
-                ShipmentState::Inspection { inspection_ends: due } => {
-                    Some(DeadlineStamp { due, waiting: Waiting::InspectionEnds { order: id, shipment } })
-                }
+                ShipmentState::Inspection { inspection_ends: due } => Some(match &shipped.pending {
+                    None => DeadlineStamp { due, waiting: Waiting::InspectionEnds { order: id, shipment } },
+                    Some(pending) => {
+                        let waiting = Waiting::ReleaseDue { order: id, shipment };
+                        DeadlineStamp { due: pending.due, waiting }
+                    }
+                }),
                 ShipmentState::Accepted => None,
             });
         }
         assert!(!waits.is_empty(), "an open order waits for something");
-        waits
+        assert_eq!(order.deadlines(id), waits);
+        if order.hold.is_some() { Vec::new() } else { waits }
     };
     let of_payment = |(payment, open): (&PaymentId, &payment::Payment)| {
         let payment = *payment;

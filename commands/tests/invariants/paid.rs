@@ -17,6 +17,11 @@ pub(crate) struct Paid {
     pub(crate) fees: i64,
     pub(crate) taxes: i64,
     pub(crate) refunded: i64,
+    pub(crate) frozen: i64,
+    /// Whether it is on hold.
+    pub(crate) is_held: bool,
+    /// Of what was paid back, what had been frozen.
+    pub(crate) settled: i64,
     /// What units that went their way cost, by the events about them.
     pub(crate) shipped: i64,
     pub(crate) cancelled: i64,
@@ -28,7 +33,13 @@ pub(crate) struct Paid {
 
 impl Paid {
     pub(crate) fn remaining(&self) -> i64 {
-        self.held - self.released - self.fees - self.taxes - self.refunded
+        self.held - self.released - self.fees - self.taxes - self.refunded - self.frozen
+    }
+
+    pub(crate) fn check_fees(&self) {
+        let (out, total) = (i128::from(self.released + self.fees), i128::from(self.total.minor - self.tax));
+        let due = (2 * i128::from(self.fee) * out + total).checked_div(2 * total).unwrap_or(0);
+        assert_eq!(i128::from(self.fees), due, "fees are exactly those of what was released");
     }
 }
 

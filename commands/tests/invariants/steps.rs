@@ -1,6 +1,7 @@
 //! What can happen to a market: the steps that are drawn at random, and who takes them.
 
 use events::Money;
+use events::escrow::FreezeReason;
 use events::stock::AdjustmentReason;
 use proptest::prelude::*;
 
@@ -12,6 +13,7 @@ pub(crate) const BUYERS: [Actor; 3] = [BUYER, OTHER_BUYER, Actor(22)];
 pub(crate) const SHOPPERS: [Actor; 5] = [BUYER, OTHER_BUYER, Actor(22), GUEST, OTHER_GUEST];
 pub(crate) const EVERYBODY: [Actor; 7] =
     [BUYER, OTHER_BUYER, Actor(22), SELLER, OTHER_SELLER, PROVIDER, OPERATOR];
+pub(crate) const OPERATORS: [Actor; 2] = [OPERATOR, OTHER_OPERATOR];
 /// One thing costs a third of all the money there can be.
 pub(crate) const DEAR: i64 = MOST / 3;
 pub(crate) const MOST: i64 = Money::MINOR_MAX;
@@ -71,6 +73,14 @@ pub(crate) enum Step {
     Cancel(usize, Option<usize>, Part),
     /// A part of a shipment is given back, or (0) all of it.
     Refund(usize, Option<usize>, u8, i64),
+    /// An operator stops an order, or lets it go on.
+    Hold(usize, usize, bool),
+    /// Money is set apart, or (0) all of a shipment's.
+    FreezeMoney(usize, Option<usize>, u8, i64, FreezeReason),
+    UnfreezeMoney(usize, bool, u8),
+    Release(usize, u8),
+    /// An operator gives so many percent of what is frozen to the seller.
+    Settle(usize, usize, u8, i64),
     Request(usize, usize, i64),
     Report(usize, u8, i64, u8),
     GiveUp(usize),
@@ -156,6 +166,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         14 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
+        16 => disputing(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
@@ -164,6 +175,29 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
         1 => nth.prop_map(Step::Conflict),
+    ]
+}
+
+/// What buyers and operators do with orders and money that they doubt.
+pub(crate) fn disputing() -> impl Strategy<Value = Step> {
+    let (nth, operator) = (any::<usize>(), 0..2usize);
+    let before = prop_oneof![4 => Just(0u8), 1 => 1u8..3];
+    let reason = prop::sample::select(vec![
+        FreezeReason::NotReceived,
+        FreezeReason::NotAsDescribed,
+        FreezeReason::Operator,
+    ]);
+    let somebody = prop_oneof![4 => Just(None), 1 => (0..EVERYBODY.len()).prop_map(Some)];
+    let share = prop_oneof![2 => Just(0i64), 3 => 1i64..600];
+    let percent = prop_oneof![3 => prop::sample::select(vec![0i64, 50, 100]), 1 => -1i64..102];
+    prop_oneof![
+        1 => (nth, operator.clone()).prop_map(|(n, o)| Step::Hold(n, o, true)),
+        4 => (nth, operator.clone()).prop_map(|(n, o)| Step::Hold(n, o, false)),
+        4 => (nth, somebody, before.clone(), share, reason)
+            .prop_map(|(n, a, s, m, r)| Step::FreezeMoney(n, a, s, m, r)),
+        3 => (nth, any::<bool>(), before.clone()).prop_map(|(n, b, s)| Step::UnfreezeMoney(n, b, s)),
+        2 => (nth, before.clone()).prop_map(|(n, s)| Step::Release(n, s)),
+        9 => (nth, operator, before, percent).prop_map(|(n, o, s, p)| Step::Settle(n, o, s, p)),
     ]
 }
 

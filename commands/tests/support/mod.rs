@@ -23,7 +23,7 @@ use events::ids::{
     CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId, RefundId,
     WriterId,
 };
-use events::market::{Deadlines, FeePolicy, Opened, PurchaseLimit, Registrar, WriterStarted};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Rejection, Timestamp};
 use uuid::Uuid;
@@ -36,6 +36,15 @@ pub const DAY_MS: i64 = 86_400_000;
 /// Deadlines of a market in which sellers have two days to accept an order.
 pub fn accepting() -> Deadlines {
     Deadlines::default().with_accept_ms(2 * DAY_MS).unwrap()
+}
+
+/// What a market is opened with.
+#[derive(Default)]
+pub struct Terms {
+    pub fee: FeePolicy,
+    pub deadlines: Deadlines,
+    pub escrow: Option<EscrowTerms>,
+    pub purchase_limits: Vec<PurchaseLimit>,
 }
 
 /// A market, its log and its clock.
@@ -57,21 +66,17 @@ impl World {
 
     /// Opens a market with another fee.
     pub fn charging(fee: FeePolicy) -> World {
-        World::opening(fee, vec![])
-    }
-
-    /// Opens a market with another fee, in which buyers may buy so much.
-    pub fn opening(fee: FeePolicy, purchase_limits: Vec<PurchaseLimit>) -> World {
-        World::on_terms(fee, Deadlines::default(), purchase_limits)
+        World::on(Terms { fee, ..Terms::default() })
     }
 
     /// Opens a market in which sellers have two days to accept an order.
     pub fn accepting() -> World {
-        World::on_terms(FeePolicy::default(), accepting(), vec![])
+        World::on(Terms { deadlines: accepting(), ..Terms::default() })
     }
 
     /// Opens a market on these terms.
-    pub fn on_terms(fee: FeePolicy, deadlines: Deadlines, purchase_limits: Vec<PurchaseLimit>) -> World {
+    pub fn on(terms: Terms) -> World {
+        let Terms { fee, deadlines, escrow, purchase_limits } = terms;
         let mut world = World {
             market: Market::new(),
             log: Vec::new(),
@@ -85,6 +90,7 @@ impl World {
             Registrar { account: REGISTRAR.account(), device: REGISTRAR.device(), key: REGISTRAR.key() };
         let opened = Opened {
             deadlines,
+            escrow,
             fee,
             market: "main".parse().unwrap(),
             purchase_limits,
@@ -93,7 +99,7 @@ impl World {
         };
         let started = WriterStarted { epoch: 1, version: "test".to_owned(), writer: writer() };
         world.commit(Cause::Writer(writer()), vec![opened.into(), started.into()]);
-        for actor in [PROVIDER, OPERATOR, SELLER, OTHER_SELLER, BUYER, OTHER_BUYER] {
+        for actor in [PROVIDER, OPERATOR, OTHER_OPERATOR, SELLER, OTHER_SELLER, BUYER, OTHER_BUYER] {
             world.register(actor);
         }
         world

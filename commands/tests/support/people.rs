@@ -13,6 +13,7 @@ pub struct Actor(pub u32);
 pub const REGISTRAR: Actor = Actor(1);
 pub const PROVIDER: Actor = Actor(2);
 pub const OPERATOR: Actor = Actor(3);
+pub const OTHER_OPERATOR: Actor = Actor(5);
 pub const SELLER: Actor = Actor(10);
 pub const OTHER_SELLER: Actor = Actor(11);
 pub const BUYER: Actor = Actor(20);
@@ -44,8 +45,8 @@ impl Actor {
     pub fn roles(self) -> BTreeSet<Role> {
         let role = match self.0 {
             1 => Role::Registrar,
-            2..=2 | 4..=9 => Role::Provider,
-            3 => Role::Operator,
+            3 | 5 => Role::Operator,
+            2..=9 => Role::Provider,
             10..=19 => Role::Seller,
             40..=49 => Role::Guest,
             _ => Role::Buyer,

@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use commands::command::{
     AcceptOrder, AddToCart, AdjustStock, ApplyCoupon, AskedVariant, BlockListing, CancelOrder, CancelPayment,
     CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion, DeclineOrder, Delivery,
-    EndPromotion, ExpectStock, FreezeCart, FundWallet, GrantClearance, LineQuantity, MergeCart, MigrateCart,
-    MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
-    Quote, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller,
-    RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome,
-    RequestPayment, RequestPayout, RestoreCart, ResumeListing, RevokeClearance, SaveForLater,
-    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, ShipOrder, SuspendSeller,
-    Tenders, UnblockListing, UnfreezeCart, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount,
-    WithdrawListing,
+    EndPromotion, ExpectStock, FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity,
+    MergeCart, MigrateCart, MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome,
+    PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount,
+    RegisterDevice, ReinstateSeller, ReleaseEscrow, RemoveCoupon, RemoveFromCart, RemoveShippingRate,
+    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, RestoreCart, ResumeListing,
+    RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
+    SetTax, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow,
+    UnholdOrder, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
 use events::account::Tier;
 use events::cart::MergePolicy;
+use events::escrow::FreezeReason;
 use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId};
 use events::listing::Limits;
+use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::promotion::Benefit;
 use events::shipping::Rate;
@@ -364,6 +366,31 @@ pub fn cancel_units(order: OrderId, lines: &[(u64, u32)]) -> Command {
 /// Gives back a part of an order's `n`-th shipment, counted from 1.
 pub fn refund(order: OrderId, n: u32, amount: Money) -> Command {
     RefundOrder { amount, order, reason: text("scratched"), shipment: shipment(n) }.into()
+}
+
+pub fn hold(order: OrderId, reason: HoldReason) -> Command {
+    HoldOrder { note: text("look at it"), order, reason }.into()
+}
+
+pub fn unhold(order: OrderId) -> Command {
+    UnholdOrder { order }.into()
+}
+
+/// Has all money of an order's `n`-th shipment frozen, or some of it.
+pub fn freeze_money(order: OrderId, n: u32, amount: Option<Money>, reason: FreezeReason) -> Command {
+    FreezeEscrow { amount, note: None, order, reason, shipment: shipment(n) }.into()
+}
+
+pub fn unfreeze_money(order: OrderId, n: u32) -> Command {
+    UnfreezeEscrow { order, shipment: shipment(n) }.into()
+}
+
+pub fn settle(order: OrderId, n: u32, to_seller: Money, to_buyer: Money) -> Command {
+    SettleEscrow { note: text("as agreed"), order, shipment: shipment(n), to_buyer, to_seller }.into()
+}
+
+pub fn release(order: OrderId, n: u32) -> Command {
+    ReleaseEscrow { order, shipment: shipment(n) }.into()
 }
 
 /// Gives the number of the `n`-th shipment, counted from 1.

@@ -45,7 +45,8 @@ pub struct Delivered {
 
 impl From<Delivered> for super::Delivered {
     fn from(Delivered { confirmed_by, inspection_ends, order }: Delivered) -> Self {
-        Self { confirmed_by, inspection_ends, order, shipment: ShipmentNumber::FIRST }
+        let shipment = ShipmentNumber::FIRST;
+        Self { confirmed_by, inspection_ends, order, release_due: None, shipment }
     }
 }
 
@@ -86,7 +87,8 @@ impl From<EscrowReleased> for super::EscrowReleased {
     fn from(EscrowReleased { buyer, condition, order, seller, transfers }: EscrowReleased) -> Self {
         let (closed_as, remaining) = (Some(OrderState::Completed), None);
         let shipment = ShipmentNumber::FIRST;
-        Self { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }
+        let with = vec![];
+        Self { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
     }
 }
 

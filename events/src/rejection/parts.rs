@@ -97,4 +97,6 @@ pub enum OrderState {
     AwaitingSeller,
     /// Waiting for a payment through a provider.
     AwaitingPayment,
+    /// The buyer has the money back, for what had been shipped.
+    Refunded,
 }

@@ -1,7 +1,8 @@
 //! How the numbers follow the log. Every sum is checked: a view that can't count stops.
 
+use events::escrow::Settled;
 use events::ids::{AccountId, ListingId, OrderId};
-use events::ledger::LedgerAccount;
+use events::ledger::{LedgerAccount, Transfer};
 use events::order::{Cancelled, EscrowRefunded, EscrowReleased, LineUnits, Placed, ShipmentNumber, Shipped};
 use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position, Recorded, Timestamp};
@@ -208,26 +209,54 @@ impl AnalyticsFold {
 
     fn release(&mut self, at: At<'_>, released: &EscrowReleased) -> Result<(), ViewError> {
         self.count_sales(at, released.seller, |sales| {
-            released.transfers.iter().try_for_each(|transfer| {
-                let money = sales.money_mut(transfer.amount.currency);
-                match transfer.to {
-                    LedgerAccount::PlatformFees => plus(&mut money.fees, transfer.amount.minor),
-                    // What is owed to those who levy taxes is nobody's income.
-                    LedgerAccount::PlatformTax => Some(()),
-                    _ => plus(&mut money.released, transfer.amount.minor),
-                }
-            })
+            released.transfers.iter().try_for_each(|transfer| count_money(sales, transfer))
         })?;
-        let fees = released.transfers.iter().filter(|transfer| transfer.to == LedgerAccount::PlatformFees);
-        let fee = fees.map(|transfer| transfer.amount.minor).sum();
         let open = self.open(at, released.order)?;
         let place = open.shipments.iter().position(|(shipment, _)| *shipment == released.shipment);
         let (_, lines) = open.shipments.remove(place.ok_or_else(|| at.unknown(released.order))?);
-        let (currency, amounts) = (open.currency, Vec::from_iter(lines.iter().map(|line| line.minor)));
+        let currency = open.currency;
+        self.count_fees(at, &released.transfers, currency, &lines)?;
+        self.close(at, released.order, released.closed_as)
+    }
+
+    /// Counts what frozen money became: a release, a refund, or a part of each.
+    fn settle(&mut self, at: At<'_>, settled: &Settled) -> Result<(), ViewError> {
+        let open = self.open(at, settled.order)?;
+        let is_refund = |transfer: &Transfer| matches!(transfer.to, LedgerAccount::Wallet(_));
+        let refunds = settled.transfers.iter().any(is_refund);
+        let is_first = refunds && !open.is_refunded;
+        open.is_refunded |= refunds;
+        let place = open.shipments.iter().position(|(shipment, _)| *shipment == settled.shipment);
+        let place = place.ok_or_else(|| at.unknown(settled.order))?;
+        // Where money of the shipment is left, its release is still to come.
+        let lines = match settled.deadline {
+            Some(_) => open.shipments[place].1.clone(),
+            None => open.shipments.remove(place).1,
+        };
+        let currency = open.currency;
+        self.count_sales(at, settled.seller, |sales| {
+            up(&mut sales.refunded, u64::from(is_first))?;
+            settled.transfers.iter().try_for_each(|transfer| count_money(sales, transfer))
+        })?;
+        self.count_fees(at, &settled.transfers, currency, &lines)?;
+        self.close(at, settled.order, settled.closed_as)
+    }
+
+    /// Shares the platform's part of what was paid for units among their listings.
+    fn count_fees(
+        &mut self,
+        at: At<'_>,
+        transfers: &[Transfer],
+        currency: Currency,
+        lines: &[OpenLine],
+    ) -> Result<(), ViewError> {
+        let fees = transfers.iter().filter(|transfer| transfer.to == LedgerAccount::PlatformFees);
+        let fee = fees.map(|transfer| transfer.amount.minor).sum();
+        let amounts = Vec::from_iter(lines.iter().map(|line| line.minor));
         for (line, part) in lines.iter().zip(parts_of(fee, &amounts)) {
             self.count_listing(at, line.listing, |sales| plus(&mut sales.money_mut(currency).fees, part))?;
         }
-        self.close(at, released.order, released.closed_as)
+        Ok(())
     }
 
     /// Counts an order's end, if this is one, and forgets the order.
@@ -280,6 +309,7 @@ impl AnalyticsFold {
             Event::OrderCancelled(cancelled) => self.cancel(at, cancelled),
             Event::EscrowReleased(released) => self.release(at, released),
             Event::EscrowRefunded(refunded) => self.refund(at, refunded),
+            Event::EscrowSettled(settled) => self.settle(at, settled),
             _ => Ok(()),
         }
     }
@@ -385,6 +415,18 @@ fn parts_of(fee: i64, totals: &[i64]) -> Vec<i64> {
         due_before = due;
     }
     parts
+}
+
+/// Counts where money went that left an order.
+fn count_money(sales: &mut Sales, transfer: &Transfer) -> Option<()> {
+    let money = sales.money_mut(transfer.amount.currency);
+    match transfer.to {
+        LedgerAccount::PlatformFees => plus(&mut money.fees, transfer.amount.minor),
+        // What is owed to those who levy taxes is nobody's income.
+        LedgerAccount::PlatformTax => Some(()),
+        LedgerAccount::Wallet(_) => plus(&mut money.refunded, transfer.amount.minor),
+        _ => plus(&mut money.released, transfer.amount.minor),
+    }
 }
 
 fn up(counter: &mut u64, by: u64) -> Option<()> {

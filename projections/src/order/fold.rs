@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 
 use events::account::Role;
+use events::escrow::{Settled, SettledBy, Unfrozen};
 use events::ids::{AccountId, CommandId, KeyId, OrderGroupId, OrderId};
 use events::ledger::LedgerAccount;
-use events::metadata::Cause;
+use events::metadata::{Cause, DeadlineStamp, Waiting};
 use events::order::{
     Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, OrderNumber,
     Placed, ReleaseCondition, ShipmentNumber, Shipped,
 };
+use events::rejection::OrderState;
 use events::tax::Tax;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
@@ -17,9 +19,9 @@ use sled::{Batch, Tree};
 use super::group::GROUPS;
 use super::status::Known;
 use super::{
-    Actor, Axes, BOUGHT, Chunk, Escrow, EscrowAxis, Fulfilment, Line, LineUnits, ListKey, NEWEST, NUMBERS,
-    ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD, Shipment, ShipmentState,
-    Shipping, Step, TaxLine, TimelineEntry,
+    Actor, Axes, BOUGHT, Chunk, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits, ListKey,
+    NEWEST, NUMBERS, ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD, Shipment,
+    ShipmentState, Shipping, Step, TaxLine, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -76,9 +78,10 @@ impl OrderFold {
 
 impl Order {
     /// Closes it, if an event does: it waits for nobody then.
-    fn close(&mut self, closed_at: Option<Timestamp>) {
-        self.closed_at = closed_at;
-        if closed_at.is_some() {
+    fn close(&mut self, closed_as: Option<OrderState>, time: Timestamp) {
+        self.closed_as = closed_as;
+        self.closed_at = closed_as.map(|_| time);
+        if closed_as.is_some() {
             self.accept_by = None;
         }
     }
@@ -165,11 +168,64 @@ impl Fold for OrderFold {
                 Event::EscrowRefunded(refunded) => {
                     let entry = entry(Step::EscrowRefunded, None, None);
                     self.change(tree, refunded.order, entry, |order| {
-                        order.close(refunded.closed_as.map(|_| time));
+                        order.close(refunded.closed_as, time);
                         let minor = refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
                         add(&mut order.escrow.refunded, minor)?;
                         add(&mut order.escrow.remaining, -minor)
                     })?;
+                }
+                // The note is for operators, who find it in the log.
+                Event::OrderHeld(held) => {
+                    let entry = entry(Step::Held, None, Some(held.reason.to_string()));
+                    let hold = Hold { reason: held.reason, since: time, is_lift_requested: false };
+                    self.change(tree, held.order, entry, |order| {
+                        order.hold = Some(hold);
+                        Some(())
+                    })?;
+                }
+                Event::UnholdRequested(requested) => {
+                    let entry = entry(Step::UnholdRequested, None, None);
+                    self.change(tree, requested.order, entry, |order| {
+                        order.hold.as_mut()?.is_lift_requested = true;
+                        Some(())
+                    })?;
+                }
+                Event::OrderUnheld(unheld) => {
+                    let entry = entry(Step::Unheld, None, None);
+                    self.change(tree, unheld.order, entry, |order| {
+                        order.hold = None;
+                        unheld.deadlines.iter().try_for_each(|stamp| set_due(order, *stamp))
+                    })?;
+                }
+                Event::EscrowFrozen(frozen) => {
+                    let note = Some(freeze_note(frozen));
+                    let entry = entry(Step::EscrowFrozen, Some(frozen.shipment), note);
+                    self.change(tree, frozen.order, entry, |order| freeze(order, frozen))?;
+                }
+                Event::EscrowUnfrozen(unfrozen) => {
+                    let note = Some(format!("by the {}", unfrozen.by));
+                    let entry = entry(Step::EscrowUnfrozen, Some(unfrozen.shipment), note);
+                    self.change(tree, unfrozen.order, entry, |order| unfreeze(order, unfrozen))?;
+                }
+                Event::ReleaseScheduled(scheduled) => {
+                    let note = Some(release_note(scheduled.condition).to_owned());
+                    let entry = entry(Step::ReleaseScheduled, Some(scheduled.shipment), note);
+                    self.change(tree, scheduled.order, entry, |order| {
+                        shipment_of(order, scheduled.shipment)?.release_due = Some(scheduled.due);
+                        Some(())
+                    })?;
+                }
+                Event::SettlementProposed(proposed) => {
+                    let entry = entry(Step::SettlementProposed, Some(proposed.shipment), None);
+                    self.change(tree, proposed.order, entry, |order| {
+                        shipment_of(order, proposed.shipment)?.frozen.as_mut()?.is_proposed = true;
+                        Some(())
+                    })?;
+                }
+                Event::EscrowSettled(settled) => {
+                    let note = Some(settlement_note(settled.by).to_owned());
+                    let entry = entry(Step::EscrowSettled, Some(settled.shipment), note);
+                    self.change(tree, settled.order, entry, |order| settle(order, settled, time))?;
                 }
                 _ => {}
             }
@@ -214,6 +270,21 @@ impl Word {
                 }
                 Event::OrderRefunded(refunded) => {
                     (role, reason) = (Some(refunded.by), Some(refunded.reason.clone()));
+                }
+                Event::EscrowFrozen(frozen) => (role, reason) = (Some(frozen.by), frozen.note.clone()),
+                Event::EscrowUnfrozen(unfrozen) => role = Some(unfrozen.by),
+                Event::EscrowSettled(settled) => {
+                    reason = settled.note.clone();
+                    role = (settled.by != SettledBy::Deadline).then_some(Role::Operator);
+                }
+                Event::OrderHeld(_)
+                | Event::UnholdRequested(_)
+                | Event::OrderUnheld(_)
+                | Event::SettlementProposed(_) => role = Some(Role::Operator),
+                Event::ReleaseScheduled(scheduled)
+                    if scheduled.condition == ReleaseCondition::OperatorRelease =>
+                {
+                    role = Some(Role::Operator);
                 }
                 Event::OrderDelivered(delivered) if delivered.confirmed_by == DeliveryProof::Carrier => {
                     role = Some(Role::Provider);
@@ -322,6 +393,8 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         shipped_at,
         delivery_due: event.delivery_due,
         inspection_ends: None,
+        release_due: None,
+        frozen: None,
     });
     Some(())
 }
@@ -330,6 +403,7 @@ fn deliver(order: &mut Order, event: &Delivered) -> Option<()> {
     let shipment = order.shipments.get_mut(event.shipment.index())?;
     shipment.state = ShipmentState::Inspection;
     shipment.inspection_ends = Some(event.inspection_ends);
+    shipment.release_due = event.release_due;
     let lines = shipment.lines.clone();
     move_units(order, &lines, |line| &mut line.delivered)
 }
@@ -342,7 +416,7 @@ fn cancel(order: &mut Order, event: &Cancelled) -> Option<()> {
 
 fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option<()> {
     order.shipments.get_mut(event.shipment.index())?.state = ShipmentState::Accepted;
-    order.close(event.closed_as.map(|_| time));
+    order.close(event.closed_as, time);
     event.transfers.iter().try_for_each(|transfer| {
         let minor = transfer.amount.minor;
         match transfer.to {
@@ -352,6 +426,82 @@ fn release(order: &mut Order, event: &EscrowReleased, time: Timestamp) -> Option
         }
         add(&mut order.escrow.released, minor)?;
         add(&mut order.escrow.remaining, -minor)
+    })
+}
+
+fn shipment_of(order: &mut Order, shipment: ShipmentNumber) -> Option<&mut Shipment> {
+    order.shipments.get_mut(shipment.index())
+}
+
+/// Changes when a deadline is due; none if the order has no such deadline.
+fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
+    match stamp.waiting {
+        Waiting::ShipBy { .. } => order.ship_by = stamp.due,
+        Waiting::DeliveryDue { shipment, .. } => shipment_of(order, shipment)?.delivery_due = stamp.due,
+        Waiting::InspectionEnds { shipment, .. } => {
+            shipment_of(order, shipment)?.inspection_ends = Some(stamp.due);
+        }
+        Waiting::ReleaseDue { shipment, .. } => {
+            let shipment = shipment_of(order, shipment)?;
+            // The time to inspect stood still too.
+            let later_ms = stamp.due.ms_since(shipment.release_due?);
+            shipment.inspection_ends = Some(shipment.inspection_ends?.plus_ms(later_ms));
+            shipment.release_due = Some(stamp.due);
+        }
+        Waiting::FreezeExpires { shipment, .. } => {
+            shipment_of(order, shipment)?.frozen.as_mut()?.due = stamp.due;
+        }
+        Waiting::AcceptBy { .. } => {
+            // The time to ship begins behind it.
+            order.ship_by = order.ship_by.plus_ms(stamp.due.ms_since(order.accept_by?));
+            order.accept_by = Some(stamp.due);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn freeze(order: &mut Order, event: &events::escrow::Frozen) -> Option<()> {
+    let events::escrow::Frozen { by, due, note, reason, shipment, transfer, .. } = event;
+    let amount = transfer.amount;
+    let frozen =
+        Frozen { amount, by: *by, reason: *reason, note: note.clone(), due: *due, is_proposed: false };
+    shipment_of(order, *shipment)?.frozen = Some(frozen);
+    add(&mut order.escrow.frozen, amount.minor)?;
+    add(&mut order.escrow.remaining, -amount.minor)
+}
+
+fn unfreeze(order: &mut Order, event: &Unfrozen) -> Option<()> {
+    shipment_of(order, event.shipment)?.frozen = None;
+    set_due(order, event.deadline)?;
+    add(&mut order.escrow.frozen, -event.transfer.amount.minor)?;
+    add(&mut order.escrow.remaining, event.transfer.amount.minor)
+}
+
+fn settle(order: &mut Order, event: &Settled, time: Timestamp) -> Option<()> {
+    let shipment = shipment_of(order, event.shipment)?;
+    shipment.frozen = None;
+    match event.deadline {
+        Some(stamp) => set_due(order, stamp)?,
+        None => shipment.state = ShipmentState::Settled,
+    }
+    order.close(event.closed_as, time);
+    event.transfers.iter().try_for_each(|transfer| {
+        let minor = transfer.amount.minor;
+        let escrow = &mut order.escrow;
+        add(&mut escrow.frozen, -minor)?;
+        match transfer.to {
+            LedgerAccount::Wallet(_) => add(&mut escrow.refunded, minor),
+            LedgerAccount::PlatformFees => {
+                add(&mut escrow.fees, minor)?;
+                add(&mut escrow.released, minor)
+            }
+            LedgerAccount::PlatformTax => {
+                add(&mut escrow.taxes, minor)?;
+                add(&mut escrow.released, minor)
+            }
+            _ => add(&mut escrow.released, minor),
+        }
     })
 }
 
@@ -372,7 +522,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         total: line.total,
     });
     let (accept_by, ship_by, currency) = (placed.accept_by, placed.ship_by, placed.total.currency);
-    let escrow = Escrow { currency, held: 0, released: 0, fees: 0, taxes: 0, refunded: 0, remaining: 0 };
+    let escrow =
+        Escrow { currency, held: 0, released: 0, fees: 0, taxes: 0, refunded: 0, frozen: 0, remaining: 0 };
     let axes = Axes {
         order: OrderAxis::Confirmed { ship_by },
         fulfilment: Fulfilment::Unfulfilled,
@@ -391,6 +542,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         accept_by,
         cancelled_by: None,
         closed_at: None,
+        closed_as: None,
+        hold: None,
         lines: lines.collect(),
         shipments: vec![],
         shipping: placed.shipping.as_ref().map(|quote| Shipping {
@@ -450,6 +603,18 @@ fn delivery_note(proof: DeliveryProof) -> &'static str {
     }
 }
 
+fn freeze_note(event: &events::escrow::Frozen) -> String {
+    format!("{} by the {}, {}", event.transfer.amount, event.by, event.reason)
+}
+
+fn settlement_note(by: SettledBy) -> &'static str {
+    match by {
+        SettledBy::Operator => "decided by an operator",
+        SettledBy::TwoOperators { .. } => "decided by two operators",
+        SettledBy::Deadline => "nobody decided in time",
+    }
+}
+
 fn cancellation_note(by: CancelledBy) -> String {
     match by {
         CancelledBy::Account(role) => format!("by the {role}"),
@@ -464,5 +629,8 @@ fn release_note(condition: ReleaseCondition) -> &'static str {
     match condition {
         ReleaseCondition::BuyerConfirmed => "the buyer confirmed the delivery",
         ReleaseCondition::InspectionElapsed => "the time to inspect is over",
+        ReleaseCondition::CarrierDelivered => "the carrier has delivered",
+        ReleaseCondition::MinAge => "the money was held long enough",
+        ReleaseCondition::OperatorRelease => "an operator released it",
     }
 }

@@ -68,6 +68,7 @@ impl Escrow {
             fees: self.fees + other.fees,
             taxes: self.taxes + other.taxes,
             refunded: self.refunded + other.refunded,
+            frozen: self.frozen + other.frozen,
             remaining: self.remaining + other.remaining,
         }
     }

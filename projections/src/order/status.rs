@@ -2,11 +2,13 @@
 //! of them. An order group stands where its orders stand together.
 
 use events::order::CancelledBy;
+use events::order::hold::HoldReason;
+use events::rejection::OrderState;
 use events::{Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Escrow, Line, Order, Shipment, ShipmentState};
+use super::{Escrow, Hold, Line, Order, Shipment, ShipmentState};
 
 /// Where an order stands, one axis for each question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +27,13 @@ pub struct Axes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderAxis {
+    /// Operators stopped it.
+    OnHold {
+        /// Why.
+        reason: HoldReason,
+        /// Since when.
+        since: Timestamp,
+    },
     /// It waits for a payment through a provider.
     AwaitingPayment {
         /// Until when a provider has to agree.
@@ -46,6 +55,11 @@ pub enum OrderAxis {
     Fulfilled,
     /// Nothing of it is left to be shipped, delivered or paid.
     Completed {
+        /// Since when.
+        closed_at: Timestamp,
+    },
+    /// Something was shipped, and the buyer has all the money back.
+    Refunded {
         /// Since when.
         closed_at: Timestamp,
     },
@@ -117,6 +131,15 @@ pub enum PaymentAxis {
 pub enum EscrowAxis {
     /// Not all is held yet.
     Created,
+    /// Some of it is frozen.
+    Disputed {
+        /// When the first of it goes back to the buyer, unless somebody decides earlier.
+        due: Timestamp,
+        /// How much is frozen.
+        frozen: Money,
+        /// How much is held beside that.
+        remaining: Money,
+    },
     /// It is held while nothing is on its way.
     Funded {
         /// How much is held.
@@ -165,6 +188,8 @@ pub(super) struct Known<'a> {
     ship_by: Timestamp,
     cancelled_by: Option<CancelledBy>,
     closed_at: Option<Timestamp>,
+    closed_as: Option<OrderState>,
+    hold: Option<Hold>,
 }
 
 impl Order {
@@ -187,6 +212,8 @@ impl<'a> Known<'a> {
             ship_by: order.ship_by,
             cancelled_by: order.cancelled_by,
             closed_at: order.closed_at,
+            closed_as: order.closed_as,
+            hold: order.hold,
         }
     }
 
@@ -204,6 +231,8 @@ impl<'a> Known<'a> {
             ship_by: open().chain(orders.first()).map(|order| order.ship_by).min()?,
             cancelled_by: orders.iter().rev().find_map(|order| order.cancelled_by),
             closed_at: ends.and_then(|ends| ends.into_iter().max()),
+            closed_as: closed_together(orders),
+            hold: orders.iter().find_map(|order| order.hold),
         })
     }
 
@@ -222,8 +251,14 @@ impl<'a> Known<'a> {
     }
 
     fn order(&self, fulfilment: Fulfilment) -> OrderAxis {
+        if let Some(Hold { reason, since, .. }) = self.hold {
+            return OrderAxis::OnHold { reason, since };
+        }
         match (self.closed_at, self.cancelled_by, fulfilment) {
             (Some(closed_at), Some(by), Fulfilment::Cancelled) => OrderAxis::Cancelled { by, closed_at },
+            (Some(closed_at), ..) if self.closed_as == Some(OrderState::Refunded) => {
+                OrderAxis::Refunded { closed_at }
+            }
             (Some(closed_at), ..) => OrderAxis::Completed { closed_at },
             (None, _, Fulfilment::Unfulfilled) => match (self.pay_by, self.accept_by) {
                 (Some(expires_at), _) => OrderAxis::AwaitingPayment { expires_at },
@@ -251,7 +286,7 @@ impl<'a> Known<'a> {
     }
 
     fn escrow(&self) -> EscrowAxis {
-        let Escrow { held, released, refunded, remaining, .. } = self.escrow;
+        let Escrow { held, released, refunded, frozen, remaining, .. } = self.escrow;
         let next = |state: ShipmentState, due: fn(&Shipment) -> Option<Timestamp>| {
             let shipments = self.shipments.iter().filter(|shipment| shipment.state == state);
             shipments.filter_map(|shipment| due(shipment)).min()
@@ -259,6 +294,10 @@ impl<'a> Known<'a> {
         let in_delivery = next(ShipmentState::InTransit, |shipment| Some(shipment.delivery_due));
         let inspection = next(ShipmentState::Inspection, |shipment| shipment.inspection_ends);
         let left = self.money(remaining);
+        let disputed = self.shipments.iter().filter_map(|shipment| shipment.frozen.as_ref());
+        if let Some(due) = disputed.map(|frozen| frozen.due).min() {
+            return EscrowAxis::Disputed { due, frozen: self.money(frozen), remaining: left };
+        }
         match (held, remaining, released, refunded) {
             (0, ..) => EscrowAxis::Created,
             _ if self.pay_by.is_some() => EscrowAxis::Created,
@@ -283,6 +322,15 @@ impl<'a> Known<'a> {
     }
 }
 
+/// How orders ended together: as one that was paid for, as soon as one of them was; none while one of them has not ended.
+fn closed_together(orders: &[Order]) -> Option<OrderState> {
+    let ends: Option<Vec<OrderState>> = orders.iter().map(|order| order.closed_as).collect();
+    let ends = ends?;
+    [OrderState::Completed, OrderState::Refunded, OrderState::Cancelled]
+        .into_iter()
+        .find(|end| ends.contains(end))
+}
+
 /// Where an order stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -305,13 +353,23 @@ pub enum OrderStatus {
     Cancelled,
     /// Waiting for a payment through a provider.
     AwaitingPayment,
+    /// Something was shipped, and the buyer has the money back.
+    Refunded,
+    /// Operators stopped it.
+    OnHold,
+    /// Money of it is frozen.
+    Disputed,
 }
 
 impl Axes {
-    /// Makes one word of the axes. What ended the order goes before where its units are, and that before what it waits for.
+    /// Makes one word of the axes. What stops the order goes before what ended it, that before where its units are, and that
+    /// before what it waits for.
     pub(super) const fn display(&self) -> OrderStatus {
         match (self.order, self.fulfilment) {
+            (OrderAxis::OnHold { .. }, _) => OrderStatus::OnHold,
+            _ if matches!(self.escrow, EscrowAxis::Disputed { .. }) => OrderStatus::Disputed,
             (OrderAxis::Cancelled { .. }, _) | (_, Fulfilment::Cancelled) => OrderStatus::Cancelled,
+            (OrderAxis::Refunded { .. }, _) => OrderStatus::Refunded,
             (OrderAxis::Completed { .. }, _) => OrderStatus::Completed,
             (_, Fulfilment::Delivered) => OrderStatus::Delivered,
             (_, Fulfilment::PartiallyDelivered { .. }) => OrderStatus::PartiallyDelivered,

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
 use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
 use events::command::Rejected;
+use events::escrow::{FreezeReason, Frozen, Settled, SettledBy, Unfrozen};
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{
     Blocked, Created, Limits, Paused, Resumed, StockReceived, Unblocked, Updated, WalletFunded, Withdrawn,
 };
-use events::metadata::Waiting;
+use events::metadata::{DeadlineStamp, Waiting};
+use events::order::hold::{Held, HoldReason, Unheld, UnholdRequested};
 use events::order::{
     Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, LineUnits,
     OrderNumber, Placed, Refunded, ReleaseCondition, ShipmentNumber, Shipped,
@@ -40,7 +42,7 @@ pub struct Wish {
 }
 
 pub fn wishes(count: usize) -> impl Strategy<Value = Vec<Wish>> {
-    let wish = (0u8..21, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
+    let wish = (0u8..25, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
     let wish =
         wish.prop_map(|(kind, who, which, quantity, later_ms)| Wish { kind, who, which, quantity, later_ms });
     prop::collection::vec(wish, 1..count)
@@ -94,6 +96,10 @@ struct Sale {
     /// Units neither shipped nor cancelled.
     left: Vec<Line>,
     shipments: Vec<(i64, Stage)>,
+    /// What of each shipment's money is frozen.
+    frozen: Vec<i64>,
+    was_frozen: bool,
+    is_held: bool,
     total: Money,
     fee: i64,
     released: i64,
@@ -125,14 +131,19 @@ impl Sale {
     }
 
     fn remaining(&self) -> Option<Money> {
-        let minor = self.total.minor - self.released - self.refunded;
+        let frozen: i64 = self.frozen.iter().sum();
+        let minor = self.total.minor - self.released - self.refunded - frozen;
         (minor > 0).then_some(Money { minor, ..self.total })
     }
 
     fn closed_as(&self) -> Option<OrderState> {
         let is_settled =
             self.left.is_empty() && self.shipments.iter().all(|(_, stage)| *stage == Stage::Accepted);
-        let state = if self.shipments.is_empty() { OrderState::Cancelled } else { OrderState::Completed };
+        let state = match (self.shipments.is_empty(), self.was_frozen && self.released == 0) {
+            (true, _) => OrderState::Cancelled,
+            (false, true) => OrderState::Refunded,
+            (false, false) => OrderState::Completed,
+        };
         is_settled.then_some(state)
     }
 }
@@ -181,6 +192,8 @@ impl Market {
             18 => self.change_standing(item, wish),
             19 => self.adjust_stock(item, wish),
             20 => self.plan_stock(item, wish),
+            21 => self.hold(wish),
+            22..=24 => self.dispute(wish),
             _ => self.reject(buyer, wish),
         }
     }
@@ -402,13 +415,16 @@ impl Market {
             };
             events.extend([placed.into(), held]);
             orders.push(id);
-            let (left, shipments, released, fees, refunded) = (lines, vec![], 0, 0, 0);
+            let (left, shipments, frozen, released, fees, refunded) = (lines, vec![], vec![], 0, 0, 0);
             self.sales.push(Sale {
                 id,
                 buyer,
                 seller,
                 left,
                 shipments,
+                frozen,
+                was_frozen: false,
+                is_held: false,
                 total,
                 fee,
                 released,
@@ -431,7 +447,11 @@ impl Market {
         }
         let at = wish.which % self.sales.len();
         let shipments = &self.sales[at].shipments;
-        let first = |wanted| shipments.iter().position(|(_, stage)| *stage == wanted);
+        let frozen = &self.sales[at].frozen;
+        let first = |wanted| (0..shipments.len()).find(|n| shipments[*n].1 == wanted && frozen[*n] == 0);
+        if self.sales[at].is_held {
+            return;
+        }
         let (in_transit, in_inspection) = (first(Stage::InTransit), first(Stage::Inspection));
         let has_left = !self.sales[at].left.is_empty();
         match (wish.kind, in_transit, in_inspection) {
@@ -484,6 +504,7 @@ impl Market {
         }
         let (order, shipment) = (sale.id, ShipmentNumber::after(sale.shipments.len()));
         sale.shipments.push((minor, Stage::InTransit));
+        sale.frozen.push(0);
         let (carrier, delivery_due) = (Some("DHL".into()), self.history.now);
         let shipped =
             Shipped { carrier, delivery_due, lines, order, shipment, shipping: None, tracking: None };
@@ -516,12 +537,12 @@ impl Market {
         self.sales[at].shipments[n].1 = Stage::Inspection;
         if is_by_buyer {
             let confirmed_by = DeliveryProof::Buyer;
-            let delivered = Delivered { confirmed_by, inspection_ends, order, shipment };
+            let delivered = Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment };
             let released = self.release(at, n, ReleaseCondition::BuyerConfirmed);
             self.history.commanded(buyer, "order.confirm", vec![delivered.into(), released]);
         } else {
             let confirmed_by = DeliveryProof::TransitElapsed;
-            let delivered = Delivered { confirmed_by, inspection_ends, order, shipment };
+            let delivered = Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment };
             self.history.due(Waiting::DeliveryDue { order, shipment }, vec![delivered.into()]);
         }
     }
@@ -573,7 +594,106 @@ impl Market {
         }
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
         let (buyer, order, seller, shipment) = (sale.buyer, sale.id, sale.seller, ShipmentNumber::after(n));
-        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers }.into()
+        let with = vec![];
+        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
+            .into()
+    }
+
+    /// Stops an order, or lets it go on.
+    fn hold(&mut self, wish: Wish) {
+        let Some(at) = wish.which.checked_rem(self.sales.len()) else { return };
+        let (is_held, order) = (self.sales[at].is_held, self.sales[at].id);
+        if self.sales[at].closed_as().is_some() {
+            return;
+        }
+        let (by, now) = (account(OPERATOR), self.history.now);
+        if is_held {
+            let stamp = |waiting| DeadlineStamp { due: now, waiting };
+            let sale = &self.sales[at];
+            let mut deadlines = vec![stamp(Waiting::ShipBy { order })];
+            for (n, (_, stage)) in sale.shipments.iter().enumerate() {
+                let shipment = ShipmentNumber::after(n);
+                deadlines.extend(match (stage, sale.frozen[n]) {
+                    (Stage::Accepted, _) => None,
+                    (_, 1..) => Some(stamp(Waiting::FreezeExpires { order, shipment })),
+                    (Stage::InTransit, _) => Some(stamp(Waiting::DeliveryDue { order, shipment })),
+                    (Stage::Inspection, _) => Some(stamp(Waiting::InspectionEnds { order, shipment })),
+                });
+            }
+            self.history.commanded(by, "order.unhold", vec![UnholdRequested { by, order }.into()]);
+            let unheld = Unheld { agreed_by: account(OPERATOR - 1), deadlines, order, requested_by: by };
+            self.history.commanded(account(OPERATOR - 1), "order.unhold", vec![unheld.into()]);
+        } else {
+            let held = Held { by, note: "why".into(), order, reason: HoldReason::Compliance };
+            self.history.commanded(by, "order.hold", vec![held.into()]);
+        }
+        self.sales[at].is_held = !is_held;
+    }
+
+    /// Freezes money of a shipment, or gives it free or away.
+    fn dispute(&mut self, wish: Wish) {
+        let Some(at) = wish.which.checked_rem(self.sales.len()) else { return };
+        let sale = &self.sales[at];
+        let open =
+            |n: &usize| sale.shipments[*n].1 != Stage::Accepted && sale.shipments[*n].0 + sale.frozen[*n] > 0;
+        let Some(n) = (0..sale.shipments.len()).find(open).filter(|_| !sale.is_held) else { return };
+        let (order, buyer, shipment, due) = (sale.id, sale.buyer, ShipmentNumber::after(n), self.history.now);
+        let (escrow, dispute) = (LedgerAccount::Escrow(order), LedgerAccount::Dispute(order));
+        let total = sale.total;
+        let transfer = |minor, from, to| Transfer { amount: Money { minor, ..total }, from, to };
+        let waiting = match sale.shipments[n].1 {
+            Stage::InTransit => Waiting::DeliveryDue { order, shipment },
+            _ => Waiting::InspectionEnds { order, shipment },
+        };
+        let (frozen, deadline) = (sale.frozen[n], DeadlineStamp { due, waiting });
+        let sale = &mut self.sales[at];
+        if frozen == 0 {
+            let minor = if wish.quantity > 3 { 1 } else { sale.shipments[n].0 };
+            (sale.shipments[n].0, sale.frozen[n], sale.was_frozen) =
+                (sale.shipments[n].0 - minor, minor, true);
+            let (by, reason, remaining) = (Role::Buyer, FreezeReason::NotReceived, sale.remaining());
+            let transfer = transfer(minor, escrow, dispute);
+            let (note, tax) = (None, None);
+            let frozen = Frozen { by, due, note, order, reason, remaining, shipment, tax, transfer };
+            self.history.commanded(buyer, "escrow.freeze", vec![frozen.into()]);
+        } else if wish.quantity == 1 {
+            (sale.shipments[n].0, sale.frozen[n]) = (sale.shipments[n].0 + frozen, 0);
+            let transfer = transfer(frozen, dispute, escrow);
+            let unfrozen = Unfrozen { by: Role::Buyer, deadline, order, shipment, transfer };
+            self.history.commanded(buyer, "escrow.unfreeze", vec![unfrozen.into()]);
+        } else {
+            let to_buyer = if wish.quantity > 3 { frozen } else { frozen / 2 };
+            let out = frozen - to_buyer;
+            let fee = sale.fee * (sale.released + out) / sale.total.minor - sale.fees;
+            (sale.released, sale.fees) = (sale.released + out, sale.fees + fee);
+            (sale.refunded, sale.frozen[n]) = (sale.refunded + to_buyer, 0);
+            let deadline = (sale.shipments[n].0 > 0).then_some(deadline);
+            if deadline.is_none() {
+                sale.shipments[n].1 = Stage::Accepted;
+            }
+            let payees = [
+                (LedgerAccount::SellerAvailable(sale.seller), out - fee),
+                (LedgerAccount::PlatformFees, fee),
+                (LedgerAccount::Wallet(buyer), to_buyer),
+            ];
+            let payees = payees.into_iter().filter(|(_, minor)| *minor > 0);
+            let transfers = payees.map(|(to, minor)| transfer(minor, dispute, to)).collect();
+            let (closed_as, remaining, seller) = (sale.closed_as(), sale.remaining(), sale.seller);
+            let (by, note) = (SettledBy::Deadline, None);
+            let settled = Settled {
+                buyer,
+                by,
+                closed_as,
+                deadline,
+                note,
+                order,
+                remaining,
+                seller,
+                shipment,
+                transfers,
+            };
+            self.history.due(Waiting::FreezeExpires { order, shipment }, vec![settled.into()]);
+        }
     }
 
     fn reject(&mut self, buyer: AccountId, wish: Wish) {

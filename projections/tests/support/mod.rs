@@ -177,7 +177,7 @@ pub fn place(
     };
     let transfer =
         Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
-    vec![placed.into(), EscrowHeld { order, transfer }.into()]
+    vec![placed.into(), EscrowHeld { order, release: None, transfer }.into()]
 }
 
 /// Follows all of a stream.

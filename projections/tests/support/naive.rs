@@ -6,6 +6,7 @@ use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::ListingStatus;
 use events::order::{LineUnits, Placed, ShipmentNumber};
+use events::rejection::OrderState;
 use events::stock::{AdjustmentReason, Incoming, Stock};
 use events::{Currency, Event, Money, Recorded, Timestamp};
 use projections::order::OrderStatus;
@@ -62,12 +63,15 @@ pub struct Moved {
     pub shipped: Units,
     pub delivered: Units,
     pub is_closed: bool,
+    pub is_refunded: bool,
 }
 
 pub fn moved(history: &History, placed: &Placed) -> Moved {
     let mut moved = Moved::default();
     for recorded in about(history, placed.order) {
-        moved.is_closed |= recorded.event.order_end().is_some();
+        let end = recorded.event.order_end().map(|end| end.state);
+        moved.is_closed |= end.is_some();
+        moved.is_refunded |= end == Some(OrderState::Refunded);
         match &recorded.event {
             Event::OrderShipped(e) => moved.shipped.extend(meant(placed, &e.lines)),
             Event::OrderCancelled(e) => moved.cancelled.extend(meant(placed, &e.lines)),
@@ -76,6 +80,12 @@ pub fn moved(history: &History, placed: &Placed) -> Moved {
         }
     }
     moved
+}
+
+fn is_held(history: &History, placed: &Placed) -> bool {
+    let count = |is: fn(&Event) -> bool| about(history, placed.order).iter().filter(|e| is(&e.event)).count();
+    count(|event| matches!(event, Event::OrderHeld(_)))
+        > count(|event| matches!(event, Event::OrderUnheld(_)))
 }
 
 pub fn count(units: &Units) -> u64 {
@@ -102,11 +112,25 @@ pub fn state_of_all(history: &History, placed: &[&Placed]) -> OrderStatus {
     let sum = |units: fn(&Moved) -> &Units| moved.iter().map(|moved| count(units(moved))).sum::<u64>();
     let ordered: u64 = placed.iter().map(|placed| count(&all_of(placed))).sum();
     let wanted = ordered - sum(|moved| &moved.cancelled);
-    let open = placed.iter().zip(&moved).filter(|(_, moved)| !moved.is_closed);
-    let awaits_seller = open.clone().any(|(placed, _)| awaits_seller(history, placed));
+    let open = || placed.iter().zip(&moved).filter(|(_, moved)| !moved.is_closed);
+    let awaits_seller = open().any(|(placed, _)| awaits_seller(history, placed));
+    if placed.iter().any(|placed| is_held(history, placed)) {
+        return OrderStatus::OnHold;
+    }
+    let balances = balances(history);
+    let frozen = |placed: &Placed| {
+        balances.get(&(LedgerAccount::Dispute(placed.order), placed.total.currency)).copied().unwrap_or(0)
+    };
+    if placed.iter().any(|placed| frozen(placed) > 0) {
+        return OrderStatus::Disputed;
+    }
+    let was_refunded = moved.iter().any(|moved| moved.is_refunded);
+    let was_completed =
+        moved.iter().any(|moved| moved.is_closed && !moved.is_refunded && !moved.shipped.is_empty());
     match (sum(|moved| &moved.shipped), sum(|moved| &moved.delivered)) {
         _ if wanted == 0 => OrderStatus::Cancelled,
-        _ if open.count() == 0 => OrderStatus::Completed,
+        _ if open().count() == 0 && was_refunded && !was_completed => OrderStatus::Refunded,
+        _ if open().count() == 0 => OrderStatus::Completed,
         (_, delivered) if delivered == wanted => OrderStatus::Delivered,
         (_, delivered) if delivered > 0 => OrderStatus::PartiallyDelivered,
         (shipped, _) if shipped == wanted => OrderStatus::Shipped,
@@ -122,6 +146,9 @@ pub fn transfers(event: &Event) -> Vec<Transfer> {
         Event::EscrowHeld(e) => vec![e.transfer],
         Event::EscrowRefunded(e) => e.transfer.into_iter().collect(),
         Event::EscrowReleased(e) => e.transfers.clone(),
+        Event::EscrowFrozen(e) => vec![e.transfer],
+        Event::EscrowUnfrozen(e) => vec![e.transfer],
+        Event::EscrowSettled(e) => e.transfers.clone(),
         _ => vec![],
     }
 }

@@ -23,6 +23,17 @@ fn is_first(history: &History, recorded: &Recorded) -> bool {
     about.iter().find(of_type).unwrap().position == recorded.position
 }
 
+/// Tells whether an event is the first of its order that pays something back.
+fn is_first_refund(history: &History, recorded: &Recorded) -> bool {
+    let pays_back = |other: &&&Recorded| {
+        let refund = matches!(&other.event, Event::EscrowRefunded(_) | Event::EscrowSettled(_));
+        let transfers = naive::transfers(&other.event);
+        refund && transfers.iter().any(|transfer| matches!(transfer.to, LedgerAccount::Wallet(_)))
+    };
+    let about = naive::about(history, recorded.metadata.subject.as_ref().unwrap());
+    about.iter().find(pays_back).is_some_and(|first| first.position == recorded.position)
+}
+
 /// The order that an event is a step of.
 fn step_of(event: &Event) -> Option<OrderId> {
     match event {
@@ -31,6 +42,7 @@ fn step_of(event: &Event) -> Option<OrderId> {
         Event::OrderCancelled(e) => Some(e.order),
         Event::EscrowReleased(e) => Some(e.order),
         Event::EscrowRefunded(e) => Some(e.order),
+        Event::EscrowSettled(e) => Some(e.order),
         _ => None,
     }
 }
@@ -70,13 +82,24 @@ pub fn sales(history: &History, keep: impl Fn(AccountId, Timestamp) -> bool) -> 
                 }
             }
             Event::EscrowRefunded(refunded) => {
-                sales.refunded += u64::from(is_first(history, recorded));
+                sales.refunded += u64::from(is_first_refund(history, recorded));
                 money.entry(currency).or_insert(none).refunded += refunded.transfer.unwrap().amount.minor;
+            }
+            Event::EscrowSettled(settled) => {
+                sales.refunded += u64::from(is_first_refund(history, recorded));
+                let sums = money.entry(currency).or_insert(none);
+                for transfer in &settled.transfers {
+                    match transfer.to {
+                        LedgerAccount::PlatformFees => sums.fees += transfer.amount.minor,
+                        LedgerAccount::Wallet(_) => sums.refunded += transfer.amount.minor,
+                        _ => sums.released += transfer.amount.minor,
+                    }
+                }
             }
             _ => unreachable!("only steps of orders come here"),
         }
         match recorded.event.order_end().map(|end| end.state) {
-            Some(OrderState::Cancelled) => sales.cancelled += 1,
+            Some(OrderState::Cancelled | OrderState::Refunded) => sales.cancelled += 1,
             Some(_) => sales.completed += 1,
             None => {}
         }
@@ -119,6 +142,7 @@ pub fn listing(history: &History, id: ListingId, keep: impl Fn(Timestamp) -> boo
             Event::OrderPlaced(_) => naive::meant(placed, &[]),
             Event::OrderCancelled(cancelled) => naive::meant(placed, &cancelled.lines),
             Event::EscrowReleased(released) => naive::shipped_in(history, placed, released.shipment),
+            Event::EscrowSettled(settled) => naive::shipped_in(history, placed, settled.shipment),
             _ => continue,
         };
         for (at, (_, count, minor)) in units.iter().enumerate().filter(|(_, (listing, ..))| *listing == id) {
@@ -135,6 +159,11 @@ pub fn listing(history: &History, id: ListingId, keep: impl Fn(Timestamp) -> boo
                 }
                 Event::EscrowReleased(released) => {
                     let fees = released.transfers.iter().filter(|t| t.to == LedgerAccount::PlatformFees);
+                    let fee = fees.map(|transfer| transfer.amount.minor).sum();
+                    sums.fees += fee_of_line(&units, at, fee);
+                }
+                Event::EscrowSettled(settled) => {
+                    let fees = settled.transfers.iter().filter(|t| t.to == LedgerAccount::PlatformFees);
                     let fee = fees.map(|transfer| transfer.amount.minor).sum();
                     sums.fees += fee_of_line(&units, at, fee);
                 }

@@ -138,6 +138,7 @@ impl Simulation {
             }
             StopReason::Failed(_) => assert!(process.failed, "nothing failed"),
             StopReason::LogShortened => panic!("the log was never shortened"),
+            StopReason::Unbalanced { .. } => panic!("{reason}"),
             StopReason::LogUnreachable => {
                 assert!(process.append.as_ref().is_some_and(|append| append.was_unknown), "the log answered");
             }

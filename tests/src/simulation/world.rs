@@ -33,6 +33,7 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
         deadlines: Deadlines::new(30_000, 60_000, 45_000)
             .and_then(|deadlines| deadlines.with_cart_idle(50_000))
             .expect("they are in range"),
+        escrow: None,
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
         purchase_limits: vec![],

@@ -1,5 +1,9 @@
+use events::account::Role;
+use events::escrow::{FreezeReason, Frozen, Settled, SettledBy, Unfrozen};
 use events::ids::{AccountId, ListingId, RefundId};
 use events::listing::WalletFunded;
+use events::metadata::{DeadlineStamp, Waiting};
+use events::order::hold::{Held, HoldReason, Unheld};
 use events::order::{
     Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, Paid, PaymentDue,
     ReleaseCondition, Rounding, ShipmentNumber,
@@ -75,7 +79,7 @@ fn placed() -> Placed {
 
 fn held(minor: i64) -> Event {
     let transfer = transfer(LedgerAccount::Wallet(BUYER), LedgerAccount::Escrow(ORDER), minor);
-    EscrowHeld { order: ORDER, transfer }.into()
+    EscrowHeld { order: ORDER, release: None, transfer }.into()
 }
 
 fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
@@ -93,6 +97,7 @@ fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
         seller: SELLER,
         shipment: ShipmentNumber::FIRST,
         transfers,
+        with: vec![],
     }
     .into()
 }
@@ -100,6 +105,52 @@ fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
 fn refunded(minor: i64, closed_as: Option<OrderState>) -> Event {
     let transfer = Some(transfer(LedgerAccount::Escrow(ORDER), LedgerAccount::Wallet(BUYER), minor));
     EscrowRefunded { buyer: BUYER, closed_as, order: ORDER, remaining: None, seller: SELLER, transfer }.into()
+}
+
+fn frozen(minor: i64) -> Event {
+    Frozen {
+        by: Role::Buyer,
+        due: Timestamp::from_ms(0),
+        note: None,
+        order: ORDER,
+        reason: FreezeReason::NotReceived,
+        remaining: None,
+        shipment: ShipmentNumber::FIRST,
+        tax: None,
+        transfer: transfer(LedgerAccount::Escrow(ORDER), LedgerAccount::Dispute(ORDER), minor),
+    }
+    .into()
+}
+
+/// The seller gets `net` of what is frozen, the platform `fee`, the buyer the rest.
+fn settled(net: i64, fee: i64, back: i64, closed_as: Option<OrderState>) -> Event {
+    let from = LedgerAccount::Dispute(ORDER);
+    let payees = [
+        (LedgerAccount::SellerAvailable(SELLER), net),
+        (LedgerAccount::PlatformFees, fee),
+        (LedgerAccount::Wallet(BUYER), back),
+    ];
+    Settled {
+        buyer: BUYER,
+        by: SettledBy::Operator,
+        closed_as,
+        deadline: None,
+        note: None,
+        order: ORDER,
+        remaining: None,
+        seller: SELLER,
+        shipment: ShipmentNumber::FIRST,
+        transfers: payees.into_iter().map(|(to, minor)| transfer(from, to, minor)).collect(),
+    }
+    .into()
+}
+
+fn on_hold() -> Event {
+    Held { by: PROVIDER, note: "why".to_owned(), order: ORDER, reason: HoldReason::Compliance }.into()
+}
+
+fn unheld(requested_by: AccountId) -> Event {
+    Unheld { agreed_by: PROVIDER, deadlines: vec![], order: ORDER, requested_by }.into()
 }
 
 /// Enters events at positions 1, 2, … of a market whose fee is 2.5 %, and gives what is broken, and where.
@@ -123,6 +174,36 @@ fn an_order_that_is_paid_in_parts_and_partly_refunded_keeps_every_promise() {
         released(244, 6, Some(OrderState::Completed)),
     ];
     assert_eq!(broken(&all), []);
+}
+
+#[test]
+fn what_is_frozen_is_still_the_orders_until_it_is_settled() {
+    let begin = [funded(2000, "a"), placed().into(), held(1000), frozen(400)];
+    let unfrozen = Unfrozen {
+        by: Role::Buyer,
+        deadline: DeadlineStamp { due: Timestamp::from_ms(0), waiting: Waiting::ShipBy { order: ORDER } },
+        order: ORDER,
+        shipment: ShipmentNumber::FIRST,
+        transfer: transfer(LedgerAccount::Dispute(ORDER), LedgerAccount::Escrow(ORDER), 400),
+    };
+    let taken_back = [unfrozen.into(), frozen(1000), settled(585, 15, 400, Some(OrderState::Completed))];
+    assert_eq!(broken(&[begin.as_slice(), &taken_back].concat()), []);
+    let in_parts = [settled(194, 6, 199, None)];
+    assert!(
+        broken(&[begin.as_slice(), &in_parts].concat()).contains(&(Invariant::I7, 5)),
+        "one is left behind"
+    );
+    let closed = [released(585, 15, Some(OrderState::Completed))];
+    assert_eq!(broken(&[begin.as_slice(), &closed].concat()), [(Invariant::I15, 5)]);
+}
+
+#[test]
+fn money_that_moves_on_hold_and_a_hold_that_one_lifts_are_found() {
+    let begin = [funded(2000, "a"), placed().into(), held(1000), on_hold()];
+    let released = released(975, 25, Some(OrderState::Completed));
+    assert_eq!(broken(&[begin.as_slice(), &[unheld(SELLER), released.clone()]].concat()), []);
+    assert_eq!(broken(&[begin.as_slice(), &[released]].concat()), [(Invariant::I7, 5)]);
+    assert_eq!(broken(&[begin.as_slice(), &[unheld(PROVIDER)]].concat()), [(Invariant::I7, 5)]);
 }
 
 #[test]

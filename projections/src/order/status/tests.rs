@@ -1,9 +1,11 @@
 use events::account::Role;
+use events::escrow::FreezeReason;
 use events::ids::ListingId;
 use events::order::ShipmentNumber;
 use events::{Currency, Quantity};
 use uuid::Uuid;
 
+use super::super::Frozen;
 use super::*;
 
 fn usd() -> Currency {
@@ -46,6 +48,8 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
         shipped_at: at(0),
         delivery_due: at(delivery_due),
         inspection_ends: inspection_ends.map(at),
+        release_due: None,
+        frozen: None,
     }
 }
 
@@ -57,6 +61,7 @@ fn escrow(held: i64, released: i64, refunded: i64) -> Escrow {
         fees: 0,
         taxes: 0,
         refunded,
+        frozen: 0,
         remaining: held - released - refunded,
     }
 }
@@ -71,6 +76,8 @@ fn known(lines: &[Line]) -> Known<'_> {
         ship_by: at(14),
         cancelled_by: None,
         closed_at: None,
+        closed_as: None,
+        hold: None,
     }
 }
 
@@ -176,4 +183,41 @@ fn the_axes_of_money_say_what_was_paid_and_what_is_waited_for() {
         let axes = Known { shipments, escrow: money_moved, ..known(&lines) }.axes();
         assert_eq!((axes.payment, axes.escrow), (payment, waits), "{money_moved:?}");
     }
+}
+
+#[test]
+fn what_stops_an_order_goes_before_where_it_stands() {
+    let (reason, since) = (HoldReason::Compliance, at(4));
+    let frozen = |minor, due| Frozen {
+        amount: money(minor),
+        by: Role::Buyer,
+        reason: FreezeReason::NotReceived,
+        note: None,
+        due: at(due),
+        is_proposed: false,
+    };
+    let late = Shipment { frozen: Some(frozen(1, 40)), ..shipment(ShipmentState::InTransit, 20, None) };
+    let bad = Shipment { frozen: Some(frozen(1, 30)), ..shipment(ShipmentState::Inspection, 10, Some(13)) };
+    let lines = [line(0, 3, 1)];
+    let money_of = Escrow { frozen: 2, remaining: 1, ..escrow(3, 0, 0) };
+    let disputed = || Known { shipments: vec![&late, &bad], escrow: money_of, ..known(&lines) };
+    let axes = disputed().axes();
+    let waits = EscrowAxis::Disputed { due: at(30), frozen: money(2), remaining: money(1) };
+    assert_eq!(
+        (axes.order, axes.escrow, axes.display()),
+        (OrderAxis::Processing, waits, OrderStatus::Disputed)
+    );
+    let hold = Some(Hold { reason, since, is_lift_requested: false });
+    let axes = Known { hold, ..disputed() }.axes();
+    assert_eq!((axes.order, axes.display()), (OrderAxis::OnHold { reason, since }, OrderStatus::OnHold));
+}
+
+#[test]
+fn what_was_shipped_and_paid_back_is_refunded() {
+    let lines = [line(0, 3, 0)];
+    let closed_as = Some(OrderState::Refunded);
+    let axes = Known { closed_at: Some(at(9)), closed_as, escrow: escrow(3, 0, 3), ..known(&lines) }.axes();
+    let refunded = OrderAxis::Refunded { closed_at: at(9) };
+    assert_eq!((axes.order, axes.display()), (refunded, OrderStatus::Refunded));
+    assert_eq!(axes.escrow, EscrowAxis::Refunded { amount: money(3) });
 }

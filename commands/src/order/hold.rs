@@ -1,0 +1,188 @@
+//! Orders that operators stop. A hold changes nothing of an order but that it stands still: what the order was before is
+//! still there, and its deadlines are shifted by as long as the hold lasted.
+
+use events::ids::{AccountId, OrderId};
+use events::metadata::{DeadlineStamp, Waiting};
+use events::order::ShipmentNumber;
+use events::order::hold::{Held, HoldReason, Unheld, UnholdRequested};
+use events::{Event, Rejection, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::state::{Order, Shipment, ShipmentState};
+use super::{Found, Stage, find, wrong_state};
+use crate::command::{HoldOrder, UnholdOrder};
+use crate::decide::Facts;
+use crate::market::Market;
+
+/// An order's hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why.
+    pub reason: HoldReason,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who asked for it to be lifted, if anybody did.
+    pub lift_requested_by: Option<AccountId>,
+}
+
+impl Market {
+    pub(crate) fn order_held(&mut self, event: &Held) {
+        let order = self.orders.known(event.order);
+        for stamp in order.deadlines(event.order) {
+            self.waiting.remove(&stamp);
+        }
+        let hold = Hold { reason: event.reason, since: self.time, lift_requested_by: None };
+        order.hold = Some(Box::new(hold));
+    }
+
+    pub(crate) fn unhold_requested(&mut self, event: &UnholdRequested) {
+        let hold = self.orders.known(event.order).hold.as_mut();
+        hold.expect("only a hold is asked to be lifted").lift_requested_by = Some(event.by);
+    }
+
+    pub(crate) fn order_unheld(&mut self, event: &Unheld) {
+        let order = self.orders.known(event.order);
+        order.hold = None;
+        for stamp in &event.deadlines {
+            order.set_due(*stamp);
+            self.waiting.insert(*stamp);
+        }
+    }
+}
+
+impl Order {
+    /// Checks that operators have not stopped the order. Whoever changes anything of an order asks this first.
+    pub(crate) fn check_free(&self, id: OrderId) -> Result<(), Vec<Rejection>> {
+        match &self.hold {
+            Some(hold) => Err(vec![Rejection::OrderOnHold { order: id, reason: hold.reason }]),
+            None => Ok(()),
+        }
+    }
+
+    /// Lists the order's deadlines, those that stand still during a hold too.
+    pub fn deadlines(&self, id: OrderId) -> Vec<DeadlineStamp> {
+        let mut deadlines = Vec::with_capacity(1 + self.shipments.len());
+        if self.units_left() > 0 {
+            deadlines.push(self.deadline(id));
+        }
+        for (index, shipment) in self.shipments.iter().enumerate() {
+            let number = ShipmentNumber::after(index);
+            deadlines.extend(match shipment.frozen() {
+                Some(frozen) => {
+                    let waiting = Waiting::FreezeExpires { order: id, shipment: number };
+                    Some(DeadlineStamp { due: frozen.due, waiting })
+                }
+                None => shipment.deadline(id, number),
+            });
+        }
+        deadlines
+    }
+
+    /// Changes when a deadline is due.
+    fn set_due(&mut self, DeadlineStamp { due, waiting }: DeadlineStamp) {
+        match waiting {
+            Waiting::ShipBy { .. } => self.ship_by = due,
+            Waiting::AcceptBy { order } => {
+                // The time to ship begins behind it.
+                self.ship_by = self.ship_by.plus_ms(due.ms_since(self.deadline(order).due));
+                self.stage = Stage::AwaitingSeller { accept_by: due };
+            }
+            Waiting::DeliveryDue { shipment, .. }
+            | Waiting::InspectionEnds { shipment, .. }
+            | Waiting::ReleaseDue { shipment, .. } => {
+                self.shipment(shipment).set_due(due);
+            }
+            Waiting::FreezeExpires { shipment, .. } => self.shipment(shipment).frozen_mut().due = due,
+            other => panic!("an order that may be on hold has no such deadline: {other:?}"),
+        }
+    }
+}
+
+impl Shipment {
+    /// Gives what the shipment itself waits for, unless money of it is frozen; none: for nothing.
+    pub(super) fn deadline(&self, order: OrderId, shipment: ShipmentNumber) -> Option<DeadlineStamp> {
+        match self.state {
+            ShipmentState::InTransit { delivery_due: due } => {
+                Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order, shipment } })
+            }
+            ShipmentState::Inspection { inspection_ends } => Some(match &self.pending {
+                Some(pending) => {
+                    DeadlineStamp { due: pending.due, waiting: Waiting::ReleaseDue { order, shipment } }
+                }
+                None => {
+                    let waiting = Waiting::InspectionEnds { order, shipment };
+                    DeadlineStamp { due: inspection_ends, waiting }
+                }
+            }),
+            ShipmentState::Accepted => None,
+        }
+    }
+
+    /// Changes when what the shipment itself waits for is due.
+    pub(super) fn set_due(&mut self, to: Timestamp) {
+        match (&mut self.state, &mut self.pending) {
+            (ShipmentState::Inspection { inspection_ends }, Some(pending)) => {
+                // The time to inspect stood still too.
+                *inspection_ends = inspection_ends.plus_ms(to.ms_since(pending.due));
+                pending.facts.inspection_ends = *inspection_ends;
+                pending.due = to;
+            }
+            (ShipmentState::InTransit { delivery_due: due }, _)
+            | (ShipmentState::Inspection { inspection_ends: due }, None) => *due = to,
+            (ShipmentState::Accepted, _) => panic!("an accepted shipment waits for nothing"),
+        }
+    }
+}
+
+/// Gives a deadline the time again that it had left when it was stopped.
+pub(super) fn restarted(stamp: DeadlineStamp, stopped_at: Timestamp, now: Timestamp) -> DeadlineStamp {
+    DeadlineStamp { due: stamp.due.plus_ms(now.ms_since(stopped_at)), ..stamp }
+}
+
+fn open<'a>(market: &'a Market, facts: &Facts, id: OrderId) -> Result<&'a Order, Vec<Rejection>> {
+    match find(market, facts, id)? {
+        Found::Open(order) => Ok(order),
+        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    }
+}
+
+pub(crate) fn decide_hold(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &HoldOrder,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let HoldOrder { note, order: id, reason } = command;
+    let order = open(market, facts, *id)?;
+    if order.hold.as_ref().is_some_and(|hold| hold.reason == *reason) {
+        return Ok(vec![]);
+    }
+    order.check_free(*id)?;
+    if order.awaits_payment() {
+        // What a provider brings would move it all the same.
+        return Err(wrong_state(*id, order.state()));
+    }
+    Ok(vec![Held { by: account, note: note.as_str().to_owned(), order: *id, reason: *reason }.into()])
+}
+
+pub(crate) fn decide_unhold(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &UnholdOrder,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    let order = open(market, facts, id)?;
+    let Some(hold) = &order.hold else { return Ok(vec![]) };
+    match hold.lift_requested_by {
+        None => Ok(vec![UnholdRequested { by: account, order: id }.into()]),
+        Some(asked) if asked == account => Err(vec![Rejection::FourEyes { order: id }]),
+        Some(requested_by) => {
+            let deadlines = order.deadlines(id).into_iter().map(|stamp| restarted(stamp, hold.since, now));
+            Ok(vec![
+                Unheld { agreed_by: account, deadlines: deadlines.collect(), order: id, requested_by }.into(),
+            ])
+        }
+    }
+}
