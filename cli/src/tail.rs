@@ -168,7 +168,10 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{number}{units} units for {} by buyer {}{waits}", event.total, event.buyer)
         }
         Event::OrderAccepted(event) => format!("to be shipped by {}", event.ship_by),
-        Event::OrderPaid(event) => format!("paid with {}, to ship by {}", event.payment, event.ship_by),
+        Event::OrderPaid(event) => match event.payment {
+            Some(payment) => format!("paid with {payment}, to ship by {}", event.ship_by),
+            None => format!("paid out of the wallet, to ship by {}", event.ship_by),
+        },
         Event::OrderShipped(event) => {
             format!(
                 "shipment {}: {}, to arrive by {}",

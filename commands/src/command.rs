@@ -36,7 +36,7 @@ pub use checkout::{
 pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
-    PaymentMethod, PlaceOrder, RefundOrder, ShipOrder, Tenders,
+    PaymentMethod, PlaceOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -490,6 +490,7 @@ commands! {
     "escrow.unfreeze" => UnfreezeEscrow(UnfreezeEscrow),
     "escrow.settle" => SettleEscrow(SettleEscrow),
     "escrow.release" => ReleaseEscrow(ReleaseEscrow),
+    "escrow.setup" => SetUpEscrow(SetUpEscrow),
 }
 
 impl Command {
@@ -506,7 +507,10 @@ impl Command {
             // The same, and the migration itself.
             Command::MigrateCart(_) => 2 * LINES_MAX + 2,
             // The units, their money, and what becomes of the payment.
-            Command::CancelOrder(_) | Command::DeclineOrder(_) | Command::RefundOrder(_) => 3,
+            Command::CancelOrder(_)
+            | Command::DeclineOrder(_)
+            | Command::RefundOrder(_)
+            | Command::SetUpEscrow(_) => 3,
             // What the provider did, and two events for each order that waits for it.
             Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,

@@ -173,6 +173,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelOrder(body) => Some(body.order),
         Command::RefundOrder(body) => Some(body.order),
         Command::PayOrder(body) => Some(body.order),
+        Command::SetUpEscrow(body) => Some(body.order),
         Command::HoldOrder(body) => Some(body.order),
         Command::UnholdOrder(body) => Some(body.order),
         Command::FreezeEscrow(body) => Some(body.order),
@@ -245,7 +246,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::MergeCart(_)
         | Command::RestoreCart(_)
         | Command::PlaceOrder(_)
-        | Command::PayOrder(_) => &[Role::Buyer],
+        | Command::PayOrder(_)
+        | Command::SetUpEscrow(_) => &[Role::Buyer],
         Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
@@ -321,6 +323,7 @@ fn business(
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
         Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command),
+        Command::SetUpEscrow(command) => order::decide_set_up(market, facts, account, command, now),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),

@@ -49,7 +49,9 @@ pub use self::state::{
     ShipmentState,
 };
 pub use self::tender::Card;
-pub(crate) use self::tender::{check as check_tender, decide_not_paid, decide_pay, fund, give_up_all};
+pub(crate) use self::tender::{
+    check as check_tender, decide_not_paid, decide_pay, decide_set_up, fund, give_up_all,
+};
 use crate::command::LineQuantity;
 use crate::decide::Facts;
 use crate::market::Market;

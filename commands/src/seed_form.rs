@@ -22,6 +22,7 @@
 //! | `cart.restore` | `cart_id` |
 //! | `payment.request` | `payment_method` of `provider` and `token`, `amount`, `currency` |
 //! | `order.place` | `orderDetails`: `items` of `listing_id`, `quantity` and perhaps `quote`; `payment_method`, `total`, `currency` |
+//! | `escrow.setup` | `order_id`, `buyer_id`, `seller_id`, `amount`, `currency` |
 //! | `order.accept` | `order_id` |
 //! | `order.decline` | `order_id`, `reason` |
 //! | `order.pay` | `order_id`, `payment_method` of `provider` and `token` |
@@ -292,6 +293,12 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             .take_if_any("delivery")
             .end(),
         "payment.request" => fields.take("payment_method", "method")?.take_money("amount")?.end(),
+        "escrow.setup" => fields
+            .take("order_id", "order")?
+            .take("buyer_id", "buyer")?
+            .take("seller_id", "seller")?
+            .take_money("amount")?
+            .end(),
         "order.place" => order_body(fields),
         "order.accept" => fields.take("order_id", "order")?.end(),
         "order.decline" => fields.take("order_id", "order")?.take("reason", "reason")?.end(),
@@ -394,6 +401,9 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
             json!({ "orderDetails": details })
         }
         Command::PayOrder(pay) => json!({"order_id": pay.order, "payment_method": pay.method}),
+        Command::SetUpEscrow(escrow) => json!({
+            "order_id": escrow.order, "buyer_id": escrow.buyer, "seller_id": escrow.seller, "amount": escrow.amount,
+        }),
         Command::AcceptOrder(_)
         | Command::DeclineOrder(_)
         | Command::CancelOrder(_)

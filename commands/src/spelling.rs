@@ -175,6 +175,7 @@ mod tests {
                 json!({"note": "n", "order": ID, "shipment": 2, "to_buyer": total, "to_seller": total}),
             ),
             ("escrow.release", json!({"order": ID, "shipment": 2})),
+            ("escrow.setup", json!({"amount": total, "buyer": ID, "order": ID, "seller": ID})),
         ]
     }
 

@@ -153,8 +153,9 @@ pub struct Paid {
     pub accept_by: Option<Timestamp>,
     /// The order.
     pub order: OrderId,
-    /// The payment that brought what was missing.
-    pub payment: PaymentId,
+    /// The payment that brought what was missing; none: the buyer's wallet brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentId>,
     /// When it is cancelled and paid back unless it was shipped.
     pub ship_by: Timestamp,
 }

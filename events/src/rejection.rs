@@ -404,6 +404,18 @@ pub enum Rejection {
         /// The payment.
         payment: PaymentId,
     },
+    /// The escrow that is to be set up is not that of the order.
+    #[error("the escrow of order {order} takes {amount} of buyer {buyer} for seller {seller}")]
+    EscrowMismatch {
+        /// What the order costs.
+        amount: Money,
+        /// Who buys.
+        buyer: AccountId,
+        /// The order.
+        order: OrderId,
+        /// Who sells.
+        seller: AccountId,
+    },
     /// What the wallet is to pay of an order is in another currency than the order.
     #[error("the wallet's part is in {found}, the order in {expected}")]
     TenderCurrency {

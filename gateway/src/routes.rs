@@ -214,13 +214,14 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 22] = [
+const COMMAND_PATHS: [(&str, &str); 23] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
     ("/api/cart/clear", "cart.clear"),
     ("/api/cart/migrate-to-order", "cart.migrate"),
     ("/api/payments/process", "payment.request"),
+    ("/api/escrow/setup", "escrow.setup"),
     ("/api/cart/save-for-later", "cart.save_for_later"),
     ("/api/cart/move-back", "cart.move_back"),
     ("/api/cart/merge", "cart.merge"),

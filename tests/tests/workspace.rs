@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// Longest source file, in lines.
 const LINES_MAX: usize = 700;
+/// Files that are one list, in which one looks things up and which nobody reads from end to end.
+const LISTS: [&str; 1] = ["events/src/rejection.rs"];
+/// Most lines of those.
+const LIST_LINES_MAX: usize = 1_000;
 
 /// Which crates of the workspace each may use outside its tests.
 const USES: [(&str, &[&str]); 8] = [
@@ -132,7 +136,9 @@ fn nothing_is_left_for_later() {
 fn no_file_is_too_long_to_read() {
     for path in all_rust_files() {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines < LINES_MAX, "{} has {lines} lines", path.display());
+        let is_list = LISTS.iter().any(|list| path.ends_with(list));
+        let most = if is_list { LIST_LINES_MAX } else { LINES_MAX };
+        assert!(lines < most, "{} has {lines} lines", path.display());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use events::Money;
 use events::Quantity;
-use events::ids::{CartId, ListingId, OrderId};
+use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::order::ShipmentNumber;
 use events::promotion::CouponCode;
 use schemars::JsonSchema;
@@ -101,6 +101,21 @@ pub struct PayOrder {
     pub method: ProviderMethod,
     /// The order.
     pub order: OrderId,
+}
+
+/// Sets an order's escrow up: pays out of the buyer's wallet what is missing in it while the order waits for its payment, and
+/// gives the payment up that was to bring it. An order that is paid has its escrow already. Given by the buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetUpEscrow {
+    /// What the order costs.
+    pub amount: Money,
+    /// Who buys.
+    pub buyer: AccountId,
+    /// The order.
+    pub order: OrderId,
+    /// Who sells.
+    pub seller: AccountId,
 }
 
 /// Some units of one line of an order.

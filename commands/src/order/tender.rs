@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cancel::cancel;
 use super::{Found, Order, find, waiting, wrong_state};
-use crate::command::{PayOrder, PaymentMethod, ProviderMethod};
+use crate::command::{PayOrder, PaymentMethod, ProviderMethod, SetUpEscrow};
 use crate::decide::Facts;
 use crate::fees;
 use crate::market::Market;
@@ -164,7 +164,12 @@ impl Market {
             order.escrow.funded == order.total.minor,
             "an order is paid when its escrow holds what it costs"
         );
+        let no_card = if event.payment.is_none() { order.card.take() } else { None };
         self.enter_order(event.order, Stage::paid(event.accept_by), event.ship_by);
+        if let Some(card) = no_card {
+            let forgotten = self.payments.let_go(card.payment, event.order);
+            self.forget(forgotten);
+        }
     }
 
     /// Lets the orders of a payment wait for another one.
@@ -219,7 +224,7 @@ pub(crate) fn fund(market: &Market, payment: PaymentId, captured: Money, now: Ti
         left -= missing.minor;
         events.extend(hold(market, order.buyer, id, missing));
         let (accept_by, ship_by) = market.dues(now);
-        events.push(Paid { accept_by, order: id, payment, ship_by }.into());
+        events.push(Paid { accept_by, order: id, payment: Some(payment), ship_by }.into());
     }
     events
 }
@@ -277,6 +282,48 @@ pub(super) fn unwanted(market: &Market, id: OrderId, order: &Order) -> Option<Ev
     is_last.then(|| crate::payment::give_up(market, card.payment))?
 }
 
+/// Finds an open order of a buyer.
+fn bought<'a>(
+    market: &'a Market,
+    facts: &Facts,
+    buyer: AccountId,
+    id: OrderId,
+) -> Result<&'a Order, Vec<Rejection>> {
+    match find(market, facts, id)? {
+        found if found.buyer() != buyer => Err(vec![Rejection::NotYourOrder { order: id }]),
+        Found::Open(open) => Ok(open),
+        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    }
+}
+
+/// Pays what is missing of an order that waits for its payment out of the buyer's wallet.
+pub(crate) fn decide_set_up(
+    market: &Market,
+    facts: &Facts,
+    account: AccountId,
+    command: &SetUpEscrow,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let id = command.order;
+    let order = bought(market, facts, account, id)?;
+    let Order { buyer, seller, total: amount, .. } = *order;
+    if (command.buyer, command.seller, command.amount) != (buyer, seller, amount) {
+        return Err(vec![Rejection::EscrowMismatch { amount, buyer, order: id, seller }]);
+    }
+    if !order.awaits_payment() {
+        return Ok(vec![]);
+    }
+    let missing = Money::new(amount.minor - order.escrow.funded, amount.currency);
+    let available = market.ledger.balance(LedgerAccount::Wallet(buyer), amount.currency);
+    if available.minor < missing.minor {
+        return Err(vec![Rejection::InsufficientFunds { available, required: missing }]);
+    }
+    let (accept_by, ship_by) = market.dues(now);
+    let paid = Paid { accept_by, order: id, payment: None, ship_by }.into();
+    let held = hold(market, buyer, id, missing).into_iter().chain([paid]);
+    Ok(held.chain(unwanted(market, id, order)).collect())
+}
+
 pub(crate) fn decide_pay(
     market: &Market,
     facts: &Facts,
@@ -285,11 +332,7 @@ pub(crate) fn decide_pay(
     command: &PayOrder,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    let order = match find(market, facts, id)? {
-        Found::Open(open) if open.buyer == buyer => open,
-        Found::Closed(closed) if closed.buyer == buyer => return Err(wrong_state(id, closed.state)),
-        _ => return Err(vec![Rejection::NotYourOrder { order: id }]),
-    };
+    let order = bought(market, facts, buyer, id)?;
     let Some(card) = order.card.as_deref().filter(|_| order.awaits_payment()) else {
         return Err(wrong_state(id, order.state()));
     };

@@ -117,6 +117,12 @@ impl Run {
                 let (order, (buyer, seller)) = self.order(nth);
                 self.ask(if nth % 9 == 8 { seller } else { buyer }, pay(order));
             }
+            Step::SetUp(nth) => {
+                let (order, (buyer, seller)) = self.order(nth);
+                let costs = self.world.market.orders.get(order).map_or(usd(1), |open| open.total);
+                let amount = if nth % 9 == 8 { usd(1) } else { costs };
+                self.ask(buyer, set_up(order, buyer, seller, amount));
+            }
             Step::PayOut(seller, provider, part) => self.pay_out(seller, provider, part),
             Step::ReportPayout(nth, goes_well, by_other) => self.report_payout(nth, goes_well, by_other),
             Step::Tax(..) | Step::Rate(..) | Step::RemoveRate(..) | Step::Promotion(..) => self.price(step),

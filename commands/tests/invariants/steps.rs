@@ -54,6 +54,8 @@ pub(crate) enum Step {
     /// Migrates a cart so.
     MigrateBy(usize, Option<i64>, Going),
     Pay(usize),
+    /// A buyer pays the rest out of his wallet.
+    SetUp(usize),
     /// A seller asks for what he has earned, or a part.
     PayOut(usize, usize, i64),
     ReportPayout(usize, bool, bool),
@@ -158,6 +160,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(b, p, l, w, g)| Step::PlaceBy(b, p, l, w, g)),
         2 => (buyer, wallet, going()).prop_map(|(b, w, g)| Step::MigrateBy(b, w, g)),
         4 => nth.prop_map(Step::Pay),
+        2 => nth.prop_map(Step::SetUp),
         9 => (0..2usize, 0..2usize, earned).prop_map(|(s, p, a)| Step::PayOut(s, p, a)),
         3 => (nth, any::<bool>(), any::<bool>()).prop_map(|(n, g, o)| Step::ReportPayout(n, g, o)),
         6 => pricing(),

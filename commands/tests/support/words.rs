@@ -11,8 +11,8 @@ use commands::command::{
     RegisterDevice, ReinstateSeller, ReleaseEscrow, RemoveCoupon, RemoveFromCart, RemoveShippingRate,
     ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, RestoreCart, ResumeListing,
     RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
-    SetTax, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow,
-    UnholdOrder, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount, WithdrawListing,
+    SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart,
+    UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
@@ -301,6 +301,10 @@ pub fn place(lines: &[(u64, u32)], total: Money) -> Command {
     };
     let lines = lines.iter().map(line).collect();
     PlaceOrder::new(lines, PaymentMethod::Wallet, total).into()
+}
+
+pub fn set_up(order: OrderId, buyer: Actor, seller: Actor, amount: Money) -> Command {
+    SetUpEscrow { amount, buyer: buyer.account(), order, seller: seller.account() }.into()
 }
 
 pub fn accept(order: OrderId) -> Command {

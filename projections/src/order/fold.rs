@@ -131,10 +131,17 @@ impl Fold for OrderFold {
                     }
                 }
                 Event::OrderPaid(paid) => {
-                    let entry = entry(Step::Paid, None, Some(format!("with payment {}", paid.payment)));
+                    let note = match paid.payment {
+                        Some(payment) => format!("with payment {payment}"),
+                        None => "out of the wallet".to_owned(),
+                    };
+                    let entry = entry(Step::Paid, None, Some(note));
                     self.change(tree, paid.order, entry, |order| {
                         (order.accept_by, order.ship_by) = (paid.accept_by, paid.ship_by);
-                        order.payment.as_mut()?.is_paid = true;
+                        match paid.payment {
+                            Some(_) => order.payment.as_mut()?.is_paid = true,
+                            None => order.payment = None,
+                        }
                         Some(())
                     })?;
                 }

@@ -466,7 +466,7 @@ fn voided() -> Event {
 }
 
 fn paid() -> Event {
-    Paid { accept_by: None, order: ORDER, payment: payment(), ship_by: Timestamp::from_ms(0) }.into()
+    Paid { accept_by: None, order: ORDER, payment: Some(payment()), ship_by: Timestamp::from_ms(0) }.into()
 }
 
 #[test]
