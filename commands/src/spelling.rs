@@ -175,6 +175,10 @@ mod tests {
                 json!({"note": "n", "order": ID, "shipment": 2, "to_buyer": total, "to_seller": total}),
             ),
             ("escrow.release", json!({"order": ID, "shipment": 2})),
+            ("stock.allow_reservations", json!({"for_ms": 900_000, "listing": ID, "units": 4})),
+            ("stock.reserve", json!({"listing": ID, "quantity": 2})),
+            ("stock.extend_reservation", json!({"reservation": ID})),
+            ("stock.release_reservation", json!({"reservation": ID})),
         ]
     }
 
