@@ -132,6 +132,28 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::StockShortfallDetected(event) => {
             format!("{} units of {} reserved ones are missing", event.missing, event.reserved)
         }
+        Event::ReservationsAllowed(event) => match event.units {
+            0 => "units can't be reserved".to_owned(),
+            units => format!("a buyer may reserve {units} units for {} ms", event.for_ms),
+        },
+        Event::StockReserved(event) => {
+            format!(
+                "{} units set aside by {} until {}",
+                event.quantity.get(),
+                event.account,
+                event.expires_at
+            )
+        }
+        Event::ReservationExtended(event) => format!("{} until {}", event.reservation, event.expires_at),
+        Event::ReservationReleased(event) => {
+            format!("{} units of {} given up", event.quantity.get(), event.reservation)
+        }
+        Event::ReservationExpired(event) => {
+            format!("{} units of {} not ordered in time", event.quantity.get(), event.reservation)
+        }
+        Event::ReservationTakenUp(event) => {
+            format!("{} units of {} in order {}", event.quantity.get(), event.reservation, event.order)
+        }
         Event::PaymentRequested(event) => format!("{} until {}", event.amount, event.expires_at),
         Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
         Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),

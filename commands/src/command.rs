@@ -16,12 +16,14 @@ use crate::card;
 use crate::funding::CreditId;
 use crate::market::Market;
 use crate::refusal::Refusal;
+use crate::reservation::OPEN_RESERVATIONS_MAX;
 use crate::spelling;
 
 mod catalogue;
 mod checkout;
 mod escrow;
 mod orders;
+mod reservations;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
@@ -37,6 +39,10 @@ pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeE
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
+};
+pub use reservations::{
+    AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
+    ReleaseReservation, ReservationTime, ReserveStock,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -491,6 +497,10 @@ commands! {
     "escrow.settle" => SettleEscrow(SettleEscrow),
     "escrow.release" => ReleaseEscrow(ReleaseEscrow),
     "escrow.setup" => SetUpEscrow(SetUpEscrow),
+    "stock.allow_reservations" => AllowReservations(AllowReservations),
+    "stock.reserve" => ReserveStock(ReserveStock),
+    "stock.extend_reservation" => ExtendReservation(ExtendReservation),
+    "stock.release_reservation" => ReleaseReservation(ReleaseReservation),
 }
 
 impl Command {
@@ -502,10 +512,14 @@ impl Command {
                 let open = market.orders.get(body.order).map_or(0, |order| order.shipments_open());
                 (2 * open).max(1)
             }
-            // An order and its escrow for each line at most, and the payment; a refusal is one event.
-            Command::PlaceOrder(body) => 2 * body.lines.len().min(LINES_MAX) + 1,
+            // An order and its escrow for each line at most, what of each was set aside, and the payment; a refusal is one
+            // event.
+            Command::PlaceOrder(body) => {
+                let lines = body.lines.len().min(LINES_MAX);
+                2 * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1
+            }
             // The same, and the migration itself.
-            Command::MigrateCart(_) => 2 * LINES_MAX + 2,
+            Command::MigrateCart(_) => 2 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2,
             // The units, their money, and what becomes of the payment.
             Command::CancelOrder(_)
             | Command::DeclineOrder(_)

@@ -17,7 +17,8 @@ use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
-    account, cart, funding, limits, listing, order, payment, payout, promotion, shipping, stock, tax,
+    account, cart, funding, limits, listing, order, payment, payout, promotion, reservation, shipping, stock,
+    tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -96,6 +97,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
         Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
+        Waiting::ReservationExpires { reservation } => reservation::decide_expired(market, reservation),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
             payment::decide_deadline(market, payment, deadline)
@@ -257,6 +259,9 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SettleEscrow(_)
         | Command::ReleaseEscrow(_) => &[Role::Operator],
         Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
+        Command::AllowReservations(_) => &[Role::Seller],
+        Command::ReserveStock(_) | Command::ExtendReservation(_) => &[Role::Buyer],
+        Command::ReleaseReservation(_) => &[Role::Buyer, Role::Operator],
     }
 }
 
@@ -334,6 +339,10 @@ fn business(
         Command::UnfreezeEscrow(command) => order::decide_unfreeze(market, facts, account, command, now),
         Command::SettleEscrow(command) => order::decide_settle(market, facts, account, command, now),
         Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
+        Command::AllowReservations(command) => reservation::decide_allow(market, account, command),
+        Command::ReserveStock(command) => reservation::decide_reserve(market, account, id, command, now),
+        Command::ExtendReservation(command) => reservation::decide_extend(market, account, command, now),
+        Command::ReleaseReservation(command) => reservation::decide_release(market, account, command),
     }
 }
 
@@ -361,6 +370,8 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
         Command::SetSafetyStock(body) => Some(body.listing),
         Command::SetBackorderLimit(body) => Some(body.listing),
         Command::ExpectStock(body) => Some(body.listing),
+        Command::AllowReservations(body) => Some(body.listing),
+        Command::ReserveStock(body) => Some(body.listing),
         Command::AddToCart(body) => Some(body.listing),
         Command::SetCartQuantity(body) => Some(body.listing),
         Command::RemoveFromCart(body) => Some(body.listing),

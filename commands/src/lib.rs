@@ -4,7 +4,8 @@
 //! client does, [`envelope`] checks a signature (with [`json`] and [`crypto`]) and reads what was signed,
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
-//! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`cart`], [`order`]; money is in
+//! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`],
+//! [`reservation`], [`cart`], [`order`]; money is in
 //! [`funding`], [`ledger`] and [`fees`], and [`conservation`] checks each decision about it; the three validators of a purchase
 //! are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in `price`, by the rules of
 //! [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Protection from replays is in [`replay`].
@@ -35,6 +36,7 @@ pub mod promotion;
 pub mod receipt;
 pub mod refusal;
 pub mod replay;
+pub mod reservation;
 pub mod seed_form;
 pub mod shipping;
 pub mod sign;

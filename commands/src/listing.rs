@@ -18,6 +18,7 @@ use crate::command::{
     WithdrawListing,
 };
 use crate::market::Market;
+use crate::reservation::Terms;
 
 /// A listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub struct Listing {
     pub is_blocked: bool,
     /// What is there of it.
     pub stock: Stock,
+    /// How buyers may set units aside before they order them; none: they may not.
+    pub reservable: Option<Box<Terms>>,
 }
 
 /// Whether a seller sells a listing.
@@ -106,6 +109,7 @@ impl Listings {
             sale: Sale::Open,
             is_blocked: false,
             stock: Stock::default(),
+            reservable: None,
         };
         self.by_id.insert(event.listing, new);
         if let Some(Variant { attributes, of }) = &event.variant {
@@ -146,14 +150,27 @@ impl Listings {
         &mut self.known(listing).stock
     }
 
-    /// Keeps units for an order.
-    pub(crate) fn reserve(&mut self, listing: ListingId, units: u64) {
+    pub(crate) fn allow_reservations(&mut self, listing: ListingId, terms: Option<Box<Terms>>) {
+        self.known(listing).reservable = terms;
+    }
+
+    /// Keeps units for an order, or for a buyer who sets them aside. `own` are what the buyer has set aside already; his
+    /// order takes those first, as the event behind it says.
+    pub(crate) fn reserve(&mut self, listing: ListingId, units: u64, own: u64) {
         let stock = self.stock_mut(listing);
-        assert!(units <= stock.available(), "no more units are reserved than can be sold");
+        assert!(units <= stock.available_to(own), "no more units are reserved than can be sold");
         stock.reserved += units;
     }
 
-    /// Frees units of an order that will not be shipped.
+    /// Takes units out of those that are set aside.
+    pub(crate) fn end_set_aside(&mut self, listing: ListingId, units: u64) {
+        self.unreserve(listing, units);
+        let stock = self.stock_mut(listing);
+        assert!(stock.set_aside >= units, "no more units are freed than were set aside");
+        stock.set_aside -= units;
+    }
+
+    /// Frees units that were kept.
     pub(crate) fn unreserve(&mut self, listing: ListingId, units: u64) {
         let stock = self.stock_mut(listing);
         assert!(stock.reserved >= units, "no more units are freed than were reserved");

@@ -18,6 +18,7 @@ use crate::payment::{ClosedPayment, Effect, EffectId, Payments};
 use crate::payout::Payouts;
 use crate::promotion::Promotions;
 use crate::replay::{Nonces, Recent};
+use crate::reservation::Reservations;
 use crate::shipping::Rates;
 use crate::tax::Taxes;
 
@@ -36,6 +37,8 @@ pub struct Market {
     pub accounts: Accounts,
     /// Listings and stock.
     pub listings: Listings,
+    /// Units that buyers have set aside.
+    pub reservations: Reservations,
     /// What is taxed, and how much.
     pub taxes: Taxes,
     /// What sellers take for delivery.
@@ -182,6 +185,12 @@ impl Market {
             Event::SettlementProposed(event) => self.settlement_proposed(event),
             Event::EscrowSettled(event) => self.escrow_settled(event, position),
             Event::ReleaseScheduled(event) => self.release_scheduled(event),
+            Event::ReservationsAllowed(event) => self.reservations_allowed(event),
+            Event::StockReserved(event) => self.stock_reserved(event),
+            Event::ReservationExtended(event) => self.reservation_extended(event),
+            Event::ReservationReleased(event) => self.reservation_lessened(event.reservation, event.quantity),
+            Event::ReservationExpired(event) => self.reservation_lessened(event.reservation, event.quantity),
+            Event::ReservationTakenUp(event) => self.reservation_lessened(event.reservation, event.quantity),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);

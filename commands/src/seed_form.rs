@@ -455,7 +455,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::FreezeEscrow(_)
         | Command::UnfreezeEscrow(_)
         | Command::SettleEscrow(_)
-        | Command::ReleaseEscrow(_) => return None,
+        | Command::ReleaseEscrow(_)
+        | Command::AllowReservations(_)
+        | Command::ReserveStock(_)
+        | Command::ExtendReservation(_)
+        | Command::ReleaseReservation(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

@@ -176,6 +176,10 @@ mod tests {
             ),
             ("escrow.release", json!({"order": ID, "shipment": 2})),
             ("escrow.setup", json!({"amount": total, "buyer": ID, "order": ID, "seller": ID})),
+            ("stock.allow_reservations", json!({"for_ms": 900_000, "listing": ID, "units": 4})),
+            ("stock.reserve", json!({"listing": ID, "quantity": 2})),
+            ("stock.extend_reservation", json!({"reservation": ID})),
+            ("stock.release_reservation", json!({"reservation": ID})),
         ]
     }
 

@@ -1,5 +1,5 @@
 //! Stock of listings: what arrives, what is counted, what is kept back, and what may be sold before it is there. Orders
-//! touch it only through `reserve`, `unreserve` and `ship` of [`crate::listing::Listings`].
+//! and [reservations](crate::reservation) touch it only through methods of [`crate::listing::Listings`].
 
 use events::ids::{AccountId, ListingId};
 use events::listing::StockReceived;

@@ -133,7 +133,7 @@ fn listing<'a>(
             reasons.push(Rejection::RoleMissing { account: known.seller, role: Role::Seller });
         }
         check_sale(market, id, known, reasons);
-        check_units(asked, known, reasons);
+        check_units(market, purchase.buyer, asked, known, reasons);
         let (listing_version, unit) =
             asked.kept.map_or((known.version, known.price), |kept| (kept.listing_version, kept.unit_price));
         let price = match asked.quote {
@@ -171,17 +171,34 @@ fn listing<'a>(
     priced
 }
 
-/// Whether an order may have so many units, and whether they are there.
-fn check_units(asked: &AskedLine<'_>, known: &Listing, reasons: &mut Vec<Rejection>) {
-    let (listing, units) = (asked.listing, asked.quantity.get());
-    let (min, max) = known.limits;
-    if !(min..=max).contains(&units) {
-        let min = (min > 1).then_some(min);
-        reasons.push(Rejection::QuantityLimit { listing, max, min });
-    }
-    let (requested, available) = (u64::from(units), known.available());
+/// Whether an order may have so many units, and whether they are there: what the buyer has set aside is.
+fn check_units(
+    market: &Market,
+    buyer: AccountId,
+    asked: &AskedLine<'_>,
+    known: &Listing,
+    reasons: &mut Vec<Rejection>,
+) {
+    let listing = asked.listing;
+    check_limits(listing, asked.quantity, known, reasons);
+    let requested = u64::from(asked.quantity.get());
+    let available = known.stock.available_to(market.reservations.units_of(buyer, listing));
     if requested > available {
         reasons.push(Rejection::InsufficientStock { listing, requested, available });
+    }
+}
+
+/// Whether an order may have so many units.
+pub(crate) fn check_limits(
+    listing: ListingId,
+    quantity: Quantity,
+    known: &Listing,
+    reasons: &mut Vec<Rejection>,
+) {
+    let (min, max) = known.limits;
+    if !(min..=max).contains(&quantity.get()) {
+        let min = (min > 1).then_some(min);
+        reasons.push(Rejection::QuantityLimit { listing, max, min });
     }
 }
 
@@ -223,16 +240,27 @@ fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection
     if !market.accounts.has_role(buyer, Role::Buyer) {
         reasons.push(Rejection::RoleMissing { account: buyer, role: Role::Buyer });
     }
-    let is_cleared = market.accounts.get(buyer).is_some_and(|account| account.is_cleared);
     for asked in &purchase.lines {
         let listing = asked.listing;
         let Some(known) = market.listings.get(listing) else { continue };
-        if known.seller == buyer {
-            reasons.push(Rejection::SelfPurchase { listing });
-        }
-        if known.is_restricted && !is_cleared {
-            reasons.push(Rejection::ClearanceMissing { listing });
-        }
+        check_buyer(market, buyer, listing, known, reasons);
+    }
+}
+
+/// Whether this account may buy a listing.
+pub(crate) fn check_buyer(
+    market: &Market,
+    buyer: AccountId,
+    listing: ListingId,
+    known: &Listing,
+    reasons: &mut Vec<Rejection>,
+) {
+    if known.seller == buyer {
+        reasons.push(Rejection::SelfPurchase { listing });
+    }
+    let is_cleared = market.accounts.get(buyer).is_some_and(|account| account.is_cleared);
+    if known.is_restricted && !is_cleared {
+        reasons.push(Rejection::ClearanceMissing { listing });
     }
 }
 

@@ -21,7 +21,7 @@ use events::escrow::Settled;
 use events::escrow::rule::{Condition, ReleaseRule, ReleaseTerms};
 use events::ids::{
     AccountId, CartId, CommandId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId,
-    RefundId,
+    RefundId, ReservationId,
 };
 use events::ledger::LedgerAccount;
 use events::market::{Deadlines, EscrowTerms, PurchaseLimit};
@@ -29,10 +29,11 @@ use events::metadata::Cause;
 use events::order::ShipmentNumber;
 use events::payment::Requested;
 use events::rejection::OrderState;
-use events::{Event, Money};
+use events::reservation::TakenUp;
+use events::{Commit, Event, Money};
 use invariants::checks::{
     asked_for, check_carts, check_deadlines, check_money, check_numbers, check_payments, check_price,
-    check_promotions, check_stock, fold, snapshot,
+    check_promotions, check_reservations, check_stock, fold, snapshot,
 };
 use invariants::paid::{Paid, cost, cost_of};
 use invariants::steps::*;
@@ -62,6 +63,8 @@ struct Run {
     /// The taxes in what is frozen.
     frozen_taxes: BTreeMap<(OrderId, ShipmentNumber), i64>,
     merged: BTreeSet<CartId>,
+    /// What is left of each reservation.
+    reservations: BTreeMap<ReservationId, u32>,
     checked: usize,
 }
 
@@ -113,6 +116,7 @@ impl Run {
             discounted: BTreeMap::new(),
             frozen_taxes: BTreeMap::new(),
             merged,
+            reservations: BTreeMap::new(),
             checked: 0,
         };
         run.check();
@@ -195,6 +199,7 @@ impl Run {
         check_money(&self.world.market);
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
+        check_reservations(&self.world.market, &self.reservations);
         check_promotions(&self.world.market, &self.discounted);
         check_deadlines(&self.world.market);
         check_carts(&self.world.market);
@@ -299,6 +304,23 @@ impl Run {
             _ => None,
         });
         assert!(orders.all(|order| self.paid.get(&order).is_none_or(|paid| !paid.is_held)), "{event:?}");
+    }
+
+    /// Checks that an order of the same commit has the units that it takes out of a reservation: as many as there are.
+    fn taken_up(&mut self, commit: &Commit, event: &TakenUp) {
+        let mut placed = commit.events().iter().filter_map(|recorded| match &recorded.event {
+            Event::OrderPlaced(placed) if placed.order == event.order => Some(placed),
+            _ => None,
+        });
+        let placed = placed.next().unwrap();
+        assert_eq!(placed.buyer, event.account);
+        let line = placed.lines.iter().find(|line| line.listing == event.listing).unwrap();
+        let had = self.reservations.remove(&event.reservation).unwrap();
+        assert_eq!(event.quantity.get(), had.min(line.quantity.get()));
+        assert_eq!(event.left, had - event.quantity.get());
+        if event.left > 0 {
+            self.reservations.insert(event.reservation, event.left);
+        }
     }
 
     fn check_commit(&mut self, n: usize) {
@@ -449,6 +471,19 @@ impl Run {
                     }
                     self.check_end(refunded.order, paid, refunded.closed_as);
                 }
+                Event::StockReserved(event) => {
+                    let earlier = self.reservations.insert(event.reservation, event.quantity.get());
+                    assert_eq!(earlier, None, "a reservation is made once");
+                }
+                Event::ReservationReleased(event) => {
+                    let left = self.reservations.remove(&event.reservation);
+                    assert_eq!(left, Some(event.quantity.get()), "what is given up is all of it");
+                }
+                Event::ReservationExpired(event) => {
+                    let left = self.reservations.remove(&event.reservation);
+                    assert_eq!(left, Some(event.quantity.get()), "what expires is all of it");
+                }
+                Event::ReservationTakenUp(event) => self.taken_up(&commit, event),
                 Event::OrderHeld(held) => self.paid.get_mut(&held.order).unwrap().is_held = true,
                 Event::OrderUnheld(unheld) => {
                     assert_ne!(unheld.agreed_by, unheld.requested_by);

@@ -6,7 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, escrow, listing, market, order, payment, payout, promotion, shipping, stock, tax,
+    account, cart, command, escrow, listing, market, order, payment, payout, promotion, reservation,
+    shipping, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -174,7 +175,13 @@ events! {
     "escrow.unfrozen.v1" => EscrowUnfrozen(escrow::Unfrozen) about |e| Some(e.order.to_string()),
     "escrow.settlement_proposed.v1" => SettlementProposed(escrow::SettlementProposed) about |e| Some(e.order.to_string()),
     "escrow.settled.v1" => EscrowSettled(escrow::Settled) about |e| Some(e.order.to_string()),
-    "escrow.release_scheduled.v1" => ReleaseScheduled(escrow::ReleaseScheduled) about |e| Some(e.order.to_string());
+    "escrow.release_scheduled.v1" => ReleaseScheduled(escrow::ReleaseScheduled) about |e| Some(e.order.to_string()),
+    "stock.reservations_allowed.v1" => ReservationsAllowed(reservation::Allowed) about |e| Some(e.listing.to_string()),
+    "stock.reserved.v1" => StockReserved(reservation::Reserved) about |e| Some(e.listing.to_string()),
+    "stock.reservation_extended.v1" => ReservationExtended(reservation::Extended) about |e| Some(e.listing.to_string()),
+    "stock.reservation_released.v1" => ReservationReleased(reservation::Released) about |e| Some(e.listing.to_string()),
+    "stock.reservation_expired.v1" => ReservationExpired(reservation::Expired) about |e| Some(e.listing.to_string()),
+    "stock.reservation_taken_up.v1" => ReservationTakenUp(reservation::TakenUp) about |e| Some(e.listing.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -263,7 +270,13 @@ impl Event {
             | Event::UnholdRequested(_)
             | Event::OrderUnheld(_)
             | Event::SettlementProposed(_)
-            | Event::ReleaseScheduled(_) => &[],
+            | Event::ReleaseScheduled(_)
+            | Event::ReservationsAllowed(_)
+            | Event::StockReserved(_)
+            | Event::ReservationExtended(_)
+            | Event::ReservationReleased(_)
+            | Event::ReservationExpired(_)
+            | Event::ReservationTakenUp(_) => &[],
         }
     }
 

@@ -112,6 +112,8 @@ uuid_ids! {
     PromotionId = "promotion id",
     /// One payout of what a seller has earned.
     PayoutId = "payout id",
+    /// Units of a listing that a buyer has set aside.
+    ReservationId = "reservation id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).
     CommandId = "command id",
     /// One commit: the events of one decision.
@@ -176,6 +178,13 @@ impl PayoutId {
     /// Derives the id of the payout that a command asks for.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
         PayoutId(derive_v7(command.0, "skylink payout", account.0, &ONLY))
+    }
+}
+
+impl ReservationId {
+    /// Derives the id of the reservation that a command makes.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        ReservationId(derive_v7(command.0, "skylink reservation", account.0, &ONLY))
     }
 }
 

@@ -24,6 +24,7 @@ pub mod payment;
 pub mod payout;
 pub mod promotion;
 pub mod rejection;
+pub mod reservation;
 pub mod shipping;
 pub mod stock;
 pub mod tax;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::hash::Hash;
 use crate::ids::{
     AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, PayoutId,
-    WriterId,
+    ReservationId, WriterId,
 };
 use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
@@ -171,6 +171,11 @@ pub enum Waiting {
         /// Which of its shipments.
         shipment: ShipmentNumber,
     },
+    /// Units that a buyer has set aside wait to be ordered.
+    ReservationExpires {
+        /// The reservation.
+        reservation: ReservationId,
+    },
 }
 
 impl Waiting {
@@ -189,6 +194,7 @@ impl Waiting {
             Waiting::PayoutDue { .. } => DeadlineKind::PayoutDue,
             Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
             Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
+            Waiting::ReservationExpires { .. } => DeadlineKind::ReservationExpires,
         }
     }
 
@@ -205,6 +211,7 @@ impl Waiting {
             Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
             Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => account.uuid(),
             Waiting::PayoutDue { payout } => payout.uuid(),
+            Waiting::ReservationExpires { reservation } => reservation.uuid(),
         }
     }
 }
@@ -223,6 +230,8 @@ struct FlatDeadline {
     payment: Option<PaymentId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payout: Option<PayoutId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reservation: Option<ReservationId>,
     /// Only for a shipment that is not the order's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shipment: Option<ShipmentNumber>,
@@ -237,6 +246,7 @@ impl From<DeadlineStamp> for FlatDeadline {
             order: None,
             payment: None,
             payout: None,
+            reservation: None,
             shipment: None,
         };
         match waiting {
@@ -257,6 +267,9 @@ impl From<DeadlineStamp> for FlatDeadline {
                 FlatDeadline { account: Some(account), ..flat }
             }
             Waiting::PayoutDue { payout } => FlatDeadline { payout: Some(payout), ..flat },
+            Waiting::ReservationExpires { reservation } => {
+                FlatDeadline { reservation: Some(reservation), ..flat }
+            }
         }
     }
 }
@@ -264,7 +277,7 @@ impl From<DeadlineStamp> for FlatDeadline {
 impl FlatDeadline {
     /// Gives the deadline; none, if it does not name what its kind waits for and nothing else.
     fn stamp(self) -> Option<DeadlineStamp> {
-        let FlatDeadline { account, due, kind, order, payment, payout, shipment } = self;
+        let FlatDeadline { account, due, kind, order, payment, payout, reservation, shipment } = self;
         let first = || shipment.unwrap_or(ShipmentNumber::FIRST);
         let waiting = match (kind, order, payment, account, payout) {
             (DeadlineKind::ShipBy, Some(order), None, None, None) => Waiting::ShipBy { order },
@@ -293,6 +306,9 @@ impl FlatDeadline {
             (DeadlineKind::ReleaseDue, Some(order), None, None, None) => {
                 Waiting::ReleaseDue { order, shipment: first() }
             }
+            (DeadlineKind::ReservationExpires, None, None, None, None) => {
+                Waiting::ReservationExpires { reservation: reservation? }
+            }
             _ => return None,
         };
         let has_shipment = matches!(
@@ -302,7 +318,9 @@ impl FlatDeadline {
                 | Waiting::FreezeExpires { .. }
                 | Waiting::ReleaseDue { .. }
         );
-        (has_shipment || shipment.is_none()).then_some(DeadlineStamp { due, waiting })
+        let has_reservation = matches!(waiting, Waiting::ReservationExpires { .. });
+        let is_named_right = (has_shipment || shipment.is_none()) && has_reservation == reservation.is_some();
+        is_named_right.then_some(DeadlineStamp { due, waiting })
     }
 }
 
@@ -366,6 +384,8 @@ pub enum DeadlineKind {
     FreezeExpires,
     /// The time until money that has been set free is paid.
     ReleaseDue,
+    /// The time that a buyer has set units aside for.
+    ReservationExpires,
 }
 
 #[cfg(test)]
@@ -389,6 +409,8 @@ mod tests {
             ("payout_due", "payout", "payment"),
             ("freeze_expires", "order", "account"),
             ("release_due", "order", "payout"),
+            ("reservation_expires", "reservation", "order"),
+            ("cart_idle", "account", "reservation"),
         ] {
             let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
             let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();

@@ -9,7 +9,9 @@ pub use self::parts::{CouponProblem, OrderState, PaymentState, QuoteField};
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
-use crate::ids::{AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId};
+use crate::ids::{
+    AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId,
+};
 use crate::listing::ListingStatus;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
@@ -194,6 +196,58 @@ pub enum Rejection {
         listing: ListingId,
         /// The limit.
         max: u32,
+    },
+
+    // Reservations.
+    /// The seller lets nobody reserve units of the listing.
+    #[error("units of listing {listing} can't be reserved: order them")]
+    ReservationsOff {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// A buyer may reserve fewer units of the listing.
+    #[error("a buyer may reserve {max} units of listing {listing} at most")]
+    ReservationLimit {
+        /// The listing.
+        listing: ListingId,
+        /// The most units.
+        max: u64,
+    },
+    /// The buyer has units of the listing set aside already.
+    #[error(
+        "you have reserved units of listing {listing} ({reservation}): order them, extend their time, or release them first"
+    )]
+    ReservationExists {
+        /// The listing.
+        listing: ListingId,
+        /// What is reserved already.
+        reservation: ReservationId,
+    },
+    /// The buyer has as many open reservations as he may.
+    #[error("an account may have {max} open reservations: order one, release one, or wait until one expires")]
+    TooManyReservations {
+        /// The limit.
+        max: u32,
+    },
+    /// There is no such reservation, or not any more.
+    #[error("there is no open reservation {reservation}: it was ordered, released, or its time is over")]
+    ReservationUnknown {
+        /// The reservation.
+        reservation: ReservationId,
+    },
+    /// The reservation is another buyer's.
+    #[error("reservation {reservation} is another buyer's")]
+    NotYourReservation {
+        /// The reservation.
+        reservation: ReservationId,
+    },
+    /// The reservation lasts as long as one may.
+    #[error("reservation {reservation} can't last longer than until {latest}: order the units before")]
+    ReservationLongest {
+        /// When it expires.
+        latest: Timestamp,
+        /// The reservation.
+        reservation: ReservationId,
     },
 
     // Prices.

@@ -83,17 +83,17 @@ pub struct Expected {
     pub units: u64,
 }
 
-/// Open orders were promised more units than there are, more of them than before: in the same commit as what led to
-/// it. The orders stay, and can be shipped when stock has arrived.
+/// More units were promised than there are, more of them than before: in the same commit as what led to it. Open orders
+/// stay, and can be shipped when stock has arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShortfallDetected {
     /// The listing.
     pub listing: ListingId,
-    /// Units of open orders that neither those on hand nor the backorder limit cover.
+    /// Reserved units that neither those on hand nor the backorder limit cover.
     pub missing: u64,
     /// Units on hand.
     pub on_hand: u64,
-    /// Units of open orders that are not shipped.
+    /// Units of open orders that are not shipped, and units that buyers have set aside.
     pub reserved: u64,
 }
 
@@ -111,8 +111,10 @@ pub struct Incoming {
 pub struct Stock {
     /// Units that can be sold and shipped, the reserved ones among them.
     pub on_hand: u64,
-    /// Units of open orders that are not shipped.
+    /// Units of open orders that are not shipped, and units that buyers have set aside.
     pub reserved: u64,
+    /// Of the reserved ones, units that buyers have set aside before they order them.
+    pub set_aside: u64,
     /// Units kept back from sale.
     pub safety: u64,
     /// Units that can't be sold; they are not among those on hand.
@@ -129,7 +131,14 @@ impl Stock {
         self.covered().saturating_sub(self.reserved.saturating_add(self.safety))
     }
 
-    /// Gives how many units of open orders neither those on hand nor the backorder limit cover.
+    /// Gives how many units a buyer who has set some aside can buy: his own first, as far as open orders leave them, and
+    /// what everybody can.
+    pub fn available_to(&self, own: u64) -> u64 {
+        let of_orders = self.reserved.saturating_sub(self.set_aside);
+        self.available().saturating_add(own.min(self.covered().saturating_sub(of_orders)))
+    }
+
+    /// Gives how many reserved units neither those on hand nor the backorder limit cover.
     pub fn shortfall(&self) -> u64 {
         self.reserved.saturating_sub(self.covered())
     }
@@ -185,6 +194,24 @@ mod tests {
         assert_eq!(of(0, 3, 0, 5), (2, 0));
         assert_eq!(of(0, 3, 4, 5), (0, 0));
         assert_eq!(of(1, 9, 0, 5), (0, 3));
+    }
+
+    #[test]
+    fn who_has_set_units_aside_can_buy_them_before_others_but_not_what_open_orders_wait_for() {
+        let of = |on_hand, reserved, set_aside, safety, own| {
+            let stock = Stock { on_hand, reserved, set_aside, safety, ..Stock::default() };
+            (stock.available(), stock.available_to(own))
+        };
+        assert_eq!(of(10, 5, 5, 0, 5), (5, 10));
+        assert_eq!(of(10, 5, 5, 0, 0), (5, 5));
+        assert_eq!(of(10, 5, 5, 9, 5), (0, 5), "safety stock covers what is reserved");
+        assert_eq!(
+            of(5, 10, 10, 0, 5),
+            (0, 5),
+            "of two for whom there is too little, the first to order has it"
+        );
+        assert_eq!(of(5, 10, 5, 0, 5), (0, 0), "and the second has not");
+        assert_eq!(of(3, 7, 5, 0, 5), (0, 1));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use engine::{Previewed, Reply};
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{NumberError, OrderNumber};
 use events::{Money, Position, Timestamp};
-use projections::cart::SavedLine;
+use projections::cart::{Reservation, SavedLine};
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, Side};
 use projections::{Projections, ViewError};
 use schemars::JsonSchema;
@@ -340,6 +340,30 @@ pub(crate) async fn saved(
     params.only(&[])?;
     let found = ask(&app, move |views| views.carts().saved(caller.account)).await?;
     Ok(found.map(|lines| Saved { account: caller.account, lines }))
+}
+
+/// What an account has set aside before it orders it.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ReservationList {
+    /// Whose it is.
+    account: AccountId,
+    /// The oldest first.
+    reservations: Vec<Reservation>,
+}
+
+/// `GET /v1/reservations`
+pub(crate) async fn reservations(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["account"])?;
+    let account = params.get::<AccountId>("account")?.unwrap_or(caller.account);
+    if !caller.may_see(account) {
+        return Err(Problem::forbidden("only operators list the reservations of others"));
+    }
+    let found = ask(&app, move |views| views.carts().reservations(account)).await?;
+    Ok(found.map(|reservations| ReservationList { account, reservations }))
 }
 
 /// `POST /v1/cart/preview`

@@ -31,7 +31,7 @@ use crate::problem::{
 };
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
-use crate::query::{ORDERS_PER_PAGE, OrderList, Saved, Wallet};
+use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, Saved, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
 
@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 23] = [
+const COMMAND_PATHS: [(&str, &str); 26] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -238,6 +238,9 @@ const COMMAND_PATHS: [(&str, &str); 23] = [
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),
     ("/api/orders/refund", "order.refund"),
+    ("/api/stock/reserve", "stock.reserve"),
+    ("/api/stock/extend-reservation", "stock.extend_reservation"),
+    ("/api/stock/release-reservation", "stock.release_reservation"),
 ];
 
 /// Lists every route.
@@ -346,6 +349,11 @@ fn questions() -> Vec<Route> {
         Route::get("/v1/carts/saved", "What you saved for later", query::saved)
             .question()
             .answers(view::<Saved>()),
+        Route::get("/v1/reservations", "What you have set aside before you order it", query::reservations)
+            .question()
+            .query("account", "Whose, for operators", uuid())
+            .problems([FORBIDDEN])
+            .answers(view::<ReservationList>()),
         own_cart("/v1/carts/current"),
         own_cart("/api/cart"),
         Route::get("/v1/carts/{id}", "A cart", query::cart)

@@ -5,8 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use commands::command::{
-    AddToCart, AdjustStock, ApplyCoupon, BlockListing, CreatePromotion, Delivery, ExpectStock, OrderLine,
-    PaymentMethod, PlaceOrder, SetShippingRate, SetTax, SuspendSeller, UpdateListing,
+    AddToCart, AdjustStock, AllowReservations, ApplyCoupon, BlockListing, CreatePromotion, Delivery, ExpectStock, OrderLine,
+    PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate, SetTax, SuspendSeller, UpdateListing,
 };
 use events::Bps;
 use events::account::Role;
@@ -306,4 +306,36 @@ async fn people_and_machines_find_their_pages() {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
     shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_buyer_has_set_aside_is_shown_to_him_and_operators() {
+    let shop = Shop::open().await;
+    let (seller, operator) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Operator]).await);
+    let (buyer, other) = (shop.funded_buyer(10_000).await, shop.person(&[Role::Buyer]).await);
+    let lamp = shop.listing(&seller, 2_500, 5).await;
+    let units = |n: u64| n.try_into().unwrap();
+    shop.accepted(&seller, AllowReservations { for_ms: None, listing: lamp, units: units(3) }).await;
+    let receipt = shop.accepted(&buyer, ReserveStock { listing: lamp, quantity: support::units(3) }).await;
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+    let path = format!("/v1/reservations?min_position={position}");
+    let (_, shown) = json_of(shop.get(&path).bearer_auth(shop.token(&buyer).await)).await;
+    let one = &shown["reservations"][0];
+    assert_eq!((&one["listing"], &one["quantity"]), (&json!(lamp), &json!(3)), "{shown}");
+    assert!(one["expires_at_rfc3339"].is_string(), "{shown}");
+    let (_, none) = json_of(shop.get(&path).bearer_auth(shop.token(&other).await)).await;
+    assert_eq!(none["reservations"], json!([]));
+    let path = format!("{path}&account={}", buyer.account);
+    let (status, _) = json_of(shop.get(&path).bearer_auth(shop.token(&other).await)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (_, seen) = json_of(shop.get(&path).bearer_auth(shop.token(&operator).await)).await;
+    assert_eq!(seen, shown);
+    let path = format!("/v1/listings/{lamp}");
+    let (_, listed) = json_of(shop.get(&path).bearer_auth(shop.token(&seller).await)).await;
+    assert_eq!(listed["reservable"], json!({"units": 3, "for_ms": 900_000}), "{listed}");
+    let stock = &listed["stock"];
+    assert_eq!(
+        [&listed["available"], &stock["reserved"], &stock["set_aside"]],
+        [&json!(2), &json!(3), &json!(3)]
+    );
 }

@@ -1,8 +1,8 @@
-//! Carts: what is in them, and what is wrong with it now.
+//! Carts: what is in them, and what is wrong with it now; and what buyers have set aside before they order it.
 
 mod fold;
 
-use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::ids::{AccountId, CartId, ListingId, OrderId, ReservationId};
 use events::listing::ListingStatus;
 use events::promotion::CouponCode;
 use events::{Currency, Money, Quantity, Timestamp};
@@ -17,7 +17,7 @@ use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -170,7 +170,7 @@ pub enum LineProblem {
     InsufficientStock {
         /// Units wanted.
         requested: u64,
-        /// Units free.
+        /// Units free, with those that the buyer has set aside.
         available: u64,
     },
 }
@@ -183,6 +183,21 @@ pub struct CartProblem {
     /// What is wrong.
     #[serde(flatten)]
     pub problem: LineProblem,
+}
+
+/// Units that a buyer has set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reservation {
+    /// The reservation.
+    pub reservation: ReservationId,
+    /// What is set aside.
+    pub listing: ListingId,
+    /// Who sells it.
+    pub seller: AccountId,
+    /// How many units are left of it.
+    pub quantity: Quantity,
+    /// When they are free again.
+    pub expires_at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -223,6 +238,7 @@ impl StoredCart {
 const CARTS: Layout<CartId, StoredCart> = Layout::new(b'c', VERSION);
 const ACTIVE: Layout<AccountId, CartId> = Layout::new(b'a', VERSION);
 const SAVED: Layout<AccountId, Vec<StoredLine>> = Layout::new(b'v', VERSION);
+const RESERVED: Layout<AccountId, Vec<Reservation>> = Layout::new(b'o', VERSION);
 const ROWS: Rows = Rows::new(VERSION);
 
 /// Answers about carts.
@@ -252,6 +268,11 @@ impl<'a> Carts<'a> {
     pub fn saved(&self, account: AccountId) -> Result<Vec<SavedLine>, ViewError> {
         read_saved(&self.0.read().tree, account)
     }
+
+    /// Gives what an account has set aside, the oldest first.
+    pub fn reservations(&self, account: AccountId) -> Result<Vec<Reservation>, ViewError> {
+        Ok(RESERVED.get(&self.0.read().tree, &account)?.unwrap_or_default())
+    }
 }
 
 fn read_listing(tree: &Tree, listing: ListingId) -> Result<Listing, ViewError> {
@@ -280,6 +301,7 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
     // What can't be bought any more has no problem with it either.
     let is_current = stored.state.is_current();
     let is_cleared = ROWS.standing(tree, stored.account)?.is_cleared;
+    let reserved = RESERVED.get(tree, &stored.account)?.unwrap_or_default();
     let mut lines: Vec<CartLine> = Vec::with_capacity(stored.lines.len());
     for line in stored.lines {
         let listing = read_listing(tree, line.listing)?;
@@ -298,7 +320,10 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
         if is_current {
             let currency = lines.first().unwrap_or(&line).price().currency;
             let is_suspended = ROWS.standing(tree, listing.seller)?.is_suspended;
-            line.problems = problems_of(&line, currency, &listing, is_suspended, is_cleared);
+            let own = reserved.iter().find(|reserved| reserved.listing == line.listing);
+            let own = own.map_or(0, |own| u64::from(own.quantity.get()));
+            let available = listing.stock.available_to(own);
+            line.problems = problems_of(&line, currency, &listing, is_suspended, is_cleared, available);
         }
         lines.push(line);
     }
@@ -333,6 +358,7 @@ fn problems_of(
     listing: &Listing,
     is_suspended: bool,
     is_cleared: bool,
+    available: u64,
 ) -> Vec<LineProblem> {
     let mut problems = Vec::new();
     let found = line.price().currency;
@@ -350,7 +376,7 @@ fn problems_of(
     if !(min..=max).contains(&line.quantity.get()) {
         problems.push(LineProblem::QuantityLimit { min, max });
     }
-    let (requested, available) = (u64::from(line.quantity.get()), listing.stock.available());
+    let requested = u64::from(line.quantity.get());
     if requested > available {
         problems.push(LineProblem::InsufficientStock { requested, available });
     }

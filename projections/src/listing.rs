@@ -13,8 +13,10 @@
 use events::ids::{AccountId, ListingId, OrderId};
 use events::listing::{Created, ListingStatus, TaxClass, Updated, Variant};
 use events::order::{LineUnits, Placed};
+use events::reservation::{Allowed, Reserved};
 use events::stock::Stock;
 use events::{Commit, Event, Money, Position, Quantity, Recorded};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 use uuid::Uuid;
@@ -24,7 +26,7 @@ use crate::table::{Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Most listings in one page of a list.
 pub const LISTINGS_PER_PAGE_MAX: usize = 100;
@@ -58,6 +60,17 @@ pub struct Listing {
     pub blocked: Option<String>,
     /// What is in stock.
     pub stock: Stock,
+    /// How buyers may set units aside before they order them; none: they may not.
+    pub reservable: Option<Reservable>,
+}
+
+/// How buyers may set units of a listing aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reservable {
+    /// The most units of one buyer.
+    pub units: u64,
+    /// For how long, in milliseconds.
+    pub for_ms: i64,
 }
 
 impl Listing {
@@ -76,6 +89,7 @@ impl Listing {
             is_withdrawn: false,
             blocked: None,
             stock: Stock::default(),
+            reservable: None,
         }
     }
 
@@ -251,6 +265,16 @@ impl Catalogue {
             Event::StockSafetySet(e) => self.stock(tree, e.listing, at)?.safety = e.units,
             Event::StockBackorderLimitSet(e) => self.stock(tree, e.listing, at)?.backorder_limit = e.units,
             Event::StockExpected(e) => self.stock(tree, e.listing, at)?.expected(e),
+            Event::ReservationsAllowed(e) => {
+                let Allowed { for_ms, listing, units } = *e;
+                let reservable = (units > 0).then_some(Reservable { units, for_ms });
+                self.listing(tree, listing, at)?.reservable = reservable;
+            }
+            Event::StockReserved(e) => self.set_aside(tree, e, at)?,
+            Event::ReservationReleased(e) => self.end_set_aside(tree, e.listing, e.quantity, at)?,
+            Event::ReservationExpired(e) => self.end_set_aside(tree, e.listing, e.quantity, at)?,
+            // The order, which stands before it, has reserved all of its units.
+            Event::ReservationTakenUp(e) => self.end_set_aside(tree, e.listing, e.quantity, at)?,
             Event::OrderPlaced(e) => self.reserve(tree, e, at)?,
             Event::OrderShipped(e) => self.end_reservation(tree, e.order, &e.lines, true, at)?,
             Event::OrderCancelled(e) => self.end_reservation(tree, e.order, &e.lines, false, at)?,
@@ -286,6 +310,32 @@ impl Catalogue {
 
     fn standing(&mut self, tree: &Tree, account: AccountId) -> Result<&mut Standing, ViewError> {
         Ok(self.standings.entry(tree, &account)?.get_or_insert_default())
+    }
+
+    fn set_aside(&mut self, tree: &Tree, event: &Reserved, position: Position) -> Result<(), ViewError> {
+        let stock = self.stock(tree, event.listing, position)?;
+        let units = u64::from(event.quantity.get());
+        let more =
+            |stock: u64| stock.checked_add(units).ok_or(ViewError::overflow("reserved stock", position));
+        stock.reserved = more(stock.reserved)?;
+        stock.set_aside = more(stock.set_aside)?;
+        Ok(())
+    }
+
+    fn end_set_aside(
+        &mut self,
+        tree: &Tree,
+        listing: ListingId,
+        quantity: Quantity,
+        position: Position,
+    ) -> Result<(), ViewError> {
+        let stock = self.stock(tree, listing, position)?;
+        let units = u64::from(quantity.get());
+        let less =
+            |stock: u64| stock.checked_sub(units).ok_or(ViewError::overflow("stock below zero", position));
+        stock.reserved = less(stock.reserved)?;
+        stock.set_aside = less(stock.set_aside)?;
+        Ok(())
     }
 
     fn reserve(&mut self, tree: &Tree, placed: &Placed, position: Position) -> Result<(), ViewError> {

@@ -4,16 +4,18 @@
 
 mod support;
 
+use events::account::Role;
 use events::cart::{
     Abandoned, Frozen, ItemAdded, KeptPrice, MergePolicy, MergeSource, Merged, MergedLine, Migrated,
     MovedBack, Restored, RestoredLine, SavedForLater, Unfrozen,
 };
-use events::ids::AccountId;
+use events::ids::{AccountId, ReservationId};
 use events::listing::{Created, StockReceived};
 use events::metadata::Waiting;
+use events::reservation::{Allowed, Expired, Extended, Released, Reserved, TakenUp};
 use events::{Event, Money, Timestamp};
 use projections::Projections;
-use projections::cart::{Cart, CartState, LineProblem, PriceChange, SavedLine};
+use projections::cart::{Cart, CartState, LineProblem, PriceChange, Reservation, SavedLine};
 use support::{History, account, cart, follow, listing, order, place, units, usd};
 
 /// Lists two things of which 5 are in stock: number 0 for 5 dollars and number 1 for 7.
@@ -182,6 +184,79 @@ async fn a_restored_cart_has_the_lines_of_the_one_that_became_orders() {
         assert_eq!(migrated.state, CartState::Migrated { orders: vec![order(1)] });
         let opened = views.analytics().funnel().unwrap().carts_opened;
         assert_eq!(opened, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_buyer_has_set_aside_is_shown_to_him_and_is_no_problem_of_his_cart() {
+    let mut history = shop();
+    let (who, seller, thing) = (account(1), account(100), listing(0));
+    let reservation = ReservationId::from_uuid(uuid::Uuid::from_u128(7));
+    let expires_at = Timestamp::from_ms(900_000);
+    let allowed = Allowed { for_ms: 900_000, listing: thing, units: 4 };
+    history.commanded(seller, "stock.allow_reservations", vec![allowed.into()]);
+    let quantity = units(4);
+    let made = Reserved { account: who, expires_at, listing: thing, quantity, reservation, seller };
+    history.commanded(who, "stock.reserve", vec![made.into()]);
+    add(&mut history, 1, 1, (0, 5), usd(500), 1);
+    add(&mut history, 2, 2, (0, 2), usd(500), 1);
+    let until = Timestamp::from_ms(950_000);
+    let extended = Extended { account: who, expires_at: until, listing: thing, reservation, seller };
+    history.commanded(who, "stock.extend_reservation", vec![extended.into()]);
+    let shown = |left: u32| Reservation {
+        reservation,
+        listing: thing,
+        seller,
+        quantity: units(left),
+        expires_at: until,
+    };
+    let stock = |views: &Projections| {
+        let stock = views.listings().listing(thing).unwrap().unwrap().listing.stock;
+        (stock.reserved, stock.set_aside, stock.available())
+    };
+    followed(&history, |views| {
+        assert_eq!(views.carts().reservations(who).unwrap(), [shown(4)]);
+        assert_eq!(stock(views), (4, 4, 1));
+        assert_eq!(active(views, who).0.problems, []);
+        let [problem] = &active(views, account(2)).0.problems[..] else { panic!("one problem is expected") };
+        assert_eq!(problem.problem, LineProblem::InsufficientStock { requested: 2, available: 1 });
+        let listing = views.listings().listing(thing).unwrap().unwrap().listing;
+        assert_eq!(listing.reservable.map(|terms| (terms.units, terms.for_ms)), Some((4, 900_000)));
+    })
+    .await;
+    let number = order(1);
+    let mut placed = place(number, who, seller, None, &[(thing, usd(500), 3)], history.now);
+    let taken = TakenUp {
+        account: who,
+        left: 1,
+        listing: thing,
+        order: number,
+        quantity: units(3),
+        reservation,
+        seller,
+    };
+    placed.push(taken.into());
+    history.commanded(who, "order.place", placed);
+    followed(&history, |views| {
+        assert_eq!(views.carts().reservations(who).unwrap(), [shown(1)]);
+        assert_eq!(stock(views), (4, 1, 1));
+    })
+    .await;
+    let (listing, quantity) = (thing, units(1));
+    let expired = Expired { account: who, listing, quantity, reservation, seller };
+    history.due(Waiting::ReservationExpires { reservation }, vec![expired.into()]);
+    let (other, by) = (ReservationId::from_uuid(uuid::Uuid::from_u128(8)), Role::Buyer);
+    let made = Reserved { account: who, expires_at, listing, quantity, reservation: other, seller };
+    let released = Released { account: who, by, listing, quantity, reservation: other, seller };
+    let off = Allowed { for_ms: 900_000, listing, units: 0 };
+    for (asker, event) in [(who, Event::from(made)), (who, released.into()), (seller, off.into())] {
+        history.commanded(asker, "stock.reserve", vec![event]);
+    }
+    followed(&history, |views| {
+        assert_eq!(views.carts().reservations(who).unwrap(), []);
+        assert_eq!(stock(views), (3, 0, 2));
+        assert_eq!(views.listings().listing(thing).unwrap().unwrap().listing.reservable, None);
     })
     .await;
 }

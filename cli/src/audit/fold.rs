@@ -366,7 +366,13 @@ impl Fold {
     }
 
     pub(crate) fn check_stock(&self) -> Result<(), Fault> {
-        let mut wanted: BTreeMap<ListingId, u64> = BTreeMap::new();
+        let (mut wanted, mut set_aside) =
+            (BTreeMap::<ListingId, u64>::new(), BTreeMap::<ListingId, u64>::new());
+        for (_, reservation) in self.market.reservations.iter() {
+            for counted in [&mut wanted, &mut set_aside] {
+                *counted.entry(reservation.listing).or_default() += u64::from(reservation.quantity.get());
+            }
+        }
         for (_, order) in self.market.orders.iter() {
             for line in &order.lines {
                 *wanted.entry(line.listing).or_default() += u64::from(line.left());
@@ -376,13 +382,21 @@ impl Fold {
             let wanted = wanted.get(id).copied().unwrap_or(0);
             let reserved = listing.stock.reserved;
             if reserved != wanted {
-                let what =
-                    format!("listing {id} has {reserved} units reserved, but its open orders want {wanted}");
+                let what = format!(
+                    "listing {id} has {reserved} units reserved, but its open orders and reservations want {wanted}"
+                );
+                return Err(Fault::Unbalanced { what });
+            }
+            let (counted, set_aside) = (listing.stock.set_aside, set_aside.get(id).copied().unwrap_or(0));
+            if counted != set_aside {
+                let what = format!(
+                    "listing {id} has {counted} units set aside, but its reservations have {set_aside}"
+                );
                 return Err(Fault::Unbalanced { what });
             }
             let (missing, told) = (listing.stock.shortfall(), self.shortfalls.get(id).copied().unwrap_or(0));
             if missing > told {
-                let what = format!("listing {id} lacks {missing} units for its open orders, told are {told}");
+                let what = format!("listing {id} lacks {missing} reserved units, told are {told}");
                 return Err(Fault::Unbalanced { what });
             }
         }

@@ -50,7 +50,7 @@ pub(crate) enum Invariant {
     I15,
     /// The market holds what its transfers add up to.
     I16,
-    /// Stock that is reserved is what open orders wait for.
+    /// Stock that is reserved is what open orders wait for and buyers have set aside.
     I17,
     /// No promotion is used more often than it may be.
     I18,
@@ -102,7 +102,7 @@ impl Invariant {
             Invariant::I14 => "parts of a fee are the fee on what was released",
             Invariant::I15 => "a closed order holds nothing",
             Invariant::I16 => "the market holds what its transfers add up to",
-            Invariant::I17 => "reserved stock is what open orders wait for",
+            Invariant::I17 => "reserved stock is what open orders wait for and buyers have set aside",
             Invariant::I18 => "no promotion is used more often than it may be",
         }
     }

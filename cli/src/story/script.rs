@@ -56,6 +56,8 @@ pub(super) struct Names {
     pub(super) refund: Option<String>,
     /// For the payout that it asks for.
     pub(super) payout: Option<String>,
+    /// For the reservation that it makes.
+    pub(super) reservation: Option<String>,
 }
 
 /// What a view is asked for; the names are resolved when it is.
@@ -69,6 +71,9 @@ pub(super) enum Seen {
     Ledger(LedgerAccount),
     Payment(String),
     Payout(String),
+    Listing(String),
+    /// What somebody has set aside.
+    Reservations(String),
 }
 
 /// What must become of a command.
@@ -113,6 +118,7 @@ struct WrittenCommand {
     payment: Option<String>,
     refund: Option<String>,
     payout: Option<String>,
+    reservation: Option<String>,
     expect: Option<String>,
 }
 
@@ -161,14 +167,15 @@ impl Step {
     /// Reads a step; which one it is, one of its members tells.
     fn of(step: toml::Table) -> anyhow::Result<Step> {
         if step.contains_key("does") {
-            let WrittenCommand { who, does: command, body, orders, payment, refund, payout, expect } =
-                step.try_into()?;
+            let written: WrittenCommand = step.try_into()?;
+            let WrittenCommand { who, does: command, body, orders, payment, refund, payout, .. } = written;
+            let (reservation, expect) = (written.reservation, written.expect);
             let expect = match expect.as_deref() {
                 None | Some("accepted") => Expect::Accepted,
                 Some("unchanged") => Expect::Unchanged,
                 Some(code) => Expect::Rejected(code.to_owned()),
             };
-            let names = Names { orders, payment, refund, payout };
+            let names = Names { orders, payment, refund, payout, reservation };
             return Ok(Step::Do { who, command, body, names, expect });
         }
         if step.contains_key("see") {
@@ -181,8 +188,8 @@ impl Step {
             [("wait", toml::Value::String(wait))] => Ok(Step::Wait { ms: duration_ms(wait)? }),
             [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
-                "it is one of: `who` and `does` (with `body`, `orders`, `payment`, `refund`, `payout`, `expect`); `see` and \
-                 `has`; `wait`; `again = true`"
+                "it is one of: `who` and `does` (with `body`, `orders`, `payment`, `refund`, `payout`, `reservation`, \
+                 `expect`); `see` and `has`; `wait`; `again = true`"
             ),
         }
     }
@@ -197,9 +204,11 @@ fn seen(text: &str) -> anyhow::Result<Seen> {
         Some(("ledger", name)) => Ok(Seen::Ledger(name.parse()?)),
         Some(("payment", name)) => Ok(Seen::Payment(name.to_owned())),
         Some(("payout", name)) => Ok(Seen::Payout(name.to_owned())),
+        Some(("listing", name)) => Ok(Seen::Listing(name.to_owned())),
+        Some(("reservations", name)) => Ok(Seen::Reservations(name.to_owned())),
         _ => bail!(
-            "`see` is `order NAME`, `group of ORDER`, `cart of NAME`, `account NAME`, `payment NAME`, `payout NAME` or \
-             `ledger ACCOUNT`, not `{text}`"
+            "`see` is `order NAME`, `group of ORDER`, `cart of NAME`, `account NAME`, `payment NAME`, `payout NAME`, \
+             `listing NAME`, `reservations of NAME` or `ledger ACCOUNT`, not `{text}`"
         ),
     }
 }

@@ -179,6 +179,13 @@ impl Stage {
             });
             self.named.insert(name.clone(), asked.context("it asked for no payout")?);
         }
+        if let Some(name) = &names.reservation {
+            let made = events.clone().find_map(|event| match event {
+                events::Event::StockReserved(made) => Some(made.reservation.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), made.context("it reserved nothing")?);
+        }
         if let Some(name) = &names.refund {
             let asked = events.find_map(|event| match event {
                 events::Event::RefundRequested(asked) => Some(asked.refund.to_string()),
@@ -227,6 +234,15 @@ impl Stage {
             Seen::Payout(name) => {
                 let payout = self.named.get(name).with_context(|| format!("no payout is called {name}"))?;
                 serde_json::to_value(views.payments().payout(payout.parse()?)?)?
+            }
+            Seen::Listing(name) => {
+                let listing = self.named.get(name).with_context(|| format!("no listing is called {name}"))?;
+                let offer = views.listings().listing(listing.parse()?)?;
+                serde_json::to_value(offer.map(|offer| offer.listing))?
+            }
+            Seen::Reservations(name) => {
+                let account = account(name).with_context(|| format!("nobody is called {name}"))?;
+                serde_json::to_value(views.carts().reservations(account)?)?
             }
             Seen::Account(name) => {
                 let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;

@@ -10,10 +10,11 @@ use super::{Escrow, Extras, Line, Order, Release, Stage};
 use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
 use crate::market::Market;
 use crate::price::Part;
+use crate::reservation::{self, OPEN_RESERVATIONS_MAX};
 use crate::validate::{self, AskedLine, Purchase};
 
-// An order and its escrow for each line at most, the payment and the cart's migration.
-const _: () = assert!(2 * LINES_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
+// An order and its escrow for each line at most, what was set aside, the payment and the cart's migration.
+const _: () = assert!(2 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
 
 impl Market {
     pub(crate) fn order_placed(&mut self, event: &Placed) {
@@ -49,7 +50,8 @@ impl Market {
             release: None,
         };
         for line in &order.lines {
-            self.listings.reserve(line.listing, u64::from(line.ordered));
+            let own = self.reservations.units_of(buyer, line.listing);
+            self.listings.reserve(line.listing, u64::from(line.ordered), own);
         }
         for promotion in event.promotions() {
             self.promotions.use_up(promotion, buyer);
@@ -161,6 +163,7 @@ fn place(
         let Part { seller, lines, shipping, total, fee } = part;
         let (order, number) = (OrderId::derive(buyer, command_id, n), Some(number));
         let (held, payment) = tender.next(order, total);
+        let taken_up = reservation::take_up(market, buyer, order, &lines);
         let placed = Placed {
             accept_by: accept_by.filter(|_| payment.is_none()),
             buyer,
@@ -178,6 +181,7 @@ fn place(
         };
         events.push(placed.into());
         events.extend(held);
+        events.extend(taken_up);
     }
     events.extend(tender.request());
     Ok(events)

@@ -10,7 +10,7 @@ use commands::order::{Shipment, ShipmentState};
 use commands::{Command, Verified};
 use events::Bps;
 use events::cart::MergePolicy;
-use events::ids::OrderId;
+use events::ids::{OrderId, ReservationId};
 use events::ledger::LedgerAccount;
 use events::order::hold::HoldReason;
 use events::payment::{ActionKind, Requested};
@@ -192,6 +192,9 @@ impl Run {
                     self.ask(asker, give_back(payment.payment, amount));
                 }
             }
+            Step::Allow(..) | Step::Reserve(..) | Step::Extend(..) | Step::ReleaseUnits(..) => {
+                self.set_aside(step);
+            }
             Step::Wait(ms) => {
                 self.world.after(ms);
                 self.let_due_deadlines_pass();
@@ -221,6 +224,31 @@ impl Run {
 
     fn buyer(&self, order: OrderId) -> Actor {
         self.world.market.orders.get(order).map_or(BUYER, |open| Actor::of(open.buyer))
+    }
+
+    /// Lets somebody set units aside, or do something with those that are.
+    fn set_aside(&mut self, step: Step) {
+        let nth_open = |run: &Run, nth: usize| {
+            let open: Vec<_> = run.world.market.reservations.iter().collect();
+            let found = open.get(nth % (open.len() + 1)).map(|(id, known)| (**id, Actor::of(known.account)));
+            found.unwrap_or((ReservationId::derive(BUYER.account(), cid(START, 0)), BUYER))
+        };
+        match step {
+            Step::Allow(thing, most, ms) => {
+                self.ask(seller_of(thing), allow_reservations_for(thing, most, ms));
+            }
+            Step::Reserve(buyer, thing, n) => self.ask(BUYERS[buyer], reserve(thing, n)),
+            Step::Extend(nth, by_other) => {
+                let (reservation, buyer) = nth_open(self, nth);
+                self.ask(if by_other { OTHER_BUYER } else { buyer }, extend(reservation));
+            }
+            Step::ReleaseUnits(nth, who) => {
+                let (reservation, buyer) = nth_open(self, nth);
+                let asker = [buyer, buyer, OPERATOR, OTHER_BUYER][usize::from(who)];
+                self.ask(asker, release_reservation(reservation));
+            }
+            other => panic!("{other:?} sets nothing aside"),
+        }
     }
 
     fn doubt(&mut self, step: Step) {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Market;
 use commands::cart::SAVED_MAX;
-use commands::command::LINES_MAX;
+use commands::command::{LINES_MAX, RESERVATION_MS_MAX, RESERVATION_MS_MIN};
 use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
 use commands::payout;
+use commands::reservation::OPEN_RESERVATIONS_MAX;
 use events::commit::Stored;
-use events::ids::{ListingId, OrderId, PaymentId, PayoutId, PromotionId};
+use events::ids::{ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{LinePrice, Placed, ShipmentNumber};
@@ -63,15 +64,22 @@ pub(crate) fn check_money(market: &Market) {
     }
 }
 
-/// Checks that what is reserved is what open orders have, and that no more was promised than there is unless that is on
+/// Checks that what is reserved is what open orders have and buyers have set aside, and that no more was promised than there is unless that is on
 /// record.
 pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>) {
     let mut reserved = BTreeMap::<ListingId, u64>::new();
     for line in market.orders.iter().flat_map(|(_, order)| &order.lines) {
         *reserved.entry(line.listing).or_default() += u64::from(line.ordered - line.cancelled - line.shipped);
     }
+    let mut set_aside = BTreeMap::<ListingId, u64>::new();
+    for (_, reservation) in market.reservations.iter() {
+        for counted in [&mut reserved, &mut set_aside] {
+            *counted.entry(reservation.listing).or_default() += u64::from(reservation.quantity.get());
+        }
+    }
     for (id, listing) in market.listings.iter() {
         let stock = &listing.stock;
+        assert_eq!(stock.set_aside, set_aside.get(id).copied().unwrap_or(0));
         assert_eq!(stock.reserved, reserved.get(id).copied().unwrap_or(0));
         let promised =
             i128::from(stock.on_hand) + i128::from(stock.backorder_limit) - i128::from(stock.reserved);
@@ -81,6 +89,21 @@ pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>
         assert_eq!(i128::from(stock.available()), available);
         assert!(stock.incoming.is_sorted_by(|one, next| one.due < next.due));
         assert!(stock.incoming.iter().all(|incoming| incoming.units > 0));
+    }
+}
+
+/// Checks that the open reservations are those that events made, with what they left of them, and that each is found by its
+/// buyer and listing.
+pub(crate) fn check_reservations(market: &Market, left: &BTreeMap<ReservationId, u32>) {
+    let open: BTreeMap<_, _> =
+        market.reservations.iter().map(|(id, known)| (*id, known.quantity.get())).collect();
+    assert_eq!(&open, left);
+    for (id, known) in market.reservations.iter() {
+        let found = market.reservations.of(known.account, known.listing);
+        assert_eq!(found, Some((*id, known)), "a buyer has one of a listing");
+        assert!(market.reservations.count_of(known.account) <= OPEN_RESERVATIONS_MAX);
+        let lasts = known.expires_at.ms_since(known.since);
+        assert!((RESERVATION_MS_MIN..=RESERVATION_MS_MAX).contains(&lasts), "{lasts}");
     }
 }
 
@@ -181,7 +204,11 @@ pub(crate) fn check_deadlines(market: &Market) {
         let owner = market.accounts.get(actor.account())?;
         Some(owner.cart.as_ref()?.deadline(actor.account()))
     });
-    let payments = payments.chain(market.payouts.open().filter_map(of_payout));
+    let reservations = market.reservations.iter().map(|(id, known)| DeadlineStamp {
+        due: known.expires_at,
+        waiting: Waiting::ReservationExpires { reservation: *id },
+    });
+    let payments = payments.chain(market.payouts.open().filter_map(of_payout)).chain(reservations);
     let all = market.orders.iter().flat_map(deadlines).chain(payments).chain(carts);
     assert_eq!(market.next_deadline(), all.min());
 }

@@ -87,6 +87,12 @@ pub(crate) enum Step {
     Report(usize, u8, i64, u8),
     GiveUp(usize),
     GiveBack(usize, i64),
+    /// A seller lets buyers reserve so many units, for so long.
+    Allow(u64, u64, i64),
+    Reserve(usize, u64, u32),
+    Extend(usize, bool),
+    /// A reservation is given up.
+    ReleaseUnits(usize, u8),
     /// Time passes, and what is due is decided.
     Wait(i64),
     /// An earlier wish, signed anew.
@@ -170,6 +176,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         14 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
         16 => disputing(),
+        14 => reserving(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
@@ -228,6 +235,18 @@ pub(crate) fn stocking() -> impl Strategy<Value = Step> {
         1 => (thing.clone(), 0u64..4).prop_map(|(t, n)| Step::Safety(t, n)),
         2 => (thing.clone(), 0u64..5).prop_map(|(t, n)| Step::Backorder(t, n)),
         1 => (thing, 0u64..4, -2i64..5).prop_map(|(t, n, d)| Step::Expect(t, n, d)),
+    ]
+}
+
+/// What sellers, buyers and operators do with units that are set aside.
+pub(crate) fn reserving() -> impl Strategy<Value = Step> {
+    let (buyer, nth, thing) = (0..BUYERS.len(), any::<usize>(), 0u64..3);
+    let ms = prop_oneof![Just(60_000i64), 60_000i64..14_400_000];
+    prop_oneof![
+        3 => (thing.clone(), 0u64..5, ms).prop_map(|(t, n, ms)| Step::Allow(t, n, ms)),
+        5 => (buyer, thing, 1u32..5).prop_map(|(b, t, n)| Step::Reserve(b, t, n)),
+        2 => (nth, prop::bool::weighted(0.1)).prop_map(|(n, o)| Step::Extend(n, o)),
+        1 => (nth, 0u8..4).prop_map(|(n, w)| Step::ReleaseUnits(n, w)),
     ]
 }
 

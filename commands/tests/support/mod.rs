@@ -21,7 +21,7 @@ use commands::{
 use events::commit::Seal;
 use events::ids::{
     CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId, RefundId,
-    WriterId,
+    ReservationId, WriterId,
 };
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar, WriterStarted};
 use events::metadata::{Cause, CommandStamp};
@@ -307,6 +307,12 @@ impl World {
     pub fn payout(&self) -> PayoutId {
         let stamp = &self.last.as_ref().expect("a command was given").stamp;
         PayoutId::derive(stamp.account, stamp.command)
+    }
+
+    /// Gives the reservation that the last command made.
+    pub fn reservation(&self) -> ReservationId {
+        let stamp = &self.last.as_ref().expect("a command was given").stamp;
+        ReservationId::derive(stamp.account, stamp.command)
     }
 
     /// Gives the actor's active cart.

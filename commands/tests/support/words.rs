@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
-    AcceptOrder, AddToCart, AdjustStock, ApplyCoupon, AskedVariant, BlockListing, CancelOrder, CancelPayment,
-    CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion, DeclineOrder, Delivery,
-    EndPromotion, ExpectStock, FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity,
-    MergeCart, MigrateCart, MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome,
-    PlaceOrder, ProviderMethod, Quote, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount,
-    RegisterDevice, ReinstateSeller, ReleaseEscrow, RemoveCoupon, RemoveFromCart, RemoveShippingRate,
-    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, RestoreCart, ResumeListing,
+    AcceptOrder, AddToCart, AdjustStock, AllowReservations, ApplyCoupon, AskedVariant, BlockListing,
+    CancelOrder, CancelPayment, CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion,
+    DeclineOrder, Delivery, EndPromotion, ExpectStock, ExtendReservation, FreezeCart, FreezeEscrow,
+    FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart, MoveBack, OrderLine,
+    PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
+    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow,
+    ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout,
+    ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart, ResumeListing,
     RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
     SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart,
     UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount, WithdrawListing,
@@ -19,7 +20,7 @@ use commands::{Command, Market};
 use events::account::Tier;
 use events::cart::MergePolicy;
 use events::escrow::FreezeReason;
-use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId};
+use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::listing::Limits;
 use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
@@ -71,6 +72,28 @@ pub fn create_listing(n: u64, price: Money) -> Command {
 
 pub fn receive(n: u64, quantity: u32) -> Command {
     ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
+}
+
+/// Lets each buyer reserve so many units for a quarter of an hour.
+pub fn allow_reservations(n: u64, most: u64) -> Command {
+    AllowReservations { for_ms: None, listing: listing(n), units: most.try_into().unwrap() }.into()
+}
+
+pub fn allow_reservations_for(n: u64, most: u64, ms: i64) -> Command {
+    let for_ms = Some(ms.try_into().unwrap());
+    AllowReservations { for_ms, listing: listing(n), units: most.try_into().unwrap() }.into()
+}
+
+pub fn reserve(n: u64, quantity: u32) -> Command {
+    ReserveStock { listing: listing(n), quantity: units(quantity) }.into()
+}
+
+pub fn extend(reservation: ReservationId) -> Command {
+    ExtendReservation { reservation }.into()
+}
+
+pub fn release_reservation(reservation: ReservationId) -> Command {
+    ReleaseReservation { reservation }.into()
 }
 
 /// Offers a variant of listing `of` with these attributes.

@@ -8,7 +8,7 @@ use events::Money;
 use events::ids::{AccountId, ListingId};
 use events::listing::{ListingStatus, TaxClass, Variant};
 use events::stock::Stock;
-use projections::listing::{LISTINGS_PER_PAGE_MAX, Offer, Page};
+use projections::listing::{LISTINGS_PER_PAGE_MAX, Offer, Page, Reservable};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -48,6 +48,8 @@ pub(crate) struct Shown {
     variant: Option<Variant>,
     /// How many units can be ordered now, of those in stock and of those to come.
     available: u64,
+    /// How many units a buyer may reserve before he orders them, and for how long; null: none.
+    reservable: Option<Reservable>,
     /// Why an operator forbids that it is sold; only for its seller and operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked_reason: Option<String>,
@@ -72,7 +74,7 @@ pub(crate) struct ShownLimits {
 pub(crate) struct ShownStock {
     #[serde(flatten)]
     stock: Stock,
-    /// Units of open orders that neither those on hand nor the backorder limit cover.
+    /// Reserved units that neither those on hand nor the backorder limit cover.
     shortfall: u64,
 }
 
@@ -97,6 +99,7 @@ impl Shown {
             tax_class: listing.tax_class,
             variant: listing.variant,
             available,
+            reservable: listing.reservable,
             blocked_reason: listing.blocked.filter(|_| sees_all),
             stock: sees_all.then_some(ShownStock { stock: listing.stock, shortfall }),
         }

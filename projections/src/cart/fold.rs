@@ -1,10 +1,10 @@
 //! How the view of carts follows the log.
 
-use events::ids::{AccountId, CartId};
-use events::{Commit, Event, Position, Timestamp};
+use events::ids::{AccountId, CartId, ReservationId};
+use events::{Commit, Event, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
-use super::{ACTIVE, CARTS, CartState, ROWS, SAVED, StoredCart, StoredLine};
+use super::{ACTIVE, CARTS, CartState, RESERVED, ROWS, Reservation, SAVED, StoredCart, StoredLine};
 use crate::listing::Catalogue;
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -14,6 +14,7 @@ pub(crate) struct CartFold {
     carts: Table<CartId, StoredCart>,
     active: Table<AccountId, CartId>,
     saved: Table<AccountId, Vec<StoredLine>>,
+    reserved: Table<AccountId, Vec<Reservation>>,
     catalogue: Catalogue,
 }
 
@@ -23,6 +24,7 @@ impl CartFold {
             carts: Table::new(CARTS),
             active: Table::new(ACTIVE),
             saved: Table::new(SAVED),
+            reserved: Table::new(RESERVED),
             catalogue: Catalogue::new(ROWS),
         }
     }
@@ -162,6 +164,64 @@ impl CartFold {
         Ok(())
     }
 
+    fn apply_to_reservations(&mut self, tree: &Tree, event: &Event, at: Position) -> Result<(), ViewError> {
+        match event {
+            Event::StockReserved(e) => {
+                let reservation = Reservation {
+                    reservation: e.reservation,
+                    listing: e.listing,
+                    seller: e.seller,
+                    quantity: e.quantity,
+                    expires_at: e.expires_at,
+                };
+                self.reserved.entry(tree, &e.account)?.get_or_insert_default().push(reservation);
+                Ok(())
+            }
+            Event::ReservationExtended(e) => {
+                self.change_reservation(tree, e.account, e.reservation, at, |known| {
+                    known.expires_at = e.expires_at;
+                    true
+                })
+            }
+            Event::ReservationTakenUp(e) => {
+                self.change_reservation(tree, e.account, e.reservation, at, |known| {
+                    let left = Quantity::new(e.left);
+                    known.quantity = left.clone().unwrap_or(known.quantity);
+                    left.is_ok()
+                })
+            }
+            Event::ReservationReleased(e) => {
+                self.change_reservation(tree, e.account, e.reservation, at, |_| false)
+            }
+            Event::ReservationExpired(e) => {
+                self.change_reservation(tree, e.account, e.reservation, at, |_| false)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes a reservation, and forgets it if nothing is left of it.
+    fn change_reservation(
+        &mut self,
+        tree: &Tree,
+        account: AccountId,
+        reservation: ReservationId,
+        position: Position,
+        change: impl FnOnce(&mut Reservation) -> bool,
+    ) -> Result<(), ViewError> {
+        let missing = || ViewError::unknown(format_args!("reservation {reservation}"), position);
+        let found = self.reserved.entry(tree, &account)?;
+        let known = found.as_mut().ok_or_else(missing)?;
+        let at = known.iter().position(|known| known.reservation == reservation).ok_or_else(missing)?;
+        if !change(&mut known[at]) {
+            known.remove(at);
+        }
+        if known.is_empty() {
+            *found = None;
+        }
+        Ok(())
+    }
+
     fn apply_to_cart(
         &mut self,
         tree: &Tree,
@@ -224,6 +284,7 @@ impl Fold for CartFold {
         for recorded in commit.events() {
             self.catalogue.apply(tree, recorded)?;
             self.apply_to_cart(tree, &recorded.event, (recorded.position, recorded.metadata.time))?;
+            self.apply_to_reservations(tree, &recorded.event, recorded.position)?;
         }
         Ok(())
     }
@@ -232,6 +293,7 @@ impl Fold for CartFold {
         self.carts.write(tree, batch)?;
         self.active.write(tree, batch)?;
         self.saved.write(tree, batch)?;
+        self.reserved.write(tree, batch)?;
         self.catalogue.write(tree, batch)
     }
 }
