@@ -21,6 +21,7 @@ use crate::spelling;
 mod catalogue;
 mod checkout;
 mod escrow;
+mod exchange;
 mod orders;
 
 pub use catalogue::{
@@ -34,6 +35,7 @@ pub use checkout::{
     SetTax, VerifyAccount,
 };
 pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
+pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, RefundOrder, ShipOrder, Tenders,
@@ -490,6 +492,7 @@ commands! {
     "escrow.unfreeze" => UnfreezeEscrow(UnfreezeEscrow),
     "escrow.settle" => SettleEscrow(SettleEscrow),
     "escrow.release" => ReleaseEscrow(ReleaseEscrow),
+    "wallet.exchange" => ExchangeMoney(ExchangeMoney),
 }
 
 impl Command {
@@ -544,6 +547,8 @@ pub struct Verified {
     pub quotes: Vec<Option<VerifiedQuote>>,
     /// The claim of a merge; none for other commands.
     pub claim: Option<VerifiedClaim>,
+    /// The offer of an exchange; none for other commands.
+    pub exchange: Option<VerifiedExchange>,
 }
 
 /// A claim to a cart whose signature holds.

@@ -17,7 +17,8 @@ use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
-    account, cart, funding, limits, listing, order, payment, payout, promotion, shipping, stock, tax,
+    account, cart, exchange, funding, limits, listing, order, payment, payout, promotion, shipping, stock,
+    tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -184,6 +185,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
     let credit = match &verified.command {
         Command::FundWallet(body) => Some(CreditId::asked(stamp.account, body)),
         Command::ReportPayment(body) => body.credit(stamp.account),
+        Command::ExchangeMoney(_) => verified.exchange.as_ref().map(|offer| CreditId::offered(&offer.quote)),
         _ => None,
     };
     let payment = match &verified.command {
@@ -255,6 +257,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::SettleEscrow(_)
         | Command::ReleaseEscrow(_) => &[Role::Operator],
         Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
+        Command::ExchangeMoney(_) => &[Role::Buyer],
     }
 }
 
@@ -331,6 +334,10 @@ fn business(
         Command::UnfreezeEscrow(command) => order::decide_unfreeze(market, facts, account, command, now),
         Command::SettleEscrow(command) => order::decide_settle(market, facts, account, command, now),
         Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
+        Command::ExchangeMoney(command) => {
+            let offer = verified.exchange.as_ref().expect("an exchange is read together with its offer");
+            exchange::decide_exchange(market, facts, account, command, offer, now)
+        }
     }
 }
 

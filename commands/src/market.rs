@@ -182,6 +182,7 @@ impl Market {
             Event::SettlementProposed(event) => self.settlement_proposed(event),
             Event::EscrowSettled(event) => self.escrow_settled(event, position),
             Event::ReleaseScheduled(event) => self.release_scheduled(event),
+            Event::WalletExchanged(event) => self.wallet_exchanged(event, position),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);

@@ -445,7 +445,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::FreezeEscrow(_)
         | Command::UnfreezeEscrow(_)
         | Command::SettleEscrow(_)
-        | Command::ReleaseEscrow(_) => return None,
+        | Command::ReleaseEscrow(_)
+        | Command::ExchangeMoney(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

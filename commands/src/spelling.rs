@@ -175,6 +175,7 @@ mod tests {
                 json!({"note": "n", "order": ID, "shipment": 2, "to_buyer": total, "to_seller": total}),
             ),
             ("escrow.release", json!({"order": ID, "shipment": 2})),
+            ("wallet.exchange", json!({"at_least": total, "from": total, "quote": "q"})),
         ]
     }
 

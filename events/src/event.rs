@@ -6,7 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, escrow, listing, market, order, payment, payout, promotion, shipping, stock, tax,
+    account, cart, command, escrow, exchange, listing, market, order, payment, payout, promotion, shipping,
+    stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -174,7 +175,8 @@ events! {
     "escrow.unfrozen.v1" => EscrowUnfrozen(escrow::Unfrozen) about |e| Some(e.order.to_string()),
     "escrow.settlement_proposed.v1" => SettlementProposed(escrow::SettlementProposed) about |e| Some(e.order.to_string()),
     "escrow.settled.v1" => EscrowSettled(escrow::Settled) about |e| Some(e.order.to_string()),
-    "escrow.release_scheduled.v1" => ReleaseScheduled(escrow::ReleaseScheduled) about |e| Some(e.order.to_string());
+    "escrow.release_scheduled.v1" => ReleaseScheduled(escrow::ReleaseScheduled) about |e| Some(e.order.to_string()),
+    "wallet.exchanged.v1" => WalletExchanged(exchange::Exchanged) about |e| Some(e.account.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -202,6 +204,7 @@ impl Event {
             Event::EscrowFrozen(frozen) => std::slice::from_ref(&frozen.transfer),
             Event::EscrowUnfrozen(unfrozen) => std::slice::from_ref(&unfrozen.transfer),
             Event::EscrowSettled(settled) => &settled.transfers,
+            Event::WalletExchanged(exchanged) => &exchanged.transfers,
             Event::MarketOpened(_)
             | Event::WriterStarted(_)
             | Event::CommandRejected(_)

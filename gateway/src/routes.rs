@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 22] = [
+const COMMAND_PATHS: [(&str, &str); 23] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -237,6 +237,7 @@ const COMMAND_PATHS: [(&str, &str); 22] = [
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),
     ("/api/orders/refund", "order.refund"),
+    ("/api/wallet/exchange", "wallet.exchange"),
 ];
 
 /// Lists every route.
