@@ -159,6 +159,7 @@ impl<'a> Asker<'a> {
             expected: Expected::default(),
             quotes: Vec::new(),
             claim: None,
+            exchange: None,
             command,
         })
     }

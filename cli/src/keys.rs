@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use commands::command::{CartClaim, RegisterAccount, RegisterDevice};
+use commands::command::{CartClaim, ExchangeQuote, RegisterAccount, RegisterDevice};
 use commands::crypto::VerifyingKey;
-use commands::sign::sign_cart_claim;
+use commands::sign::{sign_cart_claim, sign_exchange_quote};
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use events::account::{Algorithm, Role};
+use events::exchange::Rate;
 use events::ids::{AccountId, CartId, MarketName};
+use events::{Currency, Money};
 use gateway::nats::access;
 use gateway::node::REGISTRAR_KEY;
 use gateway::token::TOKEN_TTL_S_MAX;
@@ -55,6 +57,10 @@ enum Action {
     ///
     /// It goes to standard output, for the `claim` of a `cart.merge` that the other account gives.
     Claim(ClaimArgs),
+    /// Sign a provider's offer to change money of an account's wallet into another currency, once.
+    ///
+    /// It goes to standard output, for the `quote` of a `wallet.exchange` that the account gives.
+    Offer(OfferArgs),
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +164,47 @@ struct ClaimArgs {
     market: MarketName,
 }
 
+#[derive(Debug, Args)]
+struct OfferArgs {
+    /// The key, of the provider.
+    name: String,
+    /// The account whose money it is.
+    #[arg(long, value_name = "ID")]
+    account: AccountId,
+    /// What is taken, in minor units.
+    #[arg(long, value_name = "MINOR")]
+    from_minor: i64,
+    /// Of which currency.
+    #[arg(long, value_name = "CURRENCY")]
+    from: Currency,
+    /// Into which currency it is changed.
+    #[arg(long, value_name = "CURRENCY")]
+    to: Currency,
+    /// The rate: for so many minor units of the one so many of the other are given.
+    #[arg(long, value_name = "FOR:GIVES", value_parser = rate)]
+    rate: Rate,
+    /// The provider's reference of the offer; each is good once.
+    #[arg(long, value_name = "TEXT")]
+    reference: String,
+    /// How many seconds the offer is good.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    ttl_s: u32,
+    #[command(flatten)]
+    data: DataArgs,
+    /// The market that the wallet is in.
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    market: MarketName,
+}
+
+/// Reads a rate.
+fn rate(text: &str) -> Result<Rate, String> {
+    let read = |minor: &str| minor.parse().ok().filter(|minor| (1..=Money::MINOR_MAX).contains(minor));
+    let parts = text.split_once(':').and_then(|(one, other)| Some((read(one)?, read(other)?)));
+    let (for_minor, gives_minor) =
+        parts.ok_or("a rate is two numbers above zero, such as 10000:10850".to_owned())?;
+    Ok(Rate { for_minor, gives_minor })
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Alg {
     /// Ed25519
@@ -207,6 +254,7 @@ pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
         Action::Nkey(arguments) => nkey(&arguments.file, &mut output),
         Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
         Action::Claim(arguments) => claim(&arguments, &mut output),
+        Action::Offer(arguments) => offer(&arguments, &mut output),
         Action::Token(arguments) => crate::runtime()?.block_on(token(&arguments, &mut output)),
     }?;
     output.flush()?;
@@ -322,6 +370,27 @@ fn claim(arguments: &ClaimArgs, output: &mut Output) -> anyhow::Result<Verdict> 
         v: 1,
     };
     output.line(format_args!("{}", sign_cart_claim(&claim, &key.signing())))?;
+    Ok(Verdict::Done)
+}
+
+fn offer(arguments: &OfferArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let key = open(&arguments.data)?.get(&arguments.name)?;
+    let OfferArgs { account, from_minor, from, to, rate, .. } = *arguments;
+    let worth = rate.of(from_minor).and_then(|minor| i64::try_from(minor).ok());
+    let given =
+        worth.filter(|minor| *minor <= Money::MINOR_MAX).context("it would give more than can be kept")?;
+    let quote = ExchangeQuote {
+        account,
+        aud: arguments.market.clone(),
+        exp: WallClock.now().plus_ms(i64::from(arguments.ttl_s) * 1000),
+        from: Money::new(from_minor, from),
+        provider: key.account,
+        rate,
+        reference: arguments.reference.clone().try_into().map_err(anyhow::Error::msg)?,
+        to: Money::new(given, to),
+        v: 1,
+    };
+    output.line(format_args!("{}", sign_exchange_quote(&quote, &key.signing())))?;
     Ok(Verdict::Done)
 }
 

@@ -169,6 +169,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PayoutFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
         Event::PayoutOverdue(_) => "nobody has said what came of it".to_owned(),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
+        Event::WalletExchanged(event) => {
+            let [taken, given] = event.transfers;
+            format!("-{} +{} ({})", taken.amount, given.amount, event.reference)
+        }
         Event::CartItemAdded(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
         Event::CartQuantitySet(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
         Event::CartItemRemoved(event) => format!("no more of listing {}", event.listing),

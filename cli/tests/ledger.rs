@@ -8,7 +8,8 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use common::Cli;
+use common::{Cli, Shop, sold};
+use serde_json::json;
 
 /// How many of the real purchases are imported.
 const PURCHASES: usize = 120;
@@ -62,6 +63,46 @@ fn an_independent_program_balances_the_journal_to_the_last_cent() {
     let (whole, rest) = amount.split_once('.').unwrap();
     let more = format!("{account}  {whole}1.{rest}");
     assert!(beancount(&cli, &journal.replacen(posting, &more, 1)).contains("does not balance"));
+}
+
+#[test]
+fn money_that_changed_its_currency_is_an_entry_in_each() {
+    let cli = Cli::new();
+    let sold = sold(&cli);
+    let shop = Shop::open(&cli);
+    let offer = [
+        &["keys", "offer", "provider", "--account", &sold.buyer][..],
+        &[
+            "--from-minor",
+            "1001",
+            "--from",
+            "USD",
+            "--to",
+            "EUR",
+            "--rate",
+            "10850:10000",
+            "--reference",
+            "fx 1",
+        ],
+    ];
+    let quote = cli.ok(&offer.concat());
+    let (from, at_least) =
+        (json!({ "minor": 1001, "currency": "USD" }), json!({ "minor": 923, "currency": "EUR" }));
+    let body = json!({ "at_least": at_least, "from": from, "quote": quote.trim() });
+    shop.give("alice", "wallet.exchange", &body);
+    shop.close();
+
+    let journal = export(&cli, "beancount");
+    assert_eq!(beancount(&cli, &journal), "");
+    let entries: Vec<&str> =
+        journal.split("\n\n").filter(|entry| entry.contains("wallet.exchanged.v1")).collect();
+    let all = entries.join("\n");
+    assert_eq!(all.matches("* \"wallet.exchanged.v1\"").count(), 2, "{all}");
+    for posting in [" 10.01 USD", " -10.01 USD", " 9.23 EUR", " -9.23 EUR"] {
+        assert!(all.contains(posting), "{posting}: {all}");
+    }
+    assert!(cli.ok(&["ledger", "check"]).contains("I10"));
+    cli.ok(&["verify"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::spelling;
 mod catalogue;
 mod checkout;
 mod escrow;
+mod exchange;
 mod orders;
 mod reservations;
 
@@ -36,6 +37,7 @@ pub use checkout::{
     SetTax, VerifyAccount,
 };
 pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
+pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
@@ -501,6 +503,7 @@ commands! {
     "stock.reserve" => ReserveStock(ReserveStock),
     "stock.extend_reservation" => ExtendReservation(ExtendReservation),
     "stock.release_reservation" => ReleaseReservation(ReleaseReservation),
+    "wallet.exchange" => ExchangeMoney(ExchangeMoney),
 }
 
 impl Command {
@@ -562,6 +565,8 @@ pub struct Verified {
     pub quotes: Vec<Option<VerifiedQuote>>,
     /// The claim of a merge; none for other commands.
     pub claim: Option<VerifiedClaim>,
+    /// The offer of an exchange; none for other commands.
+    pub exchange: Option<VerifiedExchange>,
 }
 
 /// A claim to a cart whose signature holds.

@@ -17,8 +17,8 @@ use crate::payment::ClosedPayment;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
-    account, cart, funding, limits, listing, order, payment, payout, promotion, reservation, shipping, stock,
-    tax,
+    account, cart, exchange, funding, limits, listing, order, payment, payout, promotion, reservation,
+    shipping, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -187,6 +187,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
     let credit = match &verified.command {
         Command::FundWallet(body) => Some(CreditId::asked(stamp.account, body)),
         Command::ReportPayment(body) => body.credit(stamp.account),
+        Command::ExchangeMoney(_) => verified.exchange.as_ref().map(|offer| CreditId::offered(&offer.quote)),
         _ => None,
     };
     let payment = match &verified.command {
@@ -262,6 +263,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::AllowReservations(_) => &[Role::Seller],
         Command::ReserveStock(_) | Command::ExtendReservation(_) => &[Role::Buyer],
         Command::ReleaseReservation(_) => &[Role::Buyer, Role::Operator],
+        Command::ExchangeMoney(_) => &[Role::Buyer],
     }
 }
 
@@ -343,6 +345,10 @@ fn business(
         Command::ReserveStock(command) => reservation::decide_reserve(market, account, id, command, now),
         Command::ExtendReservation(command) => reservation::decide_extend(market, account, command, now),
         Command::ReleaseReservation(command) => reservation::decide_release(market, account, command),
+        Command::ExchangeMoney(command) => {
+            let offer = verified.exchange.as_ref().expect("an exchange is read together with its offer");
+            exchange::decide_exchange(market, facts, account, command, offer, now)
+        }
     }
 }
 

@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::command::{
-    COMMAND_BYTES_MAX, CartClaim, Command, Expected, Quote, Verified, VerifiedClaim, VerifiedQuote,
+    COMMAND_BYTES_MAX, CartClaim, Command, ExchangeQuote, Expected, Quote, Verified, VerifiedClaim,
+    VerifiedExchange, VerifiedQuote,
 };
 use crate::crypto::VerifyingKey;
 use crate::jcs;
@@ -33,6 +34,8 @@ pub const COMMAND_TYP: &str = "skylink-cmd+jws";
 pub const QUOTE_TYP: &str = "skylink-quote+jws";
 /// `typ` of a claim to a cart.
 pub const CART_CLAIM_TYP: &str = "skylink-cart-claim+jws";
+/// `typ` of a provider's offer to exchange.
+pub const EXCHANGE_TYP: &str = "skylink-exchange+jws";
 /// Form of the envelope (`v`).
 pub const ENVELOPE_VERSION: u64 = 1;
 
@@ -311,12 +314,12 @@ impl Members {
 }
 
 impl Envelope {
-    /// Reads the body and whatever is signed inside it: quotes of sellers, claims to carts, keys to be registered.
+    /// Reads the body and whatever is signed inside it: quotes of sellers, claims to carts, offers to exchange, keys to be registered.
     pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {
         let Envelope { stamp, market, issued_at, expires_at, expected, body } = self;
         let command = Command::parse(&stamp.name, &body)?;
         let mut quotes = Vec::new();
-        let mut claim = None;
+        let (mut claim, mut exchange) = (None, None);
         match &command {
             Command::PlaceOrder(order) => {
                 order.check_size()?;
@@ -333,6 +336,10 @@ impl Envelope {
                 let verified = verify_claim(&merge.claim, &market, keys);
                 claim = Some(verified.map_err(|rule| body_invalid(format!("claim: {rule}")))?);
             }
+            Command::ExchangeMoney(asked) => {
+                let verified = verify_exchange(&asked.quote, &market, keys);
+                exchange = Some(verified.map_err(|rule| body_invalid(format!("quote: {rule}")))?);
+            }
             Command::MigrateCart(_) if expected.cart.is_none() => {
                 return Err(body_invalid(
                     "`if` must name the version of the cart that was seen: read the cart, and sign again",
@@ -343,7 +350,7 @@ impl Envelope {
             }
             _ => {}
         }
-        Ok(Verified { stamp, issued_at, expires_at, expected, command, quotes, claim })
+        Ok(Verified { stamp, issued_at, expires_at, expected, command, quotes, claim, exchange })
     }
 }
 
@@ -361,6 +368,16 @@ fn verify_claim(text: &str, market: &MarketName, keys: &dyn KeyDirectory) -> Res
     let (key, claim) = verify_inner::<CartClaim>(text, CART_CLAIM_TYP, keys)?;
     check_inner(claim.v, &claim.aud, market)?;
     Ok(VerifiedClaim { key, claim })
+}
+
+fn verify_exchange(
+    text: &str,
+    market: &MarketName,
+    keys: &dyn KeyDirectory,
+) -> Result<VerifiedExchange, String> {
+    let (key, quote) = verify_inner::<ExchangeQuote>(text, EXCHANGE_TYP, keys)?;
+    check_inner(quote.v, &quote.aud, market)?;
+    Ok(VerifiedExchange { key, quote })
 }
 
 /// Checks something signed inside a command, and gives the key that signed it.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use events::account::Role;
+use events::exchange::Exchanged;
 use events::hash::Hasher;
 use events::ids::AccountId;
 use events::ledger::{LedgerAccount, Transfer};
@@ -16,7 +17,7 @@ use events::payment::Captured;
 use events::{Event, Hash, Position, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::command::FundWallet;
+use crate::command::{ExchangeQuote, FundWallet};
 use crate::decide::Facts;
 use crate::market::Market;
 
@@ -43,11 +44,39 @@ impl CreditId {
         CreditId::new(event.transfer.from, &event.reference)
     }
 
+    /// Names what a provider offers to exchange.
+    pub(crate) fn offered(quote: &ExchangeQuote) -> Self {
+        CreditId::of_exchange(quote.provider, quote.reference.as_str())
+    }
+
+    /// Names what a provider exchanged.
+    pub(crate) fn exchanged(event: &Exchanged) -> Self {
+        CreditId::of_exchange(event.provider, &event.reference)
+    }
+
+    /// Names what an event credits, if it does.
+    pub fn given_by(event: &Event) -> Option<Self> {
+        match event {
+            Event::WalletFunded(event) => Some(CreditId::credited(event)),
+            Event::PaymentCaptured(event) => Some(CreditId::captured(event)),
+            Event::WalletExchanged(event) => Some(CreditId::exchanged(event)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn new(from: LedgerAccount, reference: &str) -> Self {
+        CreditId::hash(b"skylink payment", from, reference)
+    }
+
+    fn of_exchange(provider: AccountId, reference: &str) -> Self {
+        CreditId::hash(b"skylink exchange", LedgerAccount::ProviderClearing(provider), reference)
+    }
+
+    fn hash(purpose: &[u8], provider: LedgerAccount, reference: &str) -> Self {
         let mut hasher = Hasher::new();
-        hasher.update(b"skylink payment");
+        hasher.update(purpose);
         // A ledger account's name never holds a space.
-        hasher.update(format!("{from} {reference}").as_bytes());
+        hasher.update(format!("{provider} {reference}").as_bytes());
         CreditId(hasher.finish())
     }
 

@@ -57,15 +57,16 @@ impl Ledger {
         sums
     }
 
-    /// Checks that so much more money of a currency can come in from outside. All of it together is one amount at
-    /// most; since nothing but a provider's clearing account is ever negative, so is every balance.
+    /// Checks that so much more money of a currency can come in from outside. What providers hold of it together is one amount
+    /// at most; since nothing but a provider's clearing account is ever negative, so is every balance.
     pub(crate) fn check_inflow(&self, amount: Money) -> Result<(), Rejection> {
         // The accounts of providers stand last and are few: one for each provider and currency.
         let providers = self.balances.iter().rev();
         let providers =
             providers.take_while(|((account, _), _)| matches!(account, LedgerAccount::ProviderClearing(_)));
         let of_currency = providers.filter(|((_, currency), _)| *currency == amount.currency);
-        let inside: i128 = of_currency.map(|(_, minor)| -i128::from(*minor)).sum();
+        // One that got money which another had brought holds less than nothing, and lets nobody hold more.
+        let inside: i128 = of_currency.map(|(_, minor)| -i128::from((*minor).min(0))).sum();
         let fits = inside + i128::from(amount.minor) <= i128::from(Money::MINOR_MAX);
         if fits { Ok(()) } else { Err(Rejection::AmountOverflow) }
     }

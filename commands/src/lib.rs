@@ -18,6 +18,7 @@ pub mod conservation;
 pub mod crypto;
 pub mod decide;
 pub mod envelope;
+pub mod exchange;
 pub mod fees;
 pub mod funding;
 mod jcs;

@@ -191,6 +191,7 @@ impl Market {
             Event::ReservationReleased(event) => self.reservation_lessened(event.reservation, event.quantity),
             Event::ReservationExpired(event) => self.reservation_lessened(event.reservation, event.quantity),
             Event::ReservationTakenUp(event) => self.reservation_lessened(event.reservation, event.quantity),
+            Event::WalletExchanged(event) => self.wallet_exchanged(event, position),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);

@@ -459,7 +459,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::AllowReservations(_)
         | Command::ReserveStock(_)
         | Command::ExtendReservation(_)
-        | Command::ReleaseReservation(_) => return None,
+        | Command::ReleaseReservation(_)
+        | Command::ExchangeMoney(_) => return None,
     };
     match fields {
         Value::Object(fields) => Some(fields),

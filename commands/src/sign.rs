@@ -5,9 +5,9 @@ use events::ids::{AccountId, CommandId, DeviceId, MarketName, Nonce};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::command::{CartClaim, Command, Expected, Quote};
+use crate::command::{CartClaim, Command, ExchangeQuote, Expected, Quote};
 use crate::crypto::SigningKey;
-use crate::envelope::{CART_CLAIM_TYP, COMMAND_TYP, ENVELOPE_VERSION, QUOTE_TYP};
+use crate::envelope::{CART_CLAIM_TYP, COMMAND_TYP, ENVELOPE_VERSION, EXCHANGE_TYP, QUOTE_TYP};
 use crate::jws;
 
 /// A command before it is signed.
@@ -89,6 +89,11 @@ pub fn sign_quote(quote: &Quote, key: &SigningKey) -> String {
 /// Signs a claim to a cart as a compact JWS.
 pub fn sign_cart_claim(claim: &CartClaim, key: &SigningKey) -> String {
     jws::sign(CART_CLAIM_TYP, claim, key)
+}
+
+/// Signs a provider's offer to exchange as a compact JWS.
+pub fn sign_exchange_quote(quote: &ExchangeQuote, key: &SigningKey) -> String {
+    jws::sign(EXCHANGE_TYP, quote, key)
 }
 
 /// Signs a command in the flat form (see [`crate::seed_form`]); `None` if that form does not have the command.

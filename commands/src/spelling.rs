@@ -180,6 +180,7 @@ mod tests {
             ("stock.reserve", json!({"listing": ID, "quantity": 2})),
             ("stock.extend_reservation", json!({"reservation": ID})),
             ("stock.release_reservation", json!({"reservation": ID})),
+            ("wallet.exchange", json!({"at_least": total, "from": total, "quote": "q"})),
         ]
     }
 

@@ -373,6 +373,16 @@ impl Run {
                     *refunded += event.transfer.amount.minor;
                     assert!(*refunded <= captured.minor, "no more goes back than came in");
                 }
+                Event::WalletExchanged(event) => {
+                    let [taken, given] = event.transfers;
+                    let offer = (taken.to, format!("offer: {}", event.reference));
+                    assert!(self.credited.insert(offer), "an offer is taken once");
+                    assert_eq!((taken.from, taken.to), (given.to, given.from), "it is changed where it is");
+                    assert_ne!(taken.amount.currency, given.amount.currency);
+                    let worth = i128::from(given.amount.minor) * i128::from(event.rate.for_minor);
+                    let paid = i128::from(taken.amount.minor) * i128::from(event.rate.gives_minor);
+                    assert!(2 * (worth - paid).abs() <= i128::from(event.rate.for_minor), "{event:?}");
+                }
                 Event::CartMerged(merged) => {
                     assert!(self.merged.insert(merged.source.cart), "a cart is merged once");
                 }

@@ -129,4 +129,5 @@ fn the_types_in_the_vectors_are_those_of_the_envelope() {
     assert_eq!(envelope::COMMAND_TYP, vectors::case::TYP);
     assert_eq!(envelope::QUOTE_TYP, vectors::case::QUOTE_TYP);
     assert_eq!(envelope::CART_CLAIM_TYP, vectors::case::CART_CLAIM_TYP);
+    assert_eq!(envelope::EXCHANGE_TYP, vectors::case::EXCHANGE_TYP);
 }

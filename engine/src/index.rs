@@ -15,7 +15,7 @@ use commands::{Facts, Question};
 use events::commit::ChainError;
 use events::ids::{AccountId, CommandId, OrderId, PaymentId};
 use events::metadata::Cause;
-use events::{Commit, Event, Head, Position};
+use events::{Commit, Head, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
@@ -162,16 +162,11 @@ impl Index {
                 batch.insert(command_key(stamp.account, stamp.command).as_slice(), encode(&decided));
             }
             for recorded in commit.events() {
-                if let Event::PaymentCaptured(captured) = &recorded.event {
-                    let key = credit_key(CreditId::captured(captured));
-                    batch.insert(key.as_slice(), encode(&recorded.position));
+                if let Some(credit) = CreditId::given_by(&recorded.event) {
+                    batch.insert(credit_key(credit).as_slice(), encode(&recorded.position));
                 }
                 if let Some((payment, closed)) = ClosedPayment::left_by(&recorded.event, recorded.position) {
                     batch.insert(payment_key(payment).as_slice(), encode(&closed));
-                }
-                if let Event::WalletFunded(funded) = &recorded.event {
-                    let key = credit_key(CreditId::credited(funded));
-                    batch.insert(key.as_slice(), encode(&recorded.position));
                 }
                 if let Some(end) = recorded.event.order_end() {
                     let closed = ClosedOrder::of(end, recorded.position);

@@ -6,8 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, escrow, listing, market, order, payment, payout, promotion, reservation,
-    shipping, stock, tax,
+    account, cart, command, escrow, exchange, listing, market, order, payment, payout, promotion,
+    reservation, shipping, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -181,7 +181,8 @@ events! {
     "stock.reservation_extended.v1" => ReservationExtended(reservation::Extended) about |e| Some(e.listing.to_string()),
     "stock.reservation_released.v1" => ReservationReleased(reservation::Released) about |e| Some(e.listing.to_string()),
     "stock.reservation_expired.v1" => ReservationExpired(reservation::Expired) about |e| Some(e.listing.to_string()),
-    "stock.reservation_taken_up.v1" => ReservationTakenUp(reservation::TakenUp) about |e| Some(e.listing.to_string());
+    "stock.reservation_taken_up.v1" => ReservationTakenUp(reservation::TakenUp) about |e| Some(e.listing.to_string()),
+    "wallet.exchanged.v1" => WalletExchanged(exchange::Exchanged) about |e| Some(e.account.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -209,6 +210,7 @@ impl Event {
             Event::EscrowFrozen(frozen) => std::slice::from_ref(&frozen.transfer),
             Event::EscrowUnfrozen(unfrozen) => std::slice::from_ref(&unfrozen.transfer),
             Event::EscrowSettled(settled) => &settled.transfers,
+            Event::WalletExchanged(exchanged) => &exchanged.transfers,
             Event::MarketOpened(_)
             | Event::WriterStarted(_)
             | Event::CommandRejected(_)

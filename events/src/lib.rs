@@ -12,6 +12,7 @@ pub mod command;
 pub mod commit;
 pub mod escrow;
 pub mod event;
+pub mod exchange;
 pub mod hash;
 pub mod ids;
 pub mod ledger;

@@ -5,7 +5,7 @@ mod parts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::parts::{CouponProblem, OrderState, PaymentState, QuoteField};
+pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, QuoteField};
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -408,12 +408,12 @@ pub enum Rejection {
 
     /// The provider has used the reference before.
     #[error(
-        "reference `{reference}` was used at position {first} of the log: that payment is credited. Another one needs a reference of its own"
+        "reference `{reference}` was used at position {first} of the log: that payment is credited, or that exchange made. Another one needs a reference of its own"
     )]
     ReferenceUsed {
         /// The reference.
         reference: String,
-        /// Position of the `wallet.funded` event that used it.
+        /// Position of the event that used it.
         first: u64,
     },
 
@@ -799,6 +799,20 @@ pub enum Rejection {
         order: OrderId,
         /// What is frozen.
         frozen: Money,
+    },
+
+    // Currencies.
+    /// The offer is not what the buyer asks for, or not what its own rate makes.
+    #[error("the offer to exchange does not fit: {field}. Ask the provider for another one")]
+    ExchangeMismatch {
+        /// What does not fit.
+        field: ExchangeField,
+    },
+    /// The offer is no longer good.
+    #[error("the offer to exchange ended at {expired}: ask the provider for a new one")]
+    ExchangeExpired {
+        /// When it ended.
+        expired: Timestamp,
     },
 }
 

@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 26] = [
+const COMMAND_PATHS: [(&str, &str); 27] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -241,6 +241,7 @@ const COMMAND_PATHS: [(&str, &str); 26] = [
     ("/api/stock/reserve", "stock.reserve"),
     ("/api/stock/extend-reservation", "stock.extend_reservation"),
     ("/api/stock/release-reservation", "stock.release_reservation"),
+    ("/api/wallet/exchange", "wallet.exchange"),
 ];
 
 /// Lists every route.

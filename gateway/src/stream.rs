@@ -182,6 +182,9 @@ impl Feed {
             Event::EscrowReleased(released) => return Ok(self.is_one(&[released.buyer, released.seller])),
             Event::EscrowRefunded(refunded) => return Ok(self.is_one(&[refunded.buyer, refunded.seller])),
             Event::WalletFunded(funded) => return Ok(self.is_one(&[funded.account])),
+            Event::WalletExchanged(exchanged) => {
+                return Ok(self.is_one(&[exchanged.account, exchanged.provider]));
+            }
             Event::ListingBlocked(blocked) => return Ok(self.is_one(&[blocked.seller])),
             Event::ListingUnblocked(unblocked) => return Ok(self.is_one(&[unblocked.seller])),
             Event::SellerSuspended(suspended) => return Ok(self.is_one(&[suspended.account])),

@@ -98,7 +98,7 @@ pub(crate) struct Counts {
     pub(crate) commits: u64,
     /// Commits by a signed command.
     pub(crate) commands: u64,
-    /// Signatures: of commands, and of quotes and claims inside them.
+    /// Signatures: of commands, and of quotes, claims and offers inside them.
     pub(crate) signatures: u64,
     /// Commits by a deadline.
     pub(crate) deadlines: u64,
@@ -282,15 +282,17 @@ impl Fold {
         self.counts.events += commit.events().len() as u64;
         if let Some(verified) = verified {
             self.counts.commands += 1;
-            let inside = verified.quotes.iter().flatten().count() + usize::from(verified.claim.is_some());
+            let quotes = verified.quotes.iter().flatten().count();
+            let others = [verified.claim.is_some(), verified.exchange.is_some()];
+            let inside = quotes + others.into_iter().filter(|is_there| *is_there).count();
             self.counts.signatures += 1 + inside as u64;
         }
         if matches!(commit.start().cause, Cause::Deadline(_)) {
             self.counts.deadlines += 1;
         }
         for Recorded { event, position, .. } in commit.events() {
-            if let Event::PaymentCaptured(captured) = event {
-                self.credits.insert(CreditId::captured(captured), *position);
+            if let Some(credit) = CreditId::given_by(event) {
+                self.credits.insert(credit, *position);
             }
             if let Some((payment, closed)) = ClosedPayment::left_by(event, *position) {
                 self.payments.insert(payment, closed);
@@ -300,9 +302,6 @@ impl Fold {
                 Event::OrderPlaced(_) => self.counts.orders += 1,
                 Event::StockShortfallDetected(detected) => {
                     self.shortfalls.insert(detected.listing, detected.missing);
-                }
-                Event::WalletFunded(funded) => {
-                    self.credits.insert(CreditId::credited(funded), *position);
                 }
                 _ => {}
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::exchange::Exchanged;
 use events::ids::{AccountId, OrderId, PaymentId, PromotionId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
@@ -35,7 +36,7 @@ pub(crate) enum Invariant {
     I7,
     /// A provider's reference brings money in once.
     I9,
-    /// An order's money stays in its currency.
+    /// An order's money stays in its currency, and an exchange is two transfers through its provider, at its rate.
     I10,
     /// An order costs what its lines and its delivery cost, these cost what their prices, discounts and taxes make, and so much
     /// goes into its escrow.
@@ -93,7 +94,9 @@ impl Invariant {
                 "nothing leaves an escrow that is not full yet, not accepted or on hold; what is frozen leaves whole"
             }
             Invariant::I9 => "a provider's reference brings money in once",
-            Invariant::I10 => "an order's money stays in its currency",
+            Invariant::I10 => {
+                "an order's money stays in its currency, and an exchange is two transfers at its rate"
+            }
             Invariant::I11 => {
                 "an order costs its prices less discounts, with shipping and taxes, and its escrow holds that"
             }
@@ -154,6 +157,8 @@ pub(crate) struct Books {
     balances: BTreeMap<(LedgerAccount, Currency), i64>,
     orders: BTreeMap<OrderId, OrderBook>,
     references: BTreeSet<(LedgerAccount, String)>,
+    /// Offers to exchange that were taken, by their providers and references.
+    offers: BTreeSet<(AccountId, String)>,
     /// What came in of each payment, and what of that has gone back or is on its way.
     payments: BTreeMap<PaymentId, (i64, i64)>,
     /// Transfers that wait for a payment, and the payments whose transfer waited and ended.
@@ -223,6 +228,7 @@ impl Books {
             Event::TaxSet(set) => self.checkout.tax_set(set),
             Event::ShippingRateSet(set) => self.checkout.rate_set(set),
             Event::PromotionCreated(created) => self.checkout.created(created),
+            Event::WalletExchanged(exchanged) => self.exchanged(position, exchanged),
             Event::WalletFunded(funded) => self.came_in(position, &funded.transfer, &funded.reference),
             Event::PaymentAuthorized(authorized) => {
                 let (payment, transfer) = (authorized.payment, authorized.pending);
@@ -331,6 +337,27 @@ impl Books {
     fn came_in(&mut self, position: Position, transfer: &Transfer, reference: &str) {
         let is_new = self.references.insert((transfer.from, reference.to_owned()));
         self.check(Invariant::I9, position, is_new, || format!("reference `{reference}` was used before"));
+    }
+
+    fn exchanged(&mut self, position: Position, exchanged: &Exchanged) {
+        let Exchanged { account, provider, rate, reference, transfers: [taken, given] } = exchanged;
+        let is_new = self.offers.insert((*provider, reference.clone()));
+        self.check(Invariant::I9, position, is_new, || format!("offer `{reference}` was taken before"));
+        let (wallet, clearing) =
+            (LedgerAccount::Wallet(*account), LedgerAccount::ProviderClearing(*provider));
+        let goes_through =
+            (taken.from, taken.to, given.from, given.to) == (wallet, clearing, clearing, wallet);
+        let crosses = taken.amount.currency != given.amount.currency;
+        let is_rate = rate.for_minor > 0 && rate.gives_minor > 0;
+        let is_at_rate = is_rate
+            && rounded(
+                i128::from(taken.amount.minor) * i128::from(rate.gives_minor),
+                i128::from(rate.for_minor),
+            ) == i128::from(given.amount.minor);
+        self.check(Invariant::I10, position, goes_through && crosses && is_at_rate, || {
+            let (taken, given) = (taken.amount, given.amount);
+            format!("by {rate:?} {account} got {given} for {taken}, or not through {provider}")
+        });
     }
 
     fn goes_back(&mut self, position: Position, payment: PaymentId, minor: i64) {

@@ -58,7 +58,7 @@ impl Writer {
         Ok(Writer { format, accounts, currencies, used })
     }
 
-    /// Writes the entries of a commit: one for each event that moves money.
+    /// Writes the entries of a commit: one for each event that moves money, and each currency of it.
     pub(super) fn commit(&mut self, commit: &Commit, output: &mut Output) -> anyhow::Result<()> {
         let cause = cause(commit);
         for recorded in commit.events() {
@@ -70,11 +70,15 @@ impl Writer {
                 output.line(format_args!(""))?;
             }
             self.declare(commit.time(), transfers, output)?;
-            let entry = Entry { commit, recorded, transfers, cause: &cause };
-            match self.format {
-                Format::Hledger | Format::Ledger => entry.plain(output)?,
-                Format::Beancount => entry.beancount(output)?,
-                Format::Csv => entry.csv(output)?,
+            // What was changed from one currency into another is an entry in each, which balances by itself: some of these
+            // programs would make a price of the two.
+            for transfers in transfers.chunk_by(|one, next| one.amount.currency == next.amount.currency) {
+                let entry = Entry { commit, recorded, transfers, cause: &cause };
+                match self.format {
+                    Format::Hledger | Format::Ledger => entry.plain(output)?,
+                    Format::Beancount => entry.beancount(output)?,
+                    Format::Csv => entry.csv(output)?,
+                }
             }
         }
         Ok(())

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use commands::Command;
-use commands::command::{RegisterAccount, RegisterDevice};
+use commands::command::{ExchangeQuote, RegisterAccount, RegisterDevice};
 use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
+use commands::sign::sign_exchange_quote;
 use engine::Reply;
 use engine::clock::{Clock, ManualClock};
 use engine::keystore::StoredKey;
@@ -27,6 +28,8 @@ use crate::import::id_v7;
 const BEGIN: &str = "2026-01-05T09:00:00Z";
 /// How far the clock is moved at once while a story waits: deadlines are decided within so much of their time.
 const PACE_MS: i64 = 3_600_000;
+/// How long an offer to exchange is good.
+const OFFER_MS: i64 = 3_600_000;
 /// How long somebody takes to give a command.
 const COMMAND_MS: i64 = 1_000;
 /// How long the engine and its views may take for one step.
@@ -95,6 +98,7 @@ impl Stage {
             Step::Do { who, command, body, names, expect } => {
                 let mut body = body.clone();
                 resolve(&mut body, &mut |name| self.id(name))?;
+                self.sign_offer(who, &mut body)?;
                 let command = Command::parse(command, &body)
                     .map_err(|refusal| anyhow::anyhow!("`{command}` can't be asked so: {refusal}"))?;
                 let receipt = self.give(who, command).await?;
@@ -114,6 +118,21 @@ impl Stage {
             Step::Wait { ms } => self.wait(*ms).await,
             Step::See { what, has } => self.see(what, has).await,
         }
+    }
+
+    /// Has the provider sign an offer to exchange that stands in a body with its members, for whoever gives the command.
+    fn sign_offer(&self, who: &str, body: &mut Value) -> anyhow::Result<()> {
+        let Some(offer @ Value::Object(_)) = body.get_mut("quote") else { return Ok(()) };
+        let of = |name: &str| self.people.get(name).with_context(|| format!("nobody is called {name}"));
+        let (buyer, provider) = (of(who)?, of(PROVIDER)?);
+        offer["account"] = json!(buyer.account);
+        offer["aud"] = json!(self.node.market());
+        offer["exp"] = json!(self.clock.now().plus_ms(OFFER_MS));
+        offer["provider"] = json!(provider.account);
+        offer["v"] = json!(1);
+        let quote: ExchangeQuote = serde_json::from_value(offer.clone()).context("`quote` is no offer")?;
+        *offer = sign_exchange_quote(&quote, &provider.signing()).into();
+        Ok(())
     }
 
     async fn give(&mut self, who: &str, command: Command) -> anyhow::Result<Receipt> {

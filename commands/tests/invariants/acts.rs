@@ -195,6 +195,9 @@ impl Run {
             Step::Allow(..) | Step::Reserve(..) | Step::Extend(..) | Step::ReleaseUnits(..) => {
                 self.set_aside(step);
             }
+            Step::Exchange(buyer, provider, minor, into_euro, reference) => {
+                self.exchange(BUYERS[buyer], PROVIDERS[provider], minor, into_euro, reference);
+            }
             Step::Wait(ms) => {
                 self.world.after(ms);
                 self.let_due_deadlines_pass();
@@ -203,7 +206,7 @@ impl Run {
                 if let Some(first) = self.earlier(nth) {
                     let mut again = self.world.sign(Actor::of(first.stamp.account), first.command);
                     again.stamp.command = first.stamp.command;
-                    again.claim = first.claim;
+                    (again.claim, again.exchange) = (first.claim, first.exchange);
                     self.send(again);
                 }
             }
@@ -399,6 +402,22 @@ impl Run {
         };
         let reporter = if by_other { PROVIDERS[0] } else { Actor::of(provider) };
         self.ask(reporter, report_payout(payout, outcome));
+    }
+
+    fn exchange(&mut self, buyer: Actor, provider: Actor, minor: i64, into_euro: bool, reference: u8) {
+        // A reference tells the rate; with some of them something does not fit.
+        let worth = (minor / 3).saturating_mul(i64::from(reference % 5)).clamp(-MOST, MOST);
+        let amounts = if into_euro { [usd(minor), eur(worth)] } else { [eur(minor), usd(worth)] };
+        let mut quote = offer(provider, buyer, amounts, &format!("offer {reference}"));
+        quote.exp = self.world.now.plus_ms(if reference == 9 { -1 } else { 60 * SECOND_MS });
+        if reference == 11 {
+            quote.account = OTHER_BUYER.account();
+        }
+        let command = exchange(amounts[0], if reference == 13 { usd(MOST) } else { amounts[1] });
+        let signer = if reference == 7 { PROVIDERS[0] } else { provider };
+        let exchange = Some(signed_by(signer, quote));
+        let signed = Verified { exchange, ..self.world.sign(buyer, command) };
+        self.send(signed);
     }
 
     fn merge(&mut self, buyer: Actor, owner: Actor, how: u8) {

@@ -93,6 +93,8 @@ pub(crate) enum Step {
     Extend(usize, bool),
     /// A reservation is given up.
     ReleaseUnits(usize, u8),
+    /// A buyer changes money, by an offer that may be wrong: of what amount, into euros or back, with which reference.
+    Exchange(usize, usize, i64, bool, u8),
     /// Time passes, and what is due is decided.
     Wait(i64),
     /// An earlier wish, signed anew.
@@ -181,6 +183,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),
         1 => nth.prop_map(Step::GiveUp),
         6 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
+        6 => (0..BUYERS.len(), 0..2usize, amount(), any::<bool>(), 0..32u8)
+            .prop_map(|(b, p, a, e, r)| Step::Exchange(b, p, a, e, r)),
         4 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),

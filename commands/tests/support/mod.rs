@@ -14,7 +14,7 @@ pub use words::*;
 
 use std::collections::BTreeSet;
 
-use commands::command::{Expected, VerifiedClaim, VerifiedQuote};
+use commands::command::{Expected, VerifiedClaim, VerifiedExchange, VerifiedQuote};
 use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
@@ -179,6 +179,7 @@ impl World {
             expected: Expected::default(),
             quotes: Vec::new(),
             claim: None,
+            exchange: None,
             command,
         }
     }
@@ -218,6 +219,17 @@ impl World {
         self.when_signed(verified)
     }
 
+    /// Decides an exchange by the offer of a provider.
+    pub fn when_offered(
+        &mut self,
+        offer: VerifiedExchange,
+        actor: Actor,
+        command: impl Into<Command>,
+    ) -> &mut Self {
+        let verified = Verified { exchange: Some(offer), ..self.sign(actor, command) };
+        self.when_signed(verified)
+    }
+
     /// Decides a command that was signed before.
     pub fn when_signed(&mut self, verified: Verified) -> &mut Self {
         let decision = decide(&self.market, &verified, &self.facts, self.now);
@@ -239,7 +251,7 @@ impl World {
         let actor = Actor::of(before.stamp.account);
         let mut verified = self.sign(actor, before.command);
         verified.stamp.command = before.stamp.command;
-        verified.claim = before.claim;
+        (verified.claim, verified.exchange) = (before.claim, before.exchange);
         self.when_signed(verified)
     }
 

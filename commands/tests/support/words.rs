@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use commands::command::{
     AcceptOrder, AddToCart, AdjustStock, AllowReservations, ApplyCoupon, AskedVariant, BlockListing,
     CancelOrder, CancelPayment, CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion,
-    DeclineOrder, Delivery, EndPromotion, ExpectStock, ExtendReservation, FreezeCart, FreezeEscrow,
-    FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart, MoveBack, OrderLine,
-    PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReceiveStock,
-    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow,
-    ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout,
-    ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart, ResumeListing,
+    DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock, ExtendReservation,
+    FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart,
+    MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
+    Quote, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller,
+    ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment,
+    ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart, ResumeListing,
     RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
     SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart,
-    UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedQuote, VerifyAccount, WithdrawListing,
+    UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
+    VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
 use events::account::Tier;
 use events::cart::MergePolicy;
 use events::escrow::FreezeReason;
+use events::exchange::Rate as ExchangeRate;
 use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::listing::Limits;
 use events::order::hold::HoldReason;
@@ -507,4 +509,28 @@ pub fn report(payment: PaymentId, outcome: ReportedOutcome) -> Command {
 /// Says that money is held.
 pub fn held(amount: Money, capture_before: Timestamp) -> ReportedOutcome {
     ReportedOutcome::Authorized { amount, capture_before, reference: text("r") }
+}
+
+/// Changes money by an offer that stands beside the command here.
+pub fn exchange(from: Money, at_least: Money) -> Command {
+    ExchangeMoney { at_least, from, quote: "offer".to_owned() }.into()
+}
+
+/// A provider's offer to change money of a wallet, at the rate that the two amounts make.
+pub fn offer(provider: Actor, buyer: Actor, [from, to]: [Money; 2], reference: &str) -> ExchangeQuote {
+    ExchangeQuote {
+        account: buyer.account(),
+        aud: "main".parse().unwrap(),
+        exp: super::START.plus_ms(super::DAY_MS),
+        from,
+        provider: provider.account(),
+        rate: ExchangeRate { for_minor: from.minor, gives_minor: to.minor },
+        reference: text(reference),
+        to,
+        v: 1,
+    }
+}
+
+pub fn signed_by(actor: Actor, quote: ExchangeQuote) -> VerifiedExchange {
+    VerifiedExchange { key: actor.key().id(), quote }
 }

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::case::{
-    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, claim, ed, es, flat, flat_add,
-    flat_case, flat_order, merge_of, order_minus, order_of, payload, payload_of, payload_with,
-    payload_with_seq, quote, quoted_line, stranger,
+    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, EXCHANGE_TYP, Jws, LISTING, QUOTE_TYP, claim, ed, es,
+    exchange_of, flat, flat_add, flat_case, flat_order, merge_of, offer, order_minus, order_of, payload,
+    payload_of, payload_with, payload_with_seq, quote, quoted_line, stranger,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -71,6 +71,10 @@ fn inside() -> Vec<Case> {
         ok(
             "a merge with a claim signed with ES256",
             Jws::new(ed(), merge_of(&claim(), es(), CART_CLAIM_TYP)),
+        ),
+        ok(
+            "an exchange with an offer signed with ES256",
+            Jws::new(ed(), exchange_of(&offer(), es(), EXCHANGE_TYP)),
         ),
         ok("texts beyond ASCII", Jws::new(ed(), payload_of("order.cancel", cancel).to_string())),
         ok("an escaped character", Jws::new(ed(), escaped)),

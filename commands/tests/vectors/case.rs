@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 pub(crate) const TYP: &str = "skylink-cmd+jws";
 pub(crate) const QUOTE_TYP: &str = "skylink-quote+jws";
 pub(crate) const CART_CLAIM_TYP: &str = "skylink-cart-claim+jws";
+pub(crate) const EXCHANGE_TYP: &str = "skylink-exchange+jws";
 pub(crate) const CID: &str = "0190b5a0-7c00-7000-8000-000000000001";
 pub(crate) const ACCOUNT: &str = "0190b5a0-7c00-7000-8000-0000000000a1";
 pub(crate) const DEVICE: &str = "0190b5a0-7c00-7000-8000-0000000000d1";
@@ -201,6 +202,23 @@ pub(crate) fn merge_of(claim: &Value, key: SigningKey, typ: &str) -> String {
     let header = header_of(alg(&key), &key.id().to_string(), typ);
     let claim = Jws::new(key, claim.to_string()).header(header).compact();
     payload_of("cart.merge", json!({"claim": claim})).to_string()
+}
+
+pub(crate) fn offer() -> Value {
+    json!({
+        "v": 1, "account": ACCOUNT, "aud": "main", "exp": 1_753_783_260_000u64,
+        "from": {"minor": 4000, "currency": "EUR"}, "provider": ACCOUNT,
+        "rate": {"for_minor": 10_000, "gives_minor": 10_850}, "reference": "fx 1",
+        "to": {"minor": 4340, "currency": "USD"},
+    })
+}
+
+/// The payload of an exchange with an offer that `key` signed.
+pub(crate) fn exchange_of(offer: &Value, key: SigningKey, typ: &str) -> String {
+    let header = header_of(alg(&key), &key.id().to_string(), typ);
+    let quote = Jws::new(key, offer.to_string()).header(header).compact();
+    let body = json!({"at_least": {"minor": 4300, "currency": "USD"}, "from": offer["from"], "quote": quote});
+    payload_of("wallet.exchange", body).to_string()
 }
 
 /// A command of the flat form, not signed yet.

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
 use serde_json::{Value, json};
 
 use super::case::{
-    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, Jws, LISTING, QUOTE_TYP, TYP, add, b64, claim, der, ed, es,
-    flat, flat_add, flat_case, flat_case_spelled, flat_order, header, header_and, header_of, merge_of,
-    order_of, p256_order, payload, payload_of, payload_with, payload_with_seq, payload_without, quote,
-    quoted_line, stranger,
+    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, EXCHANGE_TYP, Jws, LISTING, QUOTE_TYP, TYP, add, b64, claim,
+    der, ed, es, exchange_of, flat, flat_add, flat_case, flat_case_spelled, flat_order, header, header_and,
+    header_of, merge_of, offer, order_of, p256_order, payload, payload_of, payload_with, payload_with_seq,
+    payload_without, quote, quoted_line, stranger,
 };
 
 const MALFORMED: &str = "sig_malformed";
@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         spellings(),
         quotes(),
         carts(),
+        exchanges(),
         flat_shape(),
         flat_meaning(),
     ]
@@ -349,6 +350,26 @@ fn carts() -> Vec<Case> {
             merge_of(&claim(), stranger(), CART_CLAIM_TYP),
         ),
         of("a claim to a cart with the typ of a quote", merge_of(&claim(), es(), QUOTE_TYP)),
+    ]
+}
+
+fn exchanges() -> Vec<Case> {
+    let of = |name: &str, payload: String| Jws::new(ed(), payload).case(name, "body_invalid");
+    let with = |member: &str, value: Value| {
+        let mut offer = offer();
+        offer[member] = value;
+        exchange_of(&offer, es(), EXCHANGE_TYP)
+    };
+    vec![
+        of("an offer to exchange for another market", with("aud", "elsewhere".into())),
+        of("an offer to exchange of form 2", with("v", 2.into())),
+        of("an offer to exchange with another member", with("fee", 2.into())),
+        of("an offer to exchange whose rate is a text", with("rate", "1.085".into())),
+        of(
+            "an offer to exchange of a key the market does not know",
+            exchange_of(&offer(), stranger(), EXCHANGE_TYP),
+        ),
+        of("an offer to exchange with the typ of a quote", exchange_of(&offer(), es(), QUOTE_TYP)),
     ]
 }
 

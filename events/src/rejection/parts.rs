@@ -59,6 +59,39 @@ impl std::fmt::Display for QuoteField {
     }
 }
 
+/// What of an offer to exchange does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangeField {
+    /// It is for another account.
+    Account,
+    /// It is good for longer than a day from now.
+    Exp,
+    /// It takes something else than the buyer gives.
+    From,
+    /// It was signed by somebody else than the provider it names, or that is none.
+    Provider,
+    /// By its rate, something else is to be given.
+    Rate,
+    /// It gives less than the buyer wants, in another currency, or in the one that it takes.
+    To,
+}
+
+impl std::fmt::Display for ExchangeField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ExchangeField::Account => "it is for another account",
+            ExchangeField::Exp => "it is good for longer than a day",
+            ExchangeField::From => "it takes another amount than `from`",
+            ExchangeField::Provider => "its provider has not signed it, or is none",
+            ExchangeField::Rate => "its rate makes another amount of what it takes than it gives",
+            ExchangeField::To => {
+                "it gives less than `at_least`, or in another currency, or in the one it takes"
+            }
+        })
+    }
+}
+
 /// Where a payment stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

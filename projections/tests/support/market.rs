@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
 use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
 use events::command::Rejected;
+use events::exchange::{Exchanged, Rate};
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{
@@ -311,6 +312,10 @@ impl Market {
             };
             self.history.commanded(account(PROVIDER), "wallet.fund", vec![funded.into()]);
         }
+        let rate = Rate { for_minor: 1, gives_minor: 2 };
+        let amounts = [Money::new(3, currency("USD")), Money::new(6, currency("JPY"))];
+        let exchanged = Exchanged::new(buyer, account(PROVIDER), rate, "fx-1".into(), amounts);
+        self.history.commanded(buyer, "wallet.exchange", vec![exchanged.into()]);
     }
 
     fn add_to_cart(&mut self, buyer: AccountId, item: usize, added: u32) {

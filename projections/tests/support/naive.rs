@@ -149,6 +149,7 @@ pub fn transfers(event: &Event) -> Vec<Transfer> {
         Event::EscrowFrozen(e) => vec![e.transfer],
         Event::EscrowUnfrozen(e) => vec![e.transfer],
         Event::EscrowSettled(e) => e.transfers.clone(),
+        Event::WalletExchanged(e) => e.transfers.to_vec(),
         _ => vec![],
     }
 }

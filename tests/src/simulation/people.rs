@@ -141,7 +141,7 @@ impl Clients {
         };
         let (issued_at, expires_at) = (made, made.plus_ms(GOOD_FOR_MS));
         let expected = Expected::default();
-        Verified { stamp, issued_at, expires_at, expected, quotes, claim: None, command }
+        Verified { stamp, issued_at, expires_at, expected, quotes, claim: None, exchange: None, command }
     }
 
     fn keep(&mut self, verified: Verified) -> Arc<Verified> {

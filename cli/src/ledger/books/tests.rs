@@ -1,5 +1,6 @@
 use events::account::Role;
 use events::escrow::{FreezeReason, Frozen, Settled, SettledBy, Unfrozen};
+use events::exchange::Rate as ExchangeRate;
 use events::ids::{AccountId, ListingId, RefundId};
 use events::listing::WalletFunded;
 use events::metadata::{DeadlineStamp, Waiting};
@@ -254,6 +255,26 @@ fn money_of_another_currency_is_found() {
     let mut euros = placed();
     euros.lines[0].total = Money::new(1000, "EUR".parse().unwrap());
     assert_eq!(broken(&[euros.into()]), [(Invariant::I10, 1)]);
+}
+
+#[test]
+fn an_exchange_off_its_rate_around_its_provider_or_a_second_time_is_found() {
+    let rate = ExchangeRate { for_minor: 10_850, gives_minor: 10_000 };
+    let eur = |minor| Money::new(minor, "EUR".parse().unwrap());
+    let exchanged = |reference: &str, given| {
+        Exchanged::new(BUYER, PROVIDER, rate, reference.to_owned(), [usd(1001), eur(given)])
+    };
+    let good = || exchanged("fx 1", 923);
+    let mut around = exchanged("fx 2", 923);
+    around.transfers[1].from = LedgerAccount::ProviderClearing(SELLER);
+    let mut same = exchanged("fx 2", 923);
+    same.transfers[1].amount = usd(923);
+    let funded = funded(3000, "a");
+    assert_eq!(broken(&[funded.clone(), good().into()]), []);
+    assert_eq!(broken(&[funded.clone(), good().into(), good().into()]), [(Invariant::I9, 3)]);
+    for wrong in [exchanged("fx 2", 922), exchanged("fx 2", 924), around, same] {
+        assert_eq!(broken(&[funded.clone(), wrong.into()]), [(Invariant::I10, 2)]);
+    }
 }
 
 #[test]
