@@ -135,6 +135,7 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PaymentRequested(event) => format!("{} until {}", event.amount, event.expires_at),
         Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
         Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),
+        Event::PaymentCaptureRequested(event) => format!("{} to be taken", event.amount),
         Event::PaymentVoidRequested(event) => format!("to be given up: {:?}", event.because),
         Event::PaymentCaptured(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::PaymentFailed(event) => format!("refused: {}", event.code),
@@ -168,6 +169,9 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{number}{units} units for {} by buyer {}{waits}", event.total, event.buyer)
         }
         Event::OrderAccepted(event) => format!("to be shipped by {}", event.ship_by),
+        Event::OrderAuthorized(event) => {
+            format!("{} is held for it, to be charged by {}", event.payment, event.capture_by)
+        }
         Event::OrderPaid(event) => format!("paid with {}, to ship by {}", event.payment, event.ship_by),
         Event::OrderShipped(event) => {
             format!(
@@ -188,6 +192,7 @@ pub(crate) fn summary(event: &Event) -> String {
                 CancelledBy::AcceptDeadline => format!("{units}: nobody accepted in time"),
                 CancelledBy::PaymentDeadline => format!("{units}: nobody paid in time"),
                 CancelledBy::PaymentFailed => format!("{units}: the payment failed"),
+                CancelledBy::AuthorizationExpired => format!("{units}: not charged in time"),
                 CancelledBy::Account(role) => {
                     format!("{units} by the {role}{reason}")
                 }

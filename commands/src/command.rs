@@ -36,7 +36,7 @@ pub use checkout::{
 pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
-    PaymentMethod, PlaceOrder, RefundOrder, ShipOrder, Tenders,
+    PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, ShipOrder, Tenders,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -480,6 +480,7 @@ commands! {
     "order.accept" => AcceptOrder(AcceptOrder),
     "order.decline" => DeclineOrder(DeclineOrder),
     "order.pay" => PayOrder(PayOrder),
+    "order.ready" => ReadyOrder(ReadyOrder),
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
@@ -507,6 +508,8 @@ impl Command {
             Command::MigrateCart(_) => 2 * LINES_MAX + 2,
             // The units, their money, and what becomes of the payment.
             Command::CancelOrder(_) | Command::DeclineOrder(_) | Command::RefundOrder(_) => 3,
+            // Its deadlines, and its end if its payment ended meanwhile.
+            Command::UnholdOrder(_) => 3,
             // What the provider did, and two events for each order that waits for it.
             Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,

@@ -98,7 +98,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
-            payment::decide_deadline(market, payment, deadline)
+            payment::decide_deadline(market, payment, deadline, now)
         }
         Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
             cart::decide_deadline(market, account, deadline)
@@ -173,6 +173,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelOrder(body) => Some(body.order),
         Command::RefundOrder(body) => Some(body.order),
         Command::PayOrder(body) => Some(body.order),
+        Command::ReadyOrder(body) => Some(body.order),
         Command::HoldOrder(body) => Some(body.order),
         Command::UnholdOrder(body) => Some(body.order),
         Command::FreezeEscrow(body) => Some(body.order),
@@ -246,7 +247,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::RestoreCart(_)
         | Command::PlaceOrder(_)
         | Command::PayOrder(_) => &[Role::Buyer],
-        Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
+        Command::AcceptOrder(_) | Command::DeclineOrder(_) | Command::ReadyOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
         Command::RefundOrder(_) => &[Role::Seller, Role::Operator],
@@ -320,6 +321,7 @@ fn business(
         }
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
+        Command::ReadyOrder(command) => order::decide_ready(market, facts, account, command, now),
         Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),

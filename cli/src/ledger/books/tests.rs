@@ -8,7 +8,7 @@ use events::order::{
     Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, Paid, PaymentDue,
     ReleaseCondition, Rounding, ShipmentNumber,
 };
-use events::payment::{Authorized, Captured, RefundRequested, VoidReason, Voided};
+use events::payment::{Authorized, CaptureTime, Captured, RefundRequested, VoidReason, Voided};
 use events::promotion::{Benefit, Created, Discount};
 use events::shipping::{Quote, Rate, RateSet};
 use events::tax::{Set, Tax};
@@ -434,7 +434,12 @@ fn payment() -> PaymentId {
 }
 
 fn awaited() -> Event {
-    let due = PaymentDue { amount: usd(700), expires_at: Timestamp::from_ms(0), payment: payment() };
+    let due = PaymentDue {
+        amount: usd(700),
+        capture: CaptureTime::AtOnce,
+        expires_at: Timestamp::from_ms(0),
+        payment: payment(),
+    };
     Placed { payment: Some(due), ..placed() }.into()
 }
 
@@ -451,6 +456,7 @@ fn authorized(minor: i64) -> Event {
         pending: Some(coming(minor)),
         provider: PROVIDER,
         reference: "pi_1".to_owned(),
+        waits_until: None,
     }
     .into()
 }
