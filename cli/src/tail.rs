@@ -157,6 +157,7 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PaymentRequested(event) => format!("{} until {}", event.amount, event.expires_at),
         Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
         Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),
+        Event::PaymentCaptureRequested(event) => format!("{} to be taken", event.amount),
         Event::PaymentVoidRequested(event) => format!("to be given up: {:?}", event.because),
         Event::PaymentCaptured(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::PaymentFailed(event) => format!("refused: {}", event.code),
@@ -194,6 +195,9 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{number}{units} units for {} by buyer {}{waits}", event.total, event.buyer)
         }
         Event::OrderAccepted(event) => format!("to be shipped by {}", event.ship_by),
+        Event::OrderAuthorized(event) => {
+            format!("{} is held for it, to be charged by {}", event.payment, event.capture_by)
+        }
         Event::OrderPaid(event) => match event.payment {
             Some(payment) => format!("paid with {payment}, to ship by {}", event.ship_by),
             None => format!("paid out of the wallet, to ship by {}", event.ship_by),
@@ -217,6 +221,7 @@ pub(crate) fn summary(event: &Event) -> String {
                 CancelledBy::AcceptDeadline => format!("{units}: nobody accepted in time"),
                 CancelledBy::PaymentDeadline => format!("{units}: nobody paid in time"),
                 CancelledBy::PaymentFailed => format!("{units}: the payment failed"),
+                CancelledBy::AuthorizationExpired => format!("{units}: not charged in time"),
                 CancelledBy::Account(role) => {
                     format!("{units} by the {role}{reason}")
                 }

@@ -40,7 +40,7 @@ pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeE
 pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
-    PaymentMethod, PlaceOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
+    PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
 };
 pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
@@ -488,6 +488,7 @@ commands! {
     "order.accept" => AcceptOrder(AcceptOrder),
     "order.decline" => DeclineOrder(DeclineOrder),
     "order.pay" => PayOrder(PayOrder),
+    "order.ready" => ReadyOrder(ReadyOrder),
     "order.ship" => ShipOrder(ShipOrder),
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
@@ -528,6 +529,8 @@ impl Command {
             | Command::DeclineOrder(_)
             | Command::RefundOrder(_)
             | Command::SetUpEscrow(_) => 3,
+            // Its deadlines, and its end if its payment ended meanwhile.
+            Command::UnholdOrder(_) => 3,
             // What the provider did, and two events for each order that waits for it.
             Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,

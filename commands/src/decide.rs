@@ -100,7 +100,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::ReservationExpires { reservation } => reservation::decide_expired(market, reservation),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
-            payment::decide_deadline(market, payment, deadline)
+            payment::decide_deadline(market, payment, deadline, now)
         }
         Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
             cart::decide_deadline(market, account, deadline)
@@ -176,6 +176,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::RefundOrder(body) => Some(body.order),
         Command::PayOrder(body) => Some(body.order),
         Command::SetUpEscrow(body) => Some(body.order),
+        Command::ReadyOrder(body) => Some(body.order),
         Command::HoldOrder(body) => Some(body.order),
         Command::UnholdOrder(body) => Some(body.order),
         Command::FreezeEscrow(body) => Some(body.order),
@@ -251,7 +252,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::PlaceOrder(_)
         | Command::PayOrder(_)
         | Command::SetUpEscrow(_) => &[Role::Buyer],
-        Command::AcceptOrder(_) | Command::DeclineOrder(_) => &[Role::Seller],
+        Command::AcceptOrder(_) | Command::DeclineOrder(_) | Command::ReadyOrder(_) => &[Role::Seller],
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
         Command::RefundOrder(_) => &[Role::Seller, Role::Operator],
@@ -329,6 +330,7 @@ fn business(
         }
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
+        Command::ReadyOrder(command) => order::decide_ready(market, facts, account, command, now),
         Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command),
         Command::SetUpEscrow(command) => order::decide_set_up(market, facts, account, command, now),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),

@@ -143,6 +143,7 @@ impl Market {
             Event::PaymentActionRequired(event) => self.payment_action_required(event),
             Event::PaymentAuthorized(event) => self.payment_authorized(event),
             Event::PaymentVoidRequested(event) => self.payment_void_requested(event),
+            Event::PaymentCaptureRequested(event) => self.payment_capture_requested(event),
             Event::PaymentCaptured(event) => self.payment_captured(event, position),
             // They close the payment, below, and do nothing else.
             Event::PaymentFailed(_) | Event::PaymentVoided(_) => {}
@@ -169,6 +170,7 @@ impl Market {
             Event::CartAbandoned(event) => self.cart_abandoned(event),
             Event::OrderPlaced(event) => self.order_placed(event),
             Event::OrderAccepted(event) => self.order_accepted(event),
+            Event::OrderAuthorized(event) => self.order_authorized(event),
             Event::OrderPaid(event) => self.order_paid(event),
             Event::OrderShipped(event) => self.order_shipped(event),
             Event::OrderDelivered(event) => self.order_delivered(event),

@@ -3,12 +3,13 @@
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
-//! `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money of each step is computed. `hold` stops a
+//! `capture` (charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money of each step is computed. `hold` stops a
 //! whole order, `freeze` sets money of a shipment apart, and `release` knows orders whose money is released by another rule than
 //! the usual one.
 
 mod accept;
 mod cancel;
+mod capture;
 mod deliver;
 mod escrow;
 mod freeze;
@@ -29,8 +30,9 @@ use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
 pub(crate) use self::accept::{decide_accept, decide_decline, decide_not_accepted};
-use self::cancel::cancel;
+use self::cancel::call_off;
 pub(crate) use self::cancel::decide_cancel;
+pub(crate) use self::capture::{authorized, charge, check_capture, decide_ready, give_up_authorized};
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
@@ -50,7 +52,7 @@ pub use self::state::{
 };
 pub use self::tender::Card;
 pub(crate) use self::tender::{
-    check as check_tender, decide_not_paid, decide_pay, decide_set_up, fund, give_up_all,
+    check as check_tender, decide_not_paid, decide_pay, decide_set_up, fund, give_up_failed,
 };
 use crate::command::LineQuantity;
 use crate::decide::Facts;
@@ -155,8 +157,7 @@ impl Market {
 
 /// Cancels what of an order was not shipped in time.
 pub(crate) fn decide_not_shipped(market: &Market, id: OrderId) -> Vec<Event> {
-    let order = waiting(market, id);
-    cancel(market, id, order, order.left(), CancelledBy::ShipDeadline, None)
+    call_off(market, id, waiting(market, id), CancelledBy::ShipDeadline, None)
 }
 
 /// Takes a shipment for delivered of which nobody has said so in time.

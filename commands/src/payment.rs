@@ -14,8 +14,8 @@ use events::ids::{AccountId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::payment::{
-    ActionKind, ActionRequired, Authorized, Captured, RefundFailed, RefundRequested, Refunded, Requested,
-    VoidReason, VoidRequested,
+    ActionKind, ActionRequired, Authorized, CaptureRequested, CaptureTime, Captured, RefundFailed,
+    RefundRequested, Refunded, Requested, VoidReason, VoidRequested,
 };
 use events::rejection::PaymentState;
 use events::{Event, Money, Position, Timestamp};
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use decide::{
     check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request, give_up,
+    take,
 };
 pub use effect::{Effect, EffectId, PaymentEffect, PayoutEffect, Wish};
 
@@ -33,6 +34,9 @@ use crate::market::Market;
 pub const RECENT_CLOSED_PAYMENTS_MAX: usize = 1 << 14;
 /// Most payments and refunds that one account may have under way.
 pub const OPEN_PER_ACCOUNT_MAX: u32 = 8;
+/// How long before a provider lets go of what it holds the market acts by itself, in milliseconds; or half of the time there
+/// is, if that is shorter.
+pub const CAPTURE_MARGIN_MS: i64 = 86_400_000;
 /// How long a payment may wait for its provider, or its buyer, to agree, in milliseconds.
 pub const REQUEST_MS: i64 = 15 * 60_000;
 
@@ -47,6 +51,8 @@ pub struct Payment {
     pub to: LedgerAccount,
     /// How much was asked for.
     pub amount: Money,
+    /// When it is to be taken, once the provider holds it.
+    pub capture: CaptureTime,
     /// How far it is.
     pub stage: Stage,
 }
@@ -78,11 +84,28 @@ pub enum Stage {
         capture_before: Timestamp,
         /// The provider's reference.
         reference: Box<str>,
+        /// Whether it is to be taken now.
+        taking: Taking,
     },
     /// It is being given up; what the provider says comes of it.
     Voiding {
         /// Why.
         because: VoidReason,
+    },
+}
+
+/// Whether what a provider holds is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Taking {
+    /// The provider is asked for it.
+    Asked {
+        /// How much.
+        amount: Money,
+    },
+    /// Not before the seller is about to ship.
+    Waits {
+        /// When the market acts if he has not said so.
+        until: Timestamp,
     },
 }
 
@@ -104,8 +127,12 @@ impl Stage {
             Stage::Requested { expires_at, .. } | Stage::ActionRequired { expires_at, .. } => {
                 (*expires_at, Waiting::PaymentExpires { payment })
             }
-            Stage::Authorized { capture_before, .. } => {
-                (*capture_before, Waiting::AuthorizationExpires { payment })
+            Stage::Authorized { capture_before, taking, .. } => {
+                let due = match taking {
+                    Taking::Asked { .. } => *capture_before,
+                    Taking::Waits { until } => *until,
+                };
+                (due, Waiting::AuthorizationExpires { payment })
             }
             Stage::Voiding { .. } => return None,
         };
@@ -311,10 +338,10 @@ impl Payments {
 
 impl Market {
     pub(crate) fn payment_requested(&mut self, event: &Requested) {
-        let Requested { account, amount, expires_at, provider, to, .. } = *event;
+        let Requested { account, amount, capture, expires_at, provider, to, .. } = *event;
         let stage = Stage::Requested { expires_at, token: event.token.as_str().into() };
         self.waiting.extend(stage.deadline(event.payment));
-        self.payments.open.insert(event.payment, Payment { account, provider, to, amount, stage });
+        self.payments.open.insert(event.payment, Payment { account, provider, to, amount, capture, stage });
         self.payments.count(account);
         self.paid_anew(event);
     }
@@ -326,13 +353,25 @@ impl Market {
     }
 
     pub(crate) fn payment_authorized(&mut self, event: &Authorized) {
-        let Authorized { amount, capture_before, .. } = *event;
+        let Authorized { amount, capture_before, waits_until, .. } = *event;
         let reference = event.reference.as_str().into();
-        self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference });
+        let taking = waits_until.map_or(Taking::Asked { amount }, |until| Taking::Waits { until });
+        self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference, taking });
         if let Some(pending) = event.pending {
             self.ledger.expect(event.payment, pending);
         }
-        self.orders_wait_until(event.payment, capture_before);
+        if waits_until.is_none() {
+            self.orders_wait_until(event.payment, capture_before);
+        }
+    }
+
+    pub(crate) fn payment_capture_requested(&mut self, event: &CaptureRequested) {
+        let known = self.payments.get(event.payment).map(|payment| payment.stage.clone());
+        let Some(Stage::Authorized { amount, capture_before, reference, .. }) = known else {
+            panic!("only what a provider holds is taken");
+        };
+        let taking = Taking::Asked { amount: event.amount };
+        self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference, taking });
     }
 
     pub(crate) fn payment_void_requested(&mut self, event: &VoidRequested) {

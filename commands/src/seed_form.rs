@@ -25,6 +25,7 @@
 //! | `escrow.setup` | `order_id`, `buyer_id`, `seller_id`, `amount`, `currency` |
 //! | `order.accept` | `order_id` |
 //! | `order.decline` | `order_id`, `reason` |
+//! | `order.ready` | `order_id` |
 //! | `order.pay` | `order_id`, `payment_method` of `provider` and `token` |
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
 //! | `order.refund` | `order_id`, `shipment`, `amount`, `currency`, `reason` |
@@ -300,7 +301,7 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             .take_money("amount")?
             .end(),
         "order.place" => order_body(fields),
-        "order.accept" => fields.take("order_id", "order")?.end(),
+        "order.accept" | "order.ready" => fields.take("order_id", "order")?.end(),
         "order.decline" => fields.take("order_id", "order")?.take("reason", "reason")?.end(),
         "order.pay" => fields.take("order_id", "order")?.take("payment_method", "method")?.end(),
         "order.cancel" => fields.take("order_id", "order")?.take_items_if_any()?.take_if_any("reason").end(),
@@ -405,6 +406,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
             "order_id": escrow.order, "buyer_id": escrow.buyer, "seller_id": escrow.seller, "amount": escrow.amount,
         }),
         Command::AcceptOrder(_)
+        | Command::ReadyOrder(_)
         | Command::DeclineOrder(_)
         | Command::CancelOrder(_)
         | Command::RefundOrder(_)

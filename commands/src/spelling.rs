@@ -159,6 +159,7 @@ mod tests {
             ("order.accept", json!({"order": ID})),
             ("order.decline", json!({"order": ID, "reason": "r"})),
             ("order.pay", json!({"method": {"provider": ID, "token": "t"}, "order": ID})),
+            ("order.ready", json!({"order": ID})),
             ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),

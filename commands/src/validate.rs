@@ -85,7 +85,10 @@ pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) ->
     let sum = price::sum(&parts, purchase.signed_total.currency);
     if is_whole {
         match sum {
-            Some(total) => payment(market, purchase, total, now, &mut reasons),
+            Some(total) => {
+                order::check_capture(purchase.method, parts.len(), total, &mut reasons);
+                payment(market, purchase, total, now, &mut reasons);
+            }
             None => reasons.push(Rejection::AmountOverflow),
         }
     }

@@ -37,7 +37,7 @@ fn cancelled(order: OrderId, by: CancelledBy, reason: Option<&str>) -> [Event; 2
         transfer: Some(Transfer { amount: usd(1500), from, to }),
     };
     let reason = reason.map(str::to_owned);
-    [Cancelled { by, lines, order, reason, shipping: None }.into(), refunded.into()]
+    [Cancelled { by, lines, order, reason, shipping: None, uncharged: None }.into(), refunded.into()]
 }
 
 fn waits(world: &World, due: i64, waiting: Waiting) {

@@ -14,7 +14,7 @@ use events::ids::{OrderId, PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{Cancelled, CancelledBy, EscrowHeld, EscrowRefunded, Paid, PaymentDue};
-use events::payment::{RefundRequested, Requested, VoidReason, VoidRequested};
+use events::payment::{CaptureTime, RefundRequested, Requested, VoidReason, VoidRequested};
 use events::rejection::OrderState;
 use events::{Event, Money, Rejection};
 use support::*;
@@ -87,6 +87,7 @@ fn an_order_by_card_waits_for_its_payment_with_its_stock_reserved() {
     let requested = Requested {
         account: BUYER.account(),
         amount: usd(1000),
+        capture: CaptureTime::AtOnce,
         expires_at,
         orders: vec![order],
         payment,
@@ -95,7 +96,10 @@ fn an_order_by_card_waits_for_its_payment_with_its_stock_reserved() {
         token: "tok_approve".to_owned(),
     };
     let [Event::OrderPlaced(placed), request] = world.events() else { panic!("{:?}", world.events()) };
-    assert_eq!(placed.payment, Some(PaymentDue { amount: usd(1000), expires_at, payment }));
+    assert_eq!(
+        placed.payment,
+        Some(PaymentDue { amount: usd(1000), capture: CaptureTime::AtOnce, expires_at, payment })
+    );
     assert_eq!(*request, requested.into());
     world.when_again().then_repeat();
     assert_eq!((state(&world, order), reserved(&world, TEA)), (OrderState::AwaitingPayment, 2));
@@ -311,6 +315,7 @@ fn a_refusal_for_good_cancels_the_orders() {
         order,
         reason: None,
         shipping: None,
+        uncharged: None,
     };
     assert_eq!(world.events()[1..], [cancelled.into(), refunded(order, Some(back))]);
     assert_eq!((state(&world, order), reserved(&world, TEA)), (OrderState::Cancelled, 0));
@@ -343,8 +348,14 @@ fn an_order_that_is_not_paid_in_time_is_cancelled_and_its_payment_given_up() {
     assert_eq!(world.now, due);
     let back = transfer(250, LedgerAccount::Escrow(order), wallet());
     let lines = line_units(&[(TEA, 2, usd(1000))]);
-    let cancelled =
-        Cancelled { by: CancelledBy::PaymentDeadline, lines, order, reason: None, shipping: None };
+    let cancelled = Cancelled {
+        by: CancelledBy::PaymentDeadline,
+        lines,
+        order,
+        reason: None,
+        shipping: None,
+        uncharged: None,
+    };
     world.then_events([cancelled.into(), refunded(order, Some(back))]);
     assert_eq!((reserved(&world, TEA), world.market.next_deadline()), (0, None));
     then_holds(&world, wallet(), 10_000);

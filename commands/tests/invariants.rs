@@ -234,11 +234,17 @@ impl Run {
             let shipping = order.extras.as_ref().and_then(|extras| extras.shipping_minor).unwrap_or(0);
             let cost: i64 = order.lines.iter().map(|line| line.total_minor).sum::<i64>() + shipping;
             let missing = match (order.stage, &order.card) {
-                (Stage::AwaitingPayment { .. }, Some(card)) => card.amount_minor,
-                (Stage::AwaitingPayment { .. }, None) => panic!("order {id} waits for nobody's money"),
+                (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, Some(card)) => {
+                    card.amount_minor - card.uncharged_minor
+                }
+                (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, None) => {
+                    panic!("order {id} waits for nobody's money")
+                }
                 (Stage::AwaitingSeller { .. } | Stage::Confirmed, _) => 0,
             };
-            assert_eq!((cost, escrow.funded + missing), (order.total.minor, order.total.minor));
+            assert_eq!(order.card.as_ref().map_or(0, |card| card.uncharged_minor), paid.uncharged);
+            assert_eq!(cost, order.total.minor);
+            assert_eq!(escrow.funded + missing + paid.uncharged, order.total.minor);
             assert_eq!(order.tax_minor(), paid.tax);
             let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
             assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
@@ -296,9 +302,12 @@ impl Run {
         self.check_end(settled.order, paid, settled.closed_as);
     }
 
-    /// Checks that nothing moves of an order on hold.
+    /// Checks that nothing moves of an order on hold; what a provider gives comes in all the same.
     fn check_free(&self, event: &Event) {
         let order = event.transfers().iter().flat_map(|transfer| [transfer.from, transfer.to]);
+        if let Event::EscrowHeld(_) = event {
+            return;
+        }
         let mut orders = order.filter_map(|account| match account {
             LedgerAccount::Escrow(order) | LedgerAccount::Dispute(order) => Some(order),
             _ => None,
@@ -398,6 +407,7 @@ impl Run {
                     let (total, fee) = (placed.total, placed.fee.amount.minor);
                     let tax = placed.tax_minor();
                     let by_provider = placed.payment.as_ref().map_or(0, |due| due.amount.minor);
+                    let (uncharged, is_paid) = (0, placed.payment.is_none());
                     let (held, released, fees, taxes, refunded) = (0, 0, 0, 0, 0);
                     let (frozen, is_held, settled) = (0, false, 0);
                     let (shipped, cancelled, given_back, tax_back) = (0, 0, 0, 0);
@@ -406,12 +416,14 @@ impl Run {
                         tax,
                         fee,
                         by_provider,
+                        uncharged,
                         held,
                         released,
                         fees,
                         taxes,
                         refunded,
                         frozen,
+                        is_paid,
                         is_held,
                         settled,
                         shipped,
@@ -428,12 +440,19 @@ impl Run {
                     assert_eq!(amount.currency, paid.total.currency);
                     paid.held += amount.minor;
                     let waits = paid.by_provider > 0 && paid.held == paid.total.minor - paid.by_provider;
-                    assert!(waits || paid.held == paid.total.minor, "an order is paid whole: {paid:?}");
+                    let is_whole = paid.held == paid.total.minor - paid.uncharged;
+                    assert!(waits || is_whole, "an order is paid whole: {paid:?}");
+                }
+                Event::OrderAuthorized(event) => {
+                    self.awaiting.extend(event.accept_by.map(|_| event.order));
+                    assert!(event.capture_by >= commit.time(), "the market acts in time");
                 }
                 Event::OrderPaid(event) => {
                     self.awaiting.extend(event.accept_by.map(|_| event.order));
-                    let paid = &self.paid[&event.order];
-                    assert_eq!(paid.held, paid.total.minor, "a paid order's escrow holds what it costs");
+                    let paid = self.paid.get_mut(&event.order).unwrap();
+                    let charged = paid.total.minor - paid.uncharged;
+                    assert_eq!(paid.held, charged, "a paid order's escrow holds what it costs");
+                    paid.is_paid = true;
                 }
                 Event::OrderAccepted(accepted) => {
                     assert!(self.awaiting.remove(&accepted.order), "only what waits is accepted");
@@ -445,7 +464,18 @@ impl Run {
                 }
                 Event::OrderCancelled(cancelled) => {
                     let cost = cost(&cancelled.lines, cancelled.shipping);
-                    self.paid.get_mut(&cancelled.order).unwrap().cancelled += cost;
+                    let paid = self.paid.get_mut(&cancelled.order).unwrap();
+                    paid.cancelled += cost;
+                    if let Some(uncharged) = cancelled.uncharged {
+                        assert!(
+                            !paid.is_paid && uncharged.is_positive(),
+                            "only what is not taken is left out"
+                        );
+                        paid.uncharged += uncharged.minor;
+                        let share = 2 * i128::from(paid.by_provider) * i128::from(paid.cancelled);
+                        let total = i128::from(paid.total.minor);
+                        assert_eq!(i128::from(paid.uncharged), (share + total) / (2 * total));
+                    }
                 }
                 Event::OrderRefunded(refunded) => {
                     assert!(refunded.amount.is_positive());
@@ -470,9 +500,11 @@ impl Run {
                 Event::EscrowRefunded(refunded) => {
                     let paid = self.paid.get_mut(&refunded.order).unwrap();
                     paid.refunded += refunded.transfer.map_or(0, |transfer| transfer.amount.minor);
-                    let was_paid = paid.held == paid.total.minor;
-                    let due =
-                        if was_paid { paid.cancelled + paid.given_back + paid.settled } else { paid.held };
+                    let is_end_of_unpaid = refunded.closed_as.is_some() && !paid.is_paid;
+                    let due = match is_end_of_unpaid {
+                        true => paid.held,
+                        false => paid.cancelled + paid.given_back + paid.settled - paid.uncharged,
+                    };
                     assert_eq!(paid.refunded, due, "what was cancelled or given back is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
                     let paid = *paid;

@@ -16,6 +16,7 @@ use events::order::{
     Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote,
     Line, LinePrice, OrderNumber, Placed, ReleaseCondition, Rounding, ShipmentNumber, Shipped,
 };
+use events::payment::CaptureTime;
 use events::rejection::{OrderState, QuoteField};
 use events::{Event, Money, Rejection};
 use support::*;
@@ -568,7 +569,15 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
         world
             .when(actor, cancel(order))
             .then_events([
-                Cancelled { by: CancelledBy::Account(role), lines, order, reason, shipping: None }.into(),
+                Cancelled {
+                    by: CancelledBy::Account(role),
+                    lines,
+                    order,
+                    reason,
+                    shipping: None,
+                    uncharged: None,
+                }
+                .into(),
                 EscrowRefunded { buyer, closed_as, order, remaining: None, seller, transfer }.into(),
             ])
             .then(|market| {
@@ -586,16 +595,23 @@ fn buyer_seller_and_operator_can_cancel_what_is_not_shipped() {
 
 #[test]
 fn each_state_allows_what_it_allows() {
-    use OrderState::{AwaitingPayment, Cancelled, Completed, Delivered, Placed, Refunded, Shipped};
-    for state in [AwaitingPayment, Placed, Shipped, Delivered, Completed, Cancelled, Refunded] {
+    use OrderState::{
+        Authorized, AwaitingPayment, Cancelled, Completed, Delivered, Placed, Refunded, Shipped,
+    };
+    for state in [AwaitingPayment, Authorized, Placed, Shipped, Delivered, Completed, Cancelled, Refunded] {
         let reach = |world: &mut World| {
             let command = match state {
                 AwaitingPayment => place_by_card(&[(TEA, 1)], usd(500), None),
+                Authorized => place_captured(CaptureTime::OnShip, &[(TEA, 1)], usd(500), None),
                 _ => place(&[(TEA, 1)], usd(500)),
             };
             let order = world.placed(BUYER, command);
             match state {
                 AwaitingPayment | Placed => {}
+                Authorized => {
+                    let (payment, until) = (world.payment(), world.now.plus_ms(7 * DAY_MS));
+                    world.given(PROVIDER, report(payment, held(usd(500), until)));
+                }
                 Shipped => {
                     world.given(SELLER, ship(order));
                 }
@@ -618,9 +634,9 @@ fn each_state_allows_what_it_allows() {
             }
             order
         };
-        let may_ship = !matches!(state, AwaitingPayment | Cancelled | Refunded);
-        let may_confirm = !matches!(state, AwaitingPayment | Placed | Cancelled | Refunded);
-        let may_cancel = matches!(state, AwaitingPayment | Placed | Cancelled);
+        let may_ship = !matches!(state, AwaitingPayment | Authorized | Cancelled | Refunded);
+        let may_confirm = !matches!(state, AwaitingPayment | Authorized | Placed | Cancelled | Refunded);
+        let may_cancel = matches!(state, AwaitingPayment | Authorized | Placed | Cancelled);
         for (actor, command, may) in [
             (SELLER, ship as fn(_) -> _, may_ship),
             (BUYER, confirm, may_confirm),
@@ -634,6 +650,8 @@ fn each_state_allows_what_it_allows() {
             world.when(actor, command(order));
             if may {
                 assert!(!matches!(world.events(), [Event::CommandRejected(_)]), "{state:?} {command:?}");
+            } else if (actor, state) == (SELLER, Authorized) {
+                world.then_rejected([Rejection::NotCharged { order }]);
             } else {
                 world.then_rejected([Rejection::OrderState { order, state }]);
             }

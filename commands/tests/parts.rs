@@ -310,7 +310,15 @@ fn units_are_cancelled_and_paid_back_by_those_who_may_and_the_order_goes_on() {
         };
         let cancelled = |lines, reason: Option<&str>| -> Event {
             let reason = reason.map(str::to_owned);
-            Cancelled { by: CancelledBy::Account(role), lines, order, reason, shipping: None }.into()
+            Cancelled {
+                by: CancelledBy::Account(role),
+                lines,
+                order,
+                reason,
+                shipping: None,
+                uncharged: None,
+            }
+            .into()
         };
         world
             .when(actor, cancel_units(order, &[(TEA, 2)]))

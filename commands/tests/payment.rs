@@ -15,8 +15,8 @@ use events::ids::{PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::payment::{
-    ActionKind, ActionRequired, Authorized, Captured, Failed, RefundFailed, RefundRequested, Refunded,
-    Requested, VoidReason, VoidRequested, Voided,
+    ActionKind, ActionRequired, Authorized, CaptureTime, Captured, Failed, RefundFailed, RefundRequested,
+    Refunded, Requested, VoidReason, VoidRequested, Voided,
 };
 use events::rejection::PaymentState;
 use events::{Event, Money, Rejection};
@@ -83,6 +83,7 @@ fn a_buyer_asks_for_money_and_the_provider_is_to_be_asked() {
     let event = Requested {
         account,
         amount: usd(700),
+        capture: CaptureTime::AtOnce,
         expires_at,
         orders: vec![],
         payment,
@@ -142,6 +143,7 @@ fn what_the_provider_took_is_credited_once() {
         pending: Some(Transfer { amount: usd(700), from: clearing(), to: wallet() }),
         provider,
         reference: reference(),
+        waits_until: None,
     };
     let transfer = Transfer { amount: usd(700), from: clearing(), to: wallet() };
     let captured = Captured { account, payment, provider, reference: reference(), transfer };

@@ -136,6 +136,7 @@ events! {
     "payment.void_requested.v1" => PaymentVoidRequested(payment::VoidRequested) about |e| Some(e.payment.to_string()),
     "payment.captured.v1" => PaymentCaptured(payment::Captured) about |e| Some(e.payment.to_string()),
     "payment.failed.v1" => PaymentFailed(payment::Failed) about |e| Some(e.payment.to_string()),
+    "payment.capture_requested.v1" => PaymentCaptureRequested(payment::CaptureRequested) about |e| Some(e.payment.to_string()),
     "payment.voided.v1" => PaymentVoided(payment::Voided) about |e| Some(e.payment.to_string()),
     "payment.refund_requested.v1" => RefundRequested(payment::RefundRequested) about |e| Some(e.payment.to_string()),
     "payment.refunded.v1" => PaymentRefunded(payment::Refunded) about |e| Some(e.payment.to_string()),
@@ -160,6 +161,7 @@ events! {
     "cart.abandoned.v1" => CartAbandoned(cart::Abandoned) about |e| Some(e.cart.to_string()),
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
     "order.accepted.v1" => OrderAccepted(order::Accepted) about |e| Some(e.order.to_string()),
+    "order.authorized.v1" => OrderAuthorized(order::Authorized) about |e| Some(e.order.to_string()),
     "order.paid.v1" => OrderPaid(order::Paid) about |e| Some(e.order.to_string()),
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
@@ -244,6 +246,7 @@ impl Event {
             | Event::PaymentActionRequired(_)
             | Event::PaymentAuthorized(_)
             | Event::PaymentVoidRequested(_)
+            | Event::PaymentCaptureRequested(_)
             | Event::PaymentFailed(_)
             | Event::PaymentVoided(_)
             | Event::PayoutOverdue(_)
@@ -263,6 +266,7 @@ impl Event {
             | Event::CartAbandoned(_)
             | Event::OrderPlaced(_)
             | Event::OrderAccepted(_)
+            | Event::OrderAuthorized(_)
             | Event::OrderPaid(_)
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)

@@ -16,6 +16,7 @@ use crate::escrow::rule::ReleaseTerms;
 use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
+use crate::payment::CaptureTime;
 use crate::promotion::Discount;
 use crate::rejection::OrderState;
 use crate::shipping;
@@ -139,10 +140,30 @@ pub enum Rounding {
 pub struct PaymentDue {
     /// How much.
     pub amount: Money,
+    /// When it is to be taken, once the provider holds it.
+    #[serde(default, skip_serializing_if = "CaptureTime::is_at_once")]
+    pub capture: CaptureTime,
     /// When the order is cancelled unless the provider has agreed.
     pub expires_at: Timestamp,
     /// The first payment that is to bring it.
     pub payment: PaymentId,
+}
+
+/// A provider holds what it is to pay of an order, which is charged when the goods are about to leave: from here on it is the
+/// seller's to accept, where sellers do, and to make ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Authorized {
+    /// When it is cancelled unless its seller accepts it; none where sellers don't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_by: Option<Timestamp>,
+    /// When the market charges or cancels it, as the buyer wants it, unless the seller has said that he is about to ship.
+    pub capture_by: Timestamp,
+    /// The order.
+    pub order: OrderId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// When it is cancelled unless it was shipped.
+    pub ship_by: Timestamp,
 }
 
 /// What an order costs is in its escrow: from here on it is the seller's to accept, where sellers do, and to ship.
@@ -310,6 +331,9 @@ pub struct Cancelled {
     /// What the order's delivery costs, if nothing of the order was or will be shipped: it is paid back as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping: Option<ShippingCharge>,
+    /// What of their cost is never charged, since the provider had not taken it yet; the rest is paid back. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncharged: Option<Money>,
 }
 
 /// A part of what a shipment's units cost is given back to the buyer, who keeps the units. The refund itself stands behind it
@@ -345,6 +369,8 @@ pub enum CancelledBy {
     PaymentDeadline,
     /// A payment that failed for good.
     PaymentFailed,
+    /// The end of what the provider held, or its nearness: the order was not charged in time.
+    AuthorizationExpired,
 }
 
 /// What a shipment's units cost was paid from the escrow to the seller, less the platform's part and taxes.

@@ -11,6 +11,26 @@ use crate::ledger::{LedgerAccount, Transfer};
 use crate::money::Money;
 use crate::time::Timestamp;
 
+/// When a payment through a provider is taken, once the provider holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureTime {
+    /// As soon as the provider holds it.
+    #[default]
+    AtOnce,
+    /// When the seller is about to ship; if he is not before the provider lets go of it, the order is cancelled.
+    OnShip,
+    /// When the seller is about to ship, and at the latest before the provider lets go of it.
+    OnShipOrExpiry,
+}
+
+impl CaptureTime {
+    /// Tells whether nothing is waited for: such a payment does not say when it is taken.
+    pub fn is_at_once(&self) -> bool {
+        *self == CaptureTime::AtOnce
+    }
+}
+
 /// A buyer asked a provider for money: from here on the provider is asked until it has said what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Requested {
@@ -18,6 +38,9 @@ pub struct Requested {
     pub account: AccountId,
     /// How much.
     pub amount: Money,
+    /// When it is to be taken.
+    #[serde(default, skip_serializing_if = "CaptureTime::is_at_once")]
+    pub capture: CaptureTime,
     /// When the payment is given up unless the provider has agreed.
     pub expires_at: Timestamp,
     /// The orders that wait for it; none for a payment into the wallet alone.
@@ -81,6 +104,25 @@ pub struct Authorized {
     /// payment's capture, failure or voiding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Transfer>,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The provider's reference of the payment.
+    pub reference: String,
+    /// It is not taken before the seller is about to ship, and until when it waits for that; absent: it is taken at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
+}
+
+/// What the provider holds is to be taken, all of it or a part: from here on the provider is asked for it until it has said
+/// what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaptureRequested {
+    /// Who pays.
+    pub account: AccountId,
+    /// How much is to be taken.
+    pub amount: Money,
+    /// The payment.
+    pub payment: PaymentId,
     /// The provider's account.
     pub provider: AccountId,
     /// The provider's reference of the payment.

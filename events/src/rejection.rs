@@ -814,6 +814,23 @@ pub enum Rejection {
         /// When it ended.
         expired: Timestamp,
     },
+    /// What is charged when the goods leave is of one seller.
+    #[error(
+        "these are {sellers} sellers' goods, and only one seller's are charged when they leave: buy of each by himself, or \
+         leave `capture` out"
+    )]
+    OneSellerOnShip {
+        /// How many sellers there are.
+        sellers: u32,
+    },
+    /// What the provider holds for the order is not taken yet.
+    #[error(
+        "order {order} is not charged yet: say that it is about to leave (`order.ready`), and ship when it is paid"
+    )]
+    NotCharged {
+        /// The order.
+        order: OrderId,
+    },
 }
 
 impl Rejection {

@@ -38,9 +38,10 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 19] = [
+pub(crate) const TIME_MEMBERS: [&str; 20] = [
     "accept_by",
     "capture_before",
+    "capture_by",
     "changed_at",
     "closed_at",
     "day",

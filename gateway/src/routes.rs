@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 27] = [
+const COMMAND_PATHS: [(&str, &str); 28] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -234,6 +234,7 @@ const COMMAND_PATHS: [(&str, &str); 27] = [
     ("/api/orders/accept", "order.accept"),
     ("/api/orders/decline", "order.decline"),
     ("/api/orders/pay", "order.pay"),
+    ("/api/orders/ready", "order.ready"),
     ("/api/orders/ship", "order.ship"),
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),

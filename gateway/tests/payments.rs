@@ -8,6 +8,7 @@ use commands::command::{
 };
 use events::account::Role;
 use events::ids::{OrderId, PaymentId, PayoutId};
+use events::payment::CaptureTime;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Person, Shop, json_of, problem, receipt_order, usd};
@@ -101,7 +102,7 @@ async fn an_order_by_card_and_its_sellers_payout_are_shown_to_those_whose_they_a
     };
     let listing = shop.listing(&seller, 700, 1).await;
     let lines = vec![OrderLine { listing, quantity: support::units(1), quote: None }];
-    let tenders = Tenders { provider: method("tok_1"), wallet: None };
+    let tenders = Tenders { capture: CaptureTime::AtOnce, provider: method("tok_1"), wallet: None };
     let payment_method = PaymentMethod::Tenders(tenders);
     let placed = shop.accepted(&buyer, PlaceOrder::new(lines, payment_method, usd(700))).await;
     let order: OrderId = receipt_order(&placed).parse().unwrap();

@@ -15,6 +15,7 @@ use events::listing::TaxClass;
 use events::metadata::DeadlineKind;
 use events::order::hold::HoldReason;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
+use events::payment::CaptureTime;
 use events::promotion::Discount;
 use events::rejection::OrderState;
 use events::shipping::Method;
@@ -32,7 +33,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 6;
+pub(crate) const VERSION: u8 = 7;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -99,6 +100,13 @@ pub struct OrderPayment {
     pub expires_at: Timestamp,
     /// Whether the money has come in.
     pub is_paid: bool,
+    /// A provider holds it, and it is charged when the goods leave: when the market acts unless the seller has said that they
+    /// do.
+    pub capture_by: Option<Timestamp>,
+    /// When it is charged, once a provider holds it.
+    pub capture: CaptureTime,
+    /// What of the amount is never charged, since units were cancelled before it was.
+    pub uncharged: Money,
 }
 
 /// One line of an order.
@@ -299,6 +307,9 @@ pub enum Step {
     /// Its seller accepted it.
     #[serde(rename = "order.accepted")]
     Accepted,
+    /// A provider holds what it is charged when it leaves.
+    #[serde(rename = "order.authorized")]
+    Authorized,
     /// What it costs is in escrow.
     #[serde(rename = "order.paid")]
     Paid,

@@ -198,6 +198,7 @@ impl PaymentFold {
                 }
                 return self.touch(tree, e.payment, position, at);
             }
+            Event::PaymentCaptureRequested(e) => return self.touch(tree, e.payment, position, at),
             _ => return Ok(()),
         };
         self.payment(tree, id, position)?.state = state;

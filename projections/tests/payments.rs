@@ -8,8 +8,8 @@ use events::Event;
 use events::ids::{PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::payment::{
-    ActionKind, ActionRequired, Authorized, Captured, Failed, RefundFailed, RefundRequested, Refunded,
-    Requested, VoidReason, VoidRequested, Voided,
+    ActionKind, ActionRequired, Authorized, CaptureTime, Captured, Failed, RefundFailed, RefundRequested,
+    Refunded, Requested, VoidReason, VoidRequested, Voided,
 };
 use projections::Projections;
 use projections::payment::{PaymentStage, RefundState};
@@ -31,7 +31,18 @@ fn requested(n: u128) -> Event {
     let (account, provider) = (account(BUYER), account(PROVIDER));
     let (payment, token) = (payment(n), "tok".to_owned());
     let (to, expires_at, orders) = (LedgerAccount::Wallet(account), START.plus_ms(9), vec![]);
-    Requested { account, amount: usd(700), expires_at, orders, payment, provider, to, token }.into()
+    Requested {
+        account,
+        amount: usd(700),
+        capture: CaptureTime::AtOnce,
+        expires_at,
+        orders,
+        payment,
+        provider,
+        to,
+        token,
+    }
+    .into()
 }
 
 fn transfer(minor: i64, from: LedgerAccount, to: LedgerAccount) -> Transfer {
@@ -86,6 +97,7 @@ async fn a_payment_is_shown_as_it_stands_after_each_event() {
                 pending: Some(transfer(700, clearing, wallet)),
                 provider,
                 reference: reference(),
+                waits_until: None,
             }
             .into(),
             PaymentStage::Authorized { amount: usd(700), capture_before: until },

@@ -26,7 +26,7 @@ use engine::providers::{
 use events::account::{Algorithm, Role};
 use events::ids::{ListingId, OrderId, PaymentId};
 use events::ledger::LedgerAccount;
-use events::payment::VoidReason;
+use events::payment::{CaptureTime, VoidReason};
 use events::{Event, Money, Quantity, Timestamp};
 use futures::StreamExt;
 use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
@@ -293,7 +293,11 @@ async fn an_order_is_paid_with_a_second_card_a_part_goes_back_and_the_seller_is_
     shop.sells(CreateListing::new(listing, usd(500), text("Tea"))).await;
     shop.sells(ReceiveStock { listing, quantity: Quantity::new(2).unwrap() }).await;
     let lines = vec![OrderLine { listing, quantity: Quantity::new(2).unwrap(), quote: None }];
-    let tenders = Tenders { provider: shop.method("tok_decline_insufficient_funds"), wallet: None };
+    let tenders = Tenders {
+        capture: CaptureTime::AtOnce,
+        provider: shop.method("tok_decline_insufficient_funds"),
+        wallet: None,
+    };
     let (id, payment_method) = (new_id(), PaymentMethod::Tenders(tenders));
     shop.accept_as(id, PlaceOrder::new(lines, payment_method, usd(1000))).await;
     let order = OrderId::derive(shop.buyer.account(), id, 0);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use commands::funding::CreditId;
-use commands::order::{ClosedOrder, Shipment, ShipmentState, Stage};
+use commands::order::{ClosedOrder, Shipment, ShipmentState};
 use commands::payment::ClosedPayment;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
@@ -351,7 +351,7 @@ impl Fold {
                 + order.shipping_left().map_or(0, |shipping| shipping.amount.minor)
                 + unpaid.map(|shipment| shipment.amount_minor).sum::<i64>();
             let to_come = match &order.card {
-                Some(card) if matches!(order.stage, Stage::AwaitingPayment { .. }) => card.amount_minor,
+                Some(card) if order.is_unpaid() => card.amount_minor - card.uncharged_minor,
                 _ => 0,
             };
             if waiting != order.escrow.remaining() + to_come {

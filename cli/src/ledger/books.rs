@@ -7,7 +7,7 @@ use events::exchange::Exchanged;
 use events::ids::{AccountId, OrderId, PaymentId, PromotionId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
-use events::order::{Placed, ShipmentNumber};
+use events::order::{Cancelled, Placed, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
@@ -136,8 +136,12 @@ struct OrderBook {
     total: Money,
     tax_minor: i64,
     promotions: BTreeSet<PromotionId>,
-    /// What of that a provider is to bring.
+    /// What of that a provider is to bring, and what of that it never does, since units were cancelled before.
     by_provider: i64,
+    uncharged: i64,
+    /// What goes back of units that were cancelled before a provider had paid.
+    going_back: Option<i64>,
+    is_paid: bool,
     fee_minor: i64,
     funded: i64,
     released: i64,
@@ -225,6 +229,12 @@ impl Books {
                     order.awaits_seller = false;
                 }
             }
+            Event::OrderAuthorized(held) => {
+                if let Some(order) = self.orders.get_mut(&held.order) {
+                    order.awaits_seller = held.accept_by.is_some();
+                }
+            }
+            Event::OrderCancelled(cancelled) => self.uncharged(position, cancelled),
             Event::TaxSet(set) => self.checkout.tax_set(set),
             Event::ShippingRateSet(set) => self.checkout.rate_set(set),
             Event::PromotionCreated(created) => self.checkout.created(created),
@@ -272,7 +282,7 @@ impl Books {
         if let Event::OrderPaid(paid) = event {
             self.check_funded(position, paid.order, false);
             if let Some(order) = self.orders.get_mut(&paid.order) {
-                order.awaits_seller = paid.accept_by.is_some();
+                (order.awaits_seller, order.is_paid) = (paid.accept_by.is_some(), true);
             }
         }
         if let Some(end) = event.order_end() {
@@ -282,12 +292,35 @@ impl Books {
 
     /// Checks that an escrow holds what the order costs or, where a provider is still to pay, all but that.
     fn check_funded(&mut self, position: Position, id: OrderId, may_wait: bool) {
-        let known = self.orders.get(&id).map(|order| (order.total.minor, order.by_provider, order.funded));
-        let holds = known.is_some_and(|(total, by_provider, funded)| {
-            funded == total || (may_wait && funded == total - by_provider)
+        let known = self.orders.get(&id).map(|order| {
+            (order.total.minor - order.uncharged, order.by_provider - order.uncharged, order.funded)
+        });
+        let holds = known.is_some_and(|(charged, by_provider, funded)| {
+            funded == charged || (may_wait && funded == charged - by_provider)
         });
         self.check(Invariant::I11, position, holds, || {
-            format!("order {id} costs, gets from a provider and has in escrow {known:?} minor units")
+            format!("order {id} is charged, gets from a provider and has in escrow {known:?} minor units")
+        });
+    }
+
+    /// Notes what of cancelled units is never charged, as a provider had not taken it yet: its share of what they cost, of all that
+    /// was cancelled so far. The rest goes back to the wallet.
+    fn uncharged(&mut self, position: Position, cancelled: &Cancelled) {
+        let Some(uncharged) = cancelled.uncharged else { return };
+        let Some(order) = self.orders.get_mut(&cancelled.order) else { return };
+        let cost: i64 = cancelled.lines.iter().map(|line| line.amount.minor).sum();
+        let (card, total) = (i128::from(order.by_provider), i128::from(order.total.minor));
+        let share = |cost: i64| (2 * card * i128::from(cost) + total).checked_div(2 * total).unwrap_or(0);
+        let before = order.refunded + order.uncharged;
+        let due = share(before + cost) - share(before);
+        order.uncharged += uncharged.minor;
+        order.going_back = Some(cost - uncharged.minor);
+        let is_right = !order.is_paid && i128::from(uncharged.minor) == due;
+        self.check(Invariant::I11, position, is_right, || {
+            format!(
+                "{uncharged} of {cost} minor units of order {} are not charged, not {due}",
+                cancelled.order
+            )
         });
     }
 
@@ -400,6 +433,9 @@ impl Books {
             tax_minor,
             promotions,
             by_provider: placed.payment.as_ref().map_or(0, |due| due.amount.minor),
+            uncharged: 0,
+            going_back: None,
+            is_paid: placed.payment.is_none(),
             fee_minor,
             funded,
             released,
@@ -462,14 +498,16 @@ impl Books {
             LedgerAccount::PlatformTax => order.taxes += amount.minor,
             _ => order.released += amount.minor,
         }
-        let OrderBook { total, by_provider, funded, released, fees, taxes, refunded, .. } = *order;
+        let OrderBook { total, by_provider, uncharged, funded, released, fees, taxes, refunded, .. } = *order;
         let OrderBook { awaits_seller, is_held, .. } = *order;
+        let is_share = order.going_back.take() == Some(amount.minor);
         let is_refund = matches!(to, LedgerAccount::Wallet(_));
         self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
             format!("{amount} left the escrow of order {id}, which its seller did not accept")
         });
-        let goes_back = is_refund && refunded == funded && funded == total.minor - by_provider;
-        self.check(Invariant::I7, position, funded == total.minor || goes_back, || {
+        // What the wallet paid goes back before the provider has paid: all of it, or the share of cancelled units.
+        let goes_back = is_refund && funded == total.minor - by_provider && (refunded == funded || is_share);
+        self.check(Invariant::I7, position, funded == total.minor - uncharged || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
         self.check(Invariant::I7, position, !is_held, || {

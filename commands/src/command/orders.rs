@@ -4,6 +4,7 @@ use events::Money;
 use events::Quantity;
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::order::ShipmentNumber;
+use events::payment::CaptureTime;
 use events::promotion::CouponCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,10 @@ pub enum PaymentMethod {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tenders {
+    /// When the provider's part is taken; absent: as soon as the provider holds it. Later only where all goods are of one
+    /// seller.
+    #[serde(default, skip_serializing_if = "CaptureTime::is_at_once")]
+    pub capture: CaptureTime,
     /// What pays the rest.
     pub provider: ProviderMethod,
     /// What the wallet pays of it, or all if the order costs no more; absent: nothing.
@@ -144,6 +149,15 @@ pub struct DeclineOrder {
     pub order: OrderId,
     /// Why; the buyer reads it.
     pub reason: Text<REASON_LENGTH_MAX>,
+}
+
+/// Says that an order's goods are about to leave: what a provider holds for it is taken, and it is shipped when it is paid.
+/// Given by the seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadyOrder {
+    /// The order.
+    pub order: OrderId,
 }
 
 /// Says that units were handed to a carrier. Given by the seller.

@@ -6,7 +6,7 @@ use events::order::{Accepted, CancelledBy};
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
-use super::cancel::cancel;
+use super::cancel::call_off;
 use super::stage::Stage;
 use super::{Found, find, waiting, wrong_state};
 use crate::command::{AcceptOrder, DeclineOrder};
@@ -15,7 +15,11 @@ use crate::market::Market;
 
 impl Market {
     pub(crate) fn order_accepted(&mut self, event: &Accepted) {
-        self.enter_order(event.order, Stage::Confirmed, event.ship_by);
+        let stage = match self.orders.known(event.order).stage {
+            Stage::Authorized { .. } => Stage::Authorized { accept_by: None },
+            _ => Stage::Confirmed,
+        };
+        self.enter_order(event.order, stage, event.ship_by);
     }
 }
 
@@ -35,12 +39,12 @@ pub(crate) fn decide_accept(
     };
     order.check_free(id)?;
     match order.stage {
-        Stage::AwaitingSeller { .. } => {
+        Stage::AwaitingSeller { .. } | Stage::Authorized { accept_by: Some(_) } => {
             let ship_by = now.plus_ms(market.deadlines().ship_by_ms());
             Ok(vec![Accepted { order: id, ship_by }.into()])
         }
         Stage::AwaitingPayment { .. } => Err(wrong_state(id, order.state())),
-        Stage::Confirmed => Ok(vec![]),
+        Stage::Confirmed | Stage::Authorized { accept_by: None } => Ok(vec![]),
     }
 }
 
@@ -59,12 +63,14 @@ pub(crate) fn decide_decline(
     };
     order.check_free(id)?;
     match order.stage {
-        Stage::AwaitingSeller { .. } => {
+        Stage::AwaitingSeller { .. } | Stage::Authorized { accept_by: Some(_) } => {
             let reason = Some(command.reason.as_str().to_owned());
-            Ok(cancel(market, id, order, order.left(), CancelledBy::Account(Role::Seller), reason))
+            Ok(call_off(market, id, order, CancelledBy::Account(Role::Seller), reason))
         }
         Stage::AwaitingPayment { .. } => Err(wrong_state(id, order.state())),
-        Stage::Confirmed => Err(vec![Rejection::AlreadyAccepted { order: id }]),
+        Stage::Confirmed | Stage::Authorized { accept_by: None } => {
+            Err(vec![Rejection::AlreadyAccepted { order: id }])
+        }
     }
 }
 
@@ -81,6 +87,5 @@ fn sold<'a>(
 
 /// Cancels what of an order its seller did not accept in time.
 pub(crate) fn decide_not_accepted(market: &Market, id: OrderId) -> Vec<Event> {
-    let order = waiting(market, id);
-    cancel(market, id, order, order.left(), CancelledBy::AcceptDeadline, None)
+    call_off(market, id, waiting(market, id), CancelledBy::AcceptDeadline, None)
 }

@@ -1,17 +1,19 @@
 //! Units that are cancelled before they are shipped.
 
 use events::account::Role;
-use events::ids::{AccountId, OrderId};
+use events::ids::{AccountId, OrderId, PaymentId};
 use events::order::{Cancelled, CancelledBy, LineUnits};
 use events::rejection::OrderState;
-use events::{Event, Rejection};
+use events::{Event, Money, Rejection};
 
 use super::escrow::Settlement;
+use super::ship::sums;
 use super::tender::{give_back, unwanted};
 use super::{Found, Order, find, meant, named, wrong_state};
 use crate::command::CancelOrder;
 use crate::decide::Facts;
 use crate::market::Market;
+use crate::payment::{Stage, Taking};
 
 impl Market {
     pub(crate) fn order_cancelled(&mut self, event: &Cancelled) {
@@ -22,6 +24,10 @@ impl Market {
             assert!(quantity <= line.left(), "no more units are cancelled than were left");
             line.cancelled += quantity;
             self.listings.unreserve(units.listing, u64::from(quantity));
+        }
+        if let Some(uncharged) = event.uncharged {
+            let card = order.card.as_mut().expect("only what a provider was to pay is not charged");
+            card.uncharged_minor += uncharged.minor;
         }
         self.units_went(event.order);
     }
@@ -64,13 +70,44 @@ pub(crate) fn decide_cancel(
         (None, 0) => return Err(wrong_state(id, order.state())),
         (None, left) => return Err(vec![Rejection::PartlyShipped { order: id, left }]),
     };
+    let is_whole = units(&lines) == order.units_left();
+    if !is_whole && let Some(payment) = being_taken(market, order) {
+        return Err(vec![Rejection::PaymentUnderWay { order: id, payment }]);
+    }
     let reason = command.reason.as_ref().map(|reason| reason.as_str().to_owned());
     let mut events = cancel(market, id, order, lines, CancelledBy::Account(role), reason);
-    events.extend(unwanted(market, id, order));
+    if is_whole {
+        events.extend(unwanted(market, id, order));
+    }
     Ok(events)
 }
 
-/// Cancels units and pays back what they cost: into the wallet and, what a provider had paid, from there the way it came.
+/// Counts units.
+fn units(lines: &[LineUnits]) -> u64 {
+    lines.iter().map(|line| u64::from(line.quantity.get())).sum()
+}
+
+/// Gives the payment that a provider was asked for, for an order that is not paid yet: what that is to pay is settled.
+fn being_taken(market: &Market, order: &Order) -> Option<PaymentId> {
+    let payment = order.card.as_deref().filter(|_| order.is_authorized())?.payment;
+    let stage = &market.payments.get(payment)?.stage;
+    matches!(stage, Stage::Authorized { taking: Taking::Asked { .. }, .. }).then_some(payment)
+}
+
+/// Cancels all that is left of an order and, if it is not paid yet, gives up its payment.
+pub(super) fn call_off(
+    market: &Market,
+    id: OrderId,
+    order: &Order,
+    by: CancelledBy,
+    reason: Option<String>,
+) -> Vec<Event> {
+    let cancelled = cancel(market, id, order, order.left(), by, reason);
+    cancelled.into_iter().chain(unwanted(market, id, order)).collect()
+}
+
+/// Cancels units and pays back what they cost: into the wallet and, what a provider had paid, from there the way it came. What
+/// a provider has not taken yet is not charged; an order that is cancelled as a whole gives up its payment instead.
 pub(super) fn cancel(
     market: &Market,
     id: OrderId,
@@ -79,11 +116,16 @@ pub(super) fn cancel(
     by: CancelledBy,
     reason: Option<String>,
 ) -> Vec<Event> {
-    let cancelled: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+    let cancelled = units(&lines);
     // What is never shipped is not paid for to be shipped.
-    let shipping = order.shipping_left().filter(|_| cancelled == order.units_left());
-    let refunded = Settlement::of(id, order).refund(&lines, shipping.as_ref());
+    let is_whole = cancelled == order.units_left();
+    let shipping = order.shipping_left().filter(|_| is_whole);
+    let (cost, _) = sums(&lines, shipping.as_ref());
+    let uncharged = if order.is_unpaid() && !is_whole { order.uncharged(cost) } else { 0 };
+    let paid = if order.is_unpaid() && is_whole { order.escrow.remaining() } else { cost - uncharged };
+    let refunded = Settlement::of(id, order).refund(cancelled, paid);
     let returned = give_back(market, id, order, &refunded);
-    let cancelled = Cancelled { by, lines, order: id, reason, shipping }.into();
+    let uncharged = Some(Money::new(uncharged, order.total.currency)).filter(Money::is_positive);
+    let cancelled = Cancelled { by, lines, order: id, reason, shipping, uncharged }.into();
     [cancelled, refunded].into_iter().chain(returned).collect()
 }

@@ -3,14 +3,11 @@
 use events::escrow::{Settled, SettledBy};
 use events::ids::OrderId;
 use events::ledger::{LedgerAccount, Transfer};
-use events::order::{
-    End, EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, ShipmentNumber, ShippingCharge,
-};
+use events::order::{End, EscrowRefunded, EscrowReleased, ReleaseCondition, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Event, Money, Position, Timestamp};
 
 use super::hold::restarted;
-use super::ship::sums;
 use super::state::{Escrow, Order, Shipment, ShipmentState};
 use crate::fees;
 use crate::market::Market;
@@ -102,11 +99,9 @@ impl<'a> Settlement<'a> {
     }
 
     /// Pays back what was paid of units, and perhaps of their delivery, that are cancelled by the same decision.
-    pub(super) fn refund(&mut self, lines: &[LineUnits], shipping: Option<&ShippingCharge>) -> Event {
-        self.units_left -= lines.iter().map(|line| u64::from(line.quantity.get())).sum::<u64>();
-        // An order that waits for its payment is cancelled as a whole, and only the wallet has paid of it.
-        let is_unpaid = self.order.awaits_payment();
-        self.pay_back(if is_unpaid { self.escrow.remaining() } else { sums(lines, shipping).0 })
+    pub(super) fn refund(&mut self, units: u64, minor: i64) -> Event {
+        self.units_left -= units;
+        self.pay_back(minor)
     }
 
     /// Pays back a part of what is held.

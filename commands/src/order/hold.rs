@@ -8,6 +8,7 @@ use events::order::hold::{Held, HoldReason, Unheld, UnholdRequested};
 use events::{Event, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::capture::ended_on_hold;
 use super::state::{Order, Shipment, ShipmentState};
 use super::{Found, Stage, find, wrong_state};
 use crate::command::{HoldOrder, UnholdOrder};
@@ -85,7 +86,10 @@ impl Order {
             Waiting::AcceptBy { order } => {
                 // The time to ship begins behind it.
                 self.ship_by = self.ship_by.plus_ms(due.ms_since(self.deadline(order).due));
-                self.stage = Stage::AwaitingSeller { accept_by: due };
+                self.stage = match self.stage {
+                    Stage::Authorized { .. } => Stage::Authorized { accept_by: Some(due) },
+                    _ => Stage::AwaitingSeller { accept_by: due },
+                };
             }
             Waiting::DeliveryDue { shipment, .. }
             | Waiting::InspectionEnds { shipment, .. }
@@ -180,9 +184,10 @@ pub(crate) fn decide_unhold(
         Some(asked) if asked == account => Err(vec![Rejection::FourEyes { order: id }]),
         Some(requested_by) => {
             let deadlines = order.deadlines(id).into_iter().map(|stamp| restarted(stamp, hold.since, now));
-            Ok(vec![
-                Unheld { agreed_by: account, deadlines: deadlines.collect(), order: id, requested_by }.into(),
-            ])
+            let deadlines = deadlines.collect();
+            let mut events = vec![Unheld { agreed_by: account, deadlines, order: id, requested_by }.into()];
+            events.extend(ended_on_hold(market, id, order));
+            Ok(events)
         }
     }
 }

@@ -45,7 +45,7 @@ impl Market {
             escrow: Escrow::default(),
             card: event.payment.as_ref().map(|due| {
                 let (payment, amount_minor, pay_by) = (due.payment, due.amount.minor, due.expires_at);
-                Box::new(Card { payment, amount_minor, pay_by })
+                Box::new(Card { payment, amount_minor, capture: due.capture, pay_by, uncharged_minor: 0 })
             }),
             release: None,
         };

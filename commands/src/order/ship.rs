@@ -83,6 +83,9 @@ pub(crate) fn decide_ship(
     if order.awaits_payment() {
         return Err(wrong_state(id, order.state()));
     }
+    if order.is_authorized() {
+        return Err(vec![Rejection::NotCharged { order: id }]);
+    }
     order.check_free(id)?;
     let lines = match &command.lines {
         Some(asked) => named(id, order, asked)?,

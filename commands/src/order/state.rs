@@ -206,10 +206,8 @@ impl Order {
     /// Gives the order's state in one word, for those who are refused something.
     pub fn state(&self) -> OrderState {
         let in_transit = |shipment: &Shipment| matches!(shipment.state, ShipmentState::InTransit { .. });
-        if self.awaits_payment() {
-            OrderState::AwaitingPayment
-        } else if let Stage::AwaitingSeller { .. } = self.stage {
-            OrderState::AwaitingSeller
+        if self.stage != Stage::Confirmed {
+            self.stage.state()
         } else if self.shipments.is_empty() {
             OrderState::Placed
         } else if self.shipments.iter().any(in_transit) {
@@ -222,8 +220,12 @@ impl Order {
     /// Refuses what is not done before the seller has accepted the order.
     pub(super) fn check_accepted(&self, order: OrderId) -> Result<(), Vec<Rejection>> {
         match self.stage {
-            Stage::AwaitingSeller { accept_by } => Err(vec![Rejection::NotAccepted { accept_by, order }]),
-            Stage::AwaitingPayment { .. } | Stage::Confirmed => Ok(()),
+            Stage::AwaitingSeller { accept_by } | Stage::Authorized { accept_by: Some(accept_by) } => {
+                Err(vec![Rejection::NotAccepted { accept_by, order }])
+            }
+            Stage::AwaitingPayment { .. } | Stage::Authorized { accept_by: None } | Stage::Confirmed => {
+                Ok(())
+            }
         }
     }
 

@@ -6,11 +6,12 @@
 use events::ids::{AccountId, CommandId, OrderId, PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::order::{CancelledBy, EscrowHeld, Paid, PaymentDue};
-use events::payment::{RefundRequested, Requested};
+use events::payment::{CaptureTime, RefundRequested, Requested};
 use events::{Event, Money, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::cancel::cancel;
+use super::capture::paid;
 use super::{Found, Order, find, waiting, wrong_state};
 use crate::command::{PayOrder, PaymentMethod, ProviderMethod, SetUpEscrow};
 use crate::decide::Facts;
@@ -26,8 +27,12 @@ pub struct Card {
     pub payment: PaymentId,
     /// How much, in minor units.
     pub amount_minor: i64,
+    /// When it is taken, once a provider holds it.
+    pub capture: CaptureTime,
     /// Until when the order waits for a provider to agree.
     pub pay_by: Timestamp,
+    /// What of it is never charged, in minor units: its share of units that were cancelled before it was.
+    pub uncharged_minor: i64,
 }
 
 /// How the orders of one purchase are paid.
@@ -36,6 +41,7 @@ pub(super) struct Tender<'a> {
     buyer: AccountId,
     payment: PaymentId,
     provider: Option<&'a ProviderMethod>,
+    capture: CaptureTime,
     pay_by: Timestamp,
     /// What all orders cost, and what of that the wallet pays.
     required: Money,
@@ -94,9 +100,9 @@ impl<'a> Tender<'a> {
         required: Money,
         now: Timestamp,
     ) -> Tender<'a> {
-        let provider = match method {
-            PaymentMethod::Wallet => None,
-            PaymentMethod::Tenders(tenders) => Some(&tenders.provider),
+        let (provider, capture) = match method {
+            PaymentMethod::Wallet => (None, CaptureTime::AtOnce),
+            PaymentMethod::Tenders(tenders) => (Some(&tenders.provider), tenders.capture),
         };
         let from_wallet = wallet_part(method, required);
         Tender {
@@ -104,6 +110,7 @@ impl<'a> Tender<'a> {
             buyer,
             payment: PaymentId::derive(buyer, command),
             provider: provider.filter(|_| from_wallet < required.minor),
+            capture,
             pay_by: now.plus_ms(crate::payment::REQUEST_MS),
             required,
             from_wallet,
@@ -125,7 +132,7 @@ impl<'a> Tender<'a> {
         let payment = self.provider.map(|_| {
             self.orders.push(order);
             let amount = Money::new(total.minor - part, total.currency);
-            PaymentDue { amount, expires_at: self.pay_by, payment: self.payment }
+            PaymentDue { amount, capture: self.capture, expires_at: self.pay_by, payment: self.payment }
         });
         (held, payment)
     }
@@ -134,7 +141,7 @@ impl<'a> Tender<'a> {
     pub(super) fn request(self) -> Option<Event> {
         let method = self.provider?;
         let amount = Money::new(self.required.minor - self.from_wallet, self.required.currency);
-        Some(request(self.buyer, amount, self.pay_by, self.orders, self.payment, method))
+        Some(request(self.buyer, amount, self.capture, self.pay_by, self.orders, self.payment, method))
     }
 }
 
@@ -146,6 +153,7 @@ fn hold(market: &Market, buyer: AccountId, order: OrderId, amount: Money) -> Opt
 fn request(
     account: AccountId,
     amount: Money,
+    capture: CaptureTime,
     expires_at: Timestamp,
     orders: Vec<OrderId>,
     payment: PaymentId,
@@ -153,17 +161,14 @@ fn request(
 ) -> Event {
     let (provider, to) = (method.provider, LedgerAccount::Wallet(account));
     let token = method.token.as_str().to_owned();
-    Requested { account, amount, expires_at, orders, payment, provider, to, token }.into()
+    Requested { account, amount, capture, expires_at, orders, payment, provider, to, token }.into()
 }
 
 impl Market {
     pub(crate) fn order_paid(&mut self, event: &Paid) {
         let order = self.orders.known(event.order);
-        assert!(order.awaits_payment(), "only an order that waits for its payment is paid");
-        assert!(
-            order.escrow.funded == order.total.minor,
-            "an order is paid when its escrow holds what it costs"
-        );
+        assert!(order.is_unpaid(), "only an order that waits for its payment is paid");
+        assert!(order.missing().minor == 0, "an order is paid when its escrow holds what it costs");
         let no_card = if event.payment.is_none() { order.card.take() } else { None };
         self.enter_order(event.order, Stage::paid(event.accept_by), event.ship_by);
         if let Some(card) = no_card {
@@ -187,7 +192,7 @@ impl Market {
 
     /// Lets the orders that wait for a payment wait as long as the provider holds its money.
     pub(crate) fn orders_wait_until(&mut self, payment: PaymentId, expires_at: Timestamp) {
-        for id in self.awaiting(payment) {
+        for id in self.awaiting_agreement(payment) {
             let ship_by = self.orders.known(id).ship_by;
             self.enter_order(id, Stage::AwaitingPayment { expires_at }, ship_by);
         }
@@ -195,7 +200,7 @@ impl Market {
 
     /// Lets the orders that waited for a payment, which is over, wait for another as long as they would have.
     pub(crate) fn orders_wait_again(&mut self, payment: PaymentId) {
-        for id in self.awaiting(payment) {
+        for id in self.awaiting_agreement(payment) {
             let Order { ship_by, card, .. } = self.orders.known(id);
             let (ship_by, pay_by) = (*ship_by, card.as_ref().map(|card| card.pay_by));
             let expires_at = pay_by.expect("only such orders wait for a payment");
@@ -203,36 +208,48 @@ impl Market {
         }
     }
 
-    /// Gives the orders that wait for a payment, in the order of their ids.
-    fn awaiting(&self, payment: PaymentId) -> Vec<OrderId> {
+    /// Gives the orders that wait for a provider to agree to a payment, in the order of their ids.
+    fn awaiting_agreement(&self, payment: PaymentId) -> Vec<OrderId> {
         let orders = self.payments.orders_of(payment).iter().copied();
         orders.filter(|id| self.orders.get(*id).is_some_and(Order::awaits_payment)).collect()
     }
 }
 
+/// Gives the orders that wait for a payment or are to be charged with it, in the order of their ids.
+pub(super) fn awaiting(market: &Market, payment: PaymentId) -> Vec<OrderId> {
+    let orders = market.payments.orders_of(payment).iter().copied();
+    orders.filter(|id| market.orders.get(*id).is_some_and(Order::is_unpaid)).collect()
+}
+
 /// Funds the orders that wait for a payment out of the wallet that it came into, one after the other as long as the money
-/// lasts: an order takes what it is to get or nothing.
+/// lasts: an order takes what it is to get or nothing. One whose provider held all of it, and then gave less, is cancelled.
 pub(crate) fn fund(market: &Market, payment: PaymentId, captured: Money, now: Timestamp) -> Vec<Event> {
     let mut left = captured.minor;
     let mut events = Vec::new();
-    for id in market.awaiting(payment) {
+    for id in awaiting(market, payment) {
         let order = waiting(market, id);
-        let missing = Money::new(order.total.minor - order.escrow.funded, order.total.currency);
+        let missing = order.missing();
         if missing.minor > left {
+            if order.is_authorized() && order.hold.is_none() {
+                events.extend(give_up(market, id, CancelledBy::PaymentFailed));
+            }
             continue;
         }
         left -= missing.minor;
         events.extend(hold(market, order.buyer, id, missing));
-        let (accept_by, ship_by) = market.dues(now);
-        events.push(Paid { accept_by, order: id, payment: Some(payment), ship_by }.into());
+        events.push(paid(market, id, Some(payment), now));
     }
     events
 }
 
-/// Cancels the orders that wait for a payment which failed for good.
-pub(crate) fn give_up_all(market: &Market, payment: PaymentId) -> Vec<Event> {
-    let give_up = |id| give_up(market, id, CancelledBy::PaymentFailed);
-    market.awaiting(payment).into_iter().flat_map(give_up).collect()
+/// Cancels the orders that wait for a payment which failed: all of them, if it failed for good; else those may be paid anew that
+/// no provider had agreed to pay.
+pub(crate) fn give_up_failed(market: &Market, payment: PaymentId, is_retryable: bool) -> Vec<Event> {
+    let ended = awaiting(market, payment).into_iter().filter(|id| {
+        let order = waiting(market, *id);
+        if order.is_authorized() { order.hold.is_none() } else { !is_retryable }
+    });
+    ended.flat_map(|id| give_up(market, id, CancelledBy::PaymentFailed)).collect()
 }
 
 /// Cancels an order that was not paid in time.
@@ -249,8 +266,8 @@ fn give_up(market: &Market, id: OrderId, by: CancelledBy) -> Vec<Event> {
 /// as the provider brought of all that was paid, and never more of a payment than came in. `paid_back` has just brought it to
 /// the wallet.
 pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: &Event) -> Option<Event> {
-    let card = order.card.as_deref().filter(|_| !order.awaits_payment())?;
-    let before = order.escrow.refunded;
+    let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
+    let before = order.escrow.refunded + card.uncharged_minor;
     let wallet = LedgerAccount::Wallet(order.buyer);
     let minor = paid_back.transfers().iter().filter(|transfer| transfer.to == wallet);
     let minor: i64 = minor.map(|transfer| transfer.amount.minor).sum();
@@ -277,7 +294,7 @@ pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: 
 
 /// Gives up the payment of an order that is cancelled, if no other order waits for it.
 pub(super) fn unwanted(market: &Market, id: OrderId, order: &Order) -> Option<Event> {
-    let card = order.card.as_deref().filter(|_| order.awaits_payment())?;
+    let card = order.card.as_deref().filter(|_| order.is_unpaid())?;
     let is_last = market.payments.orders_of(card.payment).iter().eq([&id]);
     is_last.then(|| crate::payment::give_up(market, card.payment))?
 }
@@ -310,17 +327,18 @@ pub(crate) fn decide_set_up(
     if (command.buyer, command.seller, command.amount) != (buyer, seller, amount) {
         return Err(vec![Rejection::EscrowMismatch { amount, buyer, order: id, seller }]);
     }
-    if !order.awaits_payment() {
+    if order.is_authorized() {
+        return Err(wrong_state(id, order.state()));
+    }
+    if !order.is_unpaid() {
         return Ok(vec![]);
     }
-    let missing = Money::new(amount.minor - order.escrow.funded, amount.currency);
+    let missing = order.missing();
     let available = market.ledger.balance(LedgerAccount::Wallet(buyer), amount.currency);
     if available.minor < missing.minor {
         return Err(vec![Rejection::InsufficientFunds { available, required: missing }]);
     }
-    let (accept_by, ship_by) = market.dues(now);
-    let paid = Paid { accept_by, order: id, payment: None, ship_by }.into();
-    let held = hold(market, buyer, id, missing).into_iter().chain([paid]);
+    let held = hold(market, buyer, id, missing).into_iter().chain([paid(market, id, None, now)]);
     Ok(held.chain(unwanted(market, id, order)).collect())
 }
 
@@ -339,7 +357,7 @@ pub(crate) fn decide_pay(
     if market.payments.get(card.payment).is_some() {
         return Err(vec![Rejection::PaymentUnderWay { order: id, payment: card.payment }]);
     }
-    let orders = market.awaiting(card.payment);
+    let orders = market.awaiting_agreement(card.payment);
     let minor = orders.iter().filter_map(|id| waiting(market, *id).card.as_deref());
     let amount = Money::new(minor.map(|card| card.amount_minor).sum(), order.total.currency);
     let mut reasons = Vec::new();
@@ -348,5 +366,5 @@ pub(crate) fn decide_pay(
         return Err(reasons);
     }
     let payment = PaymentId::derive(buyer, command_id);
-    Ok(vec![request(buyer, amount, card.pay_by, orders, payment, &command.method)])
+    Ok(vec![request(buyer, amount, card.capture, card.pay_by, orders, payment, &command.method)])
 }

@@ -5,13 +5,15 @@ use events::ids::{AccountId, CommandId, PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::DeadlineStamp;
 use events::payment::{
-    ActionRequired, Authorized, Captured, Failed, RefundFailed, RefundRequested, Refunded, Requested,
-    VoidReason, VoidRequested, Voided,
+    ActionRequired, Authorized, CaptureRequested, CaptureTime, Captured, Failed, RefundFailed,
+    RefundRequested, Refunded, Requested, VoidReason, VoidRequested, Voided,
 };
 use events::rejection::PaymentState;
 use events::{Event, Money, Rejection, Timestamp};
 
-use super::{ClosedPayment, Ending, OPEN_PER_ACCOUNT_MAX, Payment, REQUEST_MS, Stage};
+use super::{
+    CAPTURE_MARGIN_MS, ClosedPayment, Ending, OPEN_PER_ACCOUNT_MAX, Payment, REQUEST_MS, Stage, Taking,
+};
 use crate::command::{CancelPayment, RefundPayment, ReportPayment, ReportedOutcome, RequestPayment};
 use crate::decide::Facts;
 use crate::funding::CreditId;
@@ -73,6 +75,7 @@ pub(crate) fn decide_request(
     let requested = Requested {
         account,
         amount,
+        capture: CaptureTime::AtOnce,
         expires_at: now.plus_ms(REQUEST_MS),
         orders: Vec::new(),
         payment: PaymentId::derive(account, command_id),
@@ -207,14 +210,8 @@ pub(crate) fn decide_report(
             Found::Open(open)
                 if matches!(open.stage, Stage::Requested { .. } | Stage::ActionRequired { .. }) =>
             {
-                let (amount, capture_before) = (*amount, *capture_before);
-                check_amount(payment, amount, open.amount)?;
-                let (account, reference) = (open.account, reference.as_str().to_owned());
-                let from = LedgerAccount::ProviderClearing(provider);
-                let pending = Some(Transfer { amount, from, to: open.to });
-                let authorized =
-                    Authorized { account, amount, capture_before, payment, pending, provider, reference };
-                Ok(vec![authorized.into()])
+                check_amount(payment, *amount, open.amount)?;
+                Ok(authorize(market, payment, open, *amount, *capture_before, reference.as_str(), now))
             }
             _ => Ok(vec![]),
         },
@@ -230,15 +227,15 @@ pub(crate) fn decide_report(
                 let (account, amount) = (open.account, open.amount);
                 let (code, retryable) = (code.as_str().to_owned(), *retryable);
                 let mut events = vec![Failed { account, amount, code, payment, provider, retryable }.into()];
-                if !retryable {
-                    events.extend(order::give_up_all(market, payment));
-                }
+                events.extend(order::give_up_failed(market, payment, retryable));
                 Ok(events)
             }
             Found::Closed(_) => Ok(vec![]),
         },
-        ReportedOutcome::Voided => Ok(void(payment, &found, VoidReason::Cancelled)),
-        ReportedOutcome::AuthorizationExpired => Ok(void(payment, &found, VoidReason::AuthorizationExpired)),
+        ReportedOutcome::Voided => Ok(void(market, payment, &found, VoidReason::Cancelled)),
+        ReportedOutcome::AuthorizationExpired => {
+            Ok(void(market, payment, &found, VoidReason::AuthorizationExpired))
+        }
         ReportedOutcome::Refunded { reference, refund } => {
             Ok(refunded(market, payment, *refund, reference.as_str()))
         }
@@ -246,6 +243,45 @@ pub(crate) fn decide_report(
             Ok(refund_failed(market, payment, &found, *refund, code.as_str()))
         }
     }
+}
+
+/// Notes that a provider holds an amount. Unless it is to be taken at once, its order is the seller's from here on; less than
+/// all that was asked for is then given up, since nothing can be shipped for it.
+fn authorize(
+    market: &Market,
+    payment: PaymentId,
+    open: &Payment,
+    amount: Money,
+    capture_before: Timestamp,
+    reference: &str,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Payment { account, provider, to, .. } = *open;
+    let pending = Some(Transfer { amount, from: LedgerAccount::ProviderClearing(provider), to });
+    let reference = reference.to_owned();
+    let margin_ms = CAPTURE_MARGIN_MS.min(capture_before.ms_since(now).max(0) / 2);
+    let capture_by = capture_before.plus_ms(-margin_ms);
+    let waits_until = (!open.capture.is_at_once()).then_some(capture_by);
+    let authorized =
+        Authorized { account, amount, capture_before, payment, pending, provider, reference, waits_until };
+    let mut events = vec![authorized.into()];
+    if waits_until.is_some() {
+        let is_whole = amount == open.amount;
+        let theirs = is_whole.then(|| order::authorized(market, payment, capture_by, now));
+        events.extend(theirs.into_iter().flatten());
+        if events.len() == 1 {
+            events.extend(give_up(market, payment));
+        }
+    }
+    events
+}
+
+/// Asks the provider for an amount of what it holds; nothing, if it holds none or has been asked for it.
+pub(crate) fn take(market: &Market, payment: PaymentId, amount: Money) -> Option<Event> {
+    let Payment { account, provider, stage, .. } = market.payments.get(payment)?;
+    let Stage::Authorized { reference, taking: Taking::Waits { .. }, .. } = stage else { return None };
+    let (account, provider, reference) = (*account, *provider, reference.to_string());
+    Some(CaptureRequested { account, amount, payment, provider, reference }.into())
 }
 
 /// Checks that an amount is more than nothing and within what it may be.
@@ -294,13 +330,16 @@ fn capture(
 }
 
 /// Ends a payment of which nothing was taken. Why is what the market knows, where it gave the payment up itself.
-fn void(payment: PaymentId, found: &Found<'_>, because: VoidReason) -> Vec<Event> {
+fn void(market: &Market, payment: PaymentId, found: &Found<'_>, because: VoidReason) -> Vec<Event> {
     let Found::Open(Payment { account, provider, amount, stage, .. }) = found else { return vec![] };
     let because = match stage {
         Stage::Voiding { because } => *because,
         _ => because,
     };
-    vec![Voided { account: *account, amount: *amount, because, payment, provider: *provider }.into()]
+    let (account, amount, provider) = (*account, *amount, *provider);
+    let mut events = vec![Voided { account, amount, because, payment, provider }.into()];
+    events.extend(order::give_up_authorized(market, payment, because));
+    events
 }
 
 fn refunded(market: &Market, payment: PaymentId, refund: RefundId, reference: &str) -> Vec<Event> {
@@ -344,21 +383,33 @@ fn refund_failed(
 }
 
 /// Decides what becomes of a payment whose deadline is due: it is given up, and the provider has the last word, since
-/// it may have taken the money without our having heard of it.
+/// it may have taken the money without our having heard of it. One that waits for the seller is taken, or its order is
+/// cancelled, as its buyer wants it.
 ///
 /// # Panics
 /// If the payment does not wait for it: [`Market::next_deadline`] gives only those that are waited for.
-pub(crate) fn decide_deadline(market: &Market, payment: PaymentId, deadline: DeadlineStamp) -> Vec<Event> {
+pub(crate) fn decide_deadline(
+    market: &Market,
+    payment: PaymentId,
+    deadline: DeadlineStamp,
+    now: Timestamp,
+) -> Vec<Event> {
     let open = market.payments.get(payment).expect("a deadline leaves with its payment");
     assert_eq!(
         open.stage.deadline(payment),
         Some(deadline),
         "a deadline leaves with the stage that waited for it"
     );
+    let waits = matches!(open.stage, Stage::Authorized { taking: Taking::Waits { .. }, .. });
+    if waits && open.capture == CaptureTime::OnShipOrExpiry {
+        return order::charge(market, payment, now);
+    }
     let because = match open.stage {
         Stage::Authorized { .. } => VoidReason::AuthorizationExpired,
         _ => VoidReason::RequestExpired,
     };
     let (account, provider) = (open.account, open.provider);
-    vec![VoidRequested { account, because, payment, provider }.into()]
+    let mut events = vec![VoidRequested { account, because, payment, provider }.into()];
+    events.extend(order::give_up_authorized(market, payment, because));
+    events
 }

@@ -5,7 +5,7 @@ use events::ids::{AccountId, PaymentId, PayoutId, RefundId};
 use events::{Event, Money};
 use uuid::Uuid;
 
-use super::{Payment, Payments, Refund, Stage};
+use super::{Payment, Payments, Refund, Stage, Taking};
 
 /// Names an effect: a payment, a refund or a payout wants one thing of its provider at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,7 +126,12 @@ impl Effect {
             Event::PaymentActionRequired(e) => {
                 wanted(e.payment, e.provider, Wish::Await { reference: e.reference.as_str().into() })
             }
+            Event::PaymentAuthorized(e) if e.waits_until.is_some() => done(e.payment),
             Event::PaymentAuthorized(e) => {
+                let reference = e.reference.as_str().into();
+                wanted(e.payment, e.provider, Wish::Capture { amount: e.amount, reference })
+            }
+            Event::PaymentCaptureRequested(e) => {
                 let reference = e.reference.as_str().into();
                 wanted(e.payment, e.provider, Wish::Capture { amount: e.amount, reference })
             }
@@ -157,10 +162,10 @@ impl Effect {
 impl Payments {
     /// Gives all that providers have been asked for and have not answered.
     pub fn effects(&self) -> Vec<(EffectId, Effect)> {
-        let payments = self.open.iter().map(|(id, payment)| {
+        let payments = self.open.iter().filter_map(|(id, payment)| {
             let Payment { provider, .. } = *payment;
-            let effect = PaymentEffect { provider, payment: *id, wish: wish(payment) };
-            (EffectId::Payment(*id), Effect::Payment(effect))
+            let effect = PaymentEffect { provider, payment: *id, wish: wish(payment)? };
+            Some((EffectId::Payment(*id), Effect::Payment(effect)))
         });
         let refunds = self.refunds.iter().map(|(id, refund)| {
             let Refund { payment, provider, amount, .. } = *refund;
@@ -171,13 +176,15 @@ impl Payments {
     }
 }
 
-fn wish(payment: &Payment) -> Wish {
-    match &payment.stage {
+/// Gives what a payment wants of its provider; nothing while it waits for the seller.
+fn wish(payment: &Payment) -> Option<Wish> {
+    Some(match &payment.stage {
         Stage::Requested { token, .. } => Wish::Authorize { amount: payment.amount, token: token.clone() },
         Stage::ActionRequired { reference, .. } => Wish::Await { reference: reference.clone() },
-        Stage::Authorized { amount, reference, .. } => {
+        Stage::Authorized { reference, taking: Taking::Asked { amount }, .. } => {
             Wish::Capture { amount: *amount, reference: reference.clone() }
         }
+        Stage::Authorized { taking: Taking::Waits { .. }, .. } => return None,
         Stage::Voiding { .. } => Wish::Void,
-    }
+    })
 }

@@ -83,6 +83,7 @@ fn supported() -> Vec<Draft> {
             }),
         ),
         draft("order.accept", json!({"order": ID})),
+        draft("order.ready", json!({"order": ID})),
         draft("order.decline", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),

@@ -95,8 +95,8 @@ impl Run {
                 let (delivery, coupon) = gone(going);
                 self.ask(BUYERS[buyer], PlaceOrder { coupon, delivery, ..command }.into());
             }
-            Step::PlaceBy(buyer, provider, lines, wallet, going) => {
-                let method = by_provider(PROVIDERS[provider], wallet.map(usd));
+            Step::PlaceBy(buyer, provider, lines, wallet, going, capture) => {
+                let method = capturing(PROVIDERS[provider], capture, wallet.map(usd));
                 let Command::PlaceOrder(command) = place_with(method, &lines, usd(MOST)) else {
                     unreachable!()
                 };
@@ -137,6 +137,15 @@ impl Run {
                 let (order, (_, seller)) = self.order(nth);
                 let command = if accepts { accept(order) } else { decline(order) };
                 self.ask(who.map_or(seller, |n| EVERYBODY[n]), command);
+            }
+            Step::Ready(nth, who) => {
+                let held = self.world.market.orders.iter().find(|(_, order)| order.is_unpaid());
+                let (order, (_, seller)) = self.order(nth);
+                let (order, seller) = match held.filter(|_| !nth.is_multiple_of(4)) {
+                    Some((id, held)) => (*id, Actor::of(held.seller)),
+                    None => (order, seller),
+                };
+                self.ask(who.map_or(seller, |n| EVERYBODY[n]), ready(order));
             }
             Step::Ship(nth, who, part) => {
                 let (order, (_, seller)) = self.order(nth);

@@ -149,8 +149,12 @@ pub(crate) fn check_deadlines(market: &Market) {
         if order.units_left() > 0 {
             let (due, waiting) = match order.stage {
                 Stage::AwaitingPayment { expires_at } => (expires_at, Waiting::PaymentDue { order: id }),
-                Stage::AwaitingSeller { accept_by } => (accept_by, Waiting::AcceptBy { order: id }),
-                Stage::Confirmed => (order.ship_by, Waiting::ShipBy { order: id }),
+                Stage::AwaitingSeller { accept_by } | Stage::Authorized { accept_by: Some(accept_by) } => {
+                    (accept_by, Waiting::AcceptBy { order: id })
+                }
+                Stage::Confirmed | Stage::Authorized { accept_by: None } => {
+                    (order.ship_by, Waiting::ShipBy { order: id })
+                }
             };
             let is_shipped = !order.shipments.is_empty();
             assert!(!is_shipped || order.stage == Stage::Confirmed, "nothing is shipped before its time");
@@ -187,6 +191,9 @@ pub(crate) fn check_deadlines(market: &Market) {
             payment::Stage::Requested { expires_at, .. }
             | payment::Stage::ActionRequired { expires_at, .. } => {
                 (expires_at, Waiting::PaymentExpires { payment })
+            }
+            payment::Stage::Authorized { taking: payment::Taking::Waits { until }, .. } => {
+                (until, Waiting::AuthorizationExpires { payment })
             }
             payment::Stage::Authorized { capture_before, .. } => {
                 (capture_before, Waiting::AuthorizationExpires { payment })

@@ -12,12 +12,16 @@ pub(crate) struct Paid {
     pub(crate) fee: i64,
     /// What a provider is to bring.
     pub(crate) by_provider: i64,
+    /// What of that it never does, since units were cancelled before.
+    pub(crate) uncharged: i64,
     pub(crate) held: i64,
     pub(crate) released: i64,
     pub(crate) fees: i64,
     pub(crate) taxes: i64,
     pub(crate) refunded: i64,
     pub(crate) frozen: i64,
+    /// Whether all it costs has come in.
+    pub(crate) is_paid: bool,
     /// Whether it is on hold.
     pub(crate) is_held: bool,
     /// Of what was paid back, what had been frozen.

@@ -2,6 +2,7 @@
 
 use events::Money;
 use events::escrow::FreezeReason;
+use events::payment::CaptureTime;
 use events::stock::AdjustmentReason;
 use proptest::prelude::*;
 
@@ -50,7 +51,7 @@ pub(crate) enum Step {
     Migrate(usize, i64, Going),
     Place(usize, Vec<(u64, u32)>, i64, Going),
     /// Buys through a provider, and a part from the wallet.
-    PlaceBy(usize, usize, Vec<(u64, u32)>, Option<i64>, Going),
+    PlaceBy(usize, usize, Vec<(u64, u32)>, Option<i64>, Going, CaptureTime),
     /// Migrates a cart so.
     MigrateBy(usize, Option<i64>, Going),
     Pay(usize),
@@ -68,6 +69,8 @@ pub(crate) enum Step {
     Promotion(u64, i64, Option<usize>, Option<u32>, i64),
     EndPromotion(usize, bool),
     Verify(usize, u32),
+    /// A seller says that an order is about to leave.
+    Ready(usize, Option<usize>),
     /// A seller accepts, or declines.
     Answer(usize, Option<usize>, bool),
     Ship(usize, Option<usize>, Part),
@@ -143,6 +146,12 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     // Mostly all there is; else some of it.
     let share = prop_oneof![3 => Just(0i64), 2 => 1i64..3000];
     let earned = prop_oneof![1 => Just(0i64), 3 => 1i64..60, 1 => 1i64..3000];
+    let capture = prop::sample::select(vec![
+        CaptureTime::AtOnce,
+        CaptureTime::OnShip,
+        CaptureTime::OnShip,
+        CaptureTime::OnShipOrExpiry,
+    ]);
     let total = prop_oneof![3 => Just(MOST), 1 => amount()];
     let wallet = prop_oneof![2 => Just(None), 3 => (1i64..1500).prop_map(Some), 1 => amount().prop_map(Some)];
     prop_oneof![
@@ -164,8 +173,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         3 => (buyer.clone(), shopper, 0..12u8).prop_map(|(b, s, how)| Step::Merge(b, s, how)),
         5 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
         18 => (buyer.clone(), lines.clone(), total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),
-        7 => (buyer.clone(), 0..2usize, lines, wallet.clone(), going())
-            .prop_map(|(b, p, l, w, g)| Step::PlaceBy(b, p, l, w, g)),
+        9 => (buyer.clone(), 0..2usize, lines, wallet.clone(), going(), capture)
+            .prop_map(|(b, p, l, w, g, c)| Step::PlaceBy(b, p, l, w, g, c)),
+        4 => (nth, anybody.clone()).prop_map(|(n, a)| Step::Ready(n, a)),
         2 => (buyer, wallet, going()).prop_map(|(b, w, g)| Step::MigrateBy(b, w, g)),
         4 => nth.prop_map(Step::Pay),
         2 => nth.prop_map(Step::SetUp),

@@ -8,12 +8,12 @@ use commands::command::{
     DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock, ExtendReservation,
     FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart,
     MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
-    Quote, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller,
-    ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment,
-    ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart, ResumeListing,
-    RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
-    SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart,
-    UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
+    Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice,
+    ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate,
+    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart,
+    ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock,
+    SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing,
+    UnfreezeCart, UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
     VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
@@ -26,6 +26,7 @@ use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, 
 use events::listing::Limits;
 use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
+use events::payment::CaptureTime;
 use events::promotion::Benefit;
 use events::shipping::Rate;
 use events::stock::AdjustmentReason;
@@ -353,11 +354,30 @@ pub fn place_with(payment_method: PaymentMethod, lines: &[(u64, u32)], total: Mo
 }
 
 pub fn by_provider(provider: Actor, wallet: Option<Money>) -> PaymentMethod {
-    PaymentMethod::Tenders(Tenders { provider: method(provider, "tok_approve"), wallet })
+    capturing(provider, CaptureTime::AtOnce, wallet)
 }
 
 pub fn method(provider: Actor, token: &str) -> ProviderMethod {
     ProviderMethod { provider: provider.account(), token: text(token) }
+}
+
+/// Buys through [`super::PROVIDER`], who is to take the money when it is told here.
+pub fn place_captured(
+    capture: CaptureTime,
+    lines: &[(u64, u32)],
+    total: Money,
+    wallet: Option<Money>,
+) -> Command {
+    place_with(capturing(super::PROVIDER, capture, wallet), lines, total)
+}
+
+pub fn capturing(provider: Actor, capture: CaptureTime, wallet: Option<Money>) -> PaymentMethod {
+    PaymentMethod::Tenders(Tenders { capture, provider: method(provider, "tok_approve"), wallet })
+}
+
+/// Says that an order is about to leave.
+pub fn ready(order: OrderId) -> Command {
+    ReadyOrder { order }.into()
 }
 
 /// Pays an order anew.

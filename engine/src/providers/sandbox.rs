@@ -13,6 +13,8 @@
 //! | `tok_unordered_webhook` | it agrees; the message of the capture comes before that of the authorisation |
 //! | `tok_expires` | it agrees, and lets go before it is told to take the money |
 //!
+//! What it holds it lets go of after seven days, as a real one does.
+//!
 //! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on its way,
 //! the answer about `acct_timeout_paid` is lost; any other that begins with `acct_` is paid at once.
 
@@ -196,6 +198,13 @@ impl Sandbox {
         }
     }
 
+    /// Lets go of what was held for as long as it is held.
+    fn lapse(&self, entry: &mut Entry) {
+        if matches!(entry.state, State::Authorized) && self.clock.now() >= entry.made_at.plus_ms(HOLDS_MS) {
+            entry.state = State::Expired;
+        }
+    }
+
     fn answer(&self, payment: PaymentId, entry: &Entry) -> Answer {
         let reference = reference(payment);
         match &entry.state {
@@ -306,6 +315,7 @@ impl PaymentProvider for Sandbox {
             .payments
             .get_mut(&call.payment)
             .ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
+        self.lapse(entry);
         if matches!(entry.state, State::Authorized) {
             if entry.token == "tok_expires" {
                 entry.state = State::Expired;
@@ -325,6 +335,7 @@ impl PaymentProvider for Sandbox {
     async fn void(&self, payment: PaymentId, reference: &str) -> Result<Answer, NoAnswer> {
         let mut books = self.books();
         let entry = books.payments.get_mut(&payment).ok_or_else(|| NoAnswer(format!("no {reference}")))?;
+        self.lapse(entry);
         if matches!(entry.state, State::Authorized | State::ActionRequired | State::Undecided) {
             entry.state = State::Voided;
             self.tell(payment, entry, "voided");
@@ -353,9 +364,12 @@ impl PaymentProvider for Sandbox {
     }
 
     async fn look_up(&self, payment: PaymentId, _: Option<&str>) -> Result<Option<Found>, NoAnswer> {
-        let books = self.books();
-        let known = books.payments.get(&payment).filter(|entry| !matches!(entry.state, State::Unheard));
-        Ok(known.map(|entry| Found { reference: reference(payment), answer: self.answer(payment, entry) }))
+        let mut books = self.books();
+        let known = books.payments.get_mut(&payment).filter(|entry| !matches!(entry.state, State::Unheard));
+        Ok(known.map(|entry| {
+            self.lapse(entry);
+            Found { reference: reference(payment), answer: self.answer(payment, entry) }
+        }))
     }
 
     async fn look_up_refund(&self, call: &RefundCall) -> Result<Option<RefundAnswer>, NoAnswer> {

@@ -64,7 +64,7 @@ pub struct Cancelled {
 
 impl From<Cancelled> for super::Cancelled {
     fn from(Cancelled { by, order, reason }: Cancelled) -> Self {
-        Self { by, lines: vec![], order, reason, shipping: None }
+        Self { by, lines: vec![], order, reason, shipping: None, uncharged: None }
     }
 }
 

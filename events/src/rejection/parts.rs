@@ -132,4 +132,6 @@ pub enum OrderState {
     AwaitingPayment,
     /// The buyer has the money back, for what had been shipped.
     Refunded,
+    /// A provider holds the money, and the seller makes it ready.
+    Authorized,
 }

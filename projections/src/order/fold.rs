@@ -130,6 +130,14 @@ impl Fold for OrderFold {
                         }
                     }
                 }
+                Event::OrderAuthorized(held) => {
+                    let entry = entry(Step::Authorized, None, Some(format!("with payment {}", held.payment)));
+                    self.change(tree, held.order, entry, |order| {
+                        (order.accept_by, order.ship_by) = (held.accept_by, held.ship_by);
+                        order.payment.as_mut()?.capture_by = Some(held.capture_by);
+                        Some(())
+                    })?;
+                }
                 Event::OrderPaid(paid) => {
                     let note = match paid.payment {
                         Some(payment) => format!("with payment {payment}"),
@@ -139,7 +147,10 @@ impl Fold for OrderFold {
                     self.change(tree, paid.order, entry, |order| {
                         (order.accept_by, order.ship_by) = (paid.accept_by, paid.ship_by);
                         match paid.payment {
-                            Some(_) => order.payment.as_mut()?.is_paid = true,
+                            Some(_) => {
+                                let payment = order.payment.as_mut()?;
+                                (payment.is_paid, payment.capture_by) = (true, None);
+                            }
                             None => order.payment = None,
                         }
                         Some(())
@@ -418,6 +429,9 @@ fn deliver(order: &mut Order, event: &Delivered) -> Option<()> {
 fn cancel(order: &mut Order, event: &Cancelled) -> Option<()> {
     let lines = units_of(order, &event.lines);
     order.cancelled_by = Some(event.by);
+    if let Some(uncharged) = event.uncharged {
+        add(&mut order.payment.as_mut()?.uncharged.minor, uncharged.minor)?;
+    }
     move_units(order, &lines, |line| &mut line.cancelled)
 }
 
@@ -567,6 +581,9 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             amount: due.amount,
             expires_at: due.expires_at,
             is_paid: false,
+            capture_by: None,
+            capture: due.capture,
+            uncharged: Money::zero(due.amount.currency),
         }),
         placed_at: entry.time,
         ship_by,
@@ -629,6 +646,7 @@ fn cancellation_note(by: CancelledBy) -> String {
         CancelledBy::AcceptDeadline => "not accepted in time".to_owned(),
         CancelledBy::PaymentDeadline => "not paid in time".to_owned(),
         CancelledBy::PaymentFailed => "the payment failed".to_owned(),
+        CancelledBy::AuthorizationExpired => "not charged while the provider held the money".to_owned(),
     }
 }
 

@@ -44,6 +44,11 @@ pub enum OrderAxis {
         /// Until when.
         accept_by: Timestamp,
     },
+    /// A provider holds the money, which is charged when the goods leave.
+    Authorized {
+        /// When the market charges or cancels it, unless the seller has said that they do.
+        capture_by: Timestamp,
+    },
     /// It waits to be shipped.
     Confirmed {
         /// Until when.
@@ -184,6 +189,7 @@ pub(super) struct Known<'a> {
     shipments: Vec<&'a Shipment>,
     escrow: Escrow,
     pay_by: Option<Timestamp>,
+    capture_by: Option<Timestamp>,
     accept_by: Option<Timestamp>,
     ship_by: Timestamp,
     cancelled_by: Option<CancelledBy>,
@@ -198,6 +204,11 @@ impl Order {
         let awaited = self.payment.filter(|payment| !payment.is_paid && self.closed_at.is_none())?;
         Some(awaited.expires_at)
     }
+
+    /// Gives when the market charges or cancels it by itself, if a provider holds what it is charged when it leaves.
+    fn capture_by(&self) -> Option<Timestamp> {
+        self.payment.filter(|_| self.closed_at.is_none())?.capture_by
+    }
 }
 
 impl<'a> Known<'a> {
@@ -208,6 +219,7 @@ impl<'a> Known<'a> {
             shipments: order.shipments.iter().collect(),
             escrow: order.escrow,
             pay_by: order.pay_by(),
+            capture_by: order.capture_by(),
             accept_by: order.accept_by,
             ship_by: order.ship_by,
             cancelled_by: order.cancelled_by,
@@ -227,6 +239,7 @@ impl<'a> Known<'a> {
             shipments: orders.iter().flat_map(|order| &order.shipments).collect(),
             escrow,
             pay_by: orders.iter().filter_map(Order::pay_by).min(),
+            capture_by: orders.iter().filter_map(Order::capture_by).min(),
             accept_by: open().filter_map(|order| order.accept_by).min(),
             ship_by: open().chain(orders.first()).map(|order| order.ship_by).min()?,
             cancelled_by: orders.iter().rev().find_map(|order| order.cancelled_by),
@@ -260,10 +273,11 @@ impl<'a> Known<'a> {
                 OrderAxis::Refunded { closed_at }
             }
             (Some(closed_at), ..) => OrderAxis::Completed { closed_at },
-            (None, _, Fulfilment::Unfulfilled) => match (self.pay_by, self.accept_by) {
-                (Some(expires_at), _) => OrderAxis::AwaitingPayment { expires_at },
-                (None, Some(accept_by)) => OrderAxis::AwaitingSeller { accept_by },
-                (None, None) => OrderAxis::Confirmed { ship_by: self.ship_by },
+            (None, _, Fulfilment::Unfulfilled) => match (self.capture_by, self.pay_by, self.accept_by) {
+                (None, Some(expires_at), _) => OrderAxis::AwaitingPayment { expires_at },
+                (_, _, Some(accept_by)) => OrderAxis::AwaitingSeller { accept_by },
+                (Some(capture_by), _, None) => OrderAxis::Authorized { capture_by },
+                (None, None, None) => OrderAxis::Confirmed { ship_by: self.ship_by },
             },
             (None, _, Fulfilment::Delivered) => OrderAxis::Fulfilled,
             (None, ..) => OrderAxis::Processing,
@@ -359,6 +373,8 @@ pub enum OrderStatus {
     OnHold,
     /// Money of it is frozen.
     Disputed,
+    /// A provider holds the money; the seller makes the goods ready, and it is charged when they leave.
+    Authorized,
 }
 
 impl Axes {
@@ -377,6 +393,7 @@ impl Axes {
             (_, Fulfilment::PartiallyShipped { .. }) => OrderStatus::PartiallyShipped,
             (OrderAxis::AwaitingPayment { .. }, Fulfilment::Unfulfilled) => OrderStatus::AwaitingPayment,
             (OrderAxis::AwaitingSeller { .. }, Fulfilment::Unfulfilled) => OrderStatus::AwaitingSeller,
+            (OrderAxis::Authorized { .. }, Fulfilment::Unfulfilled) => OrderStatus::Authorized,
             (_, Fulfilment::Unfulfilled) => OrderStatus::Placed,
         }
     }

@@ -571,14 +571,15 @@ impl Market {
         let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(buyer));
         let transfer = Some(Transfer { amount: Money { minor, ..sale.total }, from, to });
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
-        let cancelled = Cancelled { by, lines, order, reason: Some("sold out".into()), shipping: None };
+        let cancelled =
+            Cancelled { by, lines, order, reason: Some("sold out".into()), shipping: None, uncharged: None };
         let refunded = EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer };
         let events = vec![cancelled.into(), refunded.into()];
         match by {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
             CancelledBy::ShipDeadline => self.history.due(Waiting::ShipBy { order }, events),
             CancelledBy::AcceptDeadline => self.history.due(Waiting::AcceptBy { order }, events),
-            CancelledBy::PaymentDeadline | CancelledBy::PaymentFailed => {
+            CancelledBy::PaymentDeadline | CancelledBy::PaymentFailed | CancelledBy::AuthorizationExpired => {
                 unreachable!("orders are paid at once here")
             }
         };

@@ -9,7 +9,7 @@ use events::order::{
     Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, Paid, PaymentDue,
     ReleaseCondition, Rounding, ShipmentNumber,
 };
-use events::payment::{Authorized, Captured, RefundRequested, VoidReason, Voided};
+use events::payment::{Authorized, CaptureTime, Captured, RefundRequested, VoidReason, Voided};
 use events::promotion::{Benefit, Created, Discount};
 use events::shipping::{Quote, Rate, RateSet};
 use events::tax::{Set, Tax};
@@ -455,7 +455,12 @@ fn payment() -> PaymentId {
 }
 
 fn awaited() -> Event {
-    let due = PaymentDue { amount: usd(700), expires_at: Timestamp::from_ms(0), payment: payment() };
+    let due = PaymentDue {
+        amount: usd(700),
+        capture: CaptureTime::AtOnce,
+        expires_at: Timestamp::from_ms(0),
+        payment: payment(),
+    };
     Placed { payment: Some(due), ..placed() }.into()
 }
 
@@ -472,6 +477,7 @@ fn authorized(minor: i64) -> Event {
         pending: Some(coming(minor)),
         provider: PROVIDER,
         reference: "pi_1".to_owned(),
+        waits_until: None,
     }
     .into()
 }

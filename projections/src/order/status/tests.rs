@@ -72,6 +72,7 @@ fn known(lines: &[Line]) -> Known<'_> {
         shipments: vec![],
         escrow: escrow(3, 0, 0),
         pay_by: None,
+        capture_by: None,
         accept_by: None,
         ship_by: at(14),
         cancelled_by: None,
@@ -129,7 +130,8 @@ fn one_word_is_made_of_the_axes() {
             _ => (order, word),
         };
         assert_eq!((waits.order, waits.display()), (order, word), "{lines:?}");
-        let unpaid = Known { pay_by: Some(at(1)), ..known }.axes();
+        let known = Known { pay_by: Some(at(1)), ..known };
+        let unpaid = known.axes();
         let (order, word) = match fulfilment {
             Fulfilment::Unfulfilled => {
                 (OrderAxis::AwaitingPayment { expires_at: at(1) }, OrderStatus::AwaitingPayment)
@@ -137,6 +139,17 @@ fn one_word_is_made_of_the_axes() {
             _ => (order, word),
         };
         assert_eq!((unpaid.order, unpaid.display()), (order, word), "{lines:?}");
+        // A provider that holds the money has agreed to pay; what waits for its seller's word waits for that first.
+        let held = Known { capture_by: Some(at(5)), ..known };
+        let unaccepted = held.axes();
+        let theirs = Known { accept_by: None, ..held }.axes();
+        if fulfilment == Fulfilment::Unfulfilled {
+            let awaits = (OrderAxis::AwaitingSeller { accept_by: at(2) }, OrderStatus::AwaitingSeller);
+            assert_eq!((unaccepted.order, unaccepted.display()), awaits);
+            let authorized = (OrderAxis::Authorized { capture_by: at(5) }, OrderStatus::Authorized);
+            assert_eq!((theirs.order, theirs.display()), authorized);
+            assert_eq!((theirs.payment, theirs.escrow), (PaymentAxis::Pending, EscrowAxis::Created));
+        }
     }
 }
 
