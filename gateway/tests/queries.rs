@@ -5,8 +5,9 @@ mod support;
 use std::collections::BTreeMap;
 
 use commands::command::{
-    AddToCart, AdjustStock, AllowReservations, ApplyCoupon, BlockListing, CreatePromotion, Delivery, ExpectStock, OrderLine,
-    PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate, SetTax, SuspendSeller, UpdateListing,
+    AddToCart, AdjustStock, AllowReservations, ApplyCoupon, BlockListing, CreatePromotion, Delivery,
+    ExpectStock, OrderLine, PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate, SetTax, SuspendSeller,
+    UpdateListing,
 };
 use events::Bps;
 use events::account::Role;
