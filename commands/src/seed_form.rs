@@ -13,7 +13,7 @@
 //!
 //! | command | its fields |
 //! |---|---|
-//! | `cart.add`, `cart.set_quantity` | `listing_id`, `quantity` |
+//! | `cart.add`, `cart.set_quantity`, `stock.reserve` | `listing_id`, `quantity` |
 //! | `cart.remove`, `cart.save_for_later`, `cart.move_back` | `listing_id` |
 //! | `cart.clear`, `cart.unfreeze` | none |
 //! | `cart.freeze` | `until`, in milliseconds since 1970 |
@@ -31,6 +31,7 @@
 //! | `order.refund` | `order_id`, `shipment`, `amount`, `currency`, `reason` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
 //! | `order.ship` | `order_id`, perhaps `items`, `carrier` and `tracking` |
+//! | `stock.extend_reservation`, `stock.release_reservation` | `reservation_id` |
 //!
 //! `total` and `amount` are decimals, as a number or a text, with their `currency` beside them; or
 //! `{"minor": 9999, "currency": "USD"}`.
@@ -275,7 +276,7 @@ impl Fields {
 fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
     let fields = Fields::new(given, command);
     match command {
-        "cart.add" | "cart.set_quantity" => {
+        "cart.add" | "cart.set_quantity" | "stock.reserve" => {
             fields.take("listing_id", "listing")?.take("quantity", "quantity")?.end()
         }
         "cart.remove" | "cart.save_for_later" | "cart.move_back" => {
@@ -315,6 +316,9 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "order.ship" => {
             let fields = fields.take("order_id", "order")?.take_items_if_any()?;
             fields.take_if_any("carrier").take_if_any("tracking").end()
+        }
+        "stock.extend_reservation" | "stock.release_reservation" => {
+            fields.take("reservation_id", "reservation")?.end()
         }
         _ => Err(invalid(format!("`{command}` is not given in this form: sign it as a compact JWS"))),
     }
@@ -372,6 +376,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
     let fields = match command {
         Command::AddToCart(add) => json!({"listing_id": add.listing, "quantity": add.quantity}),
         Command::SetCartQuantity(set) => json!({"listing_id": set.listing, "quantity": set.quantity}),
+        Command::ReserveStock(reserve) => {
+            json!({"listing_id": reserve.listing, "quantity": reserve.quantity})
+        }
+        Command::ExtendReservation(extend) => json!({"reservation_id": extend.reservation}),
+        Command::ReleaseReservation(release) => json!({"reservation_id": release.reservation}),
         Command::RemoveFromCart(remove) => json!({"listing_id": remove.listing}),
         Command::SaveForLater(save) => json!({"listing_id": save.listing}),
         Command::MoveBack(back) => json!({"listing_id": back.listing}),
@@ -459,9 +468,6 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::SettleEscrow(_)
         | Command::ReleaseEscrow(_)
         | Command::AllowReservations(_)
-        | Command::ReserveStock(_)
-        | Command::ExtendReservation(_)
-        | Command::ReleaseReservation(_)
         | Command::ExchangeMoney(_) => return None,
     };
     match fields {

@@ -94,6 +94,9 @@ fn supported() -> Vec<Draft> {
         draft("order.ship", json!({"order": ID, "carrier": "Post", "tracking": "42"})),
         draft("order.pay", json!({"method": {"provider": ID, "token": "tok_1"}, "order": ID})),
         draft("payment.request", json!({"amount": total(), "method": {"provider": ID, "token": "tok_1"}})),
+        draft("stock.reserve", json!({"listing": ID, "quantity": 2})),
+        draft("stock.extend_reservation", json!({"reservation": ID})),
+        draft("stock.release_reservation", json!({"reservation": ID})),
     ]
 }
 
