@@ -3,9 +3,9 @@
 //! What happens to an order happens to units of its lines: each is left, and then cancelled, or shipped in one of the
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
-//! `capture` (charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money of each step is computed. `hold` stops a
-//! whole order, `freeze` sets money of a shipment apart, and `release` knows orders whose money is released by another rule than
-//! the usual one.
+//! `capture` (what is charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money
+//! of each step is computed. `hold` stops a whole order, `freeze` sets money of a shipment apart, and `release` knows orders
+//! whose money is released by another rule than the usual one.
 
 mod accept;
 mod cancel;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use commands::command::{
     CancelOrder, CancelPayment, ConfirmDelivery, CreateListing, LineQuantity, OrderLine, PayOrder,
-    PaymentMethod, PlaceOrder, ProviderMethod, ReceiveStock, RefundPayment, RequestPayment, RequestPayout,
-    ShipOrder, Tenders, Text,
+    PaymentMethod, PlaceOrder, ProviderMethod, ReadyOrder, ReceiveStock, RefundPayment, RequestPayment,
+    RequestPayout, ShipOrder, Tenders, Text,
 };
 use commands::payment::REQUEST_MS;
 use commands::receipt::Outcome;
@@ -26,6 +26,7 @@ use engine::providers::{
 use events::account::{Algorithm, Role};
 use events::ids::{ListingId, OrderId, PaymentId};
 use events::ledger::LedgerAccount;
+use events::order::CancelledBy;
 use events::payment::{CaptureTime, VoidReason};
 use events::{Event, Money, Quantity, Timestamp};
 use futures::StreamExt;
@@ -446,6 +447,42 @@ async fn what_a_provider_lets_go_of_is_credited_to_nobody() {
     let Event::PaymentVoided(voided) = voided else { panic!("{voided:?}") };
     assert_eq!((voided.payment, voided.because), (payment, VoidReason::AuthorizationExpired));
     assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (0, 0)));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_charged_when_it_leaves_is_taken_for_what_is_left_of_it_or_not_at_all() {
+    let shop = Shop::open().await;
+    let listing = ListingId::from_uuid(Uuid::now_v7());
+    shop.sells(CreateListing::new(listing, usd(500), text("Tea"))).await;
+    shop.sells(ReceiveStock { listing, quantity: Quantity::new(4).unwrap() }).await;
+    let mut orders = Vec::new();
+    for token in ["tok_approve", "tok_expires"] {
+        let lines = vec![OrderLine { listing, quantity: Quantity::new(2).unwrap(), quote: None }];
+        let tenders = Tenders { capture: CaptureTime::OnShip, provider: shop.method(token), wallet: None };
+        let (id, payment_method) = (new_id(), PaymentMethod::Tenders(tenders));
+        shop.accept_as(id, PlaceOrder::new(lines, payment_method, usd(1000))).await;
+        let order = OrderId::derive(shop.buyer.account(), id, 0);
+        shop.until(|event| matches!(event, Event::OrderAuthorized(held) if held.order == order)).await;
+        orders.push(order);
+    }
+    // Nothing is taken of what the provider holds before the seller is about to ship.
+    assert_eq!(shop.provider.sandbox.totals(), (0, 0));
+    let one = vec![LineQuantity { listing, quantity: Quantity::new(1).unwrap() }];
+    shop.accept(CancelOrder { lines: Some(one), order: orders[0], reason: None }).await;
+    shop.sells(ReadyOrder { order: orders[0] }).await;
+    shop.until(|event| matches!(event, Event::OrderPaid(_))).await;
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (500, 0)));
+    shop.sells(ShipOrder { carrier: None, lines: None, order: orders[0], tracking: None }).await;
+    // The other card's bank has let go.
+    shop.sells(ReadyOrder { order: orders[1] }).await;
+    let is_other = |event: &Event| match event {
+        Event::OrderCancelled(cancelled) => cancelled.by == CancelledBy::AuthorizationExpired,
+        _ => false,
+    };
+    let cancelled = shop.until(is_other).await;
+    assert!(matches!(cancelled, Event::OrderCancelled(cancelled) if cancelled.order == orders[1]));
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (500, 0)));
     shop.close().await;
 }
 

@@ -6,8 +6,8 @@ use events::listing::WalletFunded;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::hold::{Held, HoldReason, Unheld};
 use events::order::{
-    Accepted, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice, Paid, PaymentDue,
-    ReleaseCondition, Rounding, ShipmentNumber,
+    Accepted, Cancelled, CancelledBy, EscrowHeld, EscrowRefunded, EscrowReleased, FeeQuote, Line, LinePrice,
+    LineUnits, Paid, PaymentDue, ReleaseCondition, Rounding, ShipmentNumber,
 };
 use events::payment::{Authorized, CaptureTime, Captured, RefundRequested, VoidReason, Voided};
 use events::promotion::{Benefit, Created, Discount};
@@ -515,6 +515,31 @@ fn an_order_that_is_paid_or_released_before_the_card_has_paid_is_found() {
     assert_eq!(broken(&[&start[..], &[refunded(299, None)]].concat()), [(Invariant::I7, 4)]);
     let short = [funded(299, "a"), awaited(), held(299)];
     assert_eq!(broken(&short), [(Invariant::I11, 3)]);
+}
+
+/// One of its two units is cancelled; of the 500 that it costs some are never charged.
+fn half_cancelled(uncharged: i64) -> Event {
+    let (by, quantity) = (CancelledBy::Account(Role::Buyer), Quantity::new(1).unwrap());
+    let listing = ListingId::from_uuid(Uuid::from_u128(5));
+    let lines = vec![LineUnits { amount: usd(500), listing, quantity, tax: None }];
+    let uncharged = Some(usd(uncharged));
+    Cancelled { by, lines, order: ORDER, reason: None, shipping: None, uncharged }.into()
+}
+
+#[test]
+fn units_that_are_cancelled_before_the_card_pays_are_left_out_of_it_in_proportion() {
+    let start = [funded(300, "a"), awaited(), held(300)];
+    let ends = [captured(350), held(350), paid(), released(487, 13, Some(OrderState::Completed))];
+    let shared = [half_cancelled(350), refunded(150, None)];
+    assert_eq!(broken(&[&start[..], &shared, &ends].concat()), []);
+    let none_is_left = [&start[..], &shared, &[refunded(150, Some(OrderState::Cancelled))]].concat();
+    assert_eq!(broken(&none_is_left), []);
+    let wrong_share = [half_cancelled(351), refunded(149, None)];
+    assert_eq!(broken(&[&start[..], &wrong_share].concat()), [(Invariant::I11, 4)]);
+    let too_much = [half_cancelled(350), refunded(151, None)];
+    assert_eq!(broken(&[&start[..], &too_much].concat()), [(Invariant::I7, 5)]);
+    let too_late = [captured(700), held(700), paid(), half_cancelled(350)];
+    assert_eq!(broken(&[&start[..], &too_late].concat()), [(Invariant::I11, 7)]);
 }
 
 #[test]
