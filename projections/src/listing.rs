@@ -10,6 +10,7 @@
 //! Carts tell what is wrong with their lines now, and so hold the same rows of listings, folded by the same code, at
 //! their own checkpoint.
 
+use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId, OrderId};
 use events::listing::{Created, ListingStatus, TaxClass, Updated, Variant};
 use events::order::{LineUnits, Placed};
@@ -24,7 +25,7 @@ use crate::table::{Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Most listings in one page of a list.
 pub const LISTINGS_PER_PAGE_MAX: usize = 100;
@@ -58,6 +59,8 @@ pub struct Listing {
     pub blocked: Option<String>,
     /// What is in stock.
     pub stock: Stock,
+    /// What sets its money free besides what the market asks for.
+    pub release: Option<ReleaseRule>,
 }
 
 impl Listing {
@@ -76,11 +79,12 @@ impl Listing {
             is_withdrawn: false,
             blocked: None,
             stock: Stock::default(),
+            release: event.release.clone(),
         }
     }
 
     fn update(&mut self, event: &Updated) {
-        let Updated { limits, listing: _, price, restricted, tax_class, title, version } = event;
+        let Updated { limits, listing: _, price, restricted, tax_class, title, version, release } = event;
         self.version = *version;
         self.limits = limits.map_or(self.limits, |limits| limits.range());
         self.price = price.unwrap_or(self.price);
@@ -90,6 +94,9 @@ impl Listing {
         }
         if let Some(title) = title {
             self.title.clone_from(title);
+        }
+        if release.is_some() {
+            self.release.clone_from(release);
         }
     }
 
