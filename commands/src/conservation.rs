@@ -225,6 +225,7 @@ mod tests {
             ship_by,
             shipping: None,
             total,
+            release: None,
         }
     }
 

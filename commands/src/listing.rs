@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId};
 use events::listing::{
     Blocked, Created, Limits, ListingStatus, Paused, Resumed, TaxClass, Unblocked, Updated, Variant,
@@ -47,6 +48,8 @@ pub struct Listing {
     pub stock: Stock,
     /// How buyers may set units aside before they order them; none: they may not.
     pub reservable: Option<Box<Terms>>,
+    /// What sets its money free besides what the market asks for.
+    pub release: Option<Box<ReleaseRule>>,
 }
 
 /// Whether a seller sells a listing.
@@ -110,6 +113,7 @@ impl Listings {
             is_blocked: false,
             stock: Stock::default(),
             reservable: None,
+            release: event.release.clone().map(Box::new),
         };
         self.by_id.insert(event.listing, new);
         if let Some(Variant { attributes, of }) = &event.variant {
@@ -118,7 +122,7 @@ impl Listings {
     }
 
     pub(crate) fn updated(&mut self, event: &Updated) {
-        let Updated { limits, listing, price, restricted, tax_class, title, version } = event;
+        let Updated { limits, listing, price, restricted, tax_class, title, version, release } = event;
         let known = self.known(*listing);
         known.version = *version;
         if let Some(limits) = limits {
@@ -135,6 +139,9 @@ impl Listings {
         }
         if let Some(title) = title {
             known.title = title.as_str().into();
+        }
+        if let Some(release) = release {
+            known.release = Some(Box::new(release.clone()));
         }
     }
 
@@ -249,6 +256,18 @@ fn check_terms(price: Option<Money>, limits: Option<Limits>, reasons: &mut Vec<R
     }
 }
 
+/// A rule comes on top of the market's own, and both together are one.
+fn check_release(
+    market: &Market,
+    listing: ListingId,
+    release: Option<&ReleaseRule>,
+    reasons: &mut Vec<Rejection>,
+) {
+    if market.escrow_terms().release().rule().and(release).is_none() {
+        reasons.push(Rejection::ReleaseRuleTooLarge { listing });
+    }
+}
+
 fn check_variant(market: &Market, seller: AccountId, asked: &AskedVariant, reasons: &mut Vec<Rejection>) {
     let AskedVariant { attributes, of } = asked;
     match offered(market, seller, *of) {
@@ -272,12 +291,13 @@ pub(crate) fn decide_create(
     seller: AccountId,
     command: &CreateListing,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let CreateListing { limits, listing, price, restricted, tax_class, title, variant } = command;
+    let CreateListing { limits, listing, price, restricted, tax_class, title, variant, release } = command;
     let mut reasons = Vec::new();
     if market.listings.get(*listing).is_some() {
         reasons.push(Rejection::ListingExists { listing: *listing });
     }
     check_terms(Some(*price), *limits, &mut reasons);
+    check_release(market, *listing, release.as_ref(), &mut reasons);
     if let Some(variant) = variant {
         check_variant(market, seller, variant, &mut reasons);
     }
@@ -293,6 +313,7 @@ pub(crate) fn decide_create(
             restricted: *restricted,
             tax_class: tax_class.clone(),
             variant,
+            release: release.clone(),
             ..Created::new(*listing, *price, seller, title.as_str().to_owned())
         }
         .into(),
@@ -308,6 +329,7 @@ pub(crate) fn decide_update(
     let known = offered(market, seller, listing)?;
     let mut reasons = Vec::new();
     check_terms(command.price, command.limits, &mut reasons);
+    check_release(market, listing, command.release.as_ref(), &mut reasons);
     if let Some(Money { currency: found, .. }) = command.price
         && found != known.price.currency
     {
@@ -318,6 +340,7 @@ pub(crate) fn decide_update(
     }
     let title = command.title.as_ref().map(|title| title.as_str());
     let tax_class = command.tax_class.as_ref();
+    let release = command.release.as_ref();
     let updated = Updated {
         limits: command.limits.filter(|limits| limits.range() != known.limits),
         listing,
@@ -326,11 +349,19 @@ pub(crate) fn decide_update(
         tax_class: tax_class.filter(|class| Some(*class) != known.tax_class.as_ref()).cloned(),
         title: title.filter(|title| *title != &*known.title).map(str::to_owned),
         version: known.version + 1,
+        release: release.filter(|rule| Some(*rule) != known.release.as_deref()).cloned(),
     };
-    let Updated { limits, price, restricted, tax_class, title, .. } = &updated;
-    let is_same =
-        limits.is_none() && price.is_none() && restricted.is_none() && tax_class.is_none() && title.is_none();
-    Ok(if is_same { vec![] } else { vec![updated.into()] })
+    let nothing = Updated {
+        limits: None,
+        listing,
+        price: None,
+        restricted: None,
+        tax_class: None,
+        title: None,
+        version: updated.version,
+        release: None,
+    };
+    Ok(if updated == nothing { vec![] } else { vec![updated.into()] })
 }
 
 pub(crate) fn decide_pause(

@@ -80,7 +80,7 @@ pub fn preview(market: &Market, account: AccountId, asked: &Asked, now: Timestam
     let of_cart = cart.purchase(account, &PaymentMethod::Wallet, whatever);
     let purchase = Purchase { coupon, delivery: delivery.as_ref(), ..of_cart };
     let Judged { parts, total, reasons: problems } = validate::judge(market, &purchase, now);
-    let orders = parts.into_iter().map(|Part { seller, lines, shipping, total, fee }| PreviewedOrder {
+    let orders = parts.into_iter().map(|Part { seller, lines, shipping, total, fee, .. }| PreviewedOrder {
         seller,
         lines,
         shipping,

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use events::escrow::rule::{ReleaseRule, ReleaseTerms};
 use events::ids::{AccountId, PromotionId};
 use events::listing::TaxClass;
 use events::order::{FeeQuote, Line, LinePrice};
@@ -31,6 +32,8 @@ pub(crate) struct Part {
     pub(crate) total: Money,
     /// What the platform would take of it.
     pub(crate) fee: FeeQuote,
+    /// By which terms its money is released, where its listings ask for more than the market does.
+    pub(crate) release: Option<ReleaseTerms>,
 }
 
 /// How a part is delivered: the method, its rate and that rate's version.
@@ -58,8 +61,9 @@ pub(crate) fn parts(
         }
         let units: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
         let chosen = choose(market, purchase, seller, (price_of(&lines), units), reasons);
+        let release = release(market, seller, &lines, reasons);
         match part(market, purchase, seller, lines, chosen, units) {
-            Some(part) => parts.push(part),
+            Some(part) => parts.push(Part { release, ..part }),
             None => reasons.push(Rejection::AmountOverflow),
         }
     }
@@ -194,6 +198,29 @@ fn choose<'a>(
     chosen.map(|(method, (rate, version))| (*method, *rate, *version))
 }
 
+/// Makes the terms by which the money of one seller's lines is released: all that the market and any of them asks for. None
+/// where that is what the market does.
+fn release(
+    market: &Market,
+    seller: AccountId,
+    lines: &[PricedLine<'_>],
+    reasons: &mut Vec<Rejection>,
+) -> Option<ReleaseTerms> {
+    let rules = lines.iter().filter_map(|line| market.listings.get(line.listing)?.release.as_deref());
+    let rules: Vec<&ReleaseRule> = rules.collect();
+    if rules.is_empty() {
+        return None;
+    }
+    let terms = market.escrow_terms();
+    let terms = terms.release();
+    let Some(rule) = terms.rule().and(rules) else {
+        reasons.push(Rejection::TooManyReleaseRules { seller });
+        return None;
+    };
+    let all = ReleaseTerms::new(terms.hold_ms(), rule).expect("the market's own delay is in its range");
+    (all != *terms).then_some(all)
+}
+
 /// Computes what a delivery costs, tax on top left out.
 fn shipping_minor(rate: &Rate, price: i128, units: u64) -> i128 {
     if rate.free_from().is_some_and(|least| price >= i128::from(least.minor)) {
@@ -238,7 +265,7 @@ fn part(
     let tax_minor: i64 = taxes.map(|tax| tax.amount.minor).sum();
     let untaxed = Money::new(total.minor - tax_minor, currency);
     let fee = fees::quote(market.fee_policy(), untaxed);
-    Some(Part { seller, lines: taxed, shipping, total, fee })
+    Some(Part { seller, lines: taxed, shipping, total, fee, release: None })
 }
 
 /// Gives the tax of a price and what is paid with it; none where that is larger than can be kept.

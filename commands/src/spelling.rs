@@ -88,7 +88,7 @@ mod tests {
                 "listing.update",
                 json!({
                     "limits": {"max": 9}, "listing": ID, "price": total, "restricted": false,
-                    "tax_class": "reduced", "title": "T",
+                    "tax_class": "reduced", "title": "T", "release": {"any_of": ["operator_release", {"min_age": {"ms": 9}}]},
                 }),
             ),
             ("listing.pause", json!({"listing": ID})),

@@ -35,6 +35,7 @@ fn nothing_updated(version: u32) -> Updated {
         tax_class: None,
         title: None,
         version,
+        release: None,
     }
 }
 

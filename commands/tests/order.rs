@@ -87,6 +87,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         ship_by: START.plus_ms(14 * DAY_MS),
         shipping: None,
         total: usd(1500),
+        release: None,
     };
     let transfer = Transfer { amount: usd(1500), from: wallet(BUYER), to: LedgerAccount::Escrow(order) };
     world

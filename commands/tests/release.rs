@@ -6,6 +6,7 @@
 mod support;
 
 use commands::Refusal;
+use commands::command::UpdateListing;
 use events::escrow::rule::{Condition, ReleaseRule, ReleaseTerms};
 use events::escrow::{FreezeReason, ReleaseScheduled};
 use events::ids::OrderId;
@@ -200,4 +201,114 @@ fn a_freeze_and_a_hold_stop_the_time_until_money_is_paid() {
     assert_eq!(then_released(&world), [ReleaseCondition::InspectionElapsed, ReleaseCondition::MinAge]);
     assert_eq!(world.now, due.plus_ms(DAY_MS));
     assert_eq!(world.market.orders.open_count(), 0);
+}
+
+fn age(days: i64) -> Condition {
+    Condition::MinAge { ms: days * DAY_MS }
+}
+
+/// What escrows so far are released by; none: by the usual rule.
+fn rules(world: &World) -> Vec<Option<Condition>> {
+    let events = world.log.iter().flat_map(events::Commit::events);
+    let held = events.filter_map(|recorded| match &recorded.event {
+        Event::EscrowHeld(held) => Some(held.release.as_ref()),
+        _ => None,
+    });
+    let rule =
+        |terms: &ReleaseTerms| serde_json::from_value(serde_json::to_value(terms.rule()).unwrap()).unwrap();
+    held.map(|terms| terms.map(rule)).collect()
+}
+
+fn all(parts: &[Condition]) -> Option<Condition> {
+    Some(Condition::AllOf(parts.to_vec()))
+}
+
+#[test]
+fn a_listings_rule_comes_on_top_of_the_markets() {
+    let mut world = World::new();
+    world
+        .given(SELLER, create_with_rule(TEA, usd(500), &age(10)))
+        .given(SELLER, receive(TEA, 5))
+        .given(PROVIDER, fund(BUYER, usd(10_000)));
+    let order = world.placed(BUYER, place(&[(TEA, 1)], usd(500)));
+    assert_eq!(rules(&world), [all(&[usual(), age(10)])]);
+    let due = START.plus_ms(10 * DAY_MS);
+    world.given(SELLER, ship(order)).given(BUYER, confirm(order));
+    assert_eq!(next(&world), release_due(order, due), "the buyer's word is not enough");
+    world.when_deadline();
+    assert_eq!(then_released(&world), [ReleaseCondition::BuyerConfirmed, ReleaseCondition::MinAge]);
+    assert_eq!(world.now, due);
+}
+
+#[test]
+fn an_order_of_several_listings_asks_for_all_that_any_of_them_does() {
+    let word = Condition::AnyOf(vec![Condition::OperatorRelease, age(20)]);
+    let mut world = World::new();
+    world
+        .given(SELLER, create_with_rule(TEA, usd(500), &age(10)))
+        .given(SELLER, create_with_rule(POT, usd(500), &word))
+        .given(SELLER, create_with_rule(CUP, usd(500), &age(10)))
+        .given_listing(SELLER, 4, usd(500), 5)
+        // One that asks for what the market asks for asks for nothing.
+        .given(OTHER_SELLER, create_with_rule(5, usd(500), &usual()))
+        .given(PROVIDER, fund(BUYER, usd(10_000)));
+    for (seller, thing) in [(SELLER, TEA), (SELLER, POT), (SELLER, CUP), (OTHER_SELLER, 5)] {
+        world.given(seller, receive(thing, 5));
+    }
+    world.given(BUYER, place(&[(4, 1), (TEA, 1), (POT, 1), (CUP, 1), (5, 1)], usd(2500)));
+    assert_eq!(rules(&world), [all(&[usual(), age(10), word]), None]);
+    world.given(BUYER, place(&[(4, 1)], usd(500)));
+    assert_eq!(rules(&world)[2], None);
+}
+
+#[test]
+fn what_a_card_pays_is_released_by_the_rule_that_stood_when_it_was_ordered() {
+    let mut world = World::new();
+    world.given(SELLER, create_with_rule(TEA, usd(500), &age(10))).given(SELLER, receive(TEA, 5));
+    world.given(BUYER, place_by_card(&[(TEA, 1)], usd(500), None));
+    let payment = world.payment();
+    let release = Some(ReleaseRule::new(age(90)).unwrap());
+    world
+        .given(SELLER, UpdateListing { release, ..update(TEA) }.into())
+        .given(PROVIDER, report(payment, took("r", usd(500))));
+    assert_eq!(rules(&world), [all(&[usual(), age(10)])]);
+}
+
+#[test]
+fn a_listings_rule_is_changed_and_taken_back() {
+    let rule = |condition| Some(ReleaseRule::new(condition).unwrap());
+    let wish = |condition| UpdateListing { release: rule(condition), ..update(TEA) };
+    let mut world = World::new();
+    world
+        .given_listing(SELLER, TEA, usd(500), 5)
+        .given(PROVIDER, fund(BUYER, usd(10_000)))
+        .given(SELLER, wish(age(3)).into())
+        .when(SELLER, wish(age(3)))
+        .then_unchanged()
+        .given(BUYER, place(&[(TEA, 1)], usd(500)))
+        .given(SELLER, wish(usual()).into())
+        .given(BUYER, place(&[(TEA, 1)], usd(500)));
+    assert_eq!(rules(&world), [all(&[usual(), age(3)]), None]);
+}
+
+#[test]
+fn rules_that_are_too_large_together_are_refused() {
+    // With the market's own, which has three, and the list of all, one may have twelve.
+    let wide = |from: i64, many: i64| Condition::AllOf((from..from + many).map(age).collect());
+    let too_large = Rejection::ReleaseRuleTooLarge { listing: listing(POT) };
+    let mut world = World::new();
+    world
+        .given(PROVIDER, fund(BUYER, usd(10_000)))
+        .given(SELLER, create_with_rule(TEA, usd(500), &wide(1, 12)))
+        .when(SELLER, create_with_rule(POT, usd(500), &wide(1, 13)))
+        .then_rejected([too_large.clone()])
+        .given(SELLER, create_with_rule(POT, usd(500), &age(40)))
+        .given(SELLER, receive(TEA, 5))
+        .given(SELLER, receive(POT, 5))
+        .when(BUYER, place(&[(TEA, 1), (POT, 1)], usd(1000)))
+        .then_rejected([Rejection::TooManyReleaseRules { seller: SELLER.account() }])
+        .given(BUYER, place(&[(TEA, 1)], usd(500)))
+        .given(BUYER, place(&[(POT, 1)], usd(500)));
+    let release = Some(ReleaseRule::new(wide(1, 13)).unwrap());
+    world.when(SELLER, UpdateListing { release, ..update(POT) }).then_rejected([too_large]);
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code::code;
+use crate::escrow::rule::ReleaseRule;
 use crate::ids::{AccountId, ListingId};
 use crate::ledger::Transfer;
 use crate::money::{Money, Quantity};
@@ -36,6 +37,9 @@ pub struct Created {
     /// The listing it is a variant of, and what sets it apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<Variant>,
+    /// What sets its money free besides what the market asks for; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRule>,
 }
 
 impl Created {
@@ -51,6 +55,7 @@ impl Created {
             restricted: false,
             tax_class: None,
             variant: None,
+            release: None,
         }
     }
 }
@@ -77,6 +82,9 @@ pub struct Updated {
     pub title: Option<String>,
     /// Counts the changes of the listing; the one it has afterwards.
     pub version: u32,
+    /// What sets its money free from now on besides what the market asks for; the market's own rule: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRule>,
 }
 
 /// A seller stopped selling something for the time being.

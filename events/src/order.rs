@@ -61,6 +61,9 @@ pub struct Placed {
     pub shipping: Option<shipping::Quote>,
     /// Sum of the lines and of the delivery.
     pub total: Money,
+    /// By what terms its money is released, where its listings ask for more than the market does; absent: by the market's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseTerms>,
 }
 
 impl Placed {

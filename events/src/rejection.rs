@@ -9,6 +9,7 @@ pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, Qu
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
+use crate::escrow::rule::ReleaseRule;
 use crate::ids::{
     AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId,
 };
@@ -830,6 +831,24 @@ pub enum Rejection {
     NotCharged {
         /// The order.
         order: OrderId,
+    },
+
+    // Rules of release.
+    /// A listing's rule is, with the market's own, larger than a rule may be.
+    #[error(
+        "the release rule of listing {listing} is too large: with the market's own it may have {} conditions, {} deep",
+        ReleaseRule::NODES_MAX,
+        ReleaseRule::DEPTH_MAX
+    )]
+    ReleaseRuleTooLarge {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// The rules of these listings are, with the market's own, more than one order may have.
+    #[error("these listings of seller {seller} have too many release rules for one order: order them apart")]
+    TooManyReleaseRules {
+        /// Who sells them.
+        seller: AccountId,
     },
 }
 

@@ -136,6 +136,7 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
         restricted: None,
         tax_class: None,
         title: None,
+        release: None,
     };
     shop.accepted(&seller, plain).await;
     let reason = AdjustmentReason::Damaged;

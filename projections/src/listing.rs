@@ -10,6 +10,7 @@
 //! Carts tell what is wrong with their lines now, and so hold the same rows of listings, folded by the same code, at
 //! their own checkpoint.
 
+use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId, OrderId};
 use events::listing::{Created, ListingStatus, TaxClass, Updated, Variant};
 use events::order::{LineUnits, Placed};
@@ -62,6 +63,8 @@ pub struct Listing {
     pub stock: Stock,
     /// How buyers may set units aside before they order them; none: they may not.
     pub reservable: Option<Reservable>,
+    /// What sets its money free besides what the market asks for.
+    pub release: Option<ReleaseRule>,
 }
 
 /// How buyers may set units of a listing aside.
@@ -90,11 +93,12 @@ impl Listing {
             blocked: None,
             stock: Stock::default(),
             reservable: None,
+            release: event.release.clone(),
         }
     }
 
     fn update(&mut self, event: &Updated) {
-        let Updated { limits, listing: _, price, restricted, tax_class, title, version } = event;
+        let Updated { limits, listing: _, price, restricted, tax_class, title, version, release } = event;
         self.version = *version;
         self.limits = limits.map_or(self.limits, |limits| limits.range());
         self.price = price.unwrap_or(self.price);
@@ -104,6 +108,9 @@ impl Listing {
         }
         if let Some(title) = title {
             self.title.clone_from(title);
+        }
+        if release.is_some() {
+            self.release.clone_from(release);
         }
     }
 

@@ -209,6 +209,7 @@ fn check_listings(history: &History, views: &Projections, limit: usize) {
             (terms.price, terms.version, terms.limits)
         );
         assert_eq!((&listing.title, listing.is_restricted), (&terms.title, terms.is_restricted));
+        assert_eq!(listing.release, terms.release);
         assert_eq!((listing.seller, listing.status()), (*seller, naive::status(history, *id)));
         assert_eq!(offer.is_seller_suspended, naive::standing(history, *seller).0);
     }

@@ -131,6 +131,7 @@ fn listing(fold: &Fold, id: ListingId) -> Option<Value> {
         "restricted": listing.is_restricted,
         "tax_class": listing.tax_class,
         "variant_of": listing.variant_of,
+        "release": listing.release,
         "available": listing.available(),
         "shortfall": listing.stock.shortfall(),
         "stock": listing.stock,

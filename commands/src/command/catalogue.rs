@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId};
 use events::listing::{Limits, TaxClass};
 use events::stock::AdjustmentReason;
@@ -43,6 +44,9 @@ pub struct CreateListing {
     /// The listing it is a variant of, and what sets it apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<AskedVariant>,
+    /// What sets its money free besides what the market asks for; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRule>,
 }
 
 impl CreateListing {
@@ -56,6 +60,7 @@ impl CreateListing {
             tax_class: None,
             title,
             variant: None,
+            release: None,
         }
     }
 }
@@ -139,6 +144,9 @@ pub struct UpdateListing {
     /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Text<TITLE_LENGTH_MAX>>,
+    /// What sets its money free besides what the market asks for; the market's own rule: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseRule>,
 }
 
 /// Stops selling something for the time being. Given by the listing's seller.

@@ -1,6 +1,7 @@
 //! Buying: one order for each seller, its stock reserved and its money held in the same commit.
 
 use events::cart::Migrated;
+use events::escrow::rule::ReleaseTerms;
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{EscrowHeld, Placed};
 use events::{Event, Rejection, Timestamp};
@@ -47,7 +48,7 @@ impl Market {
                 let (payment, amount_minor, pay_by) = (due.payment, due.amount.minor, due.expires_at);
                 Box::new(Card { payment, amount_minor, capture: due.capture, pay_by, uncharged_minor: 0 })
             }),
-            release: None,
+            release: event.release.as_ref().map(|terms| self.releasing(terms)),
         };
         for line in &order.lines {
             let own = self.reservations.units_of(buyer, line.listing);
@@ -69,11 +70,16 @@ impl Market {
 
     pub(crate) fn escrow_held(&mut self, event: &EscrowHeld) {
         self.ledger.post(&event.transfer);
+        let release = event.release.as_ref().map(|terms| self.releasing(terms));
         let order = self.orders.known(event.order);
         order.escrow.funded += event.transfer.amount.minor;
-        if let Some(terms) = &event.release {
-            order.release = Some(Box::new(Release { terms: terms.clone(), held_since: self.time }));
+        if release.is_some() {
+            order.release = release;
         }
+    }
+
+    fn releasing(&self, terms: &ReleaseTerms) -> Box<Release> {
+        Box::new(Release { terms: terms.clone(), held_since: self.time })
     }
 }
 
@@ -160,9 +166,9 @@ fn place(
     let (accept_by, ship_by) = market.dues(now);
     let mut events = Vec::with_capacity(2 * parts.len() + 2);
     for ((part, n), number) in parts.into_iter().zip(0u32..).zip(market.orders.next_numbers()) {
-        let Part { seller, lines, shipping, total, fee } = part;
+        let Part { seller, lines, shipping, total, fee, release } = part;
         let (order, number) = (OrderId::derive(buyer, command_id, n), Some(number));
-        let (held, payment) = tender.next(order, total);
+        let (held, payment) = tender.next(order, total, release.as_ref());
         let taken_up = reservation::take_up(market, buyer, order, &lines);
         let placed = Placed {
             accept_by: accept_by.filter(|_| payment.is_none()),
@@ -178,6 +184,7 @@ fn place(
             ship_by,
             shipping,
             total,
+            release,
         };
         events.push(placed.into());
         events.extend(held);

@@ -3,6 +3,7 @@
 //! What a provider pays reaches the wallet and leaves it for the escrows in one commit. So money that no order takes, since
 //! it came too late or an order was cancelled, is where its owner can spend it, and a refund goes the same way back.
 
+use events::escrow::rule::ReleaseTerms;
 use events::ids::{AccountId, CommandId, OrderId, PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::order::{CancelledBy, EscrowHeld, Paid, PaymentDue};
@@ -122,13 +123,18 @@ impl<'a> Tender<'a> {
 
     /// Gives what the wallet pays of the next order, and what of it a provider is to bring. The wallet's part is spread
     /// over the orders by what they cost; what that leaves over is decided by the sum so far, so that nothing is lost.
-    pub(super) fn next(&mut self, order: OrderId, total: Money) -> (Option<Event>, Option<PaymentDue>) {
+    pub(super) fn next(
+        &mut self,
+        order: OrderId,
+        total: Money,
+        release: Option<&ReleaseTerms>,
+    ) -> (Option<Event>, Option<PaymentDue>) {
         self.cost += total.minor;
         let due = i128::from(self.from_wallet) * i128::from(self.cost) / i128::from(self.required.minor);
         let due = i64::try_from(due).expect("a part of an amount fits");
         let part = due - self.taken;
         self.taken = due;
-        let held = hold(self.market, self.buyer, order, Money::new(part, total.currency));
+        let held = hold(self.market, self.buyer, order, Money::new(part, total.currency), release);
         let payment = self.provider.map(|_| {
             self.orders.push(order);
             let amount = Money::new(total.minor - part, total.currency);
@@ -145,9 +151,22 @@ impl<'a> Tender<'a> {
     }
 }
 
-fn hold(market: &Market, buyer: AccountId, order: OrderId, amount: Money) -> Option<Event> {
+/// Puts money of the buyer's wallet into an order's escrow. `release`: the order's own terms, where it has some.
+fn hold(
+    market: &Market,
+    buyer: AccountId,
+    order: OrderId,
+    amount: Money,
+    release: Option<&ReleaseTerms>,
+) -> Option<Event> {
     let transfer = Transfer { amount, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };
-    amount.is_positive().then(|| EscrowHeld { order, release: market.release_terms(), transfer }.into())
+    let release = release.cloned().or_else(|| market.release_terms());
+    amount.is_positive().then(|| EscrowHeld { order, release, transfer }.into())
+}
+
+/// Puts what is missing of it into the escrow of an order that is placed.
+fn top_up(market: &Market, id: OrderId, order: &Order, missing: Money) -> Option<Event> {
+    hold(market, order.buyer, id, missing, order.release.as_ref().map(|release| &release.terms))
 }
 
 fn request(
@@ -236,7 +255,7 @@ pub(crate) fn fund(market: &Market, payment: PaymentId, captured: Money, now: Ti
             continue;
         }
         left -= missing.minor;
-        events.extend(hold(market, order.buyer, id, missing));
+        events.extend(top_up(market, id, order, missing));
         events.push(paid(market, id, Some(payment), now));
     }
     events
@@ -338,7 +357,7 @@ pub(crate) fn decide_set_up(
     if available.minor < missing.minor {
         return Err(vec![Rejection::InsufficientFunds { available, required: missing }]);
     }
-    let held = hold(market, buyer, id, missing).into_iter().chain([paid(market, id, None, now)]);
+    let held = top_up(market, id, order, missing).into_iter().chain([paid(market, id, None, now)]);
     Ok(held.chain(unwanted(market, id, order)).collect())
 }
 

@@ -10,6 +10,7 @@ use commands::order::{Shipment, ShipmentState};
 use commands::{Command, Verified};
 use events::Bps;
 use events::cart::MergePolicy;
+use events::escrow::rule::{Condition, ReleaseRule};
 use events::ids::{OrderId, ReservationId};
 use events::ledger::LedgerAccount;
 use events::order::hold::HoldReason;
@@ -36,6 +37,11 @@ impl Run {
                     limits: Some(limits((n == 2).then_some(2), (n == 3).then_some(3))),
                     price: Some(price),
                     restricted: Some(n == 4),
+                    release: (n > 8).then(|| {
+                        let age = Condition::MinAge { ms: i64::from(n) * 40_000 };
+                        let word = Condition::AnyOf(vec![Condition::OperatorRelease, age.clone()]);
+                        ReleaseRule::new(if n == 9 { word } else { age }).unwrap()
+                    }),
                     ..update(thing)
                 };
                 self.ask(seller_of(thing), asked.into());

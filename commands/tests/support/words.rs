@@ -21,6 +21,7 @@ use commands::{Command, Market};
 use events::account::Tier;
 use events::cart::MergePolicy;
 use events::escrow::FreezeReason;
+use events::escrow::rule::{Condition, ReleaseRule};
 use events::exchange::Rate as ExchangeRate;
 use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::listing::Limits;
@@ -117,7 +118,14 @@ pub fn update(n: u64) -> UpdateListing {
         restricted: None,
         tax_class: None,
         title: None,
+        release: None,
     }
+}
+
+/// A thing whose money is released by a rule of its own.
+pub fn create_with_rule(n: u64, price: Money, rule: &Condition) -> Command {
+    let release = Some(ReleaseRule::new(rule.clone()).unwrap());
+    CreateListing { release, ..CreateListing::new(listing(n), price, text("A thing")) }.into()
 }
 
 pub fn limits(min: Option<u32>, max: Option<u32>) -> Limits {

@@ -162,6 +162,27 @@ impl ReleaseRule {
         met
     }
 
+    /// Makes the rule that asks for all that this one and the others ask for: each comes true at some time, so all of them do.
+    /// What is asked for twice stands once. None where that is larger than a rule may be.
+    pub fn and<'a>(&'a self, others: impl IntoIterator<Item = &'a ReleaseRule>) -> Option<ReleaseRule> {
+        let mut parts = Vec::new();
+        for rule in std::iter::once(self).chain(others) {
+            let asked = match &rule.0 {
+                Condition::AllOf(asked) => asked.as_slice(),
+                other => std::slice::from_ref(other),
+            };
+            for part in asked {
+                if !parts.contains(part) {
+                    parts.push(part.clone());
+                }
+            }
+        }
+        match <[Condition; 1]>::try_from(parts) {
+            Ok([only]) => ReleaseRule::new(only).ok(),
+            Err(parts) => ReleaseRule::new(Condition::AllOf(parts)).ok(),
+        }
+    }
+
     /// Tells whether an operator's word is one of the conditions.
     pub fn asks_operator(&self) -> bool {
         self.0.asks_operator()

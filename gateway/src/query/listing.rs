@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use events::Money;
+use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId};
 use events::listing::{ListingStatus, TaxClass, Variant};
 use events::stock::Stock;
@@ -46,6 +47,8 @@ pub(crate) struct Shown {
     tax_class: Option<TaxClass>,
     /// The listing it is a variant of, and what sets it apart; null: it is no variant.
     variant: Option<Variant>,
+    /// What sets its money free besides what the market asks for; null: nothing.
+    release: Option<ReleaseRule>,
     /// How many units can be ordered now, of those in stock and of those to come.
     available: u64,
     /// How many units a buyer may reserve before he orders them, and for how long; null: none.
@@ -101,6 +104,7 @@ impl Shown {
             available,
             reservable: listing.reservable,
             blocked_reason: listing.blocked.filter(|_| sees_all),
+            release: listing.release,
             stock: sees_all.then_some(ShownStock { stock: listing.stock, shortfall }),
         }
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
 use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
 use events::command::Rejected;
+use events::escrow::rule::ReleaseRule;
 use events::exchange::{Exchanged, Rate};
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
@@ -238,6 +239,7 @@ impl Market {
             tax_class: None,
             title: (wish.quantity == 2).then(|| format!("thing {}", found.version)),
             version: found.version,
+            release: (wish.quantity == 4).then(|| age(found.version)),
         };
         self.history.commanded(found.seller, "listing.update", vec![updated.into()]);
     }
@@ -617,4 +619,9 @@ impl Market {
         let rejected = Rejected { command: "order.place".into(), reasons };
         self.history.commanded(buyer, "order.place", vec![rejected.into()]);
     }
+}
+
+/// A rule that tells one from another.
+fn age(n: u32) -> ReleaseRule {
+    serde_json::from_value(serde_json::json!({ "min_age": { "ms": n } })).unwrap()
 }

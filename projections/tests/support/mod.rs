@@ -174,6 +174,7 @@ pub fn place(
         ship_by: now.plus_ms(14 * 86_400_000),
         shipping: None,
         total,
+        release: None,
     };
     let transfer =
         Transfer { amount: total, from: LedgerAccount::Wallet(buyer), to: LedgerAccount::Escrow(order) };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::ListingStatus;
@@ -229,6 +230,7 @@ pub struct Terms {
     pub title: String,
     pub limits: (u32, u32),
     pub is_restricted: bool,
+    pub release: Option<ReleaseRule>,
 }
 
 pub fn terms(history: &History, listing: ListingId) -> Terms {
@@ -249,6 +251,7 @@ pub fn terms(history: &History, listing: ListingId) -> Terms {
         title: updates().find_map(|e| e.title.clone()).unwrap_or(created.title.clone()),
         limits: (limits.min.map_or(1, |n| n.get()), limits.max.map_or(1_000_000, |n| n.get())),
         is_restricted: updates().find_map(|e| e.restricted).unwrap_or(created.restricted),
+        release: updates().find_map(|e| e.release.clone()).or(created.release.clone()),
     }
 }
 

@@ -75,6 +75,7 @@ fn placed() -> Placed {
         ship_by: Timestamp::from_ms(0),
         shipping: None,
         total: usd(1000),
+        release: None,
     }
 }
 
