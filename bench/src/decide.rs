@@ -20,7 +20,7 @@ use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::Builder;
 
 /// Decisions of each kind that are measured.
 const SAMPLES: usize = 20_000;
@@ -143,7 +143,11 @@ impl<'a> Asker<'a> {
         let key = self.keys.get(&account).context("everybody has a key")?;
         let stamp = CommandStamp {
             account,
-            command: CommandId::from_uuid(Uuid::now_v7()),
+            // Of the market's time: it may be a while ago.
+            command: CommandId::from_uuid(
+                Builder::from_unix_timestamp_millis(self.now.ms().unsigned_abs(), &self.rng.random())
+                    .into_uuid(),
+            ),
             device: key.device,
             fingerprint: Hash::ZERO,
             key: key.public.id(),
