@@ -528,9 +528,9 @@ impl Command {
             Command::CancelOrder(_)
             | Command::DeclineOrder(_)
             | Command::RefundOrder(_)
-            | Command::SetUpEscrow(_) => 3,
+            | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
-            Command::UnholdOrder(_) => 3,
+            | Command::UnholdOrder(_) => 3,
             // What the provider did, and two events for each order that waits for it.
             Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,

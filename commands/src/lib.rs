@@ -6,8 +6,9 @@
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
 //! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`reservation`], [`cart`],
 //! [`order`]; money is in [`funding`], [`ledger`] and [`fees`], and [`conservation`] checks each decision about it; the three
-//! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in `price`, by the rules of
-//! [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Protection from replays is in [`replay`].
+//! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in
+//! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Protection from
+//! replays is in [`replay`].
 
 pub mod account;
 mod card;

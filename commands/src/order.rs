@@ -88,8 +88,26 @@ fn find<'a>(market: &'a Market, facts: &Facts, order: OrderId) -> Result<Found<'
     closed.map(Found::Closed).ok_or_else(|| vec![Rejection::OrderUnknown { order }])
 }
 
+/// Finds an order that the account sells.
+fn sold<'a>(
+    market: &'a Market,
+    facts: &Facts,
+    account: AccountId,
+    id: OrderId,
+) -> Result<Found<'a>, Vec<Rejection>> {
+    let found = find(market, facts, id)?;
+    if found.seller() == account { Ok(found) } else { Err(vec![Rejection::NotYourOrder { order: id }]) }
+}
+
 fn wrong_state(order: OrderId, state: OrderState) -> Vec<Rejection> {
     vec![Rejection::OrderState { order, state }]
+}
+
+/// Finds a shipment of an order.
+fn sent(id: OrderId, order: &Order, shipment: ShipmentNumber) -> Result<&Shipment, Vec<Rejection>> {
+    let shipments = order.shipments.len() as u32;
+    let unknown = || vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }];
+    order.shipments.get(shipment.index()).ok_or_else(unknown)
 }
 
 /// Finds the units that a command names, with what they cost; or every reason against it.

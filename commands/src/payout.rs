@@ -13,6 +13,7 @@ use events::payout::{Failed, Overdue, Paid, Requested};
 use events::{Event, Money, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::account::in_role;
 use crate::command::{PayoutOutcome, ReportPayout, RequestPayout};
 use crate::market::Market;
 use crate::payment::{Effect, EffectId, OPEN_PER_ACCOUNT_MAX, PayoutEffect};
@@ -120,14 +121,7 @@ pub(crate) fn decide_request(
     let (amount, provider) = (command.amount, command.to.provider);
     let from = LedgerAccount::SellerAvailable(account);
     let available = market.ledger.balance(from, amount.currency);
-    let mut reasons = Vec::new();
-    match market.accounts.get(provider) {
-        None => reasons.push(Rejection::AccountUnknown { account: provider }),
-        Some(known) if !known.roles.contains(&Role::Provider) => {
-            reasons.push(Rejection::RoleMissing { account: provider, role: Role::Provider });
-        }
-        Some(_) => {}
-    }
+    let mut reasons = in_role(market, provider, Role::Provider).err().unwrap_or_default();
     if !amount.is_positive() {
         reasons.push(Rejection::AmountNotPositive);
     } else if amount.minor > available.minor {

@@ -8,7 +8,7 @@ use events::{Event, Rejection, Timestamp};
 
 use super::cancel::call_off;
 use super::stage::Stage;
-use super::{Found, find, waiting, wrong_state};
+use super::{Found, sold, waiting, wrong_state};
 use crate::command::{AcceptOrder, DeclineOrder};
 use crate::decide::Facts;
 use crate::market::Market;
@@ -72,17 +72,6 @@ pub(crate) fn decide_decline(
             Err(vec![Rejection::AlreadyAccepted { order: id }])
         }
     }
-}
-
-/// Finds an order that the account sells.
-fn sold<'a>(
-    market: &'a Market,
-    facts: &Facts,
-    account: AccountId,
-    id: OrderId,
-) -> Result<Found<'a>, Vec<Rejection>> {
-    let found = find(market, facts, id)?;
-    if found.seller() == account { Ok(found) } else { Err(vec![Rejection::NotYourOrder { order: id }]) }
 }
 
 /// Cancels what of an order its seller did not accept in time.

@@ -9,7 +9,7 @@ use events::{Event, Money, Rejection, Timestamp};
 
 use super::cancel::cancel;
 use super::tender::awaiting;
-use super::{Found, Order, Stage, find, waiting, wrong_state};
+use super::{Found, Order, Stage, sold, waiting, wrong_state};
 use crate::command::{PaymentMethod, ReadyOrder};
 use crate::decide::Facts;
 use crate::fees;
@@ -130,11 +130,7 @@ pub(crate) fn decide_ready(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    let found = find(market, facts, id)?;
-    if found.seller() != account {
-        return Err(vec![Rejection::NotYourOrder { order: id }]);
-    }
-    let order = match found {
+    let order = match sold(market, facts, account, id)? {
         Found::Open(open) => open,
         Found::Closed(closed) if closed.state == OrderState::Completed => return Ok(vec![]),
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),

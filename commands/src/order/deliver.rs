@@ -9,7 +9,7 @@ use events::{Event, Rejection, Timestamp};
 
 use super::escrow::Settlement;
 use super::state::ShipmentState;
-use super::{Found, Order, Pending, find, wrong_state};
+use super::{Found, Order, Pending, find, sent, wrong_state};
 use crate::command::ConfirmDelivery;
 use crate::decide::Facts;
 use crate::market::Market;
@@ -86,10 +86,9 @@ pub(crate) fn decide_confirm(
     let count = order.shipments.len();
     let confirmed = match command.shipment {
         None => 0..count,
-        Some(shipment) if shipment.index() < count => shipment.index()..shipment.index() + 1,
         Some(shipment) => {
-            let shipments = count as u32;
-            return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);
+            sent(id, order, shipment)?;
+            shipment.index()..shipment.index() + 1
         }
     };
     let (mut events, mut frozen) = (Vec::with_capacity(2 * confirmed.len()), Vec::new());

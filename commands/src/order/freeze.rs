@@ -15,7 +15,7 @@ use super::escrow::Settlement;
 use super::hold::restarted;
 use super::state::{Order, Shipment, ShipmentState};
 use super::tender::give_back;
-use super::{Found, find, waiting, wrong_state};
+use super::{Found, find, sent, waiting, wrong_state};
 use crate::command::{FreezeEscrow, SettleEscrow, UnfreezeEscrow};
 use crate::decide::Facts;
 use crate::fees;
@@ -168,10 +168,7 @@ pub(super) fn disputed<'a>(
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
     order.check_free(id)?;
-    let shipments = order.shipments.len() as u32;
-    let unknown = || vec![Rejection::ShipmentUnknown { order: id, shipment: number, shipments }];
-    let shipment = order.shipments.get(number.index()).ok_or_else(unknown)?;
-    Ok((role, order, shipment))
+    Ok((role, order, sent(id, order, number)?))
 }
 
 pub(crate) fn decide_freeze(

@@ -8,7 +8,7 @@ use events::{Event, Money, Rejection};
 use super::escrow::Settlement;
 use super::state::ShipmentState;
 use super::tender::give_back;
-use super::{Found, find, wrong_state};
+use super::{Found, find, sent, wrong_state};
 use crate::command::RefundOrder;
 use crate::decide::Facts;
 use crate::fees;
@@ -49,10 +49,7 @@ pub(crate) fn decide_refund(
         Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
     };
     order.check_free(id)?;
-    let Some(sent) = order.shipments.get(shipment.index()) else {
-        let shipments = order.shipments.len() as u32;
-        return Err(vec![Rejection::ShipmentUnknown { order: id, shipment, shipments }]);
-    };
+    let sent = sent(id, order, shipment)?;
     let held = if sent.state == ShipmentState::Accepted { 0 } else { sent.amount_minor };
     let most = Money::new(held, order.total.currency);
     if !amount.is_positive() {

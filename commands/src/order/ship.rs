@@ -7,7 +7,7 @@ use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
 use super::state::{SHIPMENTS_MAX, Shipment, ShipmentState};
-use super::{Found, find, meant, named, wrong_state};
+use super::{Found, meant, named, sold, wrong_state};
 use crate::command::ShipOrder;
 use crate::decide::Facts;
 use crate::market::Market;
@@ -68,11 +68,7 @@ pub(crate) fn decide_ship(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    let found = find(market, facts, id)?;
-    if found.seller() != account {
-        return Err(vec![Rejection::NotYourOrder { order: id }]);
-    }
-    let order = match found {
+    let order = match sold(market, facts, account, id)? {
         Found::Open(open) => open,
         Found::Closed(closed) if closed.state == OrderState::Completed && command.lines.is_none() => {
             return Ok(vec![]);

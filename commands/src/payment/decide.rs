@@ -14,6 +14,7 @@ use events::{Event, Money, Rejection, Timestamp};
 use super::{
     CAPTURE_MARGIN_MS, ClosedPayment, Ending, OPEN_PER_ACCOUNT_MAX, Payment, REQUEST_MS, Stage, Taking,
 };
+use crate::account::in_role;
 use crate::command::{CancelPayment, RefundPayment, ReportPayment, ReportedOutcome, RequestPayment};
 use crate::decide::Facts;
 use crate::funding::CreditId;
@@ -94,13 +95,7 @@ pub(crate) fn check_request(
     amount: Money,
     reasons: &mut Vec<Rejection>,
 ) {
-    match market.accounts.get(provider) {
-        None => reasons.push(Rejection::AccountUnknown { account: provider }),
-        Some(known) if !known.roles.contains(&Role::Provider) => {
-            reasons.push(Rejection::RoleMissing { account: provider, role: Role::Provider });
-        }
-        Some(_) => {}
-    }
+    reasons.extend(in_role(market, provider, Role::Provider).err().into_iter().flatten());
     if !amount.is_positive() {
         reasons.push(Rejection::AmountNotPositive);
     } else if let Err(reason) = market.ledger.check_inflow(amount) {
