@@ -16,7 +16,7 @@ use events::account::PublicKey;
 use events::commit::Seal;
 use events::ids::{CommitId, MarketName, WriterId};
 use events::market::{Opened, WriterStarted};
-use events::metadata::{Cause, EVENTS_PER_COMMIT_MAX};
+use events::metadata::{Cause, DeadlineStamp, EVENTS_PER_COMMIT_MAX};
 use events::{Commit, Event, Head, Position, Timestamp};
 
 use crate::log::EVENTS_PER_APPEND_MAX;
@@ -543,7 +543,9 @@ impl<T> Processor<T> {
             Cause::Command(stamp) => {
                 format!("{} (command {} of account {})", stamp.name, stamp.command, stamp.account)
             }
-            Cause::Deadline(stamp) => format!("the deadline {stamp:?}"),
+            Cause::Deadline(DeadlineStamp { due, waiting }) => {
+                format!("the deadline {:?} of {}, due at {due}", waiting.kind(), waiting.subject())
+            }
             Cause::Writer(writer) => format!("the start of writer {writer}"),
         };
         self.stop(StopReason::Unbalanced { decision, what }, actions);
