@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use serde::Serialize;
 
 use crate::fold::{FoldError, Folder, LogMismatch};
-use crate::runner::{COMMITS_PER_BATCH_MAX, Exclusive, Inner, Projections, blocking, whole_until_error};
+use crate::runner::{COMMITS_PER_BATCH_MAX, Exclusive, Inner, Projections, blocking};
 use crate::table;
 use crate::view::{ViewError, ViewName};
 
@@ -210,4 +210,16 @@ impl Inner {
         self.store.swap(view, rebuilt.clone())?;
         Ok(Some(Rebuilt { view, head: live, live_hash, rebuilt_hash }))
     }
+}
+
+/// Splits a chunk into the commits before the first error, and that error.
+fn whole_until_error<E>(chunk: Vec<Result<Arc<Commit>, E>>) -> (Vec<Arc<Commit>>, Option<E>) {
+    let mut commits = Vec::with_capacity(chunk.len());
+    for commit in chunk {
+        match commit {
+            Ok(commit) => commits.push(commit),
+            Err(error) => return (commits, Some(error)),
+        }
+    }
+    (commits, None)
 }

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use events::{Commit, Hash, Head, Position};
@@ -17,15 +18,18 @@ use crate::{account, analytics, cart, ledger, listing, order, payment, terms};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
-/// is written once.
+/// is written once. As many more may have gathered meanwhile.
 pub const COMMITS_PER_BATCH_MAX: usize = 4096;
 
 /// How long commits gather before they are folded and written together, unless somebody waits for them. Orders placed one
 /// after another stand side by side, so a batch of one writes nearly as much as one of twenty; and what the views write
 /// is in the way of the log's syncs where both are on one disk.
 pub const GATHER_TIME: Duration = Duration::from_millis(100);
-/// From how many commits in a batch on the next one is folded at once.
-const BUSY_COMMITS: usize = 512;
+/// From how many commits in a batch on the views are folded side by side: more than a writer commits while they gather, so
+/// it is only done by who catches up. Who keeps up leaves the other cores to the writer.
+const SIDE_BY_SIDE_COMMITS: usize = COMMITS_PER_BATCH_MAX / 2;
+/// Most threads that fold views side by side.
+const FOLDING_THREADS_MAX: usize = 4;
 
 /// Says that the views have not read far enough within the time given. The client asks again later, or without a
 /// position for an older answer.
@@ -82,6 +86,8 @@ pub(crate) struct Inner {
     wanted: Notify,
     is_running: AtomicBool,
     state: watch::Sender<RunState>,
+    /// How many threads fold the views when they are behind; at least one.
+    folding_threads: usize,
 }
 
 impl Projections {
@@ -93,7 +99,10 @@ impl Projections {
             watch::channel(RunState::Stopped("they have not begun to follow the log".to_owned()));
         let wanted = Notify::new();
         let is_running = AtomicBool::new(false);
-        Ok(Projections { inner: Arc::new(Inner { store, applied, wanted, is_running, state }) })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let folding_threads = cores.min(FOLDING_THREADS_MAX);
+        let inner = Inner { store, applied, wanted, is_running, state, folding_threads };
+        Ok(Projections { inner: Arc::new(inner) })
     }
 
     /// Gives the lowest head over all views: the log must be read from the position behind it. Views that are further
@@ -131,49 +140,53 @@ impl Projections {
     {
         let run = Exclusive::start(&self.inner, None).ok_or(RunError::AlreadyRunning)?;
         let mut running = Running::begin(&self.inner);
-        let chunks = stream.ready_chunks(COMMITS_PER_BATCH_MAX);
-        let (mut chunks, mut shutdown) = (std::pin::pin!(chunks), std::pin::pin!(shutdown));
+        let (mut stream, mut shutdown) = (std::pin::pin!(stream), std::pin::pin!(shutdown));
         let mut folders = ViewName::ALL.map(|view| {
             let generation = self.inner.store.slot(view).read().clone();
             Folder::new(view, generation)
         });
-        let (mut is_behind, mut is_ending) = (true, false);
+        let mut gathered = Gathered::default();
+        let mut gather_until = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let outcome = loop {
-            if !is_behind && !is_ending {
+            let mut is_time = false;
+            while !gathered.is_full() && (gathered.commits.is_empty() || !is_time) {
                 tokio::select! {
                     biased;
-                    () = &mut shutdown => is_ending = true,
-                    () = self.inner.wanted.notified() => {}
-                    () = tokio::time::sleep(GATHER_TIME) => {}
+                    () = &mut shutdown => {
+                        // What has gathered is still taken.
+                        gathered.take_ready(stream.as_mut());
+                        gathered.end.get_or_insert(Ok(()));
+                    }
+                    () = self.inner.wanted.notified(), if !is_time => is_time = true,
+                    () = &mut gather_until, if !is_time => is_time = true,
+                    next = stream.next() => gathered.push(next),
+                }
+                if is_time {
+                    gathered.take_ready(stream.as_mut());
                 }
             }
-            let next = if is_ending {
-                // What has gathered is still taken.
-                chunks.next().now_or_never().flatten()
-            } else {
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => None,
-                    chunk = chunks.next() => chunk,
-                }
-            };
-            let Some(chunk) = next else { break Ok(()) };
-            is_behind = chunk.len() >= BUSY_COMMITS;
-            let (commits, failure) = whole_until_error(chunk);
+            let Gathered { commits, end } = std::mem::take(&mut gathered);
             let (inner, run) = (Arc::clone(&self.inner), Arc::clone(&run));
-            let applied = blocking(move || {
+            let mut folding = std::pin::pin!(blocking(move || {
                 let _run = run;
                 let outcome = inner.apply(&mut folders, &commits);
                 (folders, outcome)
-            });
-            let (back, applied) = applied.await;
+            }));
+            let (back, applied) = loop {
+                tokio::select! {
+                    biased;
+                    folded = &mut folding => break folded,
+                    next = stream.next(), if end.is_none() && !gathered.is_full() => gathered.push(next),
+                }
+            };
             folders = back;
-            match (applied, failure) {
+            match (applied, end) {
                 (Err((_, FoldError::Mismatch(mismatch))), _) => break Err(mismatch.into()),
                 (Err((view, FoldError::View(source))), _) => break Err(RunError::View { view, source }),
-                (Ok(()), Some(error)) => break Err(RunError::Log(error)),
+                (Ok(()), Some(end)) => break end.map_err(RunError::Log),
                 (Ok(()), None) => {}
             }
+            gather_until.as_mut().reset(tokio::time::Instant::now() + GATHER_TIME);
         };
         let inner = Arc::clone(&self.inner);
         let flushed = blocking(move || inner.store.flush()).await;
@@ -268,13 +281,31 @@ impl Inner {
     fn apply(&self, folders: &mut [Folder], commits: &[Arc<Commit>]) -> Result<(), (ViewName, FoldError)> {
         let started = std::time::Instant::now();
         let before = lowest(&self.store).position;
-        for (folder, view) in folders.iter_mut().zip(ViewName::ALL) {
-            self.apply_to(view, folder, commits).map_err(|error| (view, error))?;
-        }
+        self.fold_all(folders, commits)?;
         self.publish();
         metrics::counter!("skylink_projections_events_total").increment(events_behind(commits, before));
         metrics::histogram!("skylink_projections_batch_seconds").record(started.elapsed());
         Ok(())
+    }
+
+    /// Folds every view. They have nothing in common but the log: each is one thread's until it is done.
+    fn fold_all(&self, folders: &mut [Folder], commits: &[Arc<Commit>]) -> Result<(), (ViewName, FoldError)> {
+        let waiting = Mutex::new(folders.iter_mut().zip(ViewName::ALL));
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let fold = || {
+            while let Some((folder, view)) = next() {
+                self.apply_to(view, folder, commits).map_err(|error| (view, error))?;
+            }
+            Ok(())
+        };
+        let others = if commits.len() < SIDE_BY_SIDE_COMMITS { 0 } else { self.folding_threads - 1 };
+        std::thread::scope(|scope| {
+            let others = Vec::from_iter((0..others).map(|_| scope.spawn(fold)));
+            let own = fold();
+            others.into_iter().fold(own, |outcome, other| {
+                outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
+        })
     }
 
     fn apply_to(
@@ -300,6 +331,43 @@ impl Inner {
     pub(crate) fn publish(&self) {
         let position = lowest(&self.store).position;
         self.applied.send_if_modified(|applied| std::mem::replace(applied, position) != position);
+    }
+}
+
+/// What was taken off a log's stream and is not folded yet.
+struct Gathered<E> {
+    commits: Vec<Arc<Commit>>,
+    /// How the stream ended behind them, if it did.
+    end: Option<Result<(), E>>,
+}
+
+impl<E> Default for Gathered<E> {
+    fn default() -> Self {
+        Gathered { commits: Vec::new(), end: None }
+    }
+}
+
+impl<E> Gathered<E> {
+    /// Tells whether nothing more can be taken.
+    fn is_full(&self) -> bool {
+        self.end.is_some() || self.commits.len() >= COMMITS_PER_BATCH_MAX
+    }
+
+    fn push(&mut self, next: Option<Result<Arc<Commit>, E>>) {
+        match next {
+            Some(Ok(commit)) => self.commits.push(commit),
+            Some(Err(error)) => self.end = Some(Err(error)),
+            None => self.end = Some(Ok(())),
+        }
+    }
+
+    /// Takes what the stream has without waiting.
+    fn take_ready(&mut self, mut stream: Pin<&mut impl Stream<Item = Result<Arc<Commit>, E>>>) {
+        while !self.is_full()
+            && let Some(next) = stream.next().now_or_never()
+        {
+            self.push(next);
+        }
     }
 }
 
@@ -359,18 +427,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 fn lowest(store: &Store) -> Head {
     let heads = store.slots().iter().map(|slot| slot.read().head);
     heads.min_by_key(|head| head.position).unwrap_or(Head::EMPTY)
-}
-
-/// Splits a chunk into the commits before the first error, and that error.
-pub(crate) fn whole_until_error<E>(chunk: Vec<Result<Arc<Commit>, E>>) -> (Vec<Arc<Commit>>, Option<E>) {
-    let mut commits = Vec::with_capacity(chunk.len());
-    for commit in chunk {
-        match commit {
-            Ok(commit) => commits.push(commit),
-            Err(error) => return (commits, Some(error)),
-        }
-    }
-    (commits, None)
 }
 
 /// Does work that computes or waits for the disk, away from the async threads.

@@ -14,6 +14,7 @@ use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::{Commit, Hash, Head};
 use futures::{FutureExt, StreamExt};
+use projections::runner::COMMITS_PER_BATCH_MAX;
 use projections::{Projections, RebuildError, RunError, RunState, TooFarBehind, ViewError, ViewName};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -75,9 +76,10 @@ async fn be_the_victim(dir: &Path) {
             println!("applied {}", *applied.borrow_and_update());
         }
     });
-    // Commits come one at a time, so that there are many batches to be killed between and in.
+    // Each commit comes when the one before was taken in, so that there are many batches to be killed between and in.
     let slowly = history.after(from).then(|commit| async {
-        tokio::task::yield_now().await;
+        let before = commit.as_ref().unwrap().previous_head().position;
+        views.wait_for(before, Duration::from_secs(60)).await.unwrap();
         commit
     });
     follow(&views, slowly).await;
@@ -126,6 +128,18 @@ async fn a_log_given_from_an_earlier_position_is_counted_once() {
     follow(&views, stream(history.commits[half / 2..].to_vec())).await;
     assert_eq!(hashes(&views), hashes_of(&history).await);
     assert_eq!(views.checkpoint(), history.head());
+}
+
+#[tokio::test]
+async fn views_that_catch_up_read_what_views_that_keep_up_read() {
+    let history = random_history(8_000);
+    assert!(history.commits.len() > COMMITS_PER_BATCH_MAX, "more than one whole batch is read");
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    for few in history.commits.chunks(100) {
+        follow(&views, stream(few.to_vec())).await;
+    }
+    assert_eq!(hashes(&views), hashes_of(&history).await);
 }
 
 #[tokio::test]
