@@ -121,7 +121,10 @@ impl<'a> Asker<'a> {
 
     fn ship(&mut self) -> anyhow::Result<Verified> {
         let (order, open) = self.order();
-        self.verified(open.seller, ShipOrder { carrier: None, lines: None, order, tracking: None })
+        self.verified(
+            open.seller,
+            ShipOrder { carrier: None, from: None, lines: None, order, tracking: None },
+        )
     }
 
     fn cancel(&mut self) -> anyhow::Result<Verified> {

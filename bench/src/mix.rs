@@ -310,7 +310,7 @@ impl<'a> Shop<'a> {
         }
         shopper.shipped.push_back(order);
         let signer = &self.town.sellers[seller];
-        let command = ShipOrder { carrier: None, lines: None, order, tracking: None };
+        let command = ShipOrder { carrier: None, from: None, lines: None, order, tracking: None };
         Act { signer, draft: signer.draft(id, Expected::default(), command) }
     }
 }

@@ -87,7 +87,11 @@ impl Town {
         };
         let stock = |(n, (listing, _)): (usize, &(ListingId, Money))| {
             let quantity = Quantity::new(Quantity::MAX).expect("the largest quantity is one");
-            self.sellers[n / LISTINGS_PER_SELLER].sign(ReceiveStock { listing: *listing, quantity })
+            self.sellers[n / LISTINGS_PER_SELLER].sign(ReceiveStock {
+                listing: *listing,
+                location: None,
+                quantity,
+            })
         };
         let mut rounds = vec![people().map(|(person, role)| register(person, role)).collect::<Vec<_>>()];
         rounds.push(people().map(|(person, _)| enrol(person)).collect());

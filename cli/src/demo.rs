@@ -129,7 +129,7 @@ impl Stage {
             let price = Money::new(PRICE_MINOR, stage.usd);
             stage.give(seller, CreateListing::new(*listing, price, title)).await?;
             let quantity = Quantity::new(STOCK_UNITS)?;
-            stage.give(seller, ReceiveStock { listing: *listing, quantity }).await?;
+            stage.give(seller, ReceiveStock { listing: *listing, location: None, quantity }).await?;
         }
         for buyer in &stage.buyers {
             stage.register(buyer, Role::Buyer).await?;
@@ -204,7 +204,8 @@ impl Stage {
             self.give(buyer, CancelOrder { lines: None, order, reason }).await?;
             return Ok(());
         }
-        self.give(seller, ShipOrder { carrier: None, lines: None, order, tracking: None }).await?;
+        self.give(seller, ShipOrder { carrier: None, from: None, lines: None, order, tracking: None })
+            .await?;
         if next(beat, stopped).await {
             self.give(buyer, ConfirmDelivery { order, shipment: None }).await?;
         }

@@ -2,7 +2,8 @@
 
 use clap::Args;
 use events::ledger::Transfer;
-use events::order::{CancelledBy, LineUnits};
+use events::location::Location;
+use events::order::{CancelledBy, LineUnits, Reallocation};
 use events::promotion::Benefit;
 use events::tax::Region;
 use events::{Event, Position};
@@ -92,7 +93,10 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::DeviceRegistered(event) => format!("device {} with key {}", event.device, event.key.id()),
         Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
-        Event::StockReceived(event) => format!("+{} units, {} on hand", event.quantity.get(), event.on_hand),
+        Event::StockReceived(event) => {
+            let at = at(event.location.as_ref());
+            format!("+{} units{at}, {} on hand", event.quantity.get(), event.on_hand)
+        }
         Event::ListingUpdated(event) => {
             let price = event.price.map_or(String::new(), |price| format!(" at {price}"));
             format!("version {}{price}", event.version)
@@ -124,11 +128,22 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::PromotionEnded(_) => "ended".to_owned(),
         Event::StockAdjusted(event) => {
-            format!("{:+} units ({}), {} on hand", event.delta, event.reason, event.on_hand)
+            let at = at(event.location.as_ref());
+            format!("{:+} units{at} ({}), {} on hand", event.delta, event.reason, event.on_hand)
         }
-        Event::StockSafetySet(event) => format!("{} units kept back from sale", event.units),
+        Event::StockSafetySet(event) => {
+            format!("{} units kept back from sale{}", event.units, at(event.location.as_ref()))
+        }
+        Event::StockMoved(event) => {
+            let name = |location: &Option<Location>| {
+                location.as_ref().map_or("no named location", Location::as_str).to_owned()
+            };
+            format!("{} units from {} to {}", event.quantity.get(), name(&event.from), name(&event.to))
+        }
         Event::StockBackorderLimitSet(event) => format!("{} units may be sold in advance", event.units),
-        Event::StockExpected(event) => format!("{} units expected at {}", event.units, event.due),
+        Event::StockExpected(event) => {
+            format!("{} units expected{} at {}", event.units, at(event.location.as_ref()), event.due)
+        }
         Event::StockShortfallDetected(event) => {
             format!("{} units of {} reserved ones are missing", event.missing, event.reserved)
         }
@@ -202,6 +217,11 @@ pub(crate) fn summary(event: &Event) -> String {
             Some(payment) => format!("paid with {payment}, to ship by {}", event.ship_by),
             None => format!("paid out of the wallet, to ship by {}", event.ship_by),
         },
+        Event::OrderReallocated(event) => {
+            let part = |part: &Reallocation| format!("{} units to {}", part.quantity.get(), part.to);
+            let parts: Vec<String> = event.units.iter().map(part).collect();
+            parts.join(", ")
+        }
         Event::OrderShipped(event) => {
             format!(
                 "shipment {}: {}, to arrive by {}",
@@ -256,6 +276,11 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
+}
+
+/// Names a location, if there is one.
+fn at(location: Option<&Location>) -> String {
+    location.map_or_else(String::new, |location| format!(" at {location}"))
 }
 
 fn place(region: Option<&Region>) -> &str {

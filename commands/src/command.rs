@@ -28,9 +28,9 @@ mod reservations;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
-    Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, PauseListing, ReceiveStock,
-    ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit, SetSafetyStock,
-    SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
+    Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, MoveStock, PauseListing,
+    ReceiveStock, ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit,
+    SetSafetyStock, SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
 };
 pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
@@ -464,6 +464,7 @@ commands! {
     "stock.set_safety" => SetSafetyStock(SetSafetyStock),
     "stock.set_backorder_limit" => SetBackorderLimit(SetBackorderLimit),
     "stock.expect" => ExpectStock(ExpectStock),
+    "stock.move" => MoveStock(MoveStock),
     "wallet.fund" => FundWallet(FundWallet),
     "payment.request" => RequestPayment(RequestPayment),
     "payment.cancel" => CancelPayment(CancelPayment),

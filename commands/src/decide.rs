@@ -219,7 +219,8 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::AdjustStock(_)
         | Command::SetSafetyStock(_)
         | Command::SetBackorderLimit(_)
-        | Command::ExpectStock(_) => &[Role::Seller],
+        | Command::ExpectStock(_)
+        | Command::MoveStock(_) => &[Role::Seller],
         Command::BlockListing(_)
         | Command::UnblockListing(_)
         | Command::SuspendSeller(_)
@@ -302,6 +303,7 @@ fn business(
         Command::SetSafetyStock(command) => stock::decide_set_safety(market, account, command),
         Command::SetBackorderLimit(command) => stock::decide_set_backorder_limit(market, account, command),
         Command::ExpectStock(command) => stock::decide_expect(market, account, command, now),
+        Command::MoveStock(command) => stock::decide_move(market, account, command),
         Command::FundWallet(command) => funding::decide_fund(market, facts, account, command),
         Command::RequestPayment(command) => payment::decide_request(market, account, id, command, now),
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
@@ -378,6 +380,7 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
         Command::SetSafetyStock(body) => Some(body.listing),
         Command::SetBackorderLimit(body) => Some(body.listing),
         Command::ExpectStock(body) => Some(body.listing),
+        Command::MoveStock(body) => Some(body.listing),
         Command::AllowReservations(body) => Some(body.listing),
         Command::ReserveStock(body) => Some(body.listing),
         Command::AddToCart(body) => Some(body.listing),

@@ -8,7 +8,7 @@ use events::listing::{
     Blocked, Created, Limits, ListingStatus, Paused, Resumed, TaxClass, Unblocked, Updated, Variant,
     Withdrawn,
 };
-use events::order::LineUnits;
+use events::location::Located;
 use events::stock::Stock;
 use events::{Event, Money, Rejection};
 use serde::{Deserialize, Serialize};
@@ -153,8 +153,9 @@ impl Listings {
         self.known(listing).is_blocked = is_blocked;
     }
 
-    pub(crate) fn stock_mut(&mut self, listing: ListingId) -> &mut Stock {
-        &mut self.known(listing).stock
+    /// Changes what is in stock of a listing.
+    pub(crate) fn change_stock(&mut self, listing: ListingId, change: impl FnOnce(&mut Stock) -> Option<()>) {
+        change(&mut self.known(listing).stock).expect("an event about stock fits what is there");
     }
 
     pub(crate) fn allow_reservations(&mut self, listing: ListingId, terms: Option<Box<Terms>>) {
@@ -163,47 +164,11 @@ impl Listings {
 
     /// Keeps units for an order, or for a buyer who sets them aside. `own` are what the buyer has set aside already; his
     /// order takes those first, as the event behind it says.
-    pub(crate) fn reserve(&mut self, listing: ListingId, units: u64, own: u64) {
-        let stock = self.stock_mut(listing);
-        assert!(units <= stock.available_to(own), "no more units are reserved than can be sold");
-        stock.reserved += units;
-    }
-
-    /// Takes units out of those that are set aside.
-    pub(crate) fn end_set_aside(&mut self, listing: ListingId, units: u64) {
-        self.unreserve(listing, units);
-        let stock = self.stock_mut(listing);
-        assert!(stock.set_aside >= units, "no more units are freed than were set aside");
-        stock.set_aside -= units;
-    }
-
-    /// Frees units that were kept.
-    pub(crate) fn unreserve(&mut self, listing: ListingId, units: u64) {
-        let stock = self.stock_mut(listing);
-        assert!(stock.reserved >= units, "no more units are freed than were reserved");
-        stock.reserved -= units;
-    }
-
-    /// Takes units of an order out of stock.
-    pub(crate) fn ship(&mut self, listing: ListingId, units: u64) {
-        self.unreserve(listing, units);
-        let stock = self.stock_mut(listing);
-        assert!(stock.on_hand >= units, "no more units are shipped than are on hand");
-        stock.on_hand -= units;
-    }
-
-    /// Gives every reason why these units can't be shipped: what an order reserved may since have been lost, or was not
-    /// there yet when it was ordered.
-    pub(crate) fn check_on_hand(&self, units: &[LineUnits]) -> Result<(), Vec<Rejection>> {
-        let mut reasons = Vec::new();
-        for LineUnits { listing, quantity, .. } in units {
-            let available = self.get(*listing).map_or(0, |known| known.stock.on_hand);
-            let requested = u64::from(quantity.get());
-            if requested > available {
-                reasons.push(Rejection::InsufficientStock { listing: *listing, requested, available });
-            }
-        }
-        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    pub(crate) fn reserve(&mut self, listing: ListingId, units: u64, own: u64, locations: &[Located]) {
+        self.change_stock(listing, |stock| {
+            assert!(units <= stock.available_to(own), "no more units are reserved than can be sold");
+            stock.reserve(units, locations)
+        });
     }
 
     fn known(&mut self, listing: ListingId) -> &mut Listing {

@@ -113,7 +113,9 @@ impl Market {
             Event::AccountRegistered(event) => self.accounts.registered(event),
             Event::DeviceRegistered(event) => self.accounts.device_registered(event),
             Event::ListingCreated(event) => self.listings.created(event),
-            Event::StockReceived(event) => self.listings.stock_mut(event.listing).received(event),
+            Event::StockReceived(event) => {
+                self.listings.change_stock(event.listing, |stock| stock.received(event));
+            }
             Event::ListingUpdated(event) => self.listings.updated(event),
             Event::ListingPaused(event) => self.listings.enter(event.listing, Sale::Paused),
             Event::ListingResumed(event) => self.listings.enter(event.listing, Sale::Open),
@@ -130,12 +132,23 @@ impl Market {
             Event::ShippingRateRemoved(event) => self.rates.removed(event),
             Event::PromotionCreated(event) => self.promotions.created(event, self.time),
             Event::PromotionEnded(event) => self.promotions.ended(event),
-            Event::StockAdjusted(event) => self.listings.stock_mut(event.listing).adjusted(event),
-            Event::StockSafetySet(event) => self.listings.stock_mut(event.listing).safety = event.units,
-            Event::StockBackorderLimitSet(event) => {
-                self.listings.stock_mut(event.listing).backorder_limit = event.units;
+            Event::StockAdjusted(event) => {
+                self.listings.change_stock(event.listing, |stock| stock.adjusted(event));
             }
-            Event::StockExpected(event) => self.listings.stock_mut(event.listing).expected(event),
+            Event::StockSafetySet(event) => {
+                self.listings.change_stock(event.listing, |stock| stock.safety_set(event));
+            }
+            Event::StockMoved(event) => {
+                self.listings.change_stock(event.listing, |stock| stock.moved(event));
+            }
+            Event::StockBackorderLimitSet(event) => self.listings.change_stock(event.listing, |stock| {
+                stock.backorder_limit = event.units;
+                Some(())
+            }),
+            Event::StockExpected(event) => self.listings.change_stock(event.listing, |stock| {
+                stock.expected(event);
+                Some(())
+            }),
             // It says what the event before it in its commit led to.
             Event::StockShortfallDetected(_) => {}
             Event::WalletFunded(event) => self.wallet_funded(event, position),
@@ -173,6 +186,7 @@ impl Market {
             Event::OrderAuthorized(event) => self.order_authorized(event),
             Event::OrderPaid(event) => self.order_paid(event),
             Event::OrderShipped(event) => self.order_shipped(event),
+            Event::OrderReallocated(event) => self.order_reallocated(event),
             Event::OrderDelivered(event) => self.order_delivered(event),
             Event::OrderCancelled(event) => self.order_cancelled(event),
             Event::OrderRefunded(event) => self.order_refunded(event),

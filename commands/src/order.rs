@@ -4,8 +4,8 @@
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
 //! `capture` (what is charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money
-//! of each step is computed. `hold` stops a whole order, `freeze` sets money of a shipment apart, and `release` knows orders
-//! whose money is released by another rule than the usual one.
+//! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `freeze` sets money of a
+//! shipment apart, and `release` knows orders whose money is released by another rule than the usual one.
 
 mod accept;
 mod cancel;
@@ -14,6 +14,7 @@ mod deliver;
 mod escrow;
 mod freeze;
 mod hold;
+mod location;
 mod place;
 mod refund;
 mod release;
@@ -40,6 +41,7 @@ pub use self::freeze::{Freeze, Frozen, Proposal};
 pub(crate) use self::freeze::{decide_freeze, decide_not_settled, decide_settle, decide_unfreeze};
 pub use self::hold::Hold;
 pub(crate) use self::hold::{decide_hold, decide_unhold};
+pub use self::location::{Allocated, Allocations};
 pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::refund::decide_refund;
 pub use self::release::{Pending, Release};

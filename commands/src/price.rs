@@ -247,8 +247,17 @@ fn part(
     for line in lines {
         let (tax, cost) = with_tax(market, line.left(), region, line.tax_class)?;
         total = total.checked_add(cost).ok()?;
-        let PricedLine { discounts, listing, listing_version, price, quantity, .. } = line;
-        taxed.push(Line { discounts, listing, listing_version, price, quantity, tax, total: cost });
+        let PricedLine { discounts, listing, listing_version, locations, price, quantity, .. } = line;
+        taxed.push(Line {
+            discounts,
+            listing,
+            listing_version,
+            locations,
+            price,
+            quantity,
+            tax,
+            total: cost,
+        });
     }
     let shipping = match chosen {
         None => None,

@@ -119,8 +119,11 @@ impl Market {
     pub(crate) fn stock_reserved(&mut self, event: &Reserved) {
         let Reserved { account, expires_at, listing, quantity, reservation: id, seller } = *event;
         let reservation = Reservation { account, listing, seller, quantity, since: self.time, expires_at };
-        self.listings.reserve(listing, reservation.units(), 0);
-        self.listings.stock_mut(listing).set_aside += reservation.units();
+        self.listings.reserve(listing, reservation.units(), 0, &[]);
+        self.listings.change_stock(listing, |stock| {
+            stock.set_aside = stock.set_aside.checked_add(reservation.units())?;
+            Some(())
+        });
         self.waiting.insert(reservation.deadline(id));
         self.reservations.of_accounts.entry(account).or_default().insert(listing, id);
         self.reservations.open.insert(id, reservation);
@@ -145,7 +148,10 @@ impl Market {
                 self.reservations.end(id);
             }
         }
-        self.listings.end_set_aside(listing, units);
+        self.listings.change_stock(listing, |stock| {
+            stock.set_aside = stock.set_aside.checked_sub(units)?;
+            stock.unreserve(units, &[])
+        });
     }
 }
 

@@ -30,7 +30,7 @@
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
 //! | `order.refund` | `order_id`, `shipment`, `amount`, `currency`, `reason` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
-//! | `order.ship` | `order_id`, perhaps `items`, `carrier` and `tracking` |
+//! | `order.ship` | `order_id`, perhaps `items`, `from`, `carrier` and `tracking` |
 //! | `stock.extend_reservation`, `stock.release_reservation` | `reservation_id` |
 //!
 //! `total` and `amount` are decimals, as a number or a text, with their `currency` beside them; or
@@ -315,7 +315,7 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "order.confirm_delivery" => fields.take("order_id", "order")?.take_if_any("shipment").end(),
         "order.ship" => {
             let fields = fields.take("order_id", "order")?.take_items_if_any()?;
-            fields.take_if_any("carrier").take_if_any("tracking").end()
+            fields.take_if_any("from").take_if_any("carrier").take_if_any("tracking").end()
         }
         "stock.extend_reservation" | "stock.release_reservation" => {
             fields.take("reservation_id", "reservation")?.end()
@@ -455,6 +455,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::SetSafetyStock(_)
         | Command::SetBackorderLimit(_)
         | Command::ExpectStock(_)
+        | Command::MoveStock(_)
         | Command::FundWallet(_)
         | Command::CancelPayment(_)
         | Command::RefundPayment(_)

@@ -83,7 +83,7 @@ mod tests {
                     "title": "T", "variant": {"attributes": {"colour": "red", "size": "L"}, "of": ID},
                 }),
             ),
-            ("stock.receive", json!({"listing": ID, "quantity": 1})),
+            ("stock.receive", json!({"listing": ID, "location": "berlin-2", "quantity": 1})),
             (
                 "listing.update",
                 json!({
@@ -119,10 +119,14 @@ mod tests {
                 }),
             ),
             ("promotion.end", json!({"promotion": ID})),
-            ("stock.adjust", json!({"delta": -3, "listing": ID, "reason": "damaged"})),
-            ("stock.set_safety", json!({"listing": ID, "units": 2})),
+            ("stock.adjust", json!({"delta": -3, "listing": ID, "location": "a", "reason": "damaged"})),
+            ("stock.set_safety", json!({"listing": ID, "location": "a", "units": 2})),
             ("stock.set_backorder_limit", json!({"listing": ID, "units": 0})),
-            ("stock.expect", json!({"due": 1_753_783_200_000_i64, "listing": ID, "quantity": 12})),
+            (
+                "stock.expect",
+                json!({"due": 1_753_783_200_000_i64, "listing": ID, "location": "a", "quantity": 12}),
+            ),
+            ("stock.move", json!({"from": "a", "listing": ID, "quantity": 3, "to": "b"})),
             ("wallet.fund", json!({"account": ID, "amount": total, "reference": "r"})),
             ("payment.request", json!({"amount": total, "method": {"provider": ID, "token": "t"}})),
             ("payment.cancel", json!({"payment": ID})),
@@ -160,7 +164,10 @@ mod tests {
             ("order.decline", json!({"order": ID, "reason": "r"})),
             ("order.pay", json!({"method": {"provider": ID, "token": "t"}, "order": ID})),
             ("order.ready", json!({"order": ID})),
-            ("order.ship", json!({"carrier": "c", "lines": [part], "order": ID, "tracking": "t"})),
+            (
+                "order.ship",
+                json!({"carrier": "c", "from": "a", "lines": [part], "order": ID, "tracking": "t"}),
+            ),
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),
             ("order.refund", json!({"amount": total, "order": ID, "reason": "r", "shipment": 2})),

@@ -7,6 +7,7 @@ use events::account::Role;
 use events::cart::KeptPrice;
 use events::ids::{AccountId, ListingId};
 use events::listing::TaxClass;
+use events::location::Located;
 use events::order::LinePrice;
 use events::promotion::{CouponCode, Discount};
 use events::rejection::QuoteField;
@@ -53,6 +54,8 @@ pub(crate) struct PricedLine<'a> {
     pub(crate) listing: ListingId,
     /// The version of the listing that was priced.
     pub(crate) listing_version: u32,
+    /// At which named locations its units are to be reserved.
+    pub(crate) locations: Vec<Located>,
     /// Where the price comes from.
     pub(crate) price: LinePrice,
     /// How many units.
@@ -162,6 +165,7 @@ fn listing<'a>(
                     seller: known.seller,
                     listing: id,
                     listing_version,
+                    locations: known.stock.allocate(asked.quantity),
                     price,
                     quantity: asked.quantity,
                     full: total,

@@ -30,10 +30,10 @@ use events::order::ShipmentNumber;
 use events::payment::Requested;
 use events::rejection::OrderState;
 use events::reservation::TakenUp;
-use events::{Commit, Event, Money};
+use events::{Commit, Event, Money, Recorded};
 use invariants::checks::{
-    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_payments, check_price,
-    check_promotions, check_reservations, check_stock, fold, snapshot,
+    asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_payments,
+    check_price, check_promotions, check_reservations, check_stock, fold, snapshot,
 };
 use invariants::paid::{Paid, cost, cost_of};
 use invariants::steps::*;
@@ -199,6 +199,7 @@ impl Run {
         check_money(&self.world.market);
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
+        check_locations(&self.world.market);
         check_reservations(&self.world.market, &self.reservations);
         check_promotions(&self.world.market, &self.discounted);
         check_deadlines(&self.world.market);
@@ -456,6 +457,11 @@ impl Run {
                 }
                 Event::OrderAccepted(accepted) => {
                     assert!(self.awaiting.remove(&accepted.order), "only what waits is accepted");
+                }
+                Event::OrderReallocated(event) => {
+                    let ships = |recorded: &Recorded| matches!(&recorded.event, Event::OrderShipped(shipped) if shipped.order == event.order);
+                    assert!(commit.events().iter().any(ships), "units are reserved elsewhere to be shipped");
+                    assert!(event.units.iter().all(|units| units.from.as_ref() != Some(&units.to)));
                 }
                 Event::OrderShipped(shipped) => {
                     assert!(!self.awaiting.contains(&shipped.order), "what is shipped was accepted");

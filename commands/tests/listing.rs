@@ -55,7 +55,9 @@ fn only_sellers_list_and_receive_stock() {
 
 #[test]
 fn stock_adds_up() {
-    let received = |on_hand, n| StockReceived { listing: listing(TEA), on_hand, quantity: units(n) }.into();
+    let received = |on_hand, n| {
+        StockReceived { listing: listing(TEA), location: None, on_hand, quantity: units(n) }.into()
+    };
     World::new()
         .given(SELLER, create_listing(TEA, usd(500)))
         .when(SELLER, receive(TEA, 3))
@@ -79,7 +81,8 @@ fn only_the_listings_seller_receives_its_stock() {
 
 #[test]
 fn stock_has_a_limit_which_can_be_reached() {
-    let before = StockReceived { listing: listing(TEA), on_hand: STOCK_MAX - 5, quantity: units(1) };
+    let before =
+        StockReceived { listing: listing(TEA), location: None, on_hand: STOCK_MAX - 5, quantity: units(1) };
     World::new()
         .given(SELLER, create_listing(TEA, usd(500)))
         .given_events([before.into()])

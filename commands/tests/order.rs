@@ -61,6 +61,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         discounts: vec![],
         listing: listing(TEA),
         listing_version: 1,
+        locations: vec![],
         price: LinePrice::Unit(usd(500)),
         quantity: units(3),
         tax: None,

@@ -45,7 +45,7 @@ fn an_adjustment_says_why_and_damaged_units_are_kept_apart() {
         if reason == Damaged {
             damaged = (damaged as i64 - delta) as u64;
         }
-        let adjusted = Adjusted { damaged, delta, listing: listing(TEA), on_hand, reason };
+        let adjusted = Adjusted { damaged, delta, listing: listing(TEA), location: None, on_hand, reason };
         world
             .when(SELLER, adjust(TEA, delta, reason))
             .then_events([adjusted.into()])
@@ -96,7 +96,7 @@ fn safety_stock_is_not_sold_and_still_covers_open_orders() {
     let mut world = shop();
     world
         .when(SELLER, set_safety(TEA, 4))
-        .then_events([SafetySet { listing: listing(TEA), units: 4 }.into()])
+        .then_events([SafetySet { listing: listing(TEA), location: None, units: 4 }.into()])
         .when(SELLER, set_safety(TEA, 4))
         .then_unchanged()
         .when(BUYER, place(&[(TEA, 7)], usd(10_000)))
@@ -154,6 +154,7 @@ fn units_that_open_orders_miss_are_told_and_the_orders_wait_for_stock() {
         damaged: if reason == Damaged { 4 } else { 0 },
         delta,
         listing: listing(TEA),
+        location: None,
         on_hand,
         reason,
     };
@@ -219,7 +220,7 @@ fn an_order_that_can_not_be_shipped_in_time_is_paid_back() {
 fn what_is_expected_is_told_by_its_time_and_taken_off_by_what_arrives() {
     let mut world = shop();
     let day = |n: i64| START.plus_ms(n * DAY_MS);
-    let expected = |units, due| Expected { due, listing: listing(TEA), units };
+    let expected = |units, due| Expected { due, listing: listing(TEA), location: None, units };
     world
         .when(SELLER, expect(TEA, 5, day(3)))
         .then_events([expected(5, day(3)).into()])
@@ -231,7 +232,7 @@ fn what_is_expected_is_told_by_its_time_and_taken_off_by_what_arrives() {
         .when(SELLER, expect(TEA, 6, day(3)))
         .then_events([expected(6, day(3)).into()])
         .given(SELLER, receive(TEA, 8));
-    assert_eq!(stock(&world).incoming, [Incoming { due: day(3), units: 5 }]);
+    assert_eq!(stock(&world).incoming, [Incoming { due: day(3), location: None, units: 5 }]);
     assert_eq!(stock(&world).available(), 18, "what is on its way is not sold");
     world
         .after(4 * DAY_MS)

@@ -184,6 +184,8 @@ events! {
     "stock.reservation_released.v1" => ReservationReleased(reservation::Released) about |e| Some(e.listing.to_string()),
     "stock.reservation_expired.v1" => ReservationExpired(reservation::Expired) about |e| Some(e.listing.to_string()),
     "stock.reservation_taken_up.v1" => ReservationTakenUp(reservation::TakenUp) about |e| Some(e.listing.to_string()),
+    "stock.moved.v1" => StockMoved(stock::Moved) about |e| Some(e.listing.to_string()),
+    "order.reallocated.v1" => OrderReallocated(order::Reallocated) about |e| Some(e.order.to_string()),
     "wallet.exchanged.v1" => WalletExchanged(exchange::Exchanged) about |e| Some(e.account.to_string());
 
     older
@@ -282,7 +284,9 @@ impl Event {
             | Event::ReservationExtended(_)
             | Event::ReservationReleased(_)
             | Event::ReservationExpired(_)
-            | Event::ReservationTakenUp(_) => &[],
+            | Event::ReservationTakenUp(_)
+            | Event::StockMoved(_)
+            | Event::OrderReallocated(_) => &[],
         }
     }
 

@@ -17,6 +17,7 @@ pub mod hash;
 pub mod ids;
 pub mod ledger;
 pub mod listing;
+pub mod location;
 pub mod market;
 pub mod metadata;
 pub mod money;

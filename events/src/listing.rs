@@ -10,6 +10,7 @@ use crate::code::code;
 use crate::escrow::rule::ReleaseRule;
 use crate::ids::{AccountId, ListingId};
 use crate::ledger::Transfer;
+use crate::location::Location;
 use crate::money::{Money, Quantity};
 
 /// A seller offered something for sale.
@@ -198,7 +199,10 @@ code! {
 pub struct StockReceived {
     /// The listing.
     pub listing: ListingId,
-    /// Units on hand afterwards, reserved ones among them.
+    /// Where; absent: at no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Units on hand afterwards at all locations, reserved ones among them.
     pub on_hand: u64,
     /// How many arrived.
     pub quantity: Quantity,

@@ -15,6 +15,7 @@ use crate::account::Role;
 use crate::escrow::rule::ReleaseTerms;
 use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId};
 use crate::ledger::Transfer;
+use crate::location::{Located, Location};
 use crate::money::{Money, Quantity};
 use crate::payment::CaptureTime;
 use crate::promotion::Discount;
@@ -89,6 +90,10 @@ pub struct Line {
     pub listing: ListingId,
     /// The version of the listing that was priced.
     pub listing_version: u32,
+    /// At which named locations its units are reserved; those that are not told are to be shipped from no named one, or
+    /// are not there yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<Located>,
     /// Where the total comes from.
     pub price: LinePrice,
     /// How many units.
@@ -215,6 +220,10 @@ pub struct LineUnits {
     pub amount: Money,
     /// What was bought.
     pub listing: ListingId,
+    /// At which named locations they were reserved: what is shipped leaves from there, what is cancelled is free there.
+    /// Those that are not told were reserved at none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<Located>,
     /// How many units.
     pub quantity: Quantity,
     /// The tax in what they cost, split as that is; absent: none.
@@ -288,6 +297,30 @@ pub struct Shipped {
     /// The carrier's number, 1 to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
+}
+
+/// Units that are about to be shipped leave from other locations than those they were reserved at: the shipment stands
+/// behind it in the same commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reallocated {
+    /// The order.
+    pub order: OrderId,
+    /// Which units, from where to where.
+    pub units: Vec<Reallocation>,
+}
+
+/// Units of an order that are reserved at another location than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reallocation {
+    /// Where they were reserved; absent: at no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Location>,
+    /// What was bought.
+    pub listing: ListingId,
+    /// How many units.
+    pub quantity: Quantity,
+    /// Where they are reserved from here on.
+    pub to: Location,
 }
 
 /// A shipment arrived.

@@ -14,6 +14,7 @@ use crate::ids::{
     AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId,
 };
 use crate::listing::ListingStatus;
+use crate::location::Location;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
 use crate::order::hold::HoldReason;
@@ -197,6 +198,43 @@ pub enum Rejection {
         listing: ListingId,
         /// The limit.
         max: u32,
+    },
+
+    // Locations.
+    /// Stock of the listing is at as many named locations as may be.
+    #[error("listing {listing} can have stock at {max} named locations: name one of those")]
+    TooManyLocations {
+        /// The listing.
+        listing: ListingId,
+        /// The limit.
+        max: u32,
+    },
+    /// Units can't be moved to where they are.
+    #[error("`from` and `to` are the same: units of listing {listing} move from one location to another")]
+    SameLocation {
+        /// The listing.
+        listing: ListingId,
+    },
+    /// Not enough units that may be taken are at the location.
+    #[error("listing {listing}: {requested} units asked, {available} available at {}", named(location))]
+    InsufficientAtLocation {
+        /// The listing.
+        listing: ListingId,
+        /// The location; absent: no named one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<Location>,
+        /// Units asked for.
+        requested: u64,
+        /// Units that may be taken there.
+        available: u64,
+    },
+    /// No unit of the order that is left is reserved at the location.
+    #[error("nothing that is left of order {order} is to be shipped from {location}: name the lines")]
+    NothingAtLocation {
+        /// The order.
+        order: OrderId,
+        /// The location.
+        location: Location,
     },
 
     // Reservations.
@@ -863,4 +901,8 @@ impl Rejection {
             _ => unreachable!("a rejection is an object in JSON"),
         }
     }
+}
+
+fn named(location: &Option<Location>) -> &str {
+    location.as_ref().map_or("no named location", Location::as_str)
 }

@@ -221,6 +221,7 @@ impl Feed {
             Event::OrderAccepted(accepted) => accepted.order,
             Event::OrderAuthorized(held) => held.order,
             Event::OrderPaid(paid) => paid.order,
+            Event::OrderReallocated(event) => event.order,
             Event::OrderShipped(shipped) => shipped.order,
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,
@@ -319,7 +320,8 @@ mod tests {
     fn commits(count: usize) -> Vec<Arc<Commit>> {
         let (mut commits, mut head) = (Vec::new(), Head::EMPTY);
         let listing = events::ids::ListingId::from_uuid(Uuid::from_u128(1));
-        let received = StockReceived { listing, on_hand: 1, quantity: Quantity::new(1).unwrap() };
+        let received =
+            StockReceived { listing, location: None, on_hand: 1, quantity: Quantity::new(1).unwrap() };
         let writer = WriterId::from_uuid(Uuid::from_u128(2));
         while (head.position as usize) < count {
             let seal = Seal {

@@ -34,8 +34,9 @@ async fn an_order_goes_all_the_way_and_every_receipt_holds() {
     let placed = shop.accepted(&buyer, purchase(listing, 2, 5_000)).await;
     let order = receipt_order(&placed);
     let id = order.parse().unwrap();
-    let shipped =
-        shop.accepted(&seller, ShipOrder { carrier: None, lines: None, order: id, tracking: None }).await;
+    let shipped = shop
+        .accepted(&seller, ShipOrder { carrier: None, from: None, lines: None, order: id, tracking: None })
+        .await;
     let confirmed = shop.accepted(&buyer, ConfirmDelivery { order: id, shipment: None }).await;
 
     let (_, jwks) = json_of(shop.get("/.well-known/jwks.json")).await;

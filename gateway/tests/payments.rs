@@ -133,7 +133,7 @@ async fn an_order_by_card_and_its_sellers_payout_are_shown_to_those_whose_they_a
     let (_, shown) = json_of(shop.get(&url).bearer_auth(shop.token(&seller).await)).await;
     let paid = (&shown["state"], &shown["payment"]["payment"], &shown["payment"]["is_paid"]);
     assert_eq!(paid, (&json!("placed"), &json!(payment), &json!(true)), "{shown}");
-    shop.accepted(&seller, ShipOrder { carrier: None, lines: None, order, tracking: None }).await;
+    shop.accepted(&seller, ShipOrder { carrier: None, from: None, lines: None, order, tracking: None }).await;
     shop.accepted(&buyer, ConfirmDelivery { order, shipment: None }).await;
 
     let receipt = shop.accepted(&seller, RequestPayout { amount: usd(600), to: method("acct_1") }).await;

@@ -140,9 +140,13 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     };
     shop.accepted(&seller, plain).await;
     let reason = AdjustmentReason::Damaged;
-    shop.accepted(&seller, AdjustStock { delta: (-2).try_into().unwrap(), listing: lamp, reason }).await;
+    shop.accepted(
+        &seller,
+        AdjustStock { delta: (-2).try_into().unwrap(), listing: lamp, location: None, reason },
+    )
+    .await;
     let due = shop.now().plus_ms(1);
-    let expected = ExpectStock { due, listing: lamp, quantity: 7.try_into().unwrap() };
+    let expected = ExpectStock { due, listing: lamp, location: None, quantity: 7.try_into().unwrap() };
     shop.accepted(&seller, expected).await;
     let reason = || "counterfeit".to_owned().try_into().unwrap();
     shop.accepted(&operator, SuspendSeller { account: seller.account, reason: reason() }).await;

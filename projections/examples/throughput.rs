@@ -22,7 +22,12 @@ fn history(orders: u64) -> History {
     for n in 0..LISTINGS {
         let seller = account(n % SELLERS);
         let created = Created::new(listing(n), usd(1250), seller, format!("listing {n}"));
-        let stock = StockReceived { listing: listing(n), on_hand: 1_000_000, quantity: units(1_000_000) };
+        let stock = StockReceived {
+            listing: listing(n),
+            location: None,
+            on_hand: 1_000_000,
+            quantity: units(1_000_000),
+        };
         history.commanded(seller, "listing.create", vec![created.into()]);
         history.commanded(seller, "stock.receive", vec![stock.into()]);
     }

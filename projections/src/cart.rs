@@ -17,7 +17,7 @@ use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -27,7 +27,7 @@ use crate::table::{Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// Most listings in one page of a list.
 pub const LISTINGS_PER_PAGE_MAX: usize = 100;
@@ -267,11 +267,14 @@ impl Catalogue {
             Event::SellerReinstated(e) => self.standing(tree, e.account)?.is_suspended = false,
             Event::ClearanceGranted(e) => self.standing(tree, e.account)?.is_cleared = true,
             Event::ClearanceRevoked(e) => self.standing(tree, e.account)?.is_cleared = false,
-            Event::StockReceived(e) => self.stock(tree, e.listing, at)?.received(e),
-            Event::StockAdjusted(e) => self.stock(tree, e.listing, at)?.adjusted(e),
-            Event::StockSafetySet(e) => self.stock(tree, e.listing, at)?.safety = e.units,
-            Event::StockBackorderLimitSet(e) => self.stock(tree, e.listing, at)?.backorder_limit = e.units,
-            Event::StockExpected(e) => self.stock(tree, e.listing, at)?.expected(e),
+            Event::StockReceived(e) => self.stock(tree, e.listing, at, |stock| stock.received(e))?,
+            Event::StockAdjusted(e) => self.stock(tree, e.listing, at, |stock| stock.adjusted(e))?,
+            Event::StockSafetySet(e) => self.stock(tree, e.listing, at, |stock| stock.safety_set(e))?,
+            Event::StockMoved(e) => self.stock(tree, e.listing, at, |stock| stock.moved(e))?,
+            Event::StockBackorderLimitSet(e) => {
+                self.listing(tree, e.listing, at)?.stock.backorder_limit = e.units;
+            }
+            Event::StockExpected(e) => self.listing(tree, e.listing, at)?.stock.expected(e),
             Event::ReservationsAllowed(e) => {
                 let Allowed { for_ms, listing, units } = *e;
                 let reservable = (units > 0).then_some(Reservable { units, for_ms });
@@ -283,6 +286,11 @@ impl Catalogue {
             // The order, which stands before it, has reserved all of its units.
             Event::ReservationTakenUp(e) => self.end_set_aside(tree, e.listing, e.quantity, at)?,
             Event::OrderPlaced(e) => self.reserve(tree, e, at)?,
+            Event::OrderReallocated(e) => {
+                for units in &e.units {
+                    self.stock(tree, units.listing, at, |stock| stock.reallocate(units))?;
+                }
+            }
             Event::OrderShipped(e) => self.end_reservation(tree, e.order, &e.lines, true, at)?,
             Event::OrderCancelled(e) => self.end_reservation(tree, e.order, &e.lines, false, at)?,
             _ => {}
@@ -306,13 +314,16 @@ impl Catalogue {
         found.ok_or_else(|| ViewError::unknown(format_args!("listing {listing}"), position))
     }
 
+    /// Changes what is in stock of a listing.
     fn stock(
         &mut self,
         tree: &Tree,
         listing: ListingId,
         position: Position,
-    ) -> Result<&mut Stock, ViewError> {
-        Ok(&mut self.listing(tree, listing, position)?.stock)
+        change: impl FnOnce(&mut Stock) -> Option<()>,
+    ) -> Result<(), ViewError> {
+        let stock = &mut self.listing(tree, listing, position)?.stock;
+        change(stock).ok_or(ViewError::overflow("what is in stock", position))
     }
 
     fn standing(&mut self, tree: &Tree, account: AccountId) -> Result<&mut Standing, ViewError> {
@@ -320,13 +331,11 @@ impl Catalogue {
     }
 
     fn set_aside(&mut self, tree: &Tree, event: &Reserved, position: Position) -> Result<(), ViewError> {
-        let stock = self.stock(tree, event.listing, position)?;
         let units = u64::from(event.quantity.get());
-        let more =
-            |stock: u64| stock.checked_add(units).ok_or(ViewError::overflow("reserved stock", position));
-        stock.reserved = more(stock.reserved)?;
-        stock.set_aside = more(stock.set_aside)?;
-        Ok(())
+        self.stock(tree, event.listing, position, |stock| {
+            stock.set_aside = stock.set_aside.checked_add(units)?;
+            stock.reserve(units, &[])
+        })
     }
 
     fn end_set_aside(
@@ -336,21 +345,18 @@ impl Catalogue {
         quantity: Quantity,
         position: Position,
     ) -> Result<(), ViewError> {
-        let stock = self.stock(tree, listing, position)?;
         let units = u64::from(quantity.get());
-        let less =
-            |stock: u64| stock.checked_sub(units).ok_or(ViewError::overflow("stock below zero", position));
-        stock.reserved = less(stock.reserved)?;
-        stock.set_aside = less(stock.set_aside)?;
-        Ok(())
+        self.stock(tree, listing, position, |stock| {
+            stock.set_aside = stock.set_aside.checked_sub(units)?;
+            stock.unreserve(units, &[])
+        })
     }
 
     fn reserve(&mut self, tree: &Tree, placed: &Placed, position: Position) -> Result<(), ViewError> {
         let mut reservation = Vec::with_capacity(placed.lines.len());
         for line in &placed.lines {
-            let stock = self.stock(tree, line.listing, position)?;
-            let reserved = stock.reserved.checked_add(u64::from(line.quantity.get()));
-            stock.reserved = reserved.ok_or(ViewError::overflow("reserved stock", position))?;
+            let units = u64::from(line.quantity.get());
+            self.stock(tree, line.listing, position, |stock| stock.reserve(units, &line.locations))?;
             reservation.push((line.listing, line.quantity));
         }
         self.reserved.set(placed.order, Some(reservation));
@@ -389,16 +395,13 @@ impl Catalogue {
             }
             named.iter().map(|units| (units.listing, units.quantity)).collect()
         };
-        for (listing, quantity) in ended {
-            let stock = self.stock(tree, listing, position)?;
+        for (n, (listing, quantity)) in ended.into_iter().enumerate() {
             let units = u64::from(quantity.get());
-            let less = |stock: u64| {
-                stock.checked_sub(units).ok_or(ViewError::overflow("stock below zero", position))
-            };
-            stock.reserved = less(stock.reserved)?;
-            if is_shipped {
-                stock.on_hand = less(stock.on_hand)?;
-            }
+            let locations = named.get(n).map_or(&[][..], |units| &units.locations);
+            self.stock(tree, listing, position, |stock| match is_shipped {
+                true => stock.ship(units, locations),
+                false => stock.unreserve(units, locations),
+            })?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use events::ids::{
     AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, WriterId,
 };
 use events::listing::TaxClass;
+use events::location::Located;
 use events::metadata::DeadlineKind;
 use events::order::hold::HoldReason;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
@@ -33,7 +34,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 7;
+pub(crate) const VERSION: u8 = 8;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -131,6 +132,9 @@ pub struct Line {
     pub shipped: u32,
     /// Of the shipped ones, units delivered.
     pub delivered: u32,
+    /// At which named locations the units are reserved that are neither cancelled nor shipped: from where they are to be
+    /// shipped. Those that are not told are at none, or are not there yet.
+    pub locations: Vec<Located>,
     /// What all its units cost.
     pub total: Money,
 }
@@ -225,10 +229,12 @@ pub struct Hold {
 }
 
 /// Some units of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineUnits {
     /// What was bought.
     pub listing: ListingId,
+    /// From which named locations they left; those that are not told left from none.
+    pub locations: Vec<Located>,
     /// How many units.
     pub quantity: Quantity,
 }
@@ -313,6 +319,9 @@ pub enum Step {
     /// What it costs is in escrow.
     #[serde(rename = "order.paid")]
     Paid,
+    /// Units that are about to be shipped are reserved at other locations than before.
+    #[serde(rename = "order.reallocated")]
+    Reallocated,
     /// The seller handed units to a carrier.
     #[serde(rename = "order.shipped")]
     Shipped,

@@ -25,7 +25,7 @@ fn shop() -> History {
     for (n, minor) in [(0, 500), (1, 700)] {
         let (id, price) = (listing(n), usd(minor));
         let created = Created::new(id, price, seller, format!("thing {n}"));
-        let received = StockReceived { listing: id, on_hand: 5, quantity: units(5) };
+        let received = StockReceived { listing: id, location: None, on_hand: 5, quantity: units(5) };
         history.commanded(seller, "listing.create", vec![created.into()]);
         history.commanded(seller, "stock.receive", vec![received.into()]);
     }

@@ -39,7 +39,7 @@ fn bps(n: u32) -> Bps {
 /// A listing is offered, and on the shelf.
 fn offered() -> Vec<Event> {
     let created = events::listing::Created::new(listing(1), usd(1000), account(SELLER), "Tea".to_owned());
-    let received = StockReceived { listing: listing(1), on_hand: 9, quantity: units(9) };
+    let received = StockReceived { listing: listing(1), location: None, on_hand: 9, quantity: units(9) };
     vec![created.into(), received.into()]
 }
 
@@ -216,6 +216,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
         lines: vec![LineUnits {
             amount: usd(990),
             listing: listing(1),
+            locations: vec![],
             quantity: units(1),
             tax: Some(usd(90)),
         }],

@@ -79,7 +79,7 @@ impl Town {
         let offer = CreateListing::new(listing, usd(PRICE_MINOR), text("A thing"));
         accept(engine, town.seller.sign(offer)).await;
         let quantity = Quantity::new(stock).expect("some stock");
-        accept(engine, town.seller.sign(ReceiveStock { listing, quantity })).await;
+        accept(engine, town.seller.sign(ReceiveStock { listing, location: None, quantity })).await;
         town
     }
 

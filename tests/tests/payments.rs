@@ -292,7 +292,7 @@ async fn an_order_is_paid_with_a_second_card_a_part_goes_back_and_the_seller_is_
     let shop = Shop::open().await;
     let listing = ListingId::from_uuid(Uuid::now_v7());
     shop.sells(CreateListing::new(listing, usd(500), text("Tea"))).await;
-    shop.sells(ReceiveStock { listing, quantity: Quantity::new(2).unwrap() }).await;
+    shop.sells(ReceiveStock { listing, location: None, quantity: Quantity::new(2).unwrap() }).await;
     let lines = vec![OrderLine { listing, quantity: Quantity::new(2).unwrap(), quote: None }];
     let tenders = Tenders {
         capture: CaptureTime::AtOnce,
@@ -311,7 +311,7 @@ async fn an_order_is_paid_with_a_second_card_a_part_goes_back_and_the_seller_is_
     shop.accept(CancelOrder { lines: Some(one), order, reason: None }).await;
     shop.until(|event| matches!(event, Event::PaymentRefunded(_))).await;
     assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (1000, 500)));
-    shop.sells(ShipOrder { carrier: None, lines: None, order, tracking: None }).await;
+    shop.sells(ShipOrder { carrier: None, from: None, lines: None, order, tracking: None }).await;
     shop.accept(ConfirmDelivery { order, shipment: None }).await;
     // Half of 10.00 USD, less half of the fee of 0.25.
     for (token, minor) in [("acct_fail_account_closed", 487), ("acct_timeout_paid", 400), ("acct_slow", 87)] {
@@ -455,7 +455,7 @@ async fn an_order_that_is_charged_when_it_leaves_is_taken_for_what_is_left_of_it
     let shop = Shop::open().await;
     let listing = ListingId::from_uuid(Uuid::now_v7());
     shop.sells(CreateListing::new(listing, usd(500), text("Tea"))).await;
-    shop.sells(ReceiveStock { listing, quantity: Quantity::new(4).unwrap() }).await;
+    shop.sells(ReceiveStock { listing, location: None, quantity: Quantity::new(4).unwrap() }).await;
     let mut orders = Vec::new();
     for token in ["tok_approve", "tok_expires"] {
         let lines = vec![OrderLine { listing, quantity: Quantity::new(2).unwrap(), quote: None }];
@@ -473,7 +473,7 @@ async fn an_order_that_is_charged_when_it_leaves_is_taken_for_what_is_left_of_it
     shop.sells(ReadyOrder { order: orders[0] }).await;
     shop.until(|event| matches!(event, Event::OrderPaid(_))).await;
     assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (500, 0)));
-    shop.sells(ShipOrder { carrier: None, lines: None, order: orders[0], tracking: None }).await;
+    shop.sells(ShipOrder { carrier: None, from: None, lines: None, order: orders[0], tracking: None }).await;
     // The other card's bank has let go.
     shop.sells(ReadyOrder { order: orders[1] }).await;
     let is_other = |event: &Event| match event {

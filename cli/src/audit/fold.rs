@@ -9,6 +9,7 @@ use commands::payment::ClosedPayment;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
 use events::ledger::LedgerAccount;
+use events::location::{AtLocation, Location};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
 use serde::Serialize;
@@ -398,6 +399,61 @@ impl Fold {
                 let what = format!("listing {id} lacks {missing} reserved units, told are {told}");
                 return Err(Fault::Unbalanced { what });
             }
+        }
+        self.check_locations()
+    }
+
+    /// Checks that what is reserved at each named location is what open orders have there, and that the named locations
+    /// of a listing hold no more than the whole.
+    fn check_locations(&self) -> Result<(), Fault> {
+        let wrong = |what: String| Err(Fault::Unbalanced { what });
+        let mut wanted = BTreeMap::<(ListingId, &Location), u64>::new();
+        for (id, parts) in self.market.orders.allocations().iter() {
+            let Some(order) = self.market.orders.get(*id) else {
+                return wrong(format!("order {id} has units reserved at locations, but is not open"));
+            };
+            for (place, line) in (0u8..).zip(&order.lines) {
+                let parts = parts.iter().filter(|part| part.line == place);
+                let mut sum = 0;
+                for part in parts {
+                    sum += u64::from(part.units);
+                    *wanted.entry((line.listing, &part.location)).or_default() += u64::from(part.units);
+                }
+                let (listing, left) = (line.listing, line.left());
+                if sum > u64::from(left) {
+                    return wrong(format!(
+                        "order {id} has {sum} units of listing {listing} reserved at locations, and {left} left"
+                    ));
+                }
+            }
+        }
+        for (id, listing) in self.market.listings.iter() {
+            let stock = &listing.stock;
+            let mut named = AtLocation::default();
+            for (location, there) in stock.locations.iter().flat_map(|named| named.iter()) {
+                let (reserved, wanted) = (there.reserved, wanted.remove(&(*id, location)).unwrap_or(0));
+                if reserved != wanted {
+                    return wrong(format!(
+                        "listing {id} has {reserved} units reserved at {location}, but its open orders want {wanted}"
+                    ));
+                }
+                named.on_hand += there.on_hand;
+                named.reserved += there.reserved;
+                named.safety += there.safety;
+                named.damaged += there.damaged;
+            }
+            let fits = named.on_hand <= stock.on_hand
+                && named.reserved + stock.set_aside <= stock.reserved
+                && named.safety <= stock.safety
+                && named.damaged <= stock.damaged;
+            if !fits {
+                return wrong(format!("the named locations of listing {id} hold more than all of its stock"));
+            }
+        }
+        if let Some(((listing, location), units)) = wanted.into_iter().next() {
+            return wrong(format!(
+                "open orders want {units} units of listing {listing} at {location}, where there is nothing"
+            ));
         }
         Ok(())
     }

@@ -217,13 +217,13 @@ impl Plan {
                 CreateListing::new(listing, price, title).into()
             }
             Ask::Stock(seller, quantity) => {
-                ReceiveStock { listing: self.people.listings[seller], quantity }.into()
+                ReceiveStock { listing: self.people.listings[seller], location: None, quantity }.into()
             }
             Ask::Buy(purchase) => self.place(&self.purchases[purchase], job).into(),
             Ask::Ship(purchase) => {
                 let tracking = Some(text(format!("CD{purchase:08}")));
                 let (carrier, order) = (Some(text("post".to_owned())), self.orders[purchase]);
-                ShipOrder { carrier, lines: None, order, tracking }.into()
+                ShipOrder { carrier, from: None, lines: None, order, tracking }.into()
             }
             Ask::Confirm(purchase) => ConfirmDelivery { order: self.orders[purchase], shipment: None }.into(),
         }

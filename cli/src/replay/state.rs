@@ -86,6 +86,7 @@ fn open_order(fold: &Fold, id: OrderId, order: &Order) -> Value {
         "ship_by": order.ship_by,
         "stage": order.stage,
         "lines": order.lines,
+        "locations": fold.market().orders.allocations().of(id),
         "shipments": order.shipments,
         "total": order.total,
         "fee_minor": order.fee_minor,

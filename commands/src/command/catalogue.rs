@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId};
 use events::listing::{Limits, TaxClass};
+use events::location::Location;
 use events::stock::AdjustmentReason;
 use events::{Money, Quantity, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -239,6 +240,9 @@ pub struct RevokeClearance {
 pub struct ReceiveStock {
     /// The listing.
     pub listing: ListingId,
+    /// Where; absent: at no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
     /// How many.
     pub quantity: Quantity,
 }
@@ -247,11 +251,14 @@ pub struct ReceiveStock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdjustStock {
-    /// Units that came to those on hand, below zero: that left them.
+    /// Units that came to those on hand, below zero: that left them. What is `written_off` leaves the damaged ones instead.
     pub delta: Delta,
     /// The listing.
     pub listing: ListingId,
-    /// Why. What is `lost` leaves, what is `found` or `returned` comes.
+    /// Where; absent: at no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Why. What is `lost` or `written_off` leaves, what is `found` or `returned` comes.
     pub reason: AdjustmentReason,
 }
 
@@ -261,8 +268,28 @@ pub struct AdjustStock {
 pub struct SetSafetyStock {
     /// The listing.
     pub listing: ListingId,
+    /// Where; absent: at no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
     /// How many; 0: none.
     pub units: Units,
+}
+
+/// Moves units from one location to another, as many at most as no open order waits for where they are. Given by the
+/// listing's seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveStock {
+    /// From where; absent: from no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Location>,
+    /// The listing.
+    pub listing: ListingId,
+    /// How many.
+    pub quantity: Quantity,
+    /// Where to; absent: to no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Location>,
 }
 
 /// Says how many units may be sold that are not there yet. Given by the listing's seller.
@@ -275,8 +302,8 @@ pub struct SetBackorderLimit {
     pub units: Units,
 }
 
-/// Says how many units will arrive at a time, in place of what was said about that time before. Given by the listing's
-/// seller.
+/// Says how many units will arrive at a time, in place of what was said about that time and location before. Given by the
+/// listing's seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectStock {
@@ -284,6 +311,9 @@ pub struct ExpectStock {
     pub due: Timestamp,
     /// The listing.
     pub listing: ListingId,
+    /// Where; absent: at no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
     /// How many; 0: none any more.
     pub quantity: Units,
 }

@@ -3,6 +3,7 @@
 use events::Money;
 use events::Quantity;
 use events::ids::{AccountId, CartId, ListingId, OrderId};
+use events::location::Location;
 use events::order::ShipmentNumber;
 use events::payment::CaptureTime;
 use events::promotion::CouponCode;
@@ -167,6 +168,10 @@ pub struct ShipOrder {
     /// Who carries them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<Text<REFERENCE_LENGTH_MAX>>,
+    /// From which location they leave, wherever they were reserved; absent: from where they were. Without `lines`: all that
+    /// is left and was reserved there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Location>,
     /// What is shipped, each listing once; absent: all that is neither shipped nor cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = LINES_MAX))]

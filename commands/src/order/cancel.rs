@@ -7,6 +7,7 @@ use events::rejection::OrderState;
 use events::{Event, Money, Rejection};
 
 use super::escrow::Settlement;
+use super::location::freed;
 use super::ship::sums;
 use super::tender::{give_back, unwanted};
 use super::{Found, Order, find, meant, named, wrong_state};
@@ -18,17 +19,20 @@ use crate::payment::{Stage, Taking};
 impl Market {
     pub(crate) fn order_cancelled(&mut self, event: &Cancelled) {
         let order = self.orders.known(event.order);
-        for units in meant(order, &event.lines).iter() {
+        let lines = meant(order, &event.lines);
+        for units in lines.iter() {
             let (_, line) = order.line(units.listing);
             let quantity = units.quantity.get();
             assert!(quantity <= line.left(), "no more units are cancelled than were left");
             line.cancelled += quantity;
-            self.listings.unreserve(units.listing, u64::from(quantity));
+            let count = u64::from(quantity);
+            self.listings.change_stock(units.listing, |stock| stock.unreserve(count, &units.locations));
         }
         if let Some(uncharged) = event.uncharged {
             let card = order.card.as_mut().expect("only what a provider was to pay is not charged");
             card.uncharged_minor += uncharged.minor;
         }
+        self.orders.deallocate(event.order, &lines);
         self.units_went(event.order);
     }
 }
@@ -126,6 +130,7 @@ pub(super) fn cancel(
     let refunded = Settlement::of(id, order).refund(cancelled, paid);
     let returned = give_back(market, id, order, &refunded);
     let uncharged = Some(Money::new(uncharged, order.total.currency)).filter(Money::is_positive);
+    let lines = freed(market, id, order, lines);
     let cancelled = Cancelled { by, lines, order: id, reason, shipping, uncharged }.into();
     [cancelled, refunded].into_iter().chain(returned).collect()
 }

@@ -50,9 +50,10 @@ impl Market {
             }),
             release: event.release.as_ref().map(|terms| self.releasing(terms)),
         };
-        for line in &order.lines {
+        for (place, line) in (0u8..).zip(&event.lines) {
             let own = self.reservations.units_of(buyer, line.listing);
-            self.listings.reserve(line.listing, u64::from(line.ordered), own);
+            self.listings.reserve(line.listing, u64::from(line.quantity.get()), own, &line.locations);
+            self.orders.allocations_mut().add(id, place, &line.locations);
         }
         for promotion in event.promotions() {
             self.promotions.use_up(promotion, buyer);

@@ -2,10 +2,11 @@
 
 use events::ids::AccountId;
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::{LineUnits, ShipmentNumber, Shipped, ShippingCharge};
+use events::order::{LineUnits, Reallocated, ShipmentNumber, Shipped, ShippingCharge};
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
+use super::location::{leaving, left_at};
 use super::state::{SHIPMENTS_MAX, Shipment, ShipmentState};
 use super::{Found, meant, named, sold, wrong_state};
 use crate::command::ShipOrder;
@@ -24,7 +25,8 @@ impl Market {
             assert!(quantity <= line.left(), "no more units are shipped than were left");
             line.shipped += quantity;
             units.push((place, quantity));
-            self.listings.ship(moved.listing, u64::from(quantity));
+            let units = u64::from(quantity);
+            self.listings.change_stock(moved.listing, |stock| stock.ship(units, &moved.locations));
         }
         assert!(shipment.index() == order.shipments.len(), "shipments are numbered in their order");
         let (amount_minor, tax_minor) = sums(&lines, event.shipping.as_ref());
@@ -34,6 +36,7 @@ impl Market {
         let (freeze, pending) = (None, None);
         shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state, freeze, pending });
         order.shipments = shipments.into();
+        self.orders.deallocate(id, &lines);
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,
             waiting: Waiting::DeliveryDue { order: id, shipment },
@@ -83,9 +86,10 @@ pub(crate) fn decide_ship(
         return Err(vec![Rejection::NotCharged { order: id }]);
     }
     order.check_free(id)?;
-    let lines = match &command.lines {
-        Some(asked) => named(id, order, asked)?,
-        None => order.left(),
+    let lines = match (&command.lines, &command.from) {
+        (Some(asked), _) => named(id, order, asked)?,
+        (None, Some(from)) if order.units_left() > 0 => left_at(market, id, order, from)?,
+        (None, _) => order.left(),
     };
     if lines.is_empty() {
         // All that was left is shipped already.
@@ -95,11 +99,13 @@ pub(crate) fn decide_ship(
     if order.shipments.len() + 1 == SHIPMENTS_MAX && shipped < order.units_left() {
         return Err(vec![Rejection::TooManyShipments { max: SHIPMENTS_MAX as u32 }]);
     }
-    market.listings.check_on_hand(&lines)?;
+    let (lines, units) = leaving(market, id, order, lines, command.from.as_ref())?;
     let text = |text: &crate::command::Text<64>| text.as_str().to_owned();
     let (carrier, tracking) = (command.carrier.as_ref().map(text), command.tracking.as_ref().map(text));
     let delivery_due = now.plus_ms(market.deadlines().transit_ms());
     let shipment = ShipmentNumber::after(order.shipments.len());
     let shipping = order.shipping_left();
-    Ok(vec![Shipped { carrier, delivery_due, lines, order: id, shipment, shipping, tracking }.into()])
+    let reallocated = (!units.is_empty()).then(|| Reallocated { order: id, units }.into());
+    let shipped = Shipped { carrier, delivery_due, lines, order: id, shipment, shipping, tracking }.into();
+    Ok(reallocated.into_iter().chain([shipped]).collect())
 }

@@ -8,6 +8,7 @@ use events::rejection::OrderState;
 use events::{Currency, Money, Position, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::location::Allocations;
 use super::stage::Stage;
 use super::tender::Card;
 
@@ -98,7 +99,8 @@ impl Line {
         let minor = self.share_of_next(self.total_minor, quantity);
         let tax = Money::new(self.share_of_next(self.tax_minor, quantity), currency);
         let tax = Some(tax).filter(Money::is_positive);
-        LineUnits { amount: Money::new(minor, currency), listing: self.listing, quantity, tax }
+        let amount = Money::new(minor, currency);
+        LineUnits { amount, listing: self.listing, locations: Vec::new(), quantity, tax }
     }
 
     fn share_of_next(&self, minor: i64, quantity: Quantity) -> i64 {
@@ -284,6 +286,7 @@ pub struct Orders {
     closed: BTreeMap<OrderId, ClosedOrder>,
     closed_in_order: VecDeque<OrderId>,
     last_number: Option<OrderNumber>,
+    allocations: Allocations,
 }
 
 impl Orders {
@@ -305,6 +308,23 @@ impl Orders {
     /// Gives every open order.
     pub fn iter(&self) -> impl Iterator<Item = (&OrderId, &Order)> {
         self.open.iter()
+    }
+
+    /// Gives what of the open orders is reserved at named locations.
+    pub fn allocations(&self) -> &Allocations {
+        &self.allocations
+    }
+
+    pub(super) fn allocations_mut(&mut self) -> &mut Allocations {
+        &mut self.allocations
+    }
+
+    /// Takes units of an order that left, or are free again, off the locations where they were reserved.
+    pub(super) fn deallocate(&mut self, id: OrderId, units: &[LineUnits]) {
+        for moved in units.iter().filter(|moved| !moved.locations.is_empty()) {
+            let (place, _) = self.known(id).line(moved.listing);
+            self.allocations.take(id, place, &moved.locations);
+        }
     }
 
     /// Gives the number of the last order that has one.
@@ -340,6 +360,7 @@ impl Orders {
     pub(super) fn close(&mut self, end: End, position: Position) -> Option<Position> {
         let order = self.open.remove(&end.order).expect("only an open order is closed");
         assert!(order.units_left() == 0 && order.shipments_open() == 0, "a closed order waits for nothing");
+        assert!(self.allocations.of(end.order).is_empty(), "a closed order has nothing reserved");
         assert!(order.escrow.remaining() == 0 && order.escrow.frozen == 0, "a closed order holds nothing");
         self.closed.insert(end.order, ClosedOrder::of(end, position));
         self.closed_in_order.push_back(end.order);

@@ -91,7 +91,7 @@ fn supported() -> Vec<Draft> {
         draft("order.confirm_delivery", json!({"order": ID})),
         draft("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
         draft("order.ship", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
-        draft("order.ship", json!({"order": ID, "carrier": "Post", "tracking": "42"})),
+        draft("order.ship", json!({"order": ID, "carrier": "Post", "from": "berlin-2", "tracking": "42"})),
         draft("order.pay", json!({"method": {"provider": ID, "token": "tok_1"}, "order": ID})),
         draft("payment.request", json!({"amount": total(), "method": {"provider": ID, "token": "tok_1"}})),
         draft("stock.reserve", json!({"listing": ID, "quantity": 2})),

@@ -30,7 +30,11 @@ impl Run {
                 let reference = format!("payment {payment}");
                 self.ask(PROVIDERS[provider], fund_as(&reference, BUYERS[buyer], amount));
             }
-            Step::Receive(thing, n) => self.ask(seller_of(thing), receive(thing, n)),
+            Step::Receive(thing, n, place) => self.ask(seller_of(thing), there(place, receive(thing, n))),
+            Step::Move(thing, n, from, to) => {
+                let name = |place: Place| place.map_or("", |n| LOCATIONS[n]);
+                self.ask(seller_of(thing), move_stock(thing, n, name(from), name(to)));
+            }
             Step::Update(thing, price, n) => {
                 let price = if thing == 3 { eur(price) } else { usd(price) };
                 let asked = UpdateListing {
@@ -52,20 +56,27 @@ impl Run {
                 let size = n.to_string();
                 self.ask(seller_of(of), create_variant(10 + n, of, &[("size", &size)]));
             }
-            Step::Adjust(thing, delta, reason) => self.ask(seller_of(thing), adjust(thing, delta, reason)),
+            Step::Adjust(thing, delta, reason, place) => {
+                self.ask(seller_of(thing), there(place, adjust(thing, delta, reason)));
+            }
             Step::Lose(thing) => {
-                let on_hand = self.world.market.listings.get(listing(thing)).unwrap().stock.on_hand;
-                let delta = -i64::try_from(on_hand).unwrap();
-                if delta < 0 {
-                    self.ask(seller_of(thing), adjust(thing, delta, AdjustmentReason::Lost));
+                let places = std::iter::once(None).chain((0..LOCATIONS.len()).map(Some));
+                for place in places {
+                    let stock = &self.world.market.listings.get(listing(thing)).unwrap().stock;
+                    let location = place.map(|n| LOCATIONS[n].parse().unwrap());
+                    let delta = -i64::try_from(stock.at(location.as_ref()).on_hand).unwrap();
+                    if delta < 0 {
+                        let lost = adjust(thing, delta, AdjustmentReason::Lost);
+                        self.ask(seller_of(thing), there(place, lost));
+                    }
                 }
             }
-            Step::Safety(thing, n) => self.ask(seller_of(thing), set_safety(thing, n)),
+            Step::Safety(thing, n, place) => self.ask(seller_of(thing), there(place, set_safety(thing, n))),
             Step::Backorder(thing, n) => self.ask(seller_of(thing), set_backorder_limit(thing, n)),
-            Step::Expect(thing, n, days) => {
+            Step::Expect(thing, n, days, place) => {
                 // One time a day, so that some are named again.
                 let due = START.plus_ms(days * DAY_MS);
-                self.ask(seller_of(thing), expect(thing, n, due));
+                self.ask(seller_of(thing), there(place, expect(thing, n, due)));
             }
             Step::Add(shopper, thing, n) => self.ask(SHOPPERS[shopper], add(thing, n)),
             Step::Set(shopper, thing, n) => self.ask(SHOPPERS[shopper], set(thing, n)),
@@ -153,11 +164,11 @@ impl Run {
                 };
                 self.ask(who.map_or(seller, |n| EVERYBODY[n]), ready(order));
             }
-            Step::Ship(nth, who, part) => {
+            Step::Ship(nth, who, part, place) => {
                 let (order, (_, seller)) = self.order(nth);
                 let lines = self.lines(order, part);
-                let command = ShipOrder { carrier: None, lines, order, tracking: None };
-                self.ask(who.map_or(seller, |n| EVERYBODY[n]), command.into());
+                let command = ShipOrder { carrier: None, from: None, lines, order, tracking: None };
+                self.ask(who.map_or(seller, |n| EVERYBODY[n]), there(place, command.into()));
             }
             Step::Confirm(nth, who, before) => {
                 let (order, shipment) = match before {
@@ -447,6 +458,14 @@ impl Run {
         let claim = Some(claim(owner, cart, to, exp));
         let signed = Verified { claim, ..self.world.sign(buyer, merge(policy)) };
         self.send(signed);
+    }
+}
+
+/// Says where something happens to stock, if that is said.
+fn there(place: Place, command: Command) -> Command {
+    match place {
+        Some(n) => at(LOCATIONS[n], command),
+        None => command,
     }
 }
 

@@ -9,11 +9,14 @@ use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
 use commands::payout;
 use commands::reservation::OPEN_RESERVATIONS_MAX;
+use commands::stock::LOCATIONS_MAX;
 use events::commit::Stored;
 use events::ids::{ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::ledger::LedgerAccount;
+use events::location::{AtLocation, Location};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{LinePrice, Placed, ShipmentNumber};
+use events::stock::Incoming;
 use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
@@ -87,9 +90,52 @@ pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>
         assert!(promised >= -i128::from(on_record), "{promised} are left of {id}, on record are {on_record}");
         let available = (promised - i128::from(stock.safety)).max(0);
         assert_eq!(i128::from(stock.available()), available);
-        assert!(stock.incoming.is_sorted_by(|one, next| one.due < next.due));
+        let key = |incoming: &Incoming| (incoming.due, incoming.location.clone());
+        assert!(stock.incoming.is_sorted_by(|one, next| key(one) < key(next)));
         assert!(stock.incoming.iter().all(|incoming| incoming.units > 0));
     }
+}
+
+/// Checks that what is reserved at each location is what lines of open orders have there, that named and nameless locations
+/// together are the whole, and that none holds less than nothing.
+pub(crate) fn check_locations(market: &Market) {
+    let mut reserved = BTreeMap::<(ListingId, Option<Location>), u64>::new();
+    for (id, order) in market.orders.iter() {
+        let parts = market.orders.allocations().of(*id);
+        assert!(parts.is_sorted_by_key(|part| (part.line, part.location.clone())));
+        for (place, line) in (0u8..).zip(&order.lines) {
+            let mut nameless = line.ordered - line.cancelled - line.shipped;
+            for part in parts.iter().filter(|part| part.line == place) {
+                assert!(part.units > 0 && part.units <= nameless, "no more is reserved than is left");
+                nameless -= part.units;
+                let there = (line.listing, Some(part.location.clone()));
+                *reserved.entry(there).or_default() += u64::from(part.units);
+            }
+            *reserved.entry((line.listing, None)).or_default() += u64::from(nameless);
+        }
+    }
+    assert!(market.orders.allocations().iter().all(|(order, _)| market.orders.get(*order).is_some()));
+    for (id, listing) in market.listings.iter() {
+        let stock = &listing.stock;
+        let named = stock.locations.iter().flat_map(|named| named.iter());
+        let mut sum = [0; 4];
+        for (location, there) in named {
+            assert_ne!(*there, AtLocation::default(), "an empty location is forgotten");
+            let wanted = reserved.remove(&(*id, Some(location.clone()))).unwrap_or(0);
+            assert_eq!(there.reserved, wanted, "at {location} of {id}");
+            let counts = [there.on_hand, there.reserved, there.safety, there.damaged];
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        assert!(stock.locations.as_ref().is_none_or(|named| (1..=LOCATIONS_MAX).contains(&named.count())));
+        let nameless = stock.at(None);
+        assert_eq!(nameless.reserved, reserved.remove(&(*id, None)).unwrap_or(0), "at no location of {id}");
+        let rest = [nameless.on_hand, nameless.reserved, nameless.safety, nameless.damaged];
+        let all = [stock.on_hand, stock.reserved - stock.set_aside, stock.safety, stock.damaged];
+        for ((named, rest), all) in sum.into_iter().zip(rest).zip(all) {
+            assert_eq!(named + rest, all, "the locations of {id} are its whole stock");
+        }
+    }
+    assert!(reserved.values().all(|units| *units == 0), "nothing is reserved where nothing is: {reserved:?}");
 }
 
 /// Checks that the open reservations are those that events made, with what they left of them, and that each is found by its

@@ -23,18 +23,20 @@ pub(crate) const MOST: i64 = Money::MINOR_MAX;
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Fund(usize, usize, i64, bool, u8),
-    Receive(u64, u32),
+    Receive(u64, u32, Place),
     Update(u64, i64, u32),
     /// A listing, a seller or a buyer is stopped, or let go on.
     Stop(u8, u64, bool),
     Withdraw(u64),
     Variant(u64, u64),
-    Adjust(u64, i64, AdjustmentReason),
+    Adjust(u64, i64, AdjustmentReason, Place),
+    /// Units go from one location to another.
+    Move(u64, u32, Place, Place),
     /// All that is on hand is lost.
     Lose(u64),
-    Safety(u64, u64),
+    Safety(u64, u64, Place),
     Backorder(u64, u64),
-    Expect(u64, u64, i64),
+    Expect(u64, u64, i64, Place),
     Add(usize, u64, u32),
     Set(usize, u64, u32),
     Remove(usize, u64),
@@ -73,7 +75,7 @@ pub(crate) enum Step {
     Ready(usize, Option<usize>),
     /// A seller accepts, or declines.
     Answer(usize, Option<usize>, bool),
-    Ship(usize, Option<usize>, Part),
+    Ship(usize, Option<usize>, Part, Place),
     Confirm(usize, Option<usize>, Option<u8>),
     Cancel(usize, Option<usize>, Part),
     /// A part of a shipment is given back, or (0) all of it.
@@ -110,6 +112,15 @@ pub(crate) enum Step {
 
 /// Lines of an order by their place, with units: none for all of it.
 pub(crate) type Part = Option<Vec<(u8, u32)>>;
+
+/// A location by its place among [`LOCATIONS`]; none: the nameless one.
+pub(crate) type Place = Option<usize>;
+
+pub(crate) const LOCATIONS: [&str; 3] = ["berlin", "cologne", "essen"];
+
+pub(crate) fn location() -> impl Strategy<Value = Place> {
+    prop_oneof![2 => Just(None), 3 => (0..LOCATIONS.len()).prop_map(Some)]
+}
 
 /// Where a purchase goes, and with which coupon.
 pub(crate) type Going = (Option<usize>, Option<usize>);
@@ -158,7 +169,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         12 => stocking(),
         8 => (0..2usize, buyer.clone(), amount(), any::<bool>(), 0..16u8)
             .prop_map(|(p, b, a, e, r)| Step::Fund(p, b, a, e, r)),
-        3 => (thing.clone(), quantity()).prop_map(|(t, n)| Step::Receive(t, n)),
+        3 => (thing.clone(), quantity(), location()).prop_map(|(t, n, l)| Step::Receive(t, n, l)),
         5 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Add(s, t, n)),
         1 => (shopper.clone(), thing.clone(), quantity()).prop_map(|(s, t, n)| Step::Set(s, t, n)),
         1 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Remove(s, t)),
@@ -182,7 +193,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         9 => (0..2usize, 0..2usize, earned).prop_map(|(s, p, a)| Step::PayOut(s, p, a)),
         3 => (nth, any::<bool>(), any::<bool>()).prop_map(|(n, g, o)| Step::ReportPayout(n, g, o)),
         6 => pricing(),
-        12 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Ship(n, a, p)),
+        12 => (nth, anybody.clone(), part(), prop_oneof![3 => Just(None), 1 => location()])
+            .prop_map(|(n, a, p, l)| Step::Ship(n, a, p, l)),
         7 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
@@ -235,6 +247,7 @@ pub(crate) fn stocking() -> impl Strategy<Value = Step> {
         AdjustmentReason::Found,
         AdjustmentReason::Returned,
         AdjustmentReason::Correction,
+        AdjustmentReason::WrittenOff,
     ]);
     let delta = prop_oneof![-12i64..0, 1i64..12];
     // Mostly things go on: a market that is at a stand proves nothing.
@@ -245,10 +258,11 @@ pub(crate) fn stocking() -> impl Strategy<Value = Step> {
         1 => (3u64..5).prop_map(Step::Withdraw),
         1 => (0u64..4, 0u64..4).prop_map(|(n, of)| Step::Variant(n, of)),
         1 => thing.clone().prop_map(Step::Lose),
-        4 => (thing.clone(), delta, reason).prop_map(|(t, d, r)| Step::Adjust(t, d, r)),
-        1 => (thing.clone(), 0u64..4).prop_map(|(t, n)| Step::Safety(t, n)),
+        4 => (thing.clone(), delta, reason, location()).prop_map(|(t, d, r, l)| Step::Adjust(t, d, r, l)),
+        4 => (thing.clone(), 1u32..4, location(), location()).prop_map(|(t, n, f, l)| Step::Move(t, n, f, l)),
+        1 => (thing.clone(), 0u64..4, location()).prop_map(|(t, n, l)| Step::Safety(t, n, l)),
         2 => (thing.clone(), 0u64..5).prop_map(|(t, n)| Step::Backorder(t, n)),
-        1 => (thing, 0u64..4, -2i64..5).prop_map(|(t, n, d)| Step::Expect(t, n, d)),
+        1 => (thing, 0u64..4, -2i64..5, location()).prop_map(|(t, n, d, l)| Step::Expect(t, n, d, l)),
     ]
 }
 

@@ -7,14 +7,14 @@ use commands::command::{
     CancelOrder, CancelPayment, CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion,
     DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock, ExtendReservation,
     FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart,
-    MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
-    Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice,
-    ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate,
-    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart,
-    ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock,
-    SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing,
-    UnfreezeCart, UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
-    VerifyAccount, WithdrawListing,
+    MoveBack, MoveStock, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder,
+    ProviderMethod, Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount,
+    RegisterDevice, ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart,
+    RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout,
+    ReserveStock, RestoreCart, ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit,
+    SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShipOrder,
+    SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow, UnholdOrder, UpdateListing,
+    VerifiedClaim, VerifiedExchange, VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
@@ -25,6 +25,7 @@ use events::escrow::rule::{Condition, ReleaseRule};
 use events::exchange::Rate as ExchangeRate;
 use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::listing::Limits;
+use events::location::Located;
 use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::payment::CaptureTime;
@@ -75,7 +76,7 @@ pub fn create_listing(n: u64, price: Money) -> Command {
 }
 
 pub fn receive(n: u64, quantity: u32) -> Command {
-    ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
+    ReceiveStock { listing: listing(n), location: None, quantity: units(quantity) }.into()
 }
 
 /// Lets each buyer reserve so many units for a quarter of an hour.
@@ -251,11 +252,38 @@ pub fn buy(lines: &[(u64, u32)], coupon: Option<&str>, code: Option<&str>, total
 }
 
 pub fn adjust(n: u64, delta: i64, reason: AdjustmentReason) -> Command {
-    AdjustStock { delta: delta.try_into().unwrap(), listing: listing(n), reason }.into()
+    AdjustStock { delta: delta.try_into().unwrap(), listing: listing(n), location: None, reason }.into()
+}
+
+/// Says where something happens to stock: a command about stock, with its location.
+pub fn at(location: &str, command: Command) -> Command {
+    let location = Some(location.parse().unwrap());
+    match command {
+        Command::ReceiveStock(command) => ReceiveStock { location, ..command }.into(),
+        Command::AdjustStock(command) => AdjustStock { location, ..command }.into(),
+        Command::SetSafetyStock(command) => SetSafetyStock { location, ..command }.into(),
+        Command::ExpectStock(command) => ExpectStock { location, ..command }.into(),
+        Command::ShipOrder(command) => ShipOrder { from: location, ..command }.into(),
+        other => panic!("{} has no location", other.name()),
+    }
+}
+
+/// Moves units from one location to another; an empty name is none.
+pub fn move_stock(n: u64, quantity: u32, from: &str, to: &str) -> Command {
+    let named = |name: &str| (!name.is_empty()).then(|| name.parse().unwrap());
+    MoveStock { from: named(from), listing: listing(n), quantity: units(quantity), to: named(to) }.into()
+}
+
+/// Units at locations, by their names.
+pub fn located(named: &[(&str, u32)]) -> Vec<Located> {
+    named
+        .iter()
+        .map(|(name, quantity)| Located { location: name.parse().unwrap(), quantity: units(*quantity) })
+        .collect()
 }
 
 pub fn set_safety(n: u64, units: u64) -> Command {
-    SetSafetyStock { listing: listing(n), units: units.try_into().unwrap() }.into()
+    SetSafetyStock { listing: listing(n), location: None, units: units.try_into().unwrap() }.into()
 }
 
 pub fn set_backorder_limit(n: u64, units: u64) -> Command {
@@ -263,7 +291,7 @@ pub fn set_backorder_limit(n: u64, units: u64) -> Command {
 }
 
 pub fn expect(n: u64, quantity: u64, due: Timestamp) -> Command {
-    ExpectStock { due, listing: listing(n), quantity: quantity.try_into().unwrap() }.into()
+    ExpectStock { due, listing: listing(n), location: None, quantity: quantity.try_into().unwrap() }.into()
 }
 
 /// Credits a payment whose reference says whom and how much, so that another one has another.
@@ -394,12 +422,12 @@ pub fn pay(order: OrderId) -> Command {
 }
 
 pub fn ship(order: OrderId) -> Command {
-    ShipOrder { carrier: Some(text("Pigeon")), lines: None, order, tracking: None }.into()
+    ShipOrder { carrier: Some(text("Pigeon")), from: None, lines: None, order, tracking: None }.into()
 }
 
 /// Ships (listing, units) of an order.
 pub fn ship_units(order: OrderId, lines: &[(u64, u32)]) -> Command {
-    ShipOrder { carrier: None, lines: Some(line_quantities(lines)), order, tracking: None }.into()
+    ShipOrder { carrier: None, from: None, lines: Some(line_quantities(lines)), order, tracking: None }.into()
 }
 
 pub fn confirm(order: OrderId) -> Command {
@@ -460,6 +488,7 @@ pub fn line_units(lines: &[(u64, u32, Money)]) -> Vec<LineUnits> {
     let line = |(n, quantity, amount): &(u64, u32, Money)| LineUnits {
         amount: *amount,
         listing: listing(*n),
+        locations: vec![],
         quantity: units(*quantity),
         tax: None,
     };

@@ -265,7 +265,7 @@ impl Shop {
         let title = "A lamp".to_owned().try_into().unwrap();
         self.accepted(seller, commands::command::CreateListing::new(listing, usd(price), title)).await;
         let quantity = units(stock);
-        self.accepted(seller, commands::command::ReceiveStock { listing, quantity }).await;
+        self.accepted(seller, commands::command::ReceiveStock { listing, location: None, quantity }).await;
         listing
     }
 

@@ -6,10 +6,11 @@ use events::account::Role;
 use events::escrow::{Settled, SettledBy, Unfrozen};
 use events::ids::{AccountId, CommandId, KeyId, OrderGroupId, OrderId};
 use events::ledger::LedgerAccount;
+use events::location::{Located, Location};
 use events::metadata::{Cause, DeadlineStamp, Waiting};
 use events::order::{
     Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, OrderNumber,
-    Placed, ReleaseCondition, ShipmentNumber, Shipped,
+    Placed, Reallocated, Reallocation, ReleaseCondition, ShipmentNumber, Shipped,
 };
 use events::rejection::OrderState;
 use events::tax::Tax;
@@ -155,6 +156,10 @@ impl Fold for OrderFold {
                         }
                         Some(())
                     })?;
+                }
+                Event::OrderReallocated(event) => {
+                    let entry = entry(Step::Reallocated, None, None);
+                    self.change(tree, event.order, entry, |order| reallocate(order, event))?;
                 }
                 Event::OrderShipped(shipped) => {
                     let note = shipment_note(shipped.carrier.as_deref(), shipped.tracking.as_deref());
@@ -364,11 +369,17 @@ fn units_of(order: &Order, named: &[events::order::LineUnits]) -> Vec<LineUnits>
     if named.is_empty() {
         let left = order.lines.iter().filter_map(|line| {
             let quantity = line.quantity.get().checked_sub(line.cancelled)?.checked_sub(line.shipped)?;
-            Some(LineUnits { listing: line.listing, quantity: Quantity::new(quantity).ok()? })
+            let (listing, locations) = (line.listing, line.locations.clone());
+            Some(LineUnits { listing, locations, quantity: Quantity::new(quantity).ok()? })
         });
         left.collect()
     } else {
-        named.iter().map(|units| LineUnits { listing: units.listing, quantity: units.quantity }).collect()
+        let named = named.iter().map(|units| LineUnits {
+            listing: units.listing,
+            locations: units.locations.clone(),
+            quantity: units.quantity,
+        });
+        named.collect()
     }
 }
 
@@ -383,6 +394,40 @@ fn move_units(order: &mut Order, units: &[LineUnits], counter: fn(&mut Line) -> 
     })
 }
 
+/// Takes units that left, or are free again, off the locations where they were reserved.
+fn deallocate(order: &mut Order, units: &[LineUnits]) -> Option<()> {
+    units.iter().try_for_each(|units| {
+        let line = order.lines.iter_mut().find(|line| line.listing == units.listing)?;
+        units.locations.iter().try_for_each(|gone| take_off(line, &gone.location, gone.quantity))
+    })
+}
+
+fn take_off(line: &mut Line, location: &Location, quantity: Quantity) -> Option<()> {
+    let at = line.locations.iter().position(|there| there.location == *location)?;
+    match Quantity::new(line.locations[at].quantity.get().checked_sub(quantity.get())?) {
+        Ok(left) => line.locations[at].quantity = left,
+        Err(_) => drop(line.locations.remove(at)),
+    }
+    Some(())
+}
+
+fn reallocate(order: &mut Order, event: &Reallocated) -> Option<()> {
+    event.units.iter().try_for_each(|Reallocation { from, listing, quantity, to }| {
+        let line = order.lines.iter_mut().find(|line| line.listing == *listing)?;
+        if let Some(from) = from {
+            take_off(line, from, *quantity)?;
+        }
+        match line.locations.binary_search_by(|there| there.location.cmp(to)) {
+            Ok(at) => {
+                let there = &mut line.locations[at];
+                there.quantity = Quantity::new(there.quantity.get().checked_add(quantity.get())?).ok()?;
+            }
+            Err(at) => line.locations.insert(at, Located { location: to.clone(), quantity: *quantity }),
+        }
+        Some(())
+    })
+}
+
 fn accept(order: &mut Order, event: &Accepted) -> Option<()> {
     (order.accept_by, order.ship_by) = (None, event.ship_by);
     Some(())
@@ -391,6 +436,7 @@ fn accept(order: &mut Order, event: &Accepted) -> Option<()> {
 fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()> {
     let lines = units_of(order, &event.lines);
     move_units(order, &lines, |line| &mut line.shipped)?;
+    deallocate(order, &lines)?;
     // What an event of the first version shipped was the whole order.
     let amount = match event.lines.as_slice() {
         [] => order.total,
@@ -432,6 +478,7 @@ fn cancel(order: &mut Order, event: &Cancelled) -> Option<()> {
     if let Some(uncharged) = event.uncharged {
         add(&mut order.payment.as_mut()?.uncharged.minor, uncharged.minor)?;
     }
+    deallocate(order, &lines)?;
     move_units(order, &lines, |line| &mut line.cancelled)
 }
 
@@ -540,6 +587,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         cancelled: 0,
         shipped: 0,
         delivered: 0,
+        locations: line.locations.clone(),
         total: line.total,
     });
     let (accept_by, ship_by, currency) = (placed.accept_by, placed.ship_by, placed.total.currency);

@@ -220,7 +220,12 @@ impl Market {
     fn receive_stock(&mut self, item: usize, quantity: u32) {
         let found = &mut self.items[item];
         found.on_hand += u64::from(quantity);
-        let received = StockReceived { listing: found.id, on_hand: found.on_hand, quantity: units(quantity) };
+        let received = StockReceived {
+            listing: found.id,
+            location: None,
+            on_hand: found.on_hand,
+            quantity: units(quantity),
+        };
         self.history.commanded(found.seller, "stock.receive", vec![received.into()]);
     }
 
@@ -282,7 +287,7 @@ impl Market {
             found.damaged += taken;
         }
         let Item { id: listing, on_hand, damaged, reserved, .. } = *found;
-        let mut events = vec![Adjusted { damaged, delta, listing, on_hand, reason }.into()];
+        let mut events = vec![Adjusted { damaged, delta, listing, location: None, on_hand, reason }.into()];
         let missing = reserved.saturating_sub(on_hand);
         if missing > 0 {
             events.push(ShortfallDetected { listing, missing, on_hand, reserved }.into());
@@ -294,9 +299,15 @@ impl Market {
         let Item { id: listing, seller, .. } = self.items[item];
         let units = u64::from(wish.quantity) - 1;
         let event: Event = match wish.which % 3 {
-            0 => SafetySet { listing, units }.into(),
+            0 => SafetySet { listing, location: None, units }.into(),
             1 => BackorderLimitSet { listing, units }.into(),
-            _ => Expected { due: START.plus_ms(wish.who as i64 / 3), listing, units: units * 4 }.into(),
+            _ => Expected {
+                due: START.plus_ms(wish.who as i64 / 3),
+                listing,
+                location: None,
+                units: units * 4,
+            }
+            .into(),
         };
         self.history.commanded(seller, "stock.plan", vec![event]);
     }
@@ -479,7 +490,8 @@ impl Market {
     fn line_units(&self, taken: &[Line], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
         let line = |line: &Line| {
             let amount = line.price.checked_mul(units(line.quantity)).unwrap();
-            LineUnits { amount, listing: self.items[line.item].id, quantity: units(line.quantity), tax: None }
+            let listing = self.items[line.item].id;
+            LineUnits { amount, listing, locations: vec![], quantity: units(line.quantity), tax: None }
         };
         let lines: Vec<LineUnits> = taken.iter().map(line).collect();
         let minor = lines.iter().map(|line| line.amount.minor).sum();

@@ -145,6 +145,7 @@ pub fn place(
             discounts: vec![],
             listing: *listing,
             listing_version: 1,
+            locations: vec![],
             price: LinePrice::Unit(*price),
             quantity: units(*quantity),
             tax: None,

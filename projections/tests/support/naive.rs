@@ -202,6 +202,7 @@ pub fn stock(history: &History, listing: ListingId) -> Stock {
             _ => None,
         }),
         incoming: incoming(&about),
+        locations: None,
     }
 }
 
@@ -221,7 +222,7 @@ fn incoming(about: &[&Recorded]) -> Vec<Incoming> {
     }
     let times: BTreeSet<Timestamp> = units.iter().copied().collect();
     let of = |due| units.iter().filter(|unit| **unit == due).count() as u64;
-    times.into_iter().map(|due| Incoming { due, units: of(due) }).collect()
+    times.into_iter().map(|due| Incoming { due, location: None, units: of(due) }).collect()
 }
 
 pub struct Terms {

@@ -81,7 +81,7 @@ pub(super) fn offer(n: u64) -> Command {
 }
 
 pub(super) fn receive(n: u64, quantity: u32) -> Command {
-    ReceiveStock { listing: listing(n), quantity: units(quantity) }.into()
+    ReceiveStock { listing: listing(n), location: None, quantity: units(quantity) }.into()
 }
 
 pub(super) fn fund(person: Person, minor: i64, payment: u64) -> Command {
@@ -220,7 +220,10 @@ impl Clients {
             68..78 => {
                 let order = order();
                 let lines = part(rng, sight.market, order);
-                return (seller, ShipOrder { carrier: None, lines, order, tracking: None }.into());
+                return (
+                    seller,
+                    ShipOrder { carrier: None, from: None, lines, order, tracking: None }.into(),
+                );
             }
             78..86 => return (SELLERS[(n % 3) as usize], receive(n, rng.random_range(1..6))),
             // Some were credited before, the first ones in a time that only the index knows.
@@ -262,7 +265,7 @@ fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
         2 | 3 => ResumeListing { listing: id }.into(),
         4 => {
             let delta = Delta::try_from(-rng.random_range(1..4)).expect("a small number is a change");
-            AdjustStock { delta, listing: id, reason: AdjustmentReason::Lost }.into()
+            AdjustStock { delta, listing: id, location: None, reason: AdjustmentReason::Lost }.into()
         }
         _ => {
             let units = Units::try_from(rng.random_range(0..3)).expect("a small number of units");

@@ -63,6 +63,7 @@ fn placed() -> Placed {
             discounts: vec![],
             listing,
             listing_version: 1,
+            locations: vec![],
             price,
             quantity,
             tax: None,
@@ -522,7 +523,7 @@ fn an_order_that_is_paid_or_released_before_the_card_has_paid_is_found() {
 fn half_cancelled(uncharged: i64) -> Event {
     let (by, quantity) = (CancelledBy::Account(Role::Buyer), Quantity::new(1).unwrap());
     let listing = ListingId::from_uuid(Uuid::from_u128(5));
-    let lines = vec![LineUnits { amount: usd(500), listing, quantity, tax: None }];
+    let lines = vec![LineUnits { amount: usd(500), listing, locations: vec![], quantity, tax: None }];
     let uncharged = Some(usd(uncharged));
     Cancelled { by, lines, order: ORDER, reason: None, shipping: None, uncharged }.into()
 }

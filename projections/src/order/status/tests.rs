@@ -32,6 +32,7 @@ fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
         cancelled,
         shipped,
         delivered,
+        locations: vec![],
         total: money(3),
     }
 }
