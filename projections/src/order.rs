@@ -9,14 +9,14 @@ use std::cmp::Reverse;
 use events::account::Role;
 use events::escrow::FreezeReason;
 use events::ids::{
-    AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, WriterId,
+    AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId, WriterId,
 };
 use events::listing::TaxClass;
 use events::metadata::DeadlineKind;
 use events::order::hold::HoldReason;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
 use events::payment::CaptureTime;
-use events::promotion::Discount;
+use events::promotion::PaidBy;
 use events::rejection::OrderState;
 use events::shipping::Method;
 use events::tax::Region;
@@ -33,7 +33,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 7;
+pub(crate) const VERSION: u8 = 8;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -73,7 +73,7 @@ pub struct Order {
     pub shipments: Vec<Shipment>,
     /// What its delivery costs; none where its seller takes nothing for it.
     pub shipping: Option<Shipping>,
-    /// Sum of the lines and the delivery.
+    /// Sum of the lines and the delivery. The buyer pays it, but for what of the discounts is paid by the platform.
     pub total: Money,
     /// What the platform takes if all of the escrow is released; of a part, its part.
     pub fee: Money,
@@ -133,6 +133,18 @@ pub struct Line {
     pub delivered: u32,
     /// What all its units cost.
     pub total: Money,
+}
+
+/// What a line was cheaper by, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GivenDiscount")]
+pub struct Discount {
+    /// By how much.
+    pub amount: Money,
+    /// Who pays that.
+    pub paid_by: PaidBy,
+    /// The promotion that gave it.
+    pub promotion: PromotionId,
 }
 
 /// What a delivery costs.
@@ -252,7 +264,7 @@ pub enum ShipmentState {
 pub struct Escrow {
     /// The currency.
     pub currency: Currency,
-    /// What the buyer paid in.
+    /// What was paid in: by the buyer and, of a promotion that it pays, by the platform.
     pub held: i64,
     /// What was paid to the seller and the platform.
     pub released: i64,
@@ -262,10 +274,31 @@ pub struct Escrow {
     pub taxes: i64,
     /// What was paid back.
     pub refunded: i64,
+    /// Of what was paid in, what the platform paid.
+    pub subsidy: i64,
+    /// Of what was paid back, what went back to the platform.
+    pub subsidy_returned: i64,
     /// What is frozen.
     pub frozen: i64,
     /// What is still held.
     pub remaining: i64,
+}
+
+impl Escrow {
+    pub(crate) const fn empty(currency: Currency) -> Escrow {
+        Escrow {
+            currency,
+            held: 0,
+            released: 0,
+            fees: 0,
+            taxes: 0,
+            refunded: 0,
+            subsidy: 0,
+            subsidy_returned: 0,
+            frozen: 0,
+            remaining: 0,
+        }
+    }
 }
 
 /// One thing that happened to an order.
@@ -301,6 +334,9 @@ pub enum Step {
     /// It was placed.
     #[serde(rename = "order.placed")]
     Placed,
+    /// What the platform pays of it was put into escrow.
+    #[serde(rename = "escrow.subsidized")]
+    EscrowSubsidized,
     /// The buyer's money was put into escrow.
     #[serde(rename = "escrow.held")]
     EscrowHeld,
@@ -328,6 +364,9 @@ pub enum Step {
     /// What a shipment's units cost was paid to the seller and the platform.
     #[serde(rename = "escrow.released")]
     EscrowReleased,
+    /// What the platform had paid of what goes back returned to it.
+    #[serde(rename = "escrow.subsidy_returned")]
+    SubsidyReturned,
     /// What cancelled units cost was paid back.
     #[serde(rename = "escrow.refunded")]
     EscrowRefunded,

@@ -34,6 +34,7 @@ impl Market {
         let (freeze, pending) = (None, None);
         shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state, freeze, pending });
         order.shipments = shipments.into();
+        order.share_shipped(&lines);
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,
             waiting: Waiting::DeliveryDue { order: id, shipment },

@@ -28,7 +28,7 @@ use events::listing::Limits;
 use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::payment::CaptureTime;
-use events::promotion::Benefit;
+use events::promotion::{Benefit, PaidBy};
 use events::shipping::Rate;
 use events::stock::AdjustmentReason;
 use events::tax::Region;
@@ -210,11 +210,17 @@ pub fn promotion(gives: Benefit) -> CreatePromotion {
         gives,
         listings: BTreeSet::new(),
         min_spend: None,
+        paid_by: PaidBy::Seller,
         title: text("Sale"),
         until: None,
         uses: None,
         uses_per_account: None,
     }
+}
+
+/// A promotion of everything that everybody sells, which the platform pays.
+pub fn platform_promotion(gives: Benefit) -> CreatePromotion {
+    CreatePromotion { paid_by: PaidBy::Platform, ..promotion(gives) }
 }
 
 pub fn percent(bps: u32) -> Benefit {
@@ -461,6 +467,7 @@ pub fn line_units(lines: &[(u64, u32, Money)]) -> Vec<LineUnits> {
         amount: *amount,
         listing: listing(*n),
         quantity: units(*quantity),
+        subsidy: None,
         tax: None,
     };
     lines.iter().map(line).collect()
