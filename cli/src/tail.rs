@@ -124,7 +124,8 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::PromotionCreated(event) => {
             let code = event.code.as_ref().map_or(String::new(), |code| format!(" with code {code}"));
-            format!("{:?}: {}{code}", event.title, benefit(event.gives))
+            let by = if event.seller.is_none() { ", paid by the platform" } else { "" };
+            format!("{:?}: {}{code}{by}", event.title, benefit(event.gives))
         }
         Event::PromotionEnded(_) => "ended".to_owned(),
         Event::StockAdjusted(event) => {
@@ -252,6 +253,8 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("shipment {}: {} given back by the {by}: {}", event.shipment, event.amount, event.reason)
         }
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
+        Event::EscrowSubsidized(event) => format!("{} paid by the platform", event.transfer.amount),
+        Event::SubsidyReturned(event) => format!("{} back to the platform", event.transfer.amount),
         Event::EscrowReleased(event) => paid(&event.transfers),
         Event::EscrowRefunded(event) => match event.transfer {
             Some(transfer) => format!("{} back to the buyer", transfer.amount),

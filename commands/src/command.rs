@@ -521,19 +521,21 @@ impl Command {
             // event.
             Command::PlaceOrder(body) => {
                 let lines = body.lines.len().min(LINES_MAX);
-                2 * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1
+                market.promotions.events_per_order_max() * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1
             }
             // The same, and the migration itself.
-            Command::MigrateCart(_) => 2 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2,
-            // The units, their money, and what becomes of the payment.
+            Command::MigrateCart(_) => {
+                market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 2
+            }
+            // The units, their money, the platform's part of that, and what becomes of the payment.
             Command::CancelOrder(_)
             | Command::DeclineOrder(_)
             | Command::RefundOrder(_)
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
-            | Command::UnholdOrder(_) => 3,
-            // What the provider did, and two events for each order that waits for it.
-            Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
+            | Command::UnholdOrder(_) => 4,
+            // What the provider did, and for each order that waits for it that it is paid, or three events if it is cancelled.
+            Command::ReportPayment(body) => 1 + 3 * market.payments.orders_of(body.payment).len(),
             _ => 2,
         }
     }

@@ -92,10 +92,7 @@ impl Ahead<'_> {
             let balance = self.balance(account, currency);
             *balance += by;
             let minor = *balance;
-            let least = match account {
-                LedgerAccount::ProviderClearing(_) => -i128::from(Money::MINOR_MAX),
-                _ => 0,
-            };
+            let least = if account.is_source() { -i128::from(Money::MINOR_MAX) } else { 0 };
             if !(least..=i128::from(Money::MINOR_MAX)).contains(&minor) {
                 return Err(Break::Balance { account, minor, currency });
             }
@@ -132,8 +129,8 @@ impl Ahead<'_> {
 }
 
 impl Market {
-    /// Checks the events of a decision in the state before them: each transfer moves something, no account but a provider's
-    /// is overdrawn, an order's money keeps its currency, what events say is left is left, and a closed order holds nothing.
+    /// Checks the events of a decision in the state before them: each transfer moves something, no account is overdrawn but those
+    /// that money comes through, an order's money keeps its currency, what events say is left is left, and a closed order holds nothing.
     pub fn check_conserved(&self, events: &[Event]) -> Result<(), Break> {
         let mut ahead = Ahead { market: self, balances: BTreeMap::new(), placed: BTreeMap::new() };
         for event in events {
@@ -278,6 +275,7 @@ mod tests {
             reason: FreezeReason::NotReceived,
             remaining: Some(usd(1000)),
             shipment: ShipmentNumber::FIRST,
+            subsidy: None,
             tax: None,
             transfer: transfer(400, ESCROW, DISPUTE),
         };

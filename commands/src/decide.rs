@@ -81,7 +81,7 @@ pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestam
 }
 
 /// Most events of one deadline's default outcome.
-pub const DEADLINE_EVENTS_MAX: usize = 3;
+pub const DEADLINE_EVENTS_MAX: usize = 4;
 
 /// Decides the default outcome of a deadline that is due.
 ///
@@ -228,11 +228,10 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_)
         | Command::SetTax(_) => &[Role::Operator],
-        Command::SetShippingRate(_)
-        | Command::RemoveShippingRate(_)
-        | Command::CreatePromotion(_)
-        | Command::RequestPayout(_) => &[Role::Seller],
-        Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
+        Command::SetShippingRate(_) | Command::RemoveShippingRate(_) | Command::RequestPayout(_) => {
+            &[Role::Seller]
+        }
+        Command::CreatePromotion(_) | Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
         Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
         Command::FundWallet(_) | Command::ReportPayment(_) | Command::ReportPayout(_) => &[Role::Provider],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],

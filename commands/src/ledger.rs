@@ -57,14 +57,12 @@ impl Ledger {
         sums
     }
 
-    /// Checks that so much more money of a currency can come in from outside. What providers hold of it together is one amount
-    /// at most; since nothing but a provider's clearing account is ever negative, so is every balance.
+    /// Checks that so much more money of a currency can come in from outside. What providers hold of it and the platform has paid,
+    /// together, is one amount at most; since nothing but these accounts is ever negative, so is every balance.
     pub(crate) fn check_inflow(&self, amount: Money) -> Result<(), Rejection> {
-        // The accounts of providers stand last and are few: one for each provider and currency.
-        let providers = self.balances.iter().rev();
-        let providers =
-            providers.take_while(|((account, _), _)| matches!(account, LedgerAccount::ProviderClearing(_)));
-        let of_currency = providers.filter(|((_, currency), _)| *currency == amount.currency);
+        // The accounts that money comes through stand last and are few: one for each provider and currency, and the platform's.
+        let sources = self.balances.iter().rev().take_while(|((account, _), _)| account.is_source());
+        let of_currency = sources.filter(|((_, currency), _)| *currency == amount.currency);
         // One that got money which another had brought holds less than nothing, and lets nobody hold more.
         let inside: i128 = of_currency.map(|(_, minor)| -i128::from((*minor).min(0))).sum();
         let fits = inside + i128::from(amount.minor) <= i128::from(Money::MINOR_MAX);
@@ -80,8 +78,7 @@ impl Ledger {
         assert!(transfer.amount.is_positive(), "a transfer moves more than nothing");
         let from = self.change(transfer.from, transfer.amount.currency, -transfer.amount.minor);
         self.change(transfer.to, transfer.amount.currency, transfer.amount.minor);
-        let may_be_negative = matches!(transfer.from, LedgerAccount::ProviderClearing(_));
-        assert!(may_be_negative || from >= 0, "{} was overdrawn", transfer.from);
+        assert!(transfer.from.is_source() || from >= 0, "{} was overdrawn", transfer.from);
     }
 
     fn change(&mut self, account: LedgerAccount, currency: Currency, by: i64) -> i64 {

@@ -191,6 +191,8 @@ impl Market {
             Event::OrderCancelled(event) => self.order_cancelled(event),
             Event::OrderRefunded(event) => self.order_refunded(event),
             Event::EscrowHeld(event) => self.escrow_held(event),
+            Event::EscrowSubsidized(event) => self.escrow_subsidized(event),
+            Event::SubsidyReturned(event) => self.subsidy_returned(event),
             Event::EscrowReleased(event) => self.escrow_released(event, position),
             Event::EscrowRefunded(event) => self.escrow_refunded(event, position),
             Event::OrderHeld(event) => self.order_held(event),

@@ -5,7 +5,8 @@
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
 //! `capture` (what is charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money
 //! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `freeze` sets money of a
-//! shipment apart, and `release` knows orders whose money is released by another rule than the usual one.
+//! shipment apart, `release` knows orders whose money is released by another rule than the usual one, and `subsidy` those of
+//! which the platform pays a part.
 
 mod accept;
 mod cancel;
@@ -21,6 +22,7 @@ mod release;
 mod ship;
 mod stage;
 mod state;
+mod subsidy;
 mod tender;
 
 use std::borrow::Cow;
@@ -52,6 +54,7 @@ pub use self::state::{
     ClosedOrder, Escrow, Extras, Line, Order, Orders, RECENT_CLOSED_MAX, SHIPMENTS_MAX, Shipment,
     ShipmentState,
 };
+pub use self::subsidy::{Share, Subsidy};
 pub use self::tender::Card;
 pub(crate) use self::tender::{
     check as check_tender, decide_not_paid, decide_pay, decide_set_up, fund, give_up_failed,
@@ -120,17 +123,17 @@ fn named(id: OrderId, order: &Order, asked: &[LineQuantity]) -> Result<Vec<LineU
     let (mut units, mut reasons) = (Vec::with_capacity(order.lines.len()), Vec::new());
     for (n, LineQuantity { listing, quantity }) in asked.iter().enumerate() {
         let (listing, requested) = (*listing, quantity.get());
-        let Some(line) = order.lines.iter().find(|line| line.listing == listing) else {
+        let Some(place) = order.lines.iter().position(|line| line.listing == listing) else {
             reasons.push(Rejection::NotInOrder { order: id, listing });
             continue;
         };
-        let left = line.left();
+        let left = order.lines[place].left();
         if asked[..n].iter().any(|before| before.listing == listing) {
             reasons.push(Rejection::DuplicateLine { listing });
         } else if requested > left {
             reasons.push(Rejection::TooManyUnits { order: id, listing, requested, left });
         } else {
-            units.push(line.next(*quantity, order.total.currency));
+            units.push(order.next(place, *quantity));
         }
     }
     if reasons.is_empty() { Ok(units) } else { Err(reasons) }

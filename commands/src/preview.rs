@@ -31,7 +31,7 @@ pub struct Preview {
     pub frozen_until: Option<Timestamp>,
     /// One order for each seller, of the lines that have a price.
     pub orders: Vec<PreviewedOrder>,
-    /// What all of it costs; none when something of it has no price, or there is nothing.
+    /// What its buyer pays for all of it; none when something of it has no price, or there is nothing.
     pub total: Option<Money>,
     /// Every reason against the purchase, as the receipt would give them. None: signed for `total`, it would be accepted.
     pub problems: Vec<Rejection>,
@@ -49,6 +49,9 @@ pub struct PreviewedOrder {
     pub shipping: Option<Quote>,
     /// Sum of the lines and the delivery.
     pub total: Money,
+    /// What of that the platform would pay; the buyer pays the rest. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsidy: Option<Money>,
     /// What the platform would take of it.
     pub fee: FeeQuote,
 }
@@ -80,13 +83,15 @@ pub fn preview(market: &Market, account: AccountId, asked: &Asked, now: Timestam
     let of_cart = cart.purchase(account, &PaymentMethod::Wallet, whatever);
     let purchase = Purchase { coupon, delivery: delivery.as_ref(), ..of_cart };
     let Judged { parts, total, reasons: problems } = validate::judge(market, &purchase, now);
-    let orders = parts.into_iter().map(|Part { seller, lines, shipping, total, fee, .. }| PreviewedOrder {
-        seller,
-        lines,
-        shipping,
-        total,
-        fee,
-    });
+    let orders =
+        parts.into_iter().map(|Part { seller, lines, shipping, total, subsidy, fee, .. }| PreviewedOrder {
+            seller,
+            lines,
+            shipping,
+            total,
+            subsidy: Some(subsidy).filter(Money::is_positive),
+            fee,
+        });
     let (orders, coupon) = (orders.collect(), coupon.cloned());
     Some(Preview { cart: id, version, coupon, frozen_until, orders, total, problems })
 }

@@ -1,5 +1,5 @@
-//! What a purchase costs: for each seller among its lines the prices, what promotions take off them, the delivery, and taxes
-//! on both. Here, and nowhere else, it is computed; what comes of it stands in `order.placed` with all it was computed from.
+//! What a purchase costs: for each seller among its lines the prices, what promotions take off them, the delivery, taxes
+//! on both, and what of that the platform pays. Here, and nowhere else, it is computed; what comes of it stands in `order.placed` with all it was computed from.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use events::escrow::rule::{ReleaseRule, ReleaseTerms};
 use events::ids::{AccountId, PromotionId};
 use events::listing::TaxClass;
 use events::order::{FeeQuote, Line, LinePrice};
-use events::promotion::Discount;
+use events::promotion::{CouponCode, Discount, PaidBy};
 use events::rejection::CouponProblem;
 use events::shipping::{Method, Quote, Rate};
 use events::tax::{Region, Tax};
@@ -30,10 +30,19 @@ pub(crate) struct Part {
     pub(crate) shipping: Option<Quote>,
     /// What it costs.
     pub(crate) total: Money,
+    /// What of that the platform pays; the buyer pays the rest.
+    pub(crate) subsidy: Money,
     /// What the platform would take of it.
     pub(crate) fee: FeeQuote,
     /// By which terms its money is released, where its listings ask for more than the market does.
     pub(crate) release: Option<ReleaseTerms>,
+}
+
+impl Part {
+    /// Gives what the buyer pays.
+    pub(crate) fn payable(&self) -> Money {
+        Money::new(self.total.minor - self.subsidy.minor, self.total.currency)
+    }
 }
 
 /// How a part is delivered: the method, its rate and that rate's version.
@@ -55,9 +64,11 @@ pub(crate) fn parts(
     }
     check_address(market, purchase, &by_seller, reasons);
     let mut parts = Vec::with_capacity(by_seller.len());
+    let mut platform = Platform::of(market, purchase);
     for (seller, mut lines) in by_seller {
         if is_whole {
             discount(market, purchase, seller, &mut lines, now, reasons);
+            platform.discount(purchase, &mut lines, now);
         }
         let units: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
         let chosen = choose(market, purchase, seller, (price_of(&lines), units), reasons);
@@ -67,13 +78,26 @@ pub(crate) fn parts(
             None => reasons.push(Rejection::AmountOverflow),
         }
     }
+    if is_whole {
+        reasons.extend(platform.coupon_reason(purchase));
+    }
     let is_whole = is_whole && reasons.len() == before;
     (parts, is_whole)
 }
 
-/// Sums what parts cost; none where that is larger than can be kept.
+/// Sums what the buyer pays of parts; none where that is larger than can be kept.
 pub(crate) fn sum(parts: &[Part], currency: Currency) -> Option<Money> {
-    parts.iter().try_fold(Money::zero(currency), |sum, part| sum.checked_add(part.total).ok())
+    parts.iter().try_fold(Money::zero(currency), |sum, part| sum.checked_add(part.payable()).ok())
+}
+
+/// Checks that the platform can pay its part of a purchase: its money comes from outside, as a provider's does.
+pub(crate) fn check_subsidies(market: &Market, parts: &[Part]) -> Result<(), Rejection> {
+    let mut sum: Option<Money> = None;
+    for subsidy in parts.iter().map(|part| part.subsidy).filter(Money::is_positive) {
+        let more = sum.map_or(Ok(subsidy), |sum| sum.checked_add(subsidy));
+        sum = Some(more.map_err(|_| Rejection::AmountOverflow)?);
+    }
+    sum.map_or(Ok(()), |sum| market.ledger.check_inflow(sum))
 }
 
 /// Where something goes must be known when any tax or any rate of its sellers depends on it; every seller whom a method is
@@ -104,7 +128,7 @@ fn check_address(
         let known = market.promotions.with_code(coupon);
         let problem = match known {
             None => Some(CouponProblem::Unknown),
-            Some((_, known)) if !by_seller.contains_key(&known.seller) => {
+            Some((_, known)) if known.seller.is_some_and(|seller| !by_seller.contains_key(&seller)) => {
                 Some(CouponProblem::NothingEligible)
             }
             Some(_) => None,
@@ -123,53 +147,117 @@ fn discount(
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
 ) {
-    let currency = purchase.signed_total.currency;
-    let offers = |lines: &[PricedLine<'_>]| -> Vec<Offer> {
-        let offers = lines.iter().map(|line| Offer {
-            listing: line.listing,
-            price_minor: line.full.minor,
-            left_minor: line.left().minor,
-            is_fixed: line.price == LinePrice::Quote,
-        });
-        offers.collect()
-    };
-    let usable = |known: &Promotion| {
-        known.code.is_none() && known.check_time(now).is_ok() && known.check_uses(purchase.buyer).is_ok()
-    };
-    let mut automatic = market.promotions.of(seller).filter(|(_, known)| usable(known)).peekable();
-    if automatic.peek().is_some() {
-        let full = offers(lines);
-        let given = automatic.filter_map(|(id, known)| Some((known.off(&full, currency).ok()?, id)));
-        // Of two that give the same, the older one.
-        let best = given
-            .max_by_key(|(off, id)| (off.iter().map(|minor| i128::from(*minor)).sum::<i128>(), Reverse(*id)));
-        if let Some((off, id)) = best {
-            take_off(lines, &off, id);
+    let buyer = purchase.buyer;
+    let usable = |known: &Promotion| known.check_time(now).is_ok() && known.check_uses(buyer, 0).is_ok();
+    take_best(market.promotions.of(Some(seller)).filter(|(_, known)| usable(known)), lines);
+    let Some(coupon) = purchase.coupon else { return };
+    let known = market.promotions.with_code(coupon).filter(|(_, known)| known.seller == Some(seller));
+    if let Some((id, known)) = known
+        && let Err(reason) = take_coupon(coupon, (id, known), (buyer, 0), lines, now)
+    {
+        reasons.push(reason);
+    }
+}
+
+/// The platform's promotions while a purchase is priced: each order of it may have them.
+struct Platform<'a> {
+    market: &'a Market,
+    /// The buyer's coupon, if it is the platform's.
+    coupon: Option<(PromotionId, &'a Promotion)>,
+    /// Uses by the orders so far.
+    used: BTreeMap<PromotionId, u32>,
+    /// Why the coupon gave nothing at the first order where it did not.
+    problem: Option<Rejection>,
+}
+
+impl<'a> Platform<'a> {
+    fn of(market: &'a Market, purchase: &Purchase<'_>) -> Platform<'a> {
+        let coupon = purchase.coupon.and_then(|coupon| market.promotions.with_code(coupon));
+        let coupon = coupon.filter(|(_, known)| known.paid_by() == PaidBy::Platform);
+        Platform { market, coupon, used: BTreeMap::new(), problem: None }
+    }
+
+    fn used(&self, promotion: PromotionId) -> u32 {
+        self.used.get(&promotion).copied().unwrap_or(0)
+    }
+
+    /// Takes the best of the platform's promotions that needs no code off what is left of the lines of one order, and then the
+    /// buyer's coupon, if it is the platform's.
+    fn discount(&mut self, purchase: &Purchase<'_>, lines: &mut [PricedLine<'_>], now: Timestamp) {
+        let buyer = purchase.buyer;
+        let usable = |id: PromotionId, known: &Promotion| {
+            known.check_time(now).is_ok() && known.check_uses(buyer, self.used(id)).is_ok()
+        };
+        let best = take_best(self.market.promotions.of(None).filter(|(id, known)| usable(*id, known)), lines);
+        best.into_iter().for_each(|id| *self.used.entry(id).or_default() += 1);
+        let Some((coupon, found)) = purchase.coupon.zip(self.coupon) else { return };
+        let (id, _) = found;
+        match take_coupon(coupon, found, (buyer, self.used(id)), lines, now) {
+            Ok(()) => *self.used.entry(id).or_default() += 1,
+            Err(reason) => drop(self.problem.get_or_insert(reason)),
         }
     }
-    let Some(coupon) = purchase.coupon else { return };
-    let Some((id, known)) = market.promotions.with_code(coupon).filter(|(_, known)| known.seller == seller)
-    else {
-        return;
-    };
+
+    /// Says why the buyer's coupon gave nothing, if it is the platform's and no order had it.
+    fn coupon_reason(self, purchase: &Purchase<'_>) -> Option<Rejection> {
+        let (id, _) = purchase.coupon.and(self.coupon)?;
+        self.problem.filter(|_| !self.used.contains_key(&id))
+    }
+}
+
+fn offers(lines: &[PricedLine<'_>]) -> Vec<Offer> {
+    let offers = lines.iter().map(|line| Offer {
+        listing: line.listing,
+        price_minor: line.full.minor,
+        left_minor: line.full.minor - line.off(|_| true),
+        is_fixed: line.price == LinePrice::Quote,
+    });
+    offers.collect()
+}
+
+/// Takes the one of some promotions off lines that needs no code and gives most, and gives it. Of two that give the same, the
+/// older one.
+fn take_best<'a>(
+    promotions: impl Iterator<Item = (PromotionId, &'a Promotion)>,
+    lines: &mut [PricedLine<'_>],
+) -> Option<PromotionId> {
+    let mut automatic = promotions.filter(|(_, known)| known.code.is_none()).peekable();
+    automatic.peek()?;
+    let (left, currency) = (offers(lines), lines.first()?.full.currency);
+    let given = automatic.filter_map(|(id, known)| Some((known.off(&left, currency).ok()?, id, known)));
+    let sum = |off: &[i64]| off.iter().map(|minor| i128::from(*minor)).sum::<i128>();
+    let (off, id, known) = given.max_by_key(|(off, id, _)| (sum(off), Reverse(*id)))?;
+    take_off(lines, &off, id, known.paid_by());
+    Some(id)
+}
+
+/// Takes a coupon off lines, for a buyer who has used it in so many orders before that are not counted yet.
+fn take_coupon(
+    coupon: &CouponCode,
+    (id, known): (PromotionId, &Promotion),
+    (buyer, before): (AccountId, u32),
+    lines: &mut [PricedLine<'_>],
+    now: Timestamp,
+) -> Result<(), Rejection> {
     let coupon = || coupon.clone();
-    if let Err(by_account) = known.check_uses(purchase.buyer) {
-        reasons.push(Rejection::CouponExhausted { by_account, coupon: coupon() });
-        return;
-    }
-    match known.check_time(now).and_then(|()| known.off(&offers(lines), currency)) {
-        Ok(off) => take_off(lines, &off, id),
-        Err(problem) => reasons.push(Rejection::CouponInvalid { coupon: coupon(), problem }),
-    }
+    let exhausted = |by_account| Rejection::CouponExhausted { by_account, coupon: coupon() };
+    known.check_uses(buyer, before).map_err(exhausted)?;
+    let currency = lines.first().map(|line| line.full.currency);
+    let currency = currency.expect("a seller is among the lines since he has one");
+    let off = known.check_time(now).and_then(|()| known.off(&offers(lines), currency));
+    let off = off.map_err(|problem| Rejection::CouponInvalid { coupon: coupon(), problem })?;
+    take_off(lines, &off, id, known.paid_by());
+    Ok(())
 }
 
-fn take_off(lines: &mut [PricedLine<'_>], off: &[i64], promotion: PromotionId) {
+fn take_off(lines: &mut [PricedLine<'_>], off: &[i64], promotion: PromotionId, paid_by: PaidBy) {
     for (line, minor) in lines.iter_mut().zip(off).filter(|(_, minor)| **minor > 0) {
-        line.discounts.push(Discount { amount: Money::new(*minor, line.full.currency), promotion });
+        let amount = Money::new(*minor, line.full.currency);
+        line.discounts.push(Discount { amount, paid_by, promotion });
     }
 }
 
-/// Sums what lines cost when discounts are taken off, in minor units.
+/// Sums what lines cost when the sellers' discounts are taken off, in minor units.
 fn price_of(lines: &[PricedLine<'_>]) -> i128 {
     lines.iter().map(|line| i128::from(line.left().minor)).sum()
 }
@@ -242,6 +330,7 @@ fn part(
     let currency = purchase.signed_total.currency;
     let region = purchase.delivery.map(|delivery| &delivery.region);
     let price = price_of(&lines);
+    let subsidy_minor = lines.iter().map(|line| line.off(|paid_by| paid_by == PaidBy::Platform)).sum();
     let mut total = Money::zero(currency);
     let mut taxed = Vec::with_capacity(lines.len());
     for line in lines {
@@ -274,7 +363,8 @@ fn part(
     let tax_minor: i64 = taxes.map(|tax| tax.amount.minor).sum();
     let untaxed = Money::new(total.minor - tax_minor, currency);
     let fee = fees::quote(market.fee_policy(), untaxed);
-    Some(Part { seller, lines: taxed, shipping, total, fee, release: None })
+    let subsidy = Money::new(subsidy_minor, currency);
+    Some(Part { seller, lines: taxed, shipping, total, subsidy, fee, release: None })
 }
 
 /// Gives the tax of a price and what is paid with it; none where that is larger than can be kept.
@@ -291,9 +381,14 @@ fn with_tax(
 }
 
 impl PricedLine<'_> {
-    /// Gives the price when discounts are taken off.
+    /// Gives what its seller sells it for: the price when his discounts are taken off. What the platform pays is in it.
     fn left(&self) -> Money {
-        let off: i64 = self.discounts.iter().map(|discount| discount.amount.minor).sum();
-        Money::new(self.full.minor - off, self.full.currency)
+        Money::new(self.full.minor - self.off(|paid_by| paid_by == PaidBy::Seller), self.full.currency)
+    }
+
+    /// Sums what is taken off of it and paid by somebody, in minor units.
+    fn off(&self, counts: impl Fn(PaidBy) -> bool) -> i64 {
+        let discounts = self.discounts.iter().filter(|discount| counts(discount.paid_by));
+        discounts.map(|discount| discount.amount.minor).sum()
     }
 }

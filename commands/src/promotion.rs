@@ -1,9 +1,10 @@
-//! Promotions: what sellers take off their prices, and how often it was taken.
+//! Promotions: what sellers and the platform take off prices, and how often it was taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::account::Role;
 use events::ids::{AccountId, CommandId, ListingId, PromotionId};
-use events::promotion::{Benefit, CouponCode, Created, Ended};
+use events::promotion::{Benefit, CouponCode, Created, Ended, PaidBy};
 use events::rejection::CouponProblem;
 use events::{Bps, Currency, Event, Money, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::command::{CreatePromotion, EndPromotion};
 use crate::listing;
 use crate::market::Market;
 
-/// Most promotions of one seller that have not ended.
+/// Most promotions of one seller, and of the platform, that have not ended.
 pub const PROMOTIONS_MAX: usize = 64;
 /// Most uses of a promotion that counts them by account, each of which has to be remembered.
 pub const COUNTED_USES_MAX: u32 = 100_000;
@@ -20,8 +21,8 @@ pub const COUNTED_USES_MAX: u32 = 100_000;
 /// A promotion that nobody has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {
-    /// Who sells, and earns less.
-    pub seller: AccountId,
+    /// Who sells, and earns less; none: the platform pays.
+    pub seller: Option<AccountId>,
     /// Only buyers who name it get it; none: everybody does.
     pub code: Option<CouponCode>,
     /// From when on.
@@ -30,7 +31,7 @@ pub struct Promotion {
     pub until: Option<Timestamp>,
     /// What it gives.
     pub gives: Benefit,
-    /// What it is taken off of; empty: everything the seller sells.
+    /// What it is taken off of; empty: everything the seller sells, or everybody does.
     pub listings: BTreeSet<ListingId>,
     /// How much must be spent on it.
     pub min_spend: Option<Money>,
@@ -62,12 +63,18 @@ impl Promotion {
         self.until.is_some_and(|until| now >= until)
     }
 
-    /// Tells whether the buyer may use it once more, or which of the two limits is reached: `Err(true)` is that of the account.
-    pub(crate) fn check_uses(&self, buyer: AccountId) -> Result<(), bool> {
-        if self.uses.is_some_and(|most| self.used >= u64::from(most)) {
+    /// Tells who pays what it gives.
+    pub const fn paid_by(&self) -> PaidBy {
+        if self.seller.is_some() { PaidBy::Seller } else { PaidBy::Platform }
+    }
+
+    /// Tells whether the buyer may use it once more after `before` uses that are not counted yet, or which of the two limits is
+    /// reached: `Err(true)` is that of the account.
+    pub(crate) fn check_uses(&self, buyer: AccountId, before: u32) -> Result<(), bool> {
+        if self.uses.is_some_and(|most| self.used + u64::from(before) >= u64::from(most)) {
             return Err(false);
         }
-        let of_account = self.used_by.get(&buyer).copied().unwrap_or(0);
+        let of_account = self.used_by.get(&buyer).copied().unwrap_or(0) + before;
         if self.uses_per_account.is_some_and(|most| of_account >= most) { Err(true) } else { Ok(()) }
     }
 
@@ -149,7 +156,8 @@ fn split(minor: i64, most: &[i64]) -> Vec<i64> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Promotions {
     by_id: BTreeMap<PromotionId, Promotion>,
-    by_seller: BTreeMap<AccountId, BTreeSet<PromotionId>>,
+    /// Those of each seller and, under none, the platform's.
+    by_seller: BTreeMap<Option<AccountId>, BTreeSet<PromotionId>>,
     by_code: BTreeMap<CouponCode, PromotionId>,
 }
 
@@ -165,14 +173,20 @@ impl Promotions {
         Some((id, self.get(id)?))
     }
 
-    /// Gives a seller's promotions, oldest first.
-    pub fn of(&self, seller: AccountId) -> impl Iterator<Item = (PromotionId, &Promotion)> {
+    /// Gives a seller's promotions, or the platform's, oldest first.
+    pub fn of(&self, seller: Option<AccountId>) -> impl Iterator<Item = (PromotionId, &Promotion)> {
         self.by_seller.get(&seller).into_iter().flatten().filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
     /// Gives every promotion.
     pub fn iter(&self) -> impl Iterator<Item = (&PromotionId, &Promotion)> {
         self.by_id.iter()
+    }
+
+    /// Gives a bound of the events that tell of one order: that it is placed, and what is put into its escrow, by its buyer and
+    /// perhaps by the platform.
+    pub(crate) fn events_per_order_max(&self) -> usize {
+        if self.of(None).next().is_some() { 3 } else { 2 }
     }
 
     /// Remembers a new one, and forgets those of its seller whose time was over by then.
@@ -220,7 +234,7 @@ impl Promotions {
     /// Counts an order that has it.
     pub(crate) fn use_up(&mut self, id: PromotionId, buyer: AccountId) {
         let known = self.by_id.get_mut(&id).expect("an order has only promotions that have not ended");
-        assert!(known.check_uses(buyer) == Ok(()), "no promotion is used more often than it may be");
+        assert!(known.check_uses(buyer, 0) == Ok(()), "no promotion is used more often than it may be");
         known.used += 1;
         if known.uses_per_account.is_some() {
             *known.used_by.entry(buyer).or_insert(0) += 1;
@@ -242,14 +256,30 @@ impl Promotions {
 
 pub(crate) fn decide_create(
     market: &Market,
-    seller: AccountId,
+    account: AccountId,
     command_id: CommandId,
     command: &CreatePromotion,
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
+    // Nobody gives away another's money: a seller his own, and an operator the platform's.
+    let (role, seller) = match command.paid_by {
+        PaidBy::Seller => (Role::Seller, Some(account)),
+        PaidBy::Platform => (Role::Operator, None),
+    };
+    if !market.accounts.has_role(account, role) {
+        return Err(vec![Rejection::RoleMissing { account, role }]);
+    }
     let mut reasons = Vec::new();
-    for listing in &command.listings {
-        reasons.extend(listing::owned(market, seller, *listing).err().into_iter().flatten());
+    for listing in command.listings.iter().copied() {
+        match seller {
+            Some(seller) => {
+                reasons.extend(listing::owned(market, seller, listing).err().into_iter().flatten())
+            }
+            None if market.listings.get(listing).is_none() => {
+                reasons.push(Rejection::ListingUnknown { listing });
+            }
+            None => {}
+        }
     }
     let is_nothing = match command.gives {
         Benefit::Percent(bps) => bps.get() == 0,
@@ -283,7 +313,7 @@ pub(crate) fn decide_create(
     }
     let CreatePromotion { code, gives, listings, min_spend, title, until, uses, uses_per_account, .. } =
         command.clone();
-    let promotion = PromotionId::derive(seller, command_id);
+    let promotion = PromotionId::derive(account, command_id);
     let title = title.as_str().to_owned();
     Ok(vec![
         Created {
@@ -311,7 +341,7 @@ pub(crate) fn decide_end(
     let EndPromotion { promotion } = *command;
     let known =
         market.promotions.get(promotion).ok_or_else(|| vec![Rejection::PromotionUnknown { promotion }])?;
-    if known.seller != account && !market.accounts.has_role(account, events::account::Role::Operator) {
+    if known.seller != Some(account) && !market.accounts.has_role(account, Role::Operator) {
         return Err(vec![Rejection::NotYourPromotion { promotion }]);
     }
     Ok(vec![Ended { promotion, seller: known.seller }.into()])

@@ -72,7 +72,7 @@ pub(crate) struct PricedLine<'a> {
 pub(crate) struct Judged {
     /// What it costs at each seller, for the lines that have a price.
     pub(crate) parts: Vec<Part>,
-    /// What all of it costs; none when something of it has no price.
+    /// What its buyer pays for all of it; none when something of it has no price.
     pub(crate) total: Option<Money>,
     /// Every reason against the purchase.
     pub(crate) reasons: Vec<Rejection>,
@@ -86,6 +86,7 @@ pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) ->
     // What some of it costs may be unknown: then the sum can't be judged.
     let (parts, is_whole) = price::parts(market, purchase, priced, now, &mut reasons);
     let sum = price::sum(&parts, purchase.signed_total.currency);
+    reasons.extend(price::check_subsidies(market, &parts).err());
     if is_whole {
         match sum {
             Some(total) => {
@@ -99,7 +100,7 @@ pub(crate) fn judge(market: &Market, purchase: &Purchase<'_>, now: Timestamp) ->
     Judged { parts, total, reasons }
 }
 
-/// Gives what a purchase costs at each seller and altogether, or every reason against it.
+/// Gives what a purchase costs at each seller, and its buyer altogether, or every reason against it.
 pub(crate) fn purchase(
     market: &Market,
     purchase: &Purchase<'_>,

@@ -5,7 +5,8 @@
 
 mod support;
 mod checkout {
-    mod promotions;
+    mod platform;
+    pub(crate) mod promotions;
 }
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::market::{FeePolicy, PurchaseLimit};
 use events::order::{Placed, Rounding};
-use events::promotion::{Benefit, Created, Discount, Ended};
+use events::promotion::{Benefit, Created, Discount, Ended, PaidBy};
 use events::rejection::CouponProblem;
 use events::shipping::{Quote, RateRemoved, RateSet};
 use events::tax::{Set, Tax};

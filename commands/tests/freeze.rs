@@ -70,6 +70,7 @@ fn frozen_money_is_set_apart_and_its_shipment_stands_still() {
         reason: LATE,
         remaining: Some(usd(500)),
         shipment: FIRST,
+        subsidy: None,
         tax: None,
         transfer: transfer(500, escrow, dispute),
     };

@@ -35,7 +35,7 @@ use invariants::checks::{
     asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_payments,
     check_price, check_promotions, check_reservations, check_stock, fold, snapshot,
 };
-use invariants::paid::{Paid, cost, cost_of};
+use invariants::paid::{Paid, cost, cost_of, subsidy_of};
 use invariants::steps::*;
 use proptest::prelude::*;
 use support::*;
@@ -62,6 +62,8 @@ struct Run {
     discounted: BTreeMap<OrderId, BTreeSet<PromotionId>>,
     /// The taxes in what is frozen.
     frozen_taxes: BTreeMap<(OrderId, ShipmentNumber), i64>,
+    /// What the platform paid of what is frozen, and that itself.
+    frozen_subsidies: BTreeMap<(OrderId, ShipmentNumber), (i64, i64)>,
     merged: BTreeSet<CartId>,
     /// What is left of each reservation.
     reservations: BTreeMap<ReservationId, u32>,
@@ -115,6 +117,7 @@ impl Run {
             captured,
             discounted: BTreeMap::new(),
             frozen_taxes: BTreeMap::new(),
+            frozen_subsidies: BTreeMap::new(),
             merged,
             reservations: BTreeMap::new(),
             checked: 0,
@@ -197,6 +200,7 @@ impl Run {
         }
         self.checked = self.world.log.len();
         check_money(&self.world.market);
+        self.check_platform();
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
         check_locations(&self.world.market);
@@ -228,11 +232,23 @@ impl Run {
         assert!(self.world.market.orders.get(order).is_none(), "what is closed is not open");
     }
 
+    /// Checks that the platform has paid what it paid of all orders and did not get back.
+    fn check_platform(&self) {
+        let mut paid = BTreeMap::new();
+        for order in self.paid.values() {
+            *paid.entry(order.total.currency).or_insert(0) += order.subsidized - order.returned;
+        }
+        for (currency, minor) in paid {
+            let balance = self.world.market.ledger.balance(LedgerAccount::PlatformPromotions, currency);
+            assert_eq!(balance.minor, -minor);
+        }
+    }
+
     /// Checks each open order against what the events said of it.
     fn check_orders(&self) {
         for (id, order) in self.world.market.orders.iter() {
             let (paid, escrow) = (self.paid[id], order.escrow);
-            let shipping = order.extras.as_ref().and_then(|extras| extras.shipping_minor).unwrap_or(0);
+            let shipping = order.extras.as_ref().map_or(0, |extras| extras.shipping_minor);
             let cost: i64 = order.lines.iter().map(|line| line.total_minor).sum::<i64>() + shipping;
             let missing = match (order.stage, &order.card) {
                 (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, Some(card)) => {
@@ -250,6 +266,22 @@ impl Run {
             let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
             assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
             assert_eq!(escrow.remaining(), paid.remaining());
+            paid.check_subsidy();
+            assert_eq!(order.payable_minor(), order.total.minor - paid.subsidy);
+            let (mut shares, mut was_settled) = (0, false);
+            if let Some(subsidy) = order.subsidy() {
+                assert_eq!((subsidy.returned_minor, paid.subsidized), (paid.returned, paid.subsidy));
+                assert_eq!(subsidy.shipments.len(), order.shipments.len());
+                for (share, shipment) in subsidy.shipments.iter().zip(&order.shipments) {
+                    let frozen_minor = shipment.frozen().map_or(0, |frozen| frozen.amount_minor);
+                    assert!((0..=shipment.amount_minor).contains(&share.held_minor));
+                    assert!((0..=frozen_minor).contains(&share.frozen_minor));
+                    shares += share.held_minor + share.frozen_minor;
+                    was_settled |= shipment.freeze.is_some();
+                }
+            }
+            let all = shares + subsidy_of(&order.left()) + paid.returned;
+            assert!(all == paid.subsidy || (was_settled && all <= paid.subsidy), "nothing of it is lost");
             let frozen = order.shipments.iter().filter_map(Shipment::frozen);
             assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
             assert_eq!(order.hold.is_some(), paid.is_held);
@@ -281,6 +313,7 @@ impl Run {
     fn settled(&mut self, settled: &Settled) {
         let paid = self.paid.get_mut(&settled.order).unwrap();
         paid.tax_back += self.frozen_taxes[&(settled.order, settled.shipment)];
+        let (mut back, mut to_platform) = (0, 0);
         for transfer in &settled.transfers {
             assert_eq!(transfer.from, LedgerAccount::Dispute(settled.order));
             let minor = transfer.amount.minor;
@@ -292,12 +325,24 @@ impl Run {
                     paid.tax_back -= minor;
                 }
                 LedgerAccount::SellerAvailable(_) => paid.released += minor,
+                LedgerAccount::PlatformPromotions => {
+                    paid.return_subsidy(minor);
+                    paid.settled += minor;
+                    back += minor;
+                    to_platform += minor;
+                }
                 _ => {
                     paid.refunded += minor;
                     paid.settled += minor;
+                    back += minor;
                 }
             }
         }
+        let (share, frozen) = self.frozen_subsidies[&(settled.order, settled.shipment)];
+        let due = (2 * i128::from(share) * i128::from(back) + i128::from(frozen)) / (2 * i128::from(frozen));
+        assert_eq!(i128::from(to_platform), due, "the platform has its share of what goes back");
+        paid.returning += to_platform;
+        paid.check_subsidy();
         paid.check_fees();
         let paid = *paid;
         self.check_end(settled.order, paid, settled.closed_as);
@@ -409,12 +454,17 @@ impl Run {
                     let tax = placed.tax_minor();
                     let by_provider = placed.payment.as_ref().map_or(0, |due| due.amount.minor);
                     let (uncharged, is_paid) = (0, placed.payment.is_none());
+                    let (subsidy, subsidized, returning, returned) = (placed.subsidy_minor(), 0, 0, 0);
                     let (held, released, fees, taxes, refunded) = (0, 0, 0, 0, 0);
                     let (frozen, is_held, settled) = (0, false, 0);
                     let (shipped, cancelled, given_back, tax_back) = (0, 0, 0, 0);
                     let paid = Paid {
                         total,
                         tax,
+                        subsidy,
+                        subsidized,
+                        returning,
+                        returned,
                         fee,
                         by_provider,
                         uncharged,
@@ -433,6 +483,17 @@ impl Run {
                         tax_back,
                     };
                     self.paid.insert(placed.order, paid);
+                }
+                Event::EscrowSubsidized(event) => {
+                    let paid = self.paid.get_mut(&event.order).unwrap();
+                    assert_eq!(event.transfer.amount, Money::new(paid.subsidy, paid.total.currency));
+                    assert_eq!(paid.held, 0, "the platform pays first, and once");
+                    paid.held += paid.subsidy;
+                    paid.subsidized += paid.subsidy;
+                }
+                Event::SubsidyReturned(event) => {
+                    let paid = self.paid.get_mut(&event.order).unwrap();
+                    paid.return_subsidy(event.transfer.amount.minor);
                 }
                 Event::EscrowHeld(held) => {
                     let amount = held.transfer.amount;
@@ -472,14 +533,17 @@ impl Run {
                     let cost = cost(&cancelled.lines, cancelled.shipping);
                     let paid = self.paid.get_mut(&cancelled.order).unwrap();
                     paid.cancelled += cost;
+                    paid.returning += subsidy_of(&cancelled.lines);
                     if let Some(uncharged) = cancelled.uncharged {
                         assert!(
                             !paid.is_paid && uncharged.is_positive(),
                             "only what is not taken is left out"
                         );
                         paid.uncharged += uncharged.minor;
-                        let share = 2 * i128::from(paid.by_provider) * i128::from(paid.cancelled);
-                        let total = i128::from(paid.total.minor);
+                        // Nothing but cancelled units has gone back of what is not paid.
+                        let of_buyer = paid.cancelled - paid.returning;
+                        let share = 2 * i128::from(paid.by_provider) * i128::from(of_buyer);
+                        let total = i128::from(paid.total.minor - paid.subsidy);
                         assert_eq!(i128::from(paid.uncharged), (share + total) / (2 * total));
                     }
                 }
@@ -487,6 +551,7 @@ impl Run {
                     assert!(refunded.amount.is_positive());
                     let paid = self.paid.get_mut(&refunded.order).unwrap();
                     paid.given_back += refunded.amount.minor;
+                    paid.returning += refunded.subsidy.map_or(0, |subsidy| subsidy.minor);
                     paid.tax_back += refunded.tax.map_or(0, |tax| tax.minor);
                 }
                 Event::EscrowReleased(released) => {
@@ -541,6 +606,9 @@ impl Run {
                     self.paid.get_mut(&frozen.order).unwrap().frozen += frozen.transfer.amount.minor;
                     let tax = frozen.tax.map_or(0, |tax| tax.minor);
                     self.frozen_taxes.insert((frozen.order, frozen.shipment), tax);
+                    let share = frozen.subsidy.map_or(0, |subsidy| subsidy.minor);
+                    let amount = frozen.transfer.amount.minor;
+                    self.frozen_subsidies.insert((frozen.order, frozen.shipment), (share, amount));
                 }
                 Event::EscrowUnfrozen(unfrozen) => {
                     self.paid.get_mut(&unfrozen.order).unwrap().frozen -= unfrozen.transfer.amount.minor;

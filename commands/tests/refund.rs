@@ -47,7 +47,16 @@ fn a_seller_or_an_operator_gives_back_a_part_and_the_seller_gets_the_rest() {
         world
             .when(actor, refund(order, 1, usd(300)))
             .then_events([
-                Refunded { amount: usd(300), by, order, reason, shipment: shipment(1), tax: None }.into(),
+                Refunded {
+                    amount: usd(300),
+                    by,
+                    order,
+                    reason,
+                    shipment: shipment(1),
+                    subsidy: None,
+                    tax: None,
+                }
+                .into(),
                 EscrowRefunded { buyer, closed_as: None, order, remaining, seller, transfer }.into(),
             ])
             .when_again()

@@ -49,6 +49,9 @@ pub struct Frozen {
     pub remaining: Option<Money>,
     /// The shipment whose money it is.
     pub shipment: ShipmentNumber,
+    /// What of it the platform paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsidy: Option<Money>,
     /// The tax in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<Money>,

@@ -30,8 +30,18 @@ pub enum LedgerAccount {
     RefundsPayable,
     /// What is on its way to a seller.
     Payout(PayoutId),
+    /// What the platform has paid of purchases: negative by that.
+    PlatformPromotions,
     /// The outside world behind a payment provider: negative by what came in through it.
     ProviderClearing(AccountId),
+}
+
+impl LedgerAccount {
+    /// Tells whether it may be below zero: money comes in through it that somebody outside gives, a provider or the platform's
+    /// owner.
+    pub const fn is_source(self) -> bool {
+        matches!(self, LedgerAccount::PlatformPromotions | LedgerAccount::ProviderClearing(_))
+    }
 }
 
 impl fmt::Display for LedgerAccount {
@@ -43,6 +53,7 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::SellerAvailable(account) => write!(f, "seller:{account}:available"),
             LedgerAccount::PlatformFees => f.write_str("platform:fees"),
             LedgerAccount::PlatformTax => f.write_str("platform:tax"),
+            LedgerAccount::PlatformPromotions => f.write_str("platform:promotions"),
             LedgerAccount::RefundsPayable => f.write_str("refunds:payable"),
             LedgerAccount::Payout(payout) => write!(f, "payout:{payout}"),
             LedgerAccount::ProviderClearing(account) => write!(f, "psp:{account}:clearing"),
@@ -71,6 +82,7 @@ impl FromStr for LedgerAccount {
             }
             (Some("platform"), Some("fees"), None, None) => LedgerAccount::PlatformFees,
             (Some("platform"), Some("tax"), None, None) => LedgerAccount::PlatformTax,
+            (Some("platform"), Some("promotions"), None, None) => LedgerAccount::PlatformPromotions,
             (Some("refunds"), Some("payable"), None, None) => LedgerAccount::RefundsPayable,
             (Some("payout"), Some(id), None, None) => LedgerAccount::Payout(id.parse().map_err(|_| error())?),
             (Some("psp"), Some(id), Some("clearing"), None) => {
@@ -101,7 +113,7 @@ impl JsonSchema for LedgerAccount {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "wallet:<account>, escrow:<order>, dispute:<order>, seller:<account>:available, platform:fees, platform:tax, refunds:payable, payout:<payout> or psp:<account>:clearing",
+            "description": "wallet:<account>, escrow:<order>, dispute:<order>, seller:<account>:available, platform:fees, platform:tax, platform:promotions, refunds:payable, payout:<payout> or psp:<account>:clearing",
             "pattern": "^(wallet|escrow|dispute|seller|platform|refunds|payout|psp):"
         })
     }
@@ -134,6 +146,7 @@ mod tests {
             LedgerAccount::SellerAvailable(account),
             LedgerAccount::PlatformFees,
             LedgerAccount::PlatformTax,
+            LedgerAccount::PlatformPromotions,
             LedgerAccount::RefundsPayable,
             LedgerAccount::Payout(PayoutId::from_uuid(Uuid::from_u128(8))),
             LedgerAccount::ProviderClearing(account),

@@ -18,7 +18,7 @@ use crate::ledger::Transfer;
 use crate::location::{Located, Location};
 use crate::money::{Money, Quantity};
 use crate::payment::CaptureTime;
-use crate::promotion::Discount;
+use crate::promotion::{Discount, PaidBy};
 use crate::rejection::OrderState;
 use crate::shipping;
 use crate::tax::Tax;
@@ -60,7 +60,7 @@ pub struct Placed {
     /// What its delivery costs; absent: nothing, the seller has no rates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping: Option<shipping::Quote>,
-    /// Sum of the lines and of the delivery.
+    /// Sum of the lines and of the delivery. The buyer pays it, but for what of the discounts is paid by the platform.
     pub total: Money,
     /// By what terms its money is released, where its listings ask for more than the market does; absent: by the market's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +72,16 @@ impl Placed {
     pub fn tax_minor(&self) -> i64 {
         let shipping = self.shipping.iter().flat_map(|shipping| &shipping.tax);
         self.lines.iter().flat_map(|line| &line.tax).chain(shipping).map(|tax| tax.amount.minor).sum()
+    }
+
+    /// Gives what of the total the platform pays, in minor units.
+    pub fn subsidy_minor(&self) -> i64 {
+        self.lines.iter().map(Line::subsidy_minor).sum()
+    }
+
+    /// Gives what the buyer pays.
+    pub fn payable(&self) -> Money {
+        Money::new(self.total.minor - self.subsidy_minor(), self.total.currency)
     }
 
     /// Gives the promotions that made it cheaper, each once.
@@ -98,11 +108,21 @@ pub struct Line {
     pub price: LinePrice,
     /// How many units.
     pub quantity: Quantity,
-    /// Its tax, on what it costs when discounts are taken off.
+    /// Its tax, on what it costs when the seller's discounts are taken off. What the platform pays lowers no tax: the seller
+    /// gets the whole price for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<Tax>,
-    /// What the line costs: its price less discounts, and tax that the price did not hold.
+    /// What the line costs: its price less the seller's discounts, and tax that the price did not hold. The buyer pays it, but for
+    /// what of the discounts is paid by the platform.
     pub total: Money,
+}
+
+impl Line {
+    /// Gives what of the total the platform pays, in minor units.
+    pub fn subsidy_minor(&self) -> i64 {
+        let by_platform = self.discounts.iter().filter(|discount| discount.paid_by == PaidBy::Platform);
+        by_platform.map(|discount| discount.amount.minor).sum()
+    }
 }
 
 /// Where a line's total comes from.
@@ -226,6 +246,9 @@ pub struct LineUnits {
     pub locations: Vec<Located>,
     /// How many units.
     pub quantity: Quantity,
+    /// What of it the platform pays, split as that is; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsidy: Option<Money>,
     /// The tax in what they cost, split as that is; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<Money>,
@@ -376,7 +399,7 @@ pub struct Cancelled {
 /// in the same commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refunded {
-    /// How much; the shipment's payment is less by so much.
+    /// How much; the shipment's payment is less by so much. The buyer gets it, but for what of it the platform had paid.
     pub amount: Money,
     /// As what the account that gave it back acted: the order's seller, or an operator.
     pub by: Role,
@@ -386,6 +409,9 @@ pub struct Refunded {
     pub reason: String,
     /// The shipment, which is not paid yet.
     pub shipment: ShipmentNumber,
+    /// What of the amount the platform had paid, in proportion to that of the shipment; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsidy: Option<Money>,
     /// The tax in the amount, in proportion to that of the shipment; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<Money>,

@@ -1,5 +1,5 @@
-//! Facts of promotions: what sellers take off their prices, for whom and until when. Uses are told by the orders: a line
-//! names what it was cheaper by, and an order that is cancelled before anything of it was shipped gives its uses back.
+//! Facts of promotions: what sellers or the platform take off prices, for whom and until when. Uses are told by the orders: a
+//! line names what it was cheaper by, and an order that is cancelled before anything of it was shipped gives its uses back.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code::code;
-use crate::ids::{AccountId, ListingId, PromotionId};
+use crate::ids::{AccountId, ListingId, OrderId, PromotionId};
+use crate::ledger::Transfer;
 use crate::money::{Bps, Money};
 use crate::time::Timestamp;
 
-/// A seller takes something off his prices. It never changes afterwards: it only ends.
+/// Something is taken off prices, by a seller off his own or by the platform. It never changes afterwards: it only ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Created {
     /// Only buyers who name it get it; absent: everybody does.
@@ -21,7 +22,7 @@ pub struct Created {
     pub from: Timestamp,
     /// What it gives.
     pub gives: Benefit,
-    /// What it is taken off of; absent: everything the seller sells.
+    /// What it is taken off of; absent: everything the seller sells, or everybody does where the platform pays.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub listings: BTreeSet<ListingId>,
     /// How much the buyer must spend on it, before anything is taken off; absent: anything.
@@ -29,8 +30,9 @@ pub struct Created {
     pub min_spend: Option<Money>,
     /// The promotion.
     pub promotion: PromotionId,
-    /// Who sells, and earns less.
-    pub seller: AccountId,
+    /// Who sells, and earns less; absent: the platform pays, and sellers earn what they would without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<AccountId>,
     /// What buyers are told, 1 to 200 characters.
     pub title: String,
     /// Until when, that moment left out; absent: until somebody ends it.
@@ -49,8 +51,46 @@ pub struct Created {
 pub struct Ended {
     /// The promotion.
     pub promotion: PromotionId,
-    /// Whose promotion it was.
-    pub seller: AccountId,
+    /// Whose promotion it was; absent: the platform's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<AccountId>,
+}
+
+/// Who pays what a promotion gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaidBy {
+    /// The seller: his goods cost less, and so does what is taxed and what the platform's fee is on.
+    #[default]
+    Seller,
+    /// The platform: the buyer pays less, and the seller gets as much as without it. Taxes and the fee are on the whole price.
+    Platform,
+}
+
+impl PaidBy {
+    /// Tells whether the seller pays.
+    pub const fn is_seller(&self) -> bool {
+        matches!(self, PaidBy::Seller)
+    }
+}
+
+/// What the platform pays of an order was put into its escrow, in the commit that placed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Subsidized {
+    /// The order.
+    pub order: OrderId,
+    /// From the platform to the escrow.
+    pub transfer: Transfer,
+}
+
+/// What the platform had paid of units that are cancelled, or of an amount that is given back, returned to it. The buyer gets
+/// the rest in the same commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubsidyReturned {
+    /// The order.
+    pub order: OrderId,
+    /// From the escrow to the platform.
+    pub transfer: Transfer,
 }
 
 /// What a promotion gives.
@@ -68,6 +108,9 @@ pub enum Benefit {
 pub struct Discount {
     /// By how much.
     pub amount: Money,
+    /// Who pays that; absent: the seller.
+    #[serde(default, skip_serializing_if = "PaidBy::is_seller")]
+    pub paid_by: PaidBy,
     /// The promotion that gave it.
     pub promotion: PromotionId,
 }

@@ -332,9 +332,10 @@ fn questions() -> Vec<Route> {
             .question()
             .query("seller", "Whose; your own if absent", uuid())
             .answers(view::<RateList>()),
-        Route::get("/v1/promotions", "A seller's promotions", terms::promotions)
+        Route::get("/v1/promotions", "A seller's promotions, or the platform's", terms::promotions)
             .question()
             .query("seller", "Whose; your own if absent", uuid())
+            .query("paid_by", "`platform`: those that it pays", json!({"enum": ["seller", "platform"]}))
             .query("cursor", "`next_cursor` of the page before", uuid())
             .limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)
             .answers(view::<PromotionList>()),

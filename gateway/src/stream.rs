@@ -192,7 +192,9 @@ impl Feed {
             Event::ClearanceGranted(granted) => return Ok(self.is_one(&[granted.account])),
             Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
             Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
-            Event::PromotionEnded(ended) => return Ok(self.is_one(&[ended.seller])),
+            Event::PromotionEnded(ended) => {
+                return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));
+            }
             Event::PaymentRequested(payment) => return Ok(self.is_one(&[payment.account])),
             Event::PaymentActionRequired(payment) => return Ok(self.is_one(&[payment.account])),
             Event::PaymentAuthorized(payment) => return Ok(self.is_one(&[payment.account])),
@@ -218,6 +220,8 @@ impl Feed {
             Event::ReservationExpired(event) => return Ok(self.is_one(&[event.account, event.seller])),
             Event::ReservationTakenUp(event) => return Ok(self.is_one(&[event.account, event.seller])),
             Event::EscrowHeld(held) => held.order,
+            Event::EscrowSubsidized(subsidized) => subsidized.order,
+            Event::SubsidyReturned(returned) => returned.order,
             Event::OrderAccepted(accepted) => accepted.order,
             Event::OrderAuthorized(held) => held.order,
             Event::OrderPaid(paid) => paid.order,

@@ -12,7 +12,7 @@ use commands::command::{
 use events::Bps;
 use events::account::Role;
 use events::ids::ListingId;
-use events::promotion::Benefit;
+use events::promotion::{Benefit, PaidBy};
 use events::shipping::{Method, Rate};
 use events::stock::AdjustmentReason;
 use reqwest::StatusCode;
@@ -211,6 +211,7 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
         gives: Benefit::Percent(Bps::new(1000).unwrap()),
         listings: Default::default(),
         min_spend: None,
+        paid_by: PaidBy::Seller,
         title: "Sale".to_owned().try_into().unwrap(),
         until: Some(shop.now().plus_ms(3_600_000)),
         uses: Some(9),
@@ -218,6 +219,11 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
     };
     shop.accepted(&seller, promotion(None)).await;
     shop.accepted(&seller, promotion(Some("LAMP"))).await;
+    // Nobody has spent so much that the platform gives something.
+    let by_platform =
+        |code| CreatePromotion { min_spend: Some(usd(9_999)), paid_by: PaidBy::Platform, ..promotion(code) };
+    shop.accepted(&operator, by_platform(None)).await;
+    shop.accepted(&operator, by_platform(Some("PLATFORM"))).await;
     shop.accepted(&buyer, AddToCart { listing: lamp, quantity: support::units(1) }).await;
     shop.accepted(&buyer, ApplyCoupon { coupon: "LAMP".parse().unwrap() }).await;
     let preview = shop.post("/v1/cart/preview?region=DE", "application/json", "");
@@ -247,6 +253,18 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
             shown.iter().all(|promotion| promotion["used"] == 1 && promotion["until_rfc3339"].is_string())
         );
     }
+    for (who, count) in [(&buyer, 1), (&seller, 1), (&operator, 2)] {
+        let of_platform = shop.get("/v1/promotions?paid_by=platform");
+        let (_, page) = json_of(of_platform.bearer_auth(shop.token(who).await)).await;
+        let shown = page["promotions"].as_array().unwrap();
+        assert_eq!(shown.len(), count, "{page}");
+        let is_right =
+            |promotion: &Value| promotion["paid_by"] == "platform" && promotion["seller"].is_null();
+        assert!(shown.iter().all(is_right), "{page}");
+    }
+    let both = format!("/v1/promotions?paid_by=platform&seller={}", seller.account);
+    let (status, _) = json_of(asked(both)).await;
+    assert_eq!(status, 400);
     let (_, cart) = json_of(asked("/v1/carts/current".to_owned())).await;
     assert_eq!(cart["coupon"], "LAMP", "{cart}");
     let (_, shown) = json_of(asked(format!("/v1/orders/{}", receipt_order(&receipt)))).await;

@@ -24,6 +24,7 @@ impl Key for LedgerAccount {
             LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
             LedgerAccount::PlatformTax => (b't', uuid::Uuid::nil()),
+            LedgerAccount::PlatformPromotions => (b'm', uuid::Uuid::nil()),
             LedgerAccount::RefundsPayable => (b'r', uuid::Uuid::nil()),
             LedgerAccount::Payout(payout) => (b'o', payout.uuid()),
             LedgerAccount::ProviderClearing(account) => (b'p', account.uuid()),

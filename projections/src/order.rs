@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use events::account::Role;
 use events::escrow::FreezeReason;
 use events::ids::{
-    AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, WriterId,
+    AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId, WriterId,
 };
 use events::listing::TaxClass;
 use events::location::Located;
@@ -17,7 +17,7 @@ use events::metadata::DeadlineKind;
 use events::order::hold::HoldReason;
 use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
 use events::payment::CaptureTime;
-use events::promotion::Discount;
+use events::promotion::PaidBy;
 use events::rejection::OrderState;
 use events::shipping::Method;
 use events::tax::Region;
@@ -74,7 +74,7 @@ pub struct Order {
     pub shipments: Vec<Shipment>,
     /// What its delivery costs; none where its seller takes nothing for it.
     pub shipping: Option<Shipping>,
-    /// Sum of the lines and the delivery.
+    /// Sum of the lines and the delivery. The buyer pays it, but for what of the discounts is paid by the platform.
     pub total: Money,
     /// What the platform takes if all of the escrow is released; of a part, its part.
     pub fee: Money,
@@ -137,6 +137,18 @@ pub struct Line {
     pub locations: Vec<Located>,
     /// What all its units cost.
     pub total: Money,
+}
+
+/// What a line was cheaper by, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GivenDiscount")]
+pub struct Discount {
+    /// By how much.
+    pub amount: Money,
+    /// Who pays that.
+    pub paid_by: PaidBy,
+    /// The promotion that gave it.
+    pub promotion: PromotionId,
 }
 
 /// What a delivery costs.
@@ -258,7 +270,7 @@ pub enum ShipmentState {
 pub struct Escrow {
     /// The currency.
     pub currency: Currency,
-    /// What the buyer paid in.
+    /// What was paid in: by the buyer and, of a promotion that it pays, by the platform.
     pub held: i64,
     /// What was paid to the seller and the platform.
     pub released: i64,
@@ -268,10 +280,31 @@ pub struct Escrow {
     pub taxes: i64,
     /// What was paid back.
     pub refunded: i64,
+    /// Of what was paid in, what the platform paid.
+    pub subsidy: i64,
+    /// Of what was paid back, what went back to the platform.
+    pub subsidy_returned: i64,
     /// What is frozen.
     pub frozen: i64,
     /// What is still held.
     pub remaining: i64,
+}
+
+impl Escrow {
+    pub(crate) const fn empty(currency: Currency) -> Escrow {
+        Escrow {
+            currency,
+            held: 0,
+            released: 0,
+            fees: 0,
+            taxes: 0,
+            refunded: 0,
+            subsidy: 0,
+            subsidy_returned: 0,
+            frozen: 0,
+            remaining: 0,
+        }
+    }
 }
 
 /// One thing that happened to an order.
@@ -307,6 +340,9 @@ pub enum Step {
     /// It was placed.
     #[serde(rename = "order.placed")]
     Placed,
+    /// What the platform pays of it was put into escrow.
+    #[serde(rename = "escrow.subsidized")]
+    EscrowSubsidized,
     /// The buyer's money was put into escrow.
     #[serde(rename = "escrow.held")]
     EscrowHeld,
@@ -337,6 +373,9 @@ pub enum Step {
     /// What a shipment's units cost was paid to the seller and the platform.
     #[serde(rename = "escrow.released")]
     EscrowReleased,
+    /// What the platform had paid of what goes back returned to it.
+    #[serde(rename = "escrow.subsidy_returned")]
+    SubsidyReturned,
     /// What cancelled units cost was paid back.
     #[serde(rename = "escrow.refunded")]
     EscrowRefunded,

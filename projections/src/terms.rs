@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use events::ids::{AccountId, ListingId, OrderId, PromotionId};
 use events::listing::TaxClass;
 use events::order::Placed;
-use events::promotion::{Benefit, CouponCode, Created};
+use events::promotion::{Benefit, CouponCode, Created, PaidBy};
 use events::rejection::OrderState;
 use events::shipping::{Method, RateSet};
 use events::tax::{Region, Set};
@@ -20,7 +20,7 @@ use crate::table::{Key, Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Most promotions in one page of a list.
 pub const PROMOTIONS_PER_PAGE_MAX: usize = 100;
@@ -62,15 +62,17 @@ pub struct ShippingRate {
 pub struct Promotion {
     /// The promotion.
     pub promotion: PromotionId,
-    /// Who sells, and earns less.
-    pub seller: AccountId,
+    /// Who sells, and earns less; null: the platform pays.
+    pub seller: Option<AccountId>,
+    /// Who pays what it gives.
+    pub paid_by: PaidBy,
     /// What buyers are told.
     pub title: String,
     /// What it gives.
     pub gives: Benefit,
     /// Only buyers who name it get it; null: everybody does.
     pub code: Option<CouponCode>,
-    /// What it is taken off of; empty: everything the seller sells.
+    /// What it is taken off of; empty: everything the seller sells or, where the platform pays, everybody does.
     pub listings: BTreeSet<ListingId>,
     /// How much must be spent on it; null: anything.
     pub min_spend: Option<Money>,
@@ -88,7 +90,7 @@ pub struct Promotion {
     pub used: u64,
 }
 
-/// Some promotions of a seller.
+/// Some promotions of a seller or of the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Oldest first.
@@ -108,9 +110,18 @@ impl Key for Region {
 
 const TAXES: Layout<Region, Vec<TaxRule>> = Layout::new(b't', VERSION);
 const RATES: Layout<AccountId, Vec<ShippingRate>> = Layout::new(b'r', VERSION);
+/// Promotions of sellers and, under the id that nobody has, the platform's.
 const PROMOTIONS: Layout<(AccountId, PromotionId), Promotion> = Layout::new(b'p', VERSION);
 /// Promotions of orders that may still give their uses back.
-const DISCOUNTED: Layout<OrderId, Vec<PromotionId>> = Layout::new(b'd', VERSION);
+const DISCOUNTED: Layout<OrderId, Vec<(Payer, PromotionId)>> = Layout::new(b'd', VERSION);
+
+/// Whose promotion it is: a seller's, or the platform's.
+type Payer = Option<AccountId>;
+
+/// Gives the key of a promotion.
+fn key(payer: Payer, promotion: PromotionId) -> (AccountId, PromotionId) {
+    (payer.unwrap_or(AccountId::from_uuid(Uuid::nil())), promotion)
+}
 
 /// Answers about the terms of purchases.
 #[derive(Clone, Copy)]
@@ -136,19 +147,19 @@ impl<'a> Terms<'a> {
         Ok(RATES.get(&self.0.read().tree, &seller)?.unwrap_or_default())
     }
 
-    /// Lists a seller's promotions, oldest first: those behind `after`, or all. A page has at most `limit` promotions, and
-    /// never more than [`PROMOTIONS_PER_PAGE_MAX`].
+    /// Lists a seller's promotions or, of none, the platform's, oldest first: those behind `after`, or all. A page has at most
+    /// `limit` promotions, and never more than [`PROMOTIONS_PER_PAGE_MAX`].
     pub fn promotions(
         &self,
-        seller: AccountId,
+        payer: Option<AccountId>,
         after: Option<PromotionId>,
         limit: usize,
     ) -> Result<Page, ViewError> {
         let limit = limit.clamp(1, PROMOTIONS_PER_PAGE_MAX);
         let live = self.0.read();
-        let from = (seller, after.unwrap_or(PromotionId::from_uuid(Uuid::nil())));
+        let from = key(payer, after.unwrap_or(PromotionId::from_uuid(Uuid::nil())));
         let mut page = Page { promotions: Vec::with_capacity(limit), next: None };
-        for row in PROMOTIONS.scan_from(&live.tree, &seller, &from) {
+        for row in PROMOTIONS.scan_from(&live.tree, &from.0, &from) {
             let (key, promotion) = row?;
             if after.map(PromotionId::uuid) == read_uuid(&key) {
                 continue;
@@ -168,7 +179,7 @@ pub(crate) struct TermsFold {
     taxes: Table<Region, Vec<TaxRule>>,
     rates: Table<AccountId, Vec<ShippingRate>>,
     promotions: Table<(AccountId, PromotionId), Promotion>,
-    discounted: Table<OrderId, Vec<PromotionId>>,
+    discounted: Table<OrderId, Vec<(Payer, PromotionId)>>,
 }
 
 impl TermsFold {
@@ -215,6 +226,7 @@ impl TermsFold {
         let new = Promotion {
             promotion,
             seller,
+            paid_by: if seller.is_some() { PaidBy::Seller } else { PaidBy::Platform },
             title,
             gives,
             code,
@@ -227,7 +239,7 @@ impl TermsFold {
             uses_per_account,
             used: 0,
         };
-        self.promotions.set((seller, promotion), Some(new));
+        self.promotions.set(key(seller, promotion), Some(new));
     }
 
     fn promotion(
@@ -241,14 +253,19 @@ impl TermsFold {
     }
 
     fn place(&mut self, tree: &Tree, placed: &Placed, position: Position) -> Result<(), ViewError> {
-        let promotions = Vec::from_iter(placed.promotions());
+        let discounts = placed.lines.iter().flat_map(|line| &line.discounts);
+        let promotions = discounts.map(|discount| {
+            let payer = Some(placed.seller).filter(|_| discount.paid_by == PaidBy::Seller);
+            (payer, discount.promotion)
+        });
+        let promotions: BTreeSet<(Payer, PromotionId)> = promotions.collect();
         if promotions.is_empty() {
             return Ok(());
         }
-        for promotion in &promotions {
-            self.promotion(tree, (placed.seller, *promotion), position)?.used += 1;
+        for (payer, promotion) in &promotions {
+            self.promotion(tree, key(*payer, *promotion), position)?.used += 1;
         }
-        self.discounted.set(placed.order, Some(promotions));
+        self.discounted.set(placed.order, Some(Vec::from_iter(promotions)));
         Ok(())
     }
 
@@ -257,8 +274,8 @@ impl TermsFold {
         if end.state != OrderState::Cancelled {
             return Ok(());
         }
-        for promotion in promotions {
-            let used = &mut self.promotion(tree, (end.seller, promotion), position)?.used;
+        for (payer, promotion) in promotions {
+            let used = &mut self.promotion(tree, key(payer, promotion), position)?.used;
             *used = used.checked_sub(1).ok_or(ViewError::overflow("uses of a promotion", position))?;
         }
         Ok(())
@@ -277,7 +294,8 @@ impl Fold for TermsFold {
                 }
                 Event::PromotionCreated(e) => self.create(e),
                 Event::PromotionEnded(e) => {
-                    self.promotion(tree, (e.seller, e.promotion), position)?.ended_at = Some(commit.time());
+                    self.promotion(tree, key(e.seller, e.promotion), position)?.ended_at =
+                        Some(commit.time());
                 }
                 Event::OrderPlaced(placed) => self.place(tree, placed, position)?,
                 other => {

@@ -59,7 +59,14 @@ fn bought(now: Timestamp) -> Vec<Event> {
 
 fn taken(n: u32, named: &[(&str, u32)]) -> Vec<LineUnits> {
     let amount = usd(500 * i64::from(n));
-    vec![LineUnits { amount, listing: listing(0), locations: located(named), quantity: units(n), tax: None }]
+    vec![LineUnits {
+        amount,
+        listing: listing(0),
+        locations: located(named),
+        quantity: units(n),
+        subsidy: None,
+        tax: None,
+    }]
 }
 
 async fn shown(history: &History) -> (Stock, Option<Order>) {
@@ -83,7 +90,8 @@ async fn stock_is_shown_at_each_location_and_as_a_whole() {
     let mut history = shop();
     let (location, listing) = (Some(at("berlin")), listing(0));
     let (due, reason) = (START.plus_ms(9), AdjustmentReason::Damaged);
-    let adjusted = Adjusted { damaged: 2, delta: -2, listing, location: location.clone(), on_hand: 8, reason };
+    let adjusted =
+        Adjusted { damaged: 2, delta: -2, listing, location: location.clone(), on_hand: 8, reason };
     history
         .commanded(account(SELLER), "stock.adjust", vec![adjusted.into()])
         .commanded(

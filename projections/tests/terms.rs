@@ -11,7 +11,7 @@ use events::order::{
     EscrowRefunded, EscrowReleased, LineUnits, ReleaseCondition, Rounding, ShipmentNumber, Shipped,
     ShippingCharge,
 };
-use events::promotion::{Benefit, Created, Discount, Ended};
+use events::promotion::{Benefit, Created, Discount, Ended, PaidBy};
 use events::rejection::OrderState;
 use events::shipping::{Quote, Rate, RateRemoved, RateSet};
 use events::tax::{Region, Set, Tax};
@@ -51,7 +51,7 @@ fn created(n: u128) -> Created {
         listings: [listing(1)].into(),
         min_spend: None,
         promotion: promotion(n),
-        seller: account(SELLER),
+        seller: Some(account(SELLER)),
         title: "Tea time".to_owned(),
         until: Some(START.plus_ms(9)),
         uses: Some(3),
@@ -78,7 +78,8 @@ fn bought(n: u64, of: u128) -> Vec<Event> {
     let [Event::OrderPlaced(placed), Event::EscrowHeld(held)] = events.as_mut_slice() else {
         panic!("an order and its escrow: {events:?}");
     };
-    placed.lines[0].discounts = vec![Discount { amount: usd(100), promotion: promotion(of) }];
+    placed.lines[0].discounts =
+        vec![Discount { amount: usd(100), paid_by: PaidBy::Seller, promotion: promotion(of) }];
     (placed.lines[0].tax, placed.lines[0].total) = (Some(tax_of(90)), usd(990));
     let (method, rate) = ("post".parse().unwrap(), Rate::new(usd(500), None, None).unwrap());
     placed.shipping =
@@ -175,12 +176,13 @@ async fn promotions_are_shown_with_their_uses_and_those_that_came_back() {
     history.commanded(buyer, "order.cancel", vec![refunded.into()]).later(5).commanded(
         seller,
         "promotion.end",
-        vec![Ended { promotion: promotion(1), seller }.into()],
+        vec![Ended { promotion: promotion(1), seller: Some(seller) }.into()],
     );
     let (_dir, views) = views_of(&history).await;
     let shown = |n: u128, code: Option<&str>, used, is_ended: bool| Promotion {
         promotion: promotion(n),
-        seller,
+        seller: Some(seller),
+        paid_by: PaidBy::Seller,
         title: "Tea time".to_owned(),
         gives: Benefit::Percent(bps(1000)),
         code: code.map(|code| code.parse().unwrap()),
@@ -194,12 +196,12 @@ async fn promotions_are_shown_with_their_uses_and_those_that_came_back() {
         used,
     };
     let (first, second) = (shown(1, Some("TEA"), 2, true), shown(2, None, 0, false));
-    let page = |after, limit| views.terms().promotions(seller, after, limit).unwrap();
+    let page = |after, limit| views.terms().promotions(Some(seller), after, limit).unwrap();
     let (all, next) = (vec![first.clone(), second.clone()], Some(promotion(1)));
     assert_eq!(page(None, 9), Page { promotions: all, next: None });
     assert_eq!(page(None, 1), Page { promotions: vec![first], next });
     assert_eq!(page(next, 1), Page { promotions: vec![second], next: None });
-    assert_eq!(views.terms().promotions(buyer, None, 9).unwrap().promotions, []);
+    assert_eq!(views.terms().promotions(Some(buyer), None, 9).unwrap().promotions, []);
 }
 
 #[tokio::test]
@@ -218,6 +220,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
             listing: listing(1),
             locations: vec![],
             quantity: units(1),
+            subsidy: None,
             tax: Some(usd(90)),
         }],
         order: order(1),

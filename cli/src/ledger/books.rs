@@ -7,14 +7,16 @@ use events::exchange::Exchanged;
 use events::ids::{AccountId, OrderId, PaymentId, PromotionId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
-use events::order::{Cancelled, Placed, ShipmentNumber};
+use events::order::{Cancelled, LineUnits, Placed, ShipmentNumber};
 use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
 
 use self::checkout::Checkout;
+use self::subsidy::Subsidy;
 
 mod checkout;
+mod subsidy;
 
 /// A promise about money, by the number that docs/ledger.md explains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,7 +25,7 @@ pub(crate) enum Invariant {
     I1,
     /// All accounts of a currency sum to zero.
     I2,
-    /// Only what a provider holds for the market is ever below zero.
+    /// Only what a provider holds for the market, and what the platform pays of purchases, is ever below zero.
     I3,
     /// What went into an escrow went out of it or is in it.
     I4,
@@ -55,11 +57,14 @@ pub(crate) enum Invariant {
     I17,
     /// No promotion is used more often than it may be.
     I18,
+    /// What the platform pays of an order goes into its escrow and, of what goes back, its part back to it: no buyer gets back more
+    /// than he paid.
+    I19,
 }
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 17] = [
+    pub(crate) const ALL: [Invariant; 18] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
@@ -77,6 +82,7 @@ impl Invariant {
         Invariant::I16,
         Invariant::I17,
         Invariant::I18,
+        Invariant::I19,
     ];
 
     /// Says what is promised.
@@ -84,7 +90,9 @@ impl Invariant {
         match self {
             Invariant::I1 => "an entry moves more than nothing between two accounts",
             Invariant::I2 => "all accounts of a currency sum to zero",
-            Invariant::I3 => "only a provider's account is ever below zero",
+            Invariant::I3 => {
+                "only a provider's account and the platform's for promotions are ever below zero"
+            }
             Invariant::I4 => {
                 "an escrow's money was released, taken as a fee or tax, refunded, or is frozen or still there"
             }
@@ -107,6 +115,9 @@ impl Invariant {
             Invariant::I16 => "the market holds what its transfers add up to",
             Invariant::I17 => "reserved stock is what open orders wait for and buyers have set aside",
             Invariant::I18 => "no promotion is used more often than it may be",
+            Invariant::I19 => {
+                "the platform has back its part of what goes back, and no buyer more than he paid"
+            }
         }
     }
 }
@@ -147,7 +158,10 @@ struct OrderBook {
     released: i64,
     fees: i64,
     taxes: i64,
+    /// What the buyer has back.
     refunded: i64,
+    /// What the platform pays of it.
+    subsidy: Subsidy,
     /// Whether it waits for its seller to accept it.
     awaits_seller: bool,
     /// What is frozen of each shipment.
@@ -184,7 +198,7 @@ impl Books {
             self.event(recorded.position, &recorded.event);
             match &recorded.event {
                 Event::OrderPlaced(event) => {
-                    *placed.entry(event.total.currency).or_default() += event.total.minor;
+                    *placed.entry(event.total.currency).or_default() += event.payable().minor;
                     groups.insert(event.group);
                 }
                 Event::EscrowHeld(event) => {
@@ -275,6 +289,7 @@ impl Books {
         for transfer in event.transfers() {
             self.transfer(position, transfer);
         }
+        self.subsidized(position, event);
         self.stops(position, event);
         if let Event::EscrowHeld(held) = event {
             self.check_funded(position, held.order, true);
@@ -308,8 +323,10 @@ impl Books {
     fn uncharged(&mut self, position: Position, cancelled: &Cancelled) {
         let Some(uncharged) = cancelled.uncharged else { return };
         let Some(order) = self.orders.get_mut(&cancelled.order) else { return };
-        let cost: i64 = cancelled.lines.iter().map(|line| line.amount.minor).sum();
-        let (card, total) = (i128::from(order.by_provider), i128::from(order.total.minor));
+        let of_buyer = |line: &LineUnits| line.amount.minor - line.subsidy.map_or(0, |subsidy| subsidy.minor);
+        let cost: i64 = cancelled.lines.iter().map(of_buyer).sum();
+        let payable = order.total.minor - order.subsidy.total;
+        let (card, total) = (i128::from(order.by_provider), i128::from(payable));
         let share = |cost: i64| (2 * card * i128::from(cost) + total).checked_div(2 * total).unwrap_or(0);
         let before = order.refunded + order.uncharged;
         let due = share(before + cost) - share(before);
@@ -329,6 +346,33 @@ impl Books {
         let ended = self.pending.remove(&payment)?;
         self.ended.insert(payment);
         Some(ended)
+    }
+
+    /// Checks what an event says of the platform's part of an order.
+    fn subsidized(&mut self, position: Position, event: &Event) {
+        let id = match event {
+            Event::EscrowSubsidized(event) => event.order,
+            Event::OrderShipped(event) => event.order,
+            Event::OrderCancelled(event) => event.order,
+            Event::OrderRefunded(event) => event.order,
+            Event::EscrowFrozen(event) => event.order,
+            Event::EscrowUnfrozen(event) => event.order,
+            Event::EscrowSettled(event) => event.order,
+            Event::EscrowRefunded(event) => event.order,
+            _ => return,
+        };
+        let Some(order) = self.orders.get_mut(&id) else { return };
+        if order.subsidy.total == 0 && order.subsidy.paid_in == 0 {
+            return;
+        }
+        let wrong = order.subsidy.enter(event);
+        let paid = order.funded - order.subsidy.paid_in;
+        let wrong = wrong.or_else(|| {
+            (order.refunded > paid).then(|| format!("its buyer paid {paid}, and has {} back", order.refunded))
+        });
+        self.check(Invariant::I19, position, wrong.is_none(), || {
+            format!("order {id}: {}", wrong.unwrap_or_default())
+        });
     }
 
     /// Notes what stops an order or a part of its money, and that what was frozen goes as a whole.
@@ -442,6 +486,7 @@ impl Books {
             fees,
             taxes,
             refunded,
+            subsidy: Subsidy::of(placed),
             frozen: BTreeMap::new(),
             awaits_seller: placed.accept_by.is_some(),
             is_held: false,
@@ -458,7 +503,8 @@ impl Books {
             let balance = self.balances.entry((account, amount.currency)).or_default();
             *balance = balance.saturating_add(by);
             let after = *balance;
-            let may_be_below = matches!(account, LedgerAccount::ProviderClearing(_));
+            let may_be_below =
+                matches!(account, LedgerAccount::ProviderClearing(_) | LedgerAccount::PlatformPromotions);
             self.check(Invariant::I3, position, may_be_below || after >= 0, || {
                 format!("{account} has {}", Money::new(after, amount.currency))
             });
@@ -467,16 +513,19 @@ impl Books {
             (LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id), to) => {
                 self.escrow_gives(position, id, to, amount);
             }
-            (_, LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id)) => {
-                self.escrow_gets(position, id, amount);
+            (from, LedgerAccount::Escrow(id) | LedgerAccount::Dispute(id)) => {
+                self.escrow_gets(position, id, from, amount);
             }
             _ => {}
         }
     }
 
-    fn escrow_gets(&mut self, position: Position, id: OrderId, amount: Money) {
+    fn escrow_gets(&mut self, position: Position, id: OrderId, from: LedgerAccount, amount: Money) {
         let expected = self.orders.get_mut(&id).map(|order| {
             order.funded += amount.minor;
+            if from == LedgerAccount::PlatformPromotions {
+                order.subsidy.paid_in += amount.minor;
+            }
             order.total.currency
         });
         self.check(Invariant::I10, position, expected == Some(amount.currency), || {
@@ -494,30 +543,35 @@ impl Books {
             // It is the order's before and after.
             LedgerAccount::Escrow(to) | LedgerAccount::Dispute(to) if to == id => {}
             LedgerAccount::Wallet(_) => order.refunded += amount.minor,
+            LedgerAccount::PlatformPromotions => order.subsidy.returned += amount.minor,
             LedgerAccount::PlatformFees => order.fees += amount.minor,
             LedgerAccount::PlatformTax => order.taxes += amount.minor,
             _ => order.released += amount.minor,
         }
         let OrderBook { total, by_provider, uncharged, funded, released, fees, taxes, refunded, .. } = *order;
         let OrderBook { awaits_seller, is_held, .. } = *order;
-        let is_share = order.going_back.take() == Some(amount.minor);
-        let is_refund = matches!(to, LedgerAccount::Wallet(_));
+        let returned = order.subsidy.returned;
+        // That the platform has back its part, and no more, is looked at by itself.
+        let is_share =
+            to == LedgerAccount::PlatformPromotions || order.going_back.take() == Some(amount.minor);
+        let is_refund = is_refund(to);
         self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
             format!("{amount} left the escrow of order {id}, which its seller did not accept")
         });
-        // What the wallet paid goes back before the provider has paid: all of it, or the share of cancelled units.
-        let goes_back = is_refund && funded == total.minor - by_provider && (refunded == funded || is_share);
+        // What the wallet and the platform paid goes back before the provider has paid: all of it, or the share of cancelled units.
+        let is_all = refunded + returned == funded;
+        let goes_back = is_refund && funded == total.minor - by_provider && (is_all || is_share);
         self.check(Invariant::I7, position, funded == total.minor - uncharged || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
         self.check(Invariant::I7, position, !is_held, || {
             format!("{amount} moved of order {id}, which is on hold")
         });
-        let accounted = released + fees + taxes + refunded + in_escrow + in_dispute;
+        let accounted = released + fees + taxes + refunded + returned + in_escrow + in_dispute;
         self.check(Invariant::I4, position, funded == accounted, || {
             format!(
                 "order {id}: {funded} in; {released} released, {fees} fees, {taxes} taxes, {refunded} refunded, \
-                 {in_dispute} frozen, {in_escrow} still there"
+                 {returned} back to the platform, {in_dispute} frozen, {in_escrow} still there"
             )
         });
     }
@@ -594,6 +648,11 @@ impl Books {
     pub(crate) fn findings(&self) -> impl Iterator<Item = (Invariant, Finding)> + '_ {
         Invariant::ALL.into_iter().map(|one| (one, self.findings.get(&one).cloned().unwrap_or_default()))
     }
+}
+
+/// Tells whether money that leaves an order for an account goes back to who paid it.
+fn is_refund(to: LedgerAccount) -> bool {
+    matches!(to, LedgerAccount::Wallet(_) | LedgerAccount::PlatformPromotions)
 }
 
 /// Divides, halves going away from zero; both are above zero. Written here anew on purpose, as is the fee below.

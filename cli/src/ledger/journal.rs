@@ -272,6 +272,7 @@ impl fmt::Display for Name {
             }
             LedgerAccount::PlatformFees => f.write_str("Income:Fees"),
             LedgerAccount::PlatformTax => f.write_str("Liabilities:Tax"),
+            LedgerAccount::PlatformPromotions => f.write_str("Expenses:Promotions"),
             LedgerAccount::RefundsPayable => f.write_str("Liabilities:Refunds:Payable"),
             LedgerAccount::Payout(payout) => write!(f, "Liabilities:Payout:{}", id(payout.uuid())),
             LedgerAccount::ProviderClearing(account) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use commands::command::Expected;
 use events::account::Role;
 use events::ledger::LedgerAccount;
 use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit};
@@ -35,8 +36,8 @@ pub(super) struct Story {
 /// One step of a story.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Somebody gives a command.
-    Do { who: String, command: String, body: Value, names: Names, expect: Expect },
+    /// Somebody gives a command, which may name the versions that it expects.
+    Do { who: String, command: String, body: Value, expected: Expected, names: Box<Names>, expect: Expect },
     /// The last command is sent once more, as it was signed; it gets its first receipt.
     Again,
     /// Time passes, and deadlines with it.
@@ -58,6 +59,8 @@ pub(super) struct Names {
     pub(super) payout: Option<String>,
     /// For the reservation that it makes.
     pub(super) reservation: Option<String>,
+    /// For the cart that it opens or changes.
+    pub(super) cart: Option<String>,
 }
 
 /// What a view is asked for; the names are resolved when it is.
@@ -113,12 +116,15 @@ struct WrittenCommand {
     does: String,
     #[serde(default = "no_members")]
     body: Value,
+    #[serde(default, rename = "if")]
+    expected: Expected,
     #[serde(default)]
     orders: BTreeMap<String, String>,
     payment: Option<String>,
     refund: Option<String>,
     payout: Option<String>,
     reservation: Option<String>,
+    cart: Option<String>,
     expect: Option<String>,
 }
 
@@ -169,14 +175,14 @@ impl Step {
         if step.contains_key("does") {
             let written: WrittenCommand = step.try_into()?;
             let WrittenCommand { who, does: command, body, orders, payment, refund, payout, .. } = written;
-            let (reservation, expect) = (written.reservation, written.expect);
-            let expect = match expect.as_deref() {
+            let (reservation, cart, expected) = (written.reservation, written.cart, written.expected);
+            let expect = match written.expect.as_deref() {
                 None | Some("accepted") => Expect::Accepted,
                 Some("unchanged") => Expect::Unchanged,
                 Some(code) => Expect::Rejected(code.to_owned()),
             };
-            let names = Names { orders, payment, refund, payout, reservation };
-            return Ok(Step::Do { who, command, body, names, expect });
+            let names = Box::new(Names { orders, payment, refund, payout, reservation, cart });
+            return Ok(Step::Do { who, command, body, expected, names, expect });
         }
         if step.contains_key("see") {
             let WrittenLook { see, has } = step.try_into()?;
@@ -188,8 +194,8 @@ impl Step {
             [("wait", toml::Value::String(wait))] => Ok(Step::Wait { ms: duration_ms(wait)? }),
             [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
-                "it is one of: `who` and `does` (with `body`, `orders`, `payment`, `refund`, `payout`, `reservation`, \
-                 `expect`); `see` and `has`; `wait`; `again = true`"
+                "it is one of: `who` and `does` (with `body`, `if`, `orders`, `payment`, `refund`, `payout`, `reservation`, \
+                 `cart`, `expect`); `see` and `has`; `wait`; `again = true`"
             ),
         }
     }

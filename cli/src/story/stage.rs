@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use commands::Command;
-use commands::command::{ExchangeQuote, RegisterAccount, RegisterDevice};
+use commands::command::{CartClaim, ExchangeQuote, Expected, RegisterAccount, RegisterDevice};
 use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
-use commands::sign::sign_exchange_quote;
+use commands::sign::{Draft, sign, sign_cart_claim, sign_exchange_quote};
 use engine::Reply;
 use engine::clock::{Clock, ManualClock};
 use engine::keystore::StoredKey;
@@ -28,8 +28,8 @@ use crate::import::id_v7;
 const BEGIN: &str = "2026-01-05T09:00:00Z";
 /// How far the clock is moved at once while a story waits: deadlines are decided within so much of their time.
 const PACE_MS: i64 = 3_600_000;
-/// How long an offer to exchange is good.
-const OFFER_MS: i64 = 3_600_000;
+/// How long the word of another is good that a command carries.
+const WORD_MS: i64 = 3_600_000;
 /// How long somebody takes to give a command.
 const COMMAND_MS: i64 = 1_000;
 /// How long the engine and its views may take for one step.
@@ -82,7 +82,7 @@ impl Stage {
         let device = RegisterDevice { account: key.account, device: key.device, key: key.public() };
         self.people.insert(name.to_owned(), key);
         for command in [Command::from(account), Command::from(device)] {
-            let receipt = self.give(REGISTRAR_KEY, command).await?;
+            let receipt = self.give(REGISTRAR_KEY, command, Expected::default()).await?;
             ensure!(
                 receipt.receipt.outcome == Outcome::Accepted,
                 "the market rejects it: {:?}",
@@ -95,13 +95,13 @@ impl Stage {
     /// Plays a step; an error tells what came of it that should not.
     pub(super) async fn play(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
-            Step::Do { who, command, body, names, expect } => {
+            Step::Do { who, command, body, expected, names, expect } => {
                 let mut body = body.clone();
                 resolve(&mut body, &mut |name| self.id(name))?;
-                self.sign_offer(who, &mut body)?;
+                self.sign_words(who, &mut body)?;
                 let command = Command::parse(command, &body)
                     .map_err(|refusal| anyhow::anyhow!("`{command}` can't be asked so: {refusal}"))?;
-                let receipt = self.give(who, command).await?;
+                let receipt = self.give(who, command, *expected).await?;
                 check_outcome(&receipt, expect)?;
                 self.name_all(&receipt, names).await
             }
@@ -120,28 +120,55 @@ impl Stage {
         }
     }
 
-    /// Has the provider sign an offer to exchange that stands in a body with its members, for whoever gives the command.
-    fn sign_offer(&self, who: &str, body: &mut Value) -> anyhow::Result<()> {
-        let Some(offer @ Value::Object(_)) = body.get_mut("quote") else { return Ok(()) };
-        let of = |name: &str| self.people.get(name).with_context(|| format!("nobody is called {name}"));
-        let (buyer, provider) = (of(who)?, of(PROVIDER)?);
-        offer["account"] = json!(buyer.account);
-        offer["aud"] = json!(self.node.market());
-        offer["exp"] = json!(self.clock.now().plus_ms(OFFER_MS));
-        offer["provider"] = json!(provider.account);
-        offer["v"] = json!(1);
-        let quote: ExchangeQuote = serde_json::from_value(offer.clone()).context("`quote` is no offer")?;
-        *offer = sign_exchange_quote(&quote, &provider.signing()).into();
+    /// Has others sign what stands of theirs in a body with its members, for whoever gives the command: a claim to a cart, and
+    /// an offer to exchange. Whose word it is stands in `by`; an offer is the provider's unless another one makes it.
+    fn sign_words(&self, who: &str, body: &mut Value) -> anyhow::Result<()> {
+        for name in ["claim", "quote"] {
+            let Some(Value::Object(word)) = body.get_mut(name) else { continue };
+            let by = match (word.remove("by"), name) {
+                (Some(Value::String(by)), _) => by,
+                (None, "quote") => PROVIDER.to_owned(),
+                _ => bail!("`{name}` says in `by` who signs it"),
+            };
+            let (giver, signer) = (self.person(who)?.account, self.person(&by)?);
+            let mut fill = |member: &str, value: Value| _ = word.entry(member).or_insert(value);
+            fill("aud", json!(self.node.market()));
+            fill("exp", json!(self.clock.now().plus_ms(WORD_MS)));
+            fill("v", json!(1));
+            if name == "claim" {
+                fill("to", json!(giver));
+            } else {
+                fill("account", json!(giver));
+                fill("provider", json!(signer.account));
+            }
+            let (word, key) = (Value::Object(std::mem::take(word)), signer.signing());
+            let wrong = || format!("`{name}` can't be signed so");
+            let signed = match name {
+                "claim" => {
+                    sign_cart_claim(&serde_json::from_value::<CartClaim>(word).with_context(wrong)?, &key)
+                }
+                _ => {
+                    let quote = serde_json::from_value::<ExchangeQuote>(word).with_context(wrong)?;
+                    sign_exchange_quote(&quote, &key)
+                }
+            };
+            body[name] = signed.into();
+        }
         Ok(())
     }
 
-    async fn give(&mut self, who: &str, command: Command) -> anyhow::Result<Receipt> {
-        let key = self.people.get(who).with_context(|| format!("nobody is called {who}"))?;
+    fn person(&self, name: &str) -> anyhow::Result<&StoredKey> {
+        self.people.get(name).with_context(|| format!("nobody is called {name}"))
+    }
+
+    async fn give(&mut self, who: &str, command: Command, expected: Expected) -> anyhow::Result<Receipt> {
         self.commands += 1;
         self.clock.advance_to(self.clock.now().plus_ms(COMMAND_MS));
         let now = self.clock.now();
         let id = CommandId::from_uuid(id_v7(now, &format!("skylink story command {}", self.commands)));
-        let bytes = self.node.keys().sign(key, self.node.market(), id, command, now)?;
+        let key = self.person(who)?;
+        let draft = self.node.keys().draft(key, self.node.market(), id, command, now)?;
+        let bytes = Bytes::from(sign(&Draft { expected, ..draft }, &key.signing()));
         let receipt = self.submit(bytes.clone()).await?;
         self.last = Some((bytes, receipt.receipt.position));
         Ok(receipt)
@@ -205,6 +232,12 @@ impl Stage {
             });
             self.named.insert(name.clone(), made.context("it reserved nothing")?);
         }
+        if let Some(name) = &names.cart {
+            let of_carts =
+                commit.events().iter().filter(|recorded| recorded.event.type_name().starts_with("cart."));
+            let cart = of_carts.filter_map(|recorded| recorded.metadata.subject.clone()).next();
+            self.named.insert(name.clone(), cart.context("it opened and changed no cart")?);
+        }
         if let Some(name) = &names.refund {
             let asked = events.find_map(|event| match event {
                 events::Event::RefundRequested(asked) => Some(asked.refund.to_string()),
@@ -234,7 +267,7 @@ impl Stage {
         resolve(&mut wanted, &mut |name| self.id(name))?;
         let views = self.node.projections();
         views.wait_for(self.position, STEP_MAX).await?;
-        let account = |name: &str| self.people.get(name).map(|key| key.account);
+        let account = |name: &str| self.person(name).map(|key| key.account);
         let found = match what {
             Seen::Order(name) => serde_json::to_value(views.orders().order(self.order(name)?)?)?,
             Seen::Group(name) => {
@@ -242,10 +275,7 @@ impl Stage {
                 let group = order.and_then(|order| order.group).context("the order is in no group")?;
                 serde_json::to_value(views.orders().group(group)?)?
             }
-            Seen::Cart(name) => {
-                let account = account(name).with_context(|| format!("nobody is called {name}"))?;
-                serde_json::to_value(views.carts().active(account)?)?
-            }
+            Seen::Cart(name) => serde_json::to_value(views.carts().active(account(name)?)?)?,
             Seen::Payment(name) => {
                 let payment = self.named.get(name).with_context(|| format!("no payment is called {name}"))?;
                 serde_json::to_value(views.payments().payment(payment.parse()?)?)?
@@ -259,14 +289,8 @@ impl Stage {
                 let offer = views.listings().listing(listing.parse()?)?;
                 serde_json::to_value(offer.map(|offer| offer.listing))?
             }
-            Seen::Reservations(name) => {
-                let account = account(name).with_context(|| format!("nobody is called {name}"))?;
-                serde_json::to_value(views.carts().reservations(account)?)?
-            }
-            Seen::Account(name) => {
-                let account: AccountId = account(name).with_context(|| format!("nobody is called {name}"))?;
-                serde_json::to_value(views.ledger().account(account)?)?
-            }
+            Seen::Reservations(name) => serde_json::to_value(views.carts().reservations(account(name)?)?)?,
+            Seen::Account(name) => serde_json::to_value(views.ledger().account(account(name)?)?)?,
             Seen::Ledger(account) => serde_json::to_value(views.ledger().balances(*account)?)?,
         };
         match difference(&wanted, &found, "") {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::account::Tier;
 use events::ids::{AccountId, ListingId, PromotionId};
 use events::listing::TaxClass;
-use events::promotion::{Benefit, CouponCode};
+use events::promotion::{Benefit, CouponCode, PaidBy};
 use events::shipping::{Method, Rate};
 use events::tax::Region;
 use events::{Bps, Currency, Money, Timestamp};
@@ -55,8 +55,8 @@ pub struct RemoveShippingRate {
     pub region: Option<Region>,
 }
 
-/// Takes something off the seller's prices. Given by the seller. The promotion's id is derived from the account and the
-/// command's id.
+/// Takes something off prices: off the seller's, given by him, or paid by the platform, given by an operator. The promotion's id is
+/// derived from the account and the command's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePromotion {
@@ -68,13 +68,17 @@ pub struct CreatePromotion {
     pub from: Option<Timestamp>,
     /// What it gives.
     pub gives: Benefit,
-    /// What it is taken off of, at most 100 listings; absent: everything the seller sells.
+    /// What it is taken off of, at most 100 listings; absent: everything the seller sells, or everybody does where the platform
+    /// pays.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(length(max = LINES_MAX))]
     pub listings: BTreeSet<ListingId>,
     /// How much the buyer must spend on it, before anything is taken off; absent: anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_spend: Option<Money>,
+    /// Who pays what it gives; absent: the seller.
+    #[serde(default, skip_serializing_if = "PaidBy::is_seller")]
+    pub paid_by: PaidBy,
     /// What buyers are told.
     pub title: Text<TITLE_LENGTH_MAX>,
     /// Until when, that moment left out; absent: until somebody ends it.
@@ -90,7 +94,7 @@ pub struct CreatePromotion {
     pub uses_per_account: Option<u32>,
 }
 
-/// Ends a promotion. Given by its seller or an operator.
+/// Ends a promotion. Given by its seller or an operator; the platform's by an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndPromotion {

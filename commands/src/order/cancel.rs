@@ -9,6 +9,7 @@ use events::{Event, Money, Rejection};
 use super::escrow::Settlement;
 use super::location::freed;
 use super::ship::sums;
+use super::subsidy;
 use super::tender::{give_back, unwanted};
 use super::{Found, Order, find, meant, named, wrong_state};
 use crate::command::CancelOrder;
@@ -110,8 +111,8 @@ pub(super) fn call_off(
     cancelled.into_iter().chain(unwanted(market, id, order)).collect()
 }
 
-/// Cancels units and pays back what they cost: into the wallet and, what a provider had paid, from there the way it came. What
-/// a provider has not taken yet is not charged; an order that is cancelled as a whole gives up its payment instead.
+/// Cancels units and pays back what they cost: what the platform had paid to it, and the rest into the wallet and, what a provider
+/// had paid, from there the way it came. What a provider has not taken yet is not charged; an order that is cancelled as a whole gives up its payment instead.
 pub(super) fn cancel(
     market: &Market,
     id: OrderId,
@@ -124,13 +125,16 @@ pub(super) fn cancel(
     // What is never shipped is not paid for to be shipped.
     let is_whole = cancelled == order.units_left();
     let shipping = order.shipping_left().filter(|_| is_whole);
-    let (cost, _) = sums(&lines, shipping.as_ref());
+    // What the platform paid of it is in escrow all along, and goes back to it.
+    let subsidy = subsidy::sum(&lines);
+    let cost = sums(&lines, shipping.as_ref()).0 - subsidy;
     let uncharged = if order.is_unpaid() && !is_whole { order.uncharged(cost) } else { 0 };
-    let paid = if order.is_unpaid() && is_whole { order.escrow.remaining() } else { cost - uncharged };
-    let refunded = Settlement::of(id, order).refund(cancelled, paid);
+    let paid =
+        if order.is_unpaid() && is_whole { order.escrow.remaining() - subsidy } else { cost - uncharged };
+    let (to_platform, refunded) = Settlement::of(id, order).refund(cancelled, paid, subsidy);
     let returned = give_back(market, id, order, &refunded);
     let uncharged = Some(Money::new(uncharged, order.total.currency)).filter(Money::is_positive);
     let lines = freed(market, id, order, lines);
     let cancelled = Cancelled { by, lines, order: id, reason, shipping, uncharged }.into();
-    [cancelled, refunded].into_iter().chain(returned).collect()
+    [cancelled].into_iter().chain(to_platform).chain([refunded]).chain(returned).collect()
 }

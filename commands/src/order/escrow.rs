@@ -9,6 +9,7 @@ use events::{Event, Money, Position, Timestamp};
 
 use super::hold::restarted;
 use super::state::{Escrow, Order, Shipment, ShipmentState};
+use super::subsidy::give_back;
 use crate::fees;
 use crate::market::Market;
 
@@ -99,13 +100,19 @@ impl<'a> Settlement<'a> {
     }
 
     /// Pays back what was paid of units, and perhaps of their delivery, that are cancelled by the same decision.
-    pub(super) fn refund(&mut self, units: u64, minor: i64) -> Event {
+    pub(super) fn refund(&mut self, units: u64, minor: i64, subsidy_minor: i64) -> (Option<Event>, Event) {
         self.units_left -= units;
-        self.pay_back(minor)
+        self.pay_back(minor, subsidy_minor)
     }
 
-    /// Pays back a part of what is held.
-    pub(super) fn pay_back(&mut self, minor: i64) -> Event {
+    /// Pays back a part of what is held: to the platform what it had paid of that, if anything, and to the buyer the rest.
+    pub(super) fn pay_back(&mut self, minor: i64, subsidy_minor: i64) -> (Option<Event>, Event) {
+        let to_platform = give_back(self.id, Money::new(subsidy_minor, self.order.total.currency));
+        self.escrow.refunded += subsidy_minor;
+        (to_platform, self.pay_buyer(minor))
+    }
+
+    fn pay_buyer(&mut self, minor: i64) -> Event {
         let Order { buyer, seller, .. } = *self.order;
         self.escrow.refunded += minor;
         let transfer = self.transfer(LedgerAccount::Escrow(self.id), LedgerAccount::Wallet(buyer), minor);
@@ -113,7 +120,8 @@ impl<'a> Settlement<'a> {
         EscrowRefunded { buyer, closed_as, order: self.id, remaining, seller, transfer }.into()
     }
 
-    /// Pays out what is frozen of a shipment: `to_seller_minor` as if it was released, the rest back to the buyer.
+    /// Pays out what is frozen of a shipment: `to_seller_minor` as if it was released, the rest back to the buyer, but for what of
+    /// it the platform had paid.
     pub(super) fn settle(
         &mut self,
         shipment: ShipmentNumber,
@@ -128,6 +136,8 @@ impl<'a> Settlement<'a> {
         let to_buyer_minor = frozen.amount_minor - to_seller_minor;
         let tax_minor = fees::part(frozen.tax_minor, to_seller_minor, frozen.amount_minor);
         let paid = self.pay(to_seller_minor, tax_minor);
+        let share = self.order.share_of(shipment).frozen_minor;
+        let to_platform_minor = fees::part(share, to_buyer_minor, frozen.amount_minor);
         self.escrow.refunded += to_buyer_minor;
         self.escrow.frozen -= frozen.amount_minor;
         // What was not frozen goes on in its own time.
@@ -136,7 +146,11 @@ impl<'a> Settlement<'a> {
             _ => disputed.deadline(self.id, shipment).map(|stamp| restarted(stamp, frozen.stopped_at, now)),
         };
         self.shipments_open -= usize::from(deadline.is_none());
-        let payees = paid.into_iter().chain([(LedgerAccount::Wallet(buyer), to_buyer_minor)]);
+        let back = [
+            (LedgerAccount::Wallet(buyer), to_buyer_minor - to_platform_minor),
+            (LedgerAccount::PlatformPromotions, to_platform_minor),
+        ];
+        let payees = paid.into_iter().chain(back);
         let from = LedgerAccount::Dispute(self.id);
         let transfers = payees.filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());

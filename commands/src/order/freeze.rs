@@ -84,12 +84,14 @@ impl Market {
             self.waiting.remove(&stopped);
         }
         let tax_minor = event.tax.map_or(0, |tax| tax.minor);
+        let subsidy_minor = event.subsidy.map_or(0, |subsidy| subsidy.minor);
         shipment.amount_minor -= minor;
         shipment.tax_minor -= tax_minor;
         let freeze = shipment.freeze.get_or_insert_default();
         freeze.was_claimed |= by == Role::Buyer;
         let (amount_minor, stopped_at) = (minor, self.time);
         freeze.open = Some(Frozen { amount_minor, tax_minor, by, due, stopped_at, proposal: None });
+        order.move_share(number, -subsidy_minor, subsidy_minor);
         self.waiting
             .insert(DeadlineStamp { due, waiting: Waiting::FreezeExpires { order: id, shipment: number } });
     }
@@ -98,9 +100,12 @@ impl Market {
         let Unfrozen { deadline, order: id, shipment, transfer, .. } = *event;
         self.ledger.post(&transfer);
         let Frozen { amount_minor, tax_minor, .. } = self.thaw(id, shipment, Some(deadline));
-        let freed = self.orders.known(id).shipment(shipment);
+        let order = self.orders.known(id);
+        let freed = order.shipment(shipment);
         freed.amount_minor += amount_minor;
         freed.tax_minor += tax_minor;
+        let subsidy_minor = order.share_of(shipment).frozen_minor;
+        order.move_share(shipment, subsidy_minor, -subsidy_minor);
     }
 
     pub(crate) fn settlement_proposed(&mut self, event: &SettlementProposed) {
@@ -114,14 +119,16 @@ impl Market {
         let order = self.orders.known(id);
         for transfer in &event.transfers {
             self.ledger.post(transfer);
-            let sum = match transfer.to {
-                LedgerAccount::PlatformFees => &mut order.escrow.fees,
-                LedgerAccount::PlatformTax => &mut order.escrow.taxes,
-                LedgerAccount::SellerAvailable(_) => &mut order.escrow.released,
-                _ => &mut order.escrow.refunded,
-            };
-            *sum += transfer.amount.minor;
+            let minor = transfer.amount.minor;
+            match transfer.to {
+                LedgerAccount::PlatformFees => order.escrow.fees += minor,
+                LedgerAccount::PlatformTax => order.escrow.taxes += minor,
+                LedgerAccount::SellerAvailable(_) => order.escrow.released += minor,
+                LedgerAccount::PlatformPromotions => order.return_subsidy(minor),
+                _ => order.escrow.refunded += minor,
+            }
         }
+        order.move_share(shipment, 0, -order.share_of(shipment).frozen_minor);
         self.thaw(id, shipment, event.deadline);
         if event.deadline.is_none() {
             let settled = self.orders.known(id).shipment(shipment);
@@ -204,7 +211,8 @@ pub(crate) fn decide_freeze(
         return Err(vec![Rejection::FreezeAmount { order: id, shipment: number, most }]);
     }
     let remaining = Money::new(order.escrow.remaining() - amount.minor, most.currency);
-    let tax = Money::new(fees::part(shipment.tax_minor, amount.minor, most.minor), most.currency);
+    let part = |minor| Money::new(fees::part(minor, amount.minor, most.minor), most.currency);
+    let (tax, subsidy) = (part(shipment.tax_minor), part(order.share_of(number).held_minor));
     let frozen = escrow::Frozen {
         by,
         due: now.plus_ms(market.escrow_terms().frozen_ms()),
@@ -213,6 +221,7 @@ pub(crate) fn decide_freeze(
         reason: *reason,
         remaining: remaining.is_positive().then_some(remaining),
         shipment: number,
+        subsidy: Some(subsidy).filter(Money::is_positive),
         tax: Some(tax).filter(Money::is_positive),
         transfer: Transfer { amount, from: LedgerAccount::Escrow(id), to: LedgerAccount::Dispute(id) },
     };

@@ -168,7 +168,7 @@ pub(super) fn left_at(
     let parts = market.orders.allocations().of(id).iter().filter(|part| part.location == *location);
     let lines = parts.filter_map(|part| {
         let quantity = Quantity::new(part.units).ok()?;
-        Some(order.lines.get(usize::from(part.line))?.next(quantity, order.total.currency))
+        Some(order.next(usize::from(part.line), quantity))
     });
     let lines: Vec<LineUnits> = lines.collect();
     if lines.is_empty() {

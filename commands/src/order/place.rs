@@ -6,6 +6,7 @@ use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{EscrowHeld, Placed};
 use events::{Event, Rejection, Timestamp};
 
+use super::subsidy::{Subsidy, subsidize};
 use super::tender::{Card, Tender};
 use super::{Escrow, Extras, Line, Order, Release, Stage};
 use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
@@ -14,8 +15,9 @@ use crate::price::Part;
 use crate::reservation::{self, OPEN_RESERVATIONS_MAX};
 use crate::validate::{self, AskedLine, Purchase};
 
-// An order and its escrow for each line at most, what was set aside, the payment and the cart's migration.
-const _: () = assert!(2 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
+// An order and its escrow, with what the platform pays of it, for each line at most, what was set aside, the payment and the
+// cart's migration.
+const _: () = assert!(3 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
 
 impl Market {
     pub(crate) fn order_placed(&mut self, event: &Placed) {
@@ -58,7 +60,7 @@ impl Market {
         for promotion in event.promotions() {
             self.promotions.use_up(promotion, buyer);
         }
-        self.count_spent(buyer, total);
+        self.count_spent(buyer, event.payable());
         if let Some(card) = &order.card {
             self.payments.take_up(card.payment, id);
         }
@@ -87,11 +89,12 @@ impl Market {
 fn extras(event: &Placed) -> Option<Box<Extras>> {
     let shipping = event.shipping.as_ref();
     let extras = Extras {
-        shipping_minor: shipping.map(|shipping| shipping.total.minor),
+        shipping_minor: shipping.map_or(0, |shipping| shipping.total.minor),
         shipping_tax_minor: shipping
             .and_then(|shipping| shipping.tax.as_ref())
             .map_or(0, |tax| tax.amount.minor),
         promotions: event.promotions().into_iter().collect(),
+        subsidy: Subsidy::of(event),
     };
     (shipping.is_some() || !extras.promotions.is_empty()).then(|| Box::new(extras))
 }
@@ -167,9 +170,10 @@ fn place(
     let (accept_by, ship_by) = market.dues(now);
     let mut events = Vec::with_capacity(2 * parts.len() + 2);
     for ((part, n), number) in parts.into_iter().zip(0u32..).zip(market.orders.next_numbers()) {
-        let Part { seller, lines, shipping, total, fee, release } = part;
+        let payable = part.payable();
+        let Part { seller, lines, shipping, total, subsidy, fee, release } = part;
         let (order, number) = (OrderId::derive(buyer, command_id, n), Some(number));
-        let (held, payment) = tender.next(order, total, release.as_ref());
+        let (held, payment) = tender.next(order, payable, release.as_ref());
         let taken_up = reservation::take_up(market, buyer, order, &lines);
         let placed = Placed {
             accept_by: accept_by.filter(|_| payment.is_none()),
@@ -188,6 +192,7 @@ fn place(
             release,
         };
         events.push(placed.into());
+        events.extend(subsidize(order, subsidy));
         events.extend(held);
         events.extend(taken_up);
     }

@@ -25,6 +25,8 @@ impl Market {
         shipment.tax_minor -= event.tax.map_or(0, |tax| tax.minor);
         let held = 0..=shipment.amount_minor;
         assert!(held.contains(&shipment.tax_minor), "no more is given back than the shipment holds");
+        let subsidy_minor = event.subsidy.map_or(0, |subsidy| subsidy.minor);
+        self.orders.known(event.order).move_share(event.shipment, -subsidy_minor, 0);
     }
 }
 
@@ -58,12 +60,15 @@ pub(crate) fn decide_refund(
     if amount.currency != most.currency || amount.minor > most.minor {
         return Err(vec![Rejection::RefundAmount { amount, most, order: id, shipment }]);
     }
-    // A lower price has less tax in it.
-    let tax = Money::new(fees::part(sent.tax_minor, amount.minor, held), amount.currency);
-    let tax = Some(tax).filter(Money::is_positive);
+    // A lower price has less tax in it, and less that the platform paid.
+    let part = |minor| Money::new(fees::part(minor, amount.minor, held), amount.currency);
+    let (tax, subsidy) = (part(sent.tax_minor), part(order.share_of(shipment).held_minor));
     let reason = command.reason.as_str().to_owned();
-    let refunded = Settlement::of(id, order).pay_back(amount.minor);
+    let (to_platform, refunded) =
+        Settlement::of(id, order).pay_back(amount.minor - subsidy.minor, subsidy.minor);
     let returned = give_back(market, id, order, &refunded);
-    let events = [Refunded { amount, by, order: id, reason, shipment, tax }.into(), refunded];
-    Ok(events.into_iter().chain(returned).collect())
+    let some = |money| Some(money).filter(Money::is_positive);
+    let (tax, subsidy) = (some(tax), some(subsidy));
+    let given = Refunded { amount, by, order: id, reason, shipment, subsidy, tax }.into();
+    Ok([given].into_iter().chain(to_platform).chain([refunded]).chain(returned).collect())
 }

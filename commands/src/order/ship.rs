@@ -36,6 +36,7 @@ impl Market {
         let (freeze, pending) = (None, None);
         shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state, freeze, pending });
         order.shipments = shipments.into();
+        order.share_shipped(&lines);
         self.orders.deallocate(id, &lines);
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use events::ids::{AccountId, ListingId, OrderId, PromotionId};
 use events::order::{End, LineUnits, OrderNumber, ShipmentNumber, ShippingCharge};
 use events::rejection::OrderState;
-use events::{Currency, Money, Position, Quantity, Rejection, Timestamp};
+use events::{Money, Position, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::location::Allocations;
@@ -15,6 +15,7 @@ use super::tender::Card;
 use super::freeze::Freeze;
 use super::hold::Hold;
 use super::release::{Pending, Release};
+use super::subsidy::Subsidy;
 
 /// How many closed orders are kept in memory; older ones are in the index.
 pub const RECENT_CLOSED_MAX: usize = 1 << 14;
@@ -59,12 +60,14 @@ pub struct Order {
 /// What an order has beside its lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extras {
-    /// What its delivery costs, tax among it; none where the seller has no rates.
-    pub shipping_minor: Option<i64>,
+    /// What its delivery costs, tax among it.
+    pub shipping_minor: i64,
     /// The tax in that.
     pub shipping_tax_minor: i64,
     /// The promotions that made it cheaper.
     pub promotions: Box<[PromotionId]>,
+    /// What of it the platform pays.
+    pub subsidy: Option<Box<Subsidy>>,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
@@ -90,17 +93,6 @@ impl Line {
     /// Gives how many units are neither shipped nor cancelled.
     pub const fn left(&self) -> u32 {
         self.ordered - self.cancelled - self.shipped
-    }
-
-    /// Takes the next units with what they cost: each the same, and one minor unit more for the first ones until the total
-    /// is spent. So what units cost depends only on how many went before, and all of them cost the total. The tax in it is
-    /// split in the same way, and so is never more than what it is in.
-    pub(super) fn next(&self, quantity: Quantity, currency: Currency) -> LineUnits {
-        let minor = self.share_of_next(self.total_minor, quantity);
-        let tax = Money::new(self.share_of_next(self.tax_minor, quantity), currency);
-        let tax = Some(tax).filter(Money::is_positive);
-        let amount = Money::new(minor, currency);
-        LineUnits { amount, listing: self.listing, locations: Vec::new(), quantity, tax }
     }
 
     fn share_of_next(&self, minor: i64, quantity: Quantity) -> i64 {
@@ -157,7 +149,7 @@ pub enum ShipmentState {
 /// held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Escrow {
-    /// What the buyer paid in.
+    /// What was paid in: by the buyer, and what of it the platform pays.
     pub funded: i64,
     /// What the seller was paid.
     pub released: i64,
@@ -165,7 +157,7 @@ pub struct Escrow {
     pub fees: i64,
     /// What was paid to the platform for those who levy taxes.
     pub taxes: i64,
-    /// What the buyer was paid back.
+    /// What was paid back: to the buyer, and to the platform what of that it had paid.
     pub refunded: i64,
     /// What waits for a decision.
     pub frozen: i64,
@@ -201,7 +193,7 @@ impl Order {
         let extras = self.extras.as_ref().filter(|_| self.shipments.is_empty())?;
         let money = |minor| Money::new(minor, self.total.currency);
         let tax = Some(money(extras.shipping_tax_minor)).filter(Money::is_positive);
-        let amount = money(extras.shipping_minor?);
+        let amount = money(extras.shipping_minor);
         amount.is_positive().then_some(ShippingCharge { amount, tax })
     }
 
@@ -231,12 +223,28 @@ impl Order {
         }
     }
 
+    /// Takes the next units of a line with what they cost: each the same, and one minor unit more for the first ones until the
+    /// total is spent. So what units cost depends only on how many went before, and all of them cost the total. The tax in it
+    /// and what the platform pays of it are split in the same way, and so are never more than what they are in.
+    pub(super) fn next(&self, place: usize, quantity: Quantity) -> LineUnits {
+        let line = &self.lines[place];
+        let money = |minor| Money::new(line.share_of_next(minor, quantity), self.total.currency);
+        let tax = Some(money(line.tax_minor)).filter(Money::is_positive);
+        let subsidy = self.subsidy().map(|subsidy| money(subsidy.lines[place])).filter(Money::is_positive);
+        LineUnits {
+            amount: money(line.total_minor),
+            listing: line.listing,
+            locations: Vec::new(),
+            quantity,
+            subsidy,
+            tax,
+        }
+    }
+
     /// Gives all units that are neither shipped nor cancelled, with what they cost.
     pub fn left(&self) -> Vec<LineUnits> {
-        let left = self.lines.iter().filter_map(|line| {
-            let quantity = Quantity::new(line.left()).ok()?;
-            Some(line.next(quantity, self.total.currency))
-        });
+        let lines = self.lines.iter().enumerate();
+        let left = lines.filter_map(|(place, line)| Some(self.next(place, Quantity::new(line.left()).ok()?)));
         left.collect()
     }
 

@@ -121,7 +121,7 @@ impl<'a> Tender<'a> {
         }
     }
 
-    /// Gives what the wallet pays of the next order, and what of it a provider is to bring. The wallet's part is spread
+    /// Gives what the wallet pays of the next order, which costs its buyer `total`, and what of it a provider is to bring. The wallet's part is spread
     /// over the orders by what they cost; what that leaves over is decided by the sum so far, so that nothing is lost.
     pub(super) fn next(
         &mut self,
@@ -286,11 +286,11 @@ fn give_up(market: &Market, id: OrderId, by: CancelledBy) -> Vec<Event> {
 /// the wallet.
 pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: &Event) -> Option<Event> {
     let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
-    let before = order.escrow.refunded + card.uncharged_minor;
+    let before = order.refunded_to_buyer_minor() + card.uncharged_minor;
     let wallet = LedgerAccount::Wallet(order.buyer);
     let minor = paid_back.transfers().iter().filter(|transfer| transfer.to == wallet);
     let minor: i64 = minor.map(|transfer| transfer.amount.minor).sum();
-    let part = |refunded| fees::part(card.amount_minor, refunded, order.total.minor);
+    let part = |refunded| fees::part(card.amount_minor, refunded, order.payable_minor());
     let minor = part(before + minor) - part(before);
     let ClosedPayment { provider, ending, .. } = market.payments.recently_closed(card.payment)?;
     let Ending::Captured { captured, refunded_minor, reference } = ending else { return None };

@@ -14,13 +14,13 @@ fn a_seller_creates_and_ends_promotions() {
         listings: Default::default(),
         min_spend: None,
         promotion,
-        seller: SELLER.account(),
+        seller: Some(SELLER.account()),
         title: "Sale".to_owned(),
         until: None,
         uses: Some(5),
         uses_per_account: None,
     };
-    let ended = Ended { promotion, seller: SELLER.account() };
+    let ended = Ended { promotion, seller: Some(SELLER.account()) };
     world
         .then_events([created.into()])
         .when_again()
@@ -94,7 +94,10 @@ fn a_promotion_without_a_code_is_given_to_everybody_and_the_best_one_only() {
     world.given(BUYER, buy(&[(TEA, 1), (POT, 1)], None, None, usd(1183)));
     let order = placed(&world).remove(0);
     let discounts: Vec<_> = order.lines.iter().map(|line| line.discounts.clone()).collect();
-    assert_eq!(discounts, [vec![], vec![Discount { amount: usd(150), promotion: best }]]);
+    assert_eq!(
+        discounts,
+        [vec![], vec![Discount { amount: usd(150), paid_by: PaidBy::Seller, promotion: best }]]
+    );
     assert_eq!((order.total, order.fee.amount), (usd(1183), usd(30)));
     // Of 33.33 it is more.
     world.given(BUYER, buy(&[(TEA, 3), (POT, 1)], None, None, usd(10_000)));
@@ -369,7 +372,7 @@ fn the_fee_stands_in_the_order_with_all_it_was_computed_from() {
 
 // Limits.
 
-fn limited(limits: &[(u32, i64, i64)]) -> World {
+pub(crate) fn limited(limits: &[(u32, i64, i64)]) -> World {
     let currency = usd(0).currency;
     let limits = limits.iter().map(|(tier, per_order_minor, per_day_minor)| PurchaseLimit {
         currency,

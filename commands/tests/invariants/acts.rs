@@ -15,7 +15,7 @@ use events::ids::{OrderId, ReservationId};
 use events::ledger::LedgerAccount;
 use events::order::hold::HoldReason;
 use events::payment::{ActionKind, Requested};
-use events::promotion::{Benefit, CouponCode};
+use events::promotion::{Benefit, CouponCode, PaidBy};
 use events::stock::AdjustmentReason;
 
 use super::steps::*;
@@ -145,7 +145,9 @@ impl Run {
             Step::Tax(..) | Step::Rate(..) | Step::RemoveRate(..) | Step::Promotion(..) => self.price(step),
             Step::EndPromotion(nth, by_operator) => {
                 let nth = self.world.market.promotions.iter().nth(nth % 4);
-                if let Some((id, seller)) = nth.map(|(id, known)| (*id, Actor::of(known.seller))) {
+                if let Some((id, seller)) =
+                    nth.map(|(id, known)| (*id, known.seller.map_or(SELLER, Actor::of)))
+                {
                     self.ask(if by_operator { OPERATOR } else { seller }, end(id));
                 }
             }
@@ -358,7 +360,11 @@ impl Run {
                     uses_per_account: uses.filter(|uses| *uses == 3).map(|_| 1),
                     ..promotion(gives)
                 };
-                self.ask(seller_of(thing), wish.into());
+                // The platform pays some of them.
+                match lasts_ms % 5 {
+                    0 => self.ask(OPERATOR, CreatePromotion { paid_by: PaidBy::Platform, ..wish }.into()),
+                    _ => self.ask(seller_of(thing), wish.into()),
+                }
             }
             other => panic!("{other:?} says nothing of prices"),
         }

@@ -16,6 +16,7 @@ use events::ledger::LedgerAccount;
 use events::location::{AtLocation, Location};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{LinePrice, Placed, ShipmentNumber};
+use events::promotion::PaidBy;
 use events::stock::Incoming;
 use events::tax::Tax;
 use events::{Commit, Head, Money};
@@ -49,7 +50,7 @@ pub(crate) fn check_money(market: &Market) {
     for (account, balance) in market.ledger.balances() {
         assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
         match account {
-            LedgerAccount::ProviderClearing(_) => {}
+            LedgerAccount::ProviderClearing(_) | LedgerAccount::PlatformPromotions => {}
             LedgerAccount::Payout(payout) => {
                 let open = market.payouts.get(payout).expect("only a payout under way holds money");
                 assert_eq!(balance, open.amount);
@@ -158,11 +159,14 @@ pub(crate) fn check_price(placed: &Placed) {
     let on_top = |tax: Option<&Tax>| tax.filter(|tax| !tax.inclusive).map_or(0, |tax| tax.amount.minor);
     let mut sum = 0;
     for line in &placed.lines {
-        let off: i64 = line.discounts.iter().map(|discount| discount.amount.minor).sum();
+        let off = |paid_by: PaidBy| -> i64 {
+            let discounts = line.discounts.iter().filter(|discount| discount.paid_by == paid_by);
+            discounts.map(|discount| discount.amount.minor).sum()
+        };
         assert!(line.discounts.iter().all(|discount| discount.amount.is_positive()));
         let LinePrice::Unit(price) = line.price else { panic!("nobody gives quotes here") };
-        let left = price.minor * i64::from(line.quantity.get()) - off;
-        assert!(left >= 1, "goods are never free");
+        let left = price.minor * i64::from(line.quantity.get()) - off(PaidBy::Seller);
+        assert!(left - off(PaidBy::Platform) >= 1, "goods are never free");
         assert_eq!(left + on_top(line.tax.as_ref()), line.total.minor);
         sum += line.total.minor;
     }

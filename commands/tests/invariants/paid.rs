@@ -9,6 +9,11 @@ pub(crate) struct Paid {
     pub(crate) total: Money,
     /// The taxes in it.
     pub(crate) tax: i64,
+    /// What of it the platform pays, and what of that has come in, has to go back, and went.
+    pub(crate) subsidy: i64,
+    pub(crate) subsidized: i64,
+    pub(crate) returning: i64,
+    pub(crate) returned: i64,
     pub(crate) fee: i64,
     /// What a provider is to bring.
     pub(crate) by_provider: i64,
@@ -36,6 +41,20 @@ pub(crate) struct Paid {
 }
 
 impl Paid {
+    /// Counts what goes back to the platform, which is a part of what is paid back.
+    pub(crate) fn return_subsidy(&mut self, minor: i64) {
+        self.refunded += minor;
+        self.returned += minor;
+        assert!(self.returned <= self.subsidized, "the platform gets back no more than it paid");
+    }
+
+    /// Checks that nobody has back more than he paid, and each as much as he has to.
+    pub(crate) fn check_subsidy(&self) {
+        assert_eq!(self.returned, self.returning, "the platform has its part of what went back");
+        let (paid, back) = (self.held - self.subsidized, self.refunded - self.returned);
+        assert!(back <= paid, "the buyer paid {paid} and has {back} back");
+    }
+
     pub(crate) fn remaining(&self) -> i64 {
         self.held - self.released - self.fees - self.taxes - self.refunded - self.frozen
     }
@@ -50,6 +69,13 @@ impl Paid {
 pub(crate) fn cost(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {
     assert!(!lines.is_empty(), "an event names what it is about");
     cost_of(lines, shipping)
+}
+
+/// Sums what the platform pays of units.
+pub(crate) fn subsidy_of(lines: &[LineUnits]) -> i64 {
+    let subsidies = lines.iter().map(|line| line.subsidy.map_or(0, |subsidy| subsidy.minor));
+    assert!(lines.iter().all(|line| line.subsidy.is_none_or(|part| part.minor <= line.amount.minor)));
+    subsidies.sum()
 }
 
 pub(crate) fn cost_of(lines: &[LineUnits], shipping: Option<ShippingCharge>) -> i64 {

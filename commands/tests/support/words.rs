@@ -29,7 +29,7 @@ use events::location::Located;
 use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::payment::CaptureTime;
-use events::promotion::Benefit;
+use events::promotion::{Benefit, PaidBy};
 use events::shipping::Rate;
 use events::stock::AdjustmentReason;
 use events::tax::Region;
@@ -211,11 +211,17 @@ pub fn promotion(gives: Benefit) -> CreatePromotion {
         gives,
         listings: BTreeSet::new(),
         min_spend: None,
+        paid_by: PaidBy::Seller,
         title: text("Sale"),
         until: None,
         uses: None,
         uses_per_account: None,
     }
+}
+
+/// A promotion of everything that everybody sells, which the platform pays.
+pub fn platform_promotion(gives: Benefit) -> CreatePromotion {
+    CreatePromotion { paid_by: PaidBy::Platform, ..promotion(gives) }
 }
 
 pub fn percent(bps: u32) -> Benefit {
@@ -490,6 +496,7 @@ pub fn line_units(lines: &[(u64, u32, Money)]) -> Vec<LineUnits> {
         listing: listing(*n),
         locations: vec![],
         quantity: units(*quantity),
+        subsidy: None,
         tax: None,
     };
     lines.iter().map(line).collect()

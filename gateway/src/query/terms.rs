@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use events::ids::{AccountId, PromotionId};
+use events::promotion::PaidBy;
 use events::tax::Region;
 use projections::terms::{PROMOTIONS_PER_PAGE_MAX, Page, Promotion, ShippingRate, TaxRule};
 use schemars::JsonSchema;
@@ -33,10 +34,10 @@ pub(crate) struct RateList {
     rates: Vec<ShippingRate>,
 }
 
-/// A page of a seller's promotions.
+/// A page of promotions, of a seller or of the platform.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct PromotionList {
-    /// Oldest first. Those with a code are shown to their seller and operators alone.
+    /// Oldest first. Those with a code are shown to their seller and operators alone; the platform's to operators.
     promotions: Vec<Promotion>,
     /// Give it as `cursor` to get the next page; null: this was the last.
     next_cursor: Option<PromotionId>,
@@ -73,12 +74,20 @@ pub(crate) async fn promotions(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["seller", "cursor", "limit"])?;
-    let seller = params.get::<AccountId>("seller")?.unwrap_or(caller.account);
+    params.only(&["seller", "paid_by", "cursor", "limit"])?;
+    let paid_by = params.word::<PaidBy>("paid_by")?;
+    let seller: Option<AccountId> = params.get("seller")?;
+    let payer = match (paid_by, seller) {
+        (Some(PaidBy::Platform), Some(_)) => {
+            return Err(Problem::query_invalid("name `seller` or `paid_by=platform`"));
+        }
+        (Some(PaidBy::Platform), None) => None,
+        (Some(PaidBy::Seller) | None, seller) => Some(seller.unwrap_or(caller.account)),
+    };
     let cursor: Option<PromotionId> = params.get("cursor")?;
     let limit = params.limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)?;
-    let sees_all = caller.may_see(seller);
-    let found = ask(&app, move |views| views.terms().promotions(seller, cursor, limit)).await?;
+    let sees_all = payer.map_or(caller.is_operator(), |seller| caller.may_see(seller));
+    let found = ask(&app, move |views| views.terms().promotions(payer, cursor, limit)).await?;
     Ok(found.map(|Page { mut promotions, next }| {
         promotions.retain(|promotion| sees_all || promotion.code.is_none());
         PromotionList { promotions, next_cursor: next }

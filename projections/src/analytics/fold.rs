@@ -425,6 +425,8 @@ fn count_money(sales: &mut Sales, transfer: &Transfer) -> Option<()> {
         // What is owed to those who levy taxes is nobody's income.
         LedgerAccount::PlatformTax => Some(()),
         LedgerAccount::Wallet(_) => plus(&mut money.refunded, transfer.amount.minor),
+        // The platform has its own part back: that is neither sold nor given back to a buyer.
+        LedgerAccount::PlatformPromotions => Some(()),
         _ => plus(&mut money.released, transfer.amount.minor),
     }
 }

@@ -20,9 +20,9 @@ use sled::{Batch, Tree};
 use super::group::GROUPS;
 use super::status::Known;
 use super::{
-    Actor, Axes, BOUGHT, Chunk, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits, ListKey,
-    NEWEST, NUMBERS, ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD, Shipment,
-    ShipmentState, Shipping, Step, TaxLine, TimelineEntry,
+    Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
+    ListKey, NEWEST, NUMBERS, ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD,
+    Shipment, ShipmentState, Shipping, Step, TaxLine, TimelineEntry,
 };
 use crate::table::Table;
 use crate::view::{Fold, ViewError};
@@ -116,6 +116,23 @@ impl Fold for OrderFold {
                         let minor = held.transfer.amount.minor;
                         add(&mut order.escrow.held, minor)?;
                         add(&mut order.escrow.remaining, minor)
+                    })?;
+                }
+                Event::EscrowSubsidized(subsidized) => {
+                    let amount = subsidized.transfer.amount;
+                    let entry = entry(Step::EscrowSubsidized, None, Some(amount.to_string()));
+                    self.change(tree, subsidized.order, entry, |order| {
+                        add(&mut order.escrow.held, amount.minor)?;
+                        add(&mut order.escrow.subsidy, amount.minor)?;
+                        add(&mut order.escrow.remaining, amount.minor)
+                    })?;
+                }
+                Event::SubsidyReturned(returned) => {
+                    let amount = returned.transfer.amount;
+                    let entry = entry(Step::SubsidyReturned, None, Some(amount.to_string()));
+                    self.change(tree, returned.order, entry, |order| {
+                        return_subsidy(&mut order.escrow, amount.minor)?;
+                        add(&mut order.escrow.remaining, -amount.minor)
                     })?;
                 }
                 Event::OrderAccepted(accepted) => {
@@ -363,6 +380,11 @@ fn add(sum: &mut i64, minor: i64) -> Option<()> {
     Some(())
 }
 
+fn return_subsidy(escrow: &mut Escrow, minor: i64) -> Option<()> {
+    add(&mut escrow.refunded, minor)?;
+    add(&mut escrow.subsidy_returned, minor)
+}
+
 /// Gives the units that an event is about: those it names or, where it names none, all that are left. Only events of the
 /// first version name none.
 fn units_of(order: &Order, named: &[events::order::LineUnits]) -> Vec<LineUnits> {
@@ -560,6 +582,7 @@ fn settle(order: &mut Order, event: &Settled, time: Timestamp) -> Option<()> {
         add(&mut escrow.frozen, -minor)?;
         match transfer.to {
             LedgerAccount::Wallet(_) => add(&mut escrow.refunded, minor),
+            LedgerAccount::PlatformPromotions => return_subsidy(escrow, minor),
             LedgerAccount::PlatformFees => {
                 add(&mut escrow.fees, minor)?;
                 add(&mut escrow.released, minor)
@@ -581,7 +604,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
             LinePrice::Unit(price) => Some(price),
             LinePrice::Quote => None,
         },
-        discounts: line.discounts.clone(),
+        discounts: line.discounts.iter().map(discount).collect(),
         tax: line.tax.as_ref().map(tax_line),
         quantity: line.quantity,
         cancelled: 0,
@@ -591,8 +614,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         total: line.total,
     });
     let (accept_by, ship_by, currency) = (placed.accept_by, placed.ship_by, placed.total.currency);
-    let escrow =
-        Escrow { currency, held: 0, released: 0, fees: 0, taxes: 0, refunded: 0, frozen: 0, remaining: 0 };
+    let escrow = Escrow::empty(currency);
     let axes = Axes {
         order: OrderAxis::Confirmed { ship_by },
         fulfilment: Fulfilment::Unfulfilled,
@@ -641,6 +663,11 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
     order
 }
 
+fn discount(given: &events::promotion::Discount) -> Discount {
+    let events::promotion::Discount { amount, paid_by, promotion } = *given;
+    Discount { amount, paid_by, promotion }
+}
+
 fn tax_line(tax: &Tax) -> TaxLine {
     let Tax { amount, bps, inclusive, region, rounding: _, tax_class, version } = tax.clone();
     TaxLine { amount, bps, inclusive, region, tax_class, version }
@@ -648,11 +675,13 @@ fn tax_line(tax: &Tax) -> TaxLine {
 
 /// Says what promotions and taxes made of the price.
 fn price_note(placed: &Placed) -> Option<String> {
-    let off: i64 =
-        placed.lines.iter().flat_map(|line| &line.discounts).map(|discount| discount.amount.minor).sum();
+    let discounts = placed.lines.iter().flat_map(|line| &line.discounts);
+    let off: i64 = discounts.map(|discount| discount.amount.minor).sum();
+    let by_platform = placed.subsidy_minor();
     let money = |minor| Money::new(minor, placed.total.currency);
     let parts = [
         (off > 0).then(|| format!("{} off", money(off))),
+        (by_platform > 0).then(|| format!("{} of that paid by the platform", money(by_platform))),
         placed.shipping.as_ref().map(|quote| format!("{} for delivery ({})", quote.total, quote.method)),
         (placed.tax_minor() > 0).then(|| format!("{} taxes in it", money(placed.tax_minor()))),
     ];

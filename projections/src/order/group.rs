@@ -25,7 +25,7 @@ pub struct OrderGroup {
     pub state: OrderStatus,
     /// Where they stand together, one axis for each question; a time is the first that any of them waits for.
     pub axes: Axes,
-    /// What all of them cost.
+    /// What all of them cost. The buyer pays it, but for what of the discounts is paid by the platform.
     pub total: Money,
     /// Where the buyer's money is, of all of them.
     pub escrow: Escrow,
@@ -68,6 +68,8 @@ impl Escrow {
             fees: self.fees + other.fees,
             taxes: self.taxes + other.taxes,
             refunded: self.refunded + other.refunded,
+            subsidy: self.subsidy + other.subsidy,
+            subsidy_returned: self.subsidy_returned + other.subsidy_returned,
             frozen: self.frozen + other.frozen,
             remaining: self.remaining + other.remaining,
         }

@@ -289,7 +289,9 @@ impl<'a> Known<'a> {
     }
 
     fn payment(&self) -> PaymentAxis {
-        let (captured, refunded) = (self.money(self.escrow.held), self.money(self.escrow.refunded));
+        // The buyer's payment: what the platform paid is none of his.
+        let Escrow { held, refunded, subsidy, subsidy_returned, .. } = self.escrow;
+        let (captured, refunded) = (self.money(held - subsidy), self.money(refunded - subsidy_returned));
         match (captured.minor, refunded.minor) {
             (0, _) => PaymentAxis::Pending,
             _ if self.pay_by.is_some() => PaymentAxis::Pending,

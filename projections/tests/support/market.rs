@@ -490,8 +490,14 @@ impl Market {
     fn line_units(&self, taken: &[Line], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
         let line = |line: &Line| {
             let amount = line.price.checked_mul(units(line.quantity)).unwrap();
-            let listing = self.items[line.item].id;
-            LineUnits { amount, listing, locations: vec![], quantity: units(line.quantity), tax: None }
+            LineUnits {
+                amount,
+                listing: self.items[line.item].id,
+                locations: vec![],
+                quantity: units(line.quantity),
+                subsidy: None,
+                tax: None,
+            }
         };
         let lines: Vec<LineUnits> = taken.iter().map(line).collect();
         let minor = lines.iter().map(|line| line.amount.minor).sum();
@@ -545,7 +551,7 @@ impl Market {
         let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::Wallet(buyer));
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
         let (by, reason, transfer) = (Role::Seller, "scratched".into(), Some(Transfer { amount, from, to }));
-        let given = Refunded { amount, by, order, reason, shipment, tax: None };
+        let given = Refunded { amount, by, order, reason, shipment, subsidy: None, tax: None };
         let refunded = EscrowRefunded { buyer, closed_as, order, remaining, seller, transfer };
         self.history.commanded(seller, "order.refund", vec![given.into(), refunded.into()]);
     }

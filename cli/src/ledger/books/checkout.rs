@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::ids::{AccountId, ListingId, PromotionId};
 use events::order::{Line, LinePrice, Placed};
-use events::promotion::{Benefit, Created, Discount};
+use events::promotion::{Benefit, Created, Discount, PaidBy};
 use events::shipping::{Quote, RateSet};
 use events::tax::{Set, Tax};
 use events::{Bps, Money};
@@ -78,12 +78,16 @@ impl Checkout {
     }
 
     fn wrong_line(&self, placed: &Placed, line: &Line) -> Option<String> {
-        let off: i128 = line.discounts.iter().map(|discount| i128::from(discount.amount.minor)).sum();
+        let by_seller = line.discounts.iter().filter(|discount| discount.paid_by == PaidBy::Seller);
+        let off: i128 = by_seller.map(|discount| i128::from(discount.amount.minor)).sum();
         let full = match line.price {
             LinePrice::Unit(price) => i128::from(price.minor) * i128::from(line.quantity.get()),
             // What the quote said stands inside the command, and was compared when that was decided again.
             LinePrice::Quote => i128::from(line.total.minor) - on_top(line.tax.as_ref()) + off,
         };
+        if !line.discounts.is_sorted_by_key(|discount| discount.paid_by == PaidBy::Platform) {
+            return Some("something is taken off for the seller behind what the platform pays".to_owned());
+        }
         let mut left = full;
         for discount in &line.discounts {
             if let Some(wrong) = self.wrong_discount(placed, line.listing, discount, left) {
@@ -92,9 +96,10 @@ impl Checkout {
             left -= i128::from(discount.amount.minor);
         }
         if left < 1 {
-            return Some(format!("{off} minor units are taken off {full}"));
+            return Some(format!("{} minor units are taken off {full}", full - left));
         }
-        self.wrong_total(left, line.tax.as_ref(), line.total)
+        // What the platform pays lowers neither the tax nor what the seller gets.
+        self.wrong_total(full - off, line.tax.as_ref(), line.total)
     }
 
     fn wrong_discount(
@@ -108,7 +113,8 @@ impl Checkout {
             return Some(format!("there is no promotion {}", discount.promotion));
         };
         let is_part = created.listings.is_empty() || created.listings.contains(&listing);
-        if created.seller != placed.seller || !is_part {
+        let seller = Some(placed.seller).filter(|_| discount.paid_by == PaidBy::Seller);
+        if created.seller != seller || !is_part {
             return Some(format!("it is no part of promotion {}", discount.promotion));
         }
         let off = i128::from(discount.amount.minor);

@@ -10,7 +10,7 @@ use events::order::{
     LineUnits, Paid, PaymentDue, ReleaseCondition, Rounding, ShipmentNumber,
 };
 use events::payment::{Authorized, CaptureTime, Captured, RefundRequested, VoidReason, Voided};
-use events::promotion::{Benefit, Created, Discount};
+use events::promotion::{Benefit, Created, Discount, PaidBy};
 use events::shipping::{Quote, Rate, RateSet};
 use events::tax::{Set, Tax};
 use events::{Bps, Quantity, Timestamp};
@@ -119,6 +119,7 @@ fn frozen(minor: i64) -> Event {
         reason: FreezeReason::NotReceived,
         remaining: None,
         shipment: ShipmentNumber::FIRST,
+        subsidy: None,
         tax: None,
         transfer: transfer(LedgerAccount::Escrow(ORDER), LedgerAccount::Dispute(ORDER), minor),
     }
@@ -381,7 +382,7 @@ fn facts(gives: Benefit, uses: Option<u32>) -> [Event; 3] {
         listings: BTreeSet::new(),
         min_spend: None,
         promotion: PROMOTION,
-        seller: SELLER,
+        seller: Some(SELLER),
         title: "Sale".to_owned(),
         until: None,
         uses,
@@ -396,7 +397,8 @@ fn tenth() -> Benefit {
 
 fn discounted() -> Placed {
     let mut placed = placed();
-    placed.lines[0].discounts = vec![Discount { amount: usd(100), promotion: PROMOTION }];
+    placed.lines[0].discounts =
+        vec![Discount { amount: usd(100), paid_by: PaidBy::Seller, promotion: PROMOTION }];
     (placed.lines[0].tax, placed.lines[0].total) = (Some(tax(171)), usd(1071));
     let (method, rate) = ("post".parse().unwrap(), Rate::new(usd(100), Some(usd(901)), None).unwrap());
     placed.shipping =
@@ -523,7 +525,8 @@ fn an_order_that_is_paid_or_released_before_the_card_has_paid_is_found() {
 fn half_cancelled(uncharged: i64) -> Event {
     let (by, quantity) = (CancelledBy::Account(Role::Buyer), Quantity::new(1).unwrap());
     let listing = ListingId::from_uuid(Uuid::from_u128(5));
-    let lines = vec![LineUnits { amount: usd(500), listing, locations: vec![], quantity, tax: None }];
+    let lines =
+        vec![LineUnits { amount: usd(500), listing, locations: vec![], quantity, subsidy: None, tax: None }];
     let uncharged = Some(usd(uncharged));
     Cancelled { by, lines, order: ORDER, reason: None, shipping: None, uncharged }.into()
 }

@@ -55,16 +55,8 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
 }
 
 fn escrow(held: i64, released: i64, refunded: i64) -> Escrow {
-    Escrow {
-        currency: usd(),
-        held,
-        released,
-        fees: 0,
-        taxes: 0,
-        refunded,
-        frozen: 0,
-        remaining: held - released - refunded,
-    }
+    let remaining = held - released - refunded;
+    Escrow { held, released, refunded, remaining, ..Escrow::empty(usd()) }
 }
 
 fn known(lines: &[Line]) -> Known<'_> {

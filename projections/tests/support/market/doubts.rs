@@ -66,7 +66,8 @@ impl Market {
             let (by, reason, remaining) = (Role::Buyer, FreezeReason::NotReceived, sale.remaining());
             let transfer = transfer(minor, escrow, dispute);
             let (note, tax) = (None, None);
-            let frozen = Frozen { by, due, note, order, reason, remaining, shipment, tax, transfer };
+            let frozen =
+                Frozen { by, due, note, order, reason, remaining, shipment, subsidy: None, tax, transfer };
             self.history.commanded(buyer, "escrow.freeze", vec![frozen.into()]);
         } else if wish.quantity == 1 {
             (sale.shipments[n].0, sale.frozen[n]) = (sale.shipments[n].0 + frozen, 0);
