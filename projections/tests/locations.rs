@@ -83,7 +83,8 @@ async fn stock_is_shown_at_each_location_and_as_a_whole() {
     let mut history = shop();
     let (location, listing) = (Some(at("berlin")), listing(0));
     let (due, reason) = (START.plus_ms(9), AdjustmentReason::Damaged);
-    let adjusted = Adjusted { damaged: 2, delta: -2, listing, location: location.clone(), on_hand: 8, reason };
+    let adjusted =
+        Adjusted { damaged: 2, delta: -2, listing, location: location.clone(), on_hand: 8, reason };
     history
         .commanded(account(SELLER), "stock.adjust", vec![adjusted.into()])
         .commanded(
