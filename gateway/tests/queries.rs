@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use commands::command::{
     AddToCart, AdjustStock, AllowReservations, ApplyCoupon, BlockListing, CreatePromotion, Delivery,
-    ExpectStock, OrderLine, PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate, SetTax, SuspendSeller,
-    UpdateListing,
+    ExpectStock, MoveStock, OrderLine, PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate, SetTax,
+    SuspendSeller, UpdateListing,
 };
 use events::Bps;
 use events::account::Role;
@@ -148,6 +148,8 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     let due = shop.now().plus_ms(1);
     let expected = ExpectStock { due, listing: lamp, location: None, quantity: 7.try_into().unwrap() };
     shop.accepted(&seller, expected).await;
+    let (from, to) = (None, Some("berlin-2".parse().unwrap()));
+    shop.accepted(&seller, MoveStock { from, listing: lamp, quantity: support::units(2), to }).await;
     let reason = || "counterfeit".to_owned().try_into().unwrap();
     shop.accepted(&operator, SuspendSeller { account: seller.account, reason: reason() }).await;
     let receipt = shop.accepted(&operator, BlockListing { listing: lamp, reason: reason() }).await;
@@ -165,6 +167,8 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
                 [&shown["stock"]["on_hand"], &shown["stock"]["damaged"], &shown["stock"]["shortfall"]];
             assert_eq!(stock, [&json!(3), &json!(2), &json!(0)], "{shown}");
             assert_eq!(shown["stock"]["incoming"][0]["units"], 7);
+            let berlin = json!({"on_hand": 2, "reserved": 0, "safety": 0, "damaged": 0});
+            assert_eq!(shown["stock"]["locations"], json!({ "berlin-2": berlin }), "{shown}");
             assert!(shown["stock"]["incoming"][0]["due_rfc3339"].is_string(), "{shown}");
         } else {
             assert_eq!((&shown["stock"], &shown["blocked_reason"]), (&Value::Null, &Value::Null));

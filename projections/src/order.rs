@@ -2,6 +2,7 @@
 
 mod fold;
 mod group;
+mod location;
 mod status;
 
 use std::cmp::Reverse;

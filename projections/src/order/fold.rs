@@ -6,11 +6,10 @@ use events::account::Role;
 use events::escrow::{Settled, SettledBy, Unfrozen};
 use events::ids::{AccountId, CommandId, KeyId, OrderGroupId, OrderId};
 use events::ledger::LedgerAccount;
-use events::location::{Located, Location};
 use events::metadata::{Cause, DeadlineStamp, Waiting};
 use events::order::{
     Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, OrderNumber,
-    Placed, Reallocated, Reallocation, ReleaseCondition, ShipmentNumber, Shipped,
+    Placed, ReleaseCondition, ShipmentNumber, Shipped,
 };
 use events::rejection::OrderState;
 use events::tax::Tax;
@@ -18,6 +17,7 @@ use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
 use super::group::GROUPS;
+use super::location::{deallocate, reallocate};
 use super::status::Known;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
@@ -413,40 +413,6 @@ fn move_units(order: &mut Order, units: &[LineUnits], counter: fn(&mut Line) -> 
         *counter = counter.checked_add(units.quantity.get())?;
         let moved = line.cancelled.checked_add(line.shipped)?;
         (moved <= line.quantity.get() && line.delivered <= line.shipped).then_some(())
-    })
-}
-
-/// Takes units that left, or are free again, off the locations where they were reserved.
-fn deallocate(order: &mut Order, units: &[LineUnits]) -> Option<()> {
-    units.iter().try_for_each(|units| {
-        let line = order.lines.iter_mut().find(|line| line.listing == units.listing)?;
-        units.locations.iter().try_for_each(|gone| take_off(line, &gone.location, gone.quantity))
-    })
-}
-
-fn take_off(line: &mut Line, location: &Location, quantity: Quantity) -> Option<()> {
-    let at = line.locations.iter().position(|there| there.location == *location)?;
-    match Quantity::new(line.locations[at].quantity.get().checked_sub(quantity.get())?) {
-        Ok(left) => line.locations[at].quantity = left,
-        Err(_) => drop(line.locations.remove(at)),
-    }
-    Some(())
-}
-
-fn reallocate(order: &mut Order, event: &Reallocated) -> Option<()> {
-    event.units.iter().try_for_each(|Reallocation { from, listing, quantity, to }| {
-        let line = order.lines.iter_mut().find(|line| line.listing == *listing)?;
-        if let Some(from) = from {
-            take_off(line, from, *quantity)?;
-        }
-        match line.locations.binary_search_by(|there| there.location.cmp(to)) {
-            Ok(at) => {
-                let there = &mut line.locations[at];
-                there.quantity = Quantity::new(there.quantity.get().checked_add(quantity.get())?).ok()?;
-            }
-            Err(at) => line.locations.insert(at, Located { location: to.clone(), quantity: *quantity }),
-        }
-        Some(())
     })
 }
 
