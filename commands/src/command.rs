@@ -524,15 +524,17 @@ impl Command {
             }
             // The same, and the migration itself.
             Command::MigrateCart(_) => 2 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2,
-            // The units, their money, and what becomes of the payment.
+            // The units, their money, and what becomes of the payment and of one that is asked for in its place.
             Command::CancelOrder(_)
             | Command::DeclineOrder(_)
+            | Command::ReadyOrder(_)
             | Command::RefundOrder(_)
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
-            | Command::UnholdOrder(_) => 3,
-            // What the provider did, and two events for each order that waits for it.
-            Command::ReportPayment(body) => 1 + 2 * market.payments.orders_of(body.payment).len(),
+            | Command::UnholdOrder(_) => 4,
+            // What the provider did, two events for each order that waits for it, and, where one payment takes the place of
+            // another, that the order has it and what becomes of the other.
+            Command::ReportPayment(body) => 3 + 2 * market.payments.orders_of(body.payment).len(),
             _ => 2,
         }
     }

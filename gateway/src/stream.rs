@@ -220,6 +220,7 @@ impl Feed {
             Event::EscrowHeld(held) => held.order,
             Event::OrderAccepted(accepted) => accepted.order,
             Event::OrderAuthorized(held) => held.order,
+            Event::AuthorizationExpiring(expiring) => expiring.order,
             Event::OrderPaid(paid) => paid.order,
             Event::OrderShipped(shipped) => shipped.order,
             Event::OrderDelivered(delivered) => delivered.order,

@@ -33,7 +33,7 @@ pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 7;
+pub(crate) const VERSION: u8 = 8;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -92,7 +92,7 @@ pub struct Order {
 /// What of an order a provider pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPayment {
-    /// The last payment that was asked for it.
+    /// The last payment that was asked for it or, once one is held, that one.
     pub payment: PaymentId,
     /// How much.
     pub amount: Money,
@@ -310,6 +310,9 @@ pub enum Step {
     /// A provider holds what it is charged when it leaves.
     #[serde(rename = "order.authorized")]
     Authorized,
+    /// The time in which it may be charged is about to end.
+    #[serde(rename = "order.authorization_expiring")]
+    AuthorizationExpiring,
     /// What it costs is in escrow.
     #[serde(rename = "order.paid")]
     Paid,
