@@ -214,6 +214,9 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::OrderAuthorized(event) => {
             format!("{} is held for it, to be charged by {}", event.payment, event.capture_by)
         }
+        Event::AuthorizationExpiring(event) => {
+            format!("{} is held for it and to be charged by {}: soon", event.payment, event.capture_by)
+        }
         Event::OrderPaid(event) => match event.payment {
             Some(payment) => format!("paid with {payment}, to ship by {}", event.ship_by),
             None => format!("paid out of the wallet, to ship by {}", event.ship_by),

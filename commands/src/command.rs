@@ -527,15 +527,18 @@ impl Command {
             Command::MigrateCart(_) => {
                 market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 2
             }
-            // The units, their money, the platform's part of that, and what becomes of the payment.
+            // The units, their money, the platform's part of that, and what becomes of the payment and of one that is asked for
+            // in its place.
             Command::CancelOrder(_)
             | Command::DeclineOrder(_)
+            | Command::ReadyOrder(_)
             | Command::RefundOrder(_)
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
-            | Command::UnholdOrder(_) => 4,
-            // What the provider did, and for each order that waits for it that it is paid, or three events if it is cancelled.
-            Command::ReportPayment(body) => 1 + 3 * market.payments.orders_of(body.payment).len(),
+            | Command::UnholdOrder(_) => 5,
+            // What the provider did, for each order that waits for it that it is paid, or three events if it is cancelled, and,
+            // where one payment takes the place of another, that the order has it and what becomes of the other.
+            Command::ReportPayment(body) => 3 + 3 * market.payments.orders_of(body.payment).len(),
             _ => 2,
         }
     }

@@ -81,7 +81,7 @@ pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestam
 }
 
 /// Most events of one deadline's default outcome.
-pub const DEADLINE_EVENTS_MAX: usize = 4;
+pub const DEADLINE_EVENTS_MAX: usize = 5;
 
 /// Decides the default outcome of a deadline that is due.
 ///
@@ -99,7 +99,9 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
         Waiting::ReservationExpires { reservation } => reservation::decide_expired(market, reservation),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
-        Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
+        Waiting::PaymentExpires { payment }
+        | Waiting::AuthorizationExpires { payment }
+        | Waiting::AuthorizationExpiring { payment } => {
             payment::decide_deadline(market, payment, deadline, now)
         }
         Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
@@ -332,7 +334,7 @@ fn business(
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
         Command::ReadyOrder(command) => order::decide_ready(market, facts, account, command, now),
-        Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command),
+        Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command, now),
         Command::SetUpEscrow(command) => order::decide_set_up(market, facts, account, command, now),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),

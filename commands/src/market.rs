@@ -184,6 +184,7 @@ impl Market {
             Event::OrderPlaced(event) => self.order_placed(event),
             Event::OrderAccepted(event) => self.order_accepted(event),
             Event::OrderAuthorized(event) => self.order_authorized(event),
+            Event::AuthorizationExpiring(event) => self.authorization_expiring(event),
             Event::OrderPaid(event) => self.order_paid(event),
             Event::OrderShipped(event) => self.order_shipped(event),
             Event::OrderReallocated(event) => self.order_reallocated(event),

@@ -35,7 +35,9 @@ use events::{Event, Rejection, Timestamp};
 pub(crate) use self::accept::{decide_accept, decide_decline, decide_not_accepted};
 use self::cancel::call_off;
 pub(crate) use self::cancel::decide_cancel;
-pub(crate) use self::capture::{authorized, charge, check_capture, decide_ready, give_up_authorized};
+pub(crate) use self::capture::{
+    authorized, charge, check_capture, decide_ready, expiring, give_up_authorized,
+};
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
@@ -163,16 +165,24 @@ impl Market {
         event
     }
 
-    /// Takes from what is decided in this state what orders did not have at first, a group and a number, if what was `found`
-    /// in a log does not have them either and no order before it had: once one has, every later one must.
+    /// Takes from what is decided in this state what orders and authorisations did not have at first, if what was `found` in a
+    /// log does not have it either: a group and a number, and when it is told that an authorisation is about to end. Once one
+    /// order has a number, every later one must.
     pub fn without_what_was_not<'a>(&self, again: &mut [Event], found: impl IntoIterator<Item = &'a Event>) {
-        let has_neither = |event: &Event| matches!(event, Event::OrderPlaced(placed) if placed.group.is_none() && placed.number.is_none());
-        if self.orders.last_number().is_some() || !found.into_iter().any(has_neither) {
-            return;
-        }
-        for event in again {
-            if let Event::OrderPlaced(placed) = event {
-                (placed.group, placed.number) = (None, None);
+        let is_numbered = self.orders.last_number().is_some();
+        for (event, found) in again.iter_mut().zip(found) {
+            match (event, found) {
+                (Event::OrderPlaced(placed), Event::OrderPlaced(found))
+                    if !is_numbered && found.group.is_none() && found.number.is_none() =>
+                {
+                    (placed.group, placed.number) = (None, None);
+                }
+                (Event::PaymentAuthorized(authorized), Event::PaymentAuthorized(found))
+                    if found.expiring_at.is_none() =>
+                {
+                    authorized.expiring_at = None;
+                }
+                _ => {}
             }
         }
     }

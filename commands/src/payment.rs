@@ -5,6 +5,7 @@
 //! [`Effect`]: a restart goes on where it was. Money that a provider has taken is credited once, whatever state its
 //! payment is in: it is there.
 
+mod anew;
 mod decide;
 mod effect;
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use events::ids::{AccountId, OrderId, PaymentId, RefundId};
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
+use events::order::AuthorizationExpiring;
 use events::payment::{
     ActionKind, ActionRequired, Authorized, CaptureRequested, CaptureTime, Captured, RefundFailed,
     RefundRequested, Refunded, Requested, VoidReason, VoidRequested,
@@ -21,6 +23,7 @@ use events::rejection::PaymentState;
 use events::{Event, Money, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use anew::Anew;
 pub(crate) use decide::{
     check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request, give_up,
     take,
@@ -37,6 +40,9 @@ pub const OPEN_PER_ACCOUNT_MAX: u32 = 8;
 /// How long before a provider lets go of what it holds the market acts by itself, in milliseconds; or half of the time there
 /// is, if that is shorter.
 pub const CAPTURE_MARGIN_MS: i64 = 86_400_000;
+/// How long before that it is told that the market is about to act, so that the buyer may authorise anew, in milliseconds; or
+/// half of the time there is, if that is shorter.
+pub const EXPIRING_MS: i64 = 86_400_000;
 /// How long a payment may wait for its provider, or its buyer, to agree, in milliseconds.
 pub const REQUEST_MS: i64 = 15 * 60_000;
 
@@ -106,6 +112,8 @@ pub enum Taking {
     Waits {
         /// When the market acts if he has not said so.
         until: Timestamp,
+        /// When it is told that this is about to come; the same time: it was told, or is not.
+        expiring_at: Timestamp,
     },
 }
 
@@ -128,11 +136,14 @@ impl Stage {
                 (*expires_at, Waiting::PaymentExpires { payment })
             }
             Stage::Authorized { capture_before, taking, .. } => {
-                let due = match taking {
-                    Taking::Asked { .. } => *capture_before,
-                    Taking::Waits { until } => *until,
-                };
-                (due, Waiting::AuthorizationExpires { payment })
+                let expires = Waiting::AuthorizationExpires { payment };
+                match taking {
+                    Taking::Asked { .. } => (*capture_before, expires),
+                    Taking::Waits { until, expiring_at } if expiring_at.ms() < until.ms() => {
+                        (*expiring_at, Waiting::AuthorizationExpiring { payment })
+                    }
+                    Taking::Waits { until, .. } => (*until, expires),
+                }
             }
             Stage::Voiding { .. } => return None,
         };
@@ -243,6 +254,8 @@ pub struct Payments {
     closed_in_order: VecDeque<PaymentId>,
     /// The open orders of each payment, whether they wait for it or were paid with it.
     orders_of: BTreeMap<PaymentId, BTreeSet<OrderId>>,
+    /// Payments that are asked for in place of one that is held.
+    anew: Anew,
 }
 
 const NO_ORDERS: &BTreeSet<OrderId> = &BTreeSet::new();
@@ -271,6 +284,16 @@ impl Payments {
     /// Gives the open orders that wait for a payment or were paid with it.
     pub fn orders_of(&self, payment: PaymentId) -> &BTreeSet<OrderId> {
         self.orders_of.get(&payment).unwrap_or(NO_ORDERS)
+    }
+
+    /// Gives the payment that is asked for in place of one that a provider holds, if one is.
+    pub fn asked_anew(&self, held: PaymentId) -> Option<PaymentId> {
+        self.anew.asked_for(held)
+    }
+
+    /// Gives the payment that a provider holds and in whose place another is asked for.
+    pub fn held_before(&self, asked: PaymentId) -> Option<PaymentId> {
+        self.anew.held_before(asked)
     }
 
     /// Notes that an order is paid with a payment: as long as it is open, the payment is not forgotten.
@@ -343,7 +366,10 @@ impl Market {
         self.waiting.extend(stage.deadline(event.payment));
         self.payments.open.insert(event.payment, Payment { account, provider, to, amount, capture, stage });
         self.payments.count(account);
-        self.paid_anew(event);
+        match event.replaces {
+            Some(held) => self.payments.anew.begin(held, event.payment),
+            None => event.orders.iter().for_each(|order| self.pay_with(*order, event.payment)),
+        }
     }
 
     pub(crate) fn payment_action_required(&mut self, event: &ActionRequired) {
@@ -353,9 +379,12 @@ impl Market {
     }
 
     pub(crate) fn payment_authorized(&mut self, event: &Authorized) {
-        let Authorized { amount, capture_before, waits_until, .. } = *event;
+        let Authorized { amount, capture_before, expiring_at, waits_until, .. } = *event;
         let reference = event.reference.as_str().into();
-        let taking = waits_until.map_or(Taking::Asked { amount }, |until| Taking::Waits { until });
+        let taking = match waits_until {
+            Some(until) => Taking::Waits { until, expiring_at: expiring_at.unwrap_or(until) },
+            None => Taking::Asked { amount },
+        };
         self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference, taking });
         if let Some(pending) = event.pending {
             self.ledger.expect(event.payment, pending);
@@ -366,12 +395,20 @@ impl Market {
     }
 
     pub(crate) fn payment_capture_requested(&mut self, event: &CaptureRequested) {
-        let known = self.payments.get(event.payment).map(|payment| payment.stage.clone());
+        self.enter_taking(event.payment, Taking::Asked { amount: event.amount });
+    }
+
+    pub(crate) fn authorization_expiring(&mut self, event: &AuthorizationExpiring) {
+        let (until, expiring_at) = (event.capture_by, event.capture_by);
+        self.enter_taking(event.payment, Taking::Waits { until, expiring_at });
+    }
+
+    fn enter_taking(&mut self, id: PaymentId, taking: Taking) {
+        let known = self.payments.get(id).map(|payment| payment.stage.clone());
         let Some(Stage::Authorized { amount, capture_before, reference, .. }) = known else {
-            panic!("only what a provider holds is taken");
+            panic!("only what a provider holds is to be taken");
         };
-        let taking = Taking::Asked { amount: event.amount };
-        self.enter_payment(event.payment, Stage::Authorized { amount, capture_before, reference, taking });
+        self.enter_payment(id, Stage::Authorized { amount, capture_before, reference, taking });
     }
 
     pub(crate) fn payment_void_requested(&mut self, event: &VoidRequested) {
@@ -402,6 +439,9 @@ impl Market {
     }
 
     fn enter_payment(&mut self, id: PaymentId, stage: Stage) {
+        if !matches!(stage, Stage::ActionRequired { .. }) {
+            self.payments.anew.end(id);
+        }
         let payment = self.payments.open.get_mut(&id).expect("an event about a payment follows its request");
         let left = std::mem::replace(&mut payment.stage, stage);
         let entered = payment.stage.deadline(id);
@@ -417,6 +457,7 @@ impl Market {
             if let Some(deadline) = ended.stage.deadline(id) {
                 self.waiting.remove(&deadline);
             }
+            self.payments.anew.end(id);
             self.ledger.end_pending(id);
             self.orders_wait_again(id);
         }

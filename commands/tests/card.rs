@@ -95,6 +95,7 @@ fn an_order_by_card_waits_for_its_payment_with_its_stock_reserved() {
         orders: vec![order],
         payment,
         provider: PROVIDER.account(),
+        replaces: None,
         to: wallet(),
         token: "tok_approve".to_owned(),
     };

@@ -27,10 +27,10 @@ use events::ledger::LedgerAccount;
 use events::market::{Deadlines, EscrowTerms, PurchaseLimit};
 use events::metadata::Cause;
 use events::order::ShipmentNumber;
-use events::payment::Requested;
+use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
 use events::reservation::TakenUp;
-use events::{Commit, Event, Money, Recorded};
+use events::{Commit, Event, Money, Recorded, Timestamp};
 use invariants::checks::{
     asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_payments,
     check_price, check_promotions, check_reservations, check_stock, fold, snapshot,
@@ -58,6 +58,8 @@ struct Run {
     payouts: Vec<(PayoutId, AccountId)>,
     /// What was captured of each payment, and what of that has gone back for good.
     captured: BTreeMap<PaymentId, (Money, i64)>,
+    /// What was last held for each order that is charged when it leaves, and until when.
+    held: BTreeMap<OrderId, (PaymentId, Timestamp)>,
     /// Orders that have promotions, open ones and those of which something was shipped.
     discounted: BTreeMap<OrderId, BTreeSet<PromotionId>>,
     /// The taxes in what is frozen.
@@ -115,6 +117,7 @@ impl Run {
             refunds,
             payouts,
             captured,
+            held: BTreeMap::new(),
             discounted: BTreeMap::new(),
             frozen_taxes: BTreeMap::new(),
             frozen_subsidies: BTreeMap::new(),
@@ -507,6 +510,16 @@ impl Run {
                 }
                 Event::OrderAuthorized(event) => {
                     self.awaiting.extend(event.accept_by.map(|_| event.order));
+                    if let Some((before, capture_by)) =
+                        self.held.insert(event.order, (event.payment, event.capture_by))
+                    {
+                        let is_let_go = commit.events().iter().any(|recorded| {
+                            matches!(&recorded.event, Event::PaymentVoidRequested(void)
+                                if void.payment == before && void.because == VoidReason::Replaced)
+                        });
+                        assert!(is_let_go, "what is held in place of another lets it go");
+                        assert!(capture_by < event.capture_by, "what is held anew is held for longer");
+                    }
                     assert!(event.capture_by >= commit.time(), "the market acts in time");
                 }
                 Event::OrderPaid(event) => {

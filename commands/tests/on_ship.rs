@@ -4,16 +4,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod support;
+mod on_ship {
+    mod anew;
+}
 
 use commands::command::{Expected, MigrateCart, ReportedOutcome};
-use commands::payment::{CAPTURE_MARGIN_MS, Effect, PaymentEffect, Wish};
+use commands::payment::{CAPTURE_MARGIN_MS, EXPIRING_MS, Wish};
 use events::account::Role;
 use events::ids::{OrderId, PaymentId};
 use events::ledger::LedgerAccount;
 use events::market::Deadlines;
 use events::metadata::Waiting;
 use events::order::hold::HoldReason;
-use events::order::{Authorized, Cancelled, CancelledBy, Paid};
+use events::order::{AuthorizationExpiring, Authorized, Cancelled, CancelledBy, Paid};
 use events::payment::{CaptureRequested, CaptureTime, VoidReason, VoidRequested};
 use events::rejection::{OrderState, PaymentState};
 use events::{Event, Rejection, Timestamp};
@@ -66,12 +69,17 @@ fn state(world: &World, order: OrderId) -> OrderState {
 }
 
 fn wishes(world: &World) -> Vec<Wish> {
-    let effects = world.market.effects().into_iter();
-    let wish = effects.map(|(_, effect)| match effect {
-        Effect::Payment(PaymentEffect { wish, .. }) => wish,
-        other => panic!("{other:?}"),
-    });
-    wish.collect()
+    wishes_of(&world.market)
+}
+
+/// What a provider that holds the money is asked now and then.
+fn watched() -> Vec<Wish> {
+    vec![Wish::Watch { reference: "r".into() }]
+}
+
+/// Lets the time pass in which an order may be charged: first it is told that it is about to.
+fn expire(world: &mut World) -> &mut World {
+    world.when_deadline().then_types(["order.authorization_expiring.v1"]).when_deadline()
 }
 
 fn void_requested(payment: PaymentId, because: VoidReason) -> Event {
@@ -106,12 +114,13 @@ fn an_order_whose_money_a_provider_holds_is_its_sellers_and_is_not_charged() {
     let [Event::PaymentAuthorized(authorized), theirs] = world.events() else {
         panic!("{:?}", world.events())
     };
-    assert_eq!(authorized.waits_until, Some(capture_by));
+    let expiring_at = capture_by.plus_ms(-EXPIRING_MS);
+    assert_eq!((authorized.waits_until, authorized.expiring_at), (Some(capture_by), Some(expiring_at)));
     assert_eq!(*theirs, Authorized { accept_by: None, capture_by, order, payment, ship_by }.into());
     assert_eq!(state(&world, order), OrderState::Authorized);
-    assert_eq!(wishes(&world), [], "nothing is asked of the provider");
+    assert_eq!(wishes(&world), watched(), "nothing else is asked of the provider");
     let next = world.market.next_deadline().unwrap();
-    assert_eq!((next.due, next.waiting), (capture_by, Waiting::AuthorizationExpires { payment }));
+    assert_eq!((next.due, next.waiting), (expiring_at, Waiting::AuthorizationExpiring { payment }));
     then_holds(&world, LedgerAccount::Escrow(order), 600);
     then_holds(&world, wallet(), 9400);
     assert_eq!(world.market.ledger.pending().map(|(_, one)| one.amount).collect::<Vec<_>>(), [usd(1400)]);
@@ -215,6 +224,11 @@ fn where_nothing_is_left_to_be_charged_the_order_is_paid_and_the_payment_given_u
 fn before_the_provider_lets_go_the_order_is_cancelled_and_the_payment_given_up() {
     let mut world = shop();
     let (order, payment) = authorized(&mut world, CaptureTime::OnShip);
+    let capture_by = world.now.plus_ms(HOLDS_MS - CAPTURE_MARGIN_MS);
+    world.when_deadline().then_events([AuthorizationExpiring { capture_by, order, payment }.into()]);
+    assert_eq!((state(&world, order), wishes(&world)), (OrderState::Authorized, watched()));
+    let next = world.market.next_deadline().unwrap();
+    assert_eq!((next.due, next.waiting), (capture_by, Waiting::AuthorizationExpires { payment }));
     world.when_deadline();
     assert_eq!(world.events()[0], void_requested(payment, VoidReason::AuthorizationExpired));
     then_cancelled(&world, order, CancelledBy::AuthorizationExpired);
@@ -230,7 +244,7 @@ fn before_the_provider_lets_go_the_order_is_cancelled_and_the_payment_given_up()
 fn or_it_is_charged_then_if_its_buyer_wants_that() {
     let mut world = shop();
     let (order, payment) = authorized(&mut world, CaptureTime::OnShipOrExpiry);
-    world.when_deadline().then_types(["payment.capture_requested.v1"]);
+    expire(&mut world).then_types(["payment.capture_requested.v1"]);
     let next = world.market.next_deadline().unwrap();
     let until = world.now.plus_ms(CAPTURE_MARGIN_MS);
     assert_eq!((next.due, next.waiting), (until, Waiting::AuthorizationExpires { payment }));
@@ -243,8 +257,10 @@ fn the_market_acts_when_half_of_a_short_time_is_over() {
     let order = world.placed(BUYER, place_captured(CaptureTime::OnShip, &[(TEA, 2)], usd(1000), None));
     let payment = world.payment();
     world.given(PROVIDER, report(payment, held(usd(1000), world.now.plus_ms(10 * SECOND_MS))));
-    assert_eq!(world.market.next_deadline().unwrap().due, world.now.plus_ms(5 * SECOND_MS));
-    world.when_deadline();
+    let half = world.now.plus_ms(5 * SECOND_MS);
+    assert_eq!(world.market.next_deadline().unwrap().due, world.now.plus_ms(5 * SECOND_MS / 2));
+    expire(&mut world);
+    assert_eq!(world.now, half);
     then_cancelled(&world, order, CancelledBy::AuthorizationExpired);
 }
 
@@ -355,7 +371,7 @@ fn a_provider_that_holds_less_than_all_is_told_to_let_go() {
     let payment = world.payment();
     let until = world.now.plus_ms(HOLDS_MS);
     world.given(PROVIDER, report(payment, held(usd(1000), until)));
-    assert_eq!((state(&world, order), wishes(&world)), (OrderState::Authorized, vec![]));
+    assert_eq!((state(&world, order), wishes(&world)), (OrderState::Authorized, watched()));
 }
 
 #[test]
@@ -402,7 +418,7 @@ fn an_order_whose_payment_ended_on_hold_is_cancelled_when_the_hold_is_lifted() {
         let (order, payment) = authorized(&mut world, CaptureTime::OnShip);
         world.given(OPERATOR, hold(order, HoldReason::RiskReview));
         if by_deadline {
-            world.when_deadline().then_types(["payment.void_requested.v1"]);
+            expire(&mut world).then_types(["payment.void_requested.v1"]);
         } else {
             world.when(PROVIDER, report(payment, expired())).then_types(["payment.voided.v1"]);
         }
@@ -419,7 +435,7 @@ fn a_hold_does_not_keep_the_market_from_charging_before_the_provider_lets_go() {
     let mut world = word_shop();
     let (order, payment) = authorized(&mut world, CaptureTime::OnShipOrExpiry);
     world.after(DAY_MS).given(OPERATOR, hold(order, HoldReason::RiskReview));
-    world.when_deadline().then_types(["payment.capture_requested.v1"]);
+    expire(&mut world).then_types(["payment.capture_requested.v1"]);
     world.given(PROVIDER, report(payment, took("r", usd(1400))));
     world.given(OPERATOR, unhold(order)).given(OTHER_OPERATOR, unhold(order));
     assert_eq!(state(&world, order), OrderState::AwaitingSeller);

@@ -88,6 +88,7 @@ fn a_buyer_asks_for_money_and_the_provider_is_to_be_asked() {
         orders: vec![],
         payment,
         provider,
+        replaces: None,
         to: wallet(),
         token: "tok_approve".to_owned(),
     };
@@ -139,6 +140,7 @@ fn what_the_provider_took_is_credited_once() {
         account,
         amount: usd(700),
         capture_before: until,
+        expiring_at: None,
         payment,
         pending: Some(Transfer { amount: usd(700), from: clearing(), to: wallet() }),
         provider,

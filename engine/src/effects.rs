@@ -41,6 +41,11 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often something is asked without an answer before it is told as stuck. It is asked on: only the provider knows
 /// what became of the money.
 pub const TRIES_BEFORE_STUCK: u32 = 8;
+/// How often a provider is asked whether it still holds what it is to take later. What it held when this process took over is asked
+/// for at once: nobody may have been there to hear that it let go.
+pub const WATCH_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How far such questions are apart at least, so that many of them hold up nothing else.
+pub const WATCH_PAUSE: Duration = Duration::from_millis(100);
 /// How many messages of providers are remembered, so that one that comes twice is answered at once.
 pub const MESSAGES_KNOWN_MAX: usize = 4096;
 /// Most messages of providers that are taken at once.
@@ -58,7 +63,7 @@ pub struct Provider {
 /// How the effects are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EffectsStatus {
-    /// How many things providers were asked for and have not done.
+    /// How many things providers were asked for and have not done. What they hold and are asked about now and then is none.
     pub pending: usize,
     /// How many of them were asked for often without an answer.
     pub stuck: usize,
@@ -225,13 +230,15 @@ struct Runner {
     asked: BTreeMap<EffectId, Asked>,
     /// Those that no call is under way for, by the time of the next.
     due: BTreeSet<(Instant, EffectId)>,
+    /// When the next question about what is still held may be asked.
+    watches_from: Instant,
     calls: JoinSet<(EffectId, Effect, Outcome)>,
 }
 
 impl Runner {
     fn new(shared: Arc<Shared>, begun: Vec<(EffectId, Effect)>) -> Runner {
-        let mut runner =
-            Runner { shared, asked: BTreeMap::new(), due: BTreeSet::new(), calls: JoinSet::new() };
+        let (asked, due, calls) = (BTreeMap::new(), BTreeSet::new(), JoinSet::new());
+        let mut runner = Runner { shared, asked, due, watches_from: Instant::now(), calls };
         for (id, effect) in begun {
             runner.ask(id, effect, true);
         }
@@ -262,7 +269,7 @@ impl Runner {
             trouble = end,
             "payment providers are asked for nothing more until this process is restarted"
         );
-        let (pending, trouble) = (self.asked.len(), Some(format!("{end}: restart this process")));
+        let (pending, trouble) = (self.pending(), Some(format!("{end}: restart this process")));
         self.shared.status.send_replace(EffectsStatus { pending, stuck: pending.max(1), trouble });
     }
 
@@ -297,7 +304,14 @@ impl Runner {
             return;
         }
         let is_under_way = self.forget(id).is_some_and(|before| before.next.is_none());
-        let next = (!is_under_way).then(Instant::now);
+        let now = Instant::now();
+        let at = match (effect.is_watch(), may_be_sent) {
+            (false, _) => now,
+            (true, true) => apart(&mut self.watches_from, now),
+            // It was just told that it is held.
+            (true, false) => apart(&mut self.watches_from, now + WATCH_EVERY),
+        };
+        let next = (!is_under_way).then_some(at);
         self.due.extend(next.map(|next| (next, id)));
         self.asked.insert(id, Asked { effect, tries: 0, may_be_sent, next, trouble: None });
     }
@@ -334,7 +348,11 @@ impl Runner {
         let Some(asked) = self.asked.get_mut(&id) else { return };
         let mut next = Instant::now();
         // Something else may be wanted by now.
-        if asked.effect == *effect {
+        let is_same = asked.effect == *effect;
+        if asked.effect.is_watch() && (!is_same || outcome == Outcome::Waits) {
+            (asked.tries, asked.trouble) = (0, None);
+            next = apart(&mut self.watches_from, next + WATCH_EVERY);
+        } else if is_same {
             asked.tries = asked.tries.saturating_add(1);
             next += PAUSE_MIN.saturating_mul(1 << asked.tries.min(16)).min(PAUSE_MAX);
             asked.trouble = match outcome {
@@ -351,11 +369,15 @@ impl Runner {
         self.tell();
     }
 
+    fn pending(&self) -> usize {
+        self.asked.values().filter(|asked| !asked.effect.is_watch()).count()
+    }
+
     fn tell(&self) {
         let stuck = self.asked.values().filter(|asked| asked.tries >= TRIES_BEFORE_STUCK);
         let stuck: Vec<&String> = stuck.filter_map(|asked| asked.trouble.as_ref()).collect();
         let status = EffectsStatus {
-            pending: self.asked.len(),
+            pending: self.pending(),
             stuck: stuck.len(),
             trouble: stuck.last().map(|trouble| (*trouble).clone()),
         };
@@ -367,6 +389,13 @@ impl Runner {
             is_new
         });
     }
+}
+
+/// Gives when a question about what is still held is asked: at a time or, if others are asked then, behind them.
+fn apart(from: &mut Instant, at: Instant) -> Instant {
+    let at = at.max(*from);
+    *from = at + WATCH_PAUSE;
+    at
 }
 
 /// A gauge is a double: what is asked for at once is far fewer than it counts exactly.
@@ -388,6 +417,7 @@ const fn wish_name(effect: &Effect) -> &'static str {
     match wish {
         Wish::Authorize { .. } => "authorize",
         Wish::Await { .. } => "await",
+        Wish::Watch { .. } => "watch",
         Wish::Capture { .. } => "capture",
         Wish::Void => "void",
         Wish::Refund { .. } => "refund",

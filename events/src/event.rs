@@ -162,6 +162,7 @@ events! {
     "order.placed.v1" => OrderPlaced(order::Placed) about |e| Some(e.order.to_string()),
     "order.accepted.v1" => OrderAccepted(order::Accepted) about |e| Some(e.order.to_string()),
     "order.authorized.v1" => OrderAuthorized(order::Authorized) about |e| Some(e.order.to_string()),
+    "order.authorization_expiring.v1" => AuthorizationExpiring(order::AuthorizationExpiring) about |e| Some(e.order.to_string()),
     "order.paid.v1" => OrderPaid(order::Paid) about |e| Some(e.order.to_string()),
     "order.shipped.v2" => OrderShipped(order::Shipped) about |e| Some(e.order.to_string()),
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
@@ -273,6 +274,7 @@ impl Event {
             | Event::OrderPlaced(_)
             | Event::OrderAccepted(_)
             | Event::OrderAuthorized(_)
+            | Event::AuthorizationExpiring(_)
             | Event::OrderPaid(_)
             | Event::OrderShipped(_)
             | Event::OrderDelivered(_)

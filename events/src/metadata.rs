@@ -176,6 +176,11 @@ pub enum Waiting {
         /// The reservation.
         reservation: ReservationId,
     },
+    /// A payment that the provider holds waits for the seller, and it is to be told that its time is about to end.
+    AuthorizationExpiring {
+        /// The payment.
+        payment: PaymentId,
+    },
 }
 
 impl Waiting {
@@ -195,6 +200,7 @@ impl Waiting {
             Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
             Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
             Waiting::ReservationExpires { .. } => DeadlineKind::ReservationExpires,
+            Waiting::AuthorizationExpiring { .. } => DeadlineKind::AuthorizationExpiring,
         }
     }
 
@@ -208,7 +214,9 @@ impl Waiting {
             | Waiting::InspectionEnds { order, .. }
             | Waiting::FreezeExpires { order, .. }
             | Waiting::ReleaseDue { order, .. } => order.uuid(),
-            Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => payment.uuid(),
+            Waiting::PaymentExpires { payment }
+            | Waiting::AuthorizationExpires { payment }
+            | Waiting::AuthorizationExpiring { payment } => payment.uuid(),
             Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => account.uuid(),
             Waiting::PayoutDue { payout } => payout.uuid(),
             Waiting::ReservationExpires { reservation } => reservation.uuid(),
@@ -260,9 +268,9 @@ impl From<DeadlineStamp> for FlatDeadline {
                 let shipment = Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST);
                 FlatDeadline { order: Some(order), shipment, ..flat }
             }
-            Waiting::PaymentExpires { payment } | Waiting::AuthorizationExpires { payment } => {
-                FlatDeadline { payment: Some(payment), ..flat }
-            }
+            Waiting::PaymentExpires { payment }
+            | Waiting::AuthorizationExpires { payment }
+            | Waiting::AuthorizationExpiring { payment } => FlatDeadline { payment: Some(payment), ..flat },
             Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
                 FlatDeadline { account: Some(account), ..flat }
             }
@@ -294,6 +302,9 @@ impl FlatDeadline {
             }
             (DeadlineKind::AuthorizationExpires, None, Some(payment), None, None) => {
                 Waiting::AuthorizationExpires { payment }
+            }
+            (DeadlineKind::AuthorizationExpiring, None, Some(payment), None, None) => {
+                Waiting::AuthorizationExpiring { payment }
             }
             (DeadlineKind::CartIdle, None, None, Some(account), None) => Waiting::CartIdle { account },
             (DeadlineKind::CartFrozenUntil, None, None, Some(account), None) => {
@@ -386,6 +397,8 @@ pub enum DeadlineKind {
     ReleaseDue,
     /// The time that a buyer has set units aside for.
     ReservationExpires,
+    /// The time before it is told that an order's authorisation is about to end.
+    AuthorizationExpiring,
 }
 
 #[cfg(test)]
@@ -402,6 +415,7 @@ mod tests {
             ("inspection_ends", "order", "payment"),
             ("payment_expires", "payment", "account"),
             ("authorization_expires", "payment", "order"),
+            ("authorization_expiring", "payment", "order"),
             ("accept_by", "order", "payment"),
             ("cart_idle", "account", "order"),
             ("cart_frozen_until", "account", "payment"),

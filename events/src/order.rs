@@ -178,7 +178,8 @@ pub struct PaymentDue {
 }
 
 /// A provider holds what it is to pay of an order, which is charged when the goods are about to leave: from here on it is the
-/// seller's to accept, where sellers do, and to make ready.
+/// seller's to accept, where sellers do, and to make ready. Said again when its buyer has authorised it anew: another payment is
+/// held for it then, and for longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Authorized {
     /// When it is cancelled unless its seller accepts it; none where sellers don't.
@@ -192,6 +193,17 @@ pub struct Authorized {
     pub payment: PaymentId,
     /// When it is cancelled unless it was shipped.
     pub ship_by: Timestamp,
+}
+
+/// The time in which an order may be charged is about to end: its buyer may authorise it anew, or its seller make it ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorizationExpiring {
+    /// When the market charges or cancels it, as the buyer wants it, unless one of them has acted.
+    pub capture_by: Timestamp,
+    /// The order.
+    pub order: OrderId,
+    /// The payment that is held for it.
+    pub payment: PaymentId,
 }
 
 /// What an order costs is in its escrow: from here on it is the seller's to accept, where sellers do, and to ship.

@@ -50,6 +50,9 @@ pub struct Requested {
     pub payment: PaymentId,
     /// The provider's account.
     pub provider: AccountId,
+    /// The payment that a provider holds for the order and that ends when this one is held, whole and for longer; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<PaymentId>,
     /// Where the money goes.
     pub to: LedgerAccount,
     /// What the provider knows the buyer's means of payment by; never a card's number.
@@ -98,6 +101,9 @@ pub struct Authorized {
     pub amount: Money,
     /// When the provider lets go of it.
     pub capture_before: Timestamp,
+    /// When it is told that the time it waits for is about to end; absent: it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiring_at: Option<Timestamp>,
     /// The payment.
     pub payment: PaymentId,
     /// What the ledger expects of it, from the provider's clearing account to where the money goes. It ends once: with the
@@ -139,6 +145,8 @@ pub enum VoidReason {
     RequestExpired,
     /// What was held was not captured in time.
     AuthorizationExpired,
+    /// Another payment is held in its place.
+    Replaced,
 }
 
 /// The payment is to be given up: from here on the provider is told so until it has said what came of it.

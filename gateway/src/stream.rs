@@ -224,6 +224,7 @@ impl Feed {
             Event::SubsidyReturned(returned) => returned.order,
             Event::OrderAccepted(accepted) => accepted.order,
             Event::OrderAuthorized(held) => held.order,
+            Event::AuthorizationExpiring(expiring) => expiring.order,
             Event::OrderPaid(paid) => paid.order,
             Event::OrderReallocated(event) => event.order,
             Event::OrderShipped(shipped) => shipped.order,

@@ -94,7 +94,7 @@ pub struct Order {
 /// What of an order a provider pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPayment {
-    /// The last payment that was asked for it.
+    /// The last payment that was asked for it or, once one is held, that one.
     pub payment: PaymentId,
     /// How much.
     pub amount: Money,
@@ -353,6 +353,9 @@ pub enum Step {
     /// A provider holds what it is charged when it leaves.
     #[serde(rename = "order.authorized")]
     Authorized,
+    /// The time in which it may be charged is about to end.
+    #[serde(rename = "order.authorization_expiring")]
+    AuthorizationExpiring,
     /// What it costs is in escrow.
     #[serde(rename = "order.paid")]
     Paid,

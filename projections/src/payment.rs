@@ -19,7 +19,7 @@ use self::payout::PayoutFold;
 pub use self::payout::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, PayoutState};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,8 @@ pub struct Payment {
     pub amount: Money,
     /// The orders that it was asked for; none for a payment into the wallet alone.
     pub orders: Vec<OrderId>,
+    /// The payment in whose place it was asked for, which stands until this one is held.
+    pub replaces: Option<PaymentId>,
     /// How far it is.
     pub state: PaymentStage,
     /// What has come in.
@@ -233,6 +235,7 @@ impl Fold for PaymentFold {
                 provider: e.provider,
                 amount: e.amount,
                 orders: e.orders.clone(),
+                replaces: e.replaces,
                 state: PaymentStage::Requested { expires_at: e.expires_at },
                 captured: nothing,
                 refunded: nothing,

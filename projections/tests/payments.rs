@@ -39,6 +39,7 @@ fn requested(n: u128) -> Event {
         orders,
         payment,
         provider,
+        replaces: None,
         to,
         token,
     }
@@ -93,6 +94,7 @@ async fn a_payment_is_shown_as_it_stands_after_each_event() {
                 account: who,
                 amount: usd(700),
                 capture_before: until,
+                expiring_at: None,
                 payment: one,
                 pending: Some(transfer(700, clearing, wallet)),
                 provider,

@@ -486,6 +486,63 @@ async fn an_order_that_is_charged_when_it_leaves_is_taken_for_what_is_left_of_it
     shop.close().await;
 }
 
+/// Sells a tea for 5 dollars that is charged when it leaves, and waits until the sandbox holds the money.
+async fn held(shop: &Shop, token: &str) -> (OrderId, PaymentId) {
+    let listing = ListingId::from_uuid(Uuid::now_v7());
+    shop.sells(CreateListing::new(listing, usd(500), text("Tea"))).await;
+    shop.sells(ReceiveStock { listing, location: None, quantity: Quantity::new(1).unwrap() }).await;
+    let lines = vec![OrderLine { listing, quantity: Quantity::new(1).unwrap(), quote: None }];
+    let tenders = Tenders { capture: CaptureTime::OnShip, provider: shop.method(token), wallet: None };
+    let (id, payment_method) = (new_id(), PaymentMethod::Tenders(tenders));
+    shop.accept_as(id, PlaceOrder::new(lines, payment_method, usd(500))).await;
+    let order = OrderId::derive(shop.buyer.account(), id, 0);
+    shop.until(|event| matches!(event, Event::OrderAuthorized(held) if held.order == order)).await;
+    (order, PaymentId::derive(shop.buyer.account(), id))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_authorised_anew_and_the_old_authorisation_is_let_go() {
+    let shop = Shop::open().await;
+    let (order, before) = held(&shop, "tok_brief").await;
+    shop.accept(PayOrder { method: shop.method("tok_decline_do_not_honor"), order }).await;
+    shop.until(|event| matches!(event, Event::PaymentFailed(_))).await;
+    // The answer about the second card is lost, and found again.
+    let id = new_id();
+    shop.accept_as(id, PayOrder { method: shop.method("tok_timeout_approved"), order }).await;
+    let payment = PaymentId::derive(shop.buyer.account(), id);
+    let voided = shop.until(|event| matches!(event, Event::PaymentVoided(_))).await;
+    let Event::PaymentVoided(voided) = voided else { panic!("{voided:?}") };
+    assert_eq!((voided.payment, voided.because), (before, VoidReason::Replaced));
+    let stands = async |payment| shop.provider.sandbox.look_up(payment, None).await.unwrap().unwrap().answer;
+    assert_eq!(stands(before).await, Answer::Voided);
+    assert!(matches!(stands(payment).await, Answer::Authorized { .. }));
+    shop.sells(ReadyOrder { order }).await;
+    let paid = shop.until(|event| matches!(event, Event::OrderPaid(_))).await;
+    assert!(matches!(paid, Event::OrderPaid(paid) if paid.payment == Some(payment)));
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (500, 0)));
+    let view = shop.node.projections().orders().order(order).unwrap().unwrap();
+    assert_eq!(view.payment.map(|shown| (shown.payment, shown.is_paid)), Some((payment, true)));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_has_let_go_of_in_silence_is_found_when_a_process_takes_over() {
+    let shop = Shop::open().await;
+    let (order, payment) = held(&shop, "tok_lets_go").await;
+    let Shop { node, buyer, seller, clock, folder, .. } = shop;
+    node.shutdown().await;
+    let (provider, messages) = watched(&folder.path().join("sandbox.json"), &clock);
+    let node = start(folder.path(), &provider, &clock).await;
+    let shop = Shop { node, provider, messages, buyer, seller, clock, folder };
+    let cancelled = shop.until(|event| matches!(event, Event::OrderCancelled(_))).await;
+    let Event::OrderCancelled(cancelled) = cancelled else { panic!("{cancelled:?}") };
+    assert_eq!((cancelled.order, cancelled.by), (order, CancelledBy::AuthorizationExpired));
+    let story = ["payment.requested.v1", "payment.authorized.v1", "payment.voided.v1"];
+    assert_eq!(shop.story(payment).await, story);
+    assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (0, 0)));
+    shop.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_nobody_agrees_to_is_given_up_in_time_and_at_the_provider_too() {
     let clock = Arc::new(ManualClock::new(WallClock.now()));

@@ -98,8 +98,9 @@ impl MigrateCart {
 }
 
 /// Pays an order that waits for its payment anew, after a payment for it was refused or given up, with all orders that the
-/// same payment was for. Given by the buyer, until the order's time to be paid is over. The payment's id is derived from the
-/// account and the command's id.
+/// same payment was for; or authorises an order anew that is charged when it leaves, while a provider holds its money: that
+/// stands until the new payment is held, whole and for longer. Given by the buyer, until the order's time to be paid, or to be
+/// charged, is over. The payment's id is derived from the account and the command's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayOrder {

@@ -2,24 +2,25 @@
 //! in escrow but the wallet's part. Money goes first, then goods: it is shipped when it is paid.
 
 use events::ids::{AccountId, OrderId, PaymentId};
-use events::order::{Authorized, CancelledBy, Paid};
-use events::payment::VoidReason;
+use events::order::{AuthorizationExpiring, Authorized, CancelledBy, Paid};
+use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
 use events::{Event, Money, Rejection, Timestamp};
 
 use super::cancel::cancel;
-use super::tender::awaiting;
+use super::tender::{awaiting, request};
 use super::{Found, Order, Stage, sold, waiting, wrong_state};
-use crate::command::{PaymentMethod, ReadyOrder};
+use crate::command::{PaymentMethod, ProviderMethod, ReadyOrder};
 use crate::decide::Facts;
 use crate::fees;
 use crate::market::Market;
-use crate::payment;
+use crate::payment::{self, Taking};
 
 impl Market {
     pub(crate) fn order_authorized(&mut self, event: &Authorized) {
         let order = self.orders.known(event.order);
-        assert!(order.awaits_payment(), "only an order that waits for its payment is authorized");
+        assert!(order.is_unpaid(), "only an order that waits for its payment is authorized");
+        self.pay_with(event.order, event.payment);
         self.enter_order(event.order, Stage::Authorized { accept_by: event.accept_by }, event.ship_by);
     }
 
@@ -63,16 +64,65 @@ pub(crate) fn check_capture(
     }
 }
 
-/// Makes the orders that wait for a payment their seller's, since the provider holds it.
+/// Makes the orders that wait for a payment, or for the one `before` it, their seller's, since the provider holds it. What such
+/// an order waited for already, it goes on waiting for.
 pub(crate) fn authorized(
     market: &Market,
     payment: PaymentId,
+    before: Option<PaymentId>,
     capture_by: Timestamp,
     now: Timestamp,
-) -> impl Iterator<Item = Event> {
-    let (accept_by, ship_by) = market.dues(now);
-    let authorized = move |order| Authorized { accept_by, capture_by, order, payment, ship_by }.into();
-    awaiting(market, payment).into_iter().map(authorized)
+) -> Vec<Event> {
+    let orders = awaiting(market, before.unwrap_or(payment)).into_iter();
+    let authorized = orders.map(|order| {
+        let Order { stage, ship_by, .. } = *waiting(market, order);
+        let (accept_by, ship_by) = match stage {
+            Stage::Authorized { accept_by } => (accept_by, ship_by),
+            _ => market.dues(now),
+        };
+        Authorized { accept_by, capture_by, order, payment, ship_by }.into()
+    });
+    authorized.collect()
+}
+
+/// Tells that the time in which an order may be charged is about to end.
+pub(crate) fn expiring(market: &Market, payment: PaymentId, capture_by: Timestamp) -> Vec<Event> {
+    let orders = awaiting(market, payment).into_iter();
+    orders.map(|order| AuthorizationExpiring { capture_by, order, payment }.into()).collect()
+}
+
+/// Asks a provider to hold what is to be charged anew: what is held stands until then, and at most as long as it would have.
+pub(super) fn authorize_anew(
+    market: &Market,
+    id: OrderId,
+    order: &Order,
+    payment: PaymentId,
+    method: &ProviderMethod,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    order.check_free(id)?;
+    let card = order.card.as_deref().expect("only what a provider pays is authorized");
+    let held = card.payment;
+    let until = match market.payments.get(held).map(|payment| &payment.stage) {
+        Some(payment::Stage::Authorized { taking: Taking::Waits { until, .. }, .. }) => *until,
+        Some(payment::Stage::Authorized { .. }) => {
+            return Err(vec![Rejection::PaymentUnderWay { order: id, payment: held }]);
+        }
+        Some(stage) => return Err(vec![Rejection::PaymentState { payment: held, state: stage.state() }]),
+        None => panic!("an order whose payment ended is cancelled or on hold"),
+    };
+    if let Some(payment) = market.payments.asked_anew(held) {
+        return Err(vec![Rejection::PaymentUnderWay { order: id, payment }]);
+    }
+    let amount = order.missing();
+    let mut reasons = Vec::new();
+    payment::check_request(market, order.buyer, method.provider, amount, &mut reasons);
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let expires_at = now.plus_ms(payment::REQUEST_MS).min(until);
+    let asked = request(order.buyer, amount, card.capture, expires_at, vec![id], payment, method);
+    Ok(vec![Requested { replaces: Some(held), ..asked }.into()])
 }
 
 /// Has an order charged that waits for it: the provider is asked for what it is to pay. Where nothing is left to be charged,
@@ -83,9 +133,9 @@ pub(crate) fn charge(market: &Market, payment: PaymentId, now: Timestamp) -> Vec
     let [id] = orders.as_slice() else { panic!("one order waits for what is charged later, not {orders:?}") };
     let due = due(id);
     if due.is_positive() {
-        return payment::take(market, payment, due).into_iter().collect();
+        return payment::take(market, payment, due);
     }
-    let given_up = payment::give_up(market, payment);
+    let given_up = payment::give_up(market, payment, VoidReason::Cancelled);
     [paid(market, *id, Some(payment), now)].into_iter().chain(given_up).collect()
 }
 
@@ -105,7 +155,9 @@ pub(super) fn paid(market: &Market, id: OrderId, payment: Option<PaymentId>, now
 pub(crate) fn give_up_authorized(market: &Market, payment: PaymentId, because: VoidReason) -> Vec<Event> {
     let by = match because {
         VoidReason::AuthorizationExpired => CancelledBy::AuthorizationExpired,
-        VoidReason::Cancelled | VoidReason::RequestExpired => CancelledBy::PaymentFailed,
+        VoidReason::Cancelled | VoidReason::RequestExpired | VoidReason::Replaced => {
+            CancelledBy::PaymentFailed
+        }
     };
     let ids = awaiting(market, payment).into_iter();
     let orders = ids.map(|id| (id, waiting(market, id)));
@@ -143,7 +195,7 @@ pub(crate) fn decide_ready(
         return Err(wrong_state(id, order.state()));
     }
     match market.payments.get(card.payment).map(|payment| &payment.stage) {
-        Some(payment::Stage::Authorized { taking: payment::Taking::Asked { .. }, .. }) => Ok(vec![]),
+        Some(payment::Stage::Authorized { taking: Taking::Asked { .. }, .. }) => Ok(vec![]),
         Some(payment::Stage::Authorized { .. }) => Ok(charge(market, card.payment, now)),
         // It is being given up: the order is cancelled when the provider has said so.
         Some(stage) => Err(vec![Rejection::PaymentState { payment: card.payment, state: stage.state() }]),

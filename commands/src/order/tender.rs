@@ -7,19 +7,19 @@ use events::escrow::rule::ReleaseTerms;
 use events::ids::{AccountId, CommandId, OrderId, PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::order::{CancelledBy, EscrowHeld, Paid, PaymentDue};
-use events::payment::{CaptureTime, RefundRequested, Requested};
+use events::payment::{CaptureTime, RefundRequested, Requested, VoidReason};
 use events::{Event, Money, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::cancel::cancel;
-use super::capture::paid;
+use super::capture::{authorize_anew, paid};
 use super::{Found, Order, find, waiting, wrong_state};
 use crate::command::{PayOrder, PaymentMethod, ProviderMethod, SetUpEscrow};
 use crate::decide::Facts;
 use crate::fees;
 use crate::market::Market;
 use crate::order::Stage;
-use crate::payment::{ClosedPayment, Ending, check_request};
+use crate::payment::{self, ClosedPayment, Ending, check_request};
 
 /// What of an order a provider pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ impl<'a> Tender<'a> {
             payment: PaymentId::derive(buyer, command),
             provider: provider.filter(|_| from_wallet < required.minor),
             capture,
-            pay_by: now.plus_ms(crate::payment::REQUEST_MS),
+            pay_by: now.plus_ms(payment::REQUEST_MS),
             required,
             from_wallet,
             cost: 0,
@@ -147,7 +147,9 @@ impl<'a> Tender<'a> {
     pub(super) fn request(self) -> Option<Event> {
         let method = self.provider?;
         let amount = Money::new(self.required.minor - self.from_wallet, self.required.currency);
-        Some(request(self.buyer, amount, self.capture, self.pay_by, self.orders, self.payment, method))
+        let requested =
+            request(self.buyer, amount, self.capture, self.pay_by, self.orders, self.payment, method);
+        Some(requested.into())
     }
 }
 
@@ -169,7 +171,7 @@ fn top_up(market: &Market, id: OrderId, order: &Order, missing: Money) -> Option
     hold(market, order.buyer, id, missing, order.release.as_ref().map(|release| &release.terms))
 }
 
-fn request(
+pub(super) fn request(
     account: AccountId,
     amount: Money,
     capture: CaptureTime,
@@ -177,10 +179,10 @@ fn request(
     orders: Vec<OrderId>,
     payment: PaymentId,
     method: &ProviderMethod,
-) -> Event {
-    let (provider, to) = (method.provider, LedgerAccount::Wallet(account));
+) -> Requested {
+    let (provider, replaces, to) = (method.provider, None, LedgerAccount::Wallet(account));
     let token = method.token.as_str().to_owned();
-    Requested { account, amount, capture, expires_at, orders, payment, provider, to, token }.into()
+    Requested { account, amount, capture, expires_at, orders, payment, provider, replaces, to, token }
 }
 
 impl Market {
@@ -196,16 +198,14 @@ impl Market {
         }
     }
 
-    /// Lets the orders of a payment wait for another one.
-    pub(crate) fn paid_anew(&mut self, event: &Requested) {
-        for id in &event.orders {
-            let card = self.orders.known(*id).card.as_mut().expect("only such orders are paid by a provider");
-            let before = std::mem::replace(&mut card.payment, event.payment);
-            if before != event.payment {
-                let forgotten = self.payments.let_go(before, *id);
-                self.payments.take_up(event.payment, *id);
-                self.forget(forgotten);
-            }
+    /// Lets an order be paid with a payment, in place of the one that it was to be paid with before.
+    pub(crate) fn pay_with(&mut self, id: OrderId, payment: PaymentId) {
+        let card = self.orders.known(id).card.as_mut().expect("only such orders are paid by a provider");
+        let before = std::mem::replace(&mut card.payment, payment);
+        if before != payment {
+            let forgotten = self.payments.let_go(before, id);
+            self.payments.take_up(payment, id);
+            self.forget(forgotten);
         }
     }
 
@@ -312,10 +312,10 @@ pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: 
 }
 
 /// Gives up the payment of an order that is cancelled, if no other order waits for it.
-pub(super) fn unwanted(market: &Market, id: OrderId, order: &Order) -> Option<Event> {
-    let card = order.card.as_deref().filter(|_| order.is_unpaid())?;
+pub(super) fn unwanted(market: &Market, id: OrderId, order: &Order) -> Vec<Event> {
+    let Some(card) = order.card.as_deref().filter(|_| order.is_unpaid()) else { return Vec::new() };
     let is_last = market.payments.orders_of(card.payment).iter().eq([&id]);
-    is_last.then(|| crate::payment::give_up(market, card.payment))?
+    if is_last { payment::give_up(market, card.payment, VoidReason::Cancelled) } else { Vec::new() }
 }
 
 /// Finds an open order of a buyer.
@@ -361,18 +361,24 @@ pub(crate) fn decide_set_up(
     Ok(held.chain(unwanted(market, id, order)).collect())
 }
 
+/// Asks a provider for what orders wait for: anew, after another was refused, or while one holds it and is soon to let go.
 pub(crate) fn decide_pay(
     market: &Market,
     facts: &Facts,
     buyer: AccountId,
     command_id: CommandId,
     command: &PayOrder,
+    now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
     let order = bought(market, facts, buyer, id)?;
-    let Some(card) = order.card.as_deref().filter(|_| order.awaits_payment()) else {
+    let payment = PaymentId::derive(buyer, command_id);
+    let Some(card) = order.card.as_deref().filter(|_| order.is_unpaid()) else {
         return Err(wrong_state(id, order.state()));
     };
+    if order.is_authorized() {
+        return authorize_anew(market, id, order, payment, &command.method, now);
+    }
     if market.payments.get(card.payment).is_some() {
         return Err(vec![Rejection::PaymentUnderWay { order: id, payment: card.payment }]);
     }
@@ -384,6 +390,5 @@ pub(crate) fn decide_pay(
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    let payment = PaymentId::derive(buyer, command_id);
-    Ok(vec![request(buyer, amount, card.capture, card.pay_by, orders, payment, &command.method)])
+    Ok(vec![request(buyer, amount, card.capture, card.pay_by, orders, payment, &command.method).into()])
 }

@@ -3,7 +3,7 @@
 use events::account::Role;
 use events::ids::{AccountId, CommandId, PaymentId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
-use events::metadata::DeadlineStamp;
+use events::metadata::{DeadlineStamp, Waiting};
 use events::payment::{
     ActionRequired, Authorized, CaptureRequested, CaptureTime, Captured, Failed, RefundFailed,
     RefundRequested, Refunded, Requested, VoidReason, VoidRequested, Voided,
@@ -12,7 +12,8 @@ use events::rejection::PaymentState;
 use events::{Event, Money, Rejection, Timestamp};
 
 use super::{
-    CAPTURE_MARGIN_MS, ClosedPayment, Ending, OPEN_PER_ACCOUNT_MAX, Payment, REQUEST_MS, Stage, Taking,
+    CAPTURE_MARGIN_MS, ClosedPayment, EXPIRING_MS, Ending, OPEN_PER_ACCOUNT_MAX, Payment, REQUEST_MS, Stage,
+    Taking,
 };
 use crate::account::in_role;
 use crate::command::{CancelPayment, RefundPayment, ReportPayment, ReportedOutcome, RequestPayment};
@@ -81,6 +82,7 @@ pub(crate) fn decide_request(
         orders: Vec::new(),
         payment: PaymentId::derive(account, command_id),
         provider,
+        replaces: None,
         to: LedgerAccount::Wallet(account),
         token: command.method.token.as_str().to_owned(),
     };
@@ -106,12 +108,22 @@ pub(crate) fn check_request(
     }
 }
 
-/// Gives a payment up that nobody needs any more, unless it is over or being given up already.
-pub(crate) fn give_up(market: &Market, payment: PaymentId) -> Option<Event> {
-    let Payment { account, provider, stage, .. } = market.payments.get(payment)?;
-    let (account, provider, because) = (*account, *provider, VoidReason::Cancelled);
+/// Gives a payment up that nobody needs any more, with what is asked for in its place, unless it is over or being given up
+/// already.
+pub(crate) fn give_up(market: &Market, payment: PaymentId, because: VoidReason) -> Vec<Event> {
+    let given_up = void_requested(market, payment, because);
+    given_up.into_iter().chain(not_anew(market, payment)).collect()
+}
+
+fn void_requested(market: &Market, payment: PaymentId, because: VoidReason) -> Option<Event> {
+    let Payment { account, provider, ref stage, .. } = *market.payments.get(payment)?;
     let is_under_way = !matches!(stage, Stage::Voiding { .. });
     is_under_way.then(|| VoidRequested { account, because, payment, provider }.into())
+}
+
+/// Gives up what is asked for in place of a payment that waits for the seller no more.
+fn not_anew(market: &Market, held: PaymentId) -> Option<Event> {
+    void_requested(market, market.payments.asked_anew(held)?, VoidReason::Cancelled)
 }
 
 pub(crate) fn decide_cancel(
@@ -127,8 +139,7 @@ pub(crate) fn decide_cancel(
     }
     match found.state() {
         PaymentState::Requested | PaymentState::ActionRequired | PaymentState::Authorized => {
-            let provider = found.provider();
-            Ok(vec![VoidRequested { account, because: VoidReason::Cancelled, payment, provider }.into()])
+            Ok(give_up(market, payment, VoidReason::Cancelled))
         }
         PaymentState::Voiding | PaymentState::Voided => Ok(vec![]),
         state @ (PaymentState::Captured | PaymentState::Failed) => {
@@ -177,7 +188,8 @@ pub(crate) fn decide_refund(
     Ok(vec![requested.into()])
 }
 
-/// Decides what a provider reports. What is known already, or was overtaken by what came later, changes nothing.
+/// Decides what a provider reports. What is known already, or was overtaken by what came later, changes nothing. With a payment
+/// that ends so ends what is asked for in its place.
 pub(crate) fn decide_report(
     market: &Market,
     facts: &Facts,
@@ -190,6 +202,22 @@ pub(crate) fn decide_report(
     if found.provider() != provider {
         return Err(vec![Rejection::NotYourPayment { payment }]);
     }
+    let mut events = reported(market, facts, provider, command, found, now)?;
+    if events.iter().any(|event| ClosedPayment::left_by(event, 0).is_some()) {
+        events.extend(not_anew(market, payment));
+    }
+    Ok(events)
+}
+
+fn reported(
+    market: &Market,
+    facts: &Facts,
+    provider: AccountId,
+    command: &ReportPayment,
+    found: Found<'_>,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let payment = command.payment;
     match &command.outcome {
         ReportedOutcome::ActionRequired { kind, reference, url } => {
             let Found::Open(Payment { account, stage: Stage::Requested { expires_at, .. }, .. }) = found
@@ -241,7 +269,8 @@ pub(crate) fn decide_report(
 }
 
 /// Notes that a provider holds an amount. Unless it is to be taken at once, its order is the seller's from here on; less than
-/// all that was asked for is then given up, since nothing can be shipped for it.
+/// all that was asked for is then given up, since nothing can be shipped for it. What is held in place of another payment is held
+/// for longer, or given up, too: the other stands then.
 fn authorize(
     market: &Market,
     payment: PaymentId,
@@ -254,29 +283,54 @@ fn authorize(
     let Payment { account, provider, to, .. } = *open;
     let pending = Some(Transfer { amount, from: LedgerAccount::ProviderClearing(provider), to });
     let reference = reference.to_owned();
-    let margin_ms = CAPTURE_MARGIN_MS.min(capture_before.ms_since(now).max(0) / 2);
-    let capture_by = capture_before.plus_ms(-margin_ms);
+    let capture_by = ahead_of(capture_before, CAPTURE_MARGIN_MS, now);
     let waits_until = (!open.capture.is_at_once()).then_some(capture_by);
-    let authorized =
-        Authorized { account, amount, capture_before, payment, pending, provider, reference, waits_until };
+    let expiring_at = waits_until.map(|until| ahead_of(until, EXPIRING_MS, now));
+    let expiring_at = expiring_at.filter(|expiring_at| *expiring_at < capture_by);
+    let authorized = Authorized {
+        account,
+        amount,
+        capture_before,
+        expiring_at,
+        payment,
+        pending,
+        provider,
+        reference,
+        waits_until,
+    };
     let mut events = vec![authorized.into()];
-    if waits_until.is_some() {
-        let is_whole = amount == open.amount;
-        let theirs = is_whole.then(|| order::authorized(market, payment, capture_by, now));
-        events.extend(theirs.into_iter().flatten());
-        if events.len() == 1 {
-            events.extend(give_up(market, payment));
-        }
+    if waits_until.is_none() {
+        return events;
+    }
+    let before = market.payments.held_before(payment);
+    let lasts =
+        before.and_then(|before| market.payments.get(before)).is_none_or(|before| match before.stage {
+            Stage::Authorized { taking: Taking::Waits { until, .. }, .. } => until < capture_by,
+            _ => panic!("what is asked for in place of a payment ends when that waits no more"),
+        });
+    if amount == open.amount && lasts {
+        events.extend(order::authorized(market, payment, before, capture_by, now));
+        events.extend(before.and_then(|before| void_requested(market, before, VoidReason::Replaced)));
+    }
+    if events.len() == 1 {
+        events.extend(give_up(market, payment, VoidReason::Cancelled));
     }
     events
 }
 
-/// Asks the provider for an amount of what it holds; nothing, if it holds none or has been asked for it.
-pub(crate) fn take(market: &Market, payment: PaymentId, amount: Money) -> Option<Event> {
-    let Payment { account, provider, stage, .. } = market.payments.get(payment)?;
-    let Stage::Authorized { reference, taking: Taking::Waits { .. }, .. } = stage else { return None };
+/// Gives a time ahead of an end: by a margin, or by half of the time there is, if that is shorter.
+fn ahead_of(end: Timestamp, margin_ms: i64, now: Timestamp) -> Timestamp {
+    end.plus_ms(-margin_ms.min(end.ms_since(now).max(0) / 2))
+}
+
+/// Asks the provider for an amount of what it holds, and gives up what is asked for in its place; nothing, if it holds none or
+/// has been asked for it.
+pub(crate) fn take(market: &Market, payment: PaymentId, amount: Money) -> Vec<Event> {
+    let Some(Payment { account, provider, stage, .. }) = market.payments.get(payment) else { return vec![] };
+    let Stage::Authorized { reference, taking: Taking::Waits { .. }, .. } = stage else { return vec![] };
     let (account, provider, reference) = (*account, *provider, reference.to_string());
-    Some(CaptureRequested { account, amount, payment, provider, reference }.into())
+    let taken = CaptureRequested { account, amount, payment, provider, reference }.into();
+    [taken].into_iter().chain(not_anew(market, payment)).collect()
 }
 
 /// Checks that an amount is more than nothing and within what it may be.
@@ -379,7 +433,7 @@ fn refund_failed(
 
 /// Decides what becomes of a payment whose deadline is due: it is given up, and the provider has the last word, since
 /// it may have taken the money without our having heard of it. One that waits for the seller is taken, or its order is
-/// cancelled, as its buyer wants it.
+/// cancelled, as its buyer wants it; some time before, that is told.
 ///
 /// # Panics
 /// If the payment does not wait for it: [`Market::next_deadline`] gives only those that are waited for.
@@ -395,16 +449,19 @@ pub(crate) fn decide_deadline(
         Some(deadline),
         "a deadline leaves with the stage that waited for it"
     );
-    let waits = matches!(open.stage, Stage::Authorized { taking: Taking::Waits { .. }, .. });
-    if waits && open.capture == CaptureTime::OnShipOrExpiry {
-        return order::charge(market, payment, now);
+    if let Stage::Authorized { taking: Taking::Waits { until, .. }, .. } = open.stage {
+        if matches!(deadline.waiting, Waiting::AuthorizationExpiring { .. }) {
+            return order::expiring(market, payment, until);
+        }
+        if open.capture == CaptureTime::OnShipOrExpiry {
+            return order::charge(market, payment, now);
+        }
     }
     let because = match open.stage {
         Stage::Authorized { .. } => VoidReason::AuthorizationExpired,
         _ => VoidReason::RequestExpired,
     };
-    let (account, provider) = (open.account, open.provider);
-    let mut events = vec![VoidRequested { account, because, payment, provider }.into()];
+    let mut events = give_up(market, payment, because);
     events.extend(order::give_up_authorized(market, payment, because));
     events
 }

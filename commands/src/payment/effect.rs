@@ -66,6 +66,11 @@ pub enum Wish {
         /// The provider's reference.
         reference: Box<str>,
     },
+    /// Say whether it still holds what it is to take when the seller is about to ship.
+    Watch {
+        /// The provider's reference.
+        reference: Box<str>,
+    },
     /// Take what is held.
     Capture {
         /// How much.
@@ -111,6 +116,11 @@ impl Effect {
         }
     }
 
+    /// Tells whether a provider is only asked now and then whether anything has changed.
+    pub const fn is_watch(&self) -> bool {
+        matches!(self, Effect::Payment(PaymentEffect { wish: Wish::Watch { .. }, .. }))
+    }
+
     /// Gives what is wanted behind an event: of whom, and what, if anything. `None`: the event is about no payment.
     pub fn behind(event: &Event) -> Option<(EffectId, Option<Effect>)> {
         let wanted = |payment, provider, wish| {
@@ -126,10 +136,13 @@ impl Effect {
             Event::PaymentActionRequired(e) => {
                 wanted(e.payment, e.provider, Wish::Await { reference: e.reference.as_str().into() })
             }
-            Event::PaymentAuthorized(e) if e.waits_until.is_some() => done(e.payment),
             Event::PaymentAuthorized(e) => {
                 let reference = e.reference.as_str().into();
-                wanted(e.payment, e.provider, Wish::Capture { amount: e.amount, reference })
+                let wish = match e.waits_until {
+                    Some(_) => Wish::Watch { reference },
+                    None => Wish::Capture { amount: e.amount, reference },
+                };
+                wanted(e.payment, e.provider, wish)
             }
             Event::PaymentCaptureRequested(e) => {
                 let reference = e.reference.as_str().into();
@@ -162,10 +175,10 @@ impl Effect {
 impl Payments {
     /// Gives all that providers have been asked for and have not answered.
     pub fn effects(&self) -> Vec<(EffectId, Effect)> {
-        let payments = self.open.iter().filter_map(|(id, payment)| {
+        let payments = self.open.iter().map(|(id, payment)| {
             let Payment { provider, .. } = *payment;
-            let effect = PaymentEffect { provider, payment: *id, wish: wish(payment)? };
-            Some((EffectId::Payment(*id), Effect::Payment(effect)))
+            let effect = PaymentEffect { provider, payment: *id, wish: wish(payment) };
+            (EffectId::Payment(*id), Effect::Payment(effect))
         });
         let refunds = self.refunds.iter().map(|(id, refund)| {
             let Refund { payment, provider, amount, .. } = *refund;
@@ -176,15 +189,17 @@ impl Payments {
     }
 }
 
-/// Gives what a payment wants of its provider; nothing while it waits for the seller.
-fn wish(payment: &Payment) -> Option<Wish> {
-    Some(match &payment.stage {
+/// Gives what a payment wants of its provider.
+fn wish(payment: &Payment) -> Wish {
+    match &payment.stage {
         Stage::Requested { token, .. } => Wish::Authorize { amount: payment.amount, token: token.clone() },
         Stage::ActionRequired { reference, .. } => Wish::Await { reference: reference.clone() },
         Stage::Authorized { reference, taking: Taking::Asked { amount }, .. } => {
             Wish::Capture { amount: *amount, reference: reference.clone() }
         }
-        Stage::Authorized { taking: Taking::Waits { .. }, .. } => return None,
+        Stage::Authorized { reference, taking: Taking::Waits { .. }, .. } => {
+            Wish::Watch { reference: reference.clone() }
+        }
         Stage::Voiding { .. } => Wish::Void,
-    })
+    }
 }

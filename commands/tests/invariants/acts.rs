@@ -131,7 +131,7 @@ impl Run {
                 }
             }
             Step::Pay(nth) => {
-                let (order, (buyer, seller)) = self.order(nth);
+                let (order, (buyer, seller)) = self.unpaid_order(nth);
                 self.ask(if nth % 9 == 8 { seller } else { buyer }, pay(order));
             }
             Step::SetUp(nth) => {
@@ -158,12 +158,7 @@ impl Run {
                 self.ask(who.map_or(seller, |n| EVERYBODY[n]), command);
             }
             Step::Ready(nth, who) => {
-                let held = self.world.market.orders.iter().find(|(_, order)| order.is_unpaid());
-                let (order, (_, seller)) = self.order(nth);
-                let (order, seller) = match held.filter(|_| !nth.is_multiple_of(4)) {
-                    Some((id, held)) => (*id, Actor::of(held.seller)),
-                    None => (order, seller),
-                };
+                let (order, (_, seller)) = self.unpaid_order(nth);
                 self.ask(who.map_or(seller, |n| EVERYBODY[n]), ready(order));
             }
             Step::Ship(nth, who, part, place) => {
@@ -250,6 +245,15 @@ impl Run {
                     self.send(other);
                 }
             }
+        }
+    }
+
+    /// Gives an order with its buyer and seller, mostly one that a provider is to pay.
+    fn unpaid_order(&self, nth: usize) -> (OrderId, (Actor, Actor)) {
+        let mut unpaid = self.world.market.orders.iter().filter(|(_, order)| order.is_unpaid());
+        match unpaid.next().filter(|_| !nth.is_multiple_of(4)) {
+            Some((id, order)) => (*id, (Actor::of(order.buyer), Actor::of(order.seller))),
+            None => self.order(nth),
         }
     }
 

@@ -242,8 +242,12 @@ pub(crate) fn check_deadlines(market: &Market) {
             | payment::Stage::ActionRequired { expires_at, .. } => {
                 (expires_at, Waiting::PaymentExpires { payment })
             }
-            payment::Stage::Authorized { taking: payment::Taking::Waits { until }, .. } => {
-                (until, Waiting::AuthorizationExpires { payment })
+            payment::Stage::Authorized { taking: payment::Taking::Waits { until, expiring_at }, .. } => {
+                assert!(expiring_at <= until, "what is about to end is told before");
+                match expiring_at == until {
+                    true => (until, Waiting::AuthorizationExpires { payment }),
+                    false => (expiring_at, Waiting::AuthorizationExpiring { payment }),
+                }
             }
             payment::Stage::Authorized { capture_before, .. } => {
                 (capture_before, Waiting::AuthorizationExpires { payment })
@@ -309,6 +313,17 @@ pub(crate) fn check_payments(market: &Market) {
         }
     }
     assert!(pending.keys().all(|id| market.payments.get(**id).is_some()), "it ends with its payment");
+    for (id, open) in market.payments.open() {
+        let Some(held) = market.payments.held_before(*id) else { continue };
+        assert_eq!(market.payments.asked_anew(held), Some(*id));
+        let is_asked =
+            matches!(open.stage, payment::Stage::Requested { .. } | payment::Stage::ActionRequired { .. });
+        let before = market.payments.get(held).expect("what is to be replaced is held");
+        let waits =
+            matches!(before.stage, payment::Stage::Authorized { taking: payment::Taking::Waits { .. }, .. });
+        assert!(is_asked && waits, "what is held waits as long as another is asked for in its place");
+        assert!(market.payments.orders_of(*id).is_empty() && !market.payments.orders_of(held).is_empty());
+    }
 }
 
 /// Reads the log as it is stored, from zero.

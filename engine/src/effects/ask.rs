@@ -110,6 +110,11 @@ impl Call<'_> {
                 Some(Found { answer: Answer::ActionRequired { .. }, .. }) | None => Ok(None),
                 Some(found) => reported(found.answer),
             },
+            Wish::Watch { reference } => match self.known(reference).await?.answer {
+                // It holds it still, which is known.
+                Answer::Authorized { .. } => Ok(None),
+                answer => reported(answer),
+            },
             Wish::Capture { amount, reference } => {
                 let (amount, reference) = (*amount, reference.to_string());
                 self.capture(Capture { payment, amount, reference }).await
@@ -135,13 +140,18 @@ impl Call<'_> {
     /// not taken, however long ago it was told to.
     async fn capture(&self, call: Capture) -> Result<Option<ReportedOutcome>, NoAnswer> {
         if self.asks_first {
-            match self.provider.look_up(call.payment, Some(&call.reference)).await? {
-                Some(Found { answer: Answer::Authorized { .. }, .. }) => {}
-                Some(found) => return reported(found.answer),
-                None => return Err(NoAnswer("the provider does not know a payment that it held".to_owned())),
+            match self.known(&call.reference).await?.answer {
+                Answer::Authorized { .. } => {}
+                answer => return reported(answer),
             }
         }
         reported(self.provider.capture(&call).await?)
+    }
+
+    /// Looks at what the provider said it holds.
+    async fn known(&self, reference: &str) -> Result<Found, NoAnswer> {
+        let found = self.provider.look_up(self.effect.payment, Some(reference)).await?;
+        found.ok_or_else(|| NoAnswer("the provider does not know a payment that it held".to_owned()))
     }
 
     /// Lets go of what is held. What the provider has is looked at first: it may have taken the money, or refused it.

@@ -12,8 +12,10 @@
 //! | `tok_duplicate_webhook` | it agrees, and each of its messages comes twice |
 //! | `tok_unordered_webhook` | it agrees; the message of the capture comes before that of the authorisation |
 //! | `tok_expires` | it agrees, and lets go before it is told to take the money |
+//! | `tok_lets_go` | it agrees, and has let go when it is next asked how the payment stands; no message tells |
+//! | `tok_brief` | it agrees, and holds the money for a day only |
 //!
-//! What it holds it lets go of after seven days, as a real one does.
+//! What it holds otherwise it lets go of after seven days, as a real one does.
 //!
 //! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on its way,
 //! the answer about `acct_timeout_paid` is lost; any other that begins with `acct_` is paid at once.
@@ -48,6 +50,8 @@ pub const SIGNATURE_HEADER: &str = "sandbox-signature";
 pub const MESSAGES_MAX: usize = 1024;
 /// How long it holds money, in milliseconds.
 const HOLDS_MS: i64 = 7 * 86_400_000;
+/// How long it holds money of `tok_brief`, in milliseconds.
+const HOLDS_BRIEFLY_MS: i64 = 86_400_000;
 
 /// A message on its way to the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,7 +204,7 @@ impl Sandbox {
 
     /// Lets go of what was held for as long as it is held.
     fn lapse(&self, entry: &mut Entry) {
-        if matches!(entry.state, State::Authorized) && self.clock.now() >= entry.made_at.plus_ms(HOLDS_MS) {
+        if matches!(entry.state, State::Authorized) && self.clock.now() >= entry.held_until() {
             entry.state = State::Expired;
         }
     }
@@ -214,14 +218,19 @@ impl Sandbox {
                 Answer::ActionRequired { reference, kind: ActionKind::ThreeDs, url }
             }
             State::Authorized => {
-                let capture_before = entry.made_at.plus_ms(HOLDS_MS);
-                Answer::Authorized { reference, amount: entry.amount, capture_before }
+                Answer::Authorized { reference, amount: entry.amount, capture_before: entry.held_until() }
             }
             State::Captured(amount) => Answer::Captured { reference, amount: *amount },
             State::Declined(code) => Answer::Declined { code: code.clone(), retryable: is_retryable(code) },
             State::Voided => Answer::Voided,
             State::Expired => Answer::Expired,
         }
+    }
+}
+
+impl Entry {
+    fn held_until(&self) -> Timestamp {
+        self.made_at.plus_ms(if self.token == "tok_brief" { HOLDS_BRIEFLY_MS } else { HOLDS_MS })
     }
 }
 
@@ -257,7 +266,9 @@ fn first_state(token: &str) -> State {
         | "tok_timeout_approved"
         | "tok_duplicate_webhook"
         | "tok_unordered_webhook"
-        | "tok_expires" => State::Authorized,
+        | "tok_expires"
+        | "tok_lets_go"
+        | "tok_brief" => State::Authorized,
         "tok_action" => State::ActionRequired,
         "tok_timeout_lost" => State::Unheard,
         "tok_late_webhook" => State::Undecided,
@@ -299,7 +310,8 @@ impl PaymentProvider for Sandbox {
             _ if is_new && entry.token == "tok_timeout_approved" => Err(lost()),
             _ => Ok(self.answer(call.payment, entry)),
         };
-        if is_new && matches!(entry.state, State::Authorized) && entry.token != "tok_unordered_webhook" {
+        let is_told = !matches!(entry.token.as_str(), "tok_unordered_webhook" | "tok_lets_go");
+        if is_new && matches!(entry.state, State::Authorized) && is_told {
             self.tell(call.payment, entry, "authorized");
         }
         if is_new && matches!(entry.state, State::Declined(_)) {
@@ -368,6 +380,9 @@ impl PaymentProvider for Sandbox {
         let known = books.payments.get_mut(&payment).filter(|entry| !matches!(entry.state, State::Unheard));
         Ok(known.map(|entry| {
             self.lapse(entry);
+            if entry.token == "tok_lets_go" && matches!(entry.state, State::Authorized) {
+                entry.state = State::Expired;
+            }
             Found { reference: reference(payment), answer: self.answer(payment, entry) }
         }))
     }

@@ -139,7 +139,7 @@ impl Fold for OrderFold {
                     let entry = entry(Step::Accepted, None, None);
                     self.change(tree, accepted.order, entry, |order| accept(order, accepted))?;
                 }
-                Event::PaymentRequested(requested) => {
+                Event::PaymentRequested(requested) if requested.replaces.is_none() => {
                     for order in &requested.orders {
                         // It was placed with its first payment; this may be another.
                         let found = self.orders.entry(tree, order)?.as_mut();
@@ -152,9 +152,15 @@ impl Fold for OrderFold {
                     let entry = entry(Step::Authorized, None, Some(format!("with payment {}", held.payment)));
                     self.change(tree, held.order, entry, |order| {
                         (order.accept_by, order.ship_by) = (held.accept_by, held.ship_by);
-                        order.payment.as_mut()?.capture_by = Some(held.capture_by);
+                        let payment = order.payment.as_mut()?;
+                        (payment.payment, payment.capture_by) = (held.payment, Some(held.capture_by));
                         Some(())
                     })?;
+                }
+                Event::AuthorizationExpiring(expiring) => {
+                    let note = Some(format!("to be charged by {}", expiring.capture_by));
+                    let entry = entry(Step::AuthorizationExpiring, None, note);
+                    self.change(tree, expiring.order, entry, |_| Some(()))?;
                 }
                 Event::OrderPaid(paid) => {
                     let note = match paid.payment {

@@ -477,6 +477,7 @@ fn authorized(minor: i64) -> Event {
         account: BUYER,
         amount: usd(minor),
         capture_before: Timestamp::from_ms(0),
+        expiring_at: None,
         payment: payment(),
         pending: Some(coming(minor)),
         provider: PROVIDER,
