@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use commands::command::{
     AddToCart, AdjustStock, CancelOrder, ClearCart, ConfirmDelivery, CreateListing, Delta, Expected,
-    FreezeCart, FundWallet, LineQuantity, MigrateCart, MoveBack, OrderLine, PauseListing, PaymentMethod,
-    PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart, RestoreCart, ResumeListing,
-    SaveForLater, SetBackorderLimit, SetCartQuantity, ShipOrder, Text, Units, UpdateListing,
+    FreezeCart, FundWallet, LineQuantity, MigrateCart, MoveBack, MoveStock, OrderLine, PauseListing,
+    PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, RemoveFromCart, RestoreCart,
+    ResumeListing, SaveForLater, SetBackorderLimit, SetCartQuantity, ShipOrder, Text, Units, UpdateListing,
 };
 use commands::{Command, Market, Verified};
 use events::account::{PublicKey, Role};
 use events::ids::{AccountId, CartId, CommandId, DeviceId, ListingId, Nonce, OrderId};
+use events::location::Location;
 use events::metadata::CommandStamp;
 use events::stock::AdjustmentReason;
 use events::{Hash, Money, Quantity, Timestamp};
@@ -220,12 +221,14 @@ impl Clients {
             68..78 => {
                 let order = order();
                 let lines = part(rng, sight.market, order);
-                return (
-                    seller,
-                    ShipOrder { carrier: None, from: None, lines, order, tracking: None }.into(),
-                );
+                let from = if rng.random_bool(0.2) { location(rng) } else { None };
+                return (seller, ShipOrder { carrier: None, from, lines, order, tracking: None }.into());
             }
-            78..86 => return (SELLERS[(n % 3) as usize], receive(n, rng.random_range(1..6))),
+            78..86 => {
+                let quantity = units(rng.random_range(1..6));
+                let received = ReceiveStock { listing: listing(n), location: location(rng), quantity };
+                return (SELLERS[(n % 3) as usize], received.into());
+            }
             // Some were credited before, the first ones in a time that only the index knows.
             86..92 => {
                 let (minor, payment) = (rng.random_range(100..3_000), rng.random_range(0..PAYMENTS));
@@ -252,10 +255,16 @@ impl Clients {
     }
 }
 
+/// Where a seller has goods; none: at no named location.
+fn location(rng: &mut StdRng) -> Option<Location> {
+    let name = ["", "berlin", "cologne"][rng.random_range(0..3)];
+    (!name.is_empty()).then(|| name.parse().expect("a location"))
+}
+
 /// What a listing's seller does with it.
 fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
     let id = listing(n);
-    let command: Command = match rng.random_range(0..6) {
+    let command: Command = match rng.random_range(0..8) {
         0 => {
             let price = Some(usd(rng.random_range(100..400)));
             let (limits, restricted, tax_class, title) = (None, None, None, None);
@@ -265,7 +274,12 @@ fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
         2 | 3 => ResumeListing { listing: id }.into(),
         4 => {
             let delta = Delta::try_from(-rng.random_range(1..4)).expect("a small number is a change");
-            AdjustStock { delta, listing: id, location: None, reason: AdjustmentReason::Lost }.into()
+            let (location, reason) = (location(rng), AdjustmentReason::Lost);
+            AdjustStock { delta, listing: id, location, reason }.into()
+        }
+        5 | 6 => {
+            let (from, to, quantity) = (location(rng), location(rng), units(rng.random_range(1..4)));
+            MoveStock { from, listing: id, quantity, to }.into()
         }
         _ => {
             let units = Units::try_from(rng.random_range(0..3)).expect("a small number of units");
