@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use events::escrow::milestone::Milestones;
 use events::ids::{AccountId, ListingId, OrderId, PromotionId};
 use events::order::{End, LineUnits, OrderNumber, ShipmentNumber, ShippingCharge};
 use events::rejection::OrderState;
@@ -56,7 +57,7 @@ pub struct Order {
 }
 
 /// What an order has beside its lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Extras {
     /// What its delivery costs, tax among it; none where the seller has no rates.
     pub shipping_minor: Option<i64>,
@@ -64,6 +65,8 @@ pub struct Extras {
     pub shipping_tax_minor: i64,
     /// The promotions that made it cheaper.
     pub promotions: Box<[PromotionId]>,
+    /// Whether an operator has cleared it of risk, where its rule of release asks for that.
+    pub is_risk_cleared: bool,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
@@ -113,6 +116,9 @@ impl Line {
     }
 }
 
+// A million of them may be open: what few orders need has room beside what all have, or a box.
+const _: () = assert!(size_of::<Order>() == 192 && size_of::<Shipment>() == 64);
+
 /// Units that travel together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipment {
@@ -141,6 +147,8 @@ pub enum ShipmentState {
     InTransit {
         /// Until when.
         delivery_due: Timestamp,
+        /// The milestones that the buyer has signed meanwhile.
+        signed: Milestones,
     },
     /// Waits for the buyer.
     Inspection {
