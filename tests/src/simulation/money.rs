@@ -100,8 +100,8 @@ fn some_order<'a>(
     let fitting = orders.iter().filter(|(_, order)| fits(order)).count();
     let among = if fitting > 0 { fitting } else { orders.open_count() };
     if among > 0 && rng.random_ratio(9, 10) {
-        let found = orders.iter().filter(|(_, order)| fitting == 0 || fits(order));
-        let (id, order) = found.skip(rng.random_range(0..among)).next().expect("it is among them");
+        let mut found = orders.iter().filter(|(_, order)| fitting == 0 || fits(order));
+        let (id, order) = found.nth(rng.random_range(0..among)).expect("it is among them");
         return (*id, Some(order));
     }
     let id = sight.orders.get(rng.random_range(0..sight.orders.len().max(1))).copied();
