@@ -286,6 +286,13 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::ReleaseScheduled(event) => {
             format!("shipment {}: {:?}, released at {}", event.shipment, event.condition, event.due)
         }
+        Event::MilestoneSigned(event) => {
+            format!("shipment {}: milestone {} is signed", event.shipment, event.milestone)
+        }
+        Event::RiskCleared(event) => {
+            let note = event.note.as_ref().map_or(String::new(), |note| format!(": {note}"));
+            format!("operator {} clears it of risk{note}", event.by)
+        }
         Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
 }

@@ -36,7 +36,10 @@ pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
     SetTax, VerifyAccount,
 };
-pub use escrow::{FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, UnfreezeEscrow, UnholdOrder};
+pub use escrow::{
+    ClearRisk, FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, SignMilestone, UnfreezeEscrow,
+    UnholdOrder,
+};
 pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
@@ -553,6 +556,8 @@ commands! {
     "stock.extend_reservation" => ExtendReservation(ExtendReservation),
     "stock.release_reservation" => ReleaseReservation(ReleaseReservation),
     "wallet.exchange" => ExchangeMoney(ExchangeMoney),
+    "escrow.sign_milestone" => SignMilestone(SignMilestone),
+    "order.clear_risk" => ClearRisk(ClearRisk),
 }
 
 impl Command {
@@ -563,6 +568,10 @@ impl Command {
             Command::ConfirmDelivery(body) => {
                 let open = market.orders.get(body.order).map_or(0, |order| order.shipments_open());
                 (2 * open).max(1)
+            }
+            // The word, and what comes of it for each shipment.
+            Command::ClearRisk(body) => {
+                1 + market.orders.get(body.order).map_or(0, |order| order.shipments_open())
             }
             // An order and its escrow for each line at most, what of each was set aside, and the payment; a refusal is one
             // event.

@@ -185,6 +185,8 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::UnfreezeEscrow(body) => Some(body.order),
         Command::SettleEscrow(body) => Some(body.order),
         Command::ReleaseEscrow(body) => Some(body.order),
+        Command::SignMilestone(body) => Some(body.order),
+        Command::ClearRisk(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -264,8 +266,10 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::HoldOrder(_)
         | Command::UnholdOrder(_)
         | Command::SettleEscrow(_)
-        | Command::ReleaseEscrow(_) => &[Role::Operator],
+        | Command::ReleaseEscrow(_)
+        | Command::ClearRisk(_) => &[Role::Operator],
         Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
+        Command::SignMilestone(_) => &[Role::Buyer],
         Command::AllowReservations(_) => &[Role::Seller],
         Command::ReserveStock(_) | Command::ExtendReservation(_) => &[Role::Buyer],
         Command::ReleaseReservation(_) => &[Role::Buyer, Role::Operator],
@@ -352,6 +356,8 @@ fn business(
         Command::UnfreezeEscrow(command) => order::decide_unfreeze(market, facts, account, command, now),
         Command::SettleEscrow(command) => order::decide_settle(market, facts, account, command, now),
         Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
+        Command::SignMilestone(command) => order::decide_sign(market, facts, account, command, now),
+        Command::ClearRisk(command) => order::decide_clear(market, facts, account, command, now),
         Command::AllowReservations(command) => reservation::decide_allow(market, account, command),
         Command::ReserveStock(command) => reservation::decide_reserve(market, account, id, command, now),
         Command::ExtendReservation(command) => reservation::decide_extend(market, account, command, now),

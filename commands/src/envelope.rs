@@ -314,7 +314,8 @@ impl Members {
 }
 
 impl Envelope {
-    /// Reads the body and whatever is signed inside it: quotes of sellers, claims to carts, offers to exchange, keys to be registered.
+    /// Reads the body and whatever is signed inside it: quotes of sellers, claims to carts, offers to exchange, keys to
+    /// be registered.
     pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {
         let Envelope { stamp, market, issued_at, expires_at, expected, body } = self;
         let command = Command::parse(&stamp.name, &body)?;

@@ -207,6 +207,8 @@ impl Market {
             Event::SettlementProposed(event) => self.settlement_proposed(event),
             Event::EscrowSettled(event) => self.escrow_settled(event, position),
             Event::ReleaseScheduled(event) => self.release_scheduled(event),
+            Event::MilestoneSigned(event) => self.milestone_signed(event),
+            Event::RiskCleared(event) => self.risk_cleared(event),
             Event::ReservationsAllowed(event) => self.reservations_allowed(event),
             Event::StockReserved(event) => self.stock_reserved(event),
             Event::ReservationExtended(event) => self.reservation_extended(event),

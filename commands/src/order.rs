@@ -49,7 +49,7 @@ pub use self::location::{Allocated, Allocations};
 pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::refund::decide_refund;
 pub use self::release::{Pending, Release};
-pub(crate) use self::release::{decide_release, decide_set_free};
+pub(crate) use self::release::{decide_clear, decide_release, decide_set_free, decide_sign};
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;
 pub use self::state::{
@@ -93,6 +93,14 @@ fn find<'a>(market: &'a Market, facts: &Facts, order: OrderId) -> Result<Found<'
     }
     let closed = market.orders.recently_closed(order).or_else(|| facts.closed_orders.get(&order).copied());
     closed.map(Found::Closed).ok_or_else(|| vec![Rejection::OrderUnknown { order }])
+}
+
+/// Finds an order that is open.
+fn open<'a>(market: &'a Market, facts: &Facts, id: OrderId) -> Result<&'a Order, Vec<Rejection>> {
+    match find(market, facts, id)? {
+        Found::Open(order) => Ok(order),
+        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+    }
 }
 
 /// Finds an order that the account sells.

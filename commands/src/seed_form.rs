@@ -478,6 +478,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::UnfreezeEscrow(_)
         | Command::SettleEscrow(_)
         | Command::ReleaseEscrow(_)
+        | Command::SignMilestone(_)
+        | Command::ClearRisk(_)
         | Command::AllowReservations(_)
         | Command::ExchangeMoney(_) => return None,
     };

@@ -192,6 +192,8 @@ mod tests {
             ("stock.extend_reservation", json!({"reservation": ID})),
             ("stock.release_reservation", json!({"reservation": ID})),
             ("wallet.exchange", json!({"at_least": total, "from": total, "quote": "q"})),
+            ("escrow.sign_milestone", json!({"milestone": 2, "order": ID, "shipment": 2})),
+            ("order.clear_risk", json!({"note": "n", "order": ID})),
         ]
     }
 

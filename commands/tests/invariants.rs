@@ -77,7 +77,7 @@ struct Run {
 
 impl Run {
     /// Opens a market in which sellers have to accept orders, or not, with the usual rule of release or with one of a least
-    /// age, an operator's word and a delay.
+    /// age, of words and a delay.
     fn new(sellers_accept: bool, is_usual: bool) -> Run {
         let limit = |tier, minor| PurchaseLimit {
             currency: usd(0).currency,
@@ -86,7 +86,9 @@ impl Run {
             tier: Tier::new(tier).unwrap(),
         };
         let escrow = EscrowTerms::new(300, 60 * DAY_MS).unwrap();
-        let any = vec![Condition::BuyerConfirmed, Condition::OperatorRelease, Condition::InspectionElapsed];
+        let steps = Condition::AllOf(vec![signs(1), signs(2), Condition::RiskClear]);
+        let any =
+            vec![Condition::BuyerConfirmed, Condition::OperatorRelease, steps, Condition::InspectionElapsed];
         let late = Condition::AllOf(vec![Condition::AnyOf(any), Condition::MinAge { ms: DAY_MS }]);
         let late = ReleaseTerms::new(DAY_MS / 24, ReleaseRule::new(late).unwrap()).unwrap();
         let mut world = World::on(Terms {
@@ -647,6 +649,10 @@ impl Run {
             assert!(within, "{charged:?} of {total}");
         }
     }
+}
+
+fn signs(number: u8) -> Condition {
+    Condition::MilestoneSigned { milestone: milestone(number) }
 }
 
 proptest! {

@@ -1,5 +1,6 @@
-//! Facts of money in escrow that is in dispute.
+//! Facts of money in escrow: words that are said about it, and disputes.
 
+pub mod milestone;
 pub mod rule;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::milestone::Milestone;
 use crate::account::Role;
 use crate::ids::{AccountId, OrderId};
 use crate::ledger::Transfer;
@@ -23,6 +25,18 @@ pub struct ReleaseScheduled {
     pub condition: ReleaseCondition,
     /// When the shipment's money is released.
     pub due: Timestamp,
+    /// The order.
+    pub order: OrderId,
+    /// The shipment.
+    pub shipment: ShipmentNumber,
+}
+
+/// The buyer signed a milestone of a shipment, as the rule of its escrow asks for. Of one that has arrived, what comes of that
+/// stands behind it in the same commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MilestoneSigned {
+    /// Which one.
+    pub milestone: Milestone,
     /// The order.
     pub order: OrderId,
     /// The shipment.

@@ -192,7 +192,9 @@ events! {
     "stock.reservation_taken_up.v1" => ReservationTakenUp(reservation::TakenUp) about |e| Some(e.listing.to_string()),
     "stock.moved.v1" => StockMoved(stock::Moved) about |e| Some(e.listing.to_string()),
     "order.reallocated.v1" => OrderReallocated(order::Reallocated) about |e| Some(e.order.to_string()),
-    "wallet.exchanged.v1" => WalletExchanged(exchange::Exchanged) about |e| Some(e.account.to_string());
+    "wallet.exchanged.v1" => WalletExchanged(exchange::Exchanged) about |e| Some(e.account.to_string()),
+    "escrow.milestone_signed.v1" => MilestoneSigned(escrow::MilestoneSigned) about |e| Some(e.order.to_string()),
+    "order.risk_cleared.v1" => RiskCleared(order::RiskCleared) about |e| Some(e.order.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -291,6 +293,8 @@ impl Event {
             | Event::OrderUnheld(_)
             | Event::SettlementProposed(_)
             | Event::ReleaseScheduled(_)
+            | Event::MilestoneSigned(_)
+            | Event::RiskCleared(_)
             | Event::ReservationsAllowed(_)
             | Event::StockReserved(_)
             | Event::ReservationExtended(_)

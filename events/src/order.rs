@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
+use crate::escrow::milestone::Milestone;
 use crate::escrow::rule::ReleaseTerms;
 use crate::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId};
 use crate::ledger::Transfer;
@@ -429,6 +430,19 @@ pub struct Refunded {
     pub tax: Option<Money>,
 }
 
+/// An operator cleared an order of risk, as the rule of its escrow asks for. What comes of that for shipments that have arrived
+/// stands behind it in the same commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RiskCleared {
+    /// Who cleared it.
+    pub by: AccountId,
+    /// Why, in words for other operators; 1 to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The order.
+    pub order: OrderId,
+}
+
 /// Who ended an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -487,6 +501,13 @@ pub enum ReleaseCondition {
     MinAge,
     /// An operator released it.
     OperatorRelease,
+    /// The buyer signed a milestone of the shipment.
+    MilestoneSigned {
+        /// Which one.
+        milestone: Milestone,
+    },
+    /// An operator cleared the order of risk.
+    RiskClear,
 }
 
 /// What cancelled units cost was paid from the escrow back to the buyer.

@@ -837,8 +837,11 @@ pub enum Rejection {
         /// What of its money is in escrow.
         most: Money,
     },
-    /// The rule of the escrow does not ask for an operator's word.
-    #[error("no operator releases the money of order {order}: its rule asks for none. Freeze it, and settle")]
+    /// The rule of the escrow does not ask for this word.
+    #[error(
+        "the rule by which the money of order {order} is released does not ask for this word. An operator can freeze it, \
+         and settle"
+    )]
     ReleaseNotAsked {
         /// The order.
         order: OrderId,

@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use crate::token::Caller;
 
 pub(crate) mod listing;
+pub(crate) mod statement;
 pub(crate) mod terms;
 
 /// How long a query waits for the views to come to its `min_position`.

@@ -13,6 +13,7 @@ use commands::preview::Preview;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::Cart;
+use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
 use projections::payment::{PAYOUTS_PER_PAGE_MAX, Payment, Payout};
@@ -30,6 +31,7 @@ use crate::problem::{
     VIEWS_BEHIND,
 };
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
+use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, Saved, Wallet};
 use crate::token::Token;
@@ -368,6 +370,27 @@ fn questions() -> Vec<Route> {
             .problems([NOT_FOUND])
             .answers(view::<Cart>()),
         Route::get("/v1/wallet", "Your balances", query::wallet).question().answers(view::<Wallet>()),
+        Route::get(
+            "/v1/wallet/statement",
+            "What changed your wallet or another account of yours, newest first, and what it held",
+            statement::statement,
+        )
+        .question()
+        .query(
+            "account",
+            "The ledger account; your wallet if absent. Those of the platform and of others are for operators",
+            json!({"type": "string", "examples": ["platform:fees", "seller:<account>:available"]}),
+        )
+        .query("currency", "In which currency; must be named", json!({"type": "string", "pattern": "^[A-Z]{3}$"}))
+        .query(
+            "at",
+            "As of this position of the log: the newest posting at or before it comes first",
+            json!({"type": "integer", "minimum": 0}),
+        )
+        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
+        .limit(POSTINGS_PER_PAGE, POSTINGS_PER_PAGE_MAX)
+        .problems([FORBIDDEN])
+        .answers(view::<Statement>()),
         Route::get("/v1/stream", "Your events as they happen (server-sent events)", stream::stream)
             .question()
             .query(

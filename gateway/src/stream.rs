@@ -238,11 +238,13 @@ impl Feed {
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,
             Event::OrderRefunded(refunded) => refunded.order,
-            // That an order is held, and how two operators come to agree, is told by its view; the notes are not.
+            // That an order is held or cleared of risk, and how two operators come to agree, is told by its view; the notes
+            // are not.
             Event::OrderUnheld(unheld) => unheld.order,
             Event::EscrowFrozen(frozen) => frozen.order,
             Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
             Event::ReleaseScheduled(scheduled) => scheduled.order,
+            Event::MilestoneSigned(signed) => signed.order,
             _ => return Ok(false),
         };
         let late = |_| "the views are too far behind: come back with Last-Event-ID";

@@ -121,6 +121,68 @@ async fn orders_are_seen_by_buyer_seller_and_operator_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_statement_tells_what_an_account_held_at_any_position() {
+    let shop = Shop::open().await;
+    let (seller, operator) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Operator]).await);
+    let buyer = shop.funded_buyer(10_000).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let receipts =
+        [shop.accepted(&buyer, purchase(listing)).await, shop.accepted(&buyer, purchase(listing)).await];
+    let [first, last] = [0, 1].map(|n| receipts[n]["receipt"]["position"].as_u64().unwrap());
+    let (token, of_operator) = (shop.token(&buyer).await, shop.token(&operator).await);
+    let statement = async |token: &str, more: &str| {
+        let path = format!("/v1/wallet/statement?currency=USD&min_position={last}{more}");
+        json_of(shop.get(&path).bearer_auth(token)).await.1
+    };
+    let shown = statement(&token, "").await;
+    assert_eq!(shown["account"], json!(format!("wallet:{}", buyer.account)));
+    let members = |shown: &Value, name: &str| {
+        shown["postings"].as_array().unwrap().iter().map(|one| one[name].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(members(&shown, "type"), ["escrow.held", "escrow.held", "wallet.funded"]);
+    let balances: Vec<_> =
+        members(&shown, "balance").into_iter().map(|money| money["minor"].clone()).collect();
+    assert_eq!(balances, [5_000, 7_500, 10_000]);
+    assert_eq!(shown["postings"][0]["amount"]["minor"], -2_500);
+    assert_eq!(shown["postings"][1]["about"], json!(receipt_order(&receipts[0])));
+    assert!(shown["postings"][0]["time_rfc3339"].is_string());
+    // As of any position: an order's receipt names the last of its events, which moves the money.
+    for (at, minor) in [(last, 5_000), (last - 1, 7_500), (first, 7_500), (first - 1, 10_000), (0, 0)] {
+        let then = statement(&token, &format!("&at={at}&limit=1")).await;
+        assert_eq!(then["balance"], usd_json(minor), "at {at}");
+    }
+    let page = statement(&token, "&limit=2").await;
+    let cursor = format!("&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = statement(&token, &cursor).await;
+    assert_eq!((members(&rest, "type"), &rest["next_cursor"]), (vec![json!("wallet.funded")], &Value::Null));
+    // Operators see those of others and of the platform; nobody else does, and an order's is the order's.
+    let other = format!("&account=wallet:{}", buyer.account);
+    assert_eq!(statement(&of_operator, &other).await["postings"], shown["postings"]);
+    assert_eq!(statement(&of_operator, "&account=platform:fees").await["balance"], usd_json(0));
+    let path = |more: &str| format!("/v1/wallet/statement?{more}");
+    for account in ["platform:fees".to_owned(), format!("seller:{}:available", seller.account)] {
+        let asked = path(&format!("currency=USD&account={account}"));
+        problem(shop.get(&asked).bearer_auth(&token), 403, "scope_denied").await;
+    }
+    let escrow = format!("currency=USD&account=escrow:{}", receipt_order(&receipts[0]));
+    let ahead = format!("currency=USD&at={}", last + 1_000);
+    for (more, status, code) in [
+        ("", 400, "query_invalid"),
+        ("currency=USDX", 400, "query_invalid"),
+        ("currency=USD&account=purse", 400, "query_invalid"),
+        (&escrow, 400, "query_invalid"),
+        (&ahead, 504, "views_behind"),
+    ] {
+        problem(shop.get(&path(more)).bearer_auth(&token), status, code).await;
+    }
+    shop.close().await;
+}
+
+fn usd_json(minor: i64) -> Value {
+    json!({"currency": "USD", "minor": minor})
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_in_stock() {
     let shop = Shop::open().await;
     let (seller, other) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Seller]).await);

@@ -1,4 +1,6 @@
-//! Balances of the ledger, folded from every transfer in the log.
+//! Balances of the ledger, folded from every transfer in the log, and statements of the accounts that last.
+
+mod statement;
 
 use std::collections::BTreeMap;
 
@@ -8,12 +10,14 @@ use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
 use sled::{Batch, Tree};
 
+use self::statement::{Moved, StatementFold};
+pub use self::statement::{POSTINGS_PER_PAGE_MAX, Posting, StatementPage, has_statement};
 use crate::store::Slot;
 use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 impl Key for LedgerAccount {
     fn write(&self, out: &mut Vec<u8>) {
@@ -106,6 +110,18 @@ impl<'a> Ledger<'a> {
         })
     }
 
+    /// Gives the newest postings of an account in one currency that stand before position `before`, or the newest of all. A page
+    /// has at most [`POSTINGS_PER_PAGE_MAX`]. An account that does not last has none: see [`has_statement`].
+    pub fn statement(
+        &self,
+        account: LedgerAccount,
+        currency: Currency,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<StatementPage, ViewError> {
+        statement::page(&self.0.read().tree, (account, currency), before, limit)
+    }
+
     /// Sums all balances per currency; each sum must be zero. Reads the whole view.
     pub fn trial_balance(&self) -> Result<Vec<CurrencySum>, ViewError> {
         let live = self.0.read();
@@ -138,6 +154,7 @@ pub(crate) struct LedgerFold {
     balances: Table<(LedgerAccount, Currency), Money>,
     pending: Table<(LedgerAccount, Currency), Money>,
     waiting: Table<PaymentId, Transfer>,
+    statements: StatementFold,
 }
 
 impl LedgerFold {
@@ -146,25 +163,32 @@ impl LedgerFold {
             balances: Table::new(BALANCES),
             pending: Table::new(PENDING),
             waiting: Table::new(WAITING),
+            statements: StatementFold::new(),
         }
     }
 
-    fn post(&mut self, tree: &Tree, transfer: &Transfer, position: Position) -> Result<(), ViewError> {
-        let Money { currency, minor } = transfer.amount;
-        let overflow = || ViewError::overflow("a ledger balance", position);
-        self.add(tree, transfer.from, currency, minor.checked_neg().ok_or_else(overflow)?, position)?;
-        self.add(tree, transfer.to, currency, minor, position)
-    }
-
-    fn add(
+    fn post(
         &mut self,
         tree: &Tree,
-        account: LedgerAccount,
-        currency: Currency,
-        minor: i64,
+        transfer: &Transfer,
         position: Position,
+        moved: &mut Vec<Moved>,
     ) -> Result<(), ViewError> {
-        add_to(self.balances.entry(tree, &(account, currency))?, currency, minor, position)
+        let Money { currency, minor } = transfer.amount;
+        let taken = minor.checked_neg().ok_or(ViewError::overflow("a ledger balance", position))?;
+        for (account, minor) in [(transfer.from, taken), (transfer.to, minor)] {
+            let account = (account, currency);
+            let balance_minor = add_to(self.balances.entry(tree, &account)?, currency, minor, position)?;
+            match moved.iter_mut().find(|before| before.account == account) {
+                Some(before) => {
+                    before.minor += minor;
+                    before.balance_minor = balance_minor;
+                }
+                None if has_statement(account.0) => moved.push(Moved { account, minor, balance_minor }),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Notes what begins to wait for a payment, or no longer does.
@@ -186,16 +210,17 @@ impl LedgerFold {
     }
 }
 
+/// Adds to a balance and gives what it is then.
 fn add_to(
     balance: &mut Option<Money>,
     currency: Currency,
     minor: i64,
     position: Position,
-) -> Result<(), ViewError> {
+) -> Result<i64, ViewError> {
     let before = balance.map_or(0, |money| money.minor);
     let after = before.checked_add(minor).ok_or(ViewError::overflow("a ledger balance", position))?;
     *balance = (after != 0).then_some(Money::new(after, currency));
-    Ok(())
+    Ok(after)
 }
 
 impl Fold for LedgerFold {
@@ -208,9 +233,11 @@ impl Fold for LedgerFold {
                 self.balances.set((escrow, placed.total.currency), None);
             }
             self.wait(tree, &recorded.event, position)?;
+            let mut moved = Vec::new();
             for transfer in recorded.event.transfers() {
-                self.post(tree, transfer, position)?;
+                self.post(tree, transfer, position, &mut moved)?;
             }
+            self.statements.note(recorded, &moved);
         }
         Ok(())
     }
@@ -218,6 +245,7 @@ impl Fold for LedgerFold {
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.balances.write(tree, batch)?;
         self.pending.write(tree, batch)?;
-        self.waiting.write(tree, batch)
+        self.waiting.write(tree, batch)?;
+        self.statements.write(tree, batch)
     }
 }

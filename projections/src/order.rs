@@ -9,6 +9,8 @@ use std::cmp::Reverse;
 
 use events::account::Role;
 use events::escrow::FreezeReason;
+use events::escrow::milestone::Milestone;
+use events::escrow::rule::ReleaseTerms;
 use events::ids::{
     AccountId, CartId, CommandId, KeyId, ListingId, OrderGroupId, OrderId, PaymentId, PromotionId, WriterId,
 };
@@ -81,6 +83,10 @@ pub struct Order {
     pub fee: Money,
     /// Where the buyer's money is.
     pub escrow: Escrow,
+    /// By what terms it is released; none: by the usual ones, or nothing is held yet.
+    pub release: Option<ReleaseTerms>,
+    /// Whether an operator has cleared it of risk, where the rule of its release asks for that.
+    pub is_risk_cleared: bool,
     /// What of it a provider pays; none: the wallet paid all of it.
     pub payment: Option<OrderPayment>,
     /// When it was placed.
@@ -208,6 +214,8 @@ pub struct Shipment {
     pub inspection_ends: Option<Timestamp>,
     /// When its money is released, as far as is known now, where the market's rule is not the usual one.
     pub release_due: Option<Timestamp>,
+    /// The milestones that its buyer has signed, in the order in which he did.
+    pub milestones_signed: Vec<Milestone>,
     /// What of its money is frozen.
     pub frozen: Option<Frozen>,
 }
@@ -407,6 +415,12 @@ pub enum Step {
     /// Somebody gave the word that the money is to be released, some time later.
     #[serde(rename = "escrow.release_scheduled")]
     ReleaseScheduled,
+    /// The buyer signed a milestone of a shipment.
+    #[serde(rename = "escrow.milestone_signed")]
+    MilestoneSigned,
+    /// An operator cleared it of risk.
+    #[serde(rename = "order.risk_cleared")]
+    RiskCleared,
 }
 
 /// At whose word something happened.

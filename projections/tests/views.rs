@@ -14,6 +14,7 @@ use events::listing::ListingStatus;
 use events::order::Placed;
 use projections::Projections;
 use projections::cart::{CartState, LineProblem, PriceChange};
+use projections::ledger::has_statement;
 use projections::order::{Actor, ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
 use support::market::{BUYERS, SELLERS, history_of, wishes};
@@ -168,6 +169,45 @@ fn check_ledger(history: &History, views: &Projections) {
     assert_eq!(sums.iter().map(|sum| sum.accounts).sum::<u64>(), open);
 }
 
+/// Checks that each posting of a lasting account is listed once, with what the account held from then on, and that what it held at
+/// any position is found.
+fn check_statements(history: &History, views: &Projections, limit: usize) {
+    let ledger = views.ledger();
+    for (account, currency) in naive::balances(history).into_keys() {
+        let (mut expected, mut balance) = (Vec::new(), 0);
+        for recorded in naive::events(history) {
+            let moved = naive::moved_by(&recorded.event, account, currency);
+            if moved != 0 && has_statement(account) {
+                balance += moved;
+                expected.push((recorded.position, recorded.metadata.time, moved, balance));
+            }
+        }
+        expected.reverse();
+        let (mut listed, mut before) = (Vec::new(), None);
+        for _ in 0..=expected.len() {
+            let page = ledger.statement(account, currency, before, limit).unwrap();
+            assert!(page.postings.len() <= limit);
+            listed.extend(page.postings);
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        let shown = listed.iter().map(|one| (one.position, one.time, one.amount.minor, one.balance.minor));
+        assert_eq!(Vec::from_iter(shown), expected, "{account}");
+        for (n, (position, ..)) in expected.iter().enumerate() {
+            for (before, then) in [(*position, expected.get(n + 1)), (position + 1, expected.get(n))] {
+                let page = ledger.statement(account, currency, Some(before), 1).unwrap();
+                let held = page.postings.first().map(|one| one.balance.minor);
+                assert_eq!(held, then.map(|(.., balance)| *balance));
+            }
+        }
+        if let Some(newest) = listed.first() {
+            assert_eq!(ledger.balance(account, currency).unwrap(), newest.balance);
+        }
+    }
+}
+
 fn check_carts(history: &History, views: &Projections) {
     for (id, owner) in naive::carts(history) {
         let cart = views.carts().cart(id).unwrap().unwrap();
@@ -282,6 +322,7 @@ proptest! {
             check_groups(&history, views);
             check_lists(&history, views, limit);
             check_ledger(&history, views);
+            check_statements(&history, views, limit);
             check_carts(&history, views);
             check_listings(&history, views, limit);
         });

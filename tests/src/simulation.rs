@@ -6,6 +6,7 @@
 //! when a promise is broken.
 
 mod checks;
+mod money;
 mod people;
 mod process;
 mod world;
@@ -146,11 +147,22 @@ struct Simulation {
     tally: Tally,
 }
 
+/// What came of a simulation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What happened in it.
+    pub tally: Tally,
+    /// Everything that was stored.
+    pub log: Vec<Arc<Commit>>,
+    /// The market behind it; what it has forgotten is the index's to know.
+    pub market: Market,
+}
+
 /// Runs the simulation that follows from a seed.
 ///
 /// # Panics
 /// If the engine breaks a promise.
-pub fn run(seed: u64) -> Tally {
+pub fn run(seed: u64) -> Run {
     let mut simulation = Simulation {
         rng: StdRng::seed_from_u64(seed),
         now: START.plus_ms(1_000),
@@ -168,12 +180,14 @@ pub fn run(seed: u64) -> Tally {
     if seed % 50 == 7 {
         simulation.burst();
     }
+    simulation.clients.with_money = true;
     for _ in 0..STEPS {
         simulation.step();
     }
     simulation.end();
     simulation.check();
-    simulation.tally
+    let World { log, market, .. } = simulation.world;
+    Run { tally: simulation.tally, log, market }
 }
 
 impl Simulation {
@@ -222,7 +236,8 @@ impl Simulation {
     fn send(&mut self, at: usize, count: usize) {
         let mut batch = Vec::new();
         for _ in 0..count {
-            let sight = Sight { now: self.now, market: &self.world.market, orders: &self.world.orders };
+            let World { market, orders, payments, refunds, .. } = &self.world;
+            let sight = Sight { now: self.now, market, orders, payments, refunds };
             let verified = self.clients.next(&mut self.rng, &sight);
             batch.push(self.ask(at, verified));
         }

@@ -2,6 +2,7 @@
 
 use events::Money;
 use events::escrow::FreezeReason;
+use events::escrow::milestone::Milestone;
 use events::ids::OrderId;
 use events::order::ShipmentNumber;
 use events::order::hold::HoldReason;
@@ -68,6 +69,31 @@ pub struct ReleaseEscrow {
     pub order: OrderId,
     /// Which of its shipments, counted from 1.
     pub shipment: ShipmentNumber,
+}
+
+/// Signs a milestone of a shipment that the rule of its escrow asks for. Given by the order's buyer, from the moment the shipment
+/// is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignMilestone {
+    /// Which one.
+    pub milestone: Milestone,
+    /// The order.
+    pub order: OrderId,
+    /// Which of its shipments, counted from 1.
+    pub shipment: ShipmentNumber,
+}
+
+/// Clears an order of risk, where the rule of its escrow asks for that. Given by an operator, at any time until its money is
+/// released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClearRisk {
+    /// Why, in words for other operators; buyer and seller are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Text<REASON_LENGTH_MAX>>,
+    /// The order.
+    pub order: OrderId,
 }
 
 /// Decides about the frozen money of a shipment, all of it. Given by an operator; above the market's limit, the same

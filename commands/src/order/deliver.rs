@@ -18,16 +18,14 @@ impl Market {
     pub(crate) fn order_delivered(&mut self, event: &Delivered) {
         let Delivered { order: id, shipment, inspection_ends, .. } = *event;
         let order = self.orders.known(id);
+        let carried = event.confirmed_by == DeliveryProof::Carrier;
+        let pending = order.arrived(shipment, inspection_ends, carried, self.time).zip(event.release_due);
         let arrived = order.shipment(shipment);
-        let ShipmentState::InTransit { delivery_due } = arrived.state else {
+        let ShipmentState::InTransit { delivery_due, .. } = arrived.state else {
             panic!("only a shipment that is on its way arrives: {:?}", arrived.state);
         };
         arrived.state = ShipmentState::Inspection { inspection_ends };
-        if let (Some(release), Some(due)) = (order.release.clone(), event.release_due) {
-            let carried = event.confirmed_by == DeliveryProof::Carrier;
-            let pending = Pending { due, ..release.arrived(inspection_ends, carried, self.time) };
-            order.shipment(shipment).pending = Some(Box::new(pending));
-        }
+        arrived.pending = pending.map(|(pending, due)| Box::new(Pending { due, ..pending }));
         for (place, units) in &order.shipments[shipment.index()].units {
             order.lines[usize::from(*place)].delivered += units;
         }
@@ -54,8 +52,7 @@ pub(super) fn delivered(
     now: Timestamp,
 ) -> Event {
     let carried = confirmed_by == DeliveryProof::Carrier;
-    let release_due =
-        order.release.as_ref().map(|release| release.arrived(inspection_ends, carried, now).due);
+    let release_due = order.arrived(shipment, inspection_ends, carried, now).map(|pending| pending.due);
     Delivered { confirmed_by, inspection_ends, order: id, release_due, shipment }.into()
 }
 

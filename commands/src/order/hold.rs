@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::ended_on_hold;
 use super::state::{Order, Shipment, ShipmentState};
-use super::{Found, Stage, find, wrong_state};
+use super::{Stage, open, wrong_state};
 use crate::command::{HoldOrder, UnholdOrder};
 use crate::decide::Facts;
 use crate::market::Market;
@@ -106,7 +106,7 @@ impl Shipment {
     /// Gives what the shipment itself waits for, unless money of it is frozen; none: for nothing.
     pub(super) fn deadline(&self, order: OrderId, shipment: ShipmentNumber) -> Option<DeadlineStamp> {
         match self.state {
-            ShipmentState::InTransit { delivery_due: due } => {
+            ShipmentState::InTransit { delivery_due: due, .. } => {
                 Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order, shipment } })
             }
             ShipmentState::Inspection { inspection_ends } => Some(match &self.pending {
@@ -131,7 +131,7 @@ impl Shipment {
                 pending.facts.inspection_ends = *inspection_ends;
                 pending.due = to;
             }
-            (ShipmentState::InTransit { delivery_due: due }, _)
+            (ShipmentState::InTransit { delivery_due: due, .. }, _)
             | (ShipmentState::Inspection { inspection_ends: due }, None) => *due = to,
             (ShipmentState::Accepted, _) => panic!("an accepted shipment waits for nothing"),
         }
@@ -141,13 +141,6 @@ impl Shipment {
 /// Gives a deadline the time again that it had left when it was stopped.
 pub(super) fn restarted(stamp: DeadlineStamp, stopped_at: Timestamp, now: Timestamp) -> DeadlineStamp {
     DeadlineStamp { due: stamp.due.plus_ms(now.ms_since(stopped_at)), ..stamp }
-}
-
-fn open<'a>(market: &'a Market, facts: &Facts, id: OrderId) -> Result<&'a Order, Vec<Rejection>> {
-    match find(market, facts, id)? {
-        Found::Open(order) => Ok(order),
-        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
-    }
 }
 
 pub(crate) fn decide_hold(

@@ -94,6 +94,7 @@ fn extras(event: &Placed) -> Option<Box<Extras>> {
             .and_then(|shipping| shipping.tax.as_ref())
             .map_or(0, |tax| tax.amount.minor),
         promotions: event.promotions().into_iter().collect(),
+        is_risk_cleared: false,
         subsidy: Subsidy::of(event),
     };
     (shipping.is_some() || !extras.promotions.is_empty()).then(|| Box::new(extras))

@@ -1,5 +1,6 @@
 //! Units that are handed to a carrier.
 
+use events::escrow::milestone::Milestones;
 use events::ids::AccountId;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{LineUnits, Reallocated, ShipmentNumber, Shipped, ShippingCharge};
@@ -30,7 +31,7 @@ impl Market {
         }
         assert!(shipment.index() == order.shipments.len(), "shipments are numbered in their order");
         let (amount_minor, tax_minor) = sums(&lines, event.shipping.as_ref());
-        let state = ShipmentState::InTransit { delivery_due };
+        let state = ShipmentState::InTransit { delivery_due, signed: Milestones::default() };
         let mut shipments = std::mem::take(&mut order.shipments).into_vec();
         shipments.reserve_exact(1);
         let (freeze, pending) = (None, None);

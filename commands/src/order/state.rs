@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use events::escrow::milestone::Milestones;
 use events::ids::{AccountId, ListingId, OrderId, PromotionId};
 use events::order::{End, LineUnits, OrderNumber, ShipmentNumber, ShippingCharge};
 use events::rejection::OrderState;
@@ -58,7 +59,7 @@ pub struct Order {
 }
 
 /// What an order has beside its lines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Extras {
     /// What its delivery costs, tax among it.
     pub shipping_minor: i64,
@@ -68,6 +69,8 @@ pub struct Extras {
     pub promotions: Box<[PromotionId]>,
     /// What of it the platform pays.
     pub subsidy: Option<Box<Subsidy>>,
+    /// Whether an operator has cleared it of risk, where its rule of release asks for that.
+    pub is_risk_cleared: bool,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.
@@ -107,6 +110,9 @@ impl Line {
     }
 }
 
+// A million of them may be open: what few orders need has room beside what all have, or a box.
+const _: () = assert!(size_of::<Order>() == 192 && size_of::<Shipment>() == 64);
+
 /// Units that travel together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipment {
@@ -135,6 +141,8 @@ pub enum ShipmentState {
     InTransit {
         /// Until when.
         delivery_due: Timestamp,
+        /// The milestones that the buyer has signed meanwhile.
+        signed: Milestones,
     },
     /// Waits for the buyer.
     Inspection {

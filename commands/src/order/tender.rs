@@ -319,7 +319,7 @@ pub(super) fn unwanted(market: &Market, id: OrderId, order: &Order) -> Vec<Event
 }
 
 /// Finds an open order of a buyer.
-fn bought<'a>(
+pub(super) fn bought<'a>(
     market: &'a Market,
     facts: &Facts,
     buyer: AccountId,

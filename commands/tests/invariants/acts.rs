@@ -20,8 +20,8 @@ use events::promotion::{Benefit, CouponCode, PaidBy};
 use events::stock::AdjustmentReason;
 
 use super::steps::*;
-use crate::Run;
 use crate::support::*;
+use crate::{Run, signs};
 
 impl Run {
     pub(crate) fn step(&mut self, step: Step) {
@@ -44,8 +44,13 @@ impl Run {
                     restricted: Some(n == 4),
                     release: (n > 8).then(|| {
                         let age = Condition::MinAge { ms: i64::from(n) * 40_000 };
-                        let word = Condition::AnyOf(vec![Condition::OperatorRelease, age.clone()]);
-                        ReleaseRule::new(if n == 9 { word } else { age }).unwrap()
+                        let word = if n == 9 {
+                            Condition::OperatorRelease
+                        } else {
+                            Condition::AllOf(vec![signs(1), Condition::RiskClear])
+                        };
+                        let word = Condition::AnyOf(vec![word, age.clone()]);
+                        ReleaseRule::new(if n < 11 { word } else { age }).unwrap()
                     }),
                     ..update(thing)
                 };
@@ -200,6 +205,8 @@ impl Run {
             | Step::FreezeMoney(..)
             | Step::UnfreezeMoney(..)
             | Step::Release(..)
+            | Step::Sign(..)
+            | Step::ClearRisk(..)
             | Step::Settle(..) => self.doubt(step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
@@ -319,6 +326,12 @@ impl Run {
                 let (order, n, _) = self.shipment(nth, before, inspected);
                 self.ask(OPERATOR, release(order, n));
             }
+            Step::Sign(nth, before, number) => {
+                let (order, n, _) = self.shipment(nth, before, unpaid);
+                let signer = if nth % 16 == 3 { OTHER_BUYER } else { self.buyer(order) };
+                self.ask(signer, sign_milestone(order, n, number));
+            }
+            Step::ClearRisk(nth, operator) => self.ask(OPERATORS[operator], clear_risk(self.order(nth).0)),
             Step::Settle(nth, operator, before, percent) => {
                 let (order, shipment, frozen) = self.shipment(nth, before, frozen);
                 let to_seller = i64::try_from(i128::from(frozen) * i128::from(percent) / 100).unwrap();

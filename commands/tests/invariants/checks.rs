@@ -251,7 +251,7 @@ pub(crate) fn check_deadlines(market: &Market) {
                 continue;
             }
             waits.extend(match shipped.state {
-                ShipmentState::InTransit { delivery_due: due } => {
+                ShipmentState::InTransit { delivery_due: due, .. } => {
                     Some(DeadlineStamp { due, waiting: Waiting::DeliveryDue { order: id, shipment } })
                 }
                 ShipmentState::Inspection { inspection_ends: due } => Some(match &shipped.pending {

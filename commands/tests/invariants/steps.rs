@@ -92,6 +92,9 @@ pub(crate) enum Step {
     FreezeMoney(usize, Option<usize>, u8, i64, FreezeReason),
     UnfreezeMoney(usize, bool, u8),
     Release(usize, u8),
+    /// A buyer, or sometimes another, signs a milestone of a shipment.
+    Sign(usize, u8, u8),
+    ClearRisk(usize, usize),
     /// An operator gives so many percent of what is frozen to the seller.
     Settle(usize, usize, u8, i64),
     Request(usize, usize, i64),
@@ -244,6 +247,8 @@ pub(crate) fn disputing() -> impl Strategy<Value = Step> {
             .prop_map(|(n, a, s, m, r)| Step::FreezeMoney(n, a, s, m, r)),
         3 => (nth, any::<bool>(), before.clone()).prop_map(|(n, b, s)| Step::UnfreezeMoney(n, b, s)),
         2 => (nth, before.clone()).prop_map(|(n, s)| Step::Release(n, s)),
+        4 => (nth, before.clone(), 1u8..4).prop_map(|(n, s, m)| Step::Sign(n, s, m)),
+        2 => (nth, operator.clone()).prop_map(|(n, o)| Step::ClearRisk(n, o)),
         9 => (nth, operator, before, percent).prop_map(|(n, o, s, p)| Step::Settle(n, o, s, p)),
     ]
 }

@@ -4,24 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::{
     AcceptOrder, AddToCart, AdjustStock, AllowReservations, ApplyCoupon, AskedVariant, BlockListing,
-    CancelOrder, CancelPayment, CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion,
-    DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock, ExtendReservation,
-    FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart,
-    MoveBack, MoveStock, NameCart, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome,
-    PlaceOrder, ProviderMethod, Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount,
-    RegisterDevice, ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart,
-    RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout,
-    ReserveStock, RestoreCart, ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit,
-    SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShareCart,
-    ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow, UnholdOrder,
-    UnshareCart, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote, VerifyAccount,
-    WithdrawListing,
+    CancelOrder, CancelPayment, CartClaim, ClearCart, ClearRisk, ConfirmDelivery, CreateListing,
+    CreatePromotion, DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock,
+    ExtendReservation, FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity,
+    MergeCart, MigrateCart, MoveBack, MoveStock, NameCart, OrderLine, PauseListing, PayOrder, PaymentMethod,
+    PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment,
+    RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon,
+    RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome, RequestPayment,
+    RequestPayout, ReserveStock, RestoreCart, ResumeListing, RevokeClearance, SaveForLater,
+    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow,
+    ShareCart, ShipOrder, SignMilestone, SuspendSeller, Tenders, UnblockListing, UnfreezeCart,
+    UnfreezeEscrow, UnholdOrder, UnshareCart, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
+    VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
 use events::account::{Role, Tier};
 use events::cart::MergePolicy;
 use events::escrow::FreezeReason;
+use events::escrow::milestone::Milestone;
 use events::escrow::rule::{Condition, ReleaseRule};
 use events::exchange::Rate as ExchangeRate;
 use events::ids::{CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
@@ -505,6 +506,18 @@ pub fn settle(order: OrderId, n: u32, to_seller: Money, to_buyer: Money) -> Comm
 
 pub fn release(order: OrderId, n: u32) -> Command {
     ReleaseEscrow { order, shipment: shipment(n) }.into()
+}
+
+pub fn sign_milestone(order: OrderId, n: u32, number: u8) -> Command {
+    SignMilestone { milestone: milestone(number), order, shipment: shipment(n) }.into()
+}
+
+pub fn clear_risk(order: OrderId) -> Command {
+    ClearRisk { note: Some(text("known for years")), order }.into()
+}
+
+pub fn milestone(number: u8) -> Milestone {
+    Milestone::new(number).unwrap()
 }
 
 /// Gives the number of the `n`-th shipment, counted from 1.

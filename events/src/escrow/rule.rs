@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::milestone::{Milestone, Milestones};
 use crate::market::{Deadlines, TermsError};
 use crate::order::ReleaseCondition;
 use crate::time::Timestamp;
@@ -86,6 +87,13 @@ pub enum Condition {
     },
     /// An operator has released the money.
     OperatorRelease,
+    /// The buyer has signed a milestone of the shipment.
+    MilestoneSigned {
+        /// Which one.
+        milestone: Milestone,
+    },
+    /// An operator has cleared the order of risk.
+    RiskClear,
 }
 
 /// What is known of a shipment that has arrived.
@@ -99,6 +107,10 @@ pub struct ReleaseFacts {
     pub inspection_ends: Timestamp,
     /// Whether an operator has released the money.
     pub operator_released: bool,
+    /// Whether an operator has cleared the order of risk.
+    pub risk_cleared: bool,
+    /// The milestones that the buyer has signed.
+    pub signed: Milestones,
     /// Since when all of the order's money is held: since it was placed or, where a provider pays some of it, paid.
     pub held_since: Timestamp,
 }
@@ -143,6 +155,8 @@ impl ReleaseRule {
             carrier_delivered: None,
             inspection_ends: Timestamp::from_ms(0),
             operator_released: false,
+            risk_cleared: false,
+            signed: Milestones::default(),
             held_since: Timestamp::from_ms(0),
         };
         let rule = ReleaseRule(condition);
@@ -183,9 +197,9 @@ impl ReleaseRule {
         }
     }
 
-    /// Tells whether an operator's word is one of the conditions.
-    pub fn asks_operator(&self) -> bool {
-        self.0.asks_operator()
+    /// Tells whether something, such as an operator's word, is one of the conditions.
+    pub fn asks(&self, what: ReleaseCondition) -> bool {
+        self.0.asks(what)
     }
 }
 
@@ -209,7 +223,11 @@ impl Condition {
             Condition::CarrierDelivered { after_ms: ms } | Condition::MinAge { ms } => {
                 if (0..=Deadlines::MS_MAX).contains(ms) { Ok(1) } else { Err(RuleError::Time { ms: *ms }) }
             }
-            Condition::BuyerConfirmed | Condition::InspectionElapsed | Condition::OperatorRelease => Ok(1),
+            Condition::BuyerConfirmed
+            | Condition::InspectionElapsed
+            | Condition::MilestoneSigned { .. }
+            | Condition::OperatorRelease
+            | Condition::RiskClear => Ok(1),
         }
     }
 
@@ -227,7 +245,9 @@ impl Condition {
             }
             Condition::InspectionElapsed => Some(facts.inspection_ends),
             Condition::MinAge { ms } => Some(facts.held_since.plus_ms(*ms)),
+            Condition::MilestoneSigned { milestone } => facts.signed.contains(*milestone).then_some(ever),
             Condition::OperatorRelease => facts.operator_released.then_some(ever),
+            Condition::RiskClear => facts.risk_cleared.then_some(ever),
         }
     }
 
@@ -243,19 +263,31 @@ impl Condition {
                     part.gather(facts, now, met);
                 }
             }
-            Condition::BuyerConfirmed => met.push(ReleaseCondition::BuyerConfirmed),
-            Condition::CarrierDelivered { .. } => met.push(ReleaseCondition::CarrierDelivered),
-            Condition::InspectionElapsed => met.push(ReleaseCondition::InspectionElapsed),
-            Condition::MinAge { .. } => met.push(ReleaseCondition::MinAge),
-            Condition::OperatorRelease => met.push(ReleaseCondition::OperatorRelease),
+            one => met.extend(one.named()),
         }
     }
 
-    fn asks_operator(&self) -> bool {
+    fn asks(&self, what: ReleaseCondition) -> bool {
         match self {
-            Condition::AllOf(parts) | Condition::AnyOf(parts) => parts.iter().any(Condition::asks_operator),
-            other => *other == Condition::OperatorRelease,
+            Condition::AllOf(parts) | Condition::AnyOf(parts) => parts.iter().any(|part| part.asks(what)),
+            one => one.named() == Some(what),
         }
+    }
+
+    /// Names the condition as events do; none: it is made of others.
+    const fn named(&self) -> Option<ReleaseCondition> {
+        Some(match self {
+            Condition::AllOf(_) | Condition::AnyOf(_) => return None,
+            Condition::BuyerConfirmed => ReleaseCondition::BuyerConfirmed,
+            Condition::CarrierDelivered { .. } => ReleaseCondition::CarrierDelivered,
+            Condition::InspectionElapsed => ReleaseCondition::InspectionElapsed,
+            Condition::MinAge { .. } => ReleaseCondition::MinAge,
+            Condition::MilestoneSigned { milestone } => {
+                ReleaseCondition::MilestoneSigned { milestone: *milestone }
+            }
+            Condition::OperatorRelease => ReleaseCondition::OperatorRelease,
+            Condition::RiskClear => ReleaseCondition::RiskClear,
+        })
     }
 }
 
@@ -263,7 +295,7 @@ impl Condition {
 mod tests {
     use serde_json::json;
 
-    use super::Condition::{AllOf, AnyOf, BuyerConfirmed, InspectionElapsed, OperatorRelease};
+    use super::Condition::{AllOf, AnyOf, BuyerConfirmed, InspectionElapsed, OperatorRelease, RiskClear};
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
@@ -279,6 +311,8 @@ mod tests {
             carrier_delivered: None,
             inspection_ends: at(50),
             operator_released: false,
+            risk_cleared: false,
+            signed: Milestones::default(),
             held_since: at(10),
         }
     }
@@ -301,7 +335,22 @@ mod tests {
             json!({"all_of": [{"any_of": ["buyer_confirmed", "operator_release", "inspection_elapsed"]},
             {"min_age": {"ms": 30 * HOUR_MS}}]}),
         );
+        let step = |number| Milestone::new(number).unwrap();
+        let both = rule(json!({"any_of": [
+            {"all_of": [{"milestone_signed": {"milestone": 1}}, {"milestone_signed": {"milestone": 16}}, "risk_clear"]},
+            {"all_of": ["inspection_elapsed", {"min_age": {"ms": 80 * HOUR_MS}}]},
+        ]}));
+        let first = ReleaseFacts { signed: Milestones::default().with(step(1)), ..silent() };
+        let signed = ReleaseFacts { signed: first.signed.with(step(16)), ..silent() };
+        let cleared = ReleaseFacts { risk_cleared: true, ..signed };
+        let said = [1, 16]
+            .map(|number| Met::MilestoneSigned { milestone: step(number) })
+            .into_iter()
+            .chain([Met::RiskClear]);
         for (rule, facts, from, met) in [
+            (&both, first, 90, vec![Met::InspectionElapsed, Met::MinAge]),
+            (&both, signed, 90, vec![Met::InspectionElapsed, Met::MinAge]),
+            (&both, cleared, 0, said.collect()),
             (&usual, silent(), 50, vec![Met::InspectionElapsed]),
             (&usual, confirmed, 0, vec![Met::BuyerConfirmed]),
             (&swift, silent(), 50, vec![Met::InspectionElapsed]),
@@ -316,7 +365,10 @@ mod tests {
             let before = at(from).plus_ms(-1);
             assert_eq!(rule.met(&facts, before), [], "{rule:?}");
         }
-        assert!(late.asks_operator() && !usual.asks_operator());
+        assert!(late.asks(Met::OperatorRelease) && !usual.asks(Met::OperatorRelease));
+        assert!(both.asks(Met::RiskClear) && !late.asks(Met::RiskClear));
+        assert!(both.asks(Met::MilestoneSigned { milestone: step(16) }));
+        assert!(!both.asks(Met::MilestoneSigned { milestone: step(2) }));
     }
 
     #[test]
@@ -324,6 +376,7 @@ mod tests {
         let nested = |depth: usize| (0..depth).fold(InspectionElapsed, |inner, _| AnyOf(vec![inner]));
         let wide = |parts: usize| AnyOf(vec![InspectionElapsed; parts]);
         let age = |ms| Condition::MinAge { ms };
+        let signed = |number| Condition::MilestoneSigned { milestone: Milestone::new(number).unwrap() };
         for (condition, error) in [
             (nested(4), None),
             (nested(5), Some(RuleError::Size)),
@@ -342,6 +395,9 @@ mod tests {
                 Some(RuleError::Endless),
             ),
             (AllOf(vec![InspectionElapsed, OperatorRelease]), Some(RuleError::Endless)),
+            (AllOf(vec![InspectionElapsed, RiskClear]), Some(RuleError::Endless)),
+            (AnyOf(vec![RiskClear, signed(1), signed(16)]), Some(RuleError::Endless)),
+            (AnyOf(vec![InspectionElapsed, signed(2)]), None),
         ] {
             let written = serde_json::to_value(&condition).unwrap();
             let read = serde_json::from_value::<ReleaseRule>(written.clone());
@@ -357,8 +413,10 @@ mod tests {
                 }
             }
         }
-        let unknown = json!({"any_of": ["inspection_elapsed", "full_moon"]});
-        assert!(serde_json::from_value::<ReleaseRule>(unknown).is_err());
+        for unknown in [json!("full_moon"), json!({"milestone_signed": {"milestone": 17}})] {
+            let rule = json!({"any_of": ["inspection_elapsed", unknown]});
+            assert!(serde_json::from_value::<ReleaseRule>(rule).is_err());
+        }
         let terms = ReleaseTerms::new(-1, ReleaseTerms::default().rule().clone());
         assert_eq!(terms, Err(TermsError::Release { wrong: RuleError::Time { ms: -1 } }));
     }

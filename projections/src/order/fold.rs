@@ -113,6 +113,7 @@ impl Fold for OrderFold {
                 Event::EscrowHeld(held) => {
                     let entry = entry(Step::EscrowHeld, None, None);
                     self.change(tree, held.order, entry, |order| {
+                        order.release.clone_from(&held.release);
                         let minor = held.transfer.amount.minor;
                         add(&mut order.escrow.held, minor)?;
                         add(&mut order.escrow.remaining, minor)
@@ -261,6 +262,22 @@ impl Fold for OrderFold {
                         Some(())
                     })?;
                 }
+                Event::MilestoneSigned(signed) => {
+                    let note = Some(format!("milestone {}", signed.milestone));
+                    let entry = entry(Step::MilestoneSigned, Some(signed.shipment), note);
+                    self.change(tree, signed.order, entry, |order| {
+                        shipment_of(order, signed.shipment)?.milestones_signed.push(signed.milestone);
+                        Some(())
+                    })?;
+                }
+                // As of a hold, the note is for operators.
+                Event::RiskCleared(cleared) => {
+                    let entry = entry(Step::RiskCleared, None, None);
+                    self.change(tree, cleared.order, entry, |order| {
+                        order.is_risk_cleared = true;
+                        Some(())
+                    })?;
+                }
                 Event::SettlementProposed(proposed) => {
                     let entry = entry(Step::SettlementProposed, Some(proposed.shipment), None);
                     self.change(tree, proposed.order, entry, |order| {
@@ -326,6 +343,7 @@ impl Word {
                 Event::OrderHeld(_)
                 | Event::UnholdRequested(_)
                 | Event::OrderUnheld(_)
+                | Event::RiskCleared(_)
                 | Event::SettlementProposed(_) => role = Some(Role::Operator),
                 Event::ReleaseScheduled(scheduled)
                     if scheduled.condition == ReleaseCondition::OperatorRelease =>
@@ -452,6 +470,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         delivery_due: event.delivery_due,
         inspection_ends: None,
         release_due: None,
+        milestones_signed: vec![],
         frozen: None,
     });
     Some(())
@@ -618,6 +637,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         total: placed.total,
         fee: placed.fee.amount,
         escrow,
+        release: None,
+        is_risk_cleared: false,
         payment: placed.payment.as_ref().map(|due| OrderPayment {
             payment: due.payment,
             amount: due.amount,
@@ -706,5 +727,7 @@ fn release_note(condition: ReleaseCondition) -> &'static str {
         ReleaseCondition::CarrierDelivered => "the carrier has delivered",
         ReleaseCondition::MinAge => "the money was held long enough",
         ReleaseCondition::OperatorRelease => "an operator released it",
+        ReleaseCondition::MilestoneSigned { .. } => "the buyer signed a milestone",
+        ReleaseCondition::RiskClear => "an operator cleared it of risk",
     }
 }

@@ -165,6 +165,16 @@ pub fn balances(history: &History) -> BTreeMap<(LedgerAccount, Currency), i64> {
     balances
 }
 
+/// What an event changes of an account in one currency.
+pub fn moved_by(event: &Event, account: LedgerAccount, currency: Currency) -> i64 {
+    let transfers = transfers(event).into_iter().filter(|transfer| transfer.amount.currency == currency);
+    let signed = transfers.map(|transfer| {
+        let Transfer { amount, from, to } = transfer;
+        amount.minor * (i64::from(to == account) - i64::from(from == account))
+    });
+    signed.sum()
+}
+
 /// What is in stock of a listing.
 pub fn stock(history: &History, listing: ListingId) -> Stock {
     let about = about(history, listing);

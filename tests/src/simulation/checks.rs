@@ -1,11 +1,73 @@
 //! What an engine promises, held against the log and against what the clients were told.
 
-use commands::Refusal;
+use std::collections::BTreeMap;
+
+use commands::payment;
+use commands::{Market, Refusal};
 use engine::processor::{Answer, StopReason};
+use events::ids::{ListingId, PaymentId};
+use events::ledger::LedgerAccount;
 use events::metadata::Cause;
 
 use super::world::Base;
 use super::{Ask, Simulation, Told};
+
+/// Checks that each account holds what the market says that it is for, and that nobody but a provider owes anything.
+pub(super) fn check_money(market: &Market) {
+    let (mut in_orders, mut going_back) = (0, BTreeMap::new());
+    for (account, balance) in market.ledger.balances() {
+        let due = match account {
+            LedgerAccount::ProviderClearing(_) => continue,
+            LedgerAccount::Escrow(order) => {
+                in_orders += 1;
+                market.orders.get(order).map(|order| order.escrow.remaining())
+            }
+            LedgerAccount::Dispute(order) => {
+                in_orders += 1;
+                market.orders.get(order).map(|order| order.escrow.frozen)
+            }
+            LedgerAccount::Payout(payout) => market.payouts.get(payout).map(|open| open.amount.minor),
+            LedgerAccount::RefundsPayable => {
+                going_back.insert(balance.currency, balance.minor);
+                continue;
+            }
+            _ => Some(balance.minor.max(0)),
+        };
+        assert_eq!(due, Some(balance.minor), "{account} holds what it is for");
+    }
+    for (_, refund) in market.payments.refunds() {
+        *going_back.entry(refund.amount.currency).or_default() -= refund.amount.minor;
+    }
+    assert!(going_back.values().all(|minor| *minor == 0), "what is on its way back is what refunds are of");
+    let held = market.orders.iter().flat_map(|(_, order)| [order.escrow.remaining(), order.escrow.frozen]);
+    assert_eq!(held.filter(|minor| *minor != 0).count(), in_orders, "what orders hold is in their accounts");
+    let pending = market.ledger.pending().map(|(payment, transfer)| (*payment, transfer.amount));
+    let holds = market.payments.open().filter_map(|(payment, open)| match &open.stage {
+        payment::Stage::Authorized { amount, .. } => Some((*payment, *amount)),
+        _ => None,
+    });
+    let pending: BTreeMap<_, _> = pending.collect();
+    for (payment, amount) in holds {
+        assert_eq!(pending.get(&payment), Some(&amount), "what a provider holds is pending");
+    }
+    let ends = |payment: &PaymentId| market.payments.get(*payment).is_some();
+    assert!(pending.keys().all(ends), "what is pending ends with its payment");
+}
+
+/// Checks that what is reserved is what open orders wait for and buyers have set aside.
+pub(super) fn check_reserved(market: &Market) {
+    let mut reserved = BTreeMap::<ListingId, u64>::new();
+    for line in market.orders.iter().flat_map(|(_, order)| &order.lines) {
+        *reserved.entry(line.listing).or_default() += u64::from(line.left());
+    }
+    for (_, known) in market.reservations.iter() {
+        *reserved.entry(known.listing).or_default() += u64::from(known.quantity.get());
+    }
+    for (id, listing) in market.listings.iter() {
+        let counted = reserved.get(id).copied().unwrap_or(0);
+        assert_eq!(listing.stock.reserved, counted, "what is reserved of {id} is promised to somebody");
+    }
+}
 
 impl Simulation {
     pub(super) fn check_settled(&self, at: usize) {

@@ -11,7 +11,7 @@ use commands::command::{
 };
 use commands::{Command, Market, Verified};
 use events::account::{PublicKey, Role};
-use events::ids::{AccountId, CartId, CommandId, DeviceId, ListingId, Nonce, OrderId};
+use events::ids::{AccountId, CartId, CommandId, DeviceId, ListingId, Nonce, OrderId, PaymentId, RefundId};
 use events::location::Location;
 use events::metadata::CommandStamp;
 use events::stock::AdjustmentReason;
@@ -20,8 +20,11 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
+use super::money;
+
 pub(super) const REGISTRAR: Person = Person(1);
 pub(super) const PROVIDER: Person = Person(2);
+pub(super) const OPERATORS: [Person; 2] = [Person(3), Person(4)];
 pub(super) const SELLERS: [Person; 3] = [Person(10), Person(11), Person(12)];
 pub(super) const BUYERS: [Person; 5] = [Person(20), Person(21), Person(22), Person(23), Person(24)];
 /// Listings that are there from the beginning; the sellers share them.
@@ -37,6 +40,11 @@ const GOOD_FOR_MS: i64 = 60_000;
 pub(super) struct Person(pub(super) u32);
 
 impl Person {
+    /// Whose account it is.
+    pub(super) fn of(account: AccountId) -> Person {
+        Person((account.uuid().as_u128() & 0xffff_ffff) as u32)
+    }
+
     pub(super) fn account(self) -> AccountId {
         AccountId::from_uuid(Uuid::from_u128(0xACC0_0000_0000 | u128::from(self.0)))
     }
@@ -68,17 +76,18 @@ pub(super) fn usd(minor: i64) -> Money {
     Money::new(minor, "USD".parse().expect("USD is a currency"))
 }
 
-fn units(n: u32) -> Quantity {
+pub(super) fn units(n: u32) -> Quantity {
     Quantity::new(n).expect("a small number is a quantity")
 }
 
-fn text<const MAX: usize>(text: &str) -> Text<MAX> {
+pub(super) fn text<const MAX: usize>(text: &str) -> Text<MAX> {
     Text::try_from(text.to_owned()).expect("a short text")
 }
 
 pub(super) fn offer(n: u64) -> Command {
     let price = usd(100 + 7 * (n % 50) as i64);
-    CreateListing::new(listing(n), price, text("A thing")).into()
+    CreateListing { release: money::promise(n), ..CreateListing::new(listing(n), price, text("A thing")) }
+        .into()
 }
 
 pub(super) fn receive(n: u64, quantity: u32) -> Command {
@@ -98,6 +107,8 @@ pub(super) struct Clients {
     signed: u64,
     newcomers: u32,
     listings: u64,
+    /// Whether they want what has to do with money too, of which much waits for the index.
+    pub(super) with_money: bool,
 }
 
 /// What the clients see of the market.
@@ -105,6 +116,10 @@ pub(super) struct Sight<'a> {
     pub(super) now: Timestamp,
     pub(super) market: &'a Market,
     pub(super) orders: &'a [OrderId],
+    /// The payments so far, with who pays.
+    pub(super) payments: &'a [(PaymentId, AccountId)],
+    /// The refunds so far, with what they are of.
+    pub(super) refunds: &'a [(RefundId, PaymentId)],
 }
 
 impl Clients {
@@ -140,9 +155,13 @@ impl Clients {
             Command::PlaceOrder(body) => body.lines.iter().map(|_| None).collect(),
             _ => Vec::new(),
         };
+        let exchange = match &command {
+            Command::ExchangeMoney(body) => Some(money::offer(person, body)),
+            _ => None,
+        };
         let (issued_at, expires_at) = (made, made.plus_ms(GOOD_FOR_MS));
         let expected = Expected::default();
-        Verified { stamp, issued_at, expires_at, expected, quotes, claim: None, exchange: None, command }
+        Verified { stamp, issued_at, expires_at, expected, quotes, claim: None, exchange, command }
     }
 
     fn keep(&mut self, verified: Verified) -> Arc<Verified> {
@@ -166,7 +185,7 @@ impl Clients {
             return self.sign(person, command, made);
         }
         let before = Arc::clone(&self.sent[rng.random_range(0..self.sent.len())]);
-        let person = Person((before.stamp.account.uuid().as_u128() & 0xffff_ffff) as u32);
+        let person = Person::of(before.stamp.account);
         if roll < 80 {
             return before;
         }
@@ -194,6 +213,9 @@ impl Clients {
     }
 
     fn wish(&mut self, rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
+        if self.with_money && rng.random_ratio(2, 3) {
+            return money::wish(rng, sight);
+        }
         let buyer = BUYERS[rng.random_range(0..BUYERS.len())];
         let seller = SELLERS[rng.random_range(0..SELLERS.len())];
         let n = rng.random_range(0..LISTINGS);
@@ -289,14 +311,17 @@ fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
     (SELLERS[(n % 3) as usize], command)
 }
 
+pub(super) fn cart_of(market: &Market, buyer: Person) -> Option<CartId> {
+    market.accounts.get(buyer.account())?.cart.as_ref().map(|cart| cart.id)
+}
+
 fn migrate(market: &Market, buyer: Person) -> Command {
-    let cart = market.accounts.get(buyer.account()).and_then(|account| account.cart.as_ref());
-    let cart = cart.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id);
+    let cart = cart_of(market, buyer).unwrap_or(CartId::from_uuid(Uuid::from_u128(404)));
     MigrateCart::new(cart, PaymentMethod::Wallet, usd(1_000_000)).into()
 }
 
 /// Gives one unit of one line of an open order, or nothing: then all of it is meant.
-fn part(rng: &mut StdRng, market: &Market, order: OrderId) -> Option<Vec<LineQuantity>> {
+pub(super) fn part(rng: &mut StdRng, market: &Market, order: OrderId) -> Option<Vec<LineQuantity>> {
     let lines = &market.orders.get(order)?.lines;
     let line = lines[rng.random_range(0..lines.len())];
     rng.random_ratio(1, 2).then(|| vec![LineQuantity { listing: line.listing, quantity: units(1) }])
@@ -307,14 +332,19 @@ fn restore(market: &Market, buyer: Person) -> Command {
     RestoreCart { cart: last.map_or(CartId::from_uuid(Uuid::from_u128(404)), |cart| cart.id) }.into()
 }
 
-fn place(rng: &mut StdRng) -> Command {
+/// Draws one to three lines, of listings that are `step` apart: 3 gives those of one seller.
+pub(super) fn lines(rng: &mut StdRng, step: u64) -> Vec<OrderLine> {
     let first = rng.random_range(0..LISTINGS);
-    let lines = (0..rng.random_range(1..4)).map(|n| OrderLine {
-        listing: listing((first + n) % LISTINGS),
+    let most = LISTINGS / step;
+    let lines = (0..rng.random_range(1..4).min(most)).map(|n| OrderLine {
+        listing: listing((first + n * step) % LISTINGS),
         quantity: units(rng.random_range(1..3)),
         quote: None,
     });
-    let lines: Vec<_> = lines.collect();
+    lines.collect()
+}
+
+fn place(rng: &mut StdRng) -> Command {
     let total = usd(if rng.random_ratio(1, 20) { 50 } else { 1_000_000 });
-    PlaceOrder::new(lines, PaymentMethod::Wallet, total).into()
+    PlaceOrder::new(lines(rng, 1), PaymentMethod::Wallet, total).into()
 }

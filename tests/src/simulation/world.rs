@@ -5,18 +5,22 @@ use std::sync::{Arc, OnceLock};
 
 use commands::funding::CreditId;
 use commands::order::ClosedOrder;
+use commands::payment::{ClosedPayment, Ending};
 use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use commands::{Facts, Market, Question, Verified};
 use engine::processor::{Action, Answer, Incoming, Processor, Wake, WriterConfig};
 use events::account::Role;
-use events::ids::{AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, WriterId};
-use events::market::{Deadlines, FeePolicy, Opened, Registrar};
+use events::ids::{AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, PaymentId, RefundId, WriterId};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, Registrar};
 use events::metadata::Cause;
 use events::rejection::OrderState;
 use events::{Commit, Event, Head, Position, Rejection, Timestamp};
 use uuid::Uuid;
 
-use super::people::{BUYERS, Clients, LISTINGS, PROVIDER, Person, REGISTRAR, SELLERS, fund, offer, receive};
+use super::people::{
+    BUYERS, Clients, LISTINGS, OPERATORS, PROVIDER, Person, REGISTRAR, SELLERS, fund, offer, receive, usd,
+};
+use super::{checks, money};
 
 /// When the market was opened.
 pub(super) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
@@ -26,6 +30,11 @@ pub(super) fn ancient_order(n: u64) -> OrderId {
     OrderId::from_uuid(Uuid::from_u128(0xA7C1_0000_0000 | u128::from(n)))
 }
 
+/// Gives a payment that ended so long ago that only the index knows it.
+fn ancient_payment(n: u64) -> PaymentId {
+    PaymentId::from_uuid(Uuid::from_u128(0xA7C2_0000_0000 | u128::from(n)))
+}
+
 pub(super) fn config(writer: WriterId) -> WriterConfig {
     let (account, device, key) = (REGISTRAR.account(), REGISTRAR.device(), REGISTRAR.key());
     let opened = Opened {
@@ -33,7 +42,7 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
         deadlines: Deadlines::new(30_000, 60_000, 45_000)
             .and_then(|deadlines| deadlines.with_cart_idle(50_000))
             .expect("they are in range"),
-        escrow: None,
+        escrow: Some(EscrowTerms::new(100, 60_000).expect("they are in range")),
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
         purchase_limits: vec![],
@@ -67,9 +76,10 @@ impl Base {
         let people = |role: Role, people: &[Person]| -> Vec<_> {
             people.iter().map(|person| (REGISTRAR, person.register(role))).collect()
         };
-        let everybody = [&[PROVIDER], &SELLERS[..], &BUYERS[..]].concat();
+        let everybody = [&[PROVIDER], &OPERATORS[..], &SELLERS[..], &BUYERS[..]].concat();
         let mut wishes = [
             people(Role::Provider, &[PROVIDER]),
+            people(Role::Operator, &OPERATORS),
             people(Role::Seller, &SELLERS),
             people(Role::Buyer, &BUYERS),
         ]
@@ -77,7 +87,9 @@ impl Base {
         wishes.extend(everybody.iter().map(|person| (REGISTRAR, person.enrol())));
         wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], offer(n))));
         wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], receive(n, 3))));
+        wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], money::allow(n))));
         wishes.extend(BUYERS.iter().zip(0..).map(|(buyer, n)| (PROVIDER, fund(*buyer, 5_000, n))));
+        wishes.extend(money::first_wishes());
         let mut wishes = wishes.into_iter();
         loop {
             let appended = actions.drain(..).find_map(|action| match action {
@@ -91,7 +103,9 @@ impl Base {
             if let Some(commits) = appended {
                 log.extend(commits);
                 actions = processor.step(Wake::Appended, START);
-            } else if let Some((person, command)) = wishes.next() {
+            } else if let Some((person, command)) =
+                wishes.next().or_else(|| money::first_answer(processor.market()))
+            {
                 let verified = Verified::clone(&clients.sign(person, command, START));
                 let incoming = Incoming { verified, traceparent: None, reply: 0 };
                 actions = processor.step(Wake::Commands(vec![incoming]), START);
@@ -122,6 +136,10 @@ pub(super) struct World {
     /// How many units of listings were last told to be missing.
     shortfalls: BTreeMap<ListingId, u64>,
     credits: BTreeMap<CreditId, (Position, usize)>,
+    pub(super) payments: Vec<(PaymentId, AccountId)>,
+    pub(super) refunds: Vec<(RefundId, PaymentId)>,
+    /// How payments ended, each time that something of it changed.
+    closed_payments: BTreeMap<PaymentId, Vec<(ClosedPayment, usize)>>,
     seqs: BTreeSet<(KeyId, u64)>,
     nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
     keys: BTreeMap<KeyId, Position>,
@@ -139,6 +157,9 @@ impl World {
             closed: BTreeMap::new(),
             shortfalls: BTreeMap::new(),
             credits: BTreeMap::new(),
+            payments: Vec::new(),
+            refunds: Vec::new(),
+            closed_payments: BTreeMap::new(),
             seqs: BTreeSet::new(),
             nonces: BTreeMap::new(),
             keys: [(REGISTRAR.key().id(), 1)].into(),
@@ -154,6 +175,16 @@ impl World {
             world.orders.push(ancient_order(n));
         }
         world.orders.push(OrderId::from_uuid(Uuid::from_u128(405)));
+        for n in 0..2 {
+            let (id, account, provider) =
+                (ancient_payment(n), BUYERS[n as usize].account(), PROVIDER.account());
+            // All that came in has gone back.
+            let ending =
+                Ending::Captured { captured: usd(500), refunded_minor: 500, reference: "long ago".into() };
+            let closed = ClosedPayment { account, provider, ending, position: 1 };
+            world.closed_payments.insert(id, vec![(closed, 0)]);
+            world.payments.push((id, account));
+        }
         world
     }
 
@@ -181,6 +212,8 @@ impl World {
             let told = self.shortfalls.get(id).copied().unwrap_or(0);
             assert!(listing.stock.shortfall() <= told, "listing {id} is oversold");
         }
+        checks::check_money(&self.market);
+        checks::check_reserved(&self.market);
     }
 
     /// Adds a commit and checks what must hold of it on any log.
@@ -217,6 +250,13 @@ impl World {
     }
 
     fn note_event(&mut self, event: &Event, position: Position, at: usize) {
+        if let Some(credit) = CreditId::given_by(event) {
+            let earlier = self.credits.insert(credit, (position, at));
+            assert!(earlier.is_none(), "a provider's reference credits twice: {event:?}");
+        }
+        if let Some((payment, closed)) = ClosedPayment::left_by(event, position) {
+            self.closed_payments.entry(payment).or_default().push((closed, at));
+        }
         match event {
             Event::WriterStarted(started) => {
                 let before = self.writers.last().map_or(0, |(_, epoch)| *epoch);
@@ -226,9 +266,11 @@ impl World {
             Event::DeviceRegistered(registered) => {
                 self.keys.insert(registered.key.id(), position);
             }
-            Event::WalletFunded(funded) => {
-                let earlier = self.credits.insert(CreditId::credited(funded), (position, at));
-                assert!(earlier.is_none(), "payment `{}` is credited twice", funded.reference);
+            Event::PaymentRequested(requested) => {
+                self.payments.push((requested.payment, requested.account));
+            }
+            Event::RefundRequested(requested) => {
+                self.refunds.push((requested.refund, requested.payment));
             }
             Event::StockShortfallDetected(detected) => {
                 self.shortfalls.insert(detected.listing, detected.missing);
@@ -239,8 +281,15 @@ impl World {
             }
             Event::CommandRejected(rejected) => {
                 for reason in &rejected.reasons {
-                    if let Rejection::OrderUnknown { order } = reason {
-                        assert!(!self.closed.contains_key(order), "order {order} is known to the index");
+                    match reason {
+                        Rejection::OrderUnknown { order } => {
+                            assert!(!self.closed.contains_key(order), "order {order} is known to the index");
+                        }
+                        Rejection::PaymentUnknown { payment } => {
+                            let is_known = self.closed_payments.contains_key(payment);
+                            assert!(!is_known, "payment {payment} is known to the index");
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -287,13 +336,18 @@ impl World {
         let closed = closed.filter(|(_, (_, at))| *at < covered).map(|(order, (closed, _))| (order, *closed));
         let credit = question.credit.and_then(|credit| self.credits.get(&credit));
         let credit = credit.filter(|(_, at)| *at < covered);
+        let payment =
+            question.payment.and_then(|payment| Some((payment, self.closed_payments.get(&payment)?)));
+        let closed_payment = payment.and_then(|(payment, endings)| {
+            let (closed, _) = endings.iter().rfind(|(_, at)| *at < covered)?;
+            Some((payment, closed.clone()))
+        });
         Facts {
             covered: covered.checked_sub(1).map_or(0, |last| self.log[last].head().position),
             command: command.map(|(decided, _)| *decided),
             closed_orders: closed.into_iter().collect(),
             credit: credit.map(|(position, _)| *position),
-            // The people of the simulation pay out of wallets.
-            closed_payment: None,
+            closed_payment,
         }
     }
 

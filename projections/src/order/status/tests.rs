@@ -50,6 +50,7 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
         delivery_due: at(delivery_due),
         inspection_ends: inspection_ends.map(at),
         release_due: None,
+        milestones_signed: vec![],
         frozen: None,
     }
 }
