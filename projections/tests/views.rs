@@ -12,12 +12,13 @@ use events::ids::AccountId;
 use events::ledger::LedgerAccount;
 use events::listing::ListingStatus;
 use events::order::Placed;
+use events::stock::Stock;
 use projections::Projections;
 use projections::cart::{CartState, LineProblem, PriceChange};
 use projections::ledger::has_statement;
 use projections::order::{Actor, ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
-use support::market::{BUYERS, SELLERS, history_of, wishes};
+use support::market::{BERLIN, BUYERS, SELLERS, history_of, wishes};
 use support::{History, account, follow, naive};
 use tempfile::TempDir;
 
@@ -242,7 +243,10 @@ fn check_listings(history: &History, views: &Projections, limit: usize) {
     for (seller, id) in &created {
         let offer = views.listings().listing(*id).unwrap().unwrap();
         let listing = &offer.listing;
-        assert_eq!(listing.stock, naive::stock(history, *id));
+        let whole = Stock { locations: listing.stock.locations.clone(), ..naive::stock(history, *id) };
+        assert_eq!(listing.stock, whole);
+        let berlin = listing.stock.at(Some(&BERLIN.parse().unwrap()));
+        assert_eq!((berlin.on_hand, berlin.reserved), naive::in_berlin(history, *id));
         let terms = naive::terms(history, *id);
         assert_eq!(
             (listing.price, listing.version, listing.limits),

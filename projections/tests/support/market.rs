@@ -14,6 +14,7 @@ use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{
     Blocked, Created, Limits, Paused, Resumed, StockReceived, Unblocked, Updated, WalletFunded, Withdrawn,
 };
+use events::location::Located;
 use events::metadata::Waiting;
 use events::order::{
     Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowRefunded, EscrowReleased, LineUnits,
@@ -21,7 +22,7 @@ use events::order::{
 };
 use events::rejection::OrderState;
 use events::stock::{Adjusted, AdjustmentReason, BackorderLimitSet, Expected, SafetySet, ShortfallDetected};
-use events::{Event, Money, Rejection};
+use events::{Event, Money, Quantity, Rejection};
 use proptest::prelude::*;
 
 use super::{History, START, account, cart, currency, group, listing, order, place, units};
@@ -30,6 +31,8 @@ pub const BUYERS: u64 = 4;
 pub const SELLERS: u64 = 3;
 const PROVIDER: u64 = 99;
 const OPERATOR: u64 = 98;
+/// Where some of the stock is; the rest is at no named location.
+pub const BERLIN: &str = "berlin";
 /// What a buyer gets when a wallet is funded; more than all he can spend of it.
 const FUNDED_MINOR: i64 = 1_000_000_000;
 
@@ -59,9 +62,23 @@ struct Item {
     on_hand: u64,
     damaged: u64,
     reserved: u64,
+    /// Of those on hand and reserved, units in Berlin; the others are at no named location.
+    in_berlin: (u64, u64),
 }
 
 impl Item {
+    /// Takes units that were reserved, so many of them in Berlin.
+    fn free_again(&mut self, line: &Line) {
+        self.reserved -= u64::from(line.quantity);
+        self.in_berlin.1 -= u64::from(line.in_berlin);
+    }
+
+    /// Tells whether units are there to be shipped: some may have been lost after they were ordered.
+    fn has(&self, line: &Line) -> bool {
+        let (in_berlin, rest) = (u64::from(line.in_berlin), u64::from(line.quantity - line.in_berlin));
+        self.in_berlin.0 >= in_berlin && self.on_hand - self.in_berlin.0 >= rest
+    }
+
     /// Gives the units that nobody has bought; this market uses neither its safety stock nor its backorder limit.
     fn free(&self) -> u64 {
         self.on_hand.saturating_sub(self.reserved)
@@ -88,6 +105,15 @@ struct Line {
     item: usize,
     quantity: u32,
     price: Money,
+    /// Of these, units that are reserved in Berlin.
+    in_berlin: u32,
+}
+
+impl Line {
+    fn locations(&self) -> Vec<Located> {
+        let location = BERLIN.parse().unwrap();
+        Quantity::new(self.in_berlin).map(|quantity| Located { location, quantity }).into_iter().collect()
+    }
 }
 
 #[derive(Clone)]
@@ -115,7 +141,9 @@ impl Sale {
     /// Gives one unit of what is left, or all.
     fn next(&self, only_one: bool) -> Vec<Line> {
         match self.left.last() {
-            Some(last) if only_one => vec![Line { quantity: 1, ..*last }],
+            Some(last) if only_one => {
+                vec![Line { quantity: 1, in_berlin: last.in_berlin.min(1), ..*last }]
+            }
             _ => self.left.clone(),
         }
     }
@@ -125,6 +153,7 @@ impl Sale {
         let taken = self.next(only_one);
         if only_one && let Some(last) = self.left.last_mut() {
             last.quantity -= 1;
+            last.in_berlin = last.in_berlin.saturating_sub(1);
             self.left.retain(|line| line.quantity > 0);
         } else {
             self.left.clear();
@@ -213,6 +242,7 @@ impl Market {
             on_hand: 0,
             damaged: 0,
             reserved: 0,
+            in_berlin: (0, 0),
         });
         self.history.commanded(seller, "listing.create", vec![created.into()]);
     }
@@ -220,9 +250,13 @@ impl Market {
     fn receive_stock(&mut self, item: usize, quantity: u32) {
         let found = &mut self.items[item];
         found.on_hand += u64::from(quantity);
+        let is_in_berlin = quantity % 4 == 3;
+        if is_in_berlin {
+            found.in_berlin.0 += u64::from(quantity);
+        }
         let received = StockReceived {
             listing: found.id,
-            location: None,
+            location: is_in_berlin.then(|| BERLIN.parse().unwrap()),
             on_hand: found.on_hand,
             quantity: units(quantity),
         };
@@ -276,7 +310,7 @@ impl Market {
 
     fn adjust_stock(&mut self, item: usize, wish: Wish) {
         let found = &mut self.items[item];
-        let taken = u64::from(wish.quantity).min(found.on_hand);
+        let taken = u64::from(wish.quantity).min(found.on_hand - found.in_berlin.0);
         let (delta, reason) = match wish.who {
             0..4 if taken > 0 => (-(taken as i64), AdjustmentReason::Lost),
             4..8 if taken > 0 => (-(taken as i64), AdjustmentReason::Damaged),
@@ -407,7 +441,10 @@ impl Market {
         for (item, quantity) in lines {
             let found = &mut self.items[item];
             found.reserved += u64::from(quantity);
-            let line = Line { item, quantity, price: found.price };
+            let free = found.in_berlin.0 - found.in_berlin.1;
+            let in_berlin = quantity.min(u32::try_from(free).unwrap());
+            found.in_berlin.1 += u64::from(in_berlin);
+            let line = Line { item, quantity, price: found.price, in_berlin };
             groups.entry((found.seller, found.price.currency)).or_default().push(line);
         }
         let (mut events, mut orders) = (Vec::new(), Vec::new());
@@ -427,7 +464,10 @@ impl Market {
             let awaits_seller = is_new && minor % 2 == 0;
             let number = (1001 + n).to_string();
             let number: OrderNumber = serde_json::from_str(&number).unwrap();
+            let mut priced = placed.lines;
+            priced.iter_mut().zip(&lines).for_each(|(priced, line)| priced.locations = line.locations());
             let placed = Placed {
+                lines: priced,
                 accept_by: awaits_seller.then_some(self.history.now),
                 group: is_new.then_some(group(self.history.commands, currency)),
                 number: is_new.then_some(number),
@@ -492,10 +532,11 @@ impl Market {
     fn line_units(&self, taken: &[Line], is_whole: bool, who: u64) -> (Vec<LineUnits>, i64) {
         let line = |line: &Line| {
             let amount = line.price.checked_mul(units(line.quantity)).unwrap();
+            let listing = self.items[line.item].id;
             LineUnits {
                 amount,
-                listing: self.items[line.item].id,
-                locations: vec![],
+                listing,
+                locations: line.locations(),
                 quantity: units(line.quantity),
                 subsidy: None,
                 tax: None,
@@ -503,7 +544,9 @@ impl Market {
         };
         let lines: Vec<LineUnits> = taken.iter().map(line).collect();
         let minor = lines.iter().map(|line| line.amount.minor).sum();
-        (if is_whole && who.is_multiple_of(2) { vec![] } else { lines }, minor)
+        // There were no locations then.
+        let may_be_older = is_whole && taken.iter().all(|line| line.in_berlin == 0);
+        (if may_be_older && who.is_multiple_of(2) { vec![] } else { lines }, minor)
     }
 
     fn is_untouched(&self, at: usize) -> bool {
@@ -512,16 +555,16 @@ impl Market {
 
     fn ship(&mut self, at: usize, wish: Wish) {
         let only_one = wish.quantity <= 2;
-        // Units that were lost after they were ordered are not there to be shipped.
-        let is_there = |line: &Line| self.items[line.item].on_hand >= u64::from(line.quantity);
-        if !self.sales[at].next(only_one).iter().all(is_there) {
+        if !self.sales[at].next(only_one).iter().all(|line| self.items[line.item].has(line)) {
             return;
         }
         let is_whole = self.is_untouched(at) && !only_one;
         let taken = self.sales[at].take(only_one);
         for line in &taken {
-            self.items[line.item].reserved -= u64::from(line.quantity);
-            self.items[line.item].on_hand -= u64::from(line.quantity);
+            let item = &mut self.items[line.item];
+            item.free_again(line);
+            item.on_hand -= u64::from(line.quantity);
+            item.in_berlin.0 -= u64::from(line.in_berlin);
         }
         let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
         let sale = &mut self.sales[at];
@@ -584,7 +627,7 @@ impl Market {
         let is_whole = self.is_untouched(at) && !only_one;
         let taken = self.sales[at].take(only_one);
         for line in &taken {
-            self.items[line.item].reserved -= u64::from(line.quantity);
+            self.items[line.item].free_again(line);
         }
         let (lines, minor) = self.line_units(&taken, is_whole, wish.who);
         let sale = &mut self.sales[at];

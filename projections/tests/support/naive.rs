@@ -6,6 +6,7 @@ use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::ListingStatus;
+use events::location::Location;
 use events::order::{LineUnits, Placed, ShipmentNumber};
 use events::rejection::OrderState;
 use events::stock::{AdjustmentReason, Incoming, Stock};
@@ -13,6 +14,7 @@ use events::{Currency, Event, Money, Recorded, Timestamp};
 use projections::order::OrderStatus;
 
 use super::History;
+use super::market::BERLIN;
 
 pub fn events(history: &History) -> impl Iterator<Item = &Recorded> {
     history.commits.iter().flat_map(|commit| commit.events())
@@ -216,6 +218,32 @@ pub fn stock(history: &History, listing: ListingId) -> Stock {
     }
 }
 
+/// What of a listing is in Berlin: on hand and reserved.
+pub fn in_berlin(history: &History, listing: ListingId) -> (u64, u64) {
+    let berlin: Location = BERLIN.parse().unwrap();
+    let of = |lines: &[LineUnits]| -> u64 {
+        let lines = lines.iter().filter(|line| line.listing == listing).flat_map(|line| &line.locations);
+        lines.map(|there| u64::from(there.quantity.get())).sum()
+    };
+    let (mut received, mut placed, mut shipped, mut cancelled) = (0, 0, 0, 0);
+    for recorded in events(history) {
+        match &recorded.event {
+            Event::StockReceived(e) if e.listing == listing && e.location.as_ref() == Some(&berlin) => {
+                received += u64::from(e.quantity.get());
+            }
+            Event::OrderPlaced(e) => {
+                let lines = e.lines.iter().filter(|line| line.listing == listing);
+                let there = lines.flat_map(|line| &line.locations);
+                placed += there.map(|there| u64::from(there.quantity.get())).sum::<u64>();
+            }
+            Event::OrderShipped(e) => shipped += of(&e.lines),
+            Event::OrderCancelled(e) => cancelled += of(&e.lines),
+            _ => {}
+        }
+    }
+    (received - shipped, placed - shipped - cancelled)
+}
+
 /// Units that are expected, one by one: each that arrives is the one of the first time.
 fn incoming(about: &[&Recorded]) -> Vec<Incoming> {
     let mut units: Vec<Timestamp> = Vec::new();
@@ -226,7 +254,10 @@ fn incoming(about: &[&Recorded]) -> Vec<Incoming> {
                 units.extend((0..e.units).map(|_| e.due));
                 units.sort();
             }
-            Event::StockReceived(e) => drop(units.drain(..units.len().min(e.quantity.get() as usize))),
+            // All that is expected is expected at no named location.
+            Event::StockReceived(e) if e.location.is_none() => {
+                drop(units.drain(..units.len().min(e.quantity.get() as usize)));
+            }
             _ => {}
         }
     }
