@@ -176,19 +176,27 @@ impl EffectsHandle {
         if shared.knows(&id) {
             return Ok(());
         }
-        if let Some((payment, reference)) = notice.payment {
+        if let Some((about, reference)) = notice.about {
             let _permit = shared.taken.try_acquire().map_err(|_| MessageError::Unsettled)?;
-            let wish = Wish::Await { reference: reference.into() };
-            let effect = Effect::Payment(PaymentEffect { provider: *account, payment, wish });
-            let asked = ask::perform(provider, &shared.reporter, &effect, true, shared.clock.now());
+            let asked = ask::hear(provider, &shared.reporter, about, &reference, shared.clock.now());
             match tokio::time::timeout(CALL_TIME_MAX, asked).await {
                 Ok(Outcome::Reported | Outcome::Waits) => {}
                 // The market has decided: the message would not change that if it came again.
                 Ok(Outcome::Rejected(trouble)) => {
-                    tracing::warn!(provider = provider.adapter.name(), %payment, trouble, "a message is of no use");
+                    tracing::warn!(
+                        provider = provider.adapter.name(),
+                        ?about,
+                        trouble,
+                        "a message is of no use"
+                    );
                 }
                 Ok(Outcome::Trouble(trouble)) => {
-                    tracing::warn!(provider = provider.adapter.name(), %payment, trouble, "a message is not settled");
+                    tracing::warn!(
+                        provider = provider.adapter.name(),
+                        ?about,
+                        trouble,
+                        "a message is not settled"
+                    );
                     return Err(MessageError::Unsettled);
                 }
                 Err(_) => return Err(MessageError::Unsettled),

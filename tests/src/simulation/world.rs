@@ -294,6 +294,7 @@ impl World {
             credit: credit.map(|(position, _)| *position),
             // The people of the simulation pay out of wallets.
             closed_payment: None,
+            closed_payout: None,
         }
     }
 
