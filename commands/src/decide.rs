@@ -35,14 +35,14 @@ pub struct Facts {
     pub credit: Option<Position>,
     /// A closed payment, found in the index.
     pub closed_payment: Option<(PaymentId, ClosedPayment)>,
-    /// A payout that has ended, found in the index.
-    pub closed_payout: Option<(PayoutId, ClosedPayout)>,
+    /// A payout that has ended, found in the index; boxed, since few commands are about one.
+    pub closed_payout: Option<Box<(PayoutId, ClosedPayout)>>,
 }
 
 impl Facts {
     /// Gives a payout that was found in the index.
     pub(crate) fn closed_payout(&self, payout: PayoutId) -> Option<&ClosedPayout> {
-        self.closed_payout.as_ref().filter(|(id, _)| *id == payout).map(|(_, closed)| closed)
+        self.closed_payout.as_deref().filter(|(id, _)| *id == payout).map(|(_, closed)| closed)
     }
 }
 

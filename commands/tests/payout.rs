@@ -204,7 +204,7 @@ fn a_payout_that_left_memory_is_asked_for_and_comes_back_once() {
     for (state, name) in
         [(PayoutEnd::Paid, "payout.returned.v1"), (PayoutEnd::Returned, "command.unchanged.v1")]
     {
-        let closed_payout = Some((payout, ClosedPayout { state, ..closed }));
+        let closed_payout = Some(Box::new((payout, ClosedPayout { state, ..closed })));
         let facts = Facts { covered: closed.position, closed_payout, ..Facts::default() };
         let decided = decide(&world.market, &signed, &facts, world.now);
         let Decision::Commit(events) = decided else { panic!("{decided:?}") };

@@ -223,7 +223,9 @@ impl Index {
             None => None,
         };
         let closed_payout = match question.payout {
-            Some(payout) => self.get::<ClosedPayout>(&payout_key(payout))?.map(|closed| (payout, closed)),
+            Some(payout) => {
+                self.get::<ClosedPayout>(&payout_key(payout))?.map(|closed| Box::new((payout, closed)))
+            }
             None => None,
         };
         Ok(Facts { covered, command, closed_orders, credit, closed_payment, closed_payout })

@@ -273,13 +273,15 @@ impl Fold {
         let credit = question.credit.and_then(|credit| self.credits.get(&credit).copied());
         let closed_payment =
             question.payment.and_then(|payment| Some((payment, self.payments.get(&payment)?.clone())));
+        let closed_payout =
+            question.payout.and_then(|payout| Some(Box::new((payout, *self.payouts.get(&payout)?))));
         Facts {
             covered: question.covering,
             command: None,
             closed_orders: BTreeMap::from_iter(found),
             credit,
             closed_payment,
-            closed_payout: question.payout.and_then(|payout| Some((payout, *self.payouts.get(&payout)?))),
+            closed_payout,
         }
     }
 
