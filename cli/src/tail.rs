@@ -184,6 +184,7 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PayoutRequested(event) => format!("{} until {}", event.transfer.amount, event.due),
         Event::PayoutPaid(event) => format!("-{} ({})", event.transfer.amount, event.reference),
         Event::PayoutFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
+        Event::PayoutReturned(event) => format!("+{} came back: {}", event.transfer.amount, event.code),
         Event::PayoutOverdue(_) => "nobody has said what came of it".to_owned(),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::WalletExchanged(event) => {

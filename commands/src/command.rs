@@ -288,7 +288,7 @@ pub enum PayoutOutcome {
         /// The provider's reference of the payout.
         reference: Text<REFERENCE_LENGTH_MAX>,
     },
-    /// It could not pay, or the bank returned it.
+    /// It could not pay, or the bank returned it; that may come after it had paid.
     Failed {
         /// Why, in its words for programs.
         code: Text<REFERENCE_LENGTH_MAX>,

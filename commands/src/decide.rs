@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use events::account::Role;
 use events::command::{Rejected, Unchanged};
-use events::ids::{AccountId, CommandId, OrderId, PaymentId};
+use events::ids::{AccountId, CommandId, OrderId, PaymentId, PayoutId};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::{Event, Position, Rejection, Timestamp};
 
@@ -14,6 +14,7 @@ use crate::funding::CreditId;
 use crate::market::Market;
 use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
+use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
@@ -34,6 +35,15 @@ pub struct Facts {
     pub credit: Option<Position>,
     /// A closed payment, found in the index.
     pub closed_payment: Option<(PaymentId, ClosedPayment)>,
+    /// A payout that has ended, found in the index; boxed, since few commands are about one.
+    pub closed_payout: Option<Box<(PayoutId, ClosedPayout)>>,
+}
+
+impl Facts {
+    /// Gives a payout that was found in the index.
+    pub(crate) fn closed_payout(&self, payout: PayoutId) -> Option<&ClosedPayout> {
+        self.closed_payout.as_deref().filter(|(id, _)| *id == payout).map(|(_, closed)| closed)
+    }
 }
 
 /// What must be looked up in the index before a command can be decided.
@@ -49,6 +59,8 @@ pub struct Question {
     pub credit: Option<CreditId>,
     /// The payment it names, which may be closed.
     pub payment: Option<PaymentId>,
+    /// The payout it names, which may have ended.
+    pub payout: Option<PayoutId>,
 }
 
 /// What becomes of a command.
@@ -201,15 +213,22 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::RefundPayment(body) => Some(body.payment),
         _ => None,
     };
+    let payout = match &verified.command {
+        Command::ReportPayout(body) => Some(body.payout),
+        _ => None,
+    };
+    let payout_in_memory =
+        |id| market.payouts.get(id).is_some() || market.payouts.recently_closed(id).is_some();
     let payment_in_memory =
         |id| market.payments.get(id).is_some() || market.payments.recently_closed(id).is_some();
     let in_memory = |id| market.orders.get(id).is_some() || market.orders.recently_closed(id).is_some();
     let asks = market.recent.may_be_forgotten(stamp.command)
         || order.is_some_and(|id| !in_memory(id))
         || credit.is_some_and(|id| market.credits.may_be_forgotten(id))
-        || payment.is_some_and(|id| !payment_in_memory(id));
+        || payment.is_some_and(|id| !payment_in_memory(id))
+        || payout.is_some_and(|id| !payout_in_memory(id));
     let command = (stamp.account, stamp.command);
-    asks.then_some(Question { covering: market.forgotten, command, order, credit, payment })
+    asks.then_some(Question { covering: market.forgotten, command, order, credit, payment, payout })
 }
 
 const fn allowed_roles(command: &Command) -> &'static [Role] {
@@ -318,7 +337,7 @@ fn business(
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
         Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
-        Command::ReportPayout(command) => payout::decide_report(market, account, command),
+        Command::ReportPayout(command) => payout::decide_report(market, facts, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),

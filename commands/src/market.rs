@@ -15,7 +15,7 @@ use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
 use crate::order::Orders;
 use crate::payment::{ClosedPayment, Effect, EffectId, Payments};
-use crate::payout::Payouts;
+use crate::payout::{ClosedPayout, Payouts};
 use crate::promotion::Promotions;
 use crate::replay::{Nonces, Recent};
 use crate::reservation::Reservations;
@@ -61,7 +61,7 @@ pub struct Market {
     pub nonces: Nonces,
     /// The last commands.
     pub recent: Recent,
-    /// The highest position whose command, payment or closed order is no longer in memory: what is not found here and may be
+    /// The highest position whose command, payment, payout or closed order is no longer in memory: what is not found here and may be
     /// older has to be looked up in an index that covers it. 0: nothing was forgotten.
     pub forgotten: Position,
 }
@@ -164,8 +164,10 @@ impl Market {
             Event::PaymentRefunded(event) => self.payment_refunded(event),
             Event::RefundFailed(event) => self.refund_failed(event),
             Event::PayoutRequested(event) => self.payout_requested(event),
-            Event::PayoutPaid(event) => self.payout_ended(event.payout, &event.transfer),
-            Event::PayoutFailed(event) => self.payout_ended(event.payout, &event.transfer),
+            // They close the payout, too, below.
+            Event::PayoutPaid(event) => self.ledger.post(&event.transfer),
+            Event::PayoutFailed(event) => self.ledger.post(&event.transfer),
+            Event::PayoutReturned(event) => self.ledger.post(&event.transfer),
             Event::PayoutOverdue(event) => self.payout_overdue(event),
             Event::CartItemAdded(event) => self.item_added(event),
             Event::CartQuantitySet(event) => self.quantity_set(event),
@@ -219,6 +221,9 @@ impl Market {
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);
+        }
+        if let Some((id, closed)) = ClosedPayout::left_by(event, position) {
+            self.payout_closed(id, closed);
         }
     }
 

@@ -1,23 +1,28 @@
 //! What sellers are paid out of what they have earned, through an outside provider.
 //!
 //! The money leaves what the seller has earned when he asks for it, and waits in an account of the payout until the provider
-//! has said what came of it. A provider that says nothing is asked on: a time-out is no "no".
+//! has said what came of it. A provider that says nothing is asked on: a time-out is no "no". A bank may return what the
+//! provider had paid: then the seller has it again, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use events::account::Role;
 use events::ids::{AccountId, CommandId, PayoutId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
-use events::payout::{Failed, Overdue, Paid, Requested};
-use events::{Event, Money, Rejection, Timestamp};
+use events::payout::{Failed, Overdue, Paid, Requested, Returned};
+use events::rejection::PayoutEnd;
+use events::{Event, Money, Position, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::in_role;
 use crate::command::{PayoutOutcome, ReportPayout, RequestPayout};
+use crate::decide::Facts;
 use crate::market::Market;
 use crate::payment::{Effect, EffectId, OPEN_PER_ACCOUNT_MAX, PayoutEffect};
 
+/// How many payouts that have ended are kept in memory; older ones are in the index.
+pub const RECENT_CLOSED_PAYOUTS_MAX: usize = 1 << 14;
 /// How long a provider has to say what came of a payout before it is told as overdue, in milliseconds.
 pub const PAYOUT_MS: i64 = 7 * 86_400_000;
 
@@ -48,17 +53,67 @@ impl Payout {
     }
 }
 
-/// All payouts that are under way.
+/// A payout that waits for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPayout {
+    /// Who was paid, or was to be.
+    pub account: AccountId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// How it ended.
+    pub state: PayoutEnd,
+    /// Where that stands in the log.
+    pub position: Position,
+}
+
+impl ClosedPayout {
+    /// Gives the closed payout that an event leaves behind, from the event alone.
+    pub fn left_by(event: &Event, position: Position) -> Option<(PayoutId, ClosedPayout)> {
+        let (payout, account, provider, amount, state) = match event {
+            Event::PayoutPaid(e) => (e.payout, e.account, e.provider, e.transfer.amount, PayoutEnd::Paid),
+            Event::PayoutFailed(e) => (e.payout, e.account, e.provider, e.transfer.amount, PayoutEnd::Failed),
+            Event::PayoutReturned(e) => {
+                (e.payout, e.account, e.provider, e.transfer.amount, PayoutEnd::Returned)
+            }
+            _ => return None,
+        };
+        Some((payout, ClosedPayout { account, provider, amount, state, position }))
+    }
+}
+
+/// All payouts that are under way, and the last ones that have ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Payouts {
     open: BTreeMap<PayoutId, Payout>,
     open_of: BTreeMap<AccountId, u32>,
+    closed: BTreeMap<PayoutId, ClosedPayout>,
+    closed_in_order: VecDeque<PayoutId>,
 }
 
 impl Payouts {
     /// Finds a payout that is under way.
     pub fn get(&self, payout: PayoutId) -> Option<&Payout> {
         self.open.get(&payout)
+    }
+
+    /// Finds a payout among the last that have ended.
+    pub fn recently_closed(&self, payout: PayoutId) -> Option<&ClosedPayout> {
+        self.closed.get(&payout)
+    }
+
+    /// Adds or renews a payout that has ended, and gives the position of the one that is forgotten for it, if any.
+    fn remember(&mut self, id: PayoutId, closed: ClosedPayout) -> Option<Position> {
+        if self.closed.insert(id, closed).is_some() {
+            return None;
+        }
+        self.closed_in_order.push_back(id);
+        if self.closed_in_order.len() <= RECENT_CLOSED_PAYOUTS_MAX {
+            return None;
+        }
+        let forgotten = self.closed_in_order.pop_front()?;
+        self.closed.remove(&forgotten).map(|closed| closed.position)
     }
 
     /// Gives every payout that is under way.
@@ -96,9 +151,11 @@ impl Market {
         }
     }
 
-    pub(crate) fn payout_ended(&mut self, payout: PayoutId, transfer: &Transfer) {
-        self.ledger.post(transfer);
-        let ended = self.payouts.open.remove(&payout).expect("only a payout under way ends");
+    /// Ends what is under way of a payout, if anything is: one that comes back has ended before.
+    pub(crate) fn payout_closed(&mut self, payout: PayoutId, closed: ClosedPayout) {
+        let forgotten = self.payouts.remember(payout, closed);
+        self.forget(forgotten);
+        let Some(ended) = self.payouts.open.remove(&payout) else { return };
         if let Some(deadline) = ended.deadline(payout) {
             self.waiting.remove(&deadline);
         }
@@ -145,32 +202,51 @@ pub(crate) fn decide_request(
     Ok(vec![requested.into()])
 }
 
-/// Decides what a provider reports of a payout. What is known already finds none under way.
+/// Decides what a provider reports of a payout. What is known already changes nothing.
 pub(crate) fn decide_report(
     market: &Market,
+    facts: &Facts,
     provider: AccountId,
     command: &ReportPayout,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let payout = command.payout;
-    let Some(open) = market.payouts.get(payout) else {
+    let open = market.payouts.get(payout).map(|open| (open.account, open.provider, open.amount, None));
+    let found = open.or_else(|| {
+        let closed = market.payouts.recently_closed(payout).or(facts.closed_payout(payout))?;
+        Some((closed.account, closed.provider, closed.amount, Some(closed.state)))
+    });
+    let Some((account, asked, amount, ended)) = found else {
         return Err(vec![Rejection::PayoutUnknown { payout }]);
     };
-    if open.provider != provider {
+    if asked != provider {
         return Err(vec![Rejection::NotYourPayout { payout }]);
     }
-    let Payout { account, amount, .. } = *open;
-    let from = LedgerAccount::Payout(payout);
-    Ok(vec![match &command.outcome {
-        PayoutOutcome::Paid { reference } => {
-            let transfer = Transfer { amount, from, to: LedgerAccount::ProviderClearing(provider) };
+    let (waits, clearing) = (LedgerAccount::Payout(payout), LedgerAccount::ProviderClearing(provider));
+    let earned = LedgerAccount::SellerAvailable(account);
+    let event = match (&command.outcome, ended) {
+        (PayoutOutcome::Paid { .. }, Some(PayoutEnd::Paid))
+        | (PayoutOutcome::Failed { .. }, Some(PayoutEnd::Failed | PayoutEnd::Returned)) => {
+            return Ok(vec![]);
+        }
+        (PayoutOutcome::Paid { .. }, Some(state)) => {
+            return Err(vec![Rejection::PayoutState { payout, state }]);
+        }
+        (PayoutOutcome::Paid { reference }, None) => {
+            let transfer = Transfer { amount, from: waits, to: clearing };
             let reference = reference.as_str().to_owned();
             Paid { account, payout, provider, reference, transfer }.into()
         }
-        PayoutOutcome::Failed { code } => {
-            let transfer = Transfer { amount, from, to: LedgerAccount::SellerAvailable(account) };
+        (PayoutOutcome::Failed { code }, None) => {
+            let transfer = Transfer { amount, from: waits, to: earned };
             Failed { account, code: code.as_str().to_owned(), payout, provider, transfer }.into()
         }
-    }])
+        (PayoutOutcome::Failed { code }, Some(PayoutEnd::Paid)) => {
+            market.ledger.check_inflow(amount).map_err(|reason| vec![reason])?;
+            let transfer = Transfer { amount, from: clearing, to: earned };
+            Returned { account, code: code.as_str().to_owned(), payout, provider, transfer }.into()
+        }
+    };
+    Ok(vec![event])
 }
 
 /// Tells a payout as overdue.

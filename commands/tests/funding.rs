@@ -160,8 +160,14 @@ fn the_oldest_payment_leaves_memory_and_is_asked_for_from_then_on() {
     assert_eq!(world.market.forgotten, first);
 
     let command = (PROVIDER.account(), signed.stamp.command);
-    let question =
-        Question { covering: first, command, order: None, credit: Some(credit(&again)), payment: None };
+    let question = Question {
+        covering: first,
+        command,
+        order: None,
+        credit: Some(credit(&again)),
+        payment: None,
+        payout: None,
+    };
     assert_eq!(decide(&world.market, &signed, &Facts::default(), world.now), Decision::Ask(question));
     let behind = Facts { covered: first - 1, ..Facts::default() };
     assert!(matches!(decide(&world.market, &signed, &behind, world.now), Decision::Ask(_)));

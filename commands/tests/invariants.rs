@@ -57,6 +57,8 @@ struct Run {
     payments: Vec<Requested>,
     refunds: Vec<(RefundId, PaymentId)>,
     payouts: Vec<(PayoutId, AccountId)>,
+    /// What was paid out and has not come back.
+    paid_out: BTreeMap<PayoutId, Money>,
     /// What was captured of each payment, and what of that has gone back for good.
     captured: BTreeMap<PaymentId, (Money, i64)>,
     /// What was last held for each order that is charged when it leaves, and until when.
@@ -121,6 +123,7 @@ impl Run {
             payments,
             refunds,
             payouts,
+            paid_out: BTreeMap::new(),
             captured,
             held: BTreeMap::new(),
             discounted: BTreeMap::new(),
@@ -402,6 +405,14 @@ impl Run {
                     self.payments.push(requested.clone());
                 }
                 Event::PayoutRequested(event) => self.payouts.push((event.payout, event.provider)),
+                Event::PayoutPaid(event) => {
+                    let earlier = self.paid_out.insert(event.payout, event.transfer.amount);
+                    assert_eq!(earlier, None, "a payout is paid once");
+                }
+                Event::PayoutReturned(event) => {
+                    let paid = self.paid_out.remove(&event.payout);
+                    assert_eq!(paid, Some(event.transfer.amount), "what was paid comes back once");
+                }
                 Event::PaymentCaptured(event) => {
                     let credit = (event.transfer.from, event.reference.clone());
                     assert!(self.credited.insert(credit), "a reference credits once");

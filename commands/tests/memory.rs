@@ -66,7 +66,14 @@ fn the_oldest_command_leaves_memory_and_is_asked_for_from_then_on() {
     let id = (BUYER.account(), signed.stamp.command);
     assert_eq!(
         *world.outcome(),
-        Decision::Ask(Question { covering: first, command: id, order: None, credit: None, payment: None })
+        Decision::Ask(Question {
+            covering: first,
+            command: id,
+            order: None,
+            credit: None,
+            payment: None,
+            payout: None
+        })
     );
     let mut replica = replica.unwrap();
     replica.evolve(&unchanged(&template, most - 1));

@@ -5,16 +5,17 @@
 
 mod support;
 
-use commands::Refusal;
 use commands::command::{PayoutOutcome, RequestPayout};
 use commands::payment::{Effect, EffectId, OPEN_PER_ACCOUNT_MAX, PayoutEffect};
-use commands::payout::PAYOUT_MS;
-use events::Rejection;
+use commands::payout::{ClosedPayout, PAYOUT_MS, RECENT_CLOSED_PAYOUTS_MAX};
+use commands::{Decision, Facts, Refusal, decide};
 use events::account::Role;
 use events::ids::PayoutId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
-use events::payout::{Failed, Overdue, Paid, Requested};
+use events::payout::{Failed, Overdue, Paid, Requested, Returned};
+use events::rejection::PayoutEnd;
+use events::{Event, Rejection};
 use support::*;
 
 const OTHER_PROVIDER: Actor = Actor(4);
@@ -114,8 +115,10 @@ fn what_was_paid_leaves_through_the_provider_once() {
         .then_events([event.into()])
         .when_again()
         .then_repeat()
-        .when(PROVIDER, report_payout(payout, failed()))
-        .then_rejected([Rejection::PayoutUnknown { payout }]);
+        .when(PROVIDER, report_payout(payout, paid()))
+        .then_unchanged();
+    let payout = PayoutId::from_uuid(uuid::Uuid::from_u128(7));
+    world.when(PROVIDER, report_payout(payout, paid())).then_rejected([Rejection::PayoutUnknown { payout }]);
     then_holds(&world, from, 0);
     then_holds(&world, to, -10_000 + 975);
     assert_eq!((world.market.effects(), world.market.next_deadline()), (vec![], None));
@@ -138,6 +141,75 @@ fn what_could_not_be_paid_is_the_sellers_again() {
     .into()]);
     then_holds(&world, earned(), 975);
     assert_eq!((world.market.effects(), world.market.next_deadline()), (vec![], None));
+    world.when(PROVIDER, report_payout(payout, failed())).then_unchanged();
+    let state = PayoutEnd::Failed;
+    world
+        .when(PROVIDER, report_payout(payout, paid()))
+        .then_rejected([Rejection::PayoutState { payout, state }]);
+}
+
+#[test]
+fn what_a_bank_returns_after_it_was_paid_is_the_sellers_again_once() {
+    let mut world = shop();
+    let payout = payout(&mut world, 900);
+    world.register(OTHER_PROVIDER).given(PROVIDER, report_payout(payout, paid()));
+    let (account, provider) = (SELLER.account(), PROVIDER.account());
+    let clearing = LedgerAccount::ProviderClearing(provider);
+    let transfer = transfer(900, clearing, earned());
+    let code = "account_closed".to_owned();
+    world
+        .when(OTHER_PROVIDER, report_payout(payout, failed()))
+        .then_rejected([Rejection::NotYourPayout { payout }])
+        .when(PROVIDER, report_payout(payout, failed()))
+        .then_events([Returned { account, code, payout, provider, transfer }.into()])
+        .when_again()
+        .then_repeat()
+        .when(PROVIDER, report_payout(payout, failed()))
+        .then_unchanged();
+    let state = PayoutEnd::Returned;
+    world
+        .when(PROVIDER, report_payout(payout, paid()))
+        .then_rejected([Rejection::PayoutState { payout, state }]);
+    then_holds(&world, earned(), 975);
+    then_holds(&world, clearing, -10_000);
+    then_holds(&world, LedgerAccount::Payout(payout), 0);
+    assert_eq!((world.market.effects(), world.market.next_deadline()), (vec![], None));
+    // He may ask for it again.
+    world.given(SELLER, pay_out(usd(975)));
+}
+
+/// What came back of a payout of another seller, as an old log may hold it.
+fn came_back(n: usize) -> Event {
+    let (account, provider) = (OTHER_SELLER.account(), PROVIDER.account());
+    let payout = PayoutId::from_uuid(uuid::Uuid::from_u128(n as u128 + 1));
+    let (from, to) = (LedgerAccount::ProviderClearing(provider), LedgerAccount::SellerAvailable(account));
+    let (code, transfer) = ("account_closed".to_owned(), transfer(1, from, to));
+    Returned { account, code, payout, provider, transfer }.into()
+}
+
+#[test]
+fn a_payout_that_left_memory_is_asked_for_and_comes_back_once() {
+    let mut world = shop();
+    let payout = payout(&mut world, 900);
+    world.given(PROVIDER, report_payout(payout, paid()));
+    let closed = *world.market.payouts.recently_closed(payout).unwrap();
+    for n in 0..RECENT_CLOSED_PAYOUTS_MAX {
+        world.given_events([came_back(n)]);
+    }
+    assert_eq!(world.market.forgotten, closed.position);
+    let signed = world.sign(PROVIDER, report_payout(payout, failed()));
+    let asked = decide(&world.market, &signed, &Facts::default(), world.now);
+    let Decision::Ask(question) = asked else { panic!("{asked:?}") };
+    assert_eq!((question.payout, question.covering), (Some(payout), closed.position));
+    for (state, name) in
+        [(PayoutEnd::Paid, "payout.returned.v1"), (PayoutEnd::Returned, "command.unchanged.v1")]
+    {
+        let closed_payout = Some(Box::new((payout, ClosedPayout { state, ..closed })));
+        let facts = Facts { covered: closed.position, closed_payout, ..Facts::default() };
+        let decided = decide(&world.market, &signed, &facts, world.now);
+        let Decision::Commit(events) = decided else { panic!("{decided:?}") };
+        assert_eq!(events.iter().map(Event::type_name).collect::<Vec<_>>(), [name]);
+    }
 }
 
 #[test]

@@ -264,7 +264,14 @@ fn an_order_that_may_have_left_memory_is_asked_for_and_the_answer_decides() {
         world.market.forgotten = 3;
         let signed = world.sign(actor, command);
         let id = (actor.account(), signed.stamp.command);
-        let question = Question { covering: 3, command: id, order: Some(order), credit: None, payment: None };
+        let question = Question {
+            covering: 3,
+            command: id,
+            order: Some(order),
+            credit: None,
+            payment: None,
+            payout: None,
+        };
         world.when_signed(signed.clone());
         assert_eq!(*world.outcome(), Decision::Ask(question));
         let behind = Facts { covered: 2, ..Facts::default() };

@@ -44,8 +44,12 @@ pub const TRIES_BEFORE_STUCK: u32 = 8;
 /// How often a provider is asked whether it still holds what it is to take later. What it held when this process took over is asked
 /// for at once: nobody may have been there to hear that it let go.
 pub const WATCH_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// How far such questions are apart at least, so that many of them hold up nothing else.
+/// How far such questions are apart at least, when they are asked for the first time or again after an answer.
 pub const WATCH_PAUSE: Duration = Duration::from_millis(100);
+/// Most such questions under way at once: a provider that does not answer them is to hold up nothing else.
+pub const WATCHES_MAX: usize = 4;
+/// How long such a question waits when as many are under way.
+pub const WATCH_WAIT: Duration = Duration::from_secs(1);
 /// How many messages of providers are remembered, so that one that comes twice is answered at once.
 pub const MESSAGES_KNOWN_MAX: usize = 4096;
 /// Most messages of providers that are taken at once.
@@ -176,19 +180,27 @@ impl EffectsHandle {
         if shared.knows(&id) {
             return Ok(());
         }
-        if let Some((payment, reference)) = notice.payment {
+        if let Some((about, reference)) = notice.about {
             let _permit = shared.taken.try_acquire().map_err(|_| MessageError::Unsettled)?;
-            let wish = Wish::Await { reference: reference.into() };
-            let effect = Effect::Payment(PaymentEffect { provider: *account, payment, wish });
-            let asked = ask::perform(provider, &shared.reporter, &effect, true, shared.clock.now());
+            let asked = ask::hear(provider, &shared.reporter, about, &reference, shared.clock.now());
             match tokio::time::timeout(CALL_TIME_MAX, asked).await {
                 Ok(Outcome::Reported | Outcome::Waits) => {}
                 // The market has decided: the message would not change that if it came again.
                 Ok(Outcome::Rejected(trouble)) => {
-                    tracing::warn!(provider = provider.adapter.name(), %payment, trouble, "a message is of no use");
+                    tracing::warn!(
+                        provider = provider.adapter.name(),
+                        ?about,
+                        trouble,
+                        "a message is of no use"
+                    );
                 }
                 Ok(Outcome::Trouble(trouble)) => {
-                    tracing::warn!(provider = provider.adapter.name(), %payment, trouble, "a message is not settled");
+                    tracing::warn!(
+                        provider = provider.adapter.name(),
+                        ?about,
+                        trouble,
+                        "a message is not settled"
+                    );
                     return Err(MessageError::Unsettled);
                 }
                 Err(_) => return Err(MessageError::Unsettled),
@@ -232,13 +244,15 @@ struct Runner {
     due: BTreeSet<(Instant, EffectId)>,
     /// When the next question about what is still held may be asked.
     watches_from: Instant,
+    /// How many of those are under way.
+    watches: usize,
     calls: JoinSet<(EffectId, Effect, Outcome)>,
 }
 
 impl Runner {
     fn new(shared: Arc<Shared>, begun: Vec<(EffectId, Effect)>) -> Runner {
         let (asked, due, calls) = (BTreeMap::new(), BTreeSet::new(), JoinSet::new());
-        let mut runner = Runner { shared, asked, due, watches_from: Instant::now(), calls };
+        let mut runner = Runner { shared, asked, due, watches_from: Instant::now(), watches: 0, calls };
         for (id, effect) in begun {
             runner.ask(id, effect, true);
         }
@@ -323,6 +337,14 @@ impl Runner {
         {
             self.due.pop_first();
             let asked = self.asked.get_mut(&id).expect("what is due is asked for");
+            if asked.effect.is_watch() {
+                if self.watches == WATCHES_MAX {
+                    asked.next = Some(now + WATCH_WAIT);
+                    self.due.insert((now + WATCH_WAIT, id));
+                    continue;
+                }
+                self.watches += 1;
+            }
             asked.next = None;
             let (effect, asks_first) = (asked.effect.clone(), asked.may_be_sent);
             asked.may_be_sent = true;
@@ -342,6 +364,7 @@ impl Runner {
 
     /// Notes what came of a call. What is wanted ends with the event of the report, not here.
     fn called(&mut self, id: EffectId, effect: &Effect, outcome: Outcome) {
+        self.watches -= usize::from(effect.is_watch());
         let name = self.shared.providers[&effect.provider()].adapter.name();
         let labels = [("provider", name), ("wish", wish_name(effect)), ("outcome", outcome_name(&outcome))];
         metrics::counter!("skylink_effects_total", &labels).increment(1);

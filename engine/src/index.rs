@@ -1,4 +1,4 @@
-//! The index of old ids: every command ever decided, every payment and every closed order, by id, on disk. It follows the log and
+//! The index of old ids: every command ever decided, every payment, payout and closed order, by id, on disk. It follows the log and
 //! can be rebuilt from it at any time. The writer's memory holds only what is recent; what it has forgotten it asks
 //! here, and it decides nothing that depends on an answer the index can't give yet.
 
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use commands::funding::CreditId;
 use commands::order::ClosedOrder;
 use commands::payment::ClosedPayment;
+use commands::payout::ClosedPayout;
 use commands::replay::Decided;
 use commands::{Facts, Question};
 use events::commit::ChainError;
-use events::ids::{AccountId, CommandId, OrderId, PaymentId};
+use events::ids::{AccountId, CommandId, OrderId, PaymentId, PayoutId};
 use events::metadata::Cause;
 use events::{Commit, Head, Position};
 use serde::Serialize;
@@ -23,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use crate::seen::{self, Seen};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;
@@ -168,6 +169,9 @@ impl Index {
                 if let Some((payment, closed)) = ClosedPayment::left_by(&recorded.event, recorded.position) {
                     batch.insert(payment_key(payment).as_slice(), encode(&closed));
                 }
+                if let Some((payout, closed)) = ClosedPayout::left_by(&recorded.event, recorded.position) {
+                    batch.insert(payout_key(payout).as_slice(), encode(&closed));
+                }
                 if let Some(end) = recorded.event.order_end() {
                     let closed = ClosedOrder::of(end, recorded.position);
                     batch.insert(order_key(end.order).as_slice(), encode(&closed));
@@ -218,7 +222,13 @@ impl Index {
             }
             None => None,
         };
-        Ok(Facts { covered, command, closed_orders, credit, closed_payment })
+        let closed_payout = match question.payout {
+            Some(payout) => {
+                self.get::<ClosedPayout>(&payout_key(payout))?.map(|closed| Box::new((payout, closed)))
+            }
+            None => None,
+        };
+        Ok(Facts { covered, command, closed_orders, credit, closed_payment, closed_payout })
     }
 
     /// Finds where a command was decided, for those who ask for its receipt. Blocks on the disk.
@@ -273,6 +283,12 @@ fn credit_key(credit: CreditId) -> [u8; 33] {
 fn payment_key(payment: PaymentId) -> [u8; 17] {
     let mut key = [b'q'; 17];
     key[1..].copy_from_slice(payment.uuid().as_bytes());
+    key
+}
+
+fn payout_key(payout: PayoutId) -> [u8; 17] {
+    let mut key = [b'r'; 17];
+    key[1..].copy_from_slice(payout.uuid().as_bytes());
     key
 }
 

@@ -140,14 +140,23 @@ pub struct PayoutCall {
     pub token: String,
 }
 
-/// What arrived at a webhook: that something happened to a payment. What, is asked, since such messages come late, twice
-/// and in any order.
+/// What arrived at a webhook: that something happened to a payment or a payout. What, is asked, since such messages come late,
+/// twice and in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The provider's id of the message.
     pub id: String,
-    /// The payment it is about, if it is one of ours, with the provider's reference.
-    pub payment: Option<(PaymentId, String)>,
+    /// What it is about, if it is one of ours, with the provider's reference.
+    pub about: Option<(About, String)>,
+}
+
+/// What a message of a provider is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A payment.
+    Payment(PaymentId),
+    /// A payout.
+    Payout(PayoutId),
 }
 
 /// Why a message at a webhook is not taken.
@@ -199,8 +208,12 @@ pub trait PaymentProvider: std::fmt::Debug + Send + Sync + 'static {
     /// Pays a seller. Repeated for the same payout within [`PaymentProvider::key_lifetime`], it gives the first answer.
     async fn pay_out(&self, call: &PayoutCall) -> Result<PayoutAnswer, NoAnswer>;
 
-    /// Looks at a payout. Nothing: the provider has never heard of it.
-    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer>;
+    /// Looks at a payout, by the provider's reference where it is known. Nothing: the provider has never heard of it.
+    async fn look_up_payout(
+        &self,
+        payout: PayoutId,
+        reference: Option<&str>,
+    ) -> Result<Option<PayoutAnswer>, NoAnswer>;
 
     /// Checks a message that arrived at the webhook, given its headers, its bytes and the time.
     fn read_webhook(

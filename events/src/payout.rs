@@ -39,7 +39,7 @@ pub struct Paid {
     pub transfer: Transfer,
 }
 
-/// The provider could not pay, or the bank returned it: the seller has it again.
+/// The provider could not pay: the seller has it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failed {
     /// Who was to be paid.
@@ -51,6 +51,21 @@ pub struct Failed {
     /// The provider's account.
     pub provider: AccountId,
     /// From what was on its way back to what the seller has earned.
+    pub transfer: Transfer,
+}
+
+/// The bank returned what the provider had paid: the seller has it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Returned {
+    /// Who was to be paid.
+    pub account: AccountId,
+    /// Why, in the provider's words for programs.
+    pub code: String,
+    /// The payout.
+    pub payout: PayoutId,
+    /// The provider's account.
+    pub provider: AccountId,
+    /// From the provider's clearing account to what the seller has earned.
     pub transfer: Transfer,
 }
 

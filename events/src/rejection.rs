@@ -5,7 +5,7 @@ mod parts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, QuoteField};
+pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -526,11 +526,19 @@ pub enum Rejection {
         max: u32,
     },
 
-    /// There is no such payout under way.
-    #[error("there is no payout {payout} under way")]
+    /// There is no such payout.
+    #[error("there is no payout {payout}")]
     PayoutUnknown {
         /// The payout.
         payout: PayoutId,
+    },
+    /// The seller has the money of the payout again, so that it can't have been paid.
+    #[error("payout {payout} is {state:?}: the seller has its money again; look at the provider's own pages")]
+    PayoutState {
+        /// The payout.
+        payout: PayoutId,
+        /// How it ended.
+        state: PayoutEnd,
     },
     /// The payout was asked of another provider.
     #[error("payout {payout} is not yours to report")]

@@ -219,6 +219,7 @@ impl Feed {
             Event::PayoutRequested(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutPaid(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutFailed(payout) => return Ok(self.is_one(&[payout.account])),
+            Event::PayoutReturned(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutOverdue(payout) => return Ok(self.is_one(&[payout.account])),
             Event::EscrowSettled(settled) => return Ok(self.is_one(&[settled.buyer, settled.seller])),
             Event::StockReserved(event) => return Ok(self.is_one(&[event.account, event.seller])),

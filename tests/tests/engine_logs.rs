@@ -117,7 +117,8 @@ async fn the_index_finds_what_is_old_and_refuses_another_log() {
     let index = Index::open(place.path()).unwrap();
     let order = events::ids::OrderId::derive(buyer.account(), id, 0);
     let command = (buyer.account(), id);
-    let question = Question { covering: 0, command, order: Some(order), credit: None, payment: None };
+    let question =
+        Question { covering: 0, command, order: Some(order), credit: None, payment: None, payout: None };
     assert_eq!(index.look_up(&question).unwrap(), commands::Facts::default());
     index.apply(&commits[..3]).unwrap();
     // Nothing that does not follow is taken, and what was taken stays.

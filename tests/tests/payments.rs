@@ -24,7 +24,7 @@ use engine::providers::{
     RefundAnswer, RefundCall, WebhookError,
 };
 use events::account::{Algorithm, Role};
-use events::ids::{ListingId, OrderId, PaymentId};
+use events::ids::{ListingId, OrderId, PaymentId, PayoutId};
 use events::ledger::LedgerAccount;
 use events::order::CancelledBy;
 use events::payment::{CaptureTime, VoidReason};
@@ -96,8 +96,12 @@ impl PaymentProvider for Watched {
         self.sandbox.pay_out(call).await
     }
 
-    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer> {
-        self.sandbox.look_up_payout(call).await
+    async fn look_up_payout(
+        &self,
+        payout: PayoutId,
+        reference: Option<&str>,
+    ) -> Result<Option<PayoutAnswer>, NoAnswer> {
+        self.sandbox.look_up_payout(payout, reference).await
     }
 
     fn read_webhook(
@@ -540,6 +544,40 @@ async fn what_a_provider_has_let_go_of_in_silence_is_found_when_a_process_takes_
     let story = ["payment.requested.v1", "payment.authorized.v1", "payment.voided.v1"];
     assert_eq!(shop.story(payment).await, story);
     assert_eq!((shop.wallet().await, shop.provider.sandbox.totals()), (usd(0), (0, 0)));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_that_the_bank_returns_is_the_sellers_again_once() {
+    let mut shop = Shop::open().await;
+    let address = serve(shop.node.gateway(Arc::clone(&shop.clock), None)).await;
+    let (order, _) = held(&shop, "tok_approve").await;
+    shop.sells(ReadyOrder { order }).await;
+    shop.until(|event| matches!(event, Event::OrderPaid(_))).await;
+    shop.sells(ShipOrder { carrier: None, lines: None, order, tracking: None }).await;
+    shop.accept(ConfirmDelivery { order, shipment: None }).await;
+    shop.sells(RequestPayout { amount: usd(400), to: shop.method("acct_returned_account_closed") }).await;
+    let paid = shop.until(|event| matches!(event, Event::PayoutPaid(_))).await;
+    let Event::PayoutPaid(paid) = paid else { panic!("{paid:?}") };
+    assert_eq!(shop.provider.sandbox.paid_out(), 400);
+    while shop.messages.try_recv().is_ok() {}
+    shop.provider.sandbox.bring_back(paid.payout);
+    let message = shop.messages.recv().await.unwrap();
+    let signature = message.signature();
+    assert_eq!(shop.deliver(&address, &message, "t=1,v1=00").await, StatusCode::BAD_REQUEST);
+    for _ in 0..2 {
+        assert_eq!(shop.deliver(&address, &message, &signature).await, StatusCode::OK);
+    }
+    // Acknowledged is durable.
+    let head = shop.node.log().head().await.unwrap().position;
+    shop.node.projections().wait_for(head, PATIENCE).await.unwrap();
+    let earned = LedgerAccount::SellerAvailable(shop.seller.account());
+    let ledger = shop.node.projections().ledger();
+    assert_eq!(ledger.balance(earned, usd(0).currency).unwrap(), usd(487));
+    assert!(ledger.trial_balance().unwrap().iter().all(|sum| sum.sum == 0));
+    let view = shop.node.projections().payments().payout(paid.payout).unwrap().unwrap();
+    assert_eq!(view.state, PayoutState::Returned { code: "account_closed".to_owned() });
+    assert_eq!(shop.provider.sandbox.paid_out(), 0);
     shop.close().await;
 }
 

@@ -15,8 +15,8 @@ use engine::clock::{Clock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::stripe::{Secret, Stripe};
 use engine::providers::{
-    Answer, Authorize, Capture, Found, PaymentProvider, PayoutAnswer, PayoutCall, RefundAnswer, RefundCall,
-    WebhookError,
+    About, Answer, Authorize, Capture, Found, PaymentProvider, PayoutAnswer, PayoutCall, RefundAnswer,
+    RefundCall, WebhookError,
 };
 use events::account::{Algorithm, Role};
 use events::ids::{PaymentId, PayoutId, RefundId};
@@ -125,11 +125,27 @@ async fn a_seller_is_paid_out_and_the_payout_is_found_again() {
     let call =
         |amount| PayoutCall { payout: PayoutId::from_uuid(Uuid::now_v7()), amount, token: "ba_1".to_owned() };
     let (one, other) = (call(euros(975)), call(euros(100)));
-    assert_eq!(stripe.look_up_payout(&one).await, Ok(None), "nothing was asked yet");
+    assert_eq!(stripe.look_up_payout(one.payout, None).await, Ok(None), "nothing was asked yet");
     // It is on its way to the bank, and stays so: this server schedules none.
     assert_eq!(stripe.pay_out(&one).await, Ok(PayoutAnswer::Pending));
     assert_eq!(stripe.pay_out(&other).await, Ok(PayoutAnswer::Pending));
-    assert_eq!(stripe.look_up_payout(&one).await, Ok(Some(PayoutAnswer::Pending)));
+    assert_eq!(stripe.look_up_payout(one.payout, None).await, Ok(Some(PayoutAnswer::Pending)));
+    // By its reference, as after a message: and only if it is ours.
+    let listed = format!("{}/v1/payouts", server.url());
+    let listed = reqwest::Client::new().get(listed).bearer_auth(SECRET_KEY).send().await.unwrap();
+    let listed: serde_json::Value = listed.json().await.unwrap();
+    let of = |call: &PayoutCall| {
+        let mut payouts = listed["data"].as_array().unwrap().iter();
+        let found = payouts.find(|found| found["metadata"]["payout"] == call.payout.to_string().as_str());
+        found.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let known = stripe.look_up_payout(one.payout, Some(&of(&one))).await;
+    assert_eq!(known, Ok(Some(PayoutAnswer::Pending)));
+    assert_eq!(stripe.look_up_payout(one.payout, Some(&of(&other))).await, Ok(None), "it is another's");
+    assert_eq!(stripe.look_up_payout(one.payout, Some("po_unknown")).await, Ok(None));
+    // This server pays out euros only, and says neither which value is wrong nor why: that is no word to go by.
+    let told = stripe.pay_out(&call(usd(100))).await.unwrap_err().to_string();
+    assert!(told.contains("400"), "{told}");
     assert!(
         stripe
             .pay_out(&call(Money::new(1, "JOD".parse().unwrap())))
@@ -196,12 +212,35 @@ async fn a_message_that_another_program_signed_is_taken_and_a_changed_one_is_not
     let now = WallClock.now();
     let get = |name: &str| header(&head, name);
     let notice = stripe.read_webhook(&get, &body, now).unwrap();
-    assert_eq!(notice.payment, Some((payment, reference)));
+    assert_eq!(notice.about, Some((About::Payment(payment), reference)));
     let mut changed = body.clone();
     changed[0] = b'[';
     assert_eq!(stripe.read_webhook(&get, &changed, now), Err(WebhookError::Signature));
     let late = now.plus_ms(3_600_000);
     assert!(matches!(stripe.read_webhook(&get, &body, late), Err(WebhookError::Time(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_payout_that_failed_makes_the_payout_be_asked_for() {
+    let server = LocalStripe::start().await.unwrap();
+    let stripe = adapter(&server);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let webhook = json!({"url": url, "secret": WEBHOOK_SECRET, "events": ["payout.failed"]});
+    server.post("/_config/webhooks/one", webhook).await.unwrap();
+    let payout = PayoutId::from_uuid(Uuid::now_v7());
+    // A payout that the bank sent back, as it stands at Stripe then.
+    let failed =
+        json!({"amount": 975, "currency": "eur", "status": "failed", "metadata": {"payout": payout}});
+    let made = server.post("/v1/payouts", failed).await.unwrap();
+    let reference = made["id"].as_str().unwrap().to_owned();
+    let (head, body) = tokio::time::timeout(PATIENCE, take_request(listener)).await.unwrap();
+    let get = |name: &str| header(&head, name);
+    let notice = stripe.read_webhook(&get, &body, WallClock.now()).unwrap();
+    assert_eq!(notice.about, Some((About::Payout(payout), reference.clone())));
+    let code = "could_not_process".to_owned();
+    let known = stripe.look_up_payout(payout, Some(&reference)).await;
+    assert_eq!(known, Ok(Some(PayoutAnswer::Failed { code })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use commands::funding::CreditId;
 use commands::order::{ClosedOrder, Shipment, ShipmentState};
 use commands::payment::ClosedPayment;
+use commands::payout::ClosedPayout;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
-use events::ids::{AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, WriterId};
+use events::ids::{
+    AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, PayoutId, WriterId,
+};
 use events::ledger::LedgerAccount;
 use events::location::{AtLocation, Location};
 use events::metadata::{Cause, DeadlineStamp};
@@ -121,6 +124,7 @@ pub(crate) struct Fold {
     shortfalls: HashMap<ListingId, u64>,
     credits: HashMap<CreditId, Position>,
     payments: HashMap<PaymentId, ClosedPayment>,
+    payouts: HashMap<PayoutId, ClosedPayout>,
     counts: Counts,
 }
 
@@ -135,6 +139,7 @@ impl Fold {
             closed: HashMap::new(),
             credits: HashMap::new(),
             payments: HashMap::new(),
+            payouts: HashMap::new(),
             shortfalls: HashMap::new(),
             counts: Counts::default(),
         }
@@ -269,12 +274,15 @@ impl Fold {
         let credit = question.credit.and_then(|credit| self.credits.get(&credit).copied());
         let closed_payment =
             question.payment.and_then(|payment| Some((payment, self.payments.get(&payment)?.clone())));
+        let closed_payout =
+            question.payout.and_then(|payout| Some(Box::new((payout, *self.payouts.get(&payout)?))));
         Facts {
             covered: question.covering,
             command: None,
             closed_orders: BTreeMap::from_iter(found),
             credit,
             closed_payment,
+            closed_payout,
         }
     }
 
@@ -297,6 +305,9 @@ impl Fold {
             }
             if let Some((payment, closed)) = ClosedPayment::left_by(event, *position) {
                 self.payments.insert(payment, closed);
+            }
+            if let Some((payout, closed)) = ClosedPayout::left_by(event, *position) {
+                self.payouts.insert(payout, closed);
             }
             match event {
                 Event::AccountRegistered(_) => self.counts.accounts += 1,

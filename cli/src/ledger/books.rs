@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::exchange::Exchanged;
-use events::ids::{AccountId, OrderId, PaymentId, PromotionId};
+use events::ids::{AccountId, OrderId, PaymentId, PayoutId, PromotionId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::market::FeePolicy;
 use events::order::{Cancelled, LineUnits, Placed, ShipmentNumber};
@@ -31,7 +31,8 @@ pub(crate) enum Invariant {
     I4,
     /// A transfer that waits ends once.
     I5,
-    /// No more of a payment comes in than was agreed to, and no more goes back than came in.
+    /// No more of a payment comes in than was agreed to, and no more goes back than came in; what a bank returns of a payout was
+    /// paid, and comes back once.
     I6,
     /// Nothing leaves an escrow before all of it came in, nor while the order is on hold, nor to a seller who has not accepted
     /// the order; what is frozen leaves whole.
@@ -97,7 +98,9 @@ impl Invariant {
                 "an escrow's money was released, taken as a fee or tax, refunded, or is frozen or still there"
             }
             Invariant::I5 => "a transfer that waits for a provider ends once",
-            Invariant::I6 => "no more of a payment comes in than was agreed to, or goes back than came in",
+            Invariant::I6 => {
+                "no more of a payment comes in than was agreed to, or goes back than came in; a payout comes back once"
+            }
             Invariant::I7 => {
                 "nothing leaves an escrow that is not full yet, not accepted or on hold; what is frozen leaves whole"
             }
@@ -179,6 +182,8 @@ pub(crate) struct Books {
     offers: BTreeSet<(AccountId, String)>,
     /// What came in of each payment, and what of that has gone back or is on its way.
     payments: BTreeMap<PaymentId, (i64, i64)>,
+    /// What was paid out and has not come back.
+    paid_out: BTreeMap<PayoutId, Money>,
     /// Transfers that wait for a payment, and the payments whose transfer waited and ended.
     pending: BTreeMap<PaymentId, Transfer>,
     ended: BTreeSet<PaymentId>,
@@ -277,6 +282,15 @@ impl Books {
                     });
                 }
                 self.payments.entry(captured.payment).or_default().0 += captured.transfer.amount.minor;
+            }
+            Event::PayoutPaid(paid) => {
+                self.paid_out.insert(paid.payout, paid.transfer.amount);
+            }
+            Event::PayoutReturned(returned) => {
+                let (paid, back) = (self.paid_out.remove(&returned.payout), returned.transfer.amount);
+                self.check(Invariant::I6, position, paid == Some(back), || {
+                    format!("{back} of payout {} came back, of which {paid:?} was paid", returned.payout)
+                });
             }
             Event::RefundRequested(refund) => {
                 self.goes_back(position, refund.payment, refund.transfer.amount.minor);

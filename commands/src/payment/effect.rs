@@ -167,6 +167,7 @@ impl Effect {
             }
             Event::PayoutPaid(e) => Some((EffectId::Payout(e.payout), None)),
             Event::PayoutFailed(e) => Some((EffectId::Payout(e.payout), None)),
+            Event::PayoutReturned(e) => Some((EffectId::Payout(e.payout), None)),
             _ => None,
         }
     }

@@ -3,14 +3,15 @@
 use commands::Command;
 use commands::command::{PayoutOutcome, ReportPayment, ReportPayout, ReportedOutcome, Text};
 use commands::payment::{Effect, PaymentEffect, PayoutEffect, Wish};
-use events::ids::RefundId;
+use events::ids::{PayoutId, RefundId};
 use events::{Money, Timestamp};
+use uuid::Uuid;
 
 use super::Provider;
 use super::report::{ReportError, Reporter};
 use crate::providers::{
-    Answer, Authorize, Capture, Found, NoAnswer, PaymentProvider, PayoutAnswer, PayoutCall, RefundAnswer,
-    RefundCall,
+    About, Answer, Authorize, Capture, Found, NoAnswer, PaymentProvider, PayoutAnswer, PayoutCall,
+    RefundAnswer, RefundCall,
 };
 
 /// How old a payment must be before "never heard of it" is believed to be the end of it, in milliseconds: what was sent
@@ -41,7 +42,7 @@ pub(super) async fn perform(
 ) -> Outcome {
     let age_ms = effect.asked_at().map_or(i64::MAX, |made| now.ms_since(made));
     let adapter = provider.adapter.as_ref();
-    let report = match effect {
+    let answer = match effect {
         Effect::Payment(effect) => {
             let payment = effect.payment;
             let outcome = Call { provider: adapter, effect, asks_first, age_ms }.make().await;
@@ -49,12 +50,44 @@ pub(super) async fn perform(
         }
         Effect::Payout(effect) => pay_out(adapter, effect, asks_first, age_ms).await,
     };
-    let report: Command = match report {
+    report(provider, reporter, effect.about(), answer).await
+}
+
+/// Asks how what a message is about stands, and reports what the provider says. Nothing is sent, whatever that is.
+pub(super) async fn hear(
+    provider: &Provider,
+    reporter: &Reporter,
+    about: About,
+    reference: &str,
+    now: Timestamp,
+) -> Outcome {
+    match about {
+        About::Payment(payment) => {
+            let (account, wish) = (provider.key.account, Wish::Await { reference: reference.into() });
+            let effect = Effect::Payment(PaymentEffect { provider: account, payment, wish });
+            perform(provider, reporter, &effect, true, now).await
+        }
+        About::Payout(payout) => {
+            let known = provider.adapter.look_up_payout(payout, Some(reference)).await;
+            let answer = known.and_then(|answer| paid_out(payout, answer.unwrap_or(PayoutAnswer::Pending)));
+            report(provider, reporter, payout.uuid(), answer).await
+        }
+    }
+}
+
+/// Hands in what a provider did, if it did anything.
+async fn report(
+    provider: &Provider,
+    reporter: &Reporter,
+    about: Uuid,
+    answer: Result<Option<Command>, NoAnswer>,
+) -> Outcome {
+    let report = match answer {
         Ok(Some(report)) => report,
         Ok(None) => return Outcome::Waits,
         Err(NoAnswer(trouble)) => return Outcome::Trouble(trouble),
     };
-    match reporter.report(&provider.key, effect.about(), report).await {
+    match reporter.report(&provider.key, about, report).await {
         Ok(()) => Outcome::Reported,
         Err(ReportError::Rejected(reasons)) => Outcome::Rejected(reasons),
         Err(ReportError::NotTaken(trouble)) => Outcome::Trouble(trouble),
@@ -70,7 +103,7 @@ async fn pay_out(
 ) -> Result<Option<Command>, NoAnswer> {
     let PayoutEffect { payout, amount, .. } = *effect;
     let call = PayoutCall { payout, amount, token: effect.token.to_string() };
-    let known = if asks_first { provider.look_up_payout(&call).await? } else { None };
+    let known = if asks_first { provider.look_up_payout(payout, None).await? } else { None };
     let answer = match known {
         Some(answer) => answer,
         None => {
@@ -80,6 +113,11 @@ async fn pay_out(
             provider.pay_out(&call).await?
         }
     };
+    paid_out(payout, answer)
+}
+
+/// Gives what is to be reported of a payout; nothing, if it is on its way.
+fn paid_out(payout: PayoutId, answer: PayoutAnswer) -> Result<Option<Command>, NoAnswer> {
     let outcome = match answer {
         PayoutAnswer::Pending => return Ok(None),
         PayoutAnswer::Paid { reference } => PayoutOutcome::Paid { reference: text(reference)? },

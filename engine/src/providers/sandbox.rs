@@ -18,7 +18,8 @@
 //! What it holds otherwise it lets go of after seven days, as a real one does.
 //!
 //! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on its way,
-//! the answer about `acct_timeout_paid` is lost; any other that begins with `acct_` is paid at once.
+//! the answer about `acct_timeout_paid` is lost; what is paid to `acct_returned_<code>` comes back with that code, of which a message
+//! tells, when [`Sandbox::bring_back`] says so; any other that begins with `acct_` is paid at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +37,7 @@ use tokio::sync::mpsc;
 
 use super::stripe::webhook;
 use super::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
+    About, Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
     RefundAnswer, RefundCall, WebhookError,
 };
 
@@ -101,8 +102,13 @@ struct PaidOut {
     amount: Money,
     /// How often it was asked about.
     asked: u32,
+    /// Whether the bank has returned it.
+    #[serde(default)]
+    is_returned: bool,
 }
 
+/// How accounts begin that what was paid to comes back from.
+const RETURNED: &str = "acct_returned_";
 /// How often `acct_slow` is asked about before it is paid.
 const SLOW_ASKED: u32 = 3;
 
@@ -153,6 +159,20 @@ impl Sandbox {
         self.keep(&books);
     }
 
+    /// Lets the bank return what was paid to an account that does, and sends a message.
+    pub fn bring_back(&self, payout: PayoutId) {
+        let mut books = self.books();
+        if let Some(entry) = books.payouts.get_mut(&payout)
+            && entry.token.starts_with(RETURNED)
+            && !entry.is_returned
+        {
+            entry.is_returned = true;
+            let (id, reference) = (format!("evt_{payout}_1"), payout_reference(payout));
+            self.send(&json!({"id": id, "payout": payout, "reference": reference, "type": "returned"}), 1);
+        }
+        self.keep(&books);
+    }
+
     /// Gives what was paid out, in minor units.
     pub fn paid_out(&self) -> i64 {
         let books = self.books();
@@ -194,8 +214,11 @@ impl Sandbox {
         entry.messages += 1;
         let id = format!("evt_{payment}_{}", entry.messages);
         let body = json!({"id": id, "payment": payment, "reference": reference(payment), "type": what});
+        self.send(&body, if entry.token == "tok_duplicate_webhook" { 2 } else { 1 });
+    }
+
+    fn send(&self, body: &serde_json::Value, copies: u32) {
         let message = Message { body: body.to_string().into_bytes(), sent_at: self.clock.now() };
-        let copies = if entry.token == "tok_duplicate_webhook" { 2 } else { 1 };
         for _ in 0..copies {
             // Nobody may listen, or be too slow: messages may be lost.
             let _ = self.messages.try_send(message.clone());
@@ -245,12 +268,18 @@ impl PaidOut {
             PayoutAnswer::Failed { code: code.to_owned() }
         } else if !self.token.starts_with("acct_") {
             PayoutAnswer::Failed { code: "account_unknown".to_owned() }
+        } else if let Some(code) = self.token.strip_prefix(RETURNED).filter(|_| self.is_returned) {
+            PayoutAnswer::Failed { code: code.to_owned() }
         } else if self.token == "acct_slow" && self.asked < SLOW_ASKED {
             PayoutAnswer::Pending
         } else {
-            PayoutAnswer::Paid { reference: format!("sbp_{payout}") }
+            PayoutAnswer::Paid { reference: payout_reference(payout) }
         }
     }
+}
+
+fn payout_reference(payout: PayoutId) -> String {
+    format!("sbp_{payout}")
 }
 
 fn reference(payment: PaymentId) -> String {
@@ -401,6 +430,7 @@ impl PaymentProvider for Sandbox {
             token: call.token.clone(),
             amount: call.amount,
             asked: 0,
+            is_returned: false,
         });
         entry.asked = entry.asked.saturating_add(1);
         let is_lost = is_new && entry.token == "acct_timeout_paid";
@@ -409,11 +439,15 @@ impl PaymentProvider for Sandbox {
         if is_lost { Err(lost()) } else { Ok(answer) }
     }
 
-    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer> {
+    async fn look_up_payout(
+        &self,
+        payout: PayoutId,
+        _: Option<&str>,
+    ) -> Result<Option<PayoutAnswer>, NoAnswer> {
         let mut books = self.books();
-        let answer = books.payouts.get_mut(&call.payout).map(|entry| {
+        let answer = books.payouts.get_mut(&payout).map(|entry| {
             entry.asked = entry.asked.saturating_add(1);
-            entry.answer(call.payout)
+            entry.answer(payout)
         });
         self.keep(&books);
         Ok(answer)
@@ -430,11 +464,13 @@ impl PaymentProvider for Sandbox {
         #[derive(Deserialize)]
         struct Body {
             id: String,
-            payment: PaymentId,
+            payment: Option<PaymentId>,
+            payout: Option<PayoutId>,
             reference: String,
         }
-        let Body { id, payment, reference } =
+        let Body { id, payment, payout, reference } =
             serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
-        Ok(Notice { id, payment: Some((payment, reference)) })
+        let about = payment.map(About::Payment).or(payout.map(About::Payout));
+        Ok(Notice { id, about: about.map(|about| (about, reference)) })
     }
 }

@@ -10,14 +10,14 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use events::ids::PaymentId;
+use events::ids::{PaymentId, PayoutId};
 use events::payment::ActionKind;
 use events::{Money, Timestamp};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
+    About, Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
     RefundAnswer, RefundCall, WebhookError,
 };
 
@@ -165,10 +165,9 @@ impl Stripe {
         Err(NoAnswer(format!("{kind} {name} is not among the last {} at Stripe", PAGE * PAGES_MAX)))
     }
 
-    async fn intent(&self, reference: &str) -> Result<Option<Value>, NoAnswer> {
-        let path = format!("/v1/payment_intents/{reference}");
-        let expand = [("expand[]", "latest_charge".to_owned())];
-        let (status, body) = self.call(Method::GET, &path, &expand, None).await?;
+    /// Gives an object by its path.
+    async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Option<Value>, NoAnswer> {
+        let (status, body) = self.call(Method::GET, path, query, None).await?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(body)),
@@ -186,6 +185,58 @@ fn trouble(status: StatusCode, body: &Value) -> NoAnswer {
         _ => "",
     };
     NoAnswer(format!("Stripe answered {status} ({}){next}", code.chars().take(64).collect::<String>()))
+}
+
+/// What Stripe documents as its word against a refund or a payout itself, or against what the account may do: nothing was done.
+/// Values that are missing or wrong begin with `parameter`.
+const REFUSALS: [&str; 32] = [
+    "account_closed",
+    "account_number_invalid",
+    "amount_too_large",
+    "amount_too_small",
+    "balance_insufficient",
+    "balance_invalid_parameter",
+    "bank_account_bad_routing_numbers",
+    "bank_account_declined",
+    "bank_account_restricted",
+    "bank_account_unusable",
+    "bank_account_unverified",
+    "bank_account_verification_failed",
+    "charge_already_refunded",
+    "charge_disputed",
+    "charge_not_refundable",
+    "country_unsupported",
+    "debit_not_authorized",
+    "expired_card",
+    "instant_payouts_config_disabled",
+    "instant_payouts_currency_disabled",
+    "instant_payouts_limit_exceeded",
+    "instant_payouts_unsupported",
+    "insufficient_funds",
+    "invalid_card_type",
+    "invalid_characters",
+    "no_account",
+    "payouts_limit_exceeded",
+    "payouts_not_allowed",
+    "refund_disputed_payment",
+    "resource_missing",
+    "routing_number_invalid",
+    "transfers_not_allowed",
+];
+
+/// Gives the code of a refusal that ends a refund or a payout, if an error is one. Others share its type: that a request holds a
+/// lock, came too often, or repeats a key. They say nothing of what was asked for, which may have been done; nor does a code
+/// that is not known here. An error without a code is a refusal if it names the value that is wrong.
+fn refusal(status: StatusCode, error: &Value, unnamed: &str) -> Option<String> {
+    let is_answer =
+        matches!(status, StatusCode::BAD_REQUEST | StatusCode::PAYMENT_REQUIRED | StatusCode::NOT_FOUND);
+    let is_of_request = matches!(error["type"].as_str(), Some("invalid_request_error" | "card_error"));
+    let (code, names_value) = (error["code"].as_str(), error["param"].is_string());
+    let is_refusal = match code {
+        Some(code) => REFUSALS.contains(&code) || code.starts_with("parameter"),
+        None => names_value,
+    };
+    (is_answer && is_of_request && is_refusal).then(|| code.unwrap_or(unnamed).chars().take(64).collect())
 }
 
 /// Gives the provider's words for a refusal, and whether another try may go well, with the same or another card: not where
@@ -340,17 +391,19 @@ impl PaymentProvider for Stripe {
         let (status, body) = self.call(Method::POST, "/v1/refunds", &fields, key).await?;
         match status {
             status if status.is_success() => read_refund(&body),
-            StatusCode::BAD_REQUEST if body["error"]["type"] == "invalid_request_error" => {
-                let code = body["error"]["code"].as_str().unwrap_or("refund_refused");
-                Ok(RefundAnswer::Failed { code: code.chars().take(64).collect() })
+            status => {
+                let code = refusal(status, &body["error"], "refund_refused");
+                code.map(|code| RefundAnswer::Failed { code }).ok_or_else(|| trouble(status, &body))
             }
-            status => Err(trouble(status, &body)),
         }
     }
 
     async fn look_up(&self, payment: PaymentId, reference: Option<&str>) -> Result<Option<Found>, NoAnswer> {
         let intent = match reference {
-            Some(reference) => self.intent(reference).await?,
+            Some(reference) => {
+                let expand = [("expand[]", "latest_charge".to_owned())];
+                self.get(&format!("/v1/payment_intents/{reference}"), &expand).await?
+            }
             None => self.find(payment).await?,
         };
         // What is asked for by a message is believed only if it is ours.
@@ -390,18 +443,25 @@ impl PaymentProvider for Stripe {
         let (status, body) = self.call(Method::POST, "/v1/payouts", &fields, key).await?;
         match status {
             status if status.is_success() => read_payout(&body),
-            StatusCode::BAD_REQUEST if body["error"]["type"] == "invalid_request_error" => {
-                let code = body["error"]["code"].as_str().unwrap_or("payout_refused");
-                Ok(PayoutAnswer::Failed { code: code.chars().take(64).collect() })
+            status => {
+                let code = refusal(status, &body["error"], "payout_refused");
+                code.map(|code| PayoutAnswer::Failed { code }).ok_or_else(|| trouble(status, &body))
             }
-            status => Err(trouble(status, &body)),
         }
     }
 
-    async fn look_up_payout(&self, call: &PayoutCall) -> Result<Option<PayoutAnswer>, NoAnswer> {
-        let name = call.payout.to_string();
-        let found = self.find_listed("/v1/payouts", "payout", &name, call.payout.time()).await?;
-        found.as_ref().map(read_payout).transpose()
+    async fn look_up_payout(
+        &self,
+        payout: PayoutId,
+        reference: Option<&str>,
+    ) -> Result<Option<PayoutAnswer>, NoAnswer> {
+        let name = payout.to_string();
+        let found = match reference {
+            Some(reference) => self.get(&format!("/v1/payouts/{reference}"), &[]).await?,
+            None => self.find_listed("/v1/payouts", "payout", &name, payout.time()).await?,
+        };
+        let ours = found.filter(|found| found["metadata"]["payout"] == name.as_str());
+        ours.as_ref().map(read_payout).transpose()
     }
 
     fn read_webhook(
@@ -416,9 +476,13 @@ impl PaymentProvider for Stripe {
         let event: Value = serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
         let id = event["id"].as_str().ok_or(WebhookError::Malformed)?.to_owned();
         let object = &event["data"]["object"];
-        let payment = object["metadata"]["payment"].as_str().and_then(|text| text.parse().ok());
-        let reference = object["id"].as_str().filter(|_| object["object"] == "payment_intent");
-        Ok(Notice { id, payment: payment.zip(reference.map(str::to_owned)) })
+        let named = |name: &str| object["metadata"][name].as_str();
+        let about = match object["object"].as_str() {
+            Some("payment_intent") => named("payment").and_then(|id| id.parse().ok()).map(About::Payment),
+            Some("payout") => named("payout").and_then(|id| id.parse().ok()).map(About::Payout),
+            _ => None,
+        };
+        Ok(Notice { id, about: about.zip(object["id"].as_str().map(str::to_owned)) })
     }
 }
 

@@ -112,6 +112,18 @@ pub enum PaymentState {
     Voided,
 }
 
+/// How a payout ended, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutEnd {
+    /// The provider paid.
+    Paid,
+    /// The provider could not pay.
+    Failed,
+    /// The bank returned what the provider had paid.
+    Returned,
+}
+
 /// Where an order stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

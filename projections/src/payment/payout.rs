@@ -57,6 +57,11 @@ pub enum PayoutState {
         /// Why, in the provider's words for programs.
         code: String,
     },
+    /// It had arrived, the bank returned it, and the seller has the money again.
+    Returned {
+        /// Why, in the provider's words for programs.
+        code: String,
+    },
 }
 
 /// Some payouts of an account.
@@ -136,6 +141,7 @@ impl PayoutFold {
             Event::PayoutOverdue(e) => (e.payout, PayoutState::Overdue),
             Event::PayoutPaid(e) => (e.payout, PayoutState::Paid { reference: e.reference.clone() }),
             Event::PayoutFailed(e) => (e.payout, PayoutState::Failed { code: e.code.clone() }),
+            Event::PayoutReturned(e) => (e.payout, PayoutState::Returned { code: e.code.clone() }),
             _ => return Ok(()),
         };
         let missing = || ViewError::unknown(format_args!("payout {id}"), position);

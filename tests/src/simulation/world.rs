@@ -348,6 +348,8 @@ impl World {
             closed_orders: closed.into_iter().collect(),
             credit: credit.map(|(position, _)| *position),
             closed_payment,
+            // The people of the simulation ask for no payouts.
+            closed_payout: None,
         }
     }
 

@@ -10,6 +10,7 @@ use events::order::{
     LineUnits, Paid, PaymentDue, ReleaseCondition, Rounding, ShipmentNumber,
 };
 use events::payment::{Authorized, CaptureTime, Captured, RefundRequested, VoidReason, Voided};
+use events::payout;
 use events::promotion::{Benefit, Created, Discount, PaidBy};
 use events::shipping::{Quote, Rate, RateSet};
 use events::tax::{Set, Tax};
@@ -333,6 +334,28 @@ fn a_payment_of_which_more_goes_back_than_came_in_is_found() {
     let much = [funded(1000, "a"), captured.clone().into(), goes_back(300).into(), goes_back(201).into()];
     assert_eq!(broken(&much), [(Invariant::I6, 4)]);
     assert_eq!(broken(&[captured.clone().into(), captured.into()]), [(Invariant::I9, 2)]);
+}
+
+#[test]
+fn a_payout_that_comes_back_twice_or_was_never_paid_is_found() {
+    let payout = PayoutId::from_uuid(Uuid::from_u128(8));
+    let clearing = LedgerAccount::ProviderClearing(PROVIDER);
+    let (account, provider, code) = (SELLER, PROVIDER, || "no_account".to_owned());
+    let (waits, earned) = (LedgerAccount::Payout(payout), LedgerAccount::SellerAvailable(SELLER));
+    let earns =
+        WalletFunded { account: SELLER, reference: "a".to_owned(), transfer: transfer(clearing, waits, 500) };
+    let transfer_out = transfer(waits, clearing, 500);
+    let paid = payout::Paid { account, payout, provider, reference: "po".to_owned(), transfer: transfer_out };
+    let returned = |minor| -> Event {
+        let transfer = transfer(clearing, earned, minor);
+        payout::Returned { account, code: code(), payout, provider, transfer }.into()
+    };
+    let good: [Event; 3] = [earns.into(), paid.into(), returned(500)];
+    assert_eq!(broken(&good), []);
+    let [earns, paid, back] = good;
+    assert_eq!(broken(&[earns.clone(), paid.clone(), back.clone(), back.clone()]), [(Invariant::I6, 4)]);
+    assert_eq!(broken(&[earns.clone(), paid, returned(499)]), [(Invariant::I6, 3)]);
+    assert_eq!(broken(&[earns, back]), [(Invariant::I6, 2)]);
 }
 
 #[test]

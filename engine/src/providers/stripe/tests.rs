@@ -8,6 +8,7 @@ use crate::providers::stripe::webhook::sign;
 
 const NOW: Timestamp = Timestamp::from_ms(1_753_783_200_000);
 const PAYMENT: &str = "0198559f-e900-7abc-8def-000000000021";
+const PAYOUT: &str = "0198559f-e900-7abc-8def-000000000031";
 
 fn usd(minor: i64) -> Money {
     Money::new(minor, "USD".parse().unwrap())
@@ -115,6 +116,46 @@ fn a_payout_is_read_as_stripe_writes_it() {
 }
 
 #[test]
+fn only_a_documented_refusal_of_the_request_itself_ends_a_payout_or_a_refund() {
+    let error = |kind: &str, code: Option<&str>, param: Option<&str>| json!({"type": kind, "code": code, "param": param, "message": "…"});
+    let invalid = "invalid_request_error";
+    for (status, error, code) in [
+        // The bodies of the documentation of errors and of error codes, shortened to what is read.
+        (400, error(invalid, Some("balance_insufficient"), None), Some("balance_insufficient")),
+        (400, error(invalid, Some("payouts_not_allowed"), None), Some("payouts_not_allowed")),
+        (400, error(invalid, Some("resource_missing"), Some("destination")), Some("resource_missing")),
+        (404, error(invalid, Some("resource_missing"), Some("payment_intent")), Some("resource_missing")),
+        (
+            400,
+            error(invalid, Some("parameter_invalid_integer"), Some("amount")),
+            Some("parameter_invalid_integer"),
+        ),
+        (400, error(invalid, Some("charge_already_refunded"), None), Some("charge_already_refunded")),
+        (402, error("card_error", Some("expired_card"), None), Some("expired_card")),
+        (400, error(invalid, None, Some("amount")), Some("refused")),
+        // Nothing of this says what became of what was asked for.
+        (429, error(invalid, Some("rate_limit"), None), None),
+        (400, error(invalid, Some("rate_limit"), None), None),
+        (429, error(invalid, Some("lock_timeout"), None), None),
+        (400, error(invalid, Some("lock_timeout"), None), None),
+        (409, error(invalid, Some("idempotency_key_in_use"), None), None),
+        (400, error(invalid, Some("idempotency_key_in_use"), None), None),
+        (400, error("idempotency_error", None, Some("amount")), None),
+        (401, error(invalid, None, Some("amount")), None),
+        (403, error(invalid, Some("balance_insufficient"), None), None),
+        (500, error("api_error", None, None), None),
+        (400, error("api_error", Some("balance_insufficient"), None), None),
+        (400, error(invalid, Some("some_code_of_tomorrow"), Some("amount")), None),
+        (400, error(invalid, None, None), None),
+        (400, Value::Null, None),
+    ] {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(refusal(status, &error, "refused").as_deref(), code, "{status} {error}");
+    }
+    assert!(REFUSALS.is_sorted(), "one looks a code up");
+}
+
+#[test]
 fn an_answer_that_can_not_be_read_is_no_answer() {
     for (member, value) in [
         ("id", Value::Null),
@@ -148,7 +189,7 @@ fn stripe(webhook_secret: Option<&str>) -> Stripe {
 }
 
 #[test]
-fn a_message_is_read_only_if_it_is_signed_and_names_a_payment_only_of_an_intent() {
+fn a_message_is_read_only_if_it_is_signed_and_names_a_payment_of_an_intent_or_a_payout() {
     let read = |stripe: &Stripe, event: &Value, secret: &str| {
         let body = event.to_string().into_bytes();
         let signature = sign(&body, secret, NOW);
@@ -157,14 +198,25 @@ fn a_message_is_read_only_if_it_is_signed_and_names_a_payment_only_of_an_intent(
     let event = |object: Value| json!({"id": "evt_1", "type": "x", "data": {"object": object}});
     let ours = event(intent("succeeded"));
     let with_secret = stripe(Some("whsec_1"));
-    let payment = Some((PAYMENT.parse().unwrap(), "pi_3MrPBM2eZvKYlo2C1TEMacFD".to_owned()));
-    let notice = |payment| Ok(Notice { id: "evt_1".to_owned(), payment });
-    assert_eq!(read(&with_secret, &ours, "whsec_1"), notice(payment));
+    let payment = About::Payment(PAYMENT.parse().unwrap());
+    let notice = |about| Ok(Notice { id: "evt_1".to_owned(), about });
+    let about = Some((payment, "pi_3MrPBM2eZvKYlo2C1TEMacFD".to_owned()));
+    assert_eq!(read(&with_secret, &ours, "whsec_1"), notice(about));
+    // What it says of a payout is not believed: only which it is.
+    for kind in ["payout.paid", "payout.failed", "payout.canceled"] {
+        let object =
+            json!({"id": "po_1", "object": "payout", "metadata": {"payout": PAYOUT}, "status": "paid"});
+        let event = json!({"id": "evt_1", "type": kind, "data": {"object": object}});
+        let about = Some((About::Payout(PAYOUT.parse().unwrap()), "po_1".to_owned()));
+        assert_eq!(read(&with_secret, &event, "whsec_1"), notice(about));
+        assert_eq!(read(&with_secret, &event, "whsec_2"), Err(WebhookError::Signature));
+    }
     assert_eq!(read(&with_secret, &ours, "whsec_2"), Err(WebhookError::Signature));
     assert_eq!(read(&stripe(None), &ours, "whsec_1"), Err(WebhookError::NotExpected));
     let mut of_others = intent("succeeded");
     of_others["metadata"] = json!({});
-    for other in [event(of_others), event(json!({"object": "charge", "id": "ch_1"}))] {
+    let no_payout = json!({"object": "payout", "id": "po_2", "metadata": {"payment": PAYMENT}});
+    for other in [event(of_others), event(no_payout), event(json!({"object": "charge", "id": "ch_1"}))] {
         assert_eq!(read(&with_secret, &other, "whsec_1"), notice(None));
     }
     assert_eq!(read(&with_secret, &json!({}), "whsec_1"), Err(WebhookError::Malformed));
