@@ -116,7 +116,7 @@ impl<'a> Asker<'a> {
         let buyer = self.buyer();
         let one = Quantity::new(1)?;
         let listing = self.listings[self.rng.random_range(0..self.listings.len())];
-        self.verified(buyer, AddToCart { listing, quantity: one })
+        self.verified(buyer, AddToCart { listing, owner: None, quantity: one })
     }
 
     fn ship(&mut self) -> anyhow::Result<Verified> {

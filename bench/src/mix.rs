@@ -222,13 +222,14 @@ impl<'a> Shop<'a> {
         let command: Command = match last {
             Some(line) if dice < 10 => {
                 let (listing, _) = line.remove_entry();
-                RemoveFromCart { listing: self.town.listings[listing].0 }.into()
+                RemoveFromCart { listing: self.town.listings[listing].0, owner: None }.into()
             }
             Some(mut line) if dice < 35 => {
                 // Never the number that is there: that would change nothing.
                 *line.get_mut() = *line.get() % 5 + 1;
                 SetCartQuantity {
                     listing: self.town.listings[*line.key()].0,
+                    owner: None,
                     quantity: quantity(*line.get()),
                 }
                 .into()
@@ -237,7 +238,8 @@ impl<'a> Shop<'a> {
                 let listing = self.town.draw(&mut self.rng);
                 let added = self.rng.random_range(1..=2);
                 *cart.lines.entry(listing).or_default() += added;
-                AddToCart { listing: self.town.listings[listing].0, quantity: quantity(added) }.into()
+                AddToCart { listing: self.town.listings[listing].0, owner: None, quantity: quantity(added) }
+                    .into()
             }
         };
         self.buyer(turn, id, Expected::default(), command)

@@ -176,7 +176,7 @@ impl Stage {
             return Ok(());
         }
         let placed = if scene.is_multiple_of(3) {
-            let added = self.give(buyer, AddToCart { listing, quantity }).await?;
+            let added = self.give(buyer, AddToCart { listing, owner: None, quantity }).await?;
             let cart: CartId = named(&added, "cart.")?;
             if !next(beat, stopped).await {
                 return Ok(());

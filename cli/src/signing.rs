@@ -85,7 +85,7 @@ pub(crate) fn sign_token_request(
     now: Timestamp,
 ) -> anyhow::Result<String> {
     // A request has what a command has, but for the command.
-    let draft = draft(store, key, market, &Wish::new(ClearCart {}), now)?;
+    let draft = draft(store, key, market, &Wish::new(ClearCart::default()), now)?;
     Ok(sign_request(&draft, TOKEN_REQUEST, json!({ "ttl_s": ttl_s }), &key.signing()))
 }
 

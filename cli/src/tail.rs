@@ -183,6 +183,12 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::CartSavedForLater(event) => format!("listing {} saved for later", event.listing),
         Event::CartMovedBack(event) => format!("{} of listing {}", event.quantity.get(), event.listing),
         Event::CartMerged(event) => format!("{} lines of cart {}", event.lines.len(), event.source.cart),
+        Event::CartNamed(event) => match &event.name {
+            Some(name) => format!("called {name:?}"),
+            None => "has no name any more".to_owned(),
+        },
+        Event::CartShared(event) => format!("shared with {}", event.with),
+        Event::CartUnshared(event) => format!("no longer shared with {}", event.with),
         Event::CartCouponApplied(event) => format!("to be bought with coupon {}", event.coupon),
         Event::CartCouponRemoved(event) => format!("without coupon {}", event.coupon),
         Event::CartFrozen(event) => format!("frozen until {}", event.until),

@@ -5,6 +5,7 @@ mod coupon;
 mod freeze;
 mod merge;
 mod past;
+mod team;
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,11 @@ pub use self::merge::MergedCart;
 pub(crate) use self::merge::decide_merge;
 pub use self::past::MigratedCart;
 pub(crate) use self::past::decide_restore;
+use self::team::{Filled, filled};
+pub use self::team::{MEMBERS_MAX, Team};
+pub(crate) use self::team::{decide_name, decide_share, decide_unshare, version};
 use crate::account::Account;
-use crate::command::{AddToCart, LINES_MAX, PaymentMethod, RemoveFromCart, SetCartQuantity};
+use crate::command::{AddToCart, ClearCart, LINES_MAX, PaymentMethod, RemoveFromCart, SetCartQuantity};
 use crate::listing::check_sale;
 use crate::market::Market;
 use crate::validate::{AskedLine, Purchase};
@@ -47,6 +51,8 @@ pub struct Cart {
     pub frozen: Option<Box<FrozenLines>>,
     /// The coupon that it is bought with.
     pub coupon: Option<CouponCode>,
+    /// Its name, and who fills it with its owner; most carts have neither.
+    pub team: Option<Box<Team>>,
 }
 
 /// What a frozen cart keeps.
@@ -61,7 +67,7 @@ pub struct FrozenLines {
 impl Cart {
     fn new(id: CartId) -> Self {
         let (lines, idle_until) = (BTreeMap::new(), Timestamp::from_ms(0));
-        Cart { id, version: 0, currency: None, lines, idle_until, frozen: None, coupon: None }
+        Cart { id, version: 0, currency: None, lines, idle_until, frozen: None, coupon: None, team: None }
     }
 
     /// Gives the one deadline it waits for.
@@ -192,32 +198,28 @@ fn active(market: &Market, account: AccountId) -> Option<&Cart> {
     market.accounts.get(account)?.cart.as_deref()
 }
 
-/// Gives the version of the account's cart, 0 where there is none.
-pub(crate) fn version(market: &Market, account: AccountId) -> u64 {
-    active(market, account).map_or(0, |cart| cart.version)
-}
-
 pub(crate) fn decide_add(
     market: &Market,
     account: AccountId,
     command_id: CommandId,
     command: &AddToCart,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let AddToCart { listing: id, quantity } = *command;
+    let AddToCart { listing: id, owner, quantity } = *command;
+    let Filled { owner, cart, by } = filled(market, account, owner)?;
     let Some(listing) = market.listings.get(id) else {
         return Err(vec![Rejection::ListingUnknown { listing: id }]);
     };
-    let cart = active(market, account);
     let mut reasons = Vec::new();
     check_sale(market, id, listing, &mut reasons);
     reasons.extend(cart.and_then(Cart::frozen_reason));
-    if listing.seller == account {
+    if listing.seller == owner {
         reasons.push(Rejection::SelfPurchase { listing: id });
     }
     let sum = put(cart, id, quantity, listing.price.currency, reasons)?;
     let added = ItemAdded {
-        account,
+        account: owner,
         added: quantity,
+        by,
         cart: cart.map_or_else(|| CartId::derive(account, command_id), |cart| cart.id),
         listing: id,
         listing_version: listing.version,
@@ -268,15 +270,16 @@ pub(crate) fn decide_set(
     account: AccountId,
     command: &SetCartQuantity,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let SetCartQuantity { listing, quantity } = *command;
-    let cart = active(market, account).ok_or_else(|| vec![Rejection::CartMissing])?;
+    let SetCartQuantity { listing, owner, quantity } = *command;
+    let Filled { owner: account, cart, by } = filled(market, account, owner)?;
+    let cart = cart.ok_or_else(|| vec![Rejection::CartMissing])?;
     match cart.lines.get(&listing) {
         None => Err(vec![Rejection::NotInCart { listing }]),
         Some(known) if *known == quantity => Ok(vec![]),
         Some(_) => {
             cart.check_editable()?;
             let (cart, version) = (cart.id, cart.version + 1);
-            Ok(vec![QuantitySet { account, cart, listing, quantity, version }.into()])
+            Ok(vec![QuantitySet { account, by, cart, listing, quantity, version }.into()])
         }
     }
 }
@@ -286,22 +289,29 @@ pub(crate) fn decide_remove(
     account: AccountId,
     command: &RemoveFromCart,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let RemoveFromCart { listing } = *command;
-    match active(market, account) {
+    let RemoveFromCart { listing, owner } = *command;
+    let Filled { owner: account, cart, by } = filled(market, account, owner)?;
+    match cart {
         Some(cart) if cart.lines.contains_key(&listing) => {
             cart.check_editable()?;
-            Ok(vec![ItemRemoved { account, cart: cart.id, listing, version: cart.version + 1 }.into()])
+            let (cart, version) = (cart.id, cart.version + 1);
+            Ok(vec![ItemRemoved { account, by, cart, listing, version }.into()])
         }
         // What shall be gone is not there: the wish is fact.
         _ => Ok(vec![]),
     }
 }
 
-pub(crate) fn decide_clear(market: &Market, account: AccountId) -> Result<Vec<Event>, Vec<Rejection>> {
-    match active(market, account) {
+pub(crate) fn decide_clear(
+    market: &Market,
+    account: AccountId,
+    command: &ClearCart,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let Filled { owner: account, cart, by } = filled(market, account, command.owner)?;
+    match cart {
         Some(cart) if !cart.lines.is_empty() => {
             cart.check_editable()?;
-            Ok(vec![Cleared { account, cart: cart.id, version: cart.version + 1 }.into()])
+            Ok(vec![Cleared { account, by, cart: cart.id, version: cart.version + 1 }.into()])
         }
         _ => Ok(vec![]),
     }

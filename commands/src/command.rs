@@ -61,6 +61,8 @@ pub const TITLE_LENGTH_MAX: usize = 200;
 pub const REFERENCE_LENGTH_MAX: usize = 64;
 /// Longest address of a page where a buyer confirms a payment, in characters.
 pub const URL_LENGTH_MAX: usize = 1024;
+/// Longest name of a cart, in characters.
+pub const CART_NAME_LENGTH_MAX: usize = 64;
 /// Longest reason given for a cancellation, in characters.
 pub const REASON_LENGTH_MAX: usize = 200;
 
@@ -302,12 +304,15 @@ impl ReportPayment {
     }
 }
 
-/// Puts units of a listing into the buyer's cart, opening one if there is none.
+/// Puts units of a listing into the buyer's cart, opening one if there is none, or into one that is shared with him.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddToCart {
     /// The listing.
     pub listing: ListingId,
+    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountId>,
     /// How many more.
     pub quantity: Quantity,
 }
@@ -318,6 +323,9 @@ pub struct AddToCart {
 pub struct SetCartQuantity {
     /// The listing.
     pub listing: ListingId,
+    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountId>,
     /// How many.
     pub quantity: Quantity,
 }
@@ -328,12 +336,48 @@ pub struct SetCartQuantity {
 pub struct RemoveFromCart {
     /// The listing.
     pub listing: ListingId,
+    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountId>,
 }
 
 /// Takes everything out of the cart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClearCart {
+    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<AccountId>,
+}
+
+/// Gives the cart a name, or takes its name away. Given by its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ClearCart {}
+pub struct NameCart {
+    /// What it is called; absent: it has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text<CART_NAME_LENGTH_MAX>>,
+}
+
+/// Shares the active cart with another buyer, who sees it and changes its lines from then on; nobody but its owner buys it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShareCart {
+    /// The cart.
+    pub cart: CartId,
+    /// With whom.
+    pub with: AccountId,
+}
+
+/// Shares the active cart with somebody no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnshareCart {
+    /// The cart.
+    pub cart: CartId,
+    /// With whom it was shared.
+    pub with: AccountId,
+}
 
 /// Puts a line of the cart aside, where it is in no total.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -481,6 +525,9 @@ commands! {
     "cart.merge" => MergeCart(MergeCart),
     "cart.apply_coupon" => ApplyCoupon(ApplyCoupon),
     "cart.remove_coupon" => RemoveCoupon(RemoveCoupon),
+    "cart.name" => NameCart(NameCart),
+    "cart.share" => ShareCart(ShareCart),
+    "cart.unshare" => UnshareCart(UnshareCart),
     "cart.freeze" => FreezeCart(FreezeCart),
     "cart.unfreeze" => UnfreezeCart(UnfreezeCart),
     "cart.restore" => RestoreCart(RestoreCart),
@@ -544,7 +591,7 @@ impl Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// Version of the account's cart; 0: there is none.
+    /// Version of the cart that the command is about, the account's own unless it names another; 0: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cart: Option<u64>,
     /// Version of the listing named in the body.

@@ -246,6 +246,9 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::RemoveCoupon(_)
         | Command::UnfreezeCart(_) => &[Role::Buyer, Role::Guest],
         Command::MigrateCart(_)
+        | Command::NameCart(_)
+        | Command::ShareCart(_)
+        | Command::UnshareCart(_)
         | Command::MergeCart(_)
         | Command::RestoreCart(_)
         | Command::PlaceOrder(_)
@@ -311,7 +314,10 @@ fn business(
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
-        Command::ClearCart(_) => cart::decide_clear(market, account),
+        Command::ClearCart(command) => cart::decide_clear(market, account, command),
+        Command::NameCart(command) => cart::decide_name(market, account, command),
+        Command::ShareCart(command) => cart::decide_share(market, account, command),
+        Command::UnshareCart(command) => cart::decide_unshare(market, account, command),
         Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
         Command::SaveForLater(command) => cart::decide_save(market, account, command),
         Command::MoveBack(command) => cart::decide_move_back(market, account, id, command),
@@ -363,7 +369,8 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
             reasons.push(Rejection::StaleVersion { what: what.to_owned(), expected, current });
         }
     };
-    check("cart", verified.expected.cart, cart::version(market, verified.stamp.account));
+    let account = verified.stamp.account;
+    check("cart", verified.expected.cart, cart::version(market, account, &verified.command));
     let listing = match &verified.command {
         Command::CreateListing(body) => Some(body.listing),
         Command::UpdateListing(body) => Some(body.listing),

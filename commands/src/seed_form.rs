@@ -13,9 +13,14 @@
 //!
 //! | command | its fields |
 //! |---|---|
-//! | `cart.add`, `cart.set_quantity`, `stock.reserve` | `listing_id`, `quantity` |
-//! | `cart.remove`, `cart.save_for_later`, `cart.move_back` | `listing_id` |
-//! | `cart.clear`, `cart.unfreeze` | none |
+//! | `cart.add`, `cart.set_quantity` | `listing_id`, `quantity`, perhaps `owner` |
+//! | `stock.reserve` | `listing_id`, `quantity` |
+//! | `cart.remove` | `listing_id`, perhaps `owner` |
+//! | `cart.save_for_later`, `cart.move_back` | `listing_id` |
+//! | `cart.clear` | perhaps `owner` |
+//! | `cart.unfreeze` | none |
+//! | `cart.name` | perhaps `name` |
+//! | `cart.share`, `cart.unshare` | `cart_id`, `with` |
 //! | `cart.freeze` | `until`, in milliseconds since 1970 |
 //! | `cart.merge` | `claim`, perhaps `policy` |
 //! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency`; `expectedVersions` must name the cart's |
@@ -276,13 +281,17 @@ impl Fields {
 fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
     let fields = Fields::new(given, command);
     match command {
-        "cart.add" | "cart.set_quantity" | "stock.reserve" => {
-            fields.take("listing_id", "listing")?.take("quantity", "quantity")?.end()
+        "cart.add" | "cart.set_quantity" => {
+            let fields = fields.take("listing_id", "listing")?.take("quantity", "quantity")?;
+            fields.take_if_any("owner").end()
         }
-        "cart.remove" | "cart.save_for_later" | "cart.move_back" => {
-            fields.take("listing_id", "listing")?.end()
-        }
-        "cart.clear" | "cart.unfreeze" | "cart.remove_coupon" => fields.end(),
+        "stock.reserve" => fields.take("listing_id", "listing")?.take("quantity", "quantity")?.end(),
+        "cart.remove" => fields.take("listing_id", "listing")?.take_if_any("owner").end(),
+        "cart.save_for_later" | "cart.move_back" => fields.take("listing_id", "listing")?.end(),
+        "cart.clear" => fields.take_if_any("owner").end(),
+        "cart.unfreeze" | "cart.remove_coupon" => fields.end(),
+        "cart.name" => fields.take_if_any("name").end(),
+        "cart.share" | "cart.unshare" => fields.take("cart_id", "cart")?.take("with", "with")?.end(),
         "cart.apply_coupon" => fields.take("coupon", "coupon")?.end(),
         "cart.freeze" => fields.take("until", "until")?.end(),
         "cart.merge" => fields.take("claim", "claim")?.take_if_any("policy").end(),
@@ -374,25 +383,26 @@ pub(crate) fn sign(draft: &Draft, key: &SigningKey) -> Option<String> {
 
 fn fields_of(command: &Command) -> Option<Map<String, Value>> {
     let fields = match command {
-        Command::AddToCart(add) => json!({"listing_id": add.listing, "quantity": add.quantity}),
-        Command::SetCartQuantity(set) => json!({"listing_id": set.listing, "quantity": set.quantity}),
         Command::ReserveStock(reserve) => {
             json!({"listing_id": reserve.listing, "quantity": reserve.quantity})
         }
         Command::ExtendReservation(extend) => json!({"reservation_id": extend.reservation}),
         Command::ReleaseReservation(release) => json!({"reservation_id": release.reservation}),
-        Command::RemoveFromCart(remove) => json!({"listing_id": remove.listing}),
-        Command::SaveForLater(save) => json!({"listing_id": save.listing}),
-        Command::MoveBack(back) => json!({"listing_id": back.listing}),
-        Command::ClearCart(_) | Command::UnfreezeCart(_) | Command::RemoveCoupon(_) => json!({}),
-        Command::FreezeCart(_) | Command::MergeCart(_) | Command::ApplyCoupon(_) => command.body(),
-        Command::RestoreCart(restore) => json!({"cart_id": restore.cart}),
-        Command::MigrateCart(_) => {
-            let mut body = command.body();
-            let cart = body.as_object_mut()?.remove("cart")?;
-            body["cart_id"] = cart;
-            body
-        }
+        Command::AddToCart(_)
+        | Command::SetCartQuantity(_)
+        | Command::RemoveFromCart(_)
+        | Command::SaveForLater(_)
+        | Command::MoveBack(_) => renamed(command, "listing", "listing_id")?,
+        Command::UnfreezeCart(_) | Command::RemoveCoupon(_) => json!({}),
+        Command::ClearCart(_)
+        | Command::FreezeCart(_)
+        | Command::MergeCart(_)
+        | Command::ApplyCoupon(_)
+        | Command::NameCart(_) => command.body(),
+        Command::RestoreCart(_)
+        | Command::MigrateCart(_)
+        | Command::ShareCart(_)
+        | Command::UnshareCart(_) => renamed(command, "cart", "cart_id")?,
         Command::RequestPayment(payment) => {
             json!({"payment_method": payment.method, "amount": payment.amount})
         }
@@ -474,6 +484,14 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Value::Object(fields) => Some(fields),
         _ => None,
     }
+}
+
+/// Gives the body of a command with one of its members under the name that it has in this form.
+fn renamed(command: &Command, from: &str, to: &str) -> Option<Value> {
+    let mut body = command.body();
+    let member = body.as_object_mut()?.remove(from)?;
+    body[to] = member;
+    Some(body)
 }
 
 #[cfg(test)]

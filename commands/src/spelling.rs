@@ -114,7 +114,7 @@ mod tests {
                 "promotion.create",
                 json!({
                     "code": "TEA", "from": 1_753_783_200_000_i64, "gives": {"percent": 1000}, "listings": [ID],
-                    "min_spend": total, "title": "T", "until": 1_753_783_200_001_i64, "uses": 9,
+                    "min_spend": total, "paid_by": "platform", "title": "T", "until": 1_753_783_200_001_i64, "uses": 9,
                     "uses_per_account": 2,
                 }),
             ),
@@ -131,7 +131,7 @@ mod tests {
             ("payout.request", json!({"amount": total, "to": {"provider": ID, "token": "t"}})),
             ("payout.report", json!({"outcome": {"paid": {"reference": "r"}}, "payout": ID})),
             ("cart.add", json!({"listing": ID, "quantity": 1})),
-            ("cart.set_quantity", json!({"listing": ID, "quantity": 1})),
+            ("cart.set_quantity", json!({"listing": ID, "owner": ID, "quantity": 1})),
             ("cart.remove", json!({"listing": ID})),
             ("cart.clear", json!({})),
             (
@@ -146,6 +146,9 @@ mod tests {
             ("cart.merge", json!({"claim": "a.b.c", "policy": "sum"})),
             ("cart.apply_coupon", json!({"coupon": "TEA"})),
             ("cart.remove_coupon", json!({})),
+            ("cart.name", json!({"name": "For the office"})),
+            ("cart.share", json!({"cart": ID, "with": ID})),
+            ("cart.unshare", json!({"cart": ID, "with": ID})),
             ("cart.freeze", json!({"until": 1_753_786_800_000u64})),
             ("cart.unfreeze", json!({})),
             ("cart.restore", json!({"cart": ID})),

@@ -26,6 +26,7 @@ fn the_first_item_opens_a_cart_and_more_of_it_joins_its_line() {
     let added = |added, quantity, version| ItemAdded {
         account: BUYER.account(),
         added: units(added),
+        by: None,
         cart,
         listing: listing(TEA),
         listing_version: 1,
@@ -123,7 +124,7 @@ fn a_quantity_is_set_on_a_line_that_is_there() {
     let (account, listing, quantity) = (BUYER.account(), listing(TEA), units(7));
     world
         .when(BUYER, set(TEA, 7))
-        .then_events([QuantitySet { account, cart, listing, quantity, version: 2 }.into()])
+        .then_events([QuantitySet { account, by: None, cart, listing, quantity, version: 2 }.into()])
         .when_again()
         .then_repeat();
 }
@@ -136,7 +137,7 @@ fn what_is_removed_is_gone_and_removing_it_again_changes_nothing() {
     let (account, listing) = (BUYER.account(), listing(TEA));
     world
         .when(BUYER, remove(TEA))
-        .then_events([ItemRemoved { account, cart, listing, version: 3 }.into()])
+        .then_events([ItemRemoved { account, by: None, cart, listing, version: 3 }.into()])
         .when_again()
         .then_repeat()
         .when(BUYER, remove(TEA))
@@ -150,7 +151,7 @@ fn a_cart_is_cleared_once_and_stays_the_same_cart() {
     let cart = world.cart(BUYER);
     world
         .when(BUYER, clear())
-        .then_events([Cleared { account: BUYER.account(), cart, version: 2 }.into()])
+        .then_events([Cleared { account: BUYER.account(), by: None, cart, version: 2 }.into()])
         .when_again()
         .then_repeat()
         .when(BUYER, clear())

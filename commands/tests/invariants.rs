@@ -32,8 +32,8 @@ use events::rejection::OrderState;
 use events::reservation::TakenUp;
 use events::{Commit, Event, Money};
 use invariants::checks::{
-    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_payments, check_price,
-    check_promotions, check_reservations, check_stock, fold, snapshot,
+    asked_for, check_carts, check_deadlines, check_money, check_numbers, check_payments, check_platform,
+    check_price, check_promotions, check_reservations, check_shares, check_stock, fold, snapshot,
 };
 use invariants::paid::{Paid, cost, cost_of, subsidy_of};
 use invariants::steps::*;
@@ -65,6 +65,8 @@ struct Run {
     /// What the platform paid of what is frozen, and that itself.
     frozen_subsidies: BTreeMap<(OrderId, ShipmentNumber), (i64, i64)>,
     merged: BTreeSet<CartId>,
+    /// Carts with whom they are shared.
+    members: BTreeSet<(CartId, AccountId)>,
     /// What is left of each reservation.
     reservations: BTreeMap<ReservationId, u32>,
     checked: usize,
@@ -119,6 +121,7 @@ impl Run {
             frozen_taxes: BTreeMap::new(),
             frozen_subsidies: BTreeMap::new(),
             merged,
+            members: BTreeSet::new(),
             reservations: BTreeMap::new(),
             checked: 0,
         };
@@ -200,7 +203,7 @@ impl Run {
         }
         self.checked = self.world.log.len();
         check_money(&self.world.market);
-        self.check_platform();
+        check_platform(&self.world.market, self.paid.values());
         self.check_orders();
         check_stock(&self.world.market, &self.shortfalls);
         check_reservations(&self.world.market, &self.reservations);
@@ -231,18 +234,6 @@ impl Run {
         assert!(self.world.market.orders.get(order).is_none(), "what is closed is not open");
     }
 
-    /// Checks that the platform has paid what it paid of all orders and did not get back.
-    fn check_platform(&self) {
-        let mut paid = BTreeMap::new();
-        for order in self.paid.values() {
-            *paid.entry(order.total.currency).or_insert(0) += order.subsidized - order.returned;
-        }
-        for (currency, minor) in paid {
-            let balance = self.world.market.ledger.balance(LedgerAccount::PlatformPromotions, currency);
-            assert_eq!(balance.minor, -minor);
-        }
-    }
-
     /// Checks each open order against what the events said of it.
     fn check_orders(&self) {
         for (id, order) in self.world.market.orders.iter() {
@@ -265,22 +256,7 @@ impl Run {
             let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
             assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
             assert_eq!(escrow.remaining(), paid.remaining());
-            paid.check_subsidy();
-            assert_eq!(order.payable_minor(), order.total.minor - paid.subsidy);
-            let (mut shares, mut was_settled) = (0, false);
-            if let Some(subsidy) = order.subsidy() {
-                assert_eq!((subsidy.returned_minor, paid.subsidized), (paid.returned, paid.subsidy));
-                assert_eq!(subsidy.shipments.len(), order.shipments.len());
-                for (share, shipment) in subsidy.shipments.iter().zip(&order.shipments) {
-                    let frozen_minor = shipment.frozen().map_or(0, |frozen| frozen.amount_minor);
-                    assert!((0..=shipment.amount_minor).contains(&share.held_minor));
-                    assert!((0..=frozen_minor).contains(&share.frozen_minor));
-                    shares += share.held_minor + share.frozen_minor;
-                    was_settled |= shipment.freeze.is_some();
-                }
-            }
-            let all = shares + subsidy_of(&order.left()) + paid.returned;
-            assert!(all == paid.subsidy || (was_settled && all <= paid.subsidy), "nothing of it is lost");
+            check_shares(order, &paid);
             let frozen = order.shipments.iter().filter_map(Shipment::frozen);
             assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
             assert_eq!(order.hold.is_some(), paid.is_held);
@@ -360,6 +336,16 @@ impl Run {
         assert!(orders.all(|order| self.paid.get(&order).is_none_or(|paid| !paid.is_held)), "{event:?}");
     }
 
+    /// Checks that a cart is filled by its owner, or by one with whom it is shared, as the event says.
+    fn check_filler(&self, cart: CartId, owner: AccountId, by: Option<AccountId>, commit: &Commit) {
+        let Cause::Command(stamp) = &commit.start().cause else { panic!("nobody fills a cart unasked") };
+        assert_eq!(by.unwrap_or(owner), stamp.account);
+        assert!(
+            by.is_none_or(|by| by != owner && self.members.contains(&(cart, by))),
+            "it is shared with him"
+        );
+    }
+
     /// Checks that an order of the same commit has the units that it takes out of a reservation: as many as there are.
     fn taken_up(&mut self, commit: &Commit, event: &TakenUp) {
         let mut placed = commit.events().iter().filter_map(|recorded| match &recorded.event {
@@ -436,6 +422,21 @@ impl Run {
                     let worth = i128::from(given.amount.minor) * i128::from(event.rate.for_minor);
                     let paid = i128::from(taken.amount.minor) * i128::from(event.rate.gives_minor);
                     assert!(2 * (worth - paid).abs() <= i128::from(event.rate.for_minor), "{event:?}");
+                }
+                Event::CartItemAdded(added) => {
+                    self.check_filler(added.cart, added.account, added.by, &commit)
+                }
+                Event::CartItemRemoved(removed) => {
+                    self.check_filler(removed.cart, removed.account, removed.by, &commit)
+                }
+                Event::CartCleared(cleared) => {
+                    self.check_filler(cleared.cart, cleared.account, cleared.by, &commit)
+                }
+                Event::CartShared(shared) => {
+                    self.members.insert((shared.cart, shared.with));
+                }
+                Event::CartUnshared(unshared) => {
+                    assert!(self.members.remove(&(unshared.cart, unshared.with)), "it was shared");
                 }
                 Event::CartMerged(merged) => {
                     assert!(self.merged.insert(merged.source.cart), "a cart is merged once");

@@ -15,6 +15,9 @@ pub struct ItemAdded {
     pub account: AccountId,
     /// How many were added.
     pub added: Quantity,
+    /// Who did it, where another fills the cart with its owner; absent: the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<AccountId>,
     /// The cart.
     pub cart: CartId,
     /// The listing.
@@ -34,6 +37,9 @@ pub struct ItemAdded {
 pub struct QuantitySet {
     /// Whose cart.
     pub account: AccountId,
+    /// Who did it, where another fills the cart with its owner; absent: the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<AccountId>,
     /// The cart.
     pub cart: CartId,
     /// The listing.
@@ -49,6 +55,9 @@ pub struct QuantitySet {
 pub struct ItemRemoved {
     /// Whose cart.
     pub account: AccountId,
+    /// Who did it, where another fills the cart with its owner; absent: the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<AccountId>,
     /// The cart.
     pub cart: CartId,
     /// The listing.
@@ -62,10 +71,53 @@ pub struct ItemRemoved {
 pub struct Cleared {
     /// Whose cart.
     pub account: AccountId,
+    /// Who did it, where another fills the cart with its owner; absent: the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<AccountId>,
     /// The cart.
     pub cart: CartId,
     /// Counts the cart's events from 1.
     pub version: u64,
+}
+
+/// The owner of a cart gave it a name, or took its name away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Named {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// What it is called, 1 to 64 characters; absent: it has no name any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+}
+
+/// The owner of a cart shares it with another account, which sees it and changes its lines from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shared {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+    /// With whom.
+    pub with: AccountId,
+}
+
+/// The owner of a cart does not share it with another account any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unshared {
+    /// Whose cart.
+    pub account: AccountId,
+    /// The cart.
+    pub cart: CartId,
+    /// Counts the cart's events from 1.
+    pub version: u64,
+    /// With whom it was shared.
+    pub with: AccountId,
 }
 
 /// A coupon was put into a cart, in the place of one that was there. What it gives is decided when the cart is bought.

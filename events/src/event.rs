@@ -155,6 +155,9 @@ events! {
     "cart.merged.v1" => CartMerged(cart::Merged) about |e| Some(e.cart.to_string()),
     "cart.coupon_applied.v1" => CartCouponApplied(cart::CouponApplied) about |e| Some(e.cart.to_string()),
     "cart.coupon_removed.v1" => CartCouponRemoved(cart::CouponRemoved) about |e| Some(e.cart.to_string()),
+    "cart.named.v1" => CartNamed(cart::Named) about |e| Some(e.cart.to_string()),
+    "cart.shared.v1" => CartShared(cart::Shared) about |e| Some(e.cart.to_string()),
+    "cart.unshared.v1" => CartUnshared(cart::Unshared) about |e| Some(e.cart.to_string()),
     "cart.frozen.v1" => CartFrozen(cart::Frozen) about |e| Some(e.cart.to_string()),
     "cart.unfrozen.v1" => CartUnfrozen(cart::Unfrozen) about |e| Some(e.cart.to_string()),
     "cart.restored.v1" => CartRestored(cart::Restored) about |e| Some(e.cart.to_string()),
@@ -263,6 +266,9 @@ impl Event {
             | Event::CartMovedBack(_)
             | Event::CartMerged(_)
             | Event::CartCouponApplied(_)
+            | Event::CartNamed(_)
+            | Event::CartShared(_)
+            | Event::CartUnshared(_)
             | Event::CartCouponRemoved(_)
             | Event::CartFrozen(_)
             | Event::CartUnfrozen(_)

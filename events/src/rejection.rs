@@ -583,11 +583,23 @@ pub enum Rejection {
         /// When it ended.
         expired: Timestamp,
     },
-    /// A cart can't be merged into itself.
-    #[error("cart {cart} is your own: there is nothing to merge")]
+    /// A cart can't be merged into itself, nor shared with its owner.
+    #[error("cart {cart} is your own: you have it already")]
     OwnCart {
         /// The cart.
         cart: CartId,
+    },
+    /// The account shares no cart with the one that asks.
+    #[error("account {account} shares no cart with you: ask its owner to share it, or fill your own")]
+    CartNotShared {
+        /// The account.
+        account: AccountId,
+    },
+    /// A cart is shared with as many accounts as may be.
+    #[error("a cart may be shared with {max} accounts: share it with one less first")]
+    TooManyMembers {
+        /// The limit.
+        max: u32,
     },
     /// The cart was merged into one of another account.
     #[error("cart {cart} was merged into the cart of another account, and is gone")]

@@ -320,7 +320,12 @@ pub(crate) async fn cart(
     params.only(&[])?;
     let id: CartId = id_of(&id, "cart")?;
     let found = ask(&app, move |views| views.carts().cart(id)).await?;
-    found.filter("cart", |cart| cart.filter(|cart| caller.may_see(cart.account)))
+    found.filter("cart", |cart| {
+        cart.and_then(|cart| {
+            let sees_all = caller.may_see(cart.account);
+            cart.seen_by(caller.account, sees_all)
+        })
+    })
 }
 
 /// What an account saved for later.

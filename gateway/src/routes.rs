@@ -214,7 +214,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 28] = [
+const COMMAND_PATHS: [(&str, &str); 31] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -227,6 +227,9 @@ const COMMAND_PATHS: [(&str, &str); 28] = [
     ("/api/cart/merge", "cart.merge"),
     ("/api/cart/apply-coupon", "cart.apply_coupon"),
     ("/api/cart/remove-coupon", "cart.remove_coupon"),
+    ("/api/cart/name", "cart.name"),
+    ("/api/cart/share", "cart.share"),
+    ("/api/cart/unshare", "cart.unshare"),
     ("/api/cart/freeze", "cart.freeze"),
     ("/api/cart/unfreeze", "cart.unfreeze"),
     ("/api/cart/restore", "cart.restore"),

@@ -207,6 +207,13 @@ impl Feed {
             Event::PaymentRefunded(refund) => return Ok(self.is_one(&[refund.account])),
             Event::RefundFailed(refund) => return Ok(self.is_one(&[refund.account])),
             Event::CartMerged(merged) => return Ok(self.is_one(&[merged.account, merged.source.account])),
+            // Others may have changed it, whom its owner shares it with.
+            Event::CartItemAdded(event) => return Ok(self.is_one(&[event.account])),
+            Event::CartQuantitySet(event) => return Ok(self.is_one(&[event.account])),
+            Event::CartItemRemoved(event) => return Ok(self.is_one(&[event.account])),
+            Event::CartCleared(event) => return Ok(self.is_one(&[event.account])),
+            Event::CartShared(shared) => return Ok(self.is_one(&[shared.account, shared.with])),
+            Event::CartUnshared(unshared) => return Ok(self.is_one(&[unshared.account, unshared.with])),
             Event::CartUnfrozen(unfrozen) => return Ok(self.is_one(&[unfrozen.account])),
             Event::CartAbandoned(abandoned) => return Ok(self.is_one(&[abandoned.account])),
             Event::PayoutRequested(payout) => return Ok(self.is_one(&[payout.account])),

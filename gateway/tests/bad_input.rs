@@ -259,7 +259,7 @@ async fn requests_without_a_signature_or_token_are_told_which() {
     let unsigned = shop.post("/v1/commands", "application/json", r#"{"command":"cart.clear"}"#);
     let told = problem(unsigned, 401, Refusal::SigMissing.code()).await;
     assert!(told["detail"].as_str().unwrap().contains("signature"), "{told}");
-    let stranger = person.sign(commands::command::ClearCart {}, shop.now());
+    let stranger = person.sign(commands::command::ClearCart::default(), shop.now());
     problem(shop.post("/v1/commands", "application/jose", stranger), 401, "kid_unknown").await;
     for header in ["", "Bearer", "Basic eDp5", "bearer "] {
         let asked = shop.get("/v1/wallet").header("authorization", header);

@@ -5,8 +5,8 @@
 mod support;
 
 use commands::command::{
-    AddToCart, CartClaim, Expected, FreezeCart, MergeCart, MigrateCart, PaymentMethod, RestoreCart,
-    SaveForLater, SetCartQuantity,
+    AddToCart, CartClaim, Expected, FreezeCart, MergeCart, MigrateCart, NameCart, PaymentMethod, RestoreCart,
+    SaveForLater, SetCartQuantity, ShareCart, UnshareCart,
 };
 use commands::sign::{sign, sign_cart_claim};
 use events::account::Role;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use support::{Person, Shop, json_of, problem, usd};
 
 fn add(listing: ListingId, quantity: u32) -> AddToCart {
-    AddToCart { listing, quantity: support::units(quantity) }
+    AddToCart { listing, owner: None, quantity: support::units(quantity) }
 }
 
 /// Reads a person's cart behind what a receipt tells.
@@ -114,7 +114,7 @@ async fn a_preview_tells_every_problem_at_once_and_what_the_order_would_be() {
         problem(shop.post("/v1/commands", "application/jose", purchase), 422, "insufficient_stock").await;
     assert_eq!(told_of["reasons"], told["problems"]);
 
-    let set = SetCartQuantity { listing: lamp, quantity: support::units(2) };
+    let set = SetCartQuantity { listing: lamp, owner: None, quantity: support::units(2) };
     let receipt = shop.accepted(&buyer, set).await;
     let told = preview(&shop, &buyer).await;
     assert_eq!(told["problems"], json!([]), "{told}");
@@ -185,5 +185,53 @@ async fn a_cart_is_frozen_bought_at_its_version_and_restored() {
     let restored = cart_behind(&shop, &buyer, &receipt).await;
     assert_eq!(restored["lines"][0]["listing"], json!(lamp), "{restored}");
     assert_ne!(restored["cart"], cart["cart"]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_cart_is_read_and_filled_by_those_it_is_shared_with_and_bought_by_its_owner() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let (owner, member) = (shop.funded_buyer(10_000).await, shop.funded_buyer(10_000).await);
+    let stranger = shop.person(&[Role::Buyer]).await;
+    let (lamp, shade) = (shop.listing(&seller, 2_500, 5).await, shop.listing(&seller, 100, 5).await);
+    shop.accepted(&owner, add(shade, 1)).await;
+    shop.accepted(&owner, SaveForLater { listing: shade }).await;
+    let receipt = shop.accepted(&owner, add(lamp, 1)).await;
+    let cart = id_of(&cart_behind(&shop, &owner, &receipt).await);
+    let path = format!("/v1/carts/{cart}");
+    problem(shop.get(&path).bearer_auth(shop.token(&member).await), 404, "not_found").await;
+    shop.accepted(&owner, NameCart { name: Some("Office".to_owned().try_into().unwrap()) }).await;
+    let flat = owner.seed_form(ShareCart { cart, with: member.account }, shop.now());
+    let (status, receipt) = json_of(shop.post("/api/cart/share", "application/json", flat)).await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
+    let flat = member.seed_form(AddToCart { owner: Some(owner.account), ..add(lamp, 1) }, shop.now());
+    let (status, receipt) = json_of(shop.post("/api/cart/add", "application/json", flat)).await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+    let behind = format!("{path}?min_position={position}");
+    let (_, seen) = json_of(shop.get(&behind).bearer_auth(shop.token(&member).await)).await;
+    assert_eq!((&seen["name"], &seen["lines"][0]["quantity"]), (&json!("Office"), &json!(2)), "{seen}");
+    assert_eq!(seen["shared_with"], json!([member.account]));
+    // What its owner saved for later is his own business.
+    assert_eq!(seen["saved"], json!([]), "{seen}");
+    let (_, own) = json_of(shop.get(&behind).bearer_auth(shop.token(&owner).await)).await;
+    assert_eq!(own["saved"].as_array().unwrap().len(), 1, "{own}");
+    problem(shop.get(&behind).bearer_auth(shop.token(&stranger).await), 404, "not_found").await;
+    let no_cart = shop.get("/v1/carts/current").bearer_auth(shop.token(&member).await);
+    problem(no_cart, 404, "not_found").await;
+    // Who fills it does not buy it.
+    let version = seen["version"].as_u64().unwrap();
+    let purchase = member.sign(migrate(cart, 5_000), shop.now());
+    problem(shop.post("/v1/commands", "application/jose", purchase), 400, "body_invalid").await;
+    let purchase = migrate_at(&shop, &member, 0, migrate(cart, 5_000));
+    problem(shop.post("/v1/commands", "application/jose", purchase), 422, "cart_unknown").await;
+    let receipt = shop.accepted(&owner, UnshareCart { cart, with: member.account }).await;
+    let position = receipt["receipt"]["position"].as_u64().unwrap();
+    let behind = format!("{path}?min_position={position}");
+    problem(shop.get(&behind).bearer_auth(shop.token(&member).await), 404, "not_found").await;
+    let purchase = migrate_at(&shop, &owner, version + 1, migrate(cart, 5_000));
+    let (status, receipt) = json_of(shop.post("/api/cart/migrate-to-order", "text/plain", purchase)).await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
     shop.close().await;
 }

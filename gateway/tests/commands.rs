@@ -85,7 +85,7 @@ async fn both_forms_of_a_command_are_taken_where_they_belong() {
     let seller = shop.person(&[Role::Seller]).await;
     let buyer = shop.funded_buyer(10_000).await;
     let listing = shop.listing(&seller, 2_500, 5).await;
-    let add = || AddToCart { listing, quantity: support::units(1) };
+    let add = || AddToCart { listing, owner: None, quantity: support::units(1) };
     let flat = buyer.seed_form(add(), shop.now());
     let (status, receipt) = json_of(shop.post("/api/cart/add", "application/json", flat)).await;
     assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &json!("accepted")));
@@ -177,7 +177,7 @@ async fn no_units_uncountable_money_and_a_command_in_anothers_place_are_told_by_
     let shop = Shop::open().await;
     let (seller, buyer) = (shop.person(&[Role::Seller]).await, shop.funded_buyer(Money::MINOR_MAX - 1).await);
     let listing = shop.listing(&seller, 2_500, 1).await;
-    let cart = buyer.sign(ClearCart {}, shop.now());
+    let cart = buyer.sign(ClearCart::default(), shop.now());
     problem(shop.post("/api/cart/add", "application/jose", cart), 404, "cmd_unknown").await;
 
     let send = |bytes: String| shop.post("/v1/commands", "application/jose", bytes);

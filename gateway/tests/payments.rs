@@ -60,7 +60,7 @@ async fn the_flat_form_asks_for_money_on_a_path_of_its_own() {
     let flat = buyer.seed_form(request(&provider, "tok_1"), shop.now());
     let (status, receipt) = json_of(shop.post("/api/payments/process", "application/json", flat)).await;
     assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &json!("accepted")), "{receipt}");
-    let other = buyer.sign(commands::command::ClearCart {}, shop.now());
+    let other = buyer.sign(commands::command::ClearCart::default(), shop.now());
     problem(shop.post("/api/payments/process", "application/jose", other), 404, "cmd_unknown").await;
     shop.close().await;
 }

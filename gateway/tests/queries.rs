@@ -49,7 +49,7 @@ async fn a_token_is_given_once_per_request_to_whose_key_it_is() {
     // A request for a token is no command, and a command is no request for a token.
     let request = buyer.token_request(json!({"ttl_s": 60}), shop.now());
     problem(shop.post("/v1/commands", "application/jose", request), 404, "cmd_unknown").await;
-    let command = buyer.sign(commands::command::ClearCart {}, shop.now());
+    let command = buyer.sign(commands::command::ClearCart::default(), shop.now());
     problem(ask(command), 404, "cmd_unknown").await;
 
     let token = shop.token(&buyer).await;
@@ -128,7 +128,7 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
     let mut listings = [shop.listing(&seller, 2_500, 5).await, shop.listing(&seller, 2_500, 5).await];
     let lamp = listings[0];
     listings.sort();
-    shop.accepted(&buyer, AddToCart { listing: lamp, quantity: support::units(1) }).await;
+    shop.accepted(&buyer, AddToCart { listing: lamp, owner: None, quantity: support::units(1) }).await;
     let plain = UpdateListing {
         limits: None,
         listing: lamp,
@@ -220,7 +220,7 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
         |code| CreatePromotion { min_spend: Some(usd(9_999)), paid_by: PaidBy::Platform, ..promotion(code) };
     shop.accepted(&operator, by_platform(None)).await;
     shop.accepted(&operator, by_platform(Some("PLATFORM"))).await;
-    shop.accepted(&buyer, AddToCart { listing: lamp, quantity: support::units(1) }).await;
+    shop.accepted(&buyer, AddToCart { listing: lamp, owner: None, quantity: support::units(1) }).await;
     shop.accepted(&buyer, ApplyCoupon { coupon: "LAMP".parse().unwrap() }).await;
     let preview = shop.post("/v1/cart/preview?region=DE", "application/json", "");
     let (_, told) = json_of(preview.bearer_auth(shop.token(&buyer).await)).await;

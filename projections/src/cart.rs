@@ -17,7 +17,7 @@ use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -26,6 +26,10 @@ pub struct Cart {
     pub cart: CartId,
     /// Whose it is.
     pub account: AccountId,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// Who sees it and changes its lines beside its owner, while it can be changed; who saw it goes on seeing it.
+    pub shared_with: Vec<AccountId>,
     /// Counts the cart's events from 1; a command may name it in `if`.
     pub version: u64,
     /// Whether it can be changed.
@@ -42,7 +46,7 @@ pub struct Cart {
     pub problems: Vec<CartProblem>,
     /// The lines that would be bought at another price than the owner saw.
     pub price_changed: Vec<PriceChange>,
-    /// What its owner saved for later: in no total. A cart that can't be changed any more tells none.
+    /// What its owner saved for later: in no total. A cart that can't be changed any more tells none, nor does one of another.
     pub saved: Vec<SavedLine>,
 }
 
@@ -69,6 +73,17 @@ pub enum CartState {
     },
     /// Nobody touched it for long.
     Abandoned,
+}
+
+impl Cart {
+    /// Gives the cart as an account sees it that is its owner or has a right to see everything, or that it is shared with, who is
+    /// told nothing of what its owner saved; none to others.
+    pub fn seen_by(self, account: AccountId, sees_all: bool) -> Option<Cart> {
+        if sees_all || account == self.account {
+            return Some(self);
+        }
+        self.shared_with.contains(&account).then(|| Cart { saved: Vec::new(), ..self })
+    }
 }
 
 impl CartState {
@@ -203,6 +218,8 @@ pub struct Reservation {
 #[derive(Serialize, Deserialize)]
 struct StoredCart {
     account: AccountId,
+    name: Option<String>,
+    shared_with: Vec<AccountId>,
     version: u64,
     state: CartState,
     changed_at: Timestamp,
@@ -340,6 +357,8 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
     Ok(Some(Cart {
         cart,
         account: stored.account,
+        name: stored.name,
+        shared_with: stored.shared_with,
         version: stored.version,
         changed_at: stored.changed_at,
         coupon: stored.coupon,

@@ -7,7 +7,7 @@ mod support;
 use events::account::Role;
 use events::cart::{
     Abandoned, Frozen, ItemAdded, KeptPrice, MergePolicy, MergeSource, Merged, MergedLine, Migrated,
-    MovedBack, Restored, RestoredLine, SavedForLater, Unfrozen,
+    MovedBack, Named, Restored, RestoredLine, SavedForLater, Shared, Unfrozen, Unshared,
 };
 use events::ids::{AccountId, ReservationId};
 use events::listing::{Created, StockReceived};
@@ -36,6 +36,7 @@ fn add(history: &mut History, who: u64, of: u64, (n, quantity): (u64, u32), seen
     let added = ItemAdded {
         account: account(who),
         added: units(quantity),
+        by: None,
         cart: cart(of),
         listing: listing(n),
         listing_version: 1,
@@ -257,6 +258,49 @@ async fn what_a_buyer_has_set_aside_is_shown_to_him_and_is_no_problem_of_his_car
         assert_eq!(views.carts().reservations(who).unwrap(), []);
         assert_eq!(stock(views), (3, 0, 2));
         assert_eq!(views.listings().listing(thing).unwrap().unwrap().listing.reservable, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cart_shows_its_name_and_whom_it_is_shared_with_and_to_them_nothing_that_is_saved() {
+    let mut history = shop();
+    let (who, cart, other) = (account(1), cart(1), account(2));
+    add(&mut history, 1, 1, (0, 2), usd(500), 1);
+    add(&mut history, 1, 1, (1, 1), usd(700), 2);
+    let saved = SavedForLater { account: who, cart, listing: listing(0), quantity: units(2), version: 3 };
+    let named = Named { account: who, cart, name: Some("Office".to_owned()), version: 4 };
+    history.commanded(who, "cart.save_for_later", vec![saved.into()]).commanded(
+        who,
+        "cart.name",
+        vec![named.into()],
+    );
+    for (with, version) in [(other, 5), (account(3), 6)] {
+        history.commanded(who, "cart.share", vec![Shared { account: who, cart, version, with }.into()]);
+    }
+    followed(&history, |views| {
+        let shown = || views.carts().cart(cart).unwrap().unwrap();
+        assert_eq!((shown().name.as_deref(), shown().version), (Some("Office"), 6));
+        assert_eq!(shown().shared_with, [other, account(3)]);
+        assert_eq!(shown().seen_by(who, false), Some(shown()));
+        let told = shown().seen_by(other, false).unwrap();
+        assert_eq!((told.saved.len(), shown().saved.len()), (0, 1));
+        assert_eq!(told.lines, shown().lines);
+        assert_eq!(shown().seen_by(account(4), false), None);
+        assert_eq!(shown().seen_by(account(4), true), Some(shown()));
+    })
+    .await;
+    let unshared = Unshared { account: who, cart, version: 7, with: other };
+    let unnamed = Named { account: who, cart, name: None, version: 8 };
+    history.commanded(who, "cart.unshare", vec![unshared.into()]).commanded(
+        who,
+        "cart.name",
+        vec![unnamed.into()],
+    );
+    followed(&history, |views| {
+        let shown = views.carts().cart(cart).unwrap().unwrap();
+        assert_eq!((shown.name.as_deref(), &shown.shared_with[..]), (None, &[account(3)][..]));
+        assert_eq!(shown.seen_by(other, false), None);
     })
     .await;
 }

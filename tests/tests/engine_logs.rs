@@ -224,7 +224,7 @@ async fn an_idle_writer_stops_when_another_begins() {
     let handle = old.handle();
     // Nothing was asked of it, so it has met nobody at the log's end.
     assert_eq!(handle.stopped().await, StopReason::Fenced { epoch: Some(2) });
-    let reply = submit(&handle, keys.registrar().sign(commands::command::ClearCart {})).await;
+    let reply = submit(&handle, keys.registrar().sign(commands::command::ClearCart::default())).await;
     assert!(matches!(reply, Reply::Undecided), "{reply:?}");
     assert_eq!(old.shutdown().await, StopReason::Fenced { epoch: Some(2) });
     assert_eq!(new.shutdown().await, StopReason::Shutdown);

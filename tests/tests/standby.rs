@@ -111,7 +111,7 @@ async fn an_idle_writer_steps_down_when_another_begins_on_the_same_broker() {
 
     let stopped = tokio::time::timeout(PATIENCE, handle.stopped()).await.expect("the first notices");
     assert_eq!(stopped, StopReason::Fenced { epoch: Some(2) });
-    let reply = submit(&handle, keys.registrar().sign(commands::command::ClearCart {})).await;
+    let reply = submit(&handle, keys.registrar().sign(commands::command::ClearCart::default())).await;
     assert!(matches!(reply, Reply::Undecided), "{reply:?}");
     let (status, ready) = readiness(&address).await;
     assert_eq!((status, &ready["state"]), (StatusCode::SERVICE_UNAVAILABLE, &"stopped".into()), "{ready}");

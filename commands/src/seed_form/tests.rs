@@ -46,6 +46,11 @@ fn total() -> Value {
 fn supported() -> Vec<Draft> {
     vec![
         draft("cart.add", json!({"listing": ID, "quantity": 2})),
+        draft("cart.set_quantity", json!({"listing": ID, "owner": ID, "quantity": 2})),
+        draft("cart.clear", json!({"owner": ID})),
+        draft("cart.name", json!({"name": "For the office"})),
+        draft("cart.share", json!({"cart": ID, "with": ID})),
+        draft("cart.unshare", json!({"cart": ID, "with": ID})),
         draft("cart.set_quantity", json!({"listing": ID, "quantity": 2})),
         draft("cart.remove", json!({"listing": ID})),
         Draft { expected: Expected { cart: Some(4), listing: None }, ..draft("cart.clear", json!({})) },

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use commands::command::{
-    CancelOrder, ConfirmDelivery, CreatePromotion, Delivery, FreezeEscrow, MigrateCart, PayoutOutcome,
-    PlaceOrder, ReportPayment, ReportedOutcome, RequestPayout, SetTax, ShipOrder, UpdateListing,
+    CancelOrder, ClearCart, ConfirmDelivery, CreatePromotion, Delivery, FreezeEscrow, MigrateCart,
+    PayoutOutcome, PlaceOrder, RemoveFromCart, ReportPayment, ReportedOutcome, RequestPayout, SetTax,
+    ShipOrder, UpdateListing,
 };
 use commands::order::{Shipment, ShipmentState};
 use commands::{Command, Verified};
@@ -85,6 +86,7 @@ impl Run {
                     self.ask(BUYERS[buyer], restore(migrated.id));
                 }
             }
+            Step::Name(..) | Step::Share(..) | Step::Fill(..) => self.team_up(step),
             Step::Merge(buyer, shopper, how) => self.merge(BUYERS[buyer], SHOPPERS[shopper], how),
             Step::Migrate(buyer, total, going) => {
                 let buyer = BUYERS[buyer];
@@ -439,6 +441,34 @@ impl Run {
         let exchange = Some(signed_by(signer, quote));
         let signed = Verified { exchange, ..self.world.sign(buyer, command) };
         self.send(signed);
+    }
+
+    /// Lets somebody name or share his cart, or fill another's.
+    fn team_up(&mut self, step: Step) {
+        match step {
+            Step::Name(buyer, name) => {
+                let name = name.map(|n| format!("cart {n}"));
+                self.ask(BUYERS[buyer], name_cart(name.as_deref()));
+            }
+            Step::Share(buyer, with, shares) => {
+                let buyer = BUYERS[buyer];
+                let cart = self.world.market.accounts.get(buyer.account()).and_then(|of| of.cart.as_ref());
+                let Some(cart) = cart.map(|cart| cart.id) else { return };
+                let with = SHOPPERS[with];
+                self.ask(buyer, if shares { share(cart, with) } else { unshare(cart, with) });
+            }
+            Step::Fill(buyer, owner, thing, n) => {
+                let (buyer, owner) = (BUYERS[buyer], BUYERS[owner]);
+                let of_owner = Some(owner.account());
+                let command = match n {
+                    0 => ClearCart { owner: of_owner }.into(),
+                    1 => RemoveFromCart { listing: listing(thing), owner: of_owner }.into(),
+                    n => add_to(owner, thing, n),
+                };
+                self.ask(buyer, command);
+            }
+            other => panic!("{other:?} is about nobody else's cart"),
+        }
     }
 
     fn merge(&mut self, buyer: Actor, owner: Actor, how: u8) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Market;
-use commands::cart::SAVED_MAX;
+use commands::cart::{MEMBERS_MAX, SAVED_MAX};
 use commands::command::{LINES_MAX, RESERVATION_MS_MAX, RESERVATION_MS_MIN};
 use commands::order::{Order, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
@@ -19,6 +19,7 @@ use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
+use crate::invariants::paid::{Paid, subsidy_of};
 use crate::invariants::steps::{MOST, SHOPPERS};
 
 /// Checks that every reader of JSON keeps each number exactly.
@@ -63,6 +64,38 @@ pub(crate) fn check_money(market: &Market) {
             other => assert!(balance.minor > 0, "{other} holds {balance}"),
         }
     }
+}
+
+/// Checks that the platform has paid what it paid of all orders and did not get back.
+pub(crate) fn check_platform<'a>(market: &Market, orders: impl Iterator<Item = &'a Paid>) {
+    let mut paid = BTreeMap::new();
+    for order in orders {
+        *paid.entry(order.total.currency).or_insert(0) += order.subsidized - order.returned;
+    }
+    for (currency, minor) in paid {
+        let balance = market.ledger.balance(LedgerAccount::PlatformPromotions, currency);
+        assert_eq!(balance.minor, -minor);
+    }
+}
+
+/// Checks that what the platform pays of an open order is in its shipments, is left, or went back.
+pub(crate) fn check_shares(order: &Order, paid: &Paid) {
+    paid.check_subsidy();
+    assert_eq!(order.payable_minor(), order.total.minor - paid.subsidy);
+    let (mut shares, mut was_settled) = (0, false);
+    if let Some(subsidy) = order.subsidy() {
+        assert_eq!((subsidy.returned_minor, paid.subsidized), (paid.returned, paid.subsidy));
+        assert_eq!(subsidy.shipments.len(), order.shipments.len());
+        for (share, shipment) in subsidy.shipments.iter().zip(&order.shipments) {
+            let frozen_minor = shipment.frozen().map_or(0, |frozen| frozen.amount_minor);
+            assert!((0..=shipment.amount_minor).contains(&share.held_minor));
+            assert!((0..=frozen_minor).contains(&share.frozen_minor));
+            shares += share.held_minor + share.frozen_minor;
+            was_settled |= shipment.freeze.is_some();
+        }
+    }
+    let all = shares + subsidy_of(&order.left()) + paid.returned;
+    assert!(all == paid.subsidy || (was_settled && all <= paid.subsidy), "nothing of it is lost");
 }
 
 /// Checks that what is reserved is what open orders have and buyers have set aside, and that no more was promised than there is unless that is on
@@ -230,6 +263,10 @@ pub(crate) fn check_carts(market: &Market) {
         assert!(owner.saved.len() <= SAVED_MAX);
         let Some(cart) = &owner.cart else { continue };
         assert!(cart.lines.len() <= LINES_MAX);
+        if let Some(team) = &cart.team {
+            assert!(team.name.is_some() || !team.members.is_empty(), "a cart with neither keeps nothing");
+            assert!(team.members.len() <= MEMBERS_MAX && !team.members.contains(&shopper.account()));
+        }
         assert_eq!(cart.currency.is_none(), cart.lines.is_empty());
         for listing in cart.lines.keys() {
             let price = market.listings.get(*listing).unwrap().price;

@@ -48,6 +48,12 @@ pub(crate) enum Step {
     Restore(usize),
     /// A buyer merges a shopper's cart, or the one he merged last.
     Merge(usize, usize, u8),
+    /// A cart gets a name or loses it.
+    Name(usize, Option<u8>),
+    /// A cart is shared, or no longer.
+    Share(usize, usize, bool),
+    /// Somebody fills the cart of another: adds so many, or with none takes out.
+    Fill(usize, usize, u64, u32),
     Migrate(usize, i64, Going),
     Place(usize, Vec<(u64, u32)>, i64, Going),
     /// Buys through a provider, and a part from the wallet.
@@ -166,10 +172,15 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         8 => (shopper.clone(), prop::option::weighted(0.6, 0..COUPONS.len()))
             .prop_map(|(s, c)| Step::Coupon(s, c)),
         2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
-        2 => (shopper.clone(), thing).prop_map(|(s, t)| Step::MoveBack(s, t)),
+        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
         2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
         1 => shopper.clone().prop_map(Step::Unfreeze),
         3 => buyer.clone().prop_map(Step::Restore),
+        1 => (buyer.clone(), prop::option::of(0..3u8)).prop_map(|(b, name)| Step::Name(b, name)),
+        2 => (buyer.clone(), shopper.clone(), prop::bool::weighted(0.8))
+            .prop_map(|(b, s, shares)| Step::Share(b, s, shares)),
+        3 => (buyer.clone(), buyer.clone(), thing, 0..5u32)
+            .prop_map(|(b, owner, t, n)| Step::Fill(b, owner, t, n)),
         3 => (buyer.clone(), shopper, 0..12u8).prop_map(|(b, s, how)| Step::Merge(b, s, how)),
         5 => (buyer.clone(), total.clone(), going()).prop_map(|(b, a, g)| Step::Migrate(b, a, g)),
         18 => (buyer.clone(), lines.clone(), total, going()).prop_map(|(b, l, a, g)| Step::Place(b, l, a, g)),

@@ -7,18 +7,19 @@ use commands::command::{
     CancelOrder, CancelPayment, CartClaim, ClearCart, ConfirmDelivery, CreateListing, CreatePromotion,
     DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock, ExtendReservation,
     FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity, MergeCart, MigrateCart,
-    MoveBack, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod,
-    Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount, RegisterDevice,
-    ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate,
-    ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, RestoreCart,
-    ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock,
-    SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShipOrder, SuspendSeller, Tenders, UnblockListing,
-    UnfreezeCart, UnfreezeEscrow, UnholdOrder, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
-    VerifyAccount, WithdrawListing,
+    MoveBack, NameCart, OrderLine, PauseListing, PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder,
+    ProviderMethod, Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment, RegisterAccount,
+    RegisterDevice, ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon, RemoveFromCart,
+    RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome, RequestPayment, RequestPayout,
+    ReserveStock, RestoreCart, ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit,
+    SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShareCart,
+    ShipOrder, SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow, UnholdOrder,
+    UnshareCart, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote, VerifyAccount,
+    WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
-use events::account::Tier;
+use events::account::{Role, Tier};
 use events::cart::MergePolicy;
 use events::escrow::FreezeReason;
 use events::escrow::rule::{Condition, ReleaseRule};
@@ -64,6 +65,11 @@ pub fn text<const MAX: usize>(text: &str) -> commands::command::Text<MAX> {
 
 pub fn register(actor: Actor) -> Command {
     RegisterAccount { account: actor.account(), roles: actor.roles() }.into()
+}
+
+/// Registers somebody in other roles than he usually has.
+pub fn register_as(actor: Actor, roles: &[Role]) -> Command {
+    RegisterAccount { account: actor.account(), roles: roles.iter().copied().collect() }.into()
 }
 
 pub fn register_device(actor: Actor) -> Command {
@@ -282,19 +288,36 @@ pub fn fund_as(reference: &str, actor: Actor, amount: Money) -> Command {
 }
 
 pub fn add(n: u64, quantity: u32) -> Command {
-    AddToCart { listing: listing(n), quantity: units(quantity) }.into()
+    AddToCart { listing: listing(n), owner: None, quantity: units(quantity) }.into()
+}
+
+/// Puts something into the cart that its owner shares.
+pub fn add_to(owner: Actor, n: u64, quantity: u32) -> Command {
+    AddToCart { listing: listing(n), owner: Some(owner.account()), quantity: units(quantity) }.into()
+}
+
+pub fn name_cart(name: Option<&str>) -> Command {
+    NameCart { name: name.map(text) }.into()
+}
+
+pub fn share(cart: CartId, with: Actor) -> Command {
+    ShareCart { cart, with: with.account() }.into()
+}
+
+pub fn unshare(cart: CartId, with: Actor) -> Command {
+    UnshareCart { cart, with: with.account() }.into()
 }
 
 pub fn set(n: u64, quantity: u32) -> Command {
-    SetCartQuantity { listing: listing(n), quantity: units(quantity) }.into()
+    SetCartQuantity { listing: listing(n), owner: None, quantity: units(quantity) }.into()
 }
 
 pub fn remove(n: u64) -> Command {
-    RemoveFromCart { listing: listing(n) }.into()
+    RemoveFromCart { listing: listing(n), owner: None }.into()
 }
 
 pub fn clear() -> Command {
-    ClearCart {}.into()
+    ClearCart::default().into()
 }
 
 pub fn save(n: u64) -> Command {

@@ -83,7 +83,7 @@ impl Person {
 
     /// Signs a request of any name and body.
     pub(crate) fn request(&self, name: &str, body: Value, now: Timestamp) -> String {
-        let nothing = commands::command::ClearCart {};
+        let nothing = commands::command::ClearCart::default();
         sign_request(&self.draft(nothing, now), name, body, &self.key)
     }
 }

@@ -43,6 +43,8 @@ impl CartFold {
         }
         let cart = found.get_or_insert_with(|| StoredCart {
             account,
+            name: None,
+            shared_with: Vec::new(),
             version: 0,
             state: CartState::Active,
             changed_at: time,
@@ -253,6 +255,15 @@ impl CartFold {
             Event::CartCouponRemoved(e) => {
                 self.change_cart(tree, (e.cart, e.version), at, |cart| cart.coupon = None)
             }
+            Event::CartNamed(e) => {
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.name.clone_from(&e.name))
+            }
+            Event::CartShared(e) => {
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.shared_with.push(e.with))
+            }
+            Event::CartUnshared(e) => self.change_cart(tree, (e.cart, e.version), at, |cart| {
+                cart.shared_with.retain(|member| *member != e.with);
+            }),
             Event::CartFrozen(e) => self.change_cart(tree, (e.cart, e.version), at, |cart| {
                 cart.state = CartState::Frozen { until: e.until };
                 for line in &mut cart.lines {

@@ -341,6 +341,7 @@ impl Market {
         let event = ItemAdded {
             account: buyer,
             added: units(added),
+            by: None,
             cart: basket.id,
             listing: self.items[item].id,
             listing_version: self.items[item].version,
@@ -363,15 +364,16 @@ impl Market {
         let event: Event = match wish.quantity {
             1 => {
                 basket.lines.clear();
-                Cleared { account: buyer, cart: id, version }.into()
+                Cleared { account: buyer, by: None, cart: id, version }.into()
             }
             2 => {
                 basket.lines.remove(at);
-                ItemRemoved { account: buyer, cart: id, listing, version }.into()
+                ItemRemoved { account: buyer, by: None, cart: id, listing, version }.into()
             }
             more => {
                 basket.lines[at].1 = more;
-                QuantitySet { account: buyer, cart: id, listing, quantity: units(more), version }.into()
+                QuantitySet { account: buyer, by: None, cart: id, listing, quantity: units(more), version }
+                    .into()
             }
         };
         self.history.commanded(buyer, "cart.change", vec![event]);

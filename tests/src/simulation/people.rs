@@ -202,12 +202,12 @@ impl Clients {
             orders => orders[sight.now.ms().unsigned_abs() as usize % orders.len()],
         };
         let command = match rng.random_range(0..100) {
-            0..12 => AddToCart { listing: listing(n), quantity }.into(),
-            12..15 => SetCartQuantity { listing: listing(n), quantity }.into(),
-            15 => RemoveFromCart { listing: listing(n) }.into(),
+            0..12 => AddToCart { listing: listing(n), owner: None, quantity }.into(),
+            12..15 => SetCartQuantity { listing: listing(n), owner: None, quantity }.into(),
+            15 => RemoveFromCart { listing: listing(n), owner: None }.into(),
             16 if n % 2 == 0 => SaveForLater { listing: listing(n) }.into(),
             16 => MoveBack { listing: listing(n) }.into(),
-            17 => ClearCart {}.into(),
+            17 => ClearCart::default().into(),
             18 if n % 2 == 0 => FreezeCart { until: sight.now.plus_ms(10_000) }.into(),
             18 => restore(sight.market, buyer),
             19..25 => migrate(sight.market, buyer),
@@ -242,7 +242,7 @@ impl Clients {
             }
             _ => {
                 let newcomer = Person(100 + self.newcomers / 2);
-                return (newcomer, AddToCart { listing: listing(n), quantity }.into());
+                return (newcomer, AddToCart { listing: listing(n), owner: None, quantity }.into());
             }
         };
         (buyer, command)

@@ -54,16 +54,7 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
 }
 
 fn escrow(held: i64, released: i64, refunded: i64) -> Escrow {
-    Escrow {
-        currency: usd(),
-        held,
-        released,
-        fees: 0,
-        taxes: 0,
-        refunded,
-        frozen: 0,
-        remaining: held - released - refunded,
-    }
+    Escrow { held, released, refunded, remaining: held - released - refunded, ..Escrow::empty(usd()) }
 }
 
 fn known(lines: &[Line]) -> Known<'_> {
