@@ -37,7 +37,7 @@ pub(super) struct Story {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Somebody gives a command, which may name the versions that it expects.
-    Do { who: String, command: String, body: Value, expected: Expected, names: Names, expect: Expect },
+    Do { who: String, command: String, body: Value, expected: Expected, names: Box<Names>, expect: Expect },
     /// The last command is sent once more, as it was signed; it gets its first receipt.
     Again,
     /// Time passes, and deadlines with it.
@@ -181,7 +181,7 @@ impl Step {
                 Some("unchanged") => Expect::Unchanged,
                 Some(code) => Expect::Rejected(code.to_owned()),
             };
-            let names = Names { orders, payment, refund, payout, reservation, cart };
+            let names = Box::new(Names { orders, payment, refund, payout, reservation, cart });
             return Ok(Step::Do { who, command, body, expected, names, expect });
         }
         if step.contains_key("see") {
