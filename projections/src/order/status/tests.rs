@@ -228,3 +228,15 @@ fn what_was_shipped_and_paid_back_is_refunded() {
     assert_eq!((axes.order, axes.display()), (refunded, OrderStatus::Refunded));
     assert_eq!(axes.escrow, EscrowAxis::Refunded { amount: money(3) });
 }
+
+#[test]
+fn what_the_platform_pays_is_none_of_the_buyers_payment() {
+    let lines = [line(0, 0, 0)];
+    let payment = |subsidy_returned, money: Escrow| {
+        let escrow = Escrow { subsidy: 1, subsidy_returned, ..money };
+        Known { escrow, ..known(&lines) }.axes().payment
+    };
+    assert_eq!(payment(0, escrow(1, 0, 0)), PaymentAxis::Pending);
+    assert_eq!(payment(0, escrow(3, 0, 0)), PaymentAxis::Captured { amount: money(2) });
+    assert_eq!(payment(1, escrow(3, 0, 3)), PaymentAxis::Refunded { amount: money(2) });
+}
