@@ -554,7 +554,7 @@ async fn a_payout_that_the_bank_returns_is_the_sellers_again_once() {
     let (order, _) = held(&shop, "tok_approve").await;
     shop.sells(ReadyOrder { order }).await;
     shop.until(|event| matches!(event, Event::OrderPaid(_))).await;
-    shop.sells(ShipOrder { carrier: None, lines: None, order, tracking: None }).await;
+    shop.sells(ShipOrder { carrier: None, from: None, lines: None, order, tracking: None }).await;
     shop.accept(ConfirmDelivery { order, shipment: None }).await;
     shop.sells(RequestPayout { amount: usd(400), to: shop.method("acct_returned_account_closed") }).await;
     let paid = shop.until(|event| matches!(event, Event::PayoutPaid(_))).await;

@@ -200,13 +200,15 @@ pub(super) fn first_answer(market: &Market) -> Option<(Person, Command)> {
         None => {}
     }
     let (order, known) = market.orders.iter().find(|(_, order)| order.units_left() > 0)?;
-    let shipped = ShipOrder { carrier: None, lines: None, order: *order, tracking: None };
+    let shipped = ShipOrder { carrier: None, from: None, lines: None, order: *order, tracking: None };
     Some((Person::of(known.seller), shipped.into()))
 }
 
 /// The provider says what it did: mostly of something that it was asked for.
 fn provider_says(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
-    let effects = sight.market.effects();
+    let mut effects = sight.market.effects();
+    // What a provider holds it is seldom asked about.
+    effects.retain(|(_, effect)| !effect.is_watch() || rng.random_ratio(1, 8));
     if effects.is_empty() || rng.random_ratio(1, 5) {
         return (PROVIDER, late(rng, sight));
     }
@@ -259,6 +261,9 @@ fn outcome(rng: &mut StdRng, now: Timestamp, payment: PaymentId, wish: &Wish) ->
         },
         Wish::Await { .. } if rng.random_ratio(1, 3) => failed(true),
         Wish::Await { .. } => holds(usd(rng.random_range(1..400)), 60_000),
+        Wish::Watch { .. } if rng.random_ratio(1, 3) => ReportedOutcome::AuthorizationExpired,
+        // It holds it still, which is known.
+        Wish::Watch { .. } => holds(usd(1), 60_000),
         Wish::Capture { amount, .. } => match script {
             5 if rng.random_ratio(1, 2) => ReportedOutcome::AuthorizationExpired,
             6 if rng.random_ratio(1, 2) => failed(rng.random_ratio(1, 2)),
@@ -372,7 +377,7 @@ fn move_along(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
             let (order, known) = some_order(rng, sight, |order| !order.is_unpaid() && order.units_left() > 0);
             let lines = part(rng, sight.market, order);
             let seller = party(known, |order| order.seller, SELLERS[0]);
-            (seller, ShipOrder { carrier: None, lines, order, tracking: None }.into())
+            (seller, ShipOrder { carrier: None, from: None, lines, order, tracking: None }.into())
         }
         _ => {
             let (order, known) = some_order(rng, sight, is_sent);

@@ -6,11 +6,14 @@ use std::sync::{Arc, OnceLock};
 use commands::funding::CreditId;
 use commands::order::ClosedOrder;
 use commands::payment::{ClosedPayment, Ending};
+use commands::payout::ClosedPayout;
 use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use commands::{Facts, Market, Question, Verified};
 use engine::processor::{Action, Answer, Incoming, Processor, Wake, WriterConfig};
 use events::account::Role;
-use events::ids::{AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, PaymentId, RefundId, WriterId};
+use events::ids::{
+    AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, PaymentId, PayoutId, RefundId, WriterId,
+};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, Registrar};
 use events::metadata::Cause;
 use events::rejection::OrderState;
@@ -140,6 +143,8 @@ pub(super) struct World {
     pub(super) refunds: Vec<(RefundId, PaymentId)>,
     /// How payments ended, each time that something of it changed.
     closed_payments: BTreeMap<PaymentId, Vec<(ClosedPayment, usize)>>,
+    /// The same of payouts.
+    closed_payouts: BTreeMap<PayoutId, Vec<(ClosedPayout, usize)>>,
     seqs: BTreeSet<(KeyId, u64)>,
     nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
     keys: BTreeMap<KeyId, Position>,
@@ -160,6 +165,7 @@ impl World {
             payments: Vec::new(),
             refunds: Vec::new(),
             closed_payments: BTreeMap::new(),
+            closed_payouts: BTreeMap::new(),
             seqs: BTreeSet::new(),
             nonces: BTreeMap::new(),
             keys: [(REGISTRAR.key().id(), 1)].into(),
@@ -257,6 +263,9 @@ impl World {
         if let Some((payment, closed)) = ClosedPayment::left_by(event, position) {
             self.closed_payments.entry(payment).or_default().push((closed, at));
         }
+        if let Some((payout, closed)) = ClosedPayout::left_by(event, position) {
+            self.closed_payouts.entry(payout).or_default().push((closed, at));
+        }
         match event {
             Event::WriterStarted(started) => {
                 let before = self.writers.last().map_or(0, |(_, epoch)| *epoch);
@@ -342,14 +351,18 @@ impl World {
             let (closed, _) = endings.iter().rfind(|(_, at)| *at < covered)?;
             Some((payment, closed.clone()))
         });
+        let payout = question.payout.and_then(|payout| Some((payout, self.closed_payouts.get(&payout)?)));
+        let closed_payout = payout.and_then(|(payout, endings)| {
+            let (closed, _) = endings.iter().rfind(|(_, at)| *at < covered)?;
+            Some(Box::new((payout, *closed)))
+        });
         Facts {
             covered: covered.checked_sub(1).map_or(0, |last| self.log[last].head().position),
             command: command.map(|(decided, _)| *decided),
             closed_orders: closed.into_iter().collect(),
             credit: credit.map(|(position, _)| *position),
             closed_payment,
-            // The people of the simulation ask for no payouts.
-            closed_payout: None,
+            closed_payout,
         }
     }
 

@@ -503,7 +503,8 @@ fn returned(minor: i64) -> Event {
 fn one_cancelled(subsidy: i64) -> Event {
     let (by, quantity) = (CancelledBy::Account(Role::Buyer), Quantity::new(1).unwrap());
     let (listing, subsidy) = (ListingId::from_uuid(Uuid::from_u128(5)), Some(usd(subsidy)));
-    let lines = vec![LineUnits { amount: usd(500), listing, quantity, subsidy, tax: None }];
+    let lines =
+        vec![LineUnits { amount: usd(500), listing, locations: vec![], quantity, subsidy, tax: None }];
     Cancelled { by, lines, order: ORDER, reason: None, shipping: None, uncharged: None }.into()
 }
 
@@ -533,7 +534,14 @@ fn disputed(transfers: Vec<Transfer>) -> [Event; 3] {
     let shipped = Shipped {
         carrier: None,
         delivery_due: Timestamp::from_ms(0),
-        lines: vec![LineUnits { amount: usd(1000), listing, quantity, subsidy, tax: None }],
+        lines: vec![LineUnits {
+            amount: usd(1000),
+            listing,
+            locations: vec![],
+            quantity,
+            subsidy,
+            tax: None,
+        }],
         order: ORDER,
         shipment: ShipmentNumber::FIRST,
         shipping: None,
