@@ -129,8 +129,9 @@ impl Ahead<'_> {
 }
 
 impl Market {
-    /// Checks the events of a decision in the state before them: each transfer moves something, no account is overdrawn but those
-    /// that money comes through, an order's money keeps its currency, what events say is left is left, and a closed order holds nothing.
+    /// Checks the events of a decision in the state before them: each transfer moves something, no account is overdrawn but
+    /// those that money comes through, an order's money keeps its currency, what events say is left is left, and a closed
+    /// order holds nothing.
     pub fn check_conserved(&self, events: &[Event]) -> Result<(), Break> {
         let mut ahead = Ahead { market: self, balances: BTreeMap::new(), placed: BTreeMap::new() };
         for event in events {

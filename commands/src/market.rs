@@ -61,8 +61,8 @@ pub struct Market {
     pub nonces: Nonces,
     /// The last commands.
     pub recent: Recent,
-    /// The highest position whose command, payment, payout or closed order is no longer in memory: what is not found here and may be
-    /// older has to be looked up in an index that covers it. 0: nothing was forgotten.
+    /// The highest position whose command, payment, payout or closed order is no longer in memory: what is not found here
+    /// and may be older has to be looked up in an index that covers it. 0: nothing was forgotten.
     pub forgotten: Position,
 }
 

@@ -1,5 +1,6 @@
-//! What a purchase costs: for each seller among its lines the prices, what promotions take off them, the delivery, taxes
-//! on both, and what of that the platform pays. Here, and nowhere else, it is computed; what comes of it stands in `order.placed` with all it was computed from.
+//! What a purchase costs: for each seller among its lines the prices, what promotions take off them, the delivery, taxes on
+//! both, and what of that the platform pays. Here, and nowhere else, it is computed; what comes of it stands in
+//! `order.placed` with all it was computed from.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

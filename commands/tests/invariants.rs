@@ -14,7 +14,7 @@ mod invariants {
 use std::collections::{BTreeMap, BTreeSet};
 
 use commands::command::LineQuantity;
-use commands::order::{Shipment, ShipmentState, Stage};
+use commands::order::Shipment;
 use commands::{Command, Decision, Market, Verified};
 use events::account::Tier;
 use events::escrow::Settled;
@@ -32,11 +32,11 @@ use events::rejection::OrderState;
 use events::reservation::TakenUp;
 use events::{Commit, Event, Money, Recorded, Timestamp};
 use invariants::checks::{
-    asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_payments,
-    check_platform, check_price, check_promotions, check_reservations, check_shares, check_stock, fold,
+    asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_orders,
+    check_payments, check_platform, check_price, check_promotions, check_reservations, check_stock, fold,
     snapshot,
 };
-use invariants::paid::{Paid, cost, cost_of, subsidy_of};
+use invariants::paid::{Paid, cost, subsidy_of};
 use invariants::steps::*;
 use proptest::prelude::*;
 use support::*;
@@ -213,7 +213,7 @@ impl Run {
         self.checked = self.world.log.len();
         check_money(&self.world.market);
         check_platform(&self.world.market, self.paid.values());
-        self.check_orders();
+        check_orders(&self.world.market, &self.paid);
         check_stock(&self.world.market, &self.shortfalls);
         check_locations(&self.world.market);
         check_reservations(&self.world.market, &self.reservations);
@@ -242,56 +242,6 @@ impl Run {
             assert_eq!(paid.taxes + paid.tax_back, paid.tax, "all taxes of what was bought are collected");
         }
         assert!(self.world.market.orders.get(order).is_none(), "what is closed is not open");
-    }
-
-    /// Checks each open order against what the events said of it.
-    fn check_orders(&self) {
-        for (id, order) in self.world.market.orders.iter() {
-            let (paid, escrow) = (self.paid[id], order.escrow);
-            let shipping = order.extras.as_ref().map_or(0, |extras| extras.shipping_minor);
-            let cost: i64 = order.lines.iter().map(|line| line.total_minor).sum::<i64>() + shipping;
-            let missing = match (order.stage, &order.card) {
-                (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, Some(card)) => {
-                    card.amount_minor - card.uncharged_minor
-                }
-                (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, None) => {
-                    panic!("order {id} waits for nobody's money")
-                }
-                (Stage::AwaitingSeller { .. } | Stage::Confirmed, _) => 0,
-            };
-            assert_eq!(order.card.as_ref().map_or(0, |card| card.uncharged_minor), paid.uncharged);
-            assert_eq!(cost, order.total.minor);
-            assert_eq!(escrow.funded + missing + paid.uncharged, order.total.minor);
-            assert_eq!(order.tax_minor(), paid.tax);
-            let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
-            assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
-            assert_eq!(escrow.remaining(), paid.remaining());
-            check_shares(order, &paid);
-            let frozen = order.shipments.iter().filter_map(Shipment::frozen);
-            assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
-            assert_eq!(order.hold.is_some(), paid.is_held);
-            let left = cost_of(&order.left(), order.shipping_left());
-            let open = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
-            let waits: i64 = open.map(|shipment| shipment.amount_minor).sum();
-            assert_eq!(waits + left, escrow.remaining() + missing, "what is in escrow waits for something");
-            assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
-            for (place, line) in (0u8..).zip(&order.lines) {
-                assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
-                let units = |counts: fn(&&Shipment) -> bool| -> u32 {
-                    let units = order.shipments.iter().filter(counts).flat_map(|shipment| &shipment.units);
-                    units.filter(|(of, _)| *of == place).map(|(_, units)| units).sum()
-                };
-                assert_eq!(line.shipped, units(|_| true));
-                // What was settled need not have arrived.
-                let arrived = units(|shipment| match shipment.state {
-                    ShipmentState::InTransit { .. } => false,
-                    ShipmentState::Inspection { .. } => true,
-                    ShipmentState::Accepted => shipment.freeze.is_none(),
-                });
-                let gone = units(|shipment| !matches!(shipment.state, ShipmentState::InTransit { .. }));
-                assert!((arrived..=gone).contains(&line.delivered));
-            }
-        }
     }
 
     /// Counts what was paid out of a dispute.

@@ -1,9 +1,9 @@
 //! The HTTP side of SkyLink: what phones and web pages talk to.
 //!
-//! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections, [`http`] says what all requests
-//! have in common, [`routes`] lists them: commands are taken by [`submit`], access [`token`]s are got by signed
-//! requests, [`query`] and [`analytics`] read the views, [`stream`] follows the log, [`health`] is for operators,
-//! [`openapi`] describes it all. What goes wrong is told as a [`problem`].
+//! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections,
+//! [`http`] says what all requests have in common, [`routes`] lists them: commands are taken by [`submit`], access
+//! [`token`]s are got by signed requests, [`query`] and [`analytics`] read the views, [`stream`] follows the log, [`health`]
+//! is for operators, [`openapi`] describes it all. What goes wrong is told as a [`problem`].
 
 mod analytics;
 pub mod health;

@@ -1,9 +1,9 @@
 //! The read side of a market: views that follow the event log.
 //!
-//! [`Projections`] takes the commits of a log from whoever starts it and folds them into eight views, each in one tree
-//! on disk with its checkpoint inside: [`account`], [`listing`], [`terms`], [`cart`], [`order`], [`payment`],
-//! [`ledger`] and [`analytics`]. All of it can be deleted at any time; the log builds it again. Queries are plain functions that read the disk for a short time;
-//! [`Projections::wait_for`] makes them read what a receipt has promised.
+//! [`Projections`] takes the commits of a log from whoever starts it and folds them into eight views, each in one tree on
+//! disk with its checkpoint inside: [`account`], [`listing`], [`terms`], [`cart`], [`order`], [`payment`], [`ledger`] and
+//! [`analytics`]. All of it can be deleted at any time; the log builds it again. Queries are plain functions that read the
+//! disk for a short time; [`Projections::wait_for`] makes them read what a receipt has promised.
 
 pub mod account;
 pub mod analytics;

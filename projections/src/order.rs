@@ -3,6 +3,7 @@
 mod fold;
 mod group;
 mod location;
+mod note;
 mod status;
 
 use std::cmp::Reverse;

@@ -1,5 +1,6 @@
-//! A buyer pays through a provider, into his wallet or for an order, and a seller is paid out; the provider does what they do: it refuses, it does not answer, it tells
-//! twice, late and in the wrong order. Whatever it does, what it took is credited once.
+//! A buyer pays through a provider, into his wallet or for an order, and a seller is paid out; the provider does what they
+//! do: it refuses, it does not answer, it tells twice, late and in the wrong order. Whatever it does, what it took is
+//! credited once.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 

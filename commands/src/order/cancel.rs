@@ -111,8 +111,9 @@ pub(super) fn call_off(
     cancelled.into_iter().chain(unwanted(market, id, order)).collect()
 }
 
-/// Cancels units and pays back what they cost: what the platform had paid to it, and the rest into the wallet and, what a provider
-/// had paid, from there the way it came. What a provider has not taken yet is not charged; an order that is cancelled as a whole gives up its payment instead.
+/// Cancels units and pays back what they cost: what the platform had paid to it, and the rest into the wallet and, what a
+/// provider had paid, from there the way it came. What a provider has not taken yet is not charged; an order that is
+/// cancelled as a whole gives up its payment instead.
 pub(super) fn cancel(
     market: &Market,
     id: OrderId,

@@ -32,8 +32,9 @@ impl Market {
 }
 
 impl Order {
-    /// Splits what units cost their buyer, which are cancelled before they are charged: gives what of it the provider never takes. The rest
-    /// is the wallet's. All that was cancelled so far is split as it was paid, so that parts sum to the provider's part.
+    /// Splits what units cost their buyer, which are cancelled before they are charged: gives what of it the provider never
+    /// takes. The rest is the wallet's. All that was cancelled so far is split as it was paid, so that parts sum to the
+    /// provider's part.
     pub(super) fn uncharged(&self, cost: i64) -> i64 {
         let Some(card) = &self.card else { return 0 };
         let part = |cost| fees::part(card.amount_minor, cost, self.payable_minor());

@@ -121,8 +121,9 @@ impl<'a> Tender<'a> {
         }
     }
 
-    /// Gives what the wallet pays of the next order, which costs its buyer `total`, and what of it a provider is to bring. The wallet's part is spread
-    /// over the orders by what they cost; what that leaves over is decided by the sum so far, so that nothing is lost.
+    /// Gives what the wallet pays of the next order, which costs its buyer `total`, and what of it a provider is to bring.
+    /// The wallet's part is spread over the orders by what they cost; what that leaves over is decided by the sum so far, so
+    /// that nothing is lost.
     pub(super) fn next(
         &mut self,
         order: OrderId,

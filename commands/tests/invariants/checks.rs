@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use commands::Market;
 use commands::cart::{MEMBERS_MAX, SAVED_MAX};
 use commands::command::{LINES_MAX, RESERVATION_MS_MAX, RESERVATION_MS_MIN};
-use commands::order::{Order, ShipmentState, Stage};
+use commands::order::{Order, Shipment, ShipmentState, Stage};
 use commands::payment::{self, Effect, EffectId};
 use commands::payout;
 use commands::reservation::OPEN_RESERVATIONS_MAX;
@@ -22,7 +22,7 @@ use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
-use crate::invariants::paid::{Paid, subsidy_of};
+use crate::invariants::paid::{Paid, cost_of, subsidy_of};
 use crate::invariants::steps::{MOST, SHOPPERS};
 
 /// Checks that every reader of JSON keeps each number exactly.
@@ -101,8 +101,58 @@ pub(crate) fn check_shares(order: &Order, paid: &Paid) {
     assert!(all == paid.subsidy || (was_settled && all <= paid.subsidy), "nothing of it is lost");
 }
 
-/// Checks that what is reserved is what open orders have and buyers have set aside, and that no more was promised than there is unless that is on
-/// record.
+/// Checks each open order against what the events said of it.
+pub(crate) fn check_orders(market: &Market, paid: &BTreeMap<OrderId, Paid>) {
+    for (id, order) in market.orders.iter() {
+        let (paid, escrow) = (paid[id], order.escrow);
+        let shipping = order.extras.as_ref().map_or(0, |extras| extras.shipping_minor);
+        let cost: i64 = order.lines.iter().map(|line| line.total_minor).sum::<i64>() + shipping;
+        let missing = match (order.stage, &order.card) {
+            (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, Some(card)) => {
+                card.amount_minor - card.uncharged_minor
+            }
+            (Stage::AwaitingPayment { .. } | Stage::Authorized { .. }, None) => {
+                panic!("order {id} waits for nobody's money")
+            }
+            (Stage::AwaitingSeller { .. } | Stage::Confirmed, _) => 0,
+        };
+        assert_eq!(order.card.as_ref().map_or(0, |card| card.uncharged_minor), paid.uncharged);
+        assert_eq!(cost, order.total.minor);
+        assert_eq!(escrow.funded + missing + paid.uncharged, order.total.minor);
+        assert_eq!(order.tax_minor(), paid.tax);
+        let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
+        assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
+        assert_eq!(escrow.remaining(), paid.remaining());
+        check_shares(order, &paid);
+        let frozen = order.shipments.iter().filter_map(Shipment::frozen);
+        assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
+        assert_eq!(order.hold.is_some(), paid.is_held);
+        let left = cost_of(&order.left(), order.shipping_left());
+        let open = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
+        let waits: i64 = open.map(|shipment| shipment.amount_minor).sum();
+        assert_eq!(waits + left, escrow.remaining() + missing, "what is in escrow waits for something");
+        assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
+        for (place, line) in (0u8..).zip(&order.lines) {
+            assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
+            let units = |counts: fn(&&Shipment) -> bool| -> u32 {
+                let units = order.shipments.iter().filter(counts).flat_map(|shipment| &shipment.units);
+                units.filter(|(of, _)| *of == place).map(|(_, units)| units).sum()
+            };
+            assert_eq!(line.shipped, units(|_| true));
+            // What was settled need not have arrived.
+            let arrived = units(|shipment| match shipment.state {
+                ShipmentState::InTransit { .. } => false,
+                ShipmentState::Inspection { .. } => true,
+                ShipmentState::Accepted => shipment.freeze.is_none(),
+            });
+            let gone = units(|shipment| !matches!(shipment.state, ShipmentState::InTransit { .. }));
+            assert!((arrived..=gone).contains(&line.delivered));
+        }
+    }
+}
+
+/// Checks that what is reserved is what open orders have and buyers have set aside, and that no more was promised than there
+/// is unless that is on record.
 pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>) {
     let mut reserved = BTreeMap::<ListingId, u64>::new();
     for line in market.orders.iter().flat_map(|(_, order)| &order.lines) {

@@ -17,9 +17,9 @@
 //!
 //! What it holds otherwise it lets go of after seven days, as a real one does.
 //!
-//! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on its way,
-//! the answer about `acct_timeout_paid` is lost; what is paid to `acct_returned_<code>` comes back with that code, of which a message
-//! tells, when [`Sandbox::bring_back`] says so; any other that begins with `acct_` is paid at once.
+//! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on
+//! its way, the answer about `acct_timeout_paid` is lost; what is paid to `acct_returned_<code>` comes back with that code,
+//! of which a message tells, when [`Sandbox::bring_back`] says so; any other that begins with `acct_` is paid at once.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,8 @@
 //! Stripe: PaymentIntents with manual capture, refunds, and payouts.
 //!
-//! A payment stands in the metadata of its intent, a refund in that of its refund and a payout in that of its payout, so that
-//! they are found again when the answer that held their ids was lost. Each call that makes something has an idempotency key of its own.
+//! A payment stands in the metadata of its intent, a refund in that of its refund and a payout in that of its payout, so
+//! that they are found again when the answer that held their ids was lost. Each call that makes something has an idempotency
+//! key of its own.
 
 pub(crate) mod currency;
 pub(crate) mod webhook;

@@ -18,6 +18,7 @@ use sled::{Batch, Tree};
 
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
+use super::note;
 use super::status::Known;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
@@ -108,7 +109,7 @@ impl Fold for OrderFold {
             let entry = |step, shipment, note| word.entry(position, time, step, shipment, note);
             match &recorded.event {
                 Event::OrderPlaced(placed) => {
-                    self.place(tree, placed, entry(Step::Placed, None, price_note(placed)))?;
+                    self.place(tree, placed, entry(Step::Placed, None, note::placed(placed)))?;
                 }
                 Event::EscrowHeld(held) => {
                     let entry = entry(Step::EscrowHeld, None, None);
@@ -186,17 +187,17 @@ impl Fold for OrderFold {
                     self.change(tree, event.order, entry, |order| reallocate(order, event))?;
                 }
                 Event::OrderShipped(shipped) => {
-                    let note = shipment_note(shipped.carrier.as_deref(), shipped.tracking.as_deref());
+                    let note = note::shipped(shipped.carrier.as_deref(), shipped.tracking.as_deref());
                     let entry = entry(Step::Shipped, Some(shipped.shipment), note);
                     self.change(tree, shipped.order, entry, |order| ship(order, shipped, time))?;
                 }
                 Event::OrderDelivered(delivered) => {
-                    let note = Some(delivery_note(delivered.confirmed_by).to_owned());
+                    let note = Some(note::delivered(delivered.confirmed_by).to_owned());
                     let entry = entry(Step::Delivered, Some(delivered.shipment), note);
                     self.change(tree, delivered.order, entry, |order| deliver(order, delivered))?;
                 }
                 Event::OrderCancelled(cancelled) => {
-                    let entry = entry(Step::Cancelled, None, Some(cancellation_note(cancelled.by)));
+                    let entry = entry(Step::Cancelled, None, Some(note::cancelled(cancelled.by)));
                     self.change(tree, cancelled.order, entry, |order| cancel(order, cancelled))?;
                 }
                 Event::OrderRefunded(refunded) => {
@@ -208,7 +209,7 @@ impl Fold for OrderFold {
                     })?;
                 }
                 Event::EscrowReleased(released) => {
-                    let note = Some(release_note(released.condition).to_owned());
+                    let note = Some(note::released(released.condition).to_owned());
                     let entry = entry(Step::EscrowReleased, Some(released.shipment), note);
                     self.change(tree, released.order, entry, |order| release(order, released, time))?;
                 }
@@ -245,7 +246,7 @@ impl Fold for OrderFold {
                     })?;
                 }
                 Event::EscrowFrozen(frozen) => {
-                    let note = Some(freeze_note(frozen));
+                    let note = Some(note::frozen(frozen));
                     let entry = entry(Step::EscrowFrozen, Some(frozen.shipment), note);
                     self.change(tree, frozen.order, entry, |order| freeze(order, frozen))?;
                 }
@@ -255,7 +256,7 @@ impl Fold for OrderFold {
                     self.change(tree, unfrozen.order, entry, |order| unfreeze(order, unfrozen))?;
                 }
                 Event::ReleaseScheduled(scheduled) => {
-                    let note = Some(release_note(scheduled.condition).to_owned());
+                    let note = Some(note::released(scheduled.condition).to_owned());
                     let entry = entry(Step::ReleaseScheduled, Some(scheduled.shipment), note);
                     self.change(tree, scheduled.order, entry, |order| {
                         shipment_of(order, scheduled.shipment)?.release_due = Some(scheduled.due);
@@ -286,7 +287,7 @@ impl Fold for OrderFold {
                     })?;
                 }
                 Event::EscrowSettled(settled) => {
-                    let note = Some(settlement_note(settled.by).to_owned());
+                    let note = Some(note::settled(settled.by).to_owned());
                     let entry = entry(Step::EscrowSettled, Some(settled.shipment), note);
                     self.change(tree, settled.order, entry, |order| settle(order, settled, time))?;
                 }
@@ -664,70 +665,4 @@ fn discount(given: &events::promotion::Discount) -> Discount {
 fn tax_line(tax: &Tax) -> TaxLine {
     let Tax { amount, bps, inclusive, region, rounding: _, tax_class, version } = tax.clone();
     TaxLine { amount, bps, inclusive, region, tax_class, version }
-}
-
-/// Says what promotions and taxes made of the price.
-fn price_note(placed: &Placed) -> Option<String> {
-    let discounts = placed.lines.iter().flat_map(|line| &line.discounts);
-    let off: i64 = discounts.map(|discount| discount.amount.minor).sum();
-    let by_platform = placed.subsidy_minor();
-    let money = |minor| Money::new(minor, placed.total.currency);
-    let parts = [
-        (off > 0).then(|| format!("{} off", money(off))),
-        (by_platform > 0).then(|| format!("{} of that paid by the platform", money(by_platform))),
-        placed.shipping.as_ref().map(|quote| format!("{} for delivery ({})", quote.total, quote.method)),
-        (placed.tax_minor() > 0).then(|| format!("{} taxes in it", money(placed.tax_minor()))),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-fn shipment_note(carrier: Option<&str>, tracking: Option<&str>) -> Option<String> {
-    match (carrier, tracking) {
-        (Some(carrier), Some(tracking)) => Some(format!("{carrier} {tracking}")),
-        (one, other) => one.or(other).map(str::to_owned),
-    }
-}
-
-fn delivery_note(proof: DeliveryProof) -> &'static str {
-    match proof {
-        DeliveryProof::Buyer => "confirmed by the buyer",
-        DeliveryProof::Carrier => "confirmed by the carrier",
-        DeliveryProof::TransitElapsed => "counts as delivered: nobody said anything in time",
-    }
-}
-
-fn freeze_note(event: &events::escrow::Frozen) -> String {
-    format!("{} by the {}, {}", event.transfer.amount, event.by, event.reason)
-}
-
-fn settlement_note(by: SettledBy) -> &'static str {
-    match by {
-        SettledBy::Operator => "decided by an operator",
-        SettledBy::TwoOperators { .. } => "decided by two operators",
-        SettledBy::Deadline => "nobody decided in time",
-    }
-}
-
-fn cancellation_note(by: CancelledBy) -> String {
-    match by {
-        CancelledBy::Account(role) => format!("by the {role}"),
-        CancelledBy::ShipDeadline => "not shipped in time".to_owned(),
-        CancelledBy::AcceptDeadline => "not accepted in time".to_owned(),
-        CancelledBy::PaymentDeadline => "not paid in time".to_owned(),
-        CancelledBy::PaymentFailed => "the payment failed".to_owned(),
-        CancelledBy::AuthorizationExpired => "not charged while the provider held the money".to_owned(),
-    }
-}
-
-fn release_note(condition: ReleaseCondition) -> &'static str {
-    match condition {
-        ReleaseCondition::BuyerConfirmed => "the buyer confirmed the delivery",
-        ReleaseCondition::InspectionElapsed => "the time to inspect is over",
-        ReleaseCondition::CarrierDelivered => "the carrier has delivered",
-        ReleaseCondition::MinAge => "the money was held long enough",
-        ReleaseCondition::OperatorRelease => "an operator released it",
-        ReleaseCondition::MilestoneSigned { .. } => "the buyer signed a milestone",
-        ReleaseCondition::RiskClear => "an operator cleared it of risk",
-    }
 }
