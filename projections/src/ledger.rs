@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use events::ids::{AccountId, PaymentId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::{Commit, Currency, Event, Money, Position};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
-use self::statement::{Moved, StatementFold};
+use self::statement::{Moved, StatementFold, Tail};
 pub use self::statement::{POSTINGS_PER_PAGE_MAX, Posting, StatementPage, has_statement};
 use crate::store::Slot;
 use crate::table::{Key, Layout, Table};
@@ -44,8 +44,16 @@ impl Key for Currency {
     }
 }
 
-/// A balance holds its currency too: a key's bytes need not be parsed back. What is zero is not kept.
-const BALANCES: Layout<(LedgerAccount, Currency), Money> = Layout::new(b'l', VERSION);
+/// What an account holds in one currency, and where its statement ends. The money has its currency too: a key's bytes need not be
+/// parsed back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Balance {
+    money: Money,
+    statement: Tail,
+}
+
+/// What is zero and has no statement is not kept.
+const BALANCES: Layout<(LedgerAccount, Currency), Balance> = Layout::new(b'l', VERSION);
 
 /// What is pending for an account: the sum of transfers to it that wait for a provider. What is zero is not kept.
 const PENDING: Layout<(LedgerAccount, Currency), Money> = Layout::new(b'n', VERSION);
@@ -89,7 +97,7 @@ impl<'a> Ledger<'a> {
     /// Gives the balance of a ledger account in one currency; zero for one never used.
     pub fn balance(&self, account: LedgerAccount, currency: Currency) -> Result<Money, ViewError> {
         let found = BALANCES.get(&self.0.read().tree, &(account, currency))?;
-        Ok(found.unwrap_or(Money::zero(currency)))
+        Ok(found.map_or(Money::zero(currency), |balance| balance.money))
     }
 
     /// Gives a ledger account's balances that are not zero, by currency.
@@ -127,12 +135,12 @@ impl<'a> Ledger<'a> {
         let live = self.0.read();
         let mut sums: BTreeMap<Currency, (i128, i128, u64)> = BTreeMap::new();
         for pair in BALANCES.scan(&live.tree, &()) {
-            let (_, balance) = pair?;
-            let (sum, positive, accounts) = sums.entry(balance.currency).or_default();
+            let Balance { money: Money { currency, minor }, .. } = pair?.1;
+            let (sum, positive, accounts) = sums.entry(currency).or_default();
             // 2^64 balances of 64 bits would be needed to overflow 128 bits.
-            *sum += i128::from(balance.minor);
-            *positive += i128::from(balance.minor.max(0));
-            *accounts += 1;
+            *sum += i128::from(minor);
+            *positive += i128::from(minor.max(0));
+            *accounts += u64::from(minor != 0);
         }
         let saturate = |wide: i128| i64::try_from(wide).unwrap_or(if wide < 0 { i64::MIN } else { i64::MAX });
         let sums = sums.into_iter().map(|(currency, (sum, positive, accounts))| CurrencySum {
@@ -146,12 +154,13 @@ impl<'a> Ledger<'a> {
 }
 
 fn balances(tree: &Tree, account: LedgerAccount) -> Result<Vec<Money>, ViewError> {
-    BALANCES.scan(tree, &account).map(|pair| Ok(pair?.1)).collect()
+    let held = BALANCES.scan(tree, &account).map(|pair| pair.map(|(_, balance)| balance.money));
+    held.filter(|money| !matches!(money, Ok(Money { minor: 0, .. }))).collect()
 }
 
 /// How the view follows the log.
 pub(crate) struct LedgerFold {
-    balances: Table<(LedgerAccount, Currency), Money>,
+    balances: Table<(LedgerAccount, Currency), Balance>,
     pending: Table<(LedgerAccount, Currency), Money>,
     waiting: Table<PaymentId, Transfer>,
     statements: StatementFold,
@@ -178,7 +187,12 @@ impl LedgerFold {
         let taken = minor.checked_neg().ok_or(ViewError::overflow("a ledger balance", position))?;
         for (account, minor) in [(transfer.from, taken), (transfer.to, minor)] {
             let account = (account, currency);
-            let balance_minor = add_to(self.balances.entry(tree, &account)?, currency, minor, position)?;
+            let found = self.balances.entry(tree, &account)?;
+            let Balance { mut money, statement } =
+                found.unwrap_or(Balance { money: Money::zero(currency), statement: Tail::default() });
+            let balance_minor = add_to(&mut money, minor, position)?;
+            let is_kept = balance_minor != 0 || has_statement(account.0);
+            *found = is_kept.then_some(Balance { money, statement });
             match moved.iter_mut().find(|before| before.account == account) {
                 Some(before) => {
                     before.minor += minor;
@@ -204,23 +218,19 @@ impl LedgerFold {
         let ended = std::mem::replace(waiting, begins);
         for (transfer, sign) in ended.map(|ended| (ended, -1)).into_iter().chain(begins.map(|new| (new, 1))) {
             let Transfer { amount: Money { currency, minor }, to, .. } = transfer;
-            add_to(self.pending.entry(tree, &(to, currency))?, currency, sign * minor, position)?;
+            let found = self.pending.entry(tree, &(to, currency))?;
+            let mut pending = found.unwrap_or(Money::zero(currency));
+            *found = (add_to(&mut pending, sign * minor, position)? != 0).then_some(pending);
         }
         Ok(())
     }
 }
 
-/// Adds to a balance and gives what it is then.
-fn add_to(
-    balance: &mut Option<Money>,
-    currency: Currency,
-    minor: i64,
-    position: Position,
-) -> Result<i64, ViewError> {
-    let before = balance.map_or(0, |money| money.minor);
-    let after = before.checked_add(minor).ok_or(ViewError::overflow("a ledger balance", position))?;
-    *balance = (after != 0).then_some(Money::new(after, currency));
-    Ok(after)
+/// Adds to an amount and gives what it is then.
+fn add_to(amount: &mut Money, minor: i64, position: Position) -> Result<i64, ViewError> {
+    let after = amount.minor.checked_add(minor);
+    amount.minor = after.ok_or(ViewError::overflow("a ledger balance", position))?;
+    Ok(amount.minor)
 }
 
 impl Fold for LedgerFold {
@@ -237,7 +247,11 @@ impl Fold for LedgerFold {
             for transfer in recorded.event.transfers() {
                 self.post(tree, transfer, position, &mut moved)?;
             }
-            self.statements.note(recorded, &moved);
+            for moved in moved {
+                if let Some(balance) = self.balances.entry(tree, &moved.account)? {
+                    self.statements.note(recorded, &moved, &mut balance.statement);
+                }
+            }
         }
         Ok(())
     }

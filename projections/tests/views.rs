@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use events::Event;
 use events::account::Role;
 use events::ids::AccountId;
-use events::ledger::LedgerAccount;
-use events::listing::ListingStatus;
+use events::ledger::{LedgerAccount, Transfer};
+use events::listing::{ListingStatus, WalletFunded};
 use events::order::Placed;
 use events::stock::Stock;
 use projections::Projections;
@@ -331,6 +331,18 @@ proptest! {
             check_listings(&history, views, limit);
         });
     }
+}
+
+#[test]
+fn statements_of_many_postings_are_found_at_any_position() {
+    let mut history = History::default();
+    for n in 0..200 {
+        let (owner, from) = (account(n % 3 / 2), LedgerAccount::ProviderClearing(account(99)));
+        let transfer = Transfer { amount: support::usd(5), from, to: LedgerAccount::Wallet(owner) };
+        let funded = WalletFunded { account: owner, reference: format!("pay-{n}"), transfer };
+        history.commanded(account(99), "wallet.fund", vec![funded.into()]);
+    }
+    with_views(&history, |views| check_statements(&history, views, 7));
 }
 
 #[test]

@@ -333,9 +333,9 @@ impl Books {
     }
 
     /// Notes what of cancelled units is never charged, as a provider had not taken it yet: its share of what they cost, of all that
-    /// was cancelled so far. The rest goes back to the wallet.
+    /// was cancelled so far, which may be nothing. The rest goes back to the wallet. An order that is cancelled as a whole gives
+    /// up its payment instead.
     fn uncharged(&mut self, position: Position, cancelled: &Cancelled) {
-        let Some(uncharged) = cancelled.uncharged else { return };
         let Some(order) = self.orders.get_mut(&cancelled.order) else { return };
         let of_buyer = |line: &LineUnits| line.amount.minor - line.subsidy.map_or(0, |subsidy| subsidy.minor);
         let cost: i64 = cancelled.lines.iter().map(of_buyer).sum();
@@ -344,12 +344,17 @@ impl Books {
         let share = |cost: i64| (2 * card * i128::from(cost) + total).checked_div(2 * total).unwrap_or(0);
         let before = order.refunded + order.uncharged;
         let due = share(before + cost) - share(before);
-        order.uncharged += uncharged.minor;
-        order.going_back = Some(cost - uncharged.minor);
-        let is_right = !order.is_paid && i128::from(uncharged.minor) == due;
+        let uncharged = match cancelled.uncharged {
+            None if order.is_paid || due != 0 => return,
+            None => 0,
+            Some(uncharged) => uncharged.minor,
+        };
+        order.uncharged += uncharged;
+        order.going_back = Some(cost - uncharged);
+        let is_right = !order.is_paid && i128::from(uncharged) == due;
         self.check(Invariant::I11, position, is_right, || {
             format!(
-                "{uncharged} of {cost} minor units of order {} are not charged, not {due}",
+                "{uncharged} and not {due} of {cost} minor units of order {} are not charged",
                 cancelled.order
             )
         });

@@ -645,11 +645,14 @@ fn an_order_that_is_paid_or_released_before_the_card_has_paid_is_found() {
 
 /// One of its two units is cancelled; of the 500 that it costs some are never charged.
 fn half_cancelled(uncharged: i64) -> Event {
+    unit_cancelled(500, Some(usd(uncharged)))
+}
+
+fn unit_cancelled(cost: i64, uncharged: Option<Money>) -> Event {
     let (by, quantity) = (CancelledBy::Account(Role::Buyer), Quantity::new(1).unwrap());
     let listing = ListingId::from_uuid(Uuid::from_u128(5));
     let lines =
-        vec![LineUnits { amount: usd(500), listing, locations: vec![], quantity, subsidy: None, tax: None }];
-    let uncharged = Some(usd(uncharged));
+        vec![LineUnits { amount: usd(cost), listing, locations: vec![], quantity, subsidy: None, tax: None }];
     Cancelled { by, lines, order: ORDER, reason: None, shipping: None, uncharged }.into()
 }
 
@@ -667,6 +670,12 @@ fn units_that_are_cancelled_before_the_card_pays_are_left_out_of_it_in_proportio
     assert_eq!(broken(&[&start[..], &too_much].concat()), [(Invariant::I7, 5)]);
     let too_late = [captured(700), held(700), paid(), half_cancelled(350)];
     assert_eq!(broken(&[&start[..], &too_late].concat()), [(Invariant::I11, 7)]);
+    // The card's share of a cheap unit is nothing, which is left unsaid.
+    let Event::OrderPlaced(placed) = awaited() else { panic!("it is made above") };
+    let payment = placed.payment.clone().map(|due| PaymentDue { amount: usd(1), ..due });
+    let of_card = [funded(999, "a"), Placed { payment, ..placed }.into(), held(999)];
+    let cheap = [unit_cancelled(400, None), refunded(400, None)];
+    assert_eq!(broken(&[&of_card[..], &cheap].concat()), []);
 }
 
 #[test]
