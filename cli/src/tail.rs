@@ -174,10 +174,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
         Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),
         Event::PaymentCaptureRequested(event) => format!("{} to be taken", event.amount),
-        Event::PaymentVoidRequested(event) => format!("to be given up: {:?}", event.because),
+        Event::PaymentVoidRequested(event) => format!("to be given up: {}", event.because),
         Event::PaymentCaptured(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::PaymentFailed(event) => format!("refused: {}", event.code),
-        Event::PaymentVoided(event) => format!("given up: {:?}", event.because),
+        Event::PaymentVoided(event) => format!("given up: {}", event.because),
         Event::RefundRequested(event) => format!("-{} to go back", event.transfer.amount),
         Event::PaymentRefunded(event) => format!("-{} ({})", event.transfer.amount, event.reference),
         Event::RefundFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
@@ -285,7 +285,7 @@ pub(crate) fn summary(event: &Event) -> String {
             event.shipment, event.to_seller, event.to_buyer
         ),
         Event::ReleaseScheduled(event) => {
-            format!("shipment {}: {:?}, released at {}", event.shipment, event.condition, event.due)
+            format!("shipment {}: {}, released at {}", event.shipment, event.condition, event.due)
         }
         Event::MilestoneSigned(event) => {
             format!("shipment {}: milestone {} is signed", event.shipment, event.milestone)

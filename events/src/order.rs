@@ -510,6 +510,22 @@ pub enum ReleaseCondition {
     RiskClear,
 }
 
+impl fmt::Display for ReleaseCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ReleaseCondition::BuyerConfirmed => "the buyer confirmed the delivery",
+            ReleaseCondition::InspectionElapsed => "the time to inspect is over",
+            ReleaseCondition::CarrierDelivered => "the carrier has delivered",
+            ReleaseCondition::MinAge => "the money was held long enough",
+            ReleaseCondition::OperatorRelease => "an operator released it",
+            ReleaseCondition::MilestoneSigned { milestone } => {
+                return write!(f, "the buyer signed milestone {milestone}");
+            }
+            ReleaseCondition::RiskClear => "an operator cleared it of risk",
+        })
+    }
+}
+
 /// What cancelled units cost was paid from the escrow back to the buyer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowRefunded {

@@ -149,6 +149,17 @@ pub enum VoidReason {
     Replaced,
 }
 
+impl std::fmt::Display for VoidReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            VoidReason::Cancelled => "it was cancelled",
+            VoidReason::RequestExpired => "nobody agreed to it in time",
+            VoidReason::AuthorizationExpired => "what was held was not taken in time",
+            VoidReason::Replaced => "another payment is held in its place",
+        })
+    }
+}
+
 /// The payment is to be given up: from here on the provider is told so until it has said what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoidRequested {

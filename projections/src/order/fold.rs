@@ -209,7 +209,7 @@ impl Fold for OrderFold {
                     })?;
                 }
                 Event::EscrowReleased(released) => {
-                    let note = Some(note::released(released.condition).to_owned());
+                    let note = Some(released.condition.to_string());
                     let entry = entry(Step::EscrowReleased, Some(released.shipment), note);
                     self.change(tree, released.order, entry, |order| release(order, released, time))?;
                 }
@@ -256,7 +256,7 @@ impl Fold for OrderFold {
                     self.change(tree, unfrozen.order, entry, |order| unfreeze(order, unfrozen))?;
                 }
                 Event::ReleaseScheduled(scheduled) => {
-                    let note = Some(note::released(scheduled.condition).to_owned());
+                    let note = Some(scheduled.condition.to_string());
                     let entry = entry(Step::ReleaseScheduled, Some(scheduled.shipment), note);
                     self.change(tree, scheduled.order, entry, |order| {
                         shipment_of(order, scheduled.shipment)?.release_due = Some(scheduled.due);

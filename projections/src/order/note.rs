@@ -2,7 +2,7 @@
 
 use events::Money;
 use events::escrow::{Frozen, SettledBy};
-use events::order::{CancelledBy, DeliveryProof, Placed, ReleaseCondition};
+use events::order::{CancelledBy, DeliveryProof, Placed};
 
 /// Says what promotions and taxes made of the price.
 pub(super) fn placed(placed: &Placed) -> Option<String> {
@@ -55,17 +55,5 @@ pub(super) fn cancelled(by: CancelledBy) -> String {
         CancelledBy::PaymentDeadline => "not paid in time".to_owned(),
         CancelledBy::PaymentFailed => "the payment failed".to_owned(),
         CancelledBy::AuthorizationExpired => "not charged while the provider held the money".to_owned(),
-    }
-}
-
-pub(super) fn released(condition: ReleaseCondition) -> &'static str {
-    match condition {
-        ReleaseCondition::BuyerConfirmed => "the buyer confirmed the delivery",
-        ReleaseCondition::InspectionElapsed => "the time to inspect is over",
-        ReleaseCondition::CarrierDelivered => "the carrier has delivered",
-        ReleaseCondition::MinAge => "the money was held long enough",
-        ReleaseCondition::OperatorRelease => "an operator released it",
-        ReleaseCondition::MilestoneSigned { .. } => "the buyer signed a milestone",
-        ReleaseCondition::RiskClear => "an operator cleared it of risk",
     }
 }
