@@ -242,17 +242,29 @@ struct Runner {
     asked: BTreeMap<EffectId, Asked>,
     /// Those that no call is under way for, by the time of the next.
     due: BTreeSet<(Instant, EffectId)>,
-    /// When the next question about what is still held may be asked.
+    /// Those of them that were asked for often without an answer.
+    stuck: BTreeSet<EffectId>,
+    /// How many of them are questions about what is still held, of which there may be one for each order to be shipped.
+    watched: usize,
+    /// When the next of these questions may be asked.
     watches_from: Instant,
-    /// How many of those are under way.
+    /// How many of them are under way.
     watches: usize,
     calls: JoinSet<(EffectId, Effect, Outcome)>,
 }
 
 impl Runner {
     fn new(shared: Arc<Shared>, begun: Vec<(EffectId, Effect)>) -> Runner {
-        let (asked, due, calls) = (BTreeMap::new(), BTreeSet::new(), JoinSet::new());
-        let mut runner = Runner { shared, asked, due, watches_from: Instant::now(), watches: 0, calls };
+        let mut runner = Runner {
+            shared,
+            asked: BTreeMap::new(),
+            due: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            watched: 0,
+            watches_from: Instant::now(),
+            watches: 0,
+            calls: JoinSet::new(),
+        };
         for (id, effect) in begun {
             runner.ask(id, effect, true);
         }
@@ -308,6 +320,8 @@ impl Runner {
         if let Some(next) = asked.next {
             self.due.remove(&(next, id));
         }
+        self.stuck.remove(&id);
+        self.watched -= usize::from(asked.effect.is_watch());
         Some(asked)
     }
 
@@ -327,6 +341,7 @@ impl Runner {
         };
         let next = (!is_under_way).then_some(at);
         self.due.extend(next.map(|next| (next, id)));
+        self.watched += usize::from(effect.is_watch());
         self.asked.insert(id, Asked { effect, tries: 0, may_be_sent, next, trouble: None });
     }
 
@@ -389,20 +404,23 @@ impl Runner {
         }
         asked.next = Some(next);
         self.due.insert((next, id));
+        if asked.tries >= TRIES_BEFORE_STUCK && asked.trouble.is_some() {
+            self.stuck.insert(id);
+        } else {
+            self.stuck.remove(&id);
+        }
         self.tell();
     }
 
     fn pending(&self) -> usize {
-        self.asked.values().filter(|asked| !asked.effect.is_watch()).count()
+        self.asked.len() - self.watched
     }
 
     fn tell(&self) {
-        let stuck = self.asked.values().filter(|asked| asked.tries >= TRIES_BEFORE_STUCK);
-        let stuck: Vec<&String> = stuck.filter_map(|asked| asked.trouble.as_ref()).collect();
         let status = EffectsStatus {
             pending: self.pending(),
-            stuck: stuck.len(),
-            trouble: stuck.last().map(|trouble| (*trouble).clone()),
+            stuck: self.stuck.len(),
+            trouble: self.stuck.last().and_then(|id| self.asked[id].trouble.clone()),
         };
         metrics::gauge!("skylink_effects_pending").set(as_gauge(status.pending));
         metrics::gauge!("skylink_effects_stuck").set(as_gauge(status.stuck));

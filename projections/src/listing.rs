@@ -23,7 +23,7 @@ use sled::{Batch, Tree};
 use uuid::Uuid;
 
 use crate::store::Slot;
-use crate::table::{Layout, Table, read_uuid};
+use crate::table::{Additions, Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
@@ -410,12 +410,12 @@ impl Catalogue {
 /// How the view follows the log.
 pub(crate) struct ListingFold {
     catalogue: Catalogue,
-    by_seller: Table<(AccountId, ListingId), ()>,
+    by_seller: Additions<(AccountId, ListingId), ()>,
 }
 
 impl ListingFold {
     pub(crate) fn new() -> Self {
-        ListingFold { catalogue: Catalogue::new(ROWS), by_seller: Table::new(BY_SELLER) }
+        ListingFold { catalogue: Catalogue::new(ROWS), by_seller: Additions::new(BY_SELLER) }
     }
 }
 
@@ -423,7 +423,7 @@ impl Fold for ListingFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
         for recorded in commit.events() {
             if let Event::ListingCreated(created) = &recorded.event {
-                self.by_seller.set((created.seller, created.listing), Some(()));
+                self.by_seller.add(&(created.seller, created.listing), &());
             }
             self.catalogue.apply(tree, recorded)?;
         }

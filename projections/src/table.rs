@@ -295,3 +295,30 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         self.changes.write(self.layout.place, tree, batch)
     }
 }
+
+/// Rows that a fold adds and never looks at again: they wait for their batch and are not kept.
+pub(crate) struct Additions<K, V> {
+    layout: Layout<K, V>,
+    changes: Changes,
+}
+
+impl<K: Key, V: Serialize + DeserializeOwned> Additions<K, V> {
+    /// Starts with none.
+    pub(crate) fn new(layout: Layout<K, V>) -> Self {
+        Additions { layout, changes: Changes::default() }
+    }
+
+    /// Adds a row. A key is added once.
+    pub(crate) fn add(&mut self, key: &K, value: &V) {
+        let encode = |out: &mut Vec<u8>| {
+            encode_row(value, out);
+            true
+        };
+        self.changes.push(|out| key.write(out), encode);
+    }
+
+    /// Puts all that was added since the last call into `batch`.
+    pub(crate) fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.changes.write(self.layout.place, tree, batch)
+    }
+}

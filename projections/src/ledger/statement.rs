@@ -12,7 +12,7 @@ use sled::{Batch, Tree};
 use uuid::Uuid;
 
 use super::{BALANCES, VERSION};
-use crate::table::{Key, Layout, Table};
+use crate::table::{Additions, Key, Layout};
 use crate::view::ViewError;
 
 /// Most postings of one page.
@@ -142,13 +142,13 @@ fn behind(tree: &Tree, account: Account, position: Position) -> Result<Position,
 
 /// How statements follow the log.
 pub(super) struct StatementFold {
-    postings: Table<(Position, Account), Row>,
-    marks: Table<(Account, Position), ()>,
+    postings: Additions<(Position, Account), Row>,
+    marks: Additions<(Account, Position), ()>,
 }
 
 impl StatementFold {
     pub(super) fn new() -> Self {
-        StatementFold { postings: Table::new(POSTINGS), marks: Table::new(MARKS) }
+        StatementFold { postings: Additions::new(POSTINGS), marks: Additions::new(MARKS) }
     }
 
     /// Notes what an event changed of an account, with what it holds from then on, behind what its statement has.
@@ -158,10 +158,10 @@ impl StatementFold {
         let about = recorded.metadata.subject.as_deref().and_then(|subject| subject.parse().ok());
         let (position, time, before) = (recorded.position, recorded.metadata.time, tail.last);
         let row = Row { time, what: what.to_owned(), about, minor, balance_minor, before };
-        self.postings.set((position, account), Some(row));
+        self.postings.add(&(position, account), &row);
         *tail = Tail { last: position, postings: tail.postings + 1 };
         if tail.postings.is_multiple_of(POSTINGS_PER_MARK) {
-            self.marks.set((account, position), Some(()));
+            self.marks.add(&(account, position), &());
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
     ListKey, NEWEST, NUMBERS, ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD,
     Shipment, ShipmentState, Shipping, Step, TaxLine, TimelineEntry,
 };
-use crate::table::Table;
+use crate::table::{Additions, Table};
 use crate::view::{Fold, ViewError};
 
 /// How the view follows the log.
@@ -34,7 +34,7 @@ pub(crate) struct OrderFold {
     bought: Table<ListKey, Chunk>,
     sold: Table<ListKey, Chunk>,
     groups: Table<OrderGroupId, Vec<OrderId>>,
-    numbers: Table<OrderNumber, OrderId>,
+    numbers: Additions<OrderNumber, OrderId>,
 }
 
 impl OrderFold {
@@ -44,7 +44,7 @@ impl OrderFold {
             bought: Table::new(BOUGHT),
             sold: Table::new(SOLD),
             groups: Table::new(GROUPS),
-            numbers: Table::new(NUMBERS),
+            numbers: Additions::new(NUMBERS),
         }
     }
 
@@ -56,7 +56,7 @@ impl OrderFold {
             self.groups.entry(tree, &group)?.get_or_insert_default().push(placed.order);
         }
         if let Some(number) = placed.number {
-            self.numbers.set(number, Some(placed.order));
+            self.numbers.add(&number, &placed.order);
         }
         self.orders.set(placed.order, Some(new_order(placed, entry)));
         Ok(())
