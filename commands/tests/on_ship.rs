@@ -203,15 +203,20 @@ fn what_is_cancelled_before_it_is_charged_is_left_out_of_the_charge() {
     then_holds(&world, wallet(), 10_000 - 600 + 2 * 150);
 }
 
-#[test]
-fn where_nothing_is_left_to_be_charged_the_order_is_paid_and_the_payment_given_up() {
-    let mut world = shop();
-    // One minor unit by card, which the cancelled half takes away.
+/// Orders two units of which the card pays one minor unit, which a cancelled half takes away.
+fn one_minor_by_card(world: &mut World) -> (OrderId, PaymentId) {
     let order =
         world.placed(BUYER, place_captured(CaptureTime::OnShip, &[(TEA, 2)], usd(1000), Some(usd(999))));
     let payment = world.payment();
     let until = world.now.plus_ms(HOLDS_MS);
     world.given(PROVIDER, report(payment, held(usd(1), until)));
+    (order, payment)
+}
+
+#[test]
+fn where_nothing_is_left_to_be_charged_the_order_is_paid_and_the_payment_given_up() {
+    let mut world = shop();
+    let (order, payment) = one_minor_by_card(&mut world);
     world.given(BUYER, cancel_units(order, &[(TEA, 1)]));
     world.when(SELLER, ready(order)).then_types(["order.paid.v1", "payment.void_requested.v1"]);
     world.given(PROVIDER, report(payment, ReportedOutcome::Voided)).given(SELLER, ship(order));

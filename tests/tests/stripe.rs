@@ -196,14 +196,20 @@ fn header(head: &str, name: &str) -> Option<String> {
     lines.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).next()
 }
 
+/// Has messages of an event sent to a place of its own.
+async fn hear(server: &LocalStripe, event: &str) -> tokio::net::TcpListener {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let webhook = json!({"url": url, "secret": WEBHOOK_SECRET, "events": [event]});
+    server.post("/_config/webhooks/one", webhook).await.unwrap();
+    listener
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_another_program_signed_is_taken_and_a_changed_one_is_not() {
     let server = LocalStripe::start().await.unwrap();
     let stripe = adapter(&server);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let webhook = json!({"url": url, "secret": WEBHOOK_SECRET, "events": ["payment_intent.succeeded"]});
-    server.post("/_config/webhooks/one", webhook).await.unwrap();
+    let listener = hear(&server, "payment_intent.succeeded").await;
     let payment = new_payment();
     let held = stripe.authorize(&authorize(payment, usd(50), "pm_card_visa")).await.unwrap();
     let reference = reference(held);
@@ -224,10 +230,7 @@ async fn a_message_that_another_program_signed_is_taken_and_a_changed_one_is_not
 async fn a_message_of_a_payout_that_failed_makes_the_payout_be_asked_for() {
     let server = LocalStripe::start().await.unwrap();
     let stripe = adapter(&server);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let webhook = json!({"url": url, "secret": WEBHOOK_SECRET, "events": ["payout.failed"]});
-    server.post("/_config/webhooks/one", webhook).await.unwrap();
+    let listener = hear(&server, "payout.failed").await;
     let payout = PayoutId::from_uuid(Uuid::now_v7());
     // A payout that the bank sent back, as it stands at Stripe then.
     let failed =

@@ -13,6 +13,7 @@ use events::payment::{ActionKind, CaptureTime, Requested, VoidReason};
 use events::rejection::{OrderState, PaymentState};
 use events::{Event, Rejection, Timestamp};
 
+use crate::one_minor_by_card;
 use crate::support::*;
 use crate::{
     HOLDS_MS, authorized, expire, shop, state, stocked, then_cancelled, then_holds, void_requested, wallet,
@@ -25,6 +26,11 @@ fn asked_anew(world: &mut World, capture: CaptureTime) -> (OrderId, PaymentId, P
     world.after(5 * DAY_MS).let_due_pass();
     world.given(BUYER, pay(order));
     (order, before, world.payment())
+}
+
+/// When the market acts by itself for what is held at first, seen from when it is asked for anew.
+fn first_ends(world: &World) -> Timestamp {
+    world.now.plus_ms(HOLDS_MS - 5 * DAY_MS - CAPTURE_MARGIN_MS)
 }
 
 impl World {
@@ -174,11 +180,7 @@ fn only_what_is_still_to_be_charged_is_asked_for() {
 #[test]
 fn where_nothing_is_left_to_be_charged_nothing_is_asked_for() {
     let mut world = shop();
-    let order =
-        world.placed(BUYER, place_captured(CaptureTime::OnShip, &[(TEA, 2)], usd(1000), Some(usd(999))));
-    let payment = world.payment();
-    let until = world.now.plus_ms(HOLDS_MS);
-    world.given(PROVIDER, report(payment, held(usd(1), until)));
+    let (order, payment) = one_minor_by_card(&mut world);
     world.given(BUYER, pay(order));
     let asked = world.payment();
     world.given(BUYER, cancel_units(order, &[(TEA, 1)]));
@@ -206,7 +208,7 @@ fn where_the_new_one_is_refused_the_old_one_stands() {
     for retryable in [true, false] {
         let mut world = shop();
         let (order, before, payment) = asked_anew(&mut world, CaptureTime::OnShip);
-        let capture_by = world.now.plus_ms(HOLDS_MS - 5 * DAY_MS - CAPTURE_MARGIN_MS);
+        let capture_by = first_ends(&world);
         world.when(PROVIDER, report(payment, refused(retryable))).then_types(["payment.failed.v1"]);
         // With another card he may try again.
         world.given(BUYER, pay(order));
@@ -221,7 +223,7 @@ fn where_nobody_agrees_to_the_new_one_in_time_the_old_one_stands() {
     for acts in [true, false] {
         let mut world = shop();
         let (order, before, payment) = asked_anew(&mut world, CaptureTime::OnShip);
-        let capture_by = world.now.plus_ms(HOLDS_MS - 5 * DAY_MS - CAPTURE_MARGIN_MS);
+        let capture_by = first_ends(&world);
         if acts {
             let (kind, reference, url) = (ActionKind::ThreeDs, text("r"), None);
             world.given(PROVIDER, report(payment, ReportedOutcome::ActionRequired { kind, reference, url }));
@@ -240,7 +242,7 @@ fn where_nobody_agrees_to_the_new_one_in_time_the_old_one_stands() {
 fn a_buyer_who_gives_the_new_one_up_has_the_old_one() {
     let mut world = shop();
     let (order, before, payment) = asked_anew(&mut world, CaptureTime::OnShip);
-    let capture_by = world.now.plus_ms(HOLDS_MS - 5 * DAY_MS - CAPTURE_MARGIN_MS);
+    let capture_by = first_ends(&world);
     world.when(BUYER, give_up(payment)).then_events([void(payment)]);
     then_stands(&mut world, order, before, capture_by);
 }
@@ -250,7 +252,7 @@ fn less_than_was_asked_for_or_for_a_shorter_time_takes_the_place_of_nothing() {
     for (minor, days) in [(1399, 7), (1400, 1)] {
         let mut world = shop();
         let (order, before, payment) = asked_anew(&mut world, CaptureTime::OnShip);
-        let capture_by = world.now.plus_ms(HOLDS_MS - 5 * DAY_MS - CAPTURE_MARGIN_MS);
+        let capture_by = first_ends(&world);
         let until = world.now.plus_ms(days * DAY_MS);
         world
             .when(PROVIDER, report(payment, held(usd(minor), until)))
@@ -265,7 +267,7 @@ fn less_than_was_asked_for_or_for_a_shorter_time_takes_the_place_of_nothing() {
 fn money_that_is_taken_and_not_held_is_the_buyers_and_the_old_one_stands() {
     let mut world = shop();
     let (order, before, payment) = asked_anew(&mut world, CaptureTime::OnShip);
-    let capture_by = world.now.plus_ms(HOLDS_MS - 5 * DAY_MS - CAPTURE_MARGIN_MS);
+    let capture_by = first_ends(&world);
     world.when(PROVIDER, report(payment, took("r 2", usd(1400)))).then_types(["payment.captured.v1"]);
     then_holds(&world, wallet(), 9400 + 1400);
     then_stands(&mut world, order, before, capture_by);
