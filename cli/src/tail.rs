@@ -185,6 +185,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PayoutPaid(event) => format!("-{} ({})", event.transfer.amount, event.reference),
         Event::PayoutFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
         Event::PayoutReturned(event) => format!("+{} came back: {}", event.transfer.amount, event.code),
+        Event::ReserveReleased(event) => {
+            let kept: Vec<String> = event.transfers.iter().map(|one| one.amount.to_string()).collect();
+            format!("{} no longer kept", kept.join(" and "))
+        }
         Event::PayoutOverdue(_) => "nobody has said what came of it".to_owned(),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::WalletExchanged(event) => {

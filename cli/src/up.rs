@@ -19,7 +19,8 @@ use engine::providers::PaymentProvider;
 use events::account::{Role as AccountRole, Tier};
 use events::escrow::rule::ReleaseTerms;
 use events::ids::MarketName;
-use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTerms};
+use events::money::Bps;
 use events::money::MoneyError;
 use events::{Currency, Money, Position, Timestamp};
 use gateway::nats::{Access, Role};
@@ -113,6 +114,12 @@ pub(crate) struct UpArgs {
     /// Hours that somebody has to decide about frozen money before the buyer gets it back.
     #[arg(long, default_value_t = 60 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     frozen_hours: u32,
+    /// What of each seller's earnings is kept for some time, in case that buyers get money back, in hundredths of a percent.
+    #[arg(long, value_name = "N", requires = "reserve_days", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    reserve_bps: Option<u32>,
+    /// Days that it is kept behind the one on which it was earned.
+    #[arg(long, value_name = "DAYS", requires = "reserve_bps", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    reserve_days: Option<u32>,
     /// Most of frozen money that one operator may decide about alone, in minor units of its currency.
     #[arg(long, default_value_t = 100_000, value_name = "MINOR", value_parser = clap::value_parser!(i64).range(0..=Money::MINOR_MAX))]
     four_eyes_above: i64,
@@ -292,8 +299,13 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         None => ReleaseTerms::default().rule().clone(),
     };
     let release = ReleaseTerms::new(ms(arguments.release_hold_hours), rule)?;
-    config.escrow =
-        EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?.releasing(release);
+    let reserve = match (arguments.reserve_bps, arguments.reserve_days) {
+        (Some(bps), Some(days)) => Some(ReserveTerms::new(Bps::new(bps)?, ms(24 * days))?),
+        _ => None,
+    };
+    config.escrow = EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?
+        .releasing(release)
+        .keeping(reserve);
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

@@ -22,7 +22,7 @@ pub enum Break {
         /// Where to.
         to: LedgerAccount,
     },
-    /// An account would have less than nothing, or more than can be counted.
+    /// An account would have less than nothing, or more than can be counted; or more than what is owed would be repaid.
     #[error("{account} would have {minor} minor units of {currency}")]
     Balance {
         /// The account.
@@ -93,7 +93,8 @@ impl Ahead<'_> {
             *balance += by;
             let minor = *balance;
             let least = if account.is_source() { -i128::from(Money::MINOR_MAX) } else { 0 };
-            if !(least..=i128::from(Money::MINOR_MAX)).contains(&minor) {
+            let most = if account.is_debt() { 0 } else { i128::from(Money::MINOR_MAX) };
+            if !(least..=most).contains(&minor) {
                 return Err(Break::Balance { account, minor, currency });
             }
         }
@@ -284,6 +285,7 @@ mod tests {
             buyer: BUYER,
             closed_as: None,
             condition: ReleaseCondition::BuyerConfirmed,
+            kept_until: None,
             order: ORDER,
             remaining: None,
             seller: SELLER,

@@ -18,8 +18,8 @@ use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
-    account, cart, exchange, funding, limits, listing, order, payment, payout, promotion, reservation,
-    shipping, stock, tax,
+    account, cart, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
+    reservation, shipping, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -107,7 +107,8 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::ShipBy { order } => order::decide_not_shipped(market, order),
         Waiting::AcceptBy { order } => order::decide_not_accepted(market, order),
         Waiting::DeliveryDue { order, shipment } => order::decide_not_reported(market, order, shipment, now),
-        Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment),
+        Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment, now),
+        Waiting::ReserveDue { account } => earnings::decide_kept(market, account, deadline.due),
         Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
         Waiting::ReservationExpires { reservation } => reservation::decide_expired(market, reservation),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),

@@ -14,6 +14,8 @@ pub struct Ledger {
     balances: BTreeMap<(LedgerAccount, Currency), i64>,
     /// Transfers that wait: what providers hold for payments and have not given. Each ends once, with its payment.
     pending: BTreeMap<PaymentId, Transfer>,
+    /// What the accounts that may be below zero are below it, together: all else is at most that.
+    inside: BTreeMap<Currency, i64>,
 }
 
 impl Ledger {
@@ -57,15 +59,11 @@ impl Ledger {
         sums
     }
 
-    /// Checks that so much more money of a currency can come in from outside. What providers hold of it and the platform has paid,
-    /// together, is one amount at most; since nothing but these accounts is ever negative, so is every balance.
+    /// Checks that so much more money of a currency can come in from outside. What providers hold of it, the platform has paid
+    /// and people owe, together, is one amount at most; since nothing but these accounts is ever negative, so is every balance.
     pub(crate) fn check_inflow(&self, amount: Money) -> Result<(), Rejection> {
-        // The accounts that money comes through stand last and are few: one for each provider and currency, and the platform's.
-        let sources = self.balances.iter().rev().take_while(|((account, _), _)| account.is_source());
-        let of_currency = sources.filter(|((_, currency), _)| *currency == amount.currency);
-        // One that got money which another had brought holds less than nothing, and lets nobody hold more.
-        let inside: i128 = of_currency.map(|(_, minor)| -i128::from((*minor).min(0))).sum();
-        let fits = inside + i128::from(amount.minor) <= i128::from(Money::MINOR_MAX);
+        let inside = self.inside.get(&amount.currency).copied().unwrap_or(0);
+        let fits = i128::from(inside) + i128::from(amount.minor) <= i128::from(Money::MINOR_MAX);
         if fits { Ok(()) } else { Err(Rejection::AmountOverflow) }
     }
 
@@ -77,8 +75,9 @@ impl Ledger {
     pub(crate) fn post(&mut self, transfer: &Transfer) {
         assert!(transfer.amount.is_positive(), "a transfer moves more than nothing");
         let from = self.change(transfer.from, transfer.amount.currency, -transfer.amount.minor);
-        self.change(transfer.to, transfer.amount.currency, transfer.amount.minor);
+        let to = self.change(transfer.to, transfer.amount.currency, transfer.amount.minor);
         assert!(transfer.from.is_source() || from >= 0, "{} was overdrawn", transfer.from);
+        assert!(!transfer.to.is_debt() || to <= 0, "{} was repaid more than is owed", transfer.to);
     }
 
     fn change(&mut self, account: LedgerAccount, currency: Currency, by: i64) -> i64 {
@@ -89,6 +88,14 @@ impl Ledger {
         let after = *balance;
         if after == 0 {
             self.balances.remove(&(account, currency));
+        }
+        if account.is_source() {
+            // One that got money which another had brought holds more than nothing, and lets nobody hold more.
+            let inside = self.inside.entry(currency).or_insert(0);
+            *inside += after.saturating_sub(by).min(0) - after.min(0);
+            if *inside == 0 {
+                self.inside.remove(&currency);
+            }
         }
         after
     }

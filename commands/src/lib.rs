@@ -17,6 +17,7 @@ pub mod command;
 pub mod conservation;
 pub mod crypto;
 pub mod decide;
+pub mod earnings;
 pub mod envelope;
 pub mod exchange;
 pub mod fees;

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use events::account::{DeviceRegistered, Registered, Role};
 use events::escrow::rule::ReleaseTerms;
-use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, ReserveTerms};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Accounts;
+use crate::earnings::Reserves;
 use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
@@ -51,6 +52,8 @@ pub struct Market {
     pub(crate) waiting: BTreeSet<DeadlineStamp>,
     /// Money.
     pub ledger: Ledger,
+    /// What is kept of sellers' earnings.
+    pub reserves: Reserves,
     /// The last credits that providers gave.
     pub credits: Credits,
     /// Payments through providers, and refunds.
@@ -217,6 +220,7 @@ impl Market {
             Event::ReservationReleased(event) => self.reservation_lessened(event.reservation, event.quantity),
             Event::ReservationExpired(event) => self.reservation_lessened(event.reservation, event.quantity),
             Event::ReservationTakenUp(event) => self.reservation_lessened(event.reservation, event.quantity),
+            Event::ReserveReleased(event) => self.reserve_released(event),
             Event::WalletExchanged(event) => self.wallet_exchanged(event, position),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
@@ -287,6 +291,11 @@ impl Market {
     pub(crate) fn release_terms(&self) -> Option<ReleaseTerms> {
         let terms = self.opened().escrow.as_ref()?.release();
         (*terms != ReleaseTerms::default()).then(|| terms.clone())
+    }
+
+    /// Gives what of sellers' earnings is kept; none: nothing.
+    pub(crate) fn reserve_terms(&self) -> Option<&ReserveTerms> {
+        self.opened().escrow.as_ref()?.reserve()
     }
 
     fn opened(&self) -> &Opened {

@@ -213,8 +213,14 @@ pub(crate) fn decide_not_reported(
 }
 
 /// Pays for a shipment against which nothing was said in time.
-pub(crate) fn decide_inspected(market: &Market, id: OrderId, shipment: ShipmentNumber) -> Vec<Event> {
-    vec![Settlement::of(id, waiting(market, id)).release(shipment, &[ReleaseCondition::InspectionElapsed])]
+pub(crate) fn decide_inspected(
+    market: &Market,
+    id: OrderId,
+    shipment: ShipmentNumber,
+    now: Timestamp,
+) -> Vec<Event> {
+    let met = [ReleaseCondition::InspectionElapsed];
+    vec![Settlement::of(market, id, waiting(market, id)).release(shipment, &met, now)]
 }
 
 fn waiting(market: &Market, order: OrderId) -> &Order {

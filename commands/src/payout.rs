@@ -177,7 +177,10 @@ pub(crate) fn decide_request(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let (amount, provider) = (command.amount, command.to.provider);
     let from = LedgerAccount::SellerAvailable(account);
-    let available = market.ledger.balance(from, amount.currency);
+    // What he owes is not paid out.
+    let owed = market.ledger.balance(LedgerAccount::SellerReceivable(account), amount.currency);
+    let available = market.ledger.balance(from, amount.currency).minor + owed.minor;
+    let available = Money::new(available.max(0), amount.currency);
     let mut reasons = in_role(market, provider, Role::Provider).err().unwrap_or_default();
     if !amount.is_positive() {
         reasons.push(Rejection::AmountNotPositive);

@@ -100,6 +100,7 @@ fn nobody_decides_and_the_buyer_has_it_back() {
     let (mut world, order) = shipped();
     world.given(BUYER, cancel_units(order, &[(TEA, 1)])).given(BUYER, freeze_money(order, 1, None, LATE));
     let settled = Settled {
+        kept_until: None,
         buyer: BUYER.account(),
         by: SettledBy::Deadline,
         closed_as: Some(OrderState::Refunded),
@@ -148,6 +149,7 @@ fn an_operator_splits_frozen_money_and_the_fee_is_that_of_the_sellers_part() {
     wrong(&mut world, usd(501), usd(-1));
     wrong(&mut world, usd(300), eur(200));
     let settled = Settled {
+        kept_until: None,
         buyer: BUYER.account(),
         by: SettledBy::Operator,
         closed_as: None,

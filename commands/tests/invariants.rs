@@ -24,8 +24,9 @@ use events::ids::{
     RefundId, ReservationId,
 };
 use events::ledger::LedgerAccount;
-use events::market::{Deadlines, EscrowTerms, PurchaseLimit};
+use events::market::{Deadlines, EscrowTerms, PurchaseLimit, ReserveTerms};
 use events::metadata::Cause;
+use events::money::Bps;
 use events::order::ShipmentNumber;
 use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
@@ -87,7 +88,8 @@ impl Run {
             per_order_minor: minor,
             tier: Tier::new(tier).unwrap(),
         };
-        let escrow = EscrowTerms::new(300, 60 * DAY_MS).unwrap();
+        let kept = ReserveTerms::new(Bps::new(1_500).unwrap(), 2 * DAY_MS).unwrap();
+        let escrow = EscrowTerms::new(300, 60 * DAY_MS).unwrap().keeping(sellers_accept.then_some(kept));
         let steps = Condition::AllOf(vec![signs(1), signs(2), Condition::RiskClear]);
         let any =
             vec![Condition::BuyerConfirmed, Condition::OperatorRelease, steps, Condition::InspectionElapsed];
@@ -259,7 +261,7 @@ impl Run {
                     paid.taxes += minor;
                     paid.tax_back -= minor;
                 }
-                LedgerAccount::SellerAvailable(_) => paid.released += minor,
+                to if to.seller().is_some() => paid.released += minor,
                 LedgerAccount::PlatformPromotions => {
                     paid.return_subsidy(minor);
                     paid.settled += minor;

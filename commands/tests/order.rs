@@ -446,6 +446,7 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
     let escrow = LedgerAccount::Escrow(order);
     let shipment = ShipmentNumber::FIRST;
     let released = EscrowReleased {
+        kept_until: None,
         buyer: BUYER.account(),
         closed_as: Some(OrderState::Completed),
         condition: ReleaseCondition::BuyerConfirmed,

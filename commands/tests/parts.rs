@@ -159,8 +159,19 @@ fn each_shipment_is_paid_when_it_is_confirmed_and_the_last_closes_the_order() {
         let (condition, remaining) = (ReleaseCondition::BuyerConfirmed, remaining.map(usd));
         let shipment = shipment(n);
         let with = vec![];
-        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
-            .into()
+        EscrowReleased {
+            buyer,
+            closed_as,
+            condition,
+            kept_until: None,
+            order,
+            remaining,
+            seller,
+            shipment,
+            transfers,
+            with,
+        }
+        .into()
     };
     let delivered = |n, inspection_ends| -> Event {
         Delivered {

@@ -141,6 +141,9 @@ pub struct Settled {
     /// left that it had when the money was frozen. None: nothing of the shipment is left to be paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DeadlineStamp>,
+    /// When the seller may be paid out what is kept of his part; absent: nothing is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Timestamp>,
     /// Why, in words; 1 to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

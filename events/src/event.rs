@@ -6,7 +6,7 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, escrow, exchange, listing, market, order, payment, payout, promotion,
+    account, cart, command, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
     reservation, shipping, stock, tax,
 };
 
@@ -145,6 +145,7 @@ events! {
     "payout.paid.v1" => PayoutPaid(payout::Paid) about |e| Some(e.payout.to_string()),
     "payout.failed.v1" => PayoutFailed(payout::Failed) about |e| Some(e.payout.to_string()),
     "payout.returned.v1" => PayoutReturned(payout::Returned) about |e| Some(e.payout.to_string()),
+    "seller.reserve_released.v1" => ReserveReleased(earnings::ReserveReleased) about |e| Some(e.seller.to_string()),
     "payout.overdue.v1" => PayoutOverdue(payout::Overdue) about |e| Some(e.payout.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),
@@ -226,6 +227,7 @@ impl Event {
             Event::EscrowFrozen(frozen) => std::slice::from_ref(&frozen.transfer),
             Event::EscrowUnfrozen(unfrozen) => std::slice::from_ref(&unfrozen.transfer),
             Event::EscrowSettled(settled) => &settled.transfers,
+            Event::ReserveReleased(released) => &released.transfers,
             Event::WalletExchanged(exchanged) => &exchanged.transfers,
             Event::MarketOpened(_)
             | Event::WriterStarted(_)

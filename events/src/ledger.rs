@@ -22,6 +22,12 @@ pub enum LedgerAccount {
     Dispute(OrderId),
     /// What a seller has earned and may be paid out.
     SellerAvailable(AccountId),
+    /// What of a seller's earnings is kept for some time, in case that buyers get money back.
+    SellerReserve(AccountId),
+    /// What a seller owes: negative by that. What he earns next repays it first.
+    SellerReceivable(AccountId),
+    /// What a buyer owes, whose bank took back money that he had spent: negative by that.
+    BuyerReceivable(AccountId),
     /// What the platform has earned.
     PlatformFees,
     /// Taxes that the platform has collected, and owes to those who levy them.
@@ -32,15 +38,41 @@ pub enum LedgerAccount {
     Payout(PayoutId),
     /// What the platform has paid of purchases: negative by that.
     PlatformPromotions,
+    /// What the platform has lost, and what providers cost it: negative by that.
+    PlatformExpense,
+    /// What a provider took for its work.
+    ProviderFees(AccountId),
+    /// What a provider took back, since banks dispute it, and has not decided about.
+    ProviderChargebacks(AccountId),
     /// The outside world behind a payment provider: negative by what came in through it.
     ProviderClearing(AccountId),
 }
 
 impl LedgerAccount {
     /// Tells whether it may be below zero: money comes in through it that somebody outside gives, a provider or the platform's
-    /// owner.
+    /// owner, or that somebody owes.
     pub const fn is_source(self) -> bool {
-        matches!(self, LedgerAccount::PlatformPromotions | LedgerAccount::ProviderClearing(_))
+        matches!(
+            self,
+            LedgerAccount::PlatformPromotions
+                | LedgerAccount::PlatformExpense
+                | LedgerAccount::ProviderClearing(_)
+        ) || self.is_debt()
+    }
+
+    /// Tells whether it is what somebody owes: never above zero.
+    pub const fn is_debt(self) -> bool {
+        matches!(self, LedgerAccount::SellerReceivable(_) | LedgerAccount::BuyerReceivable(_))
+    }
+
+    /// Gives whose earnings it is about, if it is about a seller's: what is paid to it is paid to him.
+    pub const fn seller(self) -> Option<AccountId> {
+        match self {
+            LedgerAccount::SellerAvailable(seller)
+            | LedgerAccount::SellerReserve(seller)
+            | LedgerAccount::SellerReceivable(seller) => Some(seller),
+            _ => None,
+        }
     }
 }
 
@@ -51,11 +83,17 @@ impl fmt::Display for LedgerAccount {
             LedgerAccount::Escrow(order) => write!(f, "escrow:{order}"),
             LedgerAccount::Dispute(order) => write!(f, "dispute:{order}"),
             LedgerAccount::SellerAvailable(account) => write!(f, "seller:{account}:available"),
+            LedgerAccount::SellerReserve(account) => write!(f, "seller:{account}:reserve"),
+            LedgerAccount::SellerReceivable(account) => write!(f, "seller:{account}:receivable"),
+            LedgerAccount::BuyerReceivable(account) => write!(f, "buyer:{account}:receivable"),
             LedgerAccount::PlatformFees => f.write_str("platform:fees"),
             LedgerAccount::PlatformTax => f.write_str("platform:tax"),
             LedgerAccount::PlatformPromotions => f.write_str("platform:promotions"),
+            LedgerAccount::PlatformExpense => f.write_str("platform:expense"),
             LedgerAccount::RefundsPayable => f.write_str("refunds:payable"),
             LedgerAccount::Payout(payout) => write!(f, "payout:{payout}"),
+            LedgerAccount::ProviderFees(account) => write!(f, "psp:{account}:fees"),
+            LedgerAccount::ProviderChargebacks(account) => write!(f, "psp:{account}:chargebacks"),
             LedgerAccount::ProviderClearing(account) => write!(f, "psp:{account}:clearing"),
         }
     }
@@ -70,24 +108,25 @@ impl FromStr for LedgerAccount {
     type Err = LedgerAccountError;
     fn from_str(text: &str) -> Result<Self, LedgerAccountError> {
         let error = || LedgerAccountError(text.chars().take(64).collect());
-        let mut parts = text.split(':');
-        let account = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("wallet"), Some(id), None, None) => LedgerAccount::Wallet(id.parse().map_err(|_| error())?),
-            (Some("escrow"), Some(id), None, None) => LedgerAccount::Escrow(id.parse().map_err(|_| error())?),
-            (Some("dispute"), Some(id), None, None) => {
-                LedgerAccount::Dispute(id.parse().map_err(|_| error())?)
-            }
-            (Some("seller"), Some(id), Some("available"), None) => {
-                LedgerAccount::SellerAvailable(id.parse().map_err(|_| error())?)
-            }
-            (Some("platform"), Some("fees"), None, None) => LedgerAccount::PlatformFees,
-            (Some("platform"), Some("tax"), None, None) => LedgerAccount::PlatformTax,
-            (Some("platform"), Some("promotions"), None, None) => LedgerAccount::PlatformPromotions,
-            (Some("refunds"), Some("payable"), None, None) => LedgerAccount::RefundsPayable,
-            (Some("payout"), Some(id), None, None) => LedgerAccount::Payout(id.parse().map_err(|_| error())?),
-            (Some("psp"), Some(id), Some("clearing"), None) => {
-                LedgerAccount::ProviderClearing(id.parse().map_err(|_| error())?)
-            }
+        let account = |id: &str| id.parse::<AccountId>().map_err(|_| error());
+        let parts: Vec<&str> = text.splitn(4, ':').collect();
+        let account = match parts[..] {
+            ["wallet", id] => LedgerAccount::Wallet(account(id)?),
+            ["escrow", id] => LedgerAccount::Escrow(id.parse().map_err(|_| error())?),
+            ["dispute", id] => LedgerAccount::Dispute(id.parse().map_err(|_| error())?),
+            ["seller", id, "available"] => LedgerAccount::SellerAvailable(account(id)?),
+            ["seller", id, "reserve"] => LedgerAccount::SellerReserve(account(id)?),
+            ["seller", id, "receivable"] => LedgerAccount::SellerReceivable(account(id)?),
+            ["buyer", id, "receivable"] => LedgerAccount::BuyerReceivable(account(id)?),
+            ["platform", "fees"] => LedgerAccount::PlatformFees,
+            ["platform", "tax"] => LedgerAccount::PlatformTax,
+            ["platform", "promotions"] => LedgerAccount::PlatformPromotions,
+            ["platform", "expense"] => LedgerAccount::PlatformExpense,
+            ["refunds", "payable"] => LedgerAccount::RefundsPayable,
+            ["payout", id] => LedgerAccount::Payout(id.parse().map_err(|_| error())?),
+            ["psp", id, "clearing"] => LedgerAccount::ProviderClearing(account(id)?),
+            ["psp", id, "chargebacks"] => LedgerAccount::ProviderChargebacks(account(id)?),
+            ["psp", id, "fees"] => LedgerAccount::ProviderFees(account(id)?),
             _ => return Err(error()),
         };
         Ok(account)
@@ -113,8 +152,8 @@ impl JsonSchema for LedgerAccount {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "wallet:<account>, escrow:<order>, dispute:<order>, seller:<account>:available, platform:fees, platform:tax, platform:promotions, refunds:payable, payout:<payout> or psp:<account>:clearing",
-            "pattern": "^(wallet|escrow|dispute|seller|platform|refunds|payout|psp):"
+            "description": "wallet:<account>, escrow:<order>, dispute:<order>, seller:<account>:available, seller:<account>:reserve, seller:<account>:receivable, buyer:<account>:receivable, platform:fees, platform:tax, platform:promotions, platform:expense, refunds:payable, payout:<payout>, psp:<account>:clearing, psp:<account>:chargebacks or psp:<account>:fees",
+            "pattern": "^(wallet|escrow|dispute|seller|buyer|platform|refunds|payout|psp):"
         })
     }
 }
@@ -144,6 +183,12 @@ mod tests {
             LedgerAccount::Escrow(OrderId::from_uuid(Uuid::from_u128(9))),
             LedgerAccount::Dispute(OrderId::from_uuid(Uuid::from_u128(9))),
             LedgerAccount::SellerAvailable(account),
+            LedgerAccount::SellerReserve(account),
+            LedgerAccount::SellerReceivable(account),
+            LedgerAccount::BuyerReceivable(account),
+            LedgerAccount::PlatformExpense,
+            LedgerAccount::ProviderFees(account),
+            LedgerAccount::ProviderChargebacks(account),
             LedgerAccount::PlatformFees,
             LedgerAccount::PlatformTax,
             LedgerAccount::PlatformPromotions,

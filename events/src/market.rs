@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use self::escrow_terms::EscrowTerms;
+pub use self::escrow_terms::{EscrowTerms, ReserveTerms};
 
 use crate::account::{PublicKey, Tier};
 use crate::escrow::rule::RuleError;

@@ -176,6 +176,11 @@ pub enum Waiting {
         /// The reservation.
         reservation: ReservationId,
     },
+    /// What is kept of a seller's earnings waits to be his.
+    ReserveDue {
+        /// The seller.
+        account: AccountId,
+    },
     /// A payment that the provider holds waits for the seller, and it is to be told that its time is about to end.
     AuthorizationExpiring {
         /// The payment.
@@ -197,6 +202,7 @@ impl Waiting {
             Waiting::AcceptBy { .. } => DeadlineKind::AcceptBy,
             Waiting::PaymentDue { .. } => DeadlineKind::PaymentDue,
             Waiting::PayoutDue { .. } => DeadlineKind::PayoutDue,
+            Waiting::ReserveDue { .. } => DeadlineKind::ReserveDue,
             Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
             Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
             Waiting::ReservationExpires { .. } => DeadlineKind::ReservationExpires,
@@ -217,7 +223,9 @@ impl Waiting {
             Waiting::PaymentExpires { payment }
             | Waiting::AuthorizationExpires { payment }
             | Waiting::AuthorizationExpiring { payment } => payment.uuid(),
-            Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => account.uuid(),
+            Waiting::CartIdle { account }
+            | Waiting::CartFrozenUntil { account }
+            | Waiting::ReserveDue { account } => account.uuid(),
             Waiting::PayoutDue { payout } => payout.uuid(),
             Waiting::ReservationExpires { reservation } => reservation.uuid(),
         }
@@ -271,9 +279,9 @@ impl From<DeadlineStamp> for FlatDeadline {
             Waiting::PaymentExpires { payment }
             | Waiting::AuthorizationExpires { payment }
             | Waiting::AuthorizationExpiring { payment } => FlatDeadline { payment: Some(payment), ..flat },
-            Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
-                FlatDeadline { account: Some(account), ..flat }
-            }
+            Waiting::CartIdle { account }
+            | Waiting::CartFrozenUntil { account }
+            | Waiting::ReserveDue { account } => FlatDeadline { account: Some(account), ..flat },
             Waiting::PayoutDue { payout } => FlatDeadline { payout: Some(payout), ..flat },
             Waiting::ReservationExpires { reservation } => {
                 FlatDeadline { reservation: Some(reservation), ..flat }
@@ -310,6 +318,7 @@ impl FlatDeadline {
             (DeadlineKind::CartFrozenUntil, None, None, Some(account), None) => {
                 Waiting::CartFrozenUntil { account }
             }
+            (DeadlineKind::ReserveDue, None, None, Some(account), None) => Waiting::ReserveDue { account },
             (DeadlineKind::PayoutDue, None, None, None, Some(payout)) => Waiting::PayoutDue { payout },
             (DeadlineKind::FreezeExpires, Some(order), None, None, None) => {
                 Waiting::FreezeExpires { order, shipment: first() }
@@ -397,6 +406,8 @@ pub enum DeadlineKind {
     ReleaseDue,
     /// The time that a buyer has set units aside for.
     ReservationExpires,
+    /// The time that a part of a seller's earnings is kept.
+    ReserveDue,
     /// The time before it is told that an order's authorisation is about to end.
     AuthorizationExpiring,
 }
@@ -425,6 +436,7 @@ mod tests {
             ("release_due", "order", "payout"),
             ("reservation_expires", "reservation", "order"),
             ("cart_idle", "account", "reservation"),
+            ("reserve_due", "account", "order"),
         ] {
             let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
             let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();

@@ -279,6 +279,8 @@ pub struct BpsError(pub u64);
 impl Bps {
     /// The whole.
     pub const WHOLE: u32 = 10_000;
+    /// Nothing.
+    pub const ZERO: Bps = Bps(0);
 
     /// Takes a number in range.
     pub const fn new(bps: u32) -> Result<Self, BpsError> {

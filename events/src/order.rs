@@ -471,6 +471,9 @@ pub struct EscrowReleased {
     pub closed_as: Option<OrderState>,
     /// What set it free.
     pub condition: ReleaseCondition,
+    /// When the seller may be paid out what is kept of it; absent: nothing is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Timestamp>,
     /// The order.
     pub order: OrderId,
     /// What the escrow still holds; none when it is empty.

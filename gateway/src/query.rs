@@ -403,6 +403,12 @@ pub(crate) struct Wallet {
     wallet_pending: Vec<Money>,
     /// What it has earned.
     seller_available: Vec<Money>,
+    /// What of its earnings is kept for some time before it may be paid out.
+    seller_reserve: Vec<Money>,
+    /// What it owes as a seller, below zero by that: what it earns next repays it first.
+    seller_receivable: Vec<Money>,
+    /// What it owes as a buyer, below zero by that.
+    buyer_receivable: Vec<Money>,
 }
 
 /// `GET /v1/wallet`
@@ -419,6 +425,9 @@ pub(crate) async fn wallet(
             wallet: balances.wallet,
             wallet_pending: balances.wallet_pending,
             seller_available: balances.seller_available,
+            seller_reserve: balances.seller_reserve,
+            seller_receivable: balances.seller_receivable,
+            buyer_receivable: balances.buyer_receivable,
         })
     });
     found.await

@@ -221,6 +221,7 @@ impl Feed {
             Event::PayoutFailed(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutReturned(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutOverdue(payout) => return Ok(self.is_one(&[payout.account])),
+            Event::ReserveReleased(released) => return Ok(self.is_one(&[released.seller])),
             Event::EscrowSettled(settled) => return Ok(self.is_one(&[settled.buyer, settled.seller])),
             Event::StockReserved(event) => return Ok(self.is_one(&[event.account, event.seller])),
             Event::ReservationExtended(event) => return Ok(self.is_one(&[event.account, event.seller])),

@@ -17,7 +17,7 @@ use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 impl Key for LedgerAccount {
     fn write(&self, out: &mut Vec<u8>) {
@@ -26,6 +26,12 @@ impl Key for LedgerAccount {
             LedgerAccount::Escrow(order) => (b'e', order.uuid()),
             LedgerAccount::Dispute(order) => (b'd', order.uuid()),
             LedgerAccount::SellerAvailable(account) => (b's', account.uuid()),
+            LedgerAccount::SellerReserve(account) => (b'v', account.uuid()),
+            LedgerAccount::SellerReceivable(account) => (b'c', account.uuid()),
+            LedgerAccount::BuyerReceivable(account) => (b'b', account.uuid()),
+            LedgerAccount::PlatformExpense => (b'x', uuid::Uuid::nil()),
+            LedgerAccount::ProviderFees(account) => (b'g', account.uuid()),
+            LedgerAccount::ProviderChargebacks(account) => (b'k', account.uuid()),
             LedgerAccount::PlatformFees => (b'f', uuid::Uuid::nil()),
             LedgerAccount::PlatformTax => (b't', uuid::Uuid::nil()),
             LedgerAccount::PlatformPromotions => (b'm', uuid::Uuid::nil()),
@@ -83,6 +89,12 @@ pub struct AccountBalances {
     pub wallet_pending: Vec<Money>,
     /// What it has earned and may be paid out.
     pub seller_available: Vec<Money>,
+    /// What of its earnings is kept for some time.
+    pub seller_reserve: Vec<Money>,
+    /// What it owes as a seller: below zero by that.
+    pub seller_receivable: Vec<Money>,
+    /// What it owes as a buyer: below zero by that.
+    pub buyer_receivable: Vec<Money>,
 }
 
 /// Answers about balances.
@@ -115,6 +127,9 @@ impl<'a> Ledger<'a> {
                 .map(|pair| Ok(pair?.1))
                 .collect::<Result<_, ViewError>>()?,
             seller_available: balances(&live.tree, LedgerAccount::SellerAvailable(account))?,
+            seller_reserve: balances(&live.tree, LedgerAccount::SellerReserve(account))?,
+            seller_receivable: balances(&live.tree, LedgerAccount::SellerReceivable(account))?,
+            buyer_receivable: balances(&live.tree, LedgerAccount::BuyerReceivable(account))?,
         })
     }
 

@@ -238,6 +238,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
     let from = LedgerAccount::Escrow(order(1));
     let transfer = |minor, to| Transfer { amount: usd(minor), from, to };
     let released = EscrowReleased {
+        kept_until: None,
         buyer,
         closed_as: Some(OrderState::Completed),
         condition: ReleaseCondition::BuyerConfirmed,

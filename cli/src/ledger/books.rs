@@ -522,9 +522,14 @@ impl Books {
             let balance = self.balances.entry((account, amount.currency)).or_default();
             *balance = balance.saturating_add(by);
             let after = *balance;
-            let may_be_below =
-                matches!(account, LedgerAccount::ProviderClearing(_) | LedgerAccount::PlatformPromotions);
-            self.check(Invariant::I3, position, may_be_below || after >= 0, || {
+            let may_be = match account {
+                LedgerAccount::SellerReceivable(_) | LedgerAccount::BuyerReceivable(_) => after <= 0,
+                LedgerAccount::ProviderClearing(_)
+                | LedgerAccount::PlatformPromotions
+                | LedgerAccount::PlatformExpense => true,
+                _ => after >= 0,
+            };
+            self.check(Invariant::I3, position, may_be, || {
                 format!("{account} has {}", Money::new(after, amount.currency))
             });
         }

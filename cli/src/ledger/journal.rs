@@ -270,6 +270,22 @@ impl fmt::Display for Name {
             LedgerAccount::SellerAvailable(account) => {
                 write!(f, "Liabilities:Seller:{}:Available", id(account.uuid()))
             }
+            LedgerAccount::SellerReserve(account) => {
+                write!(f, "Liabilities:Seller:{}:Reserve", id(account.uuid()))
+            }
+            LedgerAccount::SellerReceivable(account) => {
+                write!(f, "Assets:Seller:{}:Receivable", id(account.uuid()))
+            }
+            LedgerAccount::BuyerReceivable(account) => {
+                write!(f, "Assets:Buyer:{}:Receivable", id(account.uuid()))
+            }
+            LedgerAccount::PlatformExpense => f.write_str("Expenses:Losses"),
+            LedgerAccount::ProviderFees(account) => {
+                write!(f, "Assets:Provider:{}:Fees", id(account.uuid()))
+            }
+            LedgerAccount::ProviderChargebacks(account) => {
+                write!(f, "Assets:Provider:{}:Chargebacks", id(account.uuid()))
+            }
             LedgerAccount::PlatformFees => f.write_str("Income:Fees"),
             LedgerAccount::PlatformTax => f.write_str("Liabilities:Tax"),
             LedgerAccount::PlatformPromotions => f.write_str("Expenses:Promotions"),

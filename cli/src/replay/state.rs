@@ -98,8 +98,16 @@ fn open_order(fold: &Fold, id: OrderId, order: &Order) -> Value {
 fn account(fold: &Fold, id: AccountId) -> Option<Value> {
     let market = fold.market();
     let account = market.accounts.get(id)?;
-    let own =
-        [LedgerAccount::Wallet(id), LedgerAccount::SellerAvailable(id), LedgerAccount::ProviderClearing(id)];
+    let own = [
+        LedgerAccount::Wallet(id),
+        LedgerAccount::SellerAvailable(id),
+        LedgerAccount::SellerReserve(id),
+        LedgerAccount::SellerReceivable(id),
+        LedgerAccount::BuyerReceivable(id),
+        LedgerAccount::ProviderClearing(id),
+        LedgerAccount::ProviderChargebacks(id),
+        LedgerAccount::ProviderFees(id),
+    ];
     let balances: Vec<Value> = market
         .ledger
         .balances()

@@ -132,7 +132,7 @@ pub(super) fn cancel(
     let uncharged = if order.is_unpaid() && !is_whole { order.uncharged(cost) } else { 0 };
     let paid =
         if order.is_unpaid() && is_whole { order.escrow.remaining() - subsidy } else { cost - uncharged };
-    let (to_platform, refunded) = Settlement::of(id, order).refund(cancelled, paid, subsidy);
+    let (to_platform, refunded) = Settlement::of(market, id, order).refund(cancelled, paid, subsidy);
     let returned = give_back(market, id, order, &refunded);
     let uncharged = Some(Money::new(uncharged, order.total.currency)).filter(Money::is_positive);
     let lines = freed(market, id, order, lines);

@@ -89,7 +89,7 @@ pub(crate) fn decide_confirm(
         }
     };
     let (mut events, mut frozen) = (Vec::with_capacity(2 * confirmed.len()), Vec::new());
-    let mut settlement = Settlement::of(id, order);
+    let mut settlement = Settlement::of(market, id, order);
     for index in confirmed {
         let shipment = ShipmentNumber::after(index);
         if is_buyer && order.shipments[index].frozen().is_some() {

@@ -10,16 +10,17 @@ use events::{Event, Money, Position, Timestamp};
 use super::hold::restarted;
 use super::state::{Escrow, Order, Shipment, ShipmentState};
 use super::subsidy::give_back;
+use crate::earnings::{self, Earner};
 use crate::fees;
 use crate::market::Market;
 
 impl Market {
     pub(crate) fn escrow_released(&mut self, event: &EscrowReleased, position: Position) {
-        let EscrowReleased { order: id, shipment, .. } = *event;
+        let EscrowReleased { order: id, shipment, kept_until, .. } = *event;
+        event.transfers.iter().for_each(|transfer| self.post_earned(transfer, kept_until));
         let order = self.orders.known(id);
         let paid = order.shipment(shipment).deadline(id, shipment);
         for transfer in &event.transfers {
-            self.ledger.post(transfer);
             let sum = match transfer.to {
                 LedgerAccount::PlatformFees => &mut order.escrow.fees,
                 LedgerAccount::PlatformTax => &mut order.escrow.taxes,
@@ -72,31 +73,51 @@ impl Market {
 pub(super) struct Settlement<'a> {
     pub(super) id: OrderId,
     pub(super) order: &'a Order,
+    market: &'a Market,
+    earner: Earner,
     escrow: Escrow,
     shipments_open: usize,
     units_left: u64,
 }
 
 impl<'a> Settlement<'a> {
-    pub(super) fn of(id: OrderId, order: &'a Order) -> Settlement<'a> {
+    pub(super) fn of(market: &'a Market, id: OrderId, order: &'a Order) -> Settlement<'a> {
         let (shipments_open, units_left) = (order.shipments_open(), order.units_left());
-        Settlement { id, order, escrow: order.escrow, shipments_open, units_left }
+        let earner = Earner::of(market, order.seller, order.total.currency);
+        Settlement { id, order, market, earner, escrow: order.escrow, shipments_open, units_left }
     }
 
     /// Pays what a shipment's units cost: to the platform the taxes, and its fee on all that was released so far without
     /// taxes, less what it had before; to the seller the rest. `met`: what sets it free, never nothing.
-    pub(super) fn release(&mut self, shipment: ShipmentNumber, met: &[ReleaseCondition]) -> Event {
+    pub(super) fn release(
+        &mut self,
+        shipment: ShipmentNumber,
+        met: &[ReleaseCondition],
+        now: Timestamp,
+    ) -> Event {
         let Order { buyer, seller, .. } = *self.order;
         let Shipment { amount_minor, tax_minor, .. } = self.order.shipments[shipment.index()];
         let payees = self.pay(amount_minor, tax_minor);
+        let kept_until = self.kept_until(&payees, now);
         self.shipments_open -= 1;
         let from = LedgerAccount::Escrow(self.id);
         let transfers = payees.into_iter().filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
         let (condition, with) = met.split_first().expect("something sets the money free");
         let (condition, with, order) = (*condition, with.to_vec(), self.id);
-        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
-            .into()
+        EscrowReleased {
+            buyer,
+            closed_as,
+            condition,
+            kept_until,
+            order,
+            remaining,
+            seller,
+            shipment,
+            transfers,
+            with,
+        }
+        .into()
     }
 
     /// Pays back what was paid of units, and perhaps of their delivery, that are cancelled by the same decision.
@@ -136,6 +157,7 @@ impl<'a> Settlement<'a> {
         let to_buyer_minor = frozen.amount_minor - to_seller_minor;
         let tax_minor = fees::part(frozen.tax_minor, to_seller_minor, frozen.amount_minor);
         let paid = self.pay(to_seller_minor, tax_minor);
+        let kept_until = self.kept_until(&paid, now);
         let share = self.order.share_of(shipment).frozen_minor;
         let to_platform_minor = fees::part(share, to_buyer_minor, frozen.amount_minor);
         self.escrow.refunded += to_buyer_minor;
@@ -155,23 +177,39 @@ impl<'a> Settlement<'a> {
         let transfers = payees.filter_map(|(to, minor)| self.transfer(from, to, minor)).collect();
         let (closed_as, remaining) = (self.closed_as(), self.remaining());
         let order = self.id;
-        Settled { buyer, by, closed_as, deadline, note, order, remaining, seller, shipment, transfers }.into()
+        Settled {
+            buyer,
+            by,
+            closed_as,
+            deadline,
+            kept_until,
+            note,
+            order,
+            remaining,
+            seller,
+            shipment,
+            transfers,
+        }
+        .into()
     }
 
     /// Counts an amount as released, and gives who gets what of it.
-    fn pay(&mut self, amount_minor: i64, tax_minor: i64) -> [(LedgerAccount, i64); 3] {
-        let Order { seller, fee_minor, total, .. } = *self.order;
+    fn pay(&mut self, amount_minor: i64, tax_minor: i64) -> [(LedgerAccount, i64); 5] {
+        let Order { fee_minor, total, .. } = *self.order;
         let net_minor = amount_minor - tax_minor;
         let released = self.escrow.released + self.escrow.fees + net_minor;
         let fee = fees::part(fee_minor, released, total.minor - self.order.tax_minor()) - self.escrow.fees;
         self.escrow.fees += fee;
         self.escrow.released += net_minor - fee;
         self.escrow.taxes += tax_minor;
-        [
-            (LedgerAccount::SellerAvailable(seller), net_minor - fee),
-            (LedgerAccount::PlatformFees, fee),
-            (LedgerAccount::PlatformTax, tax_minor),
-        ]
+        let [owed, kept, available] = self.earner.pay(net_minor - fee);
+        [available, owed, kept, (LedgerAccount::PlatformFees, fee), (LedgerAccount::PlatformTax, tax_minor)]
+    }
+
+    fn kept_until(&self, payees: &[(LedgerAccount, i64)], now: Timestamp) -> Option<Timestamp> {
+        let keeps =
+            |(to, minor): &(LedgerAccount, i64)| matches!(to, LedgerAccount::SellerReserve(_)) && *minor > 0;
+        payees.iter().any(keeps).then(|| earnings::kept_until(self.market, now)).flatten()
     }
 
     fn transfer(&self, from: LedgerAccount, to: LedgerAccount, minor: i64) -> Option<Transfer> {

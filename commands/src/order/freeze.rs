@@ -116,14 +116,14 @@ impl Market {
 
     pub(crate) fn escrow_settled(&mut self, event: &escrow::Settled, position: Position) {
         let (id, shipment) = (event.order, event.shipment);
+        event.transfers.iter().for_each(|transfer| self.post_earned(transfer, event.kept_until));
         let order = self.orders.known(id);
         for transfer in &event.transfers {
-            self.ledger.post(transfer);
             let minor = transfer.amount.minor;
             match transfer.to {
                 LedgerAccount::PlatformFees => order.escrow.fees += minor,
                 LedgerAccount::PlatformTax => order.escrow.taxes += minor,
-                LedgerAccount::SellerAvailable(_) => order.escrow.released += minor,
+                to if to.seller().is_some() => order.escrow.released += minor,
                 LedgerAccount::PlatformPromotions => order.return_subsidy(minor),
                 _ => order.escrow.refunded += minor,
             }
@@ -318,7 +318,7 @@ fn settled(
     now: Timestamp,
 ) -> Vec<Event> {
     let order = waiting(market, id);
-    let settled = Settlement::of(id, order).settle(shipment, to_seller_minor, by, note, now);
+    let settled = Settlement::of(market, id, order).settle(shipment, to_seller_minor, by, note, now);
     let returned = give_back(market, id, order, &settled);
     [settled].into_iter().chain(returned).collect()
 }

@@ -65,7 +65,7 @@ pub(crate) fn decide_refund(
     let (tax, subsidy) = (part(sent.tax_minor), part(order.share_of(shipment).held_minor));
     let reason = command.reason.as_str().to_owned();
     let (to_platform, refunded) =
-        Settlement::of(id, order).pay_back(amount.minor - subsidy.minor, subsidy.minor);
+        Settlement::of(market, id, order).pay_back(amount.minor - subsidy.minor, subsidy.minor);
     let returned = give_back(market, id, order, &refunded);
     let some = |money| Some(money).filter(Money::is_positive);
     let (tax, subsidy) = (some(tax), some(subsidy));

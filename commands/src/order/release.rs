@@ -146,7 +146,7 @@ impl Settlement<'_> {
         now: Timestamp,
     ) -> Option<Event> {
         let (order, id) = (self.order, self.id);
-        let Some(release) = &order.release else { return Some(self.release(shipment, &[condition])) };
+        let Some(release) = &order.release else { return Some(self.release(shipment, &[condition], now)) };
         let known = &order.shipments[shipment.index()];
         let stopped_at = known.frozen().map(|frozen| frozen.stopped_at);
         let now = stopped_at.unwrap_or(now);
@@ -157,7 +157,7 @@ impl Settlement<'_> {
             return None;
         }
         if heard.due <= now && stopped_at.is_none() {
-            return Some(self.release(shipment, &release.terms.rule().met(&heard.facts, now)));
+            return Some(self.release(shipment, &release.terms.rule().met(&heard.facts, now), now));
         }
         Some(ReleaseScheduled { condition, due: heard.due, order: id, shipment }.into())
     }
@@ -182,7 +182,8 @@ pub(crate) fn decide_release(
         ShipmentState::InTransit { .. } => Err(wrong_state(id, OrderState::Shipped)),
         ShipmentState::Accepted => Ok(vec![]),
         ShipmentState::Inspection { .. } => {
-            let heard = Settlement::of(id, order).hear(number, ReleaseCondition::OperatorRelease, now);
+            let heard =
+                Settlement::of(market, id, order).hear(number, ReleaseCondition::OperatorRelease, now);
             Ok(heard.into_iter().collect())
         }
     }
@@ -211,7 +212,7 @@ pub(crate) fn decide_sign(
     }
     let signed = MilestoneSigned { milestone, order: id, shipment: number }.into();
     let is_here = matches!(shipment.state, ShipmentState::Inspection { .. });
-    let heard = is_here.then(|| Settlement::of(id, order).hear(number, word, now)).flatten();
+    let heard = is_here.then(|| Settlement::of(market, id, order).hear(number, word, now)).flatten();
     Ok([signed].into_iter().chain(heard).collect())
 }
 
@@ -234,7 +235,7 @@ pub(crate) fn decide_clear(
     }
     let note = note.as_ref().map(|note| note.as_str().to_owned());
     let mut events = vec![RiskCleared { by: account, note, order: id }.into()];
-    let mut settlement = Settlement::of(id, order);
+    let mut settlement = Settlement::of(market, id, order);
     for (index, shipment) in order.shipments.iter().enumerate() {
         if matches!(shipment.state, ShipmentState::Inspection { .. }) {
             events.extend(settlement.hear(ShipmentNumber::after(index), ReleaseCondition::RiskClear, now));
@@ -253,5 +254,9 @@ pub(crate) fn decide_set_free(
     let order = waiting(market, id);
     let pending = order.shipments[shipment.index()].pending.as_ref();
     let (release, pending) = order.release.as_ref().zip(pending).expect("only such a shipment waits so");
-    vec![Settlement::of(id, order).release(shipment, &release.terms.rule().met(&pending.facts, now))]
+    vec![Settlement::of(market, id, order).release(
+        shipment,
+        &release.terms.rule().met(&pending.facts, now),
+        now,
+    )]
 }

@@ -51,7 +51,16 @@ pub(crate) fn check_money(market: &Market) {
     for (account, balance) in market.ledger.balances() {
         assert!((-MOST..=MOST).contains(&balance.minor), "{account} holds {balance}");
         match account {
-            LedgerAccount::ProviderClearing(_) | LedgerAccount::PlatformPromotions => {}
+            LedgerAccount::ProviderClearing(_)
+            | LedgerAccount::PlatformPromotions
+            | LedgerAccount::PlatformExpense => {}
+            LedgerAccount::SellerReceivable(_) | LedgerAccount::BuyerReceivable(_) => {
+                assert!(balance.minor < 0, "{account} holds {balance}");
+            }
+            LedgerAccount::SellerReserve(seller) => {
+                let kept = market.reserves.of(seller).filter(|(_, kept)| kept.currency == balance.currency);
+                assert_eq!(kept.map(|(_, kept)| kept.minor).sum::<i64>(), balance.minor);
+            }
             LedgerAccount::Payout(payout) => {
                 let open = market.payouts.get(payout).expect("only a payout under way holds money");
                 assert_eq!(balance, open.amount);
@@ -352,7 +361,12 @@ pub(crate) fn check_deadlines(market: &Market) {
         due: known.expires_at,
         waiting: Waiting::ReservationExpires { reservation: *id },
     });
-    let payments = payments.chain(market.payouts.open().filter_map(of_payout)).chain(reservations);
+    let kept = market
+        .reserves
+        .iter()
+        .map(|(account, due, _)| DeadlineStamp { due, waiting: Waiting::ReserveDue { account } });
+    let payments =
+        payments.chain(market.payouts.open().filter_map(of_payout)).chain(reservations).chain(kept);
     let all = market.orders.iter().flat_map(deadlines).chain(payments).chain(carts);
     assert_eq!(market.next_deadline(), all.min());
 }

@@ -1,14 +1,15 @@
 //! When a market releases money, and how it treats what is in dispute.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{DAY_MS, Deadlines, TermsError};
 use crate::escrow::rule::ReleaseTerms;
-use crate::money::Money;
+use crate::money::{Bps, Money};
 
 /// When a market releases money, and how it treats what is in dispute. A market that was opened without them has the usual ones.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 pub struct EscrowTerms {
     /// Most that one operator may decide about alone, in minor units of whatever currency, from 0: for more, another one
     /// has to agree.
@@ -17,6 +18,50 @@ pub struct EscrowTerms {
     frozen_ms: i64,
     /// When the money of a shipment that has arrived is released.
     release: ReleaseTerms,
+    /// What of sellers' earnings is kept for some time; absent: nothing.
+    #[schemars(default)]
+    reserve: Option<ReserveTerms>,
+}
+
+/// What of that which is released to sellers is kept for some time, in case that buyers get money back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReserveTerms {
+    /// From the end of the day of UTC on which it was released until the seller may be paid it out, in milliseconds.
+    hold_ms: i64,
+    /// How much is kept.
+    share: Bps,
+}
+
+impl ReserveTerms {
+    /// Takes terms that are in range.
+    pub fn new(share: Bps, hold_ms: i64) -> Result<ReserveTerms, TermsError> {
+        if !(1..=Deadlines::MS_MAX).contains(&hold_ms) {
+            return Err(TermsError::Deadline { name: "hold_ms", ms: hold_ms });
+        }
+        Ok(ReserveTerms { hold_ms, share })
+    }
+
+    /// Gives how much is kept.
+    pub const fn share(&self) -> Bps {
+        self.share
+    }
+
+    /// Gives how long it is kept behind the end of its day.
+    pub const fn hold_ms(&self) -> i64 {
+        self.hold_ms
+    }
+}
+
+impl<'de> Deserialize<'de> for ReserveTerms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            hold_ms: i64,
+            share: Bps,
+        }
+        let Parts { hold_ms, share } = Parts::deserialize(deserializer)?;
+        ReserveTerms::new(share, hold_ms).map_err(de::Error::custom)
+    }
 }
 
 impl EscrowTerms {
@@ -28,12 +73,22 @@ impl EscrowTerms {
         if !(1..=Deadlines::MS_MAX).contains(&frozen_ms) {
             return Err(TermsError::Deadline { name: "frozen_ms", ms: frozen_ms });
         }
-        Ok(EscrowTerms { four_eyes_above_minor, frozen_ms, release: ReleaseTerms::default() })
+        Ok(EscrowTerms { four_eyes_above_minor, frozen_ms, ..EscrowTerms::default() })
     }
 
     /// Gives the same terms with others of release.
     pub fn releasing(self, release: ReleaseTerms) -> EscrowTerms {
         EscrowTerms { release, ..self }
+    }
+
+    /// Gives the same terms with a part of sellers' earnings kept, or with none.
+    pub fn keeping(self, reserve: Option<ReserveTerms>) -> EscrowTerms {
+        EscrowTerms { reserve, ..self }
+    }
+
+    /// Gives what of sellers' earnings is kept; none: nothing.
+    pub const fn reserve(&self) -> Option<&ReserveTerms> {
+        self.reserve.as_ref()
     }
 
     /// Gives when the money of a shipment that has arrived is released.
@@ -60,7 +115,23 @@ impl Default for EscrowTerms {
             four_eyes_above_minor: 100_000,
             frozen_ms: 60 * DAY_MS,
             release: ReleaseTerms::default(),
+            reserve: None,
         }
+    }
+}
+
+// What is absent is left out where people read it; a snapshot, which has no names, has every field.
+impl Serialize for EscrowTerms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_reserve = !serializer.is_human_readable() || self.reserve.is_some();
+        let mut fields = serializer.serialize_struct("EscrowTerms", 3 + usize::from(has_reserve))?;
+        fields.serialize_field("four_eyes_above_minor", &self.four_eyes_above_minor)?;
+        fields.serialize_field("frozen_ms", &self.frozen_ms)?;
+        fields.serialize_field("release", &self.release)?;
+        if has_reserve {
+            fields.serialize_field("reserve", &self.reserve)?;
+        }
+        fields.end()
     }
 }
 
@@ -71,10 +142,12 @@ impl<'de> Deserialize<'de> for EscrowTerms {
             four_eyes_above_minor: i64,
             frozen_ms: i64,
             release: ReleaseTerms,
+            #[serde(default)]
+            reserve: Option<ReserveTerms>,
         }
-        let Parts { four_eyes_above_minor, frozen_ms, release } = Parts::deserialize(deserializer)?;
+        let Parts { four_eyes_above_minor, frozen_ms, release, reserve } = Parts::deserialize(deserializer)?;
         let terms = EscrowTerms::new(four_eyes_above_minor, frozen_ms).map_err(de::Error::custom)?;
-        Ok(terms.releasing(release))
+        Ok(terms.releasing(release).keeping(reserve))
     }
 }
 

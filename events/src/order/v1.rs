@@ -85,10 +85,10 @@ pub struct EscrowReleased {
 
 impl From<EscrowReleased> for super::EscrowReleased {
     fn from(EscrowReleased { buyer, condition, order, seller, transfers }: EscrowReleased) -> Self {
-        let (closed_as, remaining) = (Some(OrderState::Completed), None);
+        let (closed_as, kept_until, remaining) = (Some(OrderState::Completed), None, None);
         let shipment = ShipmentNumber::FIRST;
         let with = vec![];
-        Self { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
+        Self { buyer, closed_as, condition, kept_until, order, remaining, seller, shipment, transfers, with }
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) async fn statement(
     let may_see = match account {
         LedgerAccount::Wallet(owner)
         | LedgerAccount::SellerAvailable(owner)
+        | LedgerAccount::SellerReserve(owner)
+        | LedgerAccount::SellerReceivable(owner)
+        | LedgerAccount::BuyerReceivable(owner)
+        | LedgerAccount::ProviderFees(owner)
+        | LedgerAccount::ProviderChargebacks(owner)
         | LedgerAccount::ProviderClearing(owner) => caller.may_see(owner),
         _ => caller.is_operator(),
     };

@@ -93,6 +93,12 @@ pub const fn has_statement(account: LedgerAccount) -> bool {
         LedgerAccount::Escrow(_) | LedgerAccount::Dispute(_) | LedgerAccount::Payout(_) => false,
         LedgerAccount::Wallet(_)
         | LedgerAccount::SellerAvailable(_)
+        | LedgerAccount::SellerReserve(_)
+        | LedgerAccount::SellerReceivable(_)
+        | LedgerAccount::BuyerReceivable(_)
+        | LedgerAccount::PlatformExpense
+        | LedgerAccount::ProviderFees(_)
+        | LedgerAccount::ProviderChargebacks(_)
         | LedgerAccount::PlatformFees
         | LedgerAccount::PlatformTax
         | LedgerAccount::PlatformPromotions

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
 use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
 use events::command::Rejected;
-use events::escrow::rule::ReleaseRule;
 use events::exchange::{Exchanged, Rate};
 use events::ids::{AccountId, CartId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
@@ -25,7 +24,7 @@ use events::stock::{Adjusted, AdjustmentReason, BackorderLimitSet, Expected, Saf
 use events::{Event, Money, Quantity, Rejection};
 use proptest::prelude::*;
 
-use super::{History, START, account, cart, currency, group, listing, order, place, units};
+use super::{History, START, account, age, cart, currency, group, listing, order, place, units};
 
 pub const BUYERS: u64 = 4;
 pub const SELLERS: u64 = 3;
@@ -666,8 +665,19 @@ impl Market {
         let (closed_as, remaining) = (sale.closed_as(), sale.remaining());
         let (buyer, order, seller, shipment) = (sale.buyer, sale.id, sale.seller, ShipmentNumber::after(n));
         let with = vec![];
-        EscrowReleased { buyer, closed_as, condition, order, remaining, seller, shipment, transfers, with }
-            .into()
+        EscrowReleased {
+            buyer,
+            closed_as,
+            condition,
+            kept_until: None,
+            order,
+            remaining,
+            seller,
+            shipment,
+            transfers,
+            with,
+        }
+        .into()
     }
 
     fn reject(&mut self, buyer: AccountId, wish: Wish) {
@@ -682,9 +692,4 @@ impl Market {
         let rejected = Rejected { command: "order.place".into(), reasons };
         self.history.commanded(buyer, "order.place", vec![rejected.into()]);
     }
-}
-
-/// A rule that tells one from another.
-fn age(n: u32) -> ReleaseRule {
-    serde_json::from_value(serde_json::json!({ "min_age": { "ms": n } })).unwrap()
 }

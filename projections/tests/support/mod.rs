@@ -186,3 +186,8 @@ pub fn place(
 pub async fn follow(views: &Projections, stream: impl Stream<Item = Result<Arc<Commit>, Infallible>>) {
     views.run(stream, std::future::pending()).await.unwrap();
 }
+
+/// A rule that tells one from another.
+fn age(n: u32) -> events::escrow::rule::ReleaseRule {
+    serde_json::from_value(serde_json::json!({ "min_age": { "ms": n } })).unwrap()
+}

@@ -93,6 +93,7 @@ fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
         transfer(from, LedgerAccount::PlatformFees, fee),
     ];
     EscrowReleased {
+        kept_until: None,
         buyer: BUYER,
         closed_as,
         condition: ReleaseCondition::BuyerConfirmed,
@@ -136,6 +137,7 @@ fn settled(net: i64, fee: i64, back: i64, closed_as: Option<OrderState>) -> Even
         (LedgerAccount::Wallet(BUYER), back),
     ];
     Settled {
+        kept_until: None,
         buyer: BUYER,
         by: SettledBy::Operator,
         closed_as,

@@ -94,6 +94,7 @@ impl Market {
             let (closed_as, remaining, seller) = (sale.closed_as(), sale.remaining(), sale.seller);
             let (by, note) = (SettledBy::Deadline, None);
             let settled = Settled {
+                kept_until: None,
                 buyer,
                 by,
                 closed_as,
