@@ -13,6 +13,7 @@
 pub mod account;
 mod card;
 pub mod cart;
+pub mod checkpoint;
 pub mod command;
 pub mod conservation;
 pub mod crypto;

@@ -30,7 +30,7 @@ pub(crate) struct Answers {
 
 struct Inner {
     log: Arc<dyn EventLog>,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     market: MarketName,
     verifier: Mutex<ReceiptVerifier>,
     repeats_at_once: Semaphore,
@@ -38,7 +38,11 @@ struct Inner {
 }
 
 impl Answers {
-    pub(crate) fn new(log: Arc<dyn EventLog>, key: SigningKey, market: MarketName) -> Result<Self, KeyError> {
+    pub(crate) fn new(
+        log: Arc<dyn EventLog>,
+        key: Arc<SigningKey>,
+        market: MarketName,
+    ) -> Result<Self, KeyError> {
         let verifier = Mutex::new(ReceiptVerifier::new(&key.public())?);
         let repeats_at_once = Semaphore::new(REPEATS_AT_ONCE_MAX);
         let repeats_waiting = Arc::new(Semaphore::new(REPEATS_WAITING_MAX));

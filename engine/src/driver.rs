@@ -27,6 +27,7 @@ use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
 use crate::standby::{EngineConfig, Prepared, Standby, StartError};
+use crate::tree::TreeReader;
 
 /// Most wakes that wait for the writer; verified commands come in batches.
 pub(crate) const WAKES_MAX: usize = 256;
@@ -115,6 +116,7 @@ pub struct EngineHandle {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) index: Index,
+    pub(crate) tree: TreeReader,
     pub(crate) answers: Answers,
     pub(crate) previews: Arc<Semaphore>,
 }
@@ -301,6 +303,11 @@ impl EngineHandle {
     /// Gives the keys that may sign.
     pub fn keys(&self) -> &Arc<KeyRing> {
         &self.keys
+    }
+
+    /// Gives what reads the tree over the log.
+    pub fn tree(&self) -> &TreeReader {
+        &self.tree
     }
 
     /// Tells how the engine is.

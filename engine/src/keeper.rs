@@ -1,11 +1,12 @@
-//! Follows the log behind the writer and keeps what makes a restart short and old ids known: a second fold of the
-//! market for snapshots, and the index. The writer is never paused for either.
+//! Follows the log behind the writer and keeps what makes a restart short and old ids known, a second fold of the market for
+//! snapshots, and the index; and the tree over all events, whose checkpoints it signs. The writer is never paused for any of it.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use commands::Market;
+use commands::crypto::SigningKey;
 use events::commit::ChainError;
 use events::{Commit, Head};
 use futures::StreamExt;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use crate::index::{Index, IndexError};
 use crate::log::{EventLog, ReadError};
 use crate::snapshot::Snapshots;
+use crate::tree::{Tree, TreeError};
 
 /// Most commits that are taken at once.
 const COMMITS_PER_BATCH_MAX: usize = 512;
@@ -35,6 +37,9 @@ pub(crate) enum KeeperError {
     /// The index can't be kept.
     #[error("the index can't be kept")]
     Index(#[from] IndexError),
+    /// The tree can't be kept.
+    #[error("the tree over the log can't be kept")]
+    Tree(#[from] TreeError),
     /// An assertion failed: this program is wrong, or the log is none that it could have written.
     #[error("the keeper ended badly; its last words are on standard error")]
     Panicked,
@@ -48,14 +53,13 @@ pub(crate) enum KeeperError {
 /// Runs the keeper on a thread of its own until `stop` says so; it ends with a snapshot.
 pub(crate) fn spawn(
     log: Arc<dyn EventLog>,
-    index: Index,
-    snapshots: Snapshots,
+    kept: Kept,
     stop: watch::Receiver<bool>,
     failed: impl FnOnce(&KeeperError) + Send + 'static,
 ) -> JoinHandle<()> {
     let runtime = Handle::current();
     let work = move || {
-        let mut keeper = Keeper::new(index, snapshots);
+        let mut keeper = Keeper::new(kept);
         let run = std::panic::AssertUnwindSafe(|| keeper.run(&runtime, log.as_ref(), stop));
         // Nothing of a keeper that panicked is used again; but the writer must hear that nobody keeps the index.
         let outcome = std::panic::catch_unwind(run).unwrap_or(Err(KeeperError::Panicked));
@@ -70,18 +74,30 @@ pub(crate) fn spawn(
     thread::Builder::new().name("keeper".into()).spawn(work).expect("a thread can be started at start-up")
 }
 
+/// What the keeper keeps.
+pub(crate) struct Kept {
+    pub(crate) index: Index,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) tree: Tree,
+    /// The key that checkpoints are signed with.
+    pub(crate) key: Arc<SigningKey>,
+}
+
 struct Keeper {
     index: Index,
     snapshots: Snapshots,
+    tree: Tree,
+    key: Arc<SigningKey>,
     head: Head,
     market: Market,
     saved: Head,
 }
 
 impl Keeper {
-    fn new(index: Index, snapshots: Snapshots) -> Self {
+    fn new(kept: Kept) -> Self {
+        let Kept { index, snapshots, tree, key } = kept;
         let (head, market) = snapshots.load_latest().unwrap_or_default();
-        Keeper { index, snapshots, head, market, saved: head }
+        Keeper { index, snapshots, tree, key, head, market, saved: head }
     }
 
     fn run(
@@ -90,8 +106,10 @@ impl Keeper {
         log: &dyn EventLog,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), KeeperError> {
-        let from = self.head.position.min(self.index.covered().position) + 1;
+        let read = [self.head.position, self.index.covered().position, self.tree.head().position];
+        let from = read.into_iter().min().unwrap_or(0) + 1;
         let _context = runtime.enter();
+        self.sign()?;
         let mut commits = log.follow(from).ready_chunks(COMMITS_PER_BATCH_MAX);
         loop {
             let next = runtime.block_on(async {
@@ -128,8 +146,21 @@ impl Keeper {
             self.market.evolve_commit(commit);
             self.head = commit.head();
         }
+        self.tree.append(batch)?;
+        self.sign()?;
         if self.head.position >= self.saved.position + EVENTS_BETWEEN_SNAPSHOTS {
             self.save();
+        }
+        Ok(())
+    }
+
+    /// Signs the tree as far as it goes, with the key that the market was opened with: another one is none of its.
+    fn sign(&self) -> Result<(), KeeperError> {
+        let opened = self.market.opened.as_ref().filter(|opened| opened.receipt_key == self.key.public());
+        if let Some(opened) = opened
+            && self.tree.head().position > 0
+        {
+            self.tree.sign(&opened.market, &self.key)?;
         }
         Ok(())
     }
@@ -148,6 +179,9 @@ impl Keeper {
     fn finish(&mut self) {
         if self.head.position > self.saved.position {
             self.save();
+        }
+        if let Err(error) = self.tree.save() {
+            tracing::error!(error = &error as &dyn std::error::Error, "the tree is not on disk");
         }
         if let Err(error) = self.index.flush() {
             tracing::error!(error = &error as &dyn std::error::Error, "the index is not on disk");

@@ -4,7 +4,7 @@
 //! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that, after it has stood by in
 //! [`standby`].
 //! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS. The keeper follows the log with
-//! the [`index`] of old ids and the [`snapshot`]s.
+//! the [`index`] of old ids, the [`snapshot`]s and the [`tree`] over all events.
 
 mod answerer;
 mod appender;
@@ -24,6 +24,7 @@ pub mod providers;
 mod seen;
 pub mod snapshot;
 pub mod standby;
+pub mod tree;
 
 pub use driver::{Engine, EngineHandle, Previewed, Status};
 pub use ingress::Reply;

@@ -21,11 +21,12 @@ use crate::driver::{
 };
 use crate::index::{Index, IndexError};
 use crate::ingress::{REQUESTS_MAX, Request};
-use crate::keeper::{self, KeeperError};
+use crate::keeper::{self, KeeperError, Kept};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::processor::{StopReason, Wake, WriterConfig};
 use crate::snapshot::Snapshots;
+use crate::tree::{Tree, TreeError};
 
 /// Most commits that are folded at once.
 const COMMITS_PER_BATCH_MAX: usize = 512;
@@ -36,12 +37,15 @@ pub enum StartError {
     /// The index refuses.
     #[error("the index of old ids")]
     Index(#[from] IndexError),
+    /// The tree refuses.
+    #[error("the tree over the log")]
+    Tree(#[from] TreeError),
     /// The log can't be read.
     #[error("the log")]
     Log(#[from] ReadError),
     /// The log is not the one the snapshot or the index was made from.
     #[error(
-        "the log does not extend {checkpoint} at position {position}: it was restored or truncated. Restore the newest log; only if it is lost, delete `index` and `snapshots`, knowing that answers already given are void"
+        "the log does not extend {checkpoint} at position {position}: it was restored or truncated. Restore the newest log; only if it is lost, delete `index`, `snapshots` and `tree`, knowing that answers already given are void"
     )]
     Foreign {
         /// What has seen more, or another history.
@@ -80,23 +84,27 @@ pub struct EngineConfig {
 pub struct Prepared {
     index: Index,
     snapshots: Snapshots,
+    tree: Tree,
     head: Head,
     market: Market,
 }
 
 impl Prepared {
-    /// Opens the index and reads the newest snapshot in a folder.
+    /// Opens the index and the tree, and reads the newest snapshot, in a folder.
     pub fn open(dir: &Path) -> Result<Prepared, StartError> {
         let index = Index::open(&dir.join("index"))?;
         let snapshots = Snapshots::new(PathBuf::from(dir).join("snapshots"));
+        let tree = Tree::open(&dir.join("tree"))?;
         let (head, market) = snapshots.load_latest().unwrap_or_default();
-        Ok(Prepared { index, snapshots, head, market })
+        Ok(Prepared { index, snapshots, tree, head, market })
     }
 
     /// Gives the head that the log must at least reach.
     pub fn floor(&self) -> Head {
-        let seen = self.index.seen();
-        if seen.position > self.head.position { seen } else { self.head }
+        let heads = [self.index.seen(), self.tree.head()];
+        heads
+            .into_iter()
+            .fold(self.head, |floor, head| if head.position > floor.position { head } else { floor })
     }
 }
 
@@ -129,15 +137,17 @@ impl Standby {
     ) -> Result<Standby, StartError> {
         let mut guard = ClockGuard::default();
         guard.look(clock.as_ref());
-        let Prepared { index, snapshots, head, market } = prepared;
+        let Prepared { index, snapshots, tree, head, market } = prepared;
         let seen = index.seen();
-        check_reaches(log.head().await?, head, seen)?;
+        check_reaches(log.head().await?, head, seen, tree.head())?;
         let keys = Arc::new(KeyRing::default());
         for key in market.accounts.keys() {
             keys.add(&key.public)?;
         }
         let EngineConfig { writer, receipt_key, verify_threads } = config;
-        let answers = Answers::new(Arc::clone(&log), receipt_key, writer.market.clone())?;
+        let key = Arc::new(receipt_key);
+        let answers = Answers::new(Arc::clone(&log), Arc::clone(&key), writer.market.clone())?;
+        let tree_reader = tree.reader();
         let (wakes_in, wakes) = mpsc::channel(WAKES_MAX);
         let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
         let (status, status_out) = watch::channel(Status::StandingBy(head));
@@ -152,7 +162,8 @@ impl Standby {
                 drop(wakes.blocking_send(Wake::Failed(cause).into()));
             }
         };
-        let keeper = keeper::spawn(Arc::clone(&log), index.clone(), snapshots, keeper_stops, keeper_failed);
+        let kept = Kept { index: index.clone(), snapshots, tree, key };
+        let keeper = keeper::spawn(Arc::clone(&log), kept, keeper_stops, keeper_failed);
         let (until, fold_ends) = watch::channel(None);
         let folding = Folding {
             head,
@@ -171,6 +182,7 @@ impl Standby {
             status: status_out,
             keys,
             index,
+            tree: tree_reader,
             answers,
             previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE_MAX)),
         };
@@ -297,9 +309,11 @@ fn foreign(checkpoint: &'static str, seen: Head, source: Option<ChainError>) -> 
     StartError::Foreign { checkpoint, position: seen.position, source }
 }
 
-/// Checks that a log reaches what the snapshot and the index have seen.
-fn check_reaches(end: Head, snapshot: Head, index: Head) -> Result<(), StartError> {
-    for (checkpoint, seen) in [("the newest snapshot", snapshot), ("the index of old ids", index)] {
+/// Checks that a log reaches what the snapshot, the index and the tree have seen.
+fn check_reaches(end: Head, snapshot: Head, index: Head, tree: Head) -> Result<(), StartError> {
+    let all =
+        [("the newest snapshot", snapshot), ("the index of old ids", index), ("the tree over it", tree)];
+    for (checkpoint, seen) in all {
         if end.position < seen.position {
             return Err(foreign(checkpoint, seen, None));
         }
