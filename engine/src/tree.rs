@@ -17,7 +17,9 @@ use events::commit::ChainError;
 use events::hash::MerkleTree;
 use events::ids::MarketName;
 use events::{Commit, Hash, Head, Position};
-use tlog_tiles::{HashReader, Tile};
+use tlog_tiles::HashReader;
+pub use tlog_tiles::Tile;
+use tokio::sync::watch;
 
 /// The logarithm of how many nodes a whole tile has, as all logs with tiles have it.
 const HEIGHT: u8 = 8;
@@ -78,6 +80,8 @@ pub struct Tree {
 #[derive(Clone)]
 pub struct TreeReader {
     shared: Arc<RwLock<Published>>,
+    /// How many events the newest checkpoint has.
+    signed: Arc<watch::Sender<Position>>,
 }
 
 #[derive(Default)]
@@ -119,13 +123,13 @@ impl Tree {
 
     /// Takes what the files have up to a head; none, if they have less.
     fn at(dir: &Path, head: Head) -> io::Result<Option<Tree>> {
-        let shared = Arc::new(RwLock::new(Published::default()));
+        let (shared, signed) = (Arc::default(), Arc::new(watch::Sender::new(0)));
         let mut tree = Tree {
             dir: dir.to_owned(),
             levels: Vec::new(),
             head,
             saved: Instant::now(),
-            reader: TreeReader { shared },
+            reader: TreeReader { shared, signed },
         };
         let mut count = head.position;
         while count > 0 {
@@ -257,6 +261,17 @@ fn hashes(bytes: &[u8]) -> impl Iterator<Item = Hash> {
     bytes.as_chunks::<HASH_BYTES>().0.iter().map(|bytes| Hash::from_bytes(*bytes))
 }
 
+/// Reads the path of a tile as `tlog-tiles` has it behind `tile/`: the level, the number in groups of three digits, and, of a tile
+/// that is not whole, its width, such as `0/x001/234.p/17`.
+pub fn tile_of(path: &str) -> Option<Tile> {
+    let level: u8 = path.split_once('/')?.0.parse().ok()?;
+    // What the library panics at: more levels than there can be, and a tile of nothing.
+    if level >= 8 || path.ends_with(".p/0") {
+        return None;
+    }
+    Tile::from_path(&format!("tile/{HEIGHT}/{path}")).ok()
+}
+
 /// Reads the head of the tree and its root; none, if there is no tree, or none that can be read.
 fn read_head(dir: &Path) -> io::Result<Option<(Head, Hash)>> {
     let text = match fs::read_to_string(dir.join(HEAD_FILE)) {
@@ -282,14 +297,30 @@ impl TreeReader {
         published.files = files;
         published.size = size;
         // The one before stays until there is a newer one.
-        if signed.is_some() {
-            published.signed = signed;
-        }
+        let Some(signed) = signed else { return };
+        let position = signed.checkpoint.head.position;
+        published.signed = Some(signed);
+        drop(published);
+        self.signed.send_replace(position);
+    }
+
+    /// Waits until a checkpoint has an event; it may be that none ever does.
+    pub async fn wait_for(&self, position: Position) {
+        // The sender is held here, so that waiting does not end by itself.
+        drop(self.signed.subscribe().wait_for(|signed| *signed >= position).await);
     }
 
     /// Gives the newest checkpoint; none, as long as nothing was signed.
     pub fn latest(&self) -> Option<Signed> {
         self.shared.read().unwrap_or_else(PoisonError::into_inner).signed.clone()
+    }
+
+    /// Reads the hash of an event as the tree has it; none, if it has no such event. Blocks on the disk.
+    pub fn leaf(&self, position: Position) -> io::Result<Option<Hash>> {
+        let Some(index) = position.checked_sub(1) else { return Ok(None) };
+        let width = (index % TILE_WIDTH) as u32 + 1;
+        let tile = self.tile(&Tile::new(HEIGHT, 0, index / TILE_WIDTH, width, false))?;
+        Ok(tile.and_then(|bytes| hashes(&bytes).last()))
     }
 
     /// Reads the hashes of a tile, whole or a part of it; none, if the tree does not have so much. Blocks on the disk.

@@ -13,6 +13,7 @@ use engine::clock::Clock;
 use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
 use engine::log::EventLog;
+use engine::tree::TreeReader;
 use events::account::PublicKey;
 use events::ids::MarketName;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub projections: Projections,
     /// The log that streams follow.
     pub log: Arc<dyn EventLog>,
+    /// The tree over the log, which proofs are made of.
+    pub tree: TreeReader,
     /// The keys that may sign requests for tokens.
     pub keys: Arc<KeyRing>,
     /// The market.

@@ -20,6 +20,7 @@ pub mod server;
 pub mod stream;
 pub mod submit;
 pub mod token;
+mod tree;
 
 pub use http::{Gateway, router};
 pub use server::serve;

@@ -4,7 +4,8 @@
 //! <data>/keys         private keys: back them up on their own
 //! <data>/segments     the log, unless it stands on JetStream
 //! <data>/index        old ids        ┐
-//! <data>/snapshots    the state      ├ rebuilt from the log when deleted
+//! <data>/snapshots    the state      │
+//! <data>/tree         the proofs     ├ rebuilt from the log when deleted
 //! <data>/views        the read side  ┘
 //! ```
 
@@ -315,6 +316,7 @@ impl Reading {
             effects: self.effects.clone(),
             projections: self.projections.clone(),
             log: Arc::clone(&self.log),
+            tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
             market: self.market.clone(),
             receipt_key: self.receipt_key,

@@ -29,9 +29,9 @@ pub(crate) async fn serve() -> impl IntoResponse {
 /// Makes the document.
 pub fn document() -> Value {
     let mut parts = Parts::new();
-    let mut paths: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut paths: BTreeMap<String, Value> = BTreeMap::new();
     for route in routes() {
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = paths.entry(described(route.path)).or_insert_with(|| json!({}));
         path[route.method] = parts.operation(&route);
     }
     json!({
@@ -52,6 +52,11 @@ pub fn document() -> Value {
             },
         },
     })
+}
+
+/// Writes a path as the document has it: a part that takes the rest of a path is a part like any other.
+fn described(path: &str) -> String {
+    path.replace("{*", "{")
 }
 
 /// What several operations share.
@@ -110,6 +115,7 @@ impl Parts {
                 ("text/event-stream", json!({"type": "string", "description": about}))
             }
             Content::Text(media_type) => (media_type, json!({"type": "string"})),
+            Content::Bytes => ("application/octet-stream", json!({})),
         };
         let mut headers = json!({"Skylink-Position": position_header()});
         if let Some(Takes::Command(_)) = route.takes {
@@ -339,23 +345,25 @@ mod tests {
     fn every_route_is_described_and_nothing_else() {
         let document = document();
         let paths = document["paths"].as_object().unwrap();
-        let described: BTreeSet<(&str, &str)> = paths
+        let in_document: BTreeSet<(String, &str)> = paths
             .iter()
             .flat_map(|(path, methods)| {
-                methods.as_object().unwrap().keys().map(|m| (path.as_str(), m.as_str()))
+                methods.as_object().unwrap().keys().map(|m| (path.clone(), m.as_str()))
             })
             .collect();
         let routes = routes();
-        let routed: BTreeSet<(&str, &str)> = routes.iter().map(|route| (route.path, route.method)).collect();
-        assert_eq!(described, routed);
+        let routed: BTreeSet<(String, &str)> =
+            routes.iter().map(|route| (described(route.path), route.method)).collect();
+        assert_eq!(in_document, routed);
         for route in routes {
-            let operation = &document["paths"][route.path][route.method];
+            let path = described(route.path);
+            let operation = &document["paths"][&path][route.method];
             assert!(operation["responses"]["200"]["content"].is_object(), "{} {}", route.method, route.path);
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
             let in_path: BTreeSet<&str> =
                 in_path.map(|parameter| parameter["name"].as_str().unwrap()).collect();
-            let names = route.path.split('{').skip(1).filter_map(|part| part.split('}').next());
+            let names = path.split('{').skip(1).filter_map(|part| part.split('}').next());
             assert_eq!(in_path, names.collect(), "{}", route.path);
         }
     }
@@ -389,7 +397,7 @@ mod tests {
     fn no_two_operations_share_an_id() {
         let ids: BTreeSet<_> = routes()
             .iter()
-            .map(|route| document()["paths"][route.path][route.method]["operationId"].to_string())
+            .map(|route| document()["paths"][described(route.path)][route.method]["operationId"].to_string())
             .collect();
         assert_eq!(ids.len(), routes().len());
     }

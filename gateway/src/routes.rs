@@ -35,7 +35,7 @@ use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, Saved, Wallet};
 use crate::token::Token;
-use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
+use crate::{analytics, health, openapi, page, payments, query, stream, submit, token, tree};
 
 /// What an answer that is no problem holds.
 #[derive(Clone, Copy)]
@@ -46,6 +46,8 @@ pub(crate) enum Content {
     View(fn(&mut SchemaGenerator) -> Schema),
     /// Something else, of a media type.
     Text(&'static str),
+    /// Bytes.
+    Bytes,
 }
 
 /// What a request holds.
@@ -252,7 +254,10 @@ const COMMAND_PATHS: [(&str, &str); 31] = [
 
 /// Lists every route.
 pub(crate) fn routes() -> Vec<Route> {
-    [commands(), questions(), through_providers(), numbers(), operation()].into_iter().flatten().collect()
+    [commands(), questions(), through_providers(), numbers(), proofs(), operation()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn commands() -> Vec<Route> {
@@ -484,6 +489,47 @@ fn numbers() -> Vec<Route> {
             .answers(view::<Rejections>()),
     ];
     routes.into_iter().map(|route| route.problems([FORBIDDEN])).collect()
+}
+
+fn proofs() -> Vec<Route> {
+    let position = || json!({"type": "integer", "minimum": 1});
+    let routes = [
+        Route::get(
+            "/log/checkpoint",
+            "How far the log goes and the root of its tree, signed by the market",
+            tree::checkpoint,
+        )
+        .answers(Content::Text("text/plain")),
+        Route::get("/log/key", "The market's key as programs for signed notes take it", tree::key)
+            .answers(Content::Text("text/plain")),
+        Route::get("/log/tile/{*tile}", "The hashes of a tile of the tree", tree::tile)
+            .in_path(
+                "tile",
+                "Level, number and width as C2SP's tlog-tiles has them, such as 0/x001/234.p/17",
+                json!({"type": "string"}),
+            )
+            .problems([NOT_FOUND])
+            .answers(Content::Bytes),
+        Route::get("/log/proof/inclusion", "Proves that an event is in the log", tree::inclusion)
+            .query("position", "Which event", position())
+            .query(
+                "size",
+                "In the log of how many events; that of the newest checkpoint if absent",
+                position(),
+            )
+            .problems([QUERY_INVALID, NOT_FOUND])
+            .answers(json_of::<tree::Inclusion>()),
+        Route::get(
+            "/log/proof/consistency",
+            "Proves that the log only appends to what it was",
+            tree::consistency,
+        )
+        .query("from", "To the log of how many events", position())
+        .query("to", "The log of how many events; that of the newest checkpoint if absent", position())
+        .problems([QUERY_INVALID, NOT_FOUND])
+        .answers(json_of::<tree::Consistency>()),
+    ];
+    routes.into_iter().map(|route| route.problems([UNAVAILABLE])).collect()
 }
 
 fn operation() -> Vec<Route> {

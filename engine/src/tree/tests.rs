@@ -106,6 +106,40 @@ fn a_tile_has_the_hashes_of_its_nodes_and_is_given_only_as_far_as_the_tree_goes(
 }
 
 #[test]
+fn a_path_of_a_tile_has_one_spelling() {
+    for (path, tile) in [
+        ("0/000", Tile::new(HEIGHT, 0, 0, 256, false)),
+        ("0/x001/234.p/17", Tile::new(HEIGHT, 0, 1234, 17, false)),
+        ("7/005.p/255", Tile::new(HEIGHT, 7, 5, 255, false)),
+    ] {
+        assert_eq!(tile_of(path), Some(tile), "{path}");
+    }
+    for path in [
+        "",
+        "0",
+        "0/",
+        "0/0",
+        "8/000",
+        "64/000",
+        "255/000",
+        "-1/000",
+        "00/000",
+        "0/000.p/0",
+        "0/000.p/256",
+        "0/000.p/",
+        "0/1000",
+        "0/x000/001",
+        "entries/000",
+        "data/000",
+        "0/000/",
+        "0/999/x999/999",
+        "0/x099/x999/x999/x999/x999/x999/999",
+    ] {
+        assert_eq!(tile_of(path), None, "{path}");
+    }
+}
+
+#[test]
 fn a_tree_goes_on_from_what_was_saved_and_is_built_anew_when_that_is_not_good() {
     let chain = commits(1_000);
     let dir = TempDir::new().unwrap();

@@ -14,7 +14,9 @@ fn operation(method: &str, path: &str) -> Option<&'static Value> {
     let parts: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {
         let wanted: Vec<&str> = template.split('/').collect();
-        wanted.len() == parts.len()
+        // The name of a tile has slashes of its own.
+        let takes_rest = template.ends_with("/{tile}") && wanted.len() <= parts.len();
+        (takes_rest || wanted.len() == parts.len())
             && wanted.iter().zip(&parts).all(|(wanted, part)| wanted.starts_with('{') || wanted == part)
     };
     let exact = paths.get(path);

@@ -179,6 +179,7 @@ impl Shop {
             commands: commands.unwrap_or_else(|| Arc::new(handle.clone())),
             projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
+            tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
             market: market_name(),
             receipt_key: node.keys().get(RECEIPT_KEY).unwrap().public(),
