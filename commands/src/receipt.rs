@@ -3,6 +3,9 @@
 //! The receipts of one group of commits are the leaves of a Merkle tree (RFC 6962); the market signs its root once,
 //! with the head of the log behind the group. So one signature serves the whole group, and yet each receipt is
 //! checked alone: its leaf, its path and the signed root.
+//!
+//! A receipt says the hash of each event of its command, which is a leaf of the tree over the whole log. One that is asked for
+//! later comes with what proves that: the way from each leaf to the root of a [checkpoint](crate::checkpoint).
 
 use events::account::PublicKey;
 use events::commit::Commit;
@@ -14,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::crypto::{KeyError, SigningKey, VerifyingKey};
 use crate::jcs;
 use crate::jws::{self, Jws};
@@ -21,7 +25,7 @@ use crate::jws::{self, Jws};
 /// `typ` of the signature over a group of receipts.
 pub const RECEIPTS_TYP: &str = "skylink-receipts+jws";
 /// Form of a receipt and of the signature over its group (`v`).
-pub const RECEIPT_VERSION: u8 = 1;
+pub const RECEIPT_VERSION: u8 = 2;
 
 /// A receipt with its proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +35,9 @@ pub struct Receipt {
     pub group: String,
     /// Which leaf of the group this receipt is, from 0.
     pub index: u32,
+    /// What proves that its events are in the log; absent: it was made before a checkpoint had them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogProof>,
     /// The sibling hashes from the leaf up to the root.
     pub path: Vec<Hash>,
     /// What is proven.
@@ -38,6 +45,16 @@ pub struct Receipt {
     /// Whether the command had been decided before and this is that outcome again. Not proven.
     #[serde(default)]
     pub replayed: bool,
+}
+
+/// What proves that the events of a receipt are in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogProof {
+    /// The market's signed checkpoint: how many events the log had, and the root of the tree over them.
+    pub checkpoint: String,
+    /// For each event, in their order, the sibling hashes from its leaf up to that root.
+    pub paths: Vec<Vec<Hash>>,
 }
 
 /// What became of a command.
@@ -66,7 +83,7 @@ pub struct ReceiptBody {
     pub reasons: Vec<Rejection>,
     /// When it was decided.
     pub time: Timestamp,
-    /// Form of the receipt: 1.
+    /// Form of the receipt: 2.
     pub v: u8,
 }
 
@@ -74,6 +91,8 @@ pub struct ReceiptBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptEvent {
+    /// Its hash in the tree over the log: SHA-256(0x00 ‖ u32 length of the metadata, big-endian ‖ metadata ‖ payload).
+    pub leaf: Hash,
     /// Where it stands in the log.
     pub position: Position,
     /// The aggregate it belongs to; none for the market's own.
@@ -112,6 +131,7 @@ impl ReceiptBody {
             }
         }
         let events = commit.events().iter().map(|recorded| ReceiptEvent {
+            leaf: recorded.leaf(),
             position: recorded.position,
             subject: recorded.metadata.subject.clone(),
             type_name: recorded.metadata.type_name.clone(),
@@ -177,6 +197,7 @@ pub fn sign_group(
     let receipts = bodies.into_iter().zip(0u32..).map(|(receipt, index)| Receipt {
         group: group.clone(),
         index,
+        log: None,
         path: tree.path(index as usize),
         receipt,
         replayed: false,
@@ -225,8 +246,8 @@ pub enum ReceiptError {
     /// The signature is wrong.
     #[error("the signature over the group is wrong")]
     SignatureWrong,
-    /// The receipt has another form than 1.
-    #[error("the receipt has form {v}, this program reads form 1")]
+    /// The receipt has another form than 2.
+    #[error("the receipt has form {v}, this program reads form {RECEIPT_VERSION}")]
     OtherVersion {
         /// Its form.
         v: u8,
@@ -237,6 +258,15 @@ pub enum ReceiptError {
     /// The receipt is not the leaf of the group that it claims to be.
     #[error("the receipt is not in the signed group")]
     NotIncluded,
+    /// The checkpoint that it comes with is none of the market's.
+    #[error("the checkpoint that the receipt comes with")]
+    Checkpoint(#[from] CheckpointError),
+    /// An event of it is not in the log of that checkpoint.
+    #[error("the event at position {position} is not in the log whose checkpoint the receipt comes with")]
+    NotInLog {
+        /// Where it is said to stand.
+        position: Position,
+    },
 }
 
 impl Group {
@@ -253,7 +283,7 @@ impl Group {
         }
         let group = Group::deserialize(&payload).map_err(|error| malformed(error.to_string()))?;
         if group.v != RECEIPT_VERSION {
-            return Err(malformed("`v` must be 1".to_owned()));
+            return Err(malformed(format!("`v` must be {RECEIPT_VERSION}")));
         }
         Ok(group)
     }
@@ -271,9 +301,28 @@ impl Group {
     }
 }
 
-/// Checks one receipt with the market's key.
+impl LogProof {
+    /// Checks that the events of a receipt are in the log of the market's checkpoint.
+    fn check(&self, body: &ReceiptBody, market_key: &VerifyingKey) -> Result<(), ReceiptError> {
+        let checkpoint = Checkpoint::read(&self.checkpoint, &body.market, market_key)?;
+        if self.paths.len() != body.events.len() {
+            return Err(ReceiptError::NotInLog { position: body.position });
+        }
+        for (ReceiptEvent { leaf, position, .. }, path) in body.events.iter().zip(&self.paths) {
+            let index = position.checked_sub(1);
+            let root = index.and_then(|index| root_from_path(*leaf, index, checkpoint.head.position, path));
+            if root != Some(checkpoint.root) {
+                return Err(ReceiptError::NotInLog { position: *position });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks one receipt with the market's key, and that it is in the log if it comes with what proves that.
 pub fn verify_receipt(receipt: &Receipt, market_key: &VerifyingKey) -> Result<(), ReceiptError> {
-    Group::read(&receipt.group, market_key)?.check(receipt)
+    Group::read(&receipt.group, market_key)?.check(receipt)?;
+    receipt.log.as_ref().map_or(Ok(()), |log| log.check(&receipt.receipt, market_key))
 }
 
 /// Checks many receipts. It remembers the group it saw last, so that the receipts of a group cost one check of a
@@ -292,7 +341,7 @@ impl ReceiptVerifier {
 
     /// Checks one receipt.
     pub fn verify(&mut self, receipt: &Receipt) -> Result<(), ReceiptError> {
-        match &self.last {
+        let verdict = match &self.last {
             Some((text, group)) if *text == receipt.group => group.check(receipt),
             _ => {
                 let group = Group::read(&receipt.group, &self.key)?;
@@ -300,7 +349,9 @@ impl ReceiptVerifier {
                 self.last = Some((receipt.group.clone(), group));
                 verdict
             }
-        }
+        };
+        verdict?;
+        receipt.log.as_ref().map_or(Ok(()), |log| log.check(&receipt.receipt, &self.key))
     }
 }
 

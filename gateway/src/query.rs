@@ -24,6 +24,7 @@ use serde_json::Value;
 use crate::http::{App, POSITION_HEADER};
 use crate::problem::Problem;
 use crate::token::Caller;
+use crate::tree;
 
 pub(crate) mod listing;
 pub(crate) mod statement;
@@ -450,7 +451,8 @@ pub(crate) async fn receipt(
     let found = tokio::time::timeout(VIEWS_TIME_MAX, app.gateway.commands.receipt(account, command)).await;
     match found {
         Ok(None) => Err(Problem::not_found("receipt")),
-        Ok(Some(Reply::Receipt(receipt))) => {
+        Ok(Some(Reply::Receipt(mut receipt))) => {
+            receipt.log = tree::log_proof(&app, &receipt.receipt).await?;
             // Asked for as a thing, a receipt of a rejection is what was asked for.
             let mut response = axum::Json(&receipt).into_response();
             let position = HeaderValue::from(receipt.receipt.position);

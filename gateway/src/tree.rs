@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use commands::checkpoint::verifier_key;
+use commands::receipt::{LogProof, ReceiptBody};
 use engine::tree::{Signed, TreeReader, tile_of};
 use events::{Hash, Position};
 use schemars::JsonSchema;
@@ -72,6 +73,25 @@ async fn read<T: Send + 'static>(
             Err(unreadable())
         }
     }
+}
+
+/// Proves that the events of a receipt are in the log; none, if no checkpoint has them in time.
+pub(crate) async fn log_proof(app: &App, receipt: &ReceiptBody) -> Result<Option<LogProof>, Problem> {
+    let reached = app.gateway.tree.wait_for(receipt.position);
+    if tokio::time::timeout(CHECKPOINT_TIME_MAX, reached).await.is_err() {
+        return Ok(None);
+    }
+    let Signed { checkpoint, note } = newest(app)?;
+    let positions: Vec<Position> = receipt.events.iter().map(|event| event.position).collect();
+    let size = checkpoint.head.position;
+    let prove = move |tree: &TreeReader| {
+        positions
+            .into_iter()
+            .map(|position| tree.inclusion(position, size))
+            .collect::<io::Result<Option<_>>>()
+    };
+    let paths = read(app, "event in the log", prove).await?;
+    Ok(Some(LogProof { checkpoint: note.to_string(), paths }))
 }
 
 fn text(text: impl Into<axum::body::Body>) -> Response {

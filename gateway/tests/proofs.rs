@@ -3,14 +3,17 @@
 mod support;
 
 use commands::checkpoint::Checkpoint;
+use commands::command::RegisterAccount;
 use commands::crypto::VerifyingKey;
+use commands::receipt::{Receipt, verify_receipt};
+use commands::sign::sign;
 use events::account::Role;
 use events::hash::{MerkleTree, root_from_path};
 use events::{Hash, Position};
 use futures::StreamExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Shop, ask, json_of};
+use support::{Person, Shop, ask, json_of};
 
 /// Gives the newest checkpoint, checked with the market's key.
 #[allow(clippy::unwrap_used)] // what a test calls is a test too
@@ -118,5 +121,24 @@ async fn what_can_not_be_proven_is_told_and_not_made_up() {
         let (found, problem) = json_of(shop.get(&path)).await;
         assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{path}: {problem}");
     }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_asked_for_proves_that_its_events_are_in_the_log() {
+    let shop = Shop::open().await;
+    let wish = RegisterAccount { account: Person::new().account, roles: [Role::Buyer].into() };
+    let draft = shop.registrar.draft(wish, shop.now());
+    let (_, at_once) =
+        json_of(shop.post("/v1/commands", "application/jose", sign(&draft, &shop.registrar.key))).await;
+    let token = shop.token(&shop.registrar).await;
+    let path = format!("/v1/receipts/{}/{}", draft.account, draft.command_id);
+    let answer = ask(shop.get(&path).bearer_auth(&token)).await;
+    let receipt = Receipt::from_json(&answer.body).unwrap();
+    assert_eq!((&at_once["log"], json!(receipt.receipt)), (&json!(null), at_once["receipt"].clone()));
+    let key = VerifyingKey::new(&shop.gateway.receipt_key).unwrap();
+    verify_receipt(&receipt, &key).unwrap();
+    let checkpoint = read(&shop, &receipt.log.unwrap().checkpoint);
+    assert!(checkpoint.head.position >= receipt.receipt.position);
     shop.close().await;
 }

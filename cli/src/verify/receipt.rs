@@ -44,12 +44,21 @@ pub(super) fn run(arguments: &ReceiptArgs) -> anyhow::Result<Verdict> {
                 Outcome::Rejected => "rejected",
             };
             if arguments.json {
-                output.json(&json!({ "verified": true, "receipt": body }))?;
+                output
+                    .json(&json!({ "verified": true, "in_log": receipt.log.is_some(), "receipt": body }))?;
             } else {
                 output.line(format_args!(
                     "The market {} did decide {} {} of account {}: {outcome}, at {}, position {} of its log.",
                     body.market, body.name, body.command, body.account, body.time, body.position
                 ))?;
+                output.line(match receipt.log {
+                    Some(_) => {
+                        format_args!("Its events are in the log whose signed checkpoint comes with it.")
+                    }
+                    None => format_args!(
+                        "It comes without a proof that its events are in the log: ask for it again."
+                    ),
+                })?;
             }
             Verdict::Done
         }

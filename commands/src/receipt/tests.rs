@@ -159,12 +159,13 @@ fn numbers_beyond_what_json_keeps_do_not_share_a_leaf() {
 #[test]
 fn a_changed_body_is_not_in_the_group() {
     let good = receipts(5).remove(3);
-    let changes: [fn(&mut ReceiptBody); 10] = [
+    let changes: [fn(&mut ReceiptBody); 11] = [
         |body| body.account = account(99),
         |body| body.command = CommandId::from_uuid(Uuid::from_u128(99)),
         |body| body.commit = CommitId::from_uuid(Uuid::from_u128(99)),
         |body| body.events.truncate(1),
         |body| body.events[0].subject = None,
+        |body| body.events[0].leaf = Hash::ZERO,
         |body| body.fingerprint = Hash::ZERO,
         |body| body.name = "order.place".to_owned(),
         |body| body.outcome = Outcome::Rejected,
@@ -183,8 +184,8 @@ fn a_changed_body_is_not_in_the_group() {
     later.receipt.position = 1000;
     assert_eq!(verdict(&later), Err(ReceiptError::OtherLog));
     let mut newer = good;
-    newer.receipt.v = 2;
-    assert_eq!(verdict(&newer), Err(ReceiptError::OtherVersion { v: 2 }));
+    newer.receipt.v = 3;
+    assert_eq!(verdict(&newer), Err(ReceiptError::OtherVersion { v: 3 }));
 }
 
 #[test]
@@ -214,15 +215,15 @@ fn a_group_of_another_key_market_size_or_meaning_is_refused() {
 
     let root = MerkleTree::new(bodies.iter().map(ReceiptBody::leaf).collect()).root();
     let resigned = |change: fn(&mut Group), typ: &str| {
-        let mut payload = Group { head, market: market(), root, size: 3, v: 1 };
+        let mut payload = Group { head, market: market(), root, size: 3, v: RECEIPT_VERSION };
         change(&mut payload);
         verdict(&Receipt { group: jws::sign(typ, &payload, &key(1)), ..good.clone() })
     };
     assert_eq!(resigned(|_| {}, RECEIPTS_TYP), Ok(()));
     assert!(matches!(resigned(|_| {}, "skylink-cmd+jws"), Err(ReceiptError::GroupMalformed { .. })));
-    assert!(matches!(resigned(|group| group.v = 2, RECEIPTS_TYP), Err(ReceiptError::GroupMalformed { .. })));
+    assert!(matches!(resigned(|group| group.v = 3, RECEIPTS_TYP), Err(ReceiptError::GroupMalformed { .. })));
     for size in [0, 1, 2, 5, 100] {
-        let payload = Group { head, market: market(), root, size, v: 1 };
+        let payload = Group { head, market: market(), root, size, v: RECEIPT_VERSION };
         let wrong = Receipt { group: jws::sign(RECEIPTS_TYP, &payload, &key(1)), ..good.clone() };
         assert_eq!(verdict(&wrong), Err(ReceiptError::NotIncluded), "size {size}");
     }
@@ -257,7 +258,7 @@ fn json_with_more_than_was_proven_is_refused() {
         (r#""code":"account_exists""#, r#""code":"account_exists","refund":"100 USD""#),
         (r#""index":0"#, r#""index":0,"index":0"#),
         (r#""index":0"#, r#""index":0,"paid":true"#),
-        (r#""v":1"#, r#""v":1,"paid":true"#),
+        (r#""v":2"#, r#""v":2,"paid":true"#),
     ] {
         let wrong = good.replace(from, to);
         assert_ne!(wrong, good);
@@ -285,4 +286,63 @@ proptest! {
         let wrong = Receipt { group, ..receipts(2).remove(0) };
         prop_assert!(verdict(&wrong).is_err());
     }
+}
+
+/// A receipt of the last of some commits, with the leaves of all of them.
+fn in_log() -> (Receipt, Vec<Hash>) {
+    let (mut head, mut leaves, mut bodies) = (Head::EMPTY, Vec::new(), Vec::new());
+    for n in 0..5 {
+        let commit = commit(head, command_cause(n), vec![registered(n), registered(n + 1000)]);
+        head = commit.head();
+        leaves.extend(commit.events().iter().map(|recorded| recorded.leaf()));
+        bodies.extend(ReceiptBody::of(&commit));
+    }
+    let mut receipt = sign_group(bodies, head, &market(), &key(1)).pop().unwrap();
+    receipt.log = Some(proof(&receipt.receipt, head, leaves.clone()));
+    (receipt, leaves)
+}
+
+fn proof(body: &ReceiptBody, head: Head, leaves: Vec<Hash>) -> LogProof {
+    let tree = MerkleTree::new(leaves);
+    let checkpoint = Checkpoint { market: market(), head, root: tree.root() };
+    let paths = body.events.iter().map(|event| tree.path(event.position as usize - 1)).collect();
+    LogProof { checkpoint: checkpoint.sign(&key(1)).unwrap(), paths }
+}
+
+#[test]
+fn a_receipt_with_its_checkpoint_proves_that_its_events_are_in_the_log() {
+    let (receipt, _) = in_log();
+    assert_eq!(verdict(&receipt), Ok(()));
+    let json = serde_json::to_vec(&receipt).unwrap();
+    assert_eq!(Receipt::from_json(&json), Ok(receipt));
+}
+
+#[test]
+fn a_receipt_whose_events_are_not_in_the_log_of_its_checkpoint_is_refused() {
+    let (good, leaves) = in_log();
+    let body = good.receipt.clone();
+    let head = Head { position: 10, hash: Hash::ZERO };
+    let with = |log| verdict(&Receipt { log: Some(log), ..good.clone() });
+    // The log has something else there.
+    for at in 0..leaves.len() {
+        let mut others = leaves.clone();
+        others[at] = Hash::of(b"another event");
+        let is_of_receipt = at >= 8;
+        let found = with(proof(&body, head, others));
+        let position = at as u64 + 1;
+        assert_eq!(found, if is_of_receipt { Err(ReceiptError::NotInLog { position }) } else { Ok(()) });
+    }
+    let proof = || good.log.clone().unwrap();
+    let short = LogProof { paths: proof().paths[..1].to_vec(), ..proof() };
+    assert_eq!(with(short), Err(ReceiptError::NotInLog { position: 10 }));
+    let swapped = LogProof { paths: proof().paths.into_iter().rev().collect(), ..proof() };
+    assert_eq!(with(swapped), Err(ReceiptError::NotInLog { position: 9 }));
+    for n in 0..proof().paths[0].len() {
+        let mut changed = proof();
+        changed.paths[0][n] = Hash::ZERO;
+        assert_eq!(with(changed), Err(ReceiptError::NotInLog { position: 9 }), "{n}");
+    }
+    let checkpoint = Checkpoint { market: market(), head, root: MerkleTree::new(leaves).root() };
+    let forged = LogProof { checkpoint: checkpoint.sign(&key(2)).unwrap(), ..proof() };
+    assert_eq!(with(forged), Err(ReceiptError::Checkpoint(CheckpointError::NotSigned)));
 }
