@@ -3,16 +3,21 @@
 mod place;
 mod receipt;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use commands::Market;
+use commands::checkpoint::{Checkpoint, CheckpointError};
+use commands::crypto::VerifyingKey;
 use engine::index::Index;
 use engine::log::segment::SegmentLog;
 use engine::snapshot::Snapshots;
-use events::{Commit, Head};
+use engine::tree;
+use events::hash::GrowingTree;
+use events::{Commit, Hash, Head};
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::{Projections, ViewName};
 use serde::Serialize;
@@ -28,13 +33,17 @@ use self::place::Place;
 /// Check a whole log, or one receipt.
 ///
 /// Of a log: sums and chain, metadata against what was signed, every signature, every decision made again, every
-/// deadline, that money and stock add up, and that the snapshots, index and views in the data folder were made from
+/// deadline, that money and stock add up, and that the snapshots, index, tree and views in the data folder were made from
 /// this very log, with --nats too. Stops at the first wrong thing and names its place.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     log: LogArgs,
+    /// A checkpoint of this market that was kept, as GET /log/checkpoint gives it: that the log still begins with what it signs; may
+    /// be given again.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
@@ -62,17 +71,24 @@ struct Report {
     /// Those that could not be looked at, since a running market has them.
     unchecked: Vec<&'static str>,
     head: Head,
+    /// The root of the tree over all events.
+    root: Hash,
 }
 
 /// Checks what was asked for.
 pub(crate) fn run(arguments: VerifyArgs) -> anyhow::Result<Verdict> {
     match arguments.what {
         Some(What::Receipt(arguments)) => receipt::run(&arguments),
-        None => verify(&arguments.log, arguments.json),
+        None => verify(&arguments.log, &arguments.checkpoint, arguments.json),
     }
 }
 
-fn verify(arguments: &LogArgs, json: bool) -> anyhow::Result<Verdict> {
+fn verify(arguments: &LogArgs, checkpoints: &[PathBuf], json: bool) -> anyhow::Result<Verdict> {
+    let notes = checkpoints.iter().map(|path| {
+        let note = fs::read_to_string(path).with_context(|| format!("the checkpoint {}", path.display()))?;
+        Ok((path.display().to_string(), note))
+    });
+    let notes = notes.collect::<anyhow::Result<Vec<_>>>()?;
     let runtime = crate::runtime()?;
     let _context = runtime.enter();
     let log = match runtime.block_on(log::open(arguments)) {
@@ -90,7 +106,7 @@ fn verify(arguments: &LogArgs, json: bool) -> anyhow::Result<Verdict> {
             data.display()
         );
     }
-    let mut beside = Beside::read(data);
+    let mut beside = Beside::read(data, notes);
     // Looked at after the files beside the log: a running market only goes on.
     let end = match runtime.block_on(log.events().head()) {
         Ok(end) => end,
@@ -150,6 +166,7 @@ fn print(fold: &Fold, beside: Beside, json: bool) -> anyhow::Result<Verdict> {
         counts: fold.counts(),
         open_orders: market.orders.open_count(),
         balances: market.ledger.balances().count(),
+        root: beside.tree.root(),
         checkpoints: beside.seen,
         unchecked: beside.unchecked,
         head: fold.head(),
@@ -160,7 +177,7 @@ fn print(fold: &Fold, beside: Beside, json: bool) -> anyhow::Result<Verdict> {
         value["verified"] = json!(true);
         output.json(&value)?;
     } else {
-        let Report { counts, open_orders, balances, checkpoints, unchecked, head } = report;
+        let Report { counts, open_orders, balances, checkpoints, unchecked, head, root } = report;
         let Counts { events, commits, commands, signatures, deadlines, accounts, orders } = counts;
         output.line(format_args!(
             "events       {events} in {commits} commits: sums, chain and spelling hold"
@@ -179,6 +196,7 @@ fn print(fold: &Fold, beside: Beside, json: bool) -> anyhow::Result<Verdict> {
             output.line(format_args!("not checked  {}: a running market has them", unchecked.join(", ")))?;
         }
         output.line(format_args!("head         position {}, hash {}", head.position, head.hash))?;
+        output.line(format_args!("root         {root}, of the tree over all events"))?;
     }
     output.flush()?;
     Ok(Verdict::Done)
@@ -201,14 +219,30 @@ struct Beside {
     /// What, and how far it has seen the log; those not met yet.
     checkpoints: Vec<(String, Head)>,
     snapshot: Option<(Head, Market)>,
+    /// Signed checkpoints as they were given, until the market's key is known.
+    notes: Vec<(String, String)>,
+    /// Over how much of the log there is a tree, and its root; those not met yet.
+    roots: Vec<(String, Head, Hash)>,
+    tree: GrowingTree,
     seen: Vec<String>,
     unchecked: Vec<&'static str>,
 }
 
 impl Beside {
-    fn read(data: &Path) -> Beside {
-        let mut beside =
-            Beside { checkpoints: Vec::new(), snapshot: None, seen: Vec::new(), unchecked: Vec::new() };
+    fn read(data: &Path, notes: Vec<(String, String)>) -> Beside {
+        let mut beside = Beside {
+            checkpoints: Vec::new(),
+            snapshot: None,
+            notes,
+            roots: Vec::new(),
+            tree: GrowingTree::default(),
+            seen: Vec::new(),
+            unchecked: Vec::new(),
+        };
+        match tree::saved(&data.join("tree")) {
+            Ok(saved) => beside.roots.extend(saved.map(|(head, root)| ("tree".to_owned(), head, root))),
+            Err(_) => beside.unchecked.push("tree"),
+        }
         beside.snapshot = Snapshots::new(data.join("snapshots")).load_latest();
         let index = data.join("index");
         if index.is_dir() {
@@ -235,6 +269,14 @@ impl Beside {
     fn check(&mut self, fold: &Fold, commit: &Arc<Commit>) -> Result<(), Fault> {
         let head = fold.head();
         let here = |position| commit.first_position() <= position && position <= head.position;
+        commit.events().iter().for_each(|recorded| self.tree.push(recorded.leaf()));
+        self.read_notes(fold)?;
+        for (what, seen, root) in self.roots.extract_if(.., |(_, seen, _)| here(seen.position)) {
+            if (seen, root) != (head, self.tree.root()) {
+                return Err(Fault::Foreign { what });
+            }
+            self.seen.push(what);
+        }
         for (what, checkpoint) in self.checkpoints.extract_if(.., |(_, checkpoint)| here(checkpoint.position))
         {
             if checkpoint != head {
@@ -254,10 +296,28 @@ impl Beside {
         Ok(())
     }
 
+    /// Reads the signed checkpoints, as soon as the log has said with which key they are signed.
+    fn read_notes(&mut self, fold: &Fold) -> Result<(), Fault> {
+        let Some(opened) = &fold.market().opened else { return Ok(()) };
+        for (what, note) in std::mem::take(&mut self.notes) {
+            let key = VerifyingKey::new(&opened.receipt_key);
+            let read = key.map_err(|_| CheckpointError::KeyKind);
+            let read = read.and_then(|key| Checkpoint::read(&note, &opened.market, &key));
+            match read {
+                Ok(Checkpoint { head, root, .. }) => {
+                    self.roots.push((format!("signed checkpoint {what}"), head, root));
+                }
+                Err(source) => return Err(Fault::Checkpoint { what, source }),
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that nothing has seen more than the log has.
     fn check_end(&self) -> Result<(), Fault> {
         let snapshot = self.snapshot.as_ref().map(|(head, _)| (format!("snapshot {}", head.position), *head));
-        let mut ahead = self.checkpoints.iter().cloned().chain(snapshot);
+        let roots = self.roots.iter().map(|(what, head, _)| (what.clone(), *head));
+        let mut ahead = self.checkpoints.iter().cloned().chain(snapshot).chain(roots);
         match ahead.next() {
             None => Ok(()),
             Some((what, head)) => Err(Fault::Ahead { what, position: head.position }),

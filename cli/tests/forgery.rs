@@ -7,7 +7,9 @@ mod common;
 use std::fs;
 use std::sync::Arc;
 
+use commands::checkpoint::Checkpoint;
 use common::{Cli, segment, sold};
+use engine::keystore::KeyStore;
 use engine::log::segment::format::{
     GROUP_HEADER_BYTES, GroupHeader, SEGMENT_HEADER_BYTES, check_group, decode_body, encode_group,
 };
@@ -65,7 +67,7 @@ fn rewrite(cli: &Cli, skill: Skill, mut change: impl FnMut(&mut Metadata, &mut S
     }
     fs::write(&path, forged).unwrap();
     // A careful forger lets nothing lie around that has seen the true log.
-    for derived in ["index", "views", "snapshots"] {
+    for derived in ["index", "views", "snapshots", "tree"] {
         match fs::remove_dir_all(cli.path("data").join(derived)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             removed => removed.unwrap(),
@@ -315,6 +317,33 @@ fn a_log_that_was_cut_is_found_by_what_has_seen_more() {
     fs::write(&path, &good[..offsets[offsets.len() - 2]]).unwrap();
     let (_, said) = cli.ends(1, &["verify"]);
     assert!(said.contains("the log was truncated"), "{said}");
+}
+
+/// Signs the tree over the log as the market does, and keeps the checkpoint in a file.
+fn keep_checkpoint(cli: &Cli, file: &str) {
+    let (head, root) = engine::tree::saved(&cli.path("data/tree")).unwrap().unwrap();
+    let key = KeyStore::open(&cli.path("data/keys")).unwrap().get("market").unwrap().signing();
+    let checkpoint = Checkpoint { market: "main".parse().unwrap(), head, root };
+    fs::write(cli.path(file), checkpoint.sign(&key).unwrap()).unwrap();
+}
+
+#[test]
+fn a_log_that_was_rewritten_as_a_whole_is_found_by_a_checkpoint_that_somebody_kept() {
+    let cli = Cli::new();
+    sold(&cli);
+    keep_checkpoint(&cli, "kept");
+    let said = cli.ok(&["verify", "--checkpoint", "kept"]);
+    assert!(said.contains("tree") && said.contains("signed checkpoint kept"), "{said}");
+    let at = fs::read_to_string(cli.path("kept")).unwrap();
+    // Another number of events than was signed.
+    fs::write(cli.path("other"), at.replacen("\n", "\n1", 1)).unwrap();
+    let (_, said) = cli.ends(1, &["verify", "--checkpoint", "other"]);
+    assert!(said.contains("the market's signature under the checkpoint is wrong"), "{said}");
+    // What the market itself could do, who has all keys: decide the same otherwise, without a trace in the log.
+    assert_eq!(rewrite(&cli, Skill::SumsAndChain, into_first_version), 3);
+    assert_eq!(cli.json(&["verify", "--json"])["verified"], true);
+    let (_, said) = cli.ends(1, &["verify", "--checkpoint", "kept"]);
+    assert!(said.contains("signed checkpoint kept was made from another log"), "{said}");
 }
 
 #[test]

@@ -272,6 +272,11 @@ pub fn tile_of(path: &str) -> Option<Tile> {
     Tile::from_path(&format!("tile/{HEIGHT}/{path}")).ok()
 }
 
+/// Reads what a tree that was saved in a folder, perhaps by a running process, is over, and its root; none, if there is none.
+pub fn saved(dir: &Path) -> io::Result<Option<(Head, Hash)>> {
+    read_head(dir)
+}
+
 /// Reads the head of the tree and its root; none, if there is no tree, or none that can be read.
 fn read_head(dir: &Path) -> io::Result<Option<(Head, Hash)>> {
     let text = match fs::read_to_string(dir.join(HEAD_FILE)) {

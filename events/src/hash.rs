@@ -175,6 +175,39 @@ impl MerkleTree {
     }
 }
 
+/// Computes the root of a tree of which leaves come one by one, and keeps no more of them than it needs: the roots of the largest
+/// whole subtrees, from the left.
+#[derive(Debug, Clone, Default)]
+pub struct GrowingTree {
+    subtrees: Vec<Hash>,
+    size: u64,
+}
+
+impl GrowingTree {
+    /// Adds a leaf.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut node = leaf;
+        // As many subtrees end here as the size has ones at its end in binary.
+        for _ in 0..self.size.trailing_ones() {
+            let left = self.subtrees.pop().expect("each one in the size is a subtree");
+            node = node_hash(&left, &node);
+        }
+        self.subtrees.push(node);
+        self.size += 1;
+    }
+
+    /// Gives how many leaves it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Gives the root.
+    pub fn root(&self) -> Hash {
+        let joined = self.subtrees.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
+        joined.unwrap_or_else(|| Hash::of(b""))
+    }
+}
+
 /// Computes the root that `leaf` at `index` of `size` leaves and its inclusion `path` lead to (RFC 9162 §2.1.3.2).
 /// `None` when the path's length does not fit the position.
 pub fn root_from_path(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
@@ -230,6 +263,9 @@ mod tests {
             let leaves = leaves(count);
             let tree = MerkleTree::new(leaves.clone());
             assert_eq!(tree.root(), reference_root(&leaves), "{count} leaves");
+            let mut growing = GrowingTree::default();
+            leaves.iter().for_each(|leaf| growing.push(*leaf));
+            assert_eq!((growing.root(), growing.size()), (tree.root(), u64::from(count)));
             for (index, leaf) in leaves.iter().enumerate() {
                 let root = root_from_path(*leaf, index as u64, u64::from(count), &tree.path(index));
                 assert_eq!(root, Some(tree.root()), "leaf {index} of {count}");

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use commands::checkpoint::CheckpointError;
 use commands::funding::CreditId;
 use commands::order::{ClosedOrder, Shipment, ShipmentState};
 use commands::payment::ClosedPayment;
@@ -80,6 +81,14 @@ pub(crate) enum Fault {
     Foreign {
         /// The file.
         what: String,
+    },
+    /// A checkpoint that the market signed is none of this log.
+    #[error("the signed checkpoint {what}")]
+    Checkpoint {
+        /// Which one.
+        what: String,
+        /// Why it is none.
+        source: CheckpointError,
     },
     /// A file beside the log has seen more than the log holds.
     #[error(
