@@ -186,6 +186,11 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PayoutFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
         Event::PayoutReturned(event) => format!("+{} came back: {}", event.transfer.amount, event.code),
         Event::PayoutOverdue(_) => "nobody has said what came of it".to_owned(),
+        Event::ReconciliationReported(event) => {
+            let (matched, opened) = (event.matched, event.opened.len());
+            format!("a file compared: {matched} movements are the same, {opened} breaks opened")
+        }
+        Event::BreakResolved(event) => format!("break {} resolved: {}", event.number, event.reason),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::WalletExchanged(event) => {
             let [taken, given] = event.transfers;

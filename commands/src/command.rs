@@ -24,6 +24,7 @@ mod checkout;
 mod escrow;
 mod exchange;
 mod orders;
+mod reconciliation;
 mod reservations;
 
 pub use catalogue::{
@@ -44,6 +45,9 @@ pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
+};
+pub use reconciliation::{
+    BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
 };
 pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
@@ -519,6 +523,8 @@ commands! {
     "payment.report" => ReportPayment(ReportPayment),
     "payout.request" => RequestPayout(RequestPayout),
     "payout.report" => ReportPayout(ReportPayout),
+    "reconciliation.report" => ReportReconciliation(ReportReconciliation),
+    "reconciliation.resolve" => ResolveBreak(ResolveBreak),
     "cart.add" => AddToCart(AddToCart),
     "cart.set_quantity" => SetCartQuantity(SetCartQuantity),
     "cart.remove" => RemoveFromCart(RemoveFromCart),

@@ -11,7 +11,7 @@
 //! replays is in [`replay`].
 
 pub mod account;
-mod card;
+pub mod card;
 pub mod cart;
 pub mod command;
 pub mod conservation;
@@ -35,6 +35,7 @@ pub mod preview;
 mod price;
 pub mod promotion;
 pub mod receipt;
+pub mod reconciliation;
 pub mod refusal;
 pub mod replay;
 pub mod reservation;

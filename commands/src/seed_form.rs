@@ -472,6 +472,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReportPayment(_)
         | Command::RequestPayout(_)
         | Command::ReportPayout(_)
+        | Command::ReportReconciliation(_)
+        | Command::ResolveBreak(_)
         | Command::HoldOrder(_)
         | Command::UnholdOrder(_)
         | Command::FreezeEscrow(_)

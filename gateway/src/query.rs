@@ -39,7 +39,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 20] = [
+pub(crate) const TIME_MEMBERS: [&str; 22] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -52,8 +52,10 @@ pub(crate) const TIME_MEMBERS: [&str; 20] = [
     "expires_at",
     "from",
     "inspection_ends",
+    "opened_at",
     "placed_at",
     "requested_at",
+    "resolved_at",
     "ship_by",
     "shipped_at",
     "start",

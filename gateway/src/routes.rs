@@ -16,7 +16,7 @@ use projections::cart::Cart;
 use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
-use projections::payment::{PAYOUTS_PER_PAGE_MAX, Payment, Payout};
+use projections::payment::{BREAKS_PER_PAGE_MAX, PAYOUTS_PER_PAGE_MAX, Payment, Payout};
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
 use crate::health::{Alive, KeySet, MarketTime, Readiness};
 use crate::http::App;
-use crate::payments::{MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
+use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
     BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
     OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
@@ -437,6 +437,21 @@ fn through_providers() -> Vec<Route> {
             .in_path("id", "The payout", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Payout>()),
+        Route::get(
+            "/v1/reconciliation/breaks",
+            "What differs between providers' files and the ledger, newest first; for operators",
+            payments::breaks,
+        )
+        .question()
+        .query(
+            "state",
+            "Those that are open, or those that operators have resolved",
+            json!({"type": "string", "enum": ["open", "resolved"], "default": "open"}),
+        )
+        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
+        .limit(BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)
+        .problems([FORBIDDEN])
+        .answers(view::<BreakList>()),
         message,
     ]
 }

@@ -207,6 +207,8 @@ impl Run {
             | Step::Release(..)
             | Step::Sign(..)
             | Step::ClearRisk(..)
+            | Step::Reconcile(..)
+            | Step::Resolve(..)
             | Step::Settle(..) => self.doubt(step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
@@ -330,6 +332,14 @@ impl Run {
                 let (order, n, _) = self.shipment(nth, before, unpaid);
                 let signer = if nth % 16 == 3 { OTHER_BUYER } else { self.buyer(order) };
                 self.ask(signer, sign_milestone(order, n, number));
+            }
+            Step::Reconcile(operator, provider, file, breaks) => {
+                self.ask(OPERATORS[operator], compared(PROVIDERS[provider], file, &breaks));
+            }
+            Step::Resolve(operator, nth) => {
+                let open: Vec<u64> = self.world.market.breaks.open().collect();
+                let number = open.get(nth % (open.len() + 1)).copied().unwrap_or(404);
+                self.ask(OPERATORS[operator], resolve_break(number));
             }
             Step::ClearRisk(nth, operator) => self.ask(OPERATORS[operator], clear_risk(self.order(nth).0)),
             Step::Settle(nth, operator, before, percent) => {
