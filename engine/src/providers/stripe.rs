@@ -4,7 +4,7 @@
 //! that they are found again when the answer that held their ids was lost. Each call that makes something has an idempotency
 //! key of its own.
 
-pub(crate) mod currency;
+pub mod currency;
 pub(crate) mod webhook;
 
 use std::fmt;
