@@ -209,7 +209,10 @@ pub(crate) fn summary(event: &Event) -> String {
             None => "has no name any more".to_owned(),
         },
         Event::CartShared(event) => format!("shared with {}", event.with),
-        Event::CartUnshared(event) => format!("no longer shared with {}", event.with),
+        Event::CartUnshared(event) => match event.by {
+            Some(by) => format!("left by {by}"),
+            None => format!("no longer shared with {}", event.with),
+        },
         Event::CartCouponApplied(event) => format!("to be bought with coupon {}", event.coupon),
         Event::CartCouponRemoved(event) => format!("without coupon {}", event.coupon),
         Event::CartFrozen(event) => format!("frozen until {}", event.until),

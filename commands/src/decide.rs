@@ -275,6 +275,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::NameCart(_)
         | Command::ShareCart(_)
         | Command::UnshareCart(_)
+        | Command::LeaveCart(_)
         | Command::MergeCart(_)
         | Command::RestoreCart(_)
         | Command::PlaceOrder(_)
@@ -351,6 +352,7 @@ fn business(
         Command::NameCart(command) => cart::decide_name(market, account, command),
         Command::ShareCart(command) => cart::decide_share(market, account, command),
         Command::UnshareCart(command) => cart::decide_unshare(market, account, command),
+        Command::LeaveCart(command) => cart::decide_leave(market, account, command),
         Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
         Command::SaveForLater(command) => cart::decide_save(market, account, command),
         Command::MoveBack(command) => cart::decide_move_back(market, account, id, command),

@@ -165,6 +165,7 @@ mod tests {
             ("cart.name", json!({"name": "For the office"})),
             ("cart.share", json!({"cart": ID, "with": ID})),
             ("cart.unshare", json!({"cart": ID, "with": ID})),
+            ("cart.leave", json!({"owner": ID})),
             ("cart.freeze", json!({"until": 1_753_786_800_000u64})),
             ("cart.unfreeze", json!({})),
             ("cart.restore", json!({"cart": ID})),

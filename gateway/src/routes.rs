@@ -12,7 +12,7 @@ use commands::Command;
 use commands::preview::Preview;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
-use projections::cart::Cart;
+use projections::cart::{Cart, SHARED_PER_PAGE_MAX};
 use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
@@ -33,7 +33,7 @@ use crate::problem::{
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
-use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, Saved, Wallet};
+use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, payments, query, stream, submit, token};
 
@@ -216,7 +216,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 31] = [
+const COMMAND_PATHS: [(&str, &str); 32] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -232,6 +232,7 @@ const COMMAND_PATHS: [(&str, &str); 31] = [
     ("/api/cart/name", "cart.name"),
     ("/api/cart/share", "cart.share"),
     ("/api/cart/unshare", "cart.unshare"),
+    ("/api/cart/leave", "cart.leave"),
     ("/api/cart/freeze", "cart.freeze"),
     ("/api/cart/unfreeze", "cart.unfreeze"),
     ("/api/cart/restore", "cart.restore"),
@@ -354,6 +355,11 @@ fn questions() -> Vec<Route> {
         .query("coupon", "A coupon, instead of the one in the cart", json!({"type": "string"}))
         .problems([NOT_FOUND])
         .answers(json_of::<Preview>()),
+        Route::get("/v1/carts/shared", "Carts that others share with you", query::shared)
+            .question()
+            .query("cursor", "`next_cursor` of the page before", uuid())
+            .limit(SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)
+            .answers(view::<SharedList>()),
         Route::get("/v1/carts/saved", "What you saved for later", query::saved)
             .question()
             .answers(view::<Saved>()),

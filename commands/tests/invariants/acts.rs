@@ -493,7 +493,11 @@ impl Run {
                 let cart = self.world.market.accounts.get(buyer.account()).and_then(|of| of.cart.as_ref());
                 let Some(cart) = cart.map(|cart| cart.id) else { return };
                 let with = SHOPPERS[with];
-                self.ask(buyer, if shares { share(cart, with) } else { unshare(cart, with) });
+                match (shares, with.0 % 2) {
+                    (true, _) => self.ask(buyer, share(cart, with)),
+                    (false, 0) => self.ask(buyer, unshare(cart, with)),
+                    (false, _) => self.ask(with, leave(buyer)),
+                }
             }
             Step::Fill(buyer, owner, thing, n) => {
                 let (buyer, owner) = (BUYERS[buyer], BUYERS[owner]);

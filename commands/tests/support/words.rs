@@ -7,15 +7,15 @@ use commands::command::{
     CancelOrder, CancelPayment, CartClaim, ClearCart, ClearRisk, ConfirmDelivery, CreateListing,
     CreatePromotion, DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock,
     ExtendReservation, FoundBreak, FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder,
-    LineQuantity, MergeCart, MigrateCart, MoveBack, MoveStock, NameCart, OrderLine, PauseListing, PayOrder,
-    PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReadyOrder, ReceiveStock, RefundOrder,
-    RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow, ReleaseReservation,
-    RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout, ReportReconciliation,
-    ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, ResolveBreak, RestoreCart, ResumeListing,
-    RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate,
-    SetTax, SetUpEscrow, SettleEscrow, ShareCart, ShipOrder, SignMilestone, SuspendSeller, Tenders,
-    UnblockListing, UnfreezeCart, UnfreezeEscrow, UnholdOrder, UnshareCart, UpdateListing, VerifiedClaim,
-    VerifiedExchange, VerifiedQuote, VerifyAccount, WithdrawListing,
+    LeaveCart, LineQuantity, MergeCart, MigrateCart, MoveBack, MoveStock, NameCart, OrderLine, PauseListing,
+    PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReadyOrder, ReceiveStock,
+    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow,
+    ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout,
+    ReportReconciliation, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, ResolveBreak,
+    RestoreCart, ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity,
+    SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShareCart, ShipOrder, SignMilestone,
+    SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow, UnholdOrder, UnshareCart,
+    UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
@@ -332,6 +332,11 @@ pub fn name_cart(name: Option<&str>) -> Command {
 
 pub fn share(cart: CartId, with: Actor) -> Command {
     ShareCart { cart, with: with.account() }.into()
+}
+
+/// Leaves the cart that somebody shares.
+pub fn leave(owner: Actor) -> Command {
+    LeaveCart { owner: owner.account() }.into()
 }
 
 pub fn unshare(cart: CartId, with: Actor) -> Command {
