@@ -171,7 +171,7 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{} units of {} in order {}", event.quantity.get(), event.reservation, event.order)
         }
         Event::PaymentRequested(event) => format!("{} until {}", event.amount, event.expires_at),
-        Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
+        Event::PaymentActionRequired(event) => format!("the buyer has to act: {}", event.kind),
         Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),
         Event::PaymentCaptureRequested(event) => format!("{} to be taken", event.amount),
         Event::PaymentVoidRequested(event) => format!("to be given up: {}", event.because),
@@ -334,5 +334,38 @@ fn units(lines: &[LineUnits]) -> String {
         0u64 => "all units".to_owned(),
         1 => "1 unit".to_owned(),
         count => format!("{count} units"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Timestamp;
+    use events::ids::{AccountId, PaymentId};
+    use events::payment::{ActionKind, ActionRequired};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_a_buyer_has_to_do_is_told_in_the_word_that_the_log_has() {
+        let (account, provider) =
+            (AccountId::from_uuid(Uuid::from_u128(1)), AccountId::from_uuid(Uuid::from_u128(2)));
+        for kind in [ActionKind::ThreeDs, ActionKind::Mfa, ActionKind::Redirect] {
+            let event = ActionRequired {
+                account,
+                expires_at: Timestamp::from_ms(0),
+                kind,
+                payment: PaymentId::from_uuid(Uuid::from_u128(3)),
+                provider,
+                reference: "r".to_owned(),
+                url: None,
+            };
+            let word = serde_json::to_value(kind).unwrap();
+            let said = summary(&event.into());
+            assert_eq!(
+                Some(said.as_str()),
+                word.as_str().map(|word| format!("the buyer has to act: {word}")).as_deref()
+            );
+        }
     }
 }
