@@ -70,7 +70,11 @@ impl Layout {
             return Err(Problem::Header.at(1));
         }
         let (format, time, source) = if is_payouts {
-            (Format::StripePayouts, "effective_at_utc", "payout_id")
+            // What is named without its time zone is in UTC unless the report was asked for in another.
+            let is_unzoned =
+                columns.find("effective_at_utc").is_none() && columns.find("effective_at").is_some();
+            let time = if is_unzoned { "effective_at" } else { "effective_at_utc" };
+            (Format::StripePayouts, time, "payout_id")
         } else {
             (Format::StripeActivity, "created_utc", "source_id")
         };
@@ -101,10 +105,14 @@ fn money(column: &'static str, field: &str, currency: Currency, line: u64) -> Re
         .ok_or_else(|| Problem::Amount { column, text: shown(field), currency }.at(line))
 }
 
-/// Reads a time as Stripe writes it: `2025-07-29 10:00:00`.
+/// Reads a time as Stripe writes it: `2025-07-29 10:00:00`, or the day alone.
 fn time(column: &'static str, field: &str, line: u64) -> Result<Timestamp, FileError> {
     let wrong = |_| Problem::Time { column, text: shown(field) }.at(line);
-    Timestamp::parse_rfc3339(&format!("{}Z", field.replacen(' ', "T", 1))).map_err(wrong)
+    let written = match field.split_once(' ') {
+        Some((day, time)) => format!("{day}T{time}Z"),
+        None => format!("{field}T00:00:00Z"),
+    };
+    Timestamp::parse_rfc3339(&written).map_err(wrong)
 }
 
 /// Reads a report of Stripe's.

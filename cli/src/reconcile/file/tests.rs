@@ -96,6 +96,12 @@ fn wrong(file: &str, from: &str, to: &str) -> FileError {
 }
 
 #[test]
+fn stripes_payouts_may_have_a_day_alone_and_name_no_time_zone() {
+    let other = PAYOUTS.replace("effective_at_utc", "effective_at").replace(" 00:00:00", "");
+    assert_eq!(read(other.as_bytes()).unwrap().rows, read(PAYOUTS.as_bytes()).unwrap().rows);
+}
+
+#[test]
 fn each_bad_line_of_the_plain_form_is_told_with_its_number() {
     let usd = "USD".parse().unwrap();
     let amount = |column, text: &str| Problem::Amount { column, text: text.to_owned(), currency: usd };
