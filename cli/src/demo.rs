@@ -13,16 +13,18 @@ use bytes::Bytes;
 use commands::Command;
 use commands::command::{
     AddToCart, CancelOrder, ConfirmDelivery, CreateListing, Expected, FundWallet, MigrateCart, OrderLine,
-    PaymentMethod, PlaceOrder, ReceiveStock, RegisterAccount, RegisterDevice, ShipOrder,
+    PaymentMethod, PlaceOrder, ProviderMethod, ReceiveStock, RegisterAccount, RegisterDevice, RequestPayment,
+    RequestPayout, ShipOrder,
 };
 use commands::preview::Asked;
 use commands::receipt::{Outcome, Receipt};
 use commands::sign::{Draft, sign};
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
+use engine::providers::sandbox;
 use engine::{EngineHandle, Reply};
 use events::account::Role;
-use events::ids::{CartId, CommandId, ListingId, MarketName, OrderId};
+use events::ids::{AccountId, CartId, CommandId, ListingId, MarketName, OrderId};
 use events::{Currency, Money, Quantity};
 use gateway::node::{Node, REGISTRAR_KEY};
 use tokio::sync::watch;
@@ -40,6 +42,8 @@ const REPLY_TIME_MAX: Duration = Duration::from_secs(30);
 const PRICE_MINOR: i64 = 1_250;
 const FUNDS_MINOR: i64 = 500_000_000;
 const STOCK_UNITS: u32 = 1_000_000;
+/// What a seller is paid out where the provider is the sandbox: less than he earns of any order.
+const PAYOUT_MINOR: i64 = 1_000;
 
 /// The purchases that history is made from.
 const HISTORY: &[u8] = include_bytes!("../../tests/data/cdnow.txt.gz");
@@ -105,6 +109,8 @@ struct Stage {
     market: MarketName,
     usd: Currency,
     provider: StoredKey,
+    /// The provider that is asked for money, if it is one whose money is none.
+    sandbox: Option<AccountId>,
     sellers: Vec<StoredKey>,
     buyers: Vec<StoredKey>,
     listings: Vec<ListingId>,
@@ -121,7 +127,9 @@ impl Stage {
         let listings = sellers.iter().map(|_| ListingId::from_uuid(Uuid::now_v7())).collect();
         let (handle, market) = (node.handle(), node.market().clone());
         let usd = "USD".parse()?;
-        let stage = Stage { handle, clock, market, usd, provider, sellers, buyers, listings, keys };
+        let sandbox = node.effects().providers().find(|(name, _)| *name == sandbox::NAME);
+        let sandbox = sandbox.map(|(_, account)| account);
+        let stage = Stage { handle, clock, market, usd, provider, sandbox, sellers, buyers, listings, keys };
         stage.register(&stage.provider, Role::Provider).await?;
         for (seller, listing) in stage.sellers.iter().zip(&stage.listings) {
             stage.register(seller, Role::Seller).await?;
@@ -208,7 +216,25 @@ impl Stage {
             .await?;
         if next(beat, stopped).await {
             self.give(buyer, ConfirmDelivery { order, shipment: None }).await?;
+            self.through_provider(buyer, seller, total).await?;
         }
+        Ok(())
+    }
+
+    /// Lets the buyer pay as much into his wallet by card as he has spent, and the seller be paid a part of what he has earned.
+    async fn through_provider(
+        &self,
+        buyer: &StoredKey,
+        seller: &StoredKey,
+        amount: Money,
+    ) -> anyhow::Result<()> {
+        let Some(provider) = self.sandbox else { return Ok(()) };
+        let method = |token: &str| -> anyhow::Result<ProviderMethod> {
+            Ok(ProviderMethod { provider, token: token.to_owned().try_into().map_err(anyhow::Error::msg)? })
+        };
+        self.give(buyer, RequestPayment { amount, method: method("tok_approve")? }).await?;
+        let amount = Money::new(PAYOUT_MINOR, self.usd);
+        self.give(seller, RequestPayout { amount, to: method("acct_demo")? }).await?;
         Ok(())
     }
 

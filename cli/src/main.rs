@@ -11,7 +11,9 @@ mod log;
 mod nats;
 mod output;
 mod payments;
+mod reconcile;
 mod replay;
+mod sandbox;
 mod send;
 mod signing;
 mod story;
@@ -53,6 +55,8 @@ enum Subcommands {
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
     Ledger(ledger::LedgerArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Sandbox(sandbox::SandboxArgs),
     Import(import::ImportArgs),
     Story(story::StoryArgs),
     Bench(bench::BenchArgs),
@@ -79,6 +83,8 @@ fn main() -> ExitCode {
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
+        Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
+        Subcommands::Sandbox(arguments) => sandbox::run(&arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Story(arguments) => story::run(&arguments),
         Subcommands::Bench(arguments) => bench::run(arguments),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use gateway::nats::{Access, Certificate, ConnectError, Connection, Role};
 
 /// The market's NATS server.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct NatsArgs {
     /// The NATS server that the market stands on, such as nats://127.0.0.1:4222: its log is on JetStream and not in
     /// segment files, and commands go there and not over HTTP. Several servers of a cluster are separated by commas.

@@ -171,7 +171,7 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{} units of {} in order {}", event.quantity.get(), event.reservation, event.order)
         }
         Event::PaymentRequested(event) => format!("{} until {}", event.amount, event.expires_at),
-        Event::PaymentActionRequired(event) => format!("the buyer has to act: {:?}", event.kind),
+        Event::PaymentActionRequired(event) => format!("the buyer has to act: {}", event.kind),
         Event::PaymentAuthorized(event) => format!("{} held until {}", event.amount, event.capture_before),
         Event::PaymentCaptureRequested(event) => format!("{} to be taken", event.amount),
         Event::PaymentVoidRequested(event) => format!("to be given up: {}", event.because),
@@ -190,6 +190,11 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{} no longer kept", kept.join(" and "))
         }
         Event::PayoutOverdue(_) => "nobody has said what came of it".to_owned(),
+        Event::ReconciliationReported(event) => {
+            let (matched, opened) = (event.matched, event.opened.len());
+            format!("a file compared: {matched} movements are the same, {opened} breaks opened")
+        }
+        Event::BreakResolved(event) => format!("break {} resolved: {}", event.number, event.reason),
         Event::WalletFunded(event) => format!("+{} ({})", event.transfer.amount, event.reference),
         Event::WalletExchanged(event) => {
             let [taken, given] = event.transfers;
@@ -208,7 +213,10 @@ pub(crate) fn summary(event: &Event) -> String {
             None => "has no name any more".to_owned(),
         },
         Event::CartShared(event) => format!("shared with {}", event.with),
-        Event::CartUnshared(event) => format!("no longer shared with {}", event.with),
+        Event::CartUnshared(event) => match event.by {
+            Some(by) => format!("left by {by}"),
+            None => format!("no longer shared with {}", event.with),
+        },
         Event::CartCouponApplied(event) => format!("to be bought with coupon {}", event.coupon),
         Event::CartCouponRemoved(event) => format!("without coupon {}", event.coupon),
         Event::CartFrozen(event) => format!("frozen until {}", event.until),
@@ -330,5 +338,38 @@ fn units(lines: &[LineUnits]) -> String {
         0u64 => "all units".to_owned(),
         1 => "1 unit".to_owned(),
         count => format!("{count} units"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Timestamp;
+    use events::ids::{AccountId, PaymentId};
+    use events::payment::{ActionKind, ActionRequired};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_a_buyer_has_to_do_is_told_in_the_word_that_the_log_has() {
+        let (account, provider) =
+            (AccountId::from_uuid(Uuid::from_u128(1)), AccountId::from_uuid(Uuid::from_u128(2)));
+        for kind in [ActionKind::ThreeDs, ActionKind::Mfa, ActionKind::Redirect] {
+            let event = ActionRequired {
+                account,
+                expires_at: Timestamp::from_ms(0),
+                kind,
+                payment: PaymentId::from_uuid(Uuid::from_u128(3)),
+                provider,
+                reference: "r".to_owned(),
+                url: None,
+            };
+            let word = serde_json::to_value(kind).unwrap();
+            let said = summary(&event.into());
+            assert_eq!(
+                Some(said.as_str()),
+                word.as_str().map(|word| format!("the buyer has to act: {word}")).as_deref()
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ const DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// Tells whether a text has 13 to 19 digits, alone or in groups with spaces or dashes between them, whose last one is
 /// their check digit. What stands beside them, such as a date, makes them no other number. The digits of a UUID are none:
 /// such ids stand in many texts, and one in some hundred would look like a card.
-pub(crate) fn looks_like_a_number(text: &str) -> bool {
+pub fn looks_like_a_number(text: &str) -> bool {
     let of_number = |character: char| character.is_ascii_digit() || matches!(character, ' ' | '-');
     let text = without_uuids(text);
     text.split(|character| !of_number(character)).any(|run| {

@@ -27,7 +27,7 @@ pub use self::past::MigratedCart;
 pub(crate) use self::past::decide_restore;
 use self::team::{Filled, filled};
 pub use self::team::{MEMBERS_MAX, Team};
-pub(crate) use self::team::{decide_name, decide_share, decide_unshare, version};
+pub(crate) use self::team::{decide_leave, decide_name, decide_share, decide_unshare, version};
 use crate::account::Account;
 use crate::command::{AddToCart, ClearCart, LINES_MAX, PaymentMethod, RemoveFromCart, SetCartQuantity};
 use crate::listing::check_sale;

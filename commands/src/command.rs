@@ -24,7 +24,9 @@ mod checkout;
 mod escrow;
 mod exchange;
 mod orders;
+mod reconciliation;
 mod reservations;
+mod team;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
@@ -45,10 +47,14 @@ pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
 };
+pub use reconciliation::{
+    BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
+};
 pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
     ReleaseReservation, ReservationTime, ReserveStock,
 };
+pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -353,35 +359,6 @@ pub struct ClearCart {
     pub owner: Option<AccountId>,
 }
 
-/// Gives the cart a name, or takes its name away. Given by its owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NameCart {
-    /// What it is called; absent: it has no name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<Text<CART_NAME_LENGTH_MAX>>,
-}
-
-/// Shares the active cart with another buyer, who sees it and changes its lines from then on; nobody but its owner buys it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ShareCart {
-    /// The cart.
-    pub cart: CartId,
-    /// With whom.
-    pub with: AccountId,
-}
-
-/// Shares the active cart with somebody no longer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UnshareCart {
-    /// The cart.
-    pub cart: CartId,
-    /// With whom it was shared.
-    pub with: AccountId,
-}
-
 /// Puts a line of the cart aside, where it is in no total.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -519,6 +496,8 @@ commands! {
     "payment.report" => ReportPayment(ReportPayment),
     "payout.request" => RequestPayout(RequestPayout),
     "payout.report" => ReportPayout(ReportPayout),
+    "reconciliation.report" => ReportReconciliation(ReportReconciliation),
+    "reconciliation.resolve" => ResolveBreak(ResolveBreak),
     "cart.add" => AddToCart(AddToCart),
     "cart.set_quantity" => SetCartQuantity(SetCartQuantity),
     "cart.remove" => RemoveFromCart(RemoveFromCart),
@@ -532,6 +511,7 @@ commands! {
     "cart.name" => NameCart(NameCart),
     "cart.share" => ShareCart(ShareCart),
     "cart.unshare" => UnshareCart(UnshareCart),
+    "cart.leave" => LeaveCart(LeaveCart),
     "cart.freeze" => FreezeCart(FreezeCart),
     "cart.unfreeze" => UnfreezeCart(UnfreezeCart),
     "cart.restore" => RestoreCart(RestoreCart),

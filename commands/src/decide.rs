@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
     account, cart, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
-    reservation, shipping, stock, tax,
+    reconciliation, reservation, shipping, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -206,6 +206,7 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::FundWallet(body) => Some(CreditId::asked(stamp.account, body)),
         Command::ReportPayment(body) => body.credit(stamp.account),
         Command::ExchangeMoney(_) => verified.exchange.as_ref().map(|offer| CreditId::offered(&offer.quote)),
+        Command::ReportReconciliation(body) => Some(CreditId::reconciling(body)),
         _ => None,
     };
     let payment = match &verified.command {
@@ -258,6 +259,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::CreatePromotion(_) | Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
         Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
         Command::FundWallet(_) | Command::ReportPayment(_) | Command::ReportPayout(_) => &[Role::Provider],
+        Command::ReportReconciliation(_) | Command::ResolveBreak(_) => &[Role::Operator],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
         Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
         Command::AddToCart(_)
@@ -274,6 +276,7 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::NameCart(_)
         | Command::ShareCart(_)
         | Command::UnshareCart(_)
+        | Command::LeaveCart(_)
         | Command::MergeCart(_)
         | Command::RestoreCart(_)
         | Command::PlaceOrder(_)
@@ -339,6 +342,10 @@ fn business(
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
         Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
         Command::ReportPayout(command) => payout::decide_report(market, facts, account, command),
+        Command::ReportReconciliation(command) => {
+            reconciliation::decide_report(market, facts, account, command)
+        }
+        Command::ResolveBreak(command) => reconciliation::decide_resolve(market, account, command),
         Command::AddToCart(command) => cart::decide_add(market, account, id, command),
         Command::SetCartQuantity(command) => cart::decide_set(market, account, command),
         Command::RemoveFromCart(command) => cart::decide_remove(market, account, command),
@@ -346,6 +353,7 @@ fn business(
         Command::NameCart(command) => cart::decide_name(market, account, command),
         Command::ShareCart(command) => cart::decide_share(market, account, command),
         Command::UnshareCart(command) => cart::decide_unshare(market, account, command),
+        Command::LeaveCart(command) => cart::decide_leave(market, account, command),
         Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
         Command::SaveForLater(command) => cart::decide_save(market, account, command),
         Command::MoveBack(command) => cart::decide_move_back(market, account, id, command),

@@ -14,10 +14,11 @@ use events::ids::AccountId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::payment::Captured;
-use events::{Event, Hash, Position, Rejection};
+use events::reconciliation::Reported;
+use events::{Event, Hash, Position, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{ExchangeQuote, FundWallet};
+use crate::command::{ExchangeQuote, FundWallet, ReportReconciliation};
 use crate::decide::Facts;
 use crate::market::Market;
 
@@ -54,12 +55,23 @@ impl CreditId {
         CreditId::of_exchange(event.provider, &event.reference)
     }
 
+    /// Names the report of a provider's file for a period, which changes things once as a credit does.
+    pub(crate) fn reconciling(command: &ReportReconciliation) -> Self {
+        CreditId::of_file(command.provider, command.file, [command.from, command.until])
+    }
+
+    /// Names the report of a provider's file that was taken.
+    pub(crate) fn reconciled(event: &Reported) -> Self {
+        CreditId::of_file(event.provider, event.file, [event.from, event.until])
+    }
+
     /// Names what an event credits, if it does.
     pub fn given_by(event: &Event) -> Option<Self> {
         match event {
             Event::WalletFunded(event) => Some(CreditId::credited(event)),
             Event::PaymentCaptured(event) => Some(CreditId::captured(event)),
             Event::WalletExchanged(event) => Some(CreditId::exchanged(event)),
+            Event::ReconciliationReported(event) => Some(CreditId::reconciled(event)),
             _ => None,
         }
     }
@@ -70,6 +82,11 @@ impl CreditId {
 
     fn of_exchange(provider: AccountId, reference: &str) -> Self {
         CreditId::hash(b"skylink exchange", LedgerAccount::ProviderClearing(provider), reference)
+    }
+
+    fn of_file(provider: AccountId, file: Hash, [from, until]: [Timestamp; 2]) -> Self {
+        let reference = format!("{file} {} {}", from.ms(), until.ms());
+        CreditId::hash(b"skylink reconciliation", LedgerAccount::ProviderClearing(provider), &reference)
     }
 
     fn hash(purpose: &[u8], provider: LedgerAccount, reference: &str) -> Self {

@@ -11,7 +11,7 @@
 //! replays is in [`replay`].
 
 pub mod account;
-mod card;
+pub mod card;
 pub mod cart;
 pub mod checkpoint;
 pub mod command;
@@ -37,6 +37,7 @@ pub mod preview;
 mod price;
 pub mod promotion;
 pub mod receipt;
+pub mod reconciliation;
 pub mod refusal;
 pub mod replay;
 pub mod reservation;

@@ -18,6 +18,7 @@ use crate::order::Orders;
 use crate::payment::{ClosedPayment, Effect, EffectId, Payments};
 use crate::payout::{ClosedPayout, Payouts};
 use crate::promotion::Promotions;
+use crate::reconciliation::Breaks;
 use crate::replay::{Nonces, Recent};
 use crate::reservation::Reservations;
 use crate::shipping::Rates;
@@ -60,6 +61,8 @@ pub struct Market {
     pub payments: Payments,
     /// Payouts through providers.
     pub payouts: Payouts,
+    /// What differs between a provider's own file and the ledger.
+    pub breaks: Breaks,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -172,6 +175,8 @@ impl Market {
             Event::PayoutFailed(event) => self.ledger.post(&event.transfer),
             Event::PayoutReturned(event) => self.ledger.post(&event.transfer),
             Event::PayoutOverdue(event) => self.payout_overdue(event),
+            Event::ReconciliationReported(event) => self.reconciliation_reported(event, position),
+            Event::BreakResolved(event) => self.break_resolved(event),
             Event::CartItemAdded(event) => self.item_added(event),
             Event::CartQuantitySet(event) => self.quantity_set(event),
             Event::CartItemRemoved(event) => self.item_removed(event),

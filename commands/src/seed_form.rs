@@ -21,6 +21,7 @@
 //! | `cart.unfreeze` | none |
 //! | `cart.name` | perhaps `name` |
 //! | `cart.share`, `cart.unshare` | `cart_id`, `with` |
+//! | `cart.leave` | `owner` |
 //! | `cart.freeze` | `until`, in milliseconds since 1970 |
 //! | `cart.merge` | `claim`, perhaps `policy` |
 //! | `cart.migrate` | `cart_id`, `payment_method`, `total`, `currency`; `expectedVersions` must name the cart's |
@@ -292,6 +293,7 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
         "cart.unfreeze" | "cart.remove_coupon" => fields.end(),
         "cart.name" => fields.take_if_any("name").end(),
         "cart.share" | "cart.unshare" => fields.take("cart_id", "cart")?.take("with", "with")?.end(),
+        "cart.leave" => fields.take("owner", "owner")?.end(),
         "cart.apply_coupon" => fields.take("coupon", "coupon")?.end(),
         "cart.freeze" => fields.take("until", "until")?.end(),
         "cart.merge" => fields.take("claim", "claim")?.take_if_any("policy").end(),
@@ -398,6 +400,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::FreezeCart(_)
         | Command::MergeCart(_)
         | Command::ApplyCoupon(_)
+        | Command::LeaveCart(_)
         | Command::NameCart(_) => command.body(),
         Command::RestoreCart(_)
         | Command::MigrateCart(_)
@@ -472,6 +475,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReportPayment(_)
         | Command::RequestPayout(_)
         | Command::ReportPayout(_)
+        | Command::ReportReconciliation(_)
+        | Command::ResolveBreak(_)
         | Command::HoldOrder(_)
         | Command::UnholdOrder(_)
         | Command::FreezeEscrow(_)

@@ -134,6 +134,18 @@ mod tests {
             ("payment.report", json!({"outcome": {"action_required": acts}, "payment": ID})),
             ("payout.request", json!({"amount": total, "to": {"provider": ID, "token": "t"}})),
             ("payout.report", json!({"outcome": {"paid": {"reference": "r"}}, "payout": ID})),
+            (
+                "reconciliation.report",
+                json!({
+                    "breaks": [{
+                        "at": 7, "difference": {"amount_differs": {"ours": total, "theirs": {"minor": -1, "currency": "USD"}}},
+                        "kind": "payment", "position": 9, "reference": "r",
+                    }],
+                    "compared_to": 9, "file": "00".repeat(32), "from": 1, "in_flight": 2, "matched": 3, "provider": ID,
+                    "totals": [{"fees": total, "ours": total, "theirs": total}], "unlisted": 4, "until": 8,
+                }),
+            ),
+            ("reconciliation.resolve", json!({"number": 7, "reason": "r"})),
             ("cart.add", json!({"listing": ID, "quantity": 1})),
             ("cart.set_quantity", json!({"listing": ID, "owner": ID, "quantity": 1})),
             ("cart.remove", json!({"listing": ID})),
@@ -153,6 +165,7 @@ mod tests {
             ("cart.name", json!({"name": "For the office"})),
             ("cart.share", json!({"cart": ID, "with": ID})),
             ("cart.unshare", json!({"cart": ID, "with": ID})),
+            ("cart.leave", json!({"owner": ID})),
             ("cart.freeze", json!({"until": 1_753_786_800_000u64})),
             ("cart.unfreeze", json!({})),
             ("cart.restore", json!({"cart": ID})),

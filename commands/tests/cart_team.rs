@@ -82,9 +82,39 @@ fn an_owner_shares_his_cart_with_buyers_and_takes_that_back() {
         .when(BUYER, share(cart, OTHER_BUYER))
         .then_unchanged()
         .when(BUYER, unshare(cart, OTHER_BUYER))
-        .then_events([Unshared { account, cart, version: 3, with }.into()])
+        .then_events([Unshared { account, by: None, cart, version: 3, with }.into()])
         .when_again()
         .then_repeat();
+}
+
+#[test]
+fn whom_a_cart_is_shared_with_leaves_it_himself() {
+    let mut world = shop();
+    let (account, cart, with) = (BUYER.account(), world.cart(BUYER), OTHER_BUYER.account());
+    // Who shares none is told nothing of what others have.
+    for owner in [BUYER, OTHER_BUYER, Actor(77)] {
+        world.when(OTHER_BUYER, leave(owner)).then_unchanged();
+    }
+    let rule = "the account has no role that may give this command".into();
+    world
+        .when(GUEST, leave(BUYER))
+        .then_refused(Refusal::ScopeDenied { rule })
+        .given(BUYER, share(cart, OTHER_BUYER))
+        // He may leave a cart that can't be edited, too.
+        .given(BUYER, freeze(START.plus_ms(3_600_000)))
+        .when(BUYER, leave(BUYER))
+        .then_unchanged()
+        .when_if(Expected { cart: Some(2), listing: None }, OTHER_BUYER, leave(BUYER))
+        .then_rejected([Rejection::StaleVersion { what: "cart".to_owned(), expected: 2, current: 3 }])
+        .when(OTHER_BUYER, leave(BUYER))
+        .then_events([Unshared { account, by: Some(with), cart, version: 4, with }.into()])
+        .when_again()
+        .then_repeat()
+        .when(OTHER_BUYER, leave(BUYER))
+        .then_unchanged()
+        .when(OTHER_BUYER, add_to(BUYER, TEA, 1))
+        .then_rejected([Rejection::CartNotShared { account }])
+        .given(BUYER, share(cart, OTHER_BUYER));
 }
 
 #[test]

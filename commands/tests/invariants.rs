@@ -406,6 +406,7 @@ impl Run {
                     self.members.insert((shared.cart, shared.with));
                 }
                 Event::CartUnshared(unshared) => {
+                    self.check_filler(unshared.cart, unshared.account, unshared.by, &commit);
                     assert!(self.members.remove(&(unshared.cart, unshared.with)), "it was shared");
                 }
                 Event::CartMerged(merged) => {

@@ -464,3 +464,6 @@ const fn wish_name(effect: &Effect) -> &'static str {
         Wish::Refund { .. } => "refund",
     }
 }
+
+#[cfg(test)]
+mod tests;

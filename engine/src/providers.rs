@@ -2,6 +2,7 @@
 //! [`crate::effects`]), a provider does. Every call is safe to repeat: see each one's rule.
 
 pub mod sandbox;
+pub mod statement;
 pub mod stripe;
 
 use std::time::Duration;

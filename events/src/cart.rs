@@ -107,11 +107,14 @@ pub struct Shared {
     pub with: AccountId,
 }
 
-/// The owner of a cart does not share it with another account any more.
+/// A cart is not shared with an account any more: its owner ended that, or the account left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unshared {
     /// Whose cart.
     pub account: AccountId,
+    /// The account that left it; absent: its owner ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<AccountId>,
     /// The cart.
     pub cart: CartId,
     /// Counts the cart's events from 1.

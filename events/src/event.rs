@@ -7,7 +7,7 @@ use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, command, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
-    reservation, shipping, stock, tax,
+    reconciliation, reservation, shipping, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -147,6 +147,8 @@ events! {
     "payout.returned.v1" => PayoutReturned(payout::Returned) about |e| Some(e.payout.to_string()),
     "seller.reserve_released.v1" => ReserveReleased(earnings::ReserveReleased) about |e| Some(e.seller.to_string()),
     "payout.overdue.v1" => PayoutOverdue(payout::Overdue) about |e| Some(e.payout.to_string()),
+    "reconciliation.reported.v1" => ReconciliationReported(reconciliation::Reported) about |e| Some(e.provider.to_string()),
+    "reconciliation.resolved.v1" => BreakResolved(reconciliation::Resolved) about |e| Some(e.provider.to_string()),
     "cart.item_added.v1" => CartItemAdded(cart::ItemAdded) about |e| Some(e.cart.to_string()),
     "cart.quantity_set.v1" => CartQuantitySet(cart::QuantitySet) about |e| Some(e.cart.to_string()),
     "cart.item_removed.v1" => CartItemRemoved(cart::ItemRemoved) about |e| Some(e.cart.to_string()),
@@ -266,6 +268,8 @@ impl Event {
             | Event::PaymentFailed(_)
             | Event::PaymentVoided(_)
             | Event::PayoutOverdue(_)
+            | Event::ReconciliationReported(_)
+            | Event::BreakResolved(_)
             | Event::CartItemAdded(_)
             | Event::CartQuantitySet(_)
             | Event::CartItemRemoved(_)

@@ -26,6 +26,7 @@ pub mod order;
 pub mod payment;
 pub mod payout;
 pub mod promotion;
+pub mod reconciliation;
 pub mod rejection;
 pub mod reservation;
 pub mod shipping;

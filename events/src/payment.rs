@@ -72,6 +72,17 @@ pub enum ActionKind {
     Redirect,
 }
 
+impl std::fmt::Display for ActionKind {
+    /// Writes the word that stands for it in JSON.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ActionKind::ThreeDs => "3ds",
+            ActionKind::Mfa => "mfa",
+            ActionKind::Redirect => "redirect",
+        })
+    }
+}
+
 /// The provider waits for the buyer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionRequired {

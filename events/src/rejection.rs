@@ -1,11 +1,13 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
 mod parts;
+mod reconciliation;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
+pub use self::reconciliation::ReconciliationProblem;
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -545,6 +547,12 @@ pub enum Rejection {
     NotYourPayout {
         /// The payout.
         payout: PayoutId,
+    },
+    /// A provider's file, or a break between it and the ledger, can't be dealt with like this.
+    #[error("{problem}")]
+    Reconciliation {
+        /// What is wrong.
+        problem: ReconciliationProblem,
     },
     /// The seller has earned too little that was not paid out.
     #[error("{available} can be paid out, not {amount}")]

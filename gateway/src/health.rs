@@ -182,6 +182,11 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
             ::metrics::gauge!("skylink_view_lag_events", "view" => view.as_str()).set(as_gauge(lag));
         }
     }
+    let payments = views.clone();
+    // A view that can't be read is told by its own state, and the gauge stands where it was.
+    if let Ok(Ok(open)) = tokio::task::spawn_blocking(move || payments.payments().open_breaks()).await {
+        ::metrics::gauge!("skylink_reconciliation_breaks_open").set(as_gauge(open as u64));
+    }
     let is_writing = matches!(status, Status::Writing(_));
     ::metrics::gauge!("skylink_engine_writing").set(f64::from(u8::from(is_writing)));
     let is_following = *views.state().borrow() == RunState::Running;

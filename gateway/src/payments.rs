@@ -1,5 +1,5 @@
-//! Payments and payouts through providers: what there is to pay through, how each stands, and where providers tell that
-//! something happened.
+//! Payments and payouts through providers: what there is to pay through, how each stands, what differs between providers' files
+//! and the ledger, and where providers tell that something happened.
 
 use std::sync::Arc;
 
@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use engine::effects::MessageError;
 use events::Position;
 use events::ids::{AccountId, PaymentId, PayoutId};
-use projections::payment::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage};
+use projections::payment::{
+    BREAKS_PER_PAGE_MAX, BreakPage, BreakState, PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, ReconciliationBreak,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -95,6 +97,38 @@ pub(crate) async fn payout(
     let id: PayoutId = id_of(&id, "payout")?;
     let found = ask(&app, move |views| views.payments().payout(id)).await?;
     found.filter("payout", |payout| payout.filter(|payout| caller.may_see(payout.account)))
+}
+
+/// Breaks of a page unless the query says otherwise.
+pub(crate) const BREAKS_PER_PAGE: usize = 20;
+
+/// Some breaks, newest first.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct BreakList {
+    /// The breaks.
+    breaks: Vec<ReconciliationBreak>,
+    /// Pass it as `cursor` to get the next page; null: this was the last.
+    next_cursor: Option<u64>,
+}
+
+/// `GET /v1/reconciliation/breaks`
+pub(crate) async fn breaks(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["cursor", "limit", "state"])?;
+    if !caller.is_operator() {
+        return Err(Problem::forbidden("what differs between providers and the ledger is for operators"));
+    }
+    let state: BreakState = params.word("state")?.unwrap_or_default();
+    let cursor: Option<u64> = params.get("cursor")?;
+    let limit = params.limit(BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)?;
+    let found = ask(&app, move |views| -> Result<_, projections::ViewError> {
+        let BreakPage { breaks, next } = views.payments().breaks(state, cursor, limit)?;
+        Ok(BreakList { breaks, next_cursor: next })
+    });
+    found.await
 }
 
 /// Says that a provider's message is settled.

@@ -13,7 +13,7 @@ use engine::{Previewed, Reply};
 use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{NumberError, OrderNumber};
 use events::{Money, Position, Timestamp};
-use projections::cart::{Reservation, SavedLine};
+use projections::cart::{Reservation, SHARED_PER_PAGE_MAX, SavedLine, SharedCart, SharedPage};
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, Side};
 use projections::{Projections, ViewError};
 use schemars::JsonSchema;
@@ -40,7 +40,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 20] = [
+pub(crate) const TIME_MEMBERS: [&str; 22] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -53,8 +53,10 @@ pub(crate) const TIME_MEMBERS: [&str; 20] = [
     "expires_at",
     "from",
     "inspection_ends",
+    "opened_at",
     "placed_at",
     "requested_at",
+    "resolved_at",
     "ship_by",
     "shipped_at",
     "start",
@@ -328,6 +330,34 @@ pub(crate) async fn cart(
             cart.seen_by(caller.account, sees_all)
         })
     })
+}
+
+/// Shared carts of a page unless the query says otherwise.
+pub(crate) const SHARED_PER_PAGE: usize = 20;
+
+/// Carts that others share with an account.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct SharedList {
+    /// The carts, by their ids.
+    carts: Vec<SharedCart>,
+    /// Pass it as `cursor` to get the next page; null: this was the last.
+    next_cursor: Option<CartId>,
+}
+
+/// `GET /v1/carts/shared`
+pub(crate) async fn shared(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["cursor", "limit"])?;
+    let cursor: Option<CartId> = params.get("cursor")?;
+    let limit = params.limit(SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)?;
+    let found = ask(&app, move |views| -> Result<_, ViewError> {
+        let SharedPage { carts, next } = views.carts().shared_with(caller.account, cursor, limit)?;
+        Ok(SharedList { carts, next_cursor: next })
+    });
+    found.await
 }
 
 /// What an account saved for later.

@@ -12,11 +12,11 @@ use commands::Command;
 use commands::preview::Preview;
 use commands::receipt::Receipt;
 use projections::analytics::{Funnel, TOP_MAX};
-use projections::cart::Cart;
+use projections::cart::{Cart, SHARED_PER_PAGE_MAX};
 use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
-use projections::payment::{PAYOUTS_PER_PAGE_MAX, Payment, Payout};
+use projections::payment::{BREAKS_PER_PAGE_MAX, PAYOUTS_PER_PAGE_MAX, Payment, Payout};
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
 use crate::health::{Alive, KeySet, MarketTime, Readiness};
 use crate::http::App;
-use crate::payments::{MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
+use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
     BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
     OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
@@ -33,7 +33,7 @@ use crate::problem::{
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
-use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, Saved, Wallet};
+use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
 use crate::{analytics, health, openapi, page, payments, query, stream, submit, token, tree};
 
@@ -218,7 +218,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 31] = [
+const COMMAND_PATHS: [(&str, &str); 32] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -234,6 +234,7 @@ const COMMAND_PATHS: [(&str, &str); 31] = [
     ("/api/cart/name", "cart.name"),
     ("/api/cart/share", "cart.share"),
     ("/api/cart/unshare", "cart.unshare"),
+    ("/api/cart/leave", "cart.leave"),
     ("/api/cart/freeze", "cart.freeze"),
     ("/api/cart/unfreeze", "cart.unfreeze"),
     ("/api/cart/restore", "cart.restore"),
@@ -359,6 +360,11 @@ fn questions() -> Vec<Route> {
         .query("coupon", "A coupon, instead of the one in the cart", json!({"type": "string"}))
         .problems([NOT_FOUND])
         .answers(json_of::<Preview>()),
+        Route::get("/v1/carts/shared", "Carts that others share with you", query::shared)
+            .question()
+            .query("cursor", "`next_cursor` of the page before", uuid())
+            .limit(SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)
+            .answers(view::<SharedList>()),
         Route::get("/v1/carts/saved", "What you saved for later", query::saved)
             .question()
             .answers(view::<Saved>()),
@@ -442,6 +448,21 @@ fn through_providers() -> Vec<Route> {
             .in_path("id", "The payout", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Payout>()),
+        Route::get(
+            "/v1/reconciliation/breaks",
+            "What differs between providers' files and the ledger, newest first; for operators",
+            payments::breaks,
+        )
+        .question()
+        .query(
+            "state",
+            "Those that are open, or those that operators have resolved",
+            json!({"type": "string", "enum": ["open", "resolved"], "default": "open"}),
+        )
+        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
+        .limit(BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)
+        .problems([FORBIDDEN])
+        .answers(view::<BreakList>()),
         message,
     ]
 }

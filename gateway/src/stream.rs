@@ -10,11 +10,11 @@ use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
 use engine::log::{CommitStream, EventLog, ReadError};
-use events::ids::{AccountId, CommandId, CommitId};
+use events::ids::{AccountId, CartId, CommandId, CommitId};
 use events::metadata::{Cause, EVENTS_PER_COMMIT_MAX};
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
-use projections::Projections;
+use projections::{Projections, ViewError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -177,6 +177,7 @@ impl Feed {
         {
             return Ok(true);
         }
+        let position = recorded.position;
         let order = match &recorded.event {
             Event::OrderPlaced(placed) => return Ok(self.is_one(&[placed.buyer, placed.seller])),
             Event::EscrowReleased(released) => return Ok(self.is_one(&[released.buyer, released.seller])),
@@ -207,15 +208,20 @@ impl Feed {
             Event::PaymentRefunded(refund) => return Ok(self.is_one(&[refund.account])),
             Event::RefundFailed(refund) => return Ok(self.is_one(&[refund.account])),
             Event::CartMerged(merged) => return Ok(self.is_one(&[merged.account, merged.source.account])),
-            // Others may have changed it, whom its owner shares it with.
-            Event::CartItemAdded(event) => return Ok(self.is_one(&[event.account])),
-            Event::CartQuantitySet(event) => return Ok(self.is_one(&[event.account])),
-            Event::CartItemRemoved(event) => return Ok(self.is_one(&[event.account])),
-            Event::CartCleared(event) => return Ok(self.is_one(&[event.account])),
-            Event::CartShared(shared) => return Ok(self.is_one(&[shared.account, shared.with])),
-            Event::CartUnshared(unshared) => return Ok(self.is_one(&[unshared.account, unshared.with])),
-            Event::CartUnfrozen(unfrozen) => return Ok(self.is_one(&[unfrozen.account])),
-            Event::CartAbandoned(abandoned) => return Ok(self.is_one(&[abandoned.account])),
+            // Others may have changed it, whom its owner shares it with, and all of them are told; what he saves for later and what
+            // he buys, they are not.
+            Event::CartItemAdded(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartQuantitySet(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartItemRemoved(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartCleared(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartNamed(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartFrozen(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartUnfrozen(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartAbandoned(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartShared(shared) if self.is_one(&[shared.account, shared.with]) => return Ok(true),
+            Event::CartShared(event) => return self.fills(event.account, event.cart, position).await,
+            Event::CartUnshared(event) if self.is_one(&[event.account, event.with]) => return Ok(true),
+            Event::CartUnshared(event) => return self.fills(event.account, event.cart, position).await,
             Event::PayoutRequested(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutPaid(payout) => return Ok(self.is_one(&[payout.account])),
             Event::PayoutFailed(payout) => return Ok(self.is_one(&[payout.account])),
@@ -249,12 +255,30 @@ impl Feed {
             Event::MilestoneSigned(signed) => signed.order,
             _ => return Ok(false),
         };
+        let order = self.ask(position, move |views| views.orders().order(order)).await?;
+        Ok(order.is_some_and(|order| self.is_one(&[order.buyer, order.seller])))
+    }
+
+    /// Tells whether a cart is the caller's, or shared with him.
+    async fn fills(&self, owner: AccountId, cart: CartId, position: Position) -> Result<bool, &'static str> {
+        let caller = self.caller.account;
+        if owner == caller {
+            return Ok(true);
+        }
+        self.ask(position, move |views| views.carts().was_shared_with(cart, caller, position)).await
+    }
+
+    /// Asks the views once they have read what stands at a position.
+    async fn ask<T: Send + 'static>(
+        &self,
+        position: Position,
+        question: impl FnOnce(&Projections) -> Result<T, ViewError> + Send + 'static,
+    ) -> Result<T, &'static str> {
         let late = |_| "the views are too far behind: come back with Last-Event-ID";
-        self.views.wait_for(recorded.position, VIEWS_TIME_MAX).await.map_err(late)?;
+        self.views.wait_for(position, VIEWS_TIME_MAX).await.map_err(late)?;
         let views = self.views.clone();
-        let found = tokio::task::spawn_blocking(move || views.orders().order(order)).await;
-        match found {
-            Ok(Ok(order)) => Ok(order.is_some_and(|order| self.is_one(&[order.buyer, order.seller]))),
+        match tokio::task::spawn_blocking(move || question(&views)).await {
+            Ok(Ok(found)) => Ok(found),
             _ => Err("the views can't answer"),
         }
     }

@@ -5,8 +5,8 @@
 mod support;
 
 use commands::command::{
-    AddToCart, CartClaim, Expected, FreezeCart, MergeCart, MigrateCart, NameCart, PaymentMethod, RestoreCart,
-    SaveForLater, SetCartQuantity, ShareCart, UnshareCart,
+    AddToCart, CartClaim, Expected, FreezeCart, LeaveCart, MergeCart, MigrateCart, NameCart, PaymentMethod,
+    RestoreCart, SaveForLater, SetCartQuantity, ShareCart, UnshareCart,
 };
 use commands::sign::{sign, sign_cart_claim};
 use events::account::Role;
@@ -226,6 +226,24 @@ async fn a_shared_cart_is_read_and_filled_by_those_it_is_shared_with_and_bought_
     problem(shop.post("/v1/commands", "application/jose", purchase), 400, "body_invalid").await;
     let purchase = migrate_at(&shop, &member, 0, migrate(cart, 5_000));
     problem(shop.post("/v1/commands", "application/jose", purchase), 422, "cart_unknown").await;
+    // It is in the list of those that others share with him, until he leaves it.
+    let token = shop.token(&member).await;
+    let shared =
+        |position: &Value| shop.get(&format!("/v1/carts/shared?min_position={position}")).bearer_auth(&token);
+    let (_, list) = json_of(shared(&json!(position))).await;
+    assert_eq!(
+        (&list["carts"][0]["cart"], &list["carts"][0]["name"]),
+        (&json!(cart), &json!("Office")),
+        "{list}"
+    );
+    assert_eq!(list["next_cursor"], json!(null));
+    let flat = member.seed_form(LeaveCart { owner: owner.account }, shop.now());
+    let (status, receipt) = json_of(shop.post("/api/cart/leave", "application/json", flat)).await;
+    assert_eq!(status, StatusCode::OK, "{receipt}");
+    let (_, list) = json_of(shared(&receipt["receipt"]["position"])).await;
+    assert_eq!(list, json!({"carts": [], "next_cursor": null}));
+    shop.accepted(&owner, ShareCart { cart, with: member.account }).await;
+    let version = version + 2;
     let receipt = shop.accepted(&owner, UnshareCart { cart, with: member.account }).await;
     let position = receipt["receipt"]["position"].as_u64().unwrap();
     let behind = format!("{path}?min_position={position}");

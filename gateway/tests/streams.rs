@@ -11,8 +11,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use commands::command::{
-    BlockListing, GrantClearance, OrderLine, PaymentMethod, PlaceOrder, ReinstateSeller, RevokeClearance,
-    SuspendSeller, UnblockListing,
+    AddToCart, BlockListing, FreezeCart, GrantClearance, LeaveCart, OrderLine, PaymentMethod, PlaceOrder,
+    ReinstateSeller, RevokeClearance, SaveForLater, ShareCart, SuspendSeller, UnblockListing, UnshareCart,
 };
 use events::account::Role;
 use events::ids::ListingId;
@@ -76,6 +76,56 @@ async fn a_stream_gives_ones_own_events_as_they_happen() {
         shop.get("/v1/stream").bearer_auth(&token).header("last-event-id", last).send().await.unwrap();
     assert_eq!(events_of(resumed, 1).await, events[1..]);
     problem(shop.get("/v1/stream?from=1000000").bearer_auth(&token), 400, "query_invalid").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_what_others_do_to_a_cart_that_is_shared() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let (owner, member, third) = (
+        shop.funded_buyer(10_000).await,
+        shop.person(&[Role::Buyer]).await,
+        shop.person(&[Role::Buyer]).await,
+    );
+    let stranger = shop.person(&[Role::Buyer]).await;
+    let (lamp, shade) = (shop.listing(&seller, 2_500, 5).await, shop.listing(&seller, 100, 5).await);
+    let add = |listing, of: &Person| {
+        let owner = (of.account != owner.account).then_some(owner.account);
+        AddToCart { listing, owner, quantity: support::units(1) }
+    };
+    let stream =
+        async |who: &Person| shop.get("/v1/stream").bearer_auth(shop.token(who).await).send().await.unwrap();
+    let (of_member, of_stranger) = (stream(&member).await, stream(&stranger).await);
+    let added = shop.accepted(&owner, add(lamp, &owner)).await;
+    let cart = added["receipt"]["events"][0]["subject"].as_str().unwrap().parse().unwrap();
+    for with in [member.account, third.account] {
+        shop.accepted(&owner, ShareCart { cart, with }).await;
+    }
+    shop.accepted(&third, add(lamp, &third)).await;
+    shop.accepted(&owner, add(shade, &owner)).await;
+    // What its owner keeps to himself, and what he buys, is told to nobody else.
+    shop.accepted(&owner, SaveForLater { listing: shade }).await;
+    shop.accepted(&third, LeaveCart { owner: owner.account }).await;
+    shop.accepted(&owner, FreezeCart { until: shop.now().plus_ms(60_000) }).await;
+    shop.accepted(&owner, UnshareCart { cart, with: member.account }).await;
+    let told = |events: Vec<Value>| -> Vec<String> {
+        events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected = [
+        "cart.shared",
+        "cart.shared",
+        "cart.item_added",
+        "cart.item_added",
+        "cart.unshared",
+        "cart.frozen",
+        "cart.unshared",
+    ];
+    let expected: Vec<String> = expected.iter().map(|name| format!("{name}.v1")).collect();
+    assert_eq!(told(events_of(of_member, expected.len()).await), expected);
+    // Who it is not shared with sees what is his own.
+    shop.accepted(&stranger, AddToCart { owner: None, ..add(lamp, &owner) }).await;
+    assert_eq!(told(events_of(of_stranger, 1).await), ["cart.item_added.v1"]);
     shop.close().await;
 }
 

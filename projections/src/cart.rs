@@ -1,23 +1,25 @@
 //! Carts: what is in them, and what is wrong with it now; and what buyers have set aside before they order it.
 
 mod fold;
+mod shared;
 
 use events::ids::{AccountId, CartId, ListingId, OrderId, ReservationId};
 use events::listing::ListingStatus;
 use events::promotion::CouponCode;
-use events::{Currency, Money, Quantity, Timestamp};
+use events::{Currency, Money, Position, Quantity, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::Tree;
 
 pub(crate) use self::fold::CartFold;
+pub use self::shared::{SHARED_PER_PAGE_MAX, SharedCart, SharedPage};
 use crate::listing::{Listing, Rows};
 use crate::store::Slot;
 use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 6;
+pub(crate) const VERSION: u8 = 7;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -219,7 +221,7 @@ pub struct Reservation {
 struct StoredCart {
     account: AccountId,
     name: Option<String>,
-    shared_with: Vec<AccountId>,
+    members: Vec<Member>,
     version: u64,
     state: CartState,
     changed_at: Timestamp,
@@ -236,7 +238,22 @@ struct StoredLine {
     kept_price: Option<Money>,
 }
 
+/// An account that a cart is shared with, or was.
+#[derive(Serialize, Deserialize)]
+struct Member {
+    account: AccountId,
+    /// Since which event.
+    since: Position,
+    /// Up to which event; none: it is.
+    until: Option<Position>,
+}
+
 impl StoredCart {
+    /// Gives whom it is shared with.
+    fn members(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.members.iter().filter(|member| member.until.is_none()).map(|member| member.account)
+    }
+
     /// Takes a line out.
     fn take(&mut self, listing: ListingId) -> Option<StoredLine> {
         let at = self.lines.iter().position(|line| line.listing == listing)?;
@@ -320,6 +337,7 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
     let is_cleared = ROWS.standing(tree, stored.account)?.is_cleared;
     let reserved = RESERVED.get(tree, &stored.account)?.unwrap_or_default();
     let mut lines: Vec<CartLine> = Vec::with_capacity(stored.lines.len());
+    let shared_with = stored.members().collect();
     for line in stored.lines {
         let listing = read_listing(tree, line.listing)?;
         let mut line = CartLine {
@@ -358,7 +376,7 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
         cart,
         account: stored.account,
         name: stored.name,
-        shared_with: stored.shared_with,
+        shared_with,
         version: stored.version,
         changed_at: stored.changed_at,
         coupon: stored.coupon,

@@ -1,5 +1,7 @@
-//! Payments through providers, with what is left of each and how far it is; and payouts.
+//! Payments through providers, with what is left of each and how far it is; payouts; and what differs between providers' files
+//! and the ledger.
 
+mod breaks;
 mod payout;
 
 use std::collections::BTreeMap;
@@ -15,11 +17,13 @@ use crate::store::Slot;
 use crate::table::{Layout, Table};
 use crate::view::{Fold, ViewError};
 
+use self::breaks::BreakFold;
+pub use self::breaks::{BREAKS_PER_PAGE_MAX, BreakPage, BreakState, ReconciliationBreak, Resolution};
 use self::payout::PayoutFold;
 pub use self::payout::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, PayoutState};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -143,11 +147,12 @@ impl<'a> Payments<'a> {
 pub(crate) struct PaymentFold {
     payments: Table<PaymentId, Payment>,
     payouts: PayoutFold,
+    breaks: BreakFold,
 }
 
 impl PaymentFold {
     pub(crate) fn new() -> Self {
-        PaymentFold { payments: Table::new(PAYMENTS), payouts: PayoutFold::new() }
+        PaymentFold { payments: Table::new(PAYMENTS), payouts: PayoutFold::new(), breaks: BreakFold::new() }
     }
 
     fn payment(&mut self, tree: &Tree, id: PaymentId, position: Position) -> Result<&mut Payment, ViewError> {
@@ -224,6 +229,7 @@ impl Fold for PaymentFold {
         let at = commit.time();
         for recorded in commit.events() {
             self.payouts.apply(tree, recorded)?;
+            self.breaks.apply(tree, recorded)?;
             let Event::PaymentRequested(e) = &recorded.event else {
                 self.change(tree, &recorded.event, recorded.position, at)?;
                 continue;
@@ -250,6 +256,7 @@ impl Fold for PaymentFold {
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.payments.write(tree, batch)?;
-        self.payouts.write(tree, batch)
+        self.payouts.write(tree, batch)?;
+        self.breaks.write(tree, batch)
     }
 }

@@ -275,6 +275,7 @@ async fn a_cart_shows_its_name_and_whom_it_is_shared_with_and_to_them_nothing_th
         "cart.name",
         vec![named.into()],
     );
+    let since = history.head().position + 1;
     for (with, version) in [(other, 5), (account(3), 6)] {
         history.commanded(who, "cart.share", vec![Shared { account: who, cart, version, with }.into()]);
     }
@@ -288,9 +289,17 @@ async fn a_cart_shows_its_name_and_whom_it_is_shared_with_and_to_them_nothing_th
         assert_eq!(told.lines, shown().lines);
         assert_eq!(shown().seen_by(account(4), false), None);
         assert_eq!(shown().seen_by(account(4), true), Some(shown()));
+        let shared = |with| views.carts().shared_with(with, None, 9).unwrap();
+        let one = &shared(other).carts[0];
+        assert_eq!((one.cart, one.account, one.name.as_deref()), (cart, who, Some("Office")));
+        assert_eq!((one.version, one.lines, shared(account(3)).carts.len()), (6, 1, 1));
+        assert_eq!(shared(who).carts, []);
+        let was_shared = |with, at| views.carts().was_shared_with(cart, with, at).unwrap();
+        assert!(was_shared(other, since) && !was_shared(other, since - 1) && !was_shared(who, since));
     })
     .await;
-    let unshared = Unshared { account: who, cart, version: 7, with: other };
+    let unshared = Unshared { account: who, by: None, cart, version: 7, with: other };
+    let until = history.head().position + 1;
     let unnamed = Named { account: who, cart, name: None, version: 8 };
     history.commanded(who, "cart.unshare", vec![unshared.into()]).commanded(
         who,
@@ -301,6 +310,39 @@ async fn a_cart_shows_its_name_and_whom_it_is_shared_with_and_to_them_nothing_th
         let shown = views.carts().cart(cart).unwrap().unwrap();
         assert_eq!((shown.name.as_deref(), &shown.shared_with[..]), (None, &[account(3)][..]));
         assert_eq!(shown.seen_by(other, false), None);
+        let shared = |with| views.carts().shared_with(with, None, 9).unwrap().carts.len();
+        assert_eq!((shared(other), shared(account(3))), (0, 1));
+        let was_shared = |with, at| views.carts().was_shared_with(cart, with, at).unwrap();
+        assert!(was_shared(other, since) && was_shared(other, until) && !was_shared(other, until + 1));
+        assert!(was_shared(account(3), until + 1));
+    })
+    .await;
+    // What became of it is still seen, and it is shared no longer.
+    history.commanded(who, "cart.abandon", vec![Abandoned { account: who, cart, version: 9 }.into()]);
+    followed(&history, |views| {
+        assert_eq!(views.carts().shared_with(account(3), None, 9).unwrap().carts, []);
+        assert!(views.carts().was_shared_with(cart, account(3), until + 2).unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn carts_that_others_share_are_listed_page_by_page() {
+    let (mut history, member) = (History::default(), account(2));
+    for n in 1..=3 {
+        let (owner, cart) = (account(10 + n), cart(n));
+        add(&mut history, 10 + n, n, (0, 1), usd(700), 1);
+        let shared = Shared { account: owner, cart, version: 2, with: member };
+        history.commanded(owner, "cart.share", vec![shared.into()]);
+    }
+    followed(&history, |views| {
+        let page = |after, limit| {
+            let page = views.carts().shared_with(member, after, limit).unwrap();
+            (page.carts.iter().map(|shown| shown.cart).collect::<Vec<_>>(), page.next)
+        };
+        assert_eq!(page(None, 2), (vec![cart(1), cart(2)], Some(cart(2))));
+        assert_eq!(page(Some(cart(2)), 2), (vec![cart(3)], None));
+        assert_eq!(page(Some(cart(3)), 2), (vec![], None));
     })
     .await;
 }

@@ -4,11 +4,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::Event;
 use events::account::Role;
-use events::ids::AccountId;
+use events::ids::{AccountId, CartId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{ListingStatus, WalletFunded};
 use events::order::Placed;
@@ -210,12 +210,18 @@ fn check_statements(history: &History, views: &Projections, limit: usize) {
 }
 
 fn check_carts(history: &History, views: &Projections) {
+    let mut shared = BTreeMap::<_, BTreeSet<CartId>>::new();
     for (id, owner) in naive::carts(history) {
         let cart = views.carts().cart(id).unwrap().unwrap();
         assert_eq!(cart.version, naive::about(history, id).len() as u64);
         let lines: Vec<_> =
             cart.lines.iter().map(|l| (l.listing, l.quantity.get(), l.unit_price_seen)).collect();
         assert_eq!(lines, naive::cart_lines(history, id));
+        let members = naive::cart_members(history, id);
+        assert_eq!(cart.shared_with, members);
+        if cart.state == CartState::Active {
+            members.into_iter().for_each(|member| _ = shared.entry(member).or_default().insert(id));
+        }
         let migrated = naive::about(history, id).into_iter().find_map(|e| match &e.event {
             Event::CartMigrated(e) => Some(e.orders.clone()),
             _ => None,
@@ -231,6 +237,11 @@ fn check_carts(history: &History, views: &Projections) {
                 check_problems(history, &cart);
             }
         }
+    }
+    for member in (0..BUYERS).map(account) {
+        let listed = views.carts().shared_with(member, None, 100).unwrap();
+        let carts: BTreeSet<CartId> = listed.carts.iter().map(|cart| cart.cart).collect();
+        assert_eq!(carts, shared.remove(&member).unwrap_or_default());
     }
 }
 

@@ -8,7 +8,7 @@ use tests::simulation::{Tally, run};
 const SEEDS: u64 = 300;
 
 /// What must happen to money somewhere in so many runs.
-const MONEY: [&str; 33] = [
+const MONEY: [&str; 35] = [
     "payment.requested.v1",
     "payment.action_required.v1",
     "payment.authorized.v1",
@@ -23,6 +23,8 @@ const MONEY: [&str; 33] = [
     "payout.requested.v1",
     "payout.paid.v1",
     "payout.failed.v1",
+    "reconciliation.reported.v1",
+    "reconciliation.resolved.v1",
     "order.authorized.v1",
     "order.paid.v1",
     "order.held.v1",

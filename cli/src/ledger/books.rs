@@ -596,4 +596,6 @@ fn fee_by_terms(policy: &FeePolicy, total: Money) -> i128 {
 }
 
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;

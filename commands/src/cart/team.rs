@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cart, active};
 use crate::account::in_role;
-use crate::command::{Command, NameCart, ShareCart, UnshareCart};
+use crate::command::{Command, LeaveCart, NameCart, ShareCart, UnshareCart};
 use crate::market::Market;
 
 /// Most accounts that a cart can be shared with.
@@ -95,6 +95,7 @@ pub(crate) fn version(market: &Market, account: AccountId, command: &Command) ->
         Command::SetCartQuantity(body) => body.owner,
         Command::RemoveFromCart(body) => body.owner,
         Command::ClearCart(body) => body.owner,
+        Command::LeaveCart(body) => Some(body.owner),
         _ => None,
     };
     let cart = filled(market, account, owner).ok().and_then(|filled| filled.cart);
@@ -151,5 +152,19 @@ pub(crate) fn decide_unshare(
         // What shall be gone is not there: the wish is fact.
         return Ok(vec![]);
     }
-    Ok(vec![Unshared { account, cart: id, version: cart.version + 1, with }.into()])
+    Ok(vec![Unshared { account, by: None, cart: id, version: cart.version + 1, with }.into()])
+}
+
+/// Decides that somebody leaves another's cart. Whom none is shared with has left it: that tells him nothing of what there is.
+pub(crate) fn decide_leave(
+    market: &Market,
+    account: AccountId,
+    command: &LeaveCart,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let owner = command.owner;
+    let Some(cart) = active(market, owner).filter(|cart| cart.is_shared_with(account)) else {
+        return Ok(vec![]);
+    };
+    let (by, version) = (Some(account), cart.version + 1);
+    Ok(vec![Unshared { account: owner, by, cart: cart.id, version, with: account }.into()])
 }

@@ -51,6 +51,7 @@ fn supported() -> Vec<Draft> {
         draft("cart.name", json!({"name": "For the office"})),
         draft("cart.share", json!({"cart": ID, "with": ID})),
         draft("cart.unshare", json!({"cart": ID, "with": ID})),
+        draft("cart.leave", json!({"owner": ID})),
         draft("cart.set_quantity", json!({"listing": ID, "quantity": 2})),
         draft("cart.remove", json!({"listing": ID})),
         Draft { expected: Expected { cart: Some(4), listing: None }, ..draft("cart.clear", json!({})) },

@@ -207,6 +207,8 @@ impl Run {
             | Step::Release(..)
             | Step::Sign(..)
             | Step::ClearRisk(..)
+            | Step::Reconcile(..)
+            | Step::Resolve(..)
             | Step::Settle(..) => self.doubt(step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
@@ -330,6 +332,14 @@ impl Run {
                 let (order, n, _) = self.shipment(nth, before, unpaid);
                 let signer = if nth % 16 == 3 { OTHER_BUYER } else { self.buyer(order) };
                 self.ask(signer, sign_milestone(order, n, number));
+            }
+            Step::Reconcile(operator, provider, file, breaks) => {
+                self.ask(OPERATORS[operator], compared(PROVIDERS[provider], file, &breaks));
+            }
+            Step::Resolve(operator, nth) => {
+                let open: Vec<u64> = self.world.market.breaks.open().collect();
+                let number = open.get(nth % (open.len() + 1)).copied().unwrap_or(404);
+                self.ask(OPERATORS[operator], resolve_break(number));
             }
             Step::ClearRisk(nth, operator) => self.ask(OPERATORS[operator], clear_risk(self.order(nth).0)),
             Step::Settle(nth, operator, before, percent) => {
@@ -483,7 +493,11 @@ impl Run {
                 let cart = self.world.market.accounts.get(buyer.account()).and_then(|of| of.cart.as_ref());
                 let Some(cart) = cart.map(|cart| cart.id) else { return };
                 let with = SHOPPERS[with];
-                self.ask(buyer, if shares { share(cart, with) } else { unshare(cart, with) });
+                match (shares, with.0 % 2) {
+                    (true, _) => self.ask(buyer, share(cart, with)),
+                    (false, 0) => self.ask(buyer, unshare(cart, with)),
+                    (false, _) => self.ask(with, leave(buyer)),
+                }
             }
             Step::Fill(buyer, owner, thing, n) => {
                 let (buyer, owner) = (BUYERS[buyer], BUYERS[owner]);

@@ -95,6 +95,9 @@ pub(crate) enum Step {
     /// A buyer, or sometimes another, signs a milestone of a shipment.
     Sign(usize, u8, u8),
     ClearRisk(usize, usize),
+    /// An operator reports a provider's file, with what differs, or says that a break is dealt with.
+    Reconcile(usize, usize, u32, Vec<(u8, i64)>),
+    Resolve(usize, usize),
     /// An operator gives so many percent of what is frozen to the seller.
     Settle(usize, usize, u8, i64),
     Request(usize, usize, i64),
@@ -249,6 +252,9 @@ pub(crate) fn disputing() -> impl Strategy<Value = Step> {
         2 => (nth, before.clone()).prop_map(|(n, s)| Step::Release(n, s)),
         4 => (nth, before.clone(), 1u8..4).prop_map(|(n, s, m)| Step::Sign(n, s, m)),
         2 => (nth, operator.clone()).prop_map(|(n, o)| Step::ClearRisk(n, o)),
+        1 => (operator.clone(), 0..PROVIDERS.len(), 0u32..6, prop::collection::vec((0u8..5, -3i64..3), 0..4))
+            .prop_map(|(o, p, f, b)| Step::Reconcile(o, p, f, b)),
+        1 => (operator.clone(), nth).prop_map(|(o, n)| Step::Resolve(o, n)),
         9 => (nth, operator, before, percent).prop_map(|(n, o, s, p)| Step::Settle(n, o, s, p)),
     ]
 }

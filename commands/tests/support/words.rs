@@ -6,16 +6,16 @@ use commands::command::{
     AcceptOrder, AddToCart, AdjustStock, AllowReservations, ApplyCoupon, AskedVariant, BlockListing,
     CancelOrder, CancelPayment, CartClaim, ClearCart, ClearRisk, ConfirmDelivery, CreateListing,
     CreatePromotion, DeclineOrder, Delivery, EndPromotion, ExchangeMoney, ExchangeQuote, ExpectStock,
-    ExtendReservation, FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder, LineQuantity,
-    MergeCart, MigrateCart, MoveBack, MoveStock, NameCart, OrderLine, PauseListing, PayOrder, PaymentMethod,
-    PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReadyOrder, ReceiveStock, RefundOrder, RefundPayment,
-    RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow, ReleaseReservation, RemoveCoupon,
-    RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout, ReportedOutcome, RequestPayment,
-    RequestPayout, ReserveStock, RestoreCart, ResumeListing, RevokeClearance, SaveForLater,
-    SetBackorderLimit, SetCartQuantity, SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow,
-    ShareCart, ShipOrder, SignMilestone, SuspendSeller, Tenders, UnblockListing, UnfreezeCart,
-    UnfreezeEscrow, UnholdOrder, UnshareCart, UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote,
-    VerifyAccount, WithdrawListing,
+    ExtendReservation, FoundBreak, FreezeCart, FreezeEscrow, FundWallet, GrantClearance, HoldOrder,
+    LeaveCart, LineQuantity, MergeCart, MigrateCart, MoveBack, MoveStock, NameCart, OrderLine, PauseListing,
+    PayOrder, PaymentMethod, PayoutOutcome, PlaceOrder, ProviderMethod, Quote, ReadyOrder, ReceiveStock,
+    RefundOrder, RefundPayment, RegisterAccount, RegisterDevice, ReinstateSeller, ReleaseEscrow,
+    ReleaseReservation, RemoveCoupon, RemoveFromCart, RemoveShippingRate, ReportPayment, ReportPayout,
+    ReportReconciliation, ReportedOutcome, RequestPayment, RequestPayout, ReserveStock, ResolveBreak,
+    RestoreCart, ResumeListing, RevokeClearance, SaveForLater, SetBackorderLimit, SetCartQuantity,
+    SetSafetyStock, SetShippingRate, SetTax, SetUpEscrow, SettleEscrow, ShareCart, ShipOrder, SignMilestone,
+    SuspendSeller, Tenders, UnblockListing, UnfreezeCart, UnfreezeEscrow, UnholdOrder, UnshareCart,
+    UpdateListing, VerifiedClaim, VerifiedExchange, VerifiedQuote, VerifyAccount, WithdrawListing,
 };
 use commands::payment::{Effect, Wish};
 use commands::{Command, Market};
@@ -32,10 +32,11 @@ use events::order::hold::HoldReason;
 use events::order::{LineUnits, ShipmentNumber};
 use events::payment::CaptureTime;
 use events::promotion::{Benefit, PaidBy};
+use events::reconciliation::{Difference, MovementKind};
 use events::shipping::Rate;
 use events::stock::AdjustmentReason;
 use events::tax::Region;
-use events::{Bps, Money, Quantity, Timestamp};
+use events::{Bps, Hash, Money, Quantity, Timestamp};
 use uuid::Uuid;
 
 use super::Actor;
@@ -333,6 +334,11 @@ pub fn share(cart: CartId, with: Actor) -> Command {
     ShareCart { cart, with: with.account() }.into()
 }
 
+/// Leaves the cart that somebody shares.
+pub fn leave(owner: Actor) -> Command {
+    LeaveCart { owner: owner.account() }.into()
+}
+
 pub fn unshare(cart: CartId, with: Actor) -> Command {
     UnshareCart { cart, with: with.account() }.into()
 }
@@ -514,6 +520,34 @@ pub fn sign_milestone(order: OrderId, n: u32, number: u8) -> Command {
 
 pub fn clear_risk(order: OrderId) -> Command {
     ClearRisk { note: Some(text("known for years")), order }.into()
+}
+
+/// Reports a file of a provider's, with payments that the ledger knows otherwise, by number, and by how much.
+pub fn compared(provider: Actor, file: u32, breaks: &[(u8, i64)]) -> Command {
+    let found = |(number, minor): &(u8, i64)| FoundBreak {
+        at: super::START,
+        difference: Difference::AmountDiffers { ours: usd(0), theirs: usd(*minor) },
+        kind: MovementKind::Payment,
+        position: None,
+        reference: text(&format!("r{number}")),
+    };
+    ReportReconciliation {
+        breaks: breaks.iter().map(found).collect::<Vec<_>>().try_into().unwrap(),
+        compared_to: 2,
+        file: Hash::of(&file.to_be_bytes()),
+        from: super::START.plus_ms(-1),
+        in_flight: 0,
+        matched: 0,
+        provider: provider.account(),
+        totals: Vec::new().try_into().unwrap(),
+        unlisted: 0,
+        until: super::START,
+    }
+    .into()
+}
+
+pub fn resolve_break(number: u64) -> Command {
+    ResolveBreak { number, reason: text("asked the provider") }.into()
 }
 
 pub fn milestone(number: u8) -> Milestone {

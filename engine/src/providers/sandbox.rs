@@ -15,7 +15,8 @@
 //! | `tok_lets_go` | it agrees, and has let go when it is next asked how the payment stands; no message tells |
 //! | `tok_brief` | it agrees, and holds the money for a day only |
 //!
-//! What it holds otherwise it lets go of after seven days, as a real one does.
+//! What it holds otherwise it lets go of after seven days, as a real one does. Of what it takes it keeps one hundredth as its fee,
+//! of which only its own statement tells ([`write_statement`]).
 //!
 //! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on
 //! its way, the answer about `acct_timeout_paid` is lost; what is paid to `acct_returned_<code>` comes back with that code,
@@ -30,11 +31,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use events::ids::{PaymentId, PayoutId, RefundId};
 use events::payment::ActionKind;
+use events::reconciliation::MovementKind;
 use events::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::statement::{self, Movement};
 use super::stripe::webhook;
 use super::{
     About, Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
@@ -53,6 +56,9 @@ pub const MESSAGES_MAX: usize = 1024;
 const HOLDS_MS: i64 = 7 * 86_400_000;
 /// How long it holds money of `tok_brief`, in milliseconds.
 const HOLDS_BRIEFLY_MS: i64 = 86_400_000;
+
+/// Of what it takes it keeps one part of so many as its fee.
+const FEE_PARTS: i64 = 100;
 
 /// A message on its way to the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +122,37 @@ const SLOW_ASKED: u32 = 3;
 struct Books {
     payments: BTreeMap<PaymentId, Entry>,
     payouts: BTreeMap<PayoutId, PaidOut>,
+    /// What it moved, in the order in which it did.
+    #[serde(default)]
+    movements: Vec<Movement>,
+}
+
+impl Books {
+    fn moved(&mut self, kind: MovementKind, reference: String, at: Timestamp, amount: Money) {
+        let fee_minor = if kind == MovementKind::Payment { amount.minor / FEE_PARTS } else { 0 };
+        self.movements.push(Movement { kind, reference, at, amount, fee_minor });
+    }
+}
+
+/// What the sandbox says it has moved, from its own books in a file, or from none where it has kept none yet: since `from`, or the first movement, and before `until`, or
+/// now.
+pub fn write_statement(
+    file: &std::path::Path,
+    out: &mut dyn io::Write,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> io::Result<()> {
+    let Books { movements, .. } = match std::fs::read(file) {
+        Ok(json) => serde_json::from_slice(&json)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Books::default(),
+        Err(error) => return Err(error),
+    };
+    let first = movements.iter().map(|movement| movement.at).min();
+    let behind_last = movements.iter().map(|movement| movement.at.plus_ms(1)).max();
+    let from = from.or(first).unwrap_or_default();
+    let until = until.unwrap_or_else(|| behind_last.map_or(now, |behind| behind.max(now)));
+    statement::write(out, movements.iter(), from, until)
 }
 
 /// The sandbox.
@@ -167,8 +204,9 @@ impl Sandbox {
             && !entry.is_returned
         {
             entry.is_returned = true;
-            let (id, reference) = (format!("evt_{payout}_1"), payout_reference(payout));
+            let (id, reference, amount) = (format!("evt_{payout}_1"), payout_reference(payout), entry.amount);
             self.send(&json!({"id": id, "payout": payout, "reference": reference, "type": "returned"}), 1);
+            books.moved(MovementKind::PayoutReturned, reference, self.clock.now(), amount);
         }
         self.keep(&books);
     }
@@ -357,11 +395,13 @@ impl PaymentProvider for Sandbox {
             .get_mut(&call.payment)
             .ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
         self.lapse(entry);
+        let mut is_moved = false;
         if matches!(entry.state, State::Authorized) {
             if entry.token == "tok_expires" {
                 entry.state = State::Expired;
             } else {
                 entry.state = State::Captured(call.amount);
+                is_moved = true;
                 self.tell(call.payment, entry, "captured");
                 if entry.token == "tok_unordered_webhook" {
                     self.tell(call.payment, entry, "authorized");
@@ -369,6 +409,9 @@ impl PaymentProvider for Sandbox {
             }
         }
         let answer = self.answer(call.payment, entry);
+        if is_moved {
+            books.moved(MovementKind::Payment, reference(call.payment), self.clock.now(), call.amount);
+        }
         self.keep(&books);
         Ok(answer)
     }
@@ -400,8 +443,13 @@ impl PaymentProvider for Sandbox {
             return Ok(RefundAnswer::Failed { code: "more_than_captured".to_owned() });
         }
         entry.refunds.insert(call.refund, call.amount);
+        let reference = format!("sbr_{}", call.refund);
+        if !is_known {
+            let amount = Money::new(-call.amount.minor, call.amount.currency);
+            books.moved(MovementKind::Refund, reference.clone(), self.clock.now(), amount);
+        }
         self.keep(&books);
-        Ok(RefundAnswer::Refunded { reference: format!("sbr_{}", call.refund) })
+        Ok(RefundAnswer::Refunded { reference })
     }
 
     async fn look_up(&self, payment: PaymentId, _: Option<&str>) -> Result<Option<Found>, NoAnswer> {
@@ -435,6 +483,11 @@ impl PaymentProvider for Sandbox {
         entry.asked = entry.asked.saturating_add(1);
         let is_lost = is_new && entry.token == "acct_timeout_paid";
         let answer = entry.answer(call.payout);
+        // As a real one does, it takes the money from what it holds when it sends it off.
+        if is_new && !matches!(answer, PayoutAnswer::Failed { .. }) {
+            let amount = Money::new(-call.amount.minor, call.amount.currency);
+            books.moved(MovementKind::Payout, payout_reference(call.payout), self.clock.now(), amount);
+        }
         self.keep(&books);
         if is_lost { Err(lost()) } else { Ok(answer) }
     }

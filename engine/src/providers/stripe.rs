@@ -4,7 +4,7 @@
 //! that they are found again when the answer that held their ids was lost. Each call that makes something has an idempotency
 //! key of its own.
 
-pub(crate) mod currency;
+pub mod currency;
 pub(crate) mod webhook;
 
 use std::fmt;
@@ -183,6 +183,9 @@ fn trouble(status: StatusCode, body: &Value) -> NoAnswer {
     let code = error["code"].as_str().or(error["type"].as_str()).unwrap_or("no reason");
     let next = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": see that the secret key is right",
+        StatusCode::BAD_REQUEST | StatusCode::PAYMENT_REQUIRED | StatusCode::NOT_FOUND => {
+            ": see that the account, its mode (test or live) and what is asked of it fit, in Stripe's list of requests"
+        }
         _ => "",
     };
     NoAnswer(format!("Stripe answered {status} ({}){next}", code.chars().take(64).collect::<String>()))
@@ -255,6 +258,18 @@ fn declined(error: &Value) -> Answer {
             | "stolen_card"
     );
     Answer::Declined { code: code.chars().take(64).collect(), retryable: !is_final }
+}
+
+/// Reads the answer to a payment that was asked for. Only what Stripe documents as the card's own refusal, status 402 with an error of
+/// type `card_error`, is one. Anything else that is no success says something about the request or the account, such as a key of the other
+/// mode, a token that is not of this account, or a payment method that is not switched on: that is no word about the buyer, who
+/// would be told that his card was refused. It is asked again, until the payment's time is over, and told to operators.
+fn authorized(status: StatusCode, body: &Value) -> Result<Answer, NoAnswer> {
+    match status {
+        status if status.is_success() => Ok(read_intent(body)?.answer),
+        StatusCode::PAYMENT_REQUIRED if body["error"]["type"] == "card_error" => Ok(declined(&body["error"])),
+        status => Err(trouble(status, body)),
+    }
 }
 
 /// Reads how an intent stands.
@@ -352,17 +367,7 @@ impl PaymentProvider for Stripe {
         ];
         let key = Some(format!("skylink-authorize-{}", call.payment));
         let (status, body) = self.call(Method::POST, "/v1/payment_intents", &fields, key).await?;
-        match status {
-            status if status.is_success() => Ok(read_intent(&body)?.answer),
-            // The card was refused, or the token names none.
-            StatusCode::PAYMENT_REQUIRED => Ok(declined(&body["error"])),
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
-                if body["error"]["type"] != "idempotency_error" =>
-            {
-                Ok(declined(&body["error"]))
-            }
-            status => Err(trouble(status, &body)),
-        }
+        authorized(status, &body)
     }
 
     async fn capture(&self, call: &Capture) -> Result<Answer, NoAnswer> {

@@ -4,6 +4,7 @@ use events::ids::{AccountId, CartId, ReservationId};
 use events::{Commit, Event, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
+use super::shared::SHARED;
 use super::{ACTIVE, CARTS, CartState, RESERVED, ROWS, Reservation, SAVED, StoredCart, StoredLine};
 use crate::listing::Catalogue;
 use crate::table::Table;
@@ -15,6 +16,7 @@ pub(crate) struct CartFold {
     active: Table<AccountId, CartId>,
     saved: Table<AccountId, Vec<StoredLine>>,
     reserved: Table<AccountId, Vec<Reservation>>,
+    shared: Table<(AccountId, CartId), ()>,
     catalogue: Catalogue,
 }
 
@@ -25,6 +27,7 @@ impl CartFold {
             active: Table::new(ACTIVE),
             saved: Table::new(SAVED),
             reserved: Table::new(RESERVED),
+            shared: Table::new(SHARED),
             catalogue: Catalogue::new(ROWS),
         }
     }
@@ -44,7 +47,7 @@ impl CartFold {
         let cart = found.get_or_insert_with(|| StoredCart {
             account,
             name: None,
-            shared_with: Vec::new(),
+            members: Vec::new(),
             version: 0,
             state: CartState::Active,
             changed_at: time,
@@ -125,6 +128,7 @@ impl CartFold {
             cart.state = CartState::Merged { into: event.cart };
             taken.clone_from(&cart.lines);
         })?;
+        self.end_sharing(tree, source.cart)?;
         let cart = self.cart_at(tree, (event.cart, event.version), event.account, at.1)?;
         for line in taken {
             if let Some(merged) = event.lines.iter().find(|merged| merged.listing == line.listing) {
@@ -163,6 +167,14 @@ impl CartFold {
         let cart = found.ok_or_else(|| ViewError::unknown(format_args!("cart {cart}"), position))?;
         (cart.version, cart.changed_at) = (version, time);
         change(cart);
+        Ok(())
+    }
+
+    /// Takes a cart that is no longer filled out of the lists of those that it was shared with.
+    fn end_sharing(&mut self, tree: &Tree, cart: CartId) -> Result<(), ViewError> {
+        for member in self.carts.entry(tree, &cart)?.iter().flat_map(StoredCart::members) {
+            self.shared.set((member, cart), None);
+        }
         Ok(())
     }
 
@@ -259,11 +271,13 @@ impl CartFold {
                 self.change_cart(tree, (e.cart, e.version), at, |cart| cart.name.clone_from(&e.name))
             }
             Event::CartShared(e) => {
-                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.shared_with.push(e.with))
+                self.shared.set((e.with, e.cart), Some(()));
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.share(e.with, at.0))
             }
-            Event::CartUnshared(e) => self.change_cart(tree, (e.cart, e.version), at, |cart| {
-                cart.shared_with.retain(|member| *member != e.with);
-            }),
+            Event::CartUnshared(e) => {
+                self.shared.set((e.with, e.cart), None);
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.unshare(e.with, at.0))
+            }
             Event::CartFrozen(e) => self.change_cart(tree, (e.cart, e.version), at, |cart| {
                 cart.state = CartState::Frozen { until: e.until };
                 for line in &mut cart.lines {
@@ -279,11 +293,13 @@ impl CartFold {
                 self.active.set(e.account, None);
                 self.change_cart(tree, (e.cart, e.version), at, |cart| {
                     cart.state = CartState::Migrated { orders: e.orders.clone() };
-                })
+                })?;
+                self.end_sharing(tree, e.cart)
             }
             Event::CartAbandoned(e) => {
                 self.active.set(e.account, None);
-                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.state = CartState::Abandoned)
+                self.change_cart(tree, (e.cart, e.version), at, |cart| cart.state = CartState::Abandoned)?;
+                self.end_sharing(tree, e.cart)
             }
             _ => Ok(()),
         }
@@ -305,6 +321,7 @@ impl Fold for CartFold {
         self.active.write(tree, batch)?;
         self.saved.write(tree, batch)?;
         self.reserved.write(tree, batch)?;
+        self.shared.write(tree, batch)?;
         self.catalogue.write(tree, batch)
     }
 }

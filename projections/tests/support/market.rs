@@ -1,11 +1,12 @@
 //! A market that does random things, each of which its rules allow.
 
+mod carts;
 mod doubts;
 
 use std::collections::BTreeMap;
 
 use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
-use events::cart::{Cleared, ItemAdded, ItemRemoved, Migrated, QuantitySet};
+use events::cart::Migrated;
 use events::command::Rejected;
 use events::exchange::{Exchanged, Rate};
 use events::ids::{AccountId, CartId, ListingId, OrderId};
@@ -46,7 +47,7 @@ pub struct Wish {
 }
 
 pub fn wishes(count: usize) -> impl Strategy<Value = Vec<Wish>> {
-    let wish = (0u8..25, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
+    let wish = (0u8..28, 0u64..12, 0usize..1000, 1u32..6, 0i64..40_000_000);
     let wish =
         wish.prop_map(|(kind, who, which, quantity, later_ms)| Wish { kind, who, which, quantity, later_ms });
     prop::collection::vec(wish, 1..count)
@@ -89,6 +90,8 @@ struct Basket {
     id: CartId,
     version: u64,
     lines: Vec<(usize, u32)>,
+    /// Whom it is shared with.
+    members: Vec<AccountId>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -212,7 +215,7 @@ impl Market {
             0 => self.create_listing(wish.who),
             1 => self.receive_stock(item, wish.quantity * 3),
             2 => self.fund(buyer),
-            3..=5 => self.add_to_cart(buyer, item, wish.quantity),
+            3..=5 => self.add_to_cart(buyer, item, wish),
             6 => self.change_cart(buyer, wish),
             7 | 8 => self.migrate(buyer),
             9 | 10 => self.place(buyer, None, vec![(item, wish.quantity)]),
@@ -224,6 +227,7 @@ impl Market {
             20 => self.plan_stock(item, wish),
             21 => self.hold(wish),
             22..=24 => self.dispute(wish),
+            25..=27 => self.share_cart(buyer, wish),
             _ => self.reject(buyer, wish),
         }
     }
@@ -362,72 +366,6 @@ impl Market {
         let amounts = [Money::new(3, currency("USD")), Money::new(6, currency("JPY"))];
         let exchanged = Exchanged::new(buyer, account(PROVIDER), rate, "fx-1".into(), amounts);
         self.history.commanded(buyer, "wallet.exchange", vec![exchanged.into()]);
-    }
-
-    fn add_to_cart(&mut self, buyer: AccountId, item: usize, added: u32) {
-        let carts = &mut self.carts;
-        let basket = self.baskets.entry(buyer).or_insert_with(|| {
-            *carts += 1;
-            Basket { id: cart(*carts), version: 0, lines: Vec::new() }
-        });
-        basket.version += 1;
-        let line = match basket.lines.iter().position(|(known, _)| *known == item) {
-            Some(at) => &mut basket.lines[at],
-            None => {
-                basket.lines.push((item, 0));
-                basket.lines.last_mut().unwrap()
-            }
-        };
-        line.1 += added;
-        // Now and then the buyer saw another price than the listing has.
-        let seen =
-            Money { minor: self.items[item].price.minor - i64::from(added == 5), ..self.items[item].price };
-        let event = ItemAdded {
-            account: buyer,
-            added: units(added),
-            by: None,
-            cart: basket.id,
-            listing: self.items[item].id,
-            listing_version: self.items[item].version,
-            quantity: units(line.1),
-            unit_price: seen,
-            version: basket.version,
-        };
-        self.history.commanded(buyer, "cart.add", vec![event.into()]);
-    }
-
-    fn change_cart(&mut self, buyer: AccountId, wish: Wish) {
-        let Some(basket) = self.baskets.get_mut(&buyer) else { return };
-        if basket.lines.is_empty() {
-            return;
-        }
-        basket.version += 1;
-        let (id, version) = (basket.id, basket.version);
-        let at = wish.which % basket.lines.len();
-        let listing = self.items[basket.lines[at].0].id;
-        let event: Event = match wish.quantity {
-            1 => {
-                basket.lines.clear();
-                Cleared { account: buyer, by: None, cart: id, version }.into()
-            }
-            2 => {
-                basket.lines.remove(at);
-                ItemRemoved { account: buyer, by: None, cart: id, listing, version }.into()
-            }
-            more => {
-                basket.lines[at].1 = more;
-                QuantitySet { account: buyer, by: None, cart: id, listing, quantity: units(more), version }
-                    .into()
-            }
-        };
-        self.history.commanded(buyer, "cart.change", vec![event]);
-    }
-
-    fn migrate(&mut self, buyer: AccountId) {
-        let Some(basket) = self.baskets.get(&buyer).cloned() else { return };
-        if !basket.lines.is_empty() {
-            self.place(buyer, Some(basket.clone()), basket.lines);
-        }
     }
 
     /// Places one order per seller and currency.

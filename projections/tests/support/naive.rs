@@ -337,6 +337,19 @@ pub fn carts(history: &History) -> BTreeMap<CartId, AccountId> {
     opened.collect()
 }
 
+/// Whom a cart was shared with last, in the order in which it was.
+pub fn cart_members(history: &History, cart: CartId) -> Vec<AccountId> {
+    let mut members = Vec::new();
+    for recorded in about(history, cart) {
+        match &recorded.event {
+            Event::CartShared(e) => members.push(e.with),
+            Event::CartUnshared(e) => members.retain(|member| *member != e.with),
+            _ => {}
+        }
+    }
+    members
+}
+
 /// A cart's lines with the price seen.
 pub fn cart_lines(history: &History, cart: CartId) -> Vec<(ListingId, u32, Money)> {
     let mut lines: Vec<(ListingId, u32, Money)> = Vec::new();

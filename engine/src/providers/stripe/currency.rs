@@ -39,6 +39,37 @@ pub(super) fn to_stripe(amount: Money) -> Result<i64, CurrencyError> {
     }
 }
 
+/// Gives how many decimal places Stripe writes of an amount, in its reports.
+fn decimals(currency: Currency) -> usize {
+    let code = currency.code();
+    if WHOLE_HERE.contains(&code) {
+        0
+    } else if HUNDREDTHS_HERE.contains(&code) {
+        2
+    } else {
+        currency.exponent() as usize
+    }
+}
+
+/// Reads an amount as Stripe writes it in its reports, in units of the currency: `-12.5` and `-12.50` are both so many dollars.
+/// None, if it is no amount of the currency here.
+pub fn from_report(text: &str, currency: Currency) -> Option<Money> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    // More places than Stripe counts say nothing if they are zeros.
+    let (kept, rest) = fraction.split_at(decimals(currency).min(fraction.len()));
+    if rest.bytes().any(|byte| byte != b'0') {
+        return None;
+    }
+    let counted: i64 = format!("{whole}{kept:0<places$}", places = decimals(currency)).parse().ok()?;
+    let money = from_stripe(counted, currency)?;
+    Some(Money::new(sign * money.minor, currency))
+}
+
 /// Reads an amount as Stripe counts it; none, if it is no amount of the currency here.
 pub(super) fn from_stripe(counted: i64, currency: Currency) -> Option<Money> {
     let code = currency.code();
@@ -79,6 +110,38 @@ mod tests {
         ] {
             assert_eq!(to_stripe(money(minor, code)), Ok(counted), "{code}");
             assert_eq!(from_stripe(counted, code.parse().unwrap()), Some(money(minor, code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn reports_are_read_as_text_with_the_decimals_that_stripe_counts() {
+        for (text, code, minor) in [
+            ("12.50", "USD", Some(1_250)),
+            ("-12.5", "USD", Some(-1_250)),
+            ("12", "USD", Some(1_200)),
+            ("0.07", "EUR", Some(7)),
+            ("500", "JPY", Some(500)),
+            ("500.00", "JPY", Some(500)),
+            ("12", "MGA", Some(1_200)),
+            ("50.00", "ISK", Some(50)),
+            ("5.120", "KWD", Some(5_120)),
+            ("12.505", "USD", None),
+            ("500.5", "JPY", None),
+            ("50.01", "UGX", None),
+            ("12,50", "USD", None),
+            ("1e3", "USD", None),
+            ("+1.00", "USD", None),
+            ("1.", "USD", None),
+            (".5", "USD", None),
+            ("--1", "USD", None),
+            ("", "USD", None),
+            ("99999999999999999999", "USD", None),
+        ] {
+            assert_eq!(
+                from_report(text, code.parse().unwrap()).map(|money| money.minor),
+                minor,
+                "{text} {code}"
+            );
         }
     }
 

@@ -90,12 +90,61 @@ fn a_refusal_says_whether_another_try_may_go_well() {
         (json!({"code": "card_declined", "decline_code": "try_again_later"}), "try_again_later", true),
         (json!({"code": "processing_error"}), "processing_error", true),
         (json!({"code": "expired_card"}), "expired_card", true),
-        (json!({"code": "resource_missing", "type": "invalid_request_error"}), "resource_missing", true),
         (json!({"code": "card_declined", "decline_code": "fraudulent"}), "fraudulent", false),
         (Value::Null, "declined", true),
     ] {
         assert_eq!(declined(&error), Answer::Declined { code: code.to_owned(), retryable });
     }
+}
+
+#[test]
+fn only_the_cards_own_documented_refusal_is_a_declined_payment() {
+    let error = |kind: &str, code: Option<&str>, param: Option<&str>| json!({"error": {"type": kind, "code": code, "param": param, "message": "…"}});
+    let (card, invalid) = ("card_error", "invalid_request_error");
+    for (status, body, code) in [
+        (402, error(card, Some("card_declined"), None), Some("card_declined")),
+        (402, error(card, Some("expired_card"), Some("exp_month")), Some("expired_card")),
+        (402, error(card, Some("incorrect_cvc"), Some("cvc")), Some("incorrect_cvc")),
+        (402, error(card, None, None), Some("declined")),
+        // What is wrong with the request, or with the account, says nothing of the buyer's card.
+        (400, error(invalid, Some("resource_missing"), Some("payment_method")), None),
+        (404, error(invalid, Some("resource_missing"), Some("payment_method")), None),
+        (400, error(invalid, Some("parameter_missing"), Some("amount")), None),
+        (400, error(invalid, Some("amount_too_small"), Some("amount")), None),
+        (400, error(invalid, Some("testmode_charges_only"), None), None),
+        (400, error(invalid, Some("livemode_mismatch"), None), None),
+        (400, error(invalid, None, None), None),
+        (400, error("idempotency_error", None, None), None),
+        (400, error(card, Some("card_declined"), None), None),
+        (402, error(invalid, Some("card_declined"), None), None),
+        (402, error("api_error", None, None), None),
+        (402, Value::Null, None),
+        (401, error(invalid, None, None), None),
+        (403, error(invalid, None, None), None),
+        (409, error(invalid, Some("lock_timeout"), None), None),
+        (429, error(invalid, Some("rate_limit"), None), None),
+        (500, error("api_error", None, None), None),
+    ] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = authorized(status, &body);
+        let told = match &answer {
+            Ok(Answer::Declined { code, .. }) => Some(code.as_str()),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => None,
+        };
+        assert_eq!(told, code, "{status} {body}");
+    }
+    let mut held = intent("requires_capture");
+    held["amount_capturable"] = 1000.into();
+    assert!(matches!(authorized(StatusCode::OK, &held), Ok(Answer::Authorized { .. })));
+    // The card's own words say whether another one may go well.
+    let stolen =
+        json!({"error": {"type": "card_error", "code": "card_declined", "decline_code": "stolen_card"}});
+    let declined = Answer::Declined { code: "stolen_card".to_owned(), retryable: false };
+    assert_eq!(authorized(StatusCode::PAYMENT_REQUIRED, &stolen), Ok(declined));
+    let other_mode = error(invalid, Some("resource_missing"), Some("payment_method"));
+    let told = authorized(StatusCode::BAD_REQUEST, &other_mode).unwrap_err();
+    assert!(told.0.contains("resource_missing") && told.0.contains("mode"), "{told}");
 }
 
 #[test]
