@@ -3,7 +3,8 @@
 use clap::Args;
 use events::ledger::Transfer;
 use events::location::Location;
-use events::order::{CancelledBy, LineUnits, Reallocation};
+use events::order::change::ChangeProposed;
+use events::order::{CancelledBy, Line, LineUnits, Reallocation};
 use events::promotion::Benefit;
 use events::tax::Region;
 use events::{Event, Position};
@@ -265,6 +266,7 @@ pub(crate) fn summary(event: &Event) -> String {
                 CancelledBy::PaymentDeadline => format!("{units}: nobody paid in time"),
                 CancelledBy::PaymentFailed => format!("{units}: the payment failed"),
                 CancelledBy::AuthorizationExpired => format!("{units}: not charged in time"),
+                CancelledBy::Change => format!("{units} by the change"),
                 CancelledBy::Account(role) => {
                     format!("{units} by the {role}{reason}")
                 }
@@ -273,6 +275,21 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::OrderRefunded(event) => {
             let by = event.by;
             format!("shipment {}: {} given back by the {by}: {}", event.shipment, event.amount, event.reason)
+        }
+        Event::ChangeProposed(event) => {
+            let reason = event.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            let (by, due, until) = (event.by, event.due, event.expires_at);
+            format!("{} proposed by the {by}, {due}, to be answered by {until}{reason}", change(event))
+        }
+        Event::ChangeDeclined(event) => {
+            let reason = event.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            format!("declined by the {}{reason}", event.by)
+        }
+        Event::ChangeWithdrawn(event) => format!("withdrawn by the {}", event.by),
+        Event::ChangeLapsed(event) => format!("lapsed: {}", event.why),
+        Event::OrderChanged(event) => {
+            let units = added(&event.added);
+            format!("version {}, accepted by the {}: {units} for {}", event.version, event.by, event.due)
         }
         Event::EscrowHeld(event) => format!("{} held", event.transfer.amount),
         Event::EscrowSubsidized(event) => format!("{} paid by the platform", event.transfer.amount),
@@ -330,6 +347,23 @@ fn benefit(gives: Benefit) -> String {
 fn paid(transfers: &[Transfer]) -> String {
     let parts: Vec<String> = transfers.iter().map(|part| format!("{} to {}", part.amount, part.to)).collect();
     parts.join(", ")
+}
+
+/// Tells what a proposed change does.
+fn change(proposed: &ChangeProposed) -> String {
+    match (proposed.added.as_slice(), proposed.removed.as_slice()) {
+        (added_lines, []) => added(added_lines),
+        ([], removed) => format!("{} removed", units(removed)),
+        (added_lines, removed) => format!("{}, {} removed", added(added_lines), units(removed)),
+    }
+}
+
+fn added(lines: &[Line]) -> String {
+    match lines.iter().map(|line| u64::from(line.quantity.get())).sum() {
+        0u64 => "nothing added".to_owned(),
+        1 => "1 unit added".to_owned(),
+        count => format!("{count} units added"),
+    }
 }
 
 /// Counts units; events of the first version name none and mean all.

@@ -111,6 +111,9 @@ pub(crate) struct UpArgs {
     /// Hours that a cart may lie untouched before it is abandoned.
     #[arg(long, default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     cart_idle_hours: u32,
+    /// Hours that a change of an order waits for the other side before it lapses.
+    #[arg(long, default_value_t = 2 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    change_hours: u32,
     /// Hours that somebody has to decide about frozen money before the buyer gets it back.
     #[arg(long, default_value_t = 60 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=87_600))]
     frozen_hours: u32,
@@ -290,7 +293,8 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         ms(arguments.ship_by_hours),
         ms(arguments.transit_hours),
     )?
-    .with_cart_idle(ms(arguments.cart_idle_hours))?;
+    .with_cart_idle(ms(arguments.cart_idle_hours))?
+    .with_change_ms(ms(arguments.change_hours))?;
     if let Some(hours) = arguments.accept_hours {
         config.deadlines = config.deadlines.with_accept_ms(ms(hours))?;
     }

@@ -93,6 +93,7 @@ impl Cart {
         signed_total: Money,
     ) -> Purchase<'a> {
         let lines = self.lines.iter().map(|(listing, quantity)| AskedLine {
+            before: 0,
             listing: *listing,
             quantity: *quantity,
             quote: None,

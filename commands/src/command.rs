@@ -20,6 +20,7 @@ use crate::reservation::OPEN_RESERVATIONS_MAX;
 use crate::spelling;
 
 mod catalogue;
+mod change;
 mod checkout;
 mod escrow;
 mod exchange;
@@ -34,6 +35,7 @@ pub use catalogue::{
     ReceiveStock, ReinstateSeller, ResumeListing, RevokeClearance, STOCK_MAX, SetBackorderLimit,
     SetSafetyStock, SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
 };
+pub use change::{AcceptChange, ChangedLine, DeclineChange, ProposeChange, UnitCount, WithdrawChange};
 pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
     SetTax, VerifyAccount,
@@ -524,6 +526,10 @@ commands! {
     "order.confirm_delivery" => ConfirmDelivery(ConfirmDelivery),
     "order.cancel" => CancelOrder(CancelOrder),
     "order.refund" => RefundOrder(RefundOrder),
+    "order.propose_change" => ProposeChange(ProposeChange),
+    "order.accept_change" => AcceptChange(AcceptChange),
+    "order.decline_change" => DeclineChange(DeclineChange),
+    "order.withdraw_change" => WithdrawChange(WithdrawChange),
     "order.hold" => HoldOrder(HoldOrder),
     "order.unhold" => UnholdOrder(UnholdOrder),
     "escrow.freeze" => FreezeEscrow(FreezeEscrow),
@@ -572,6 +578,9 @@ impl Command {
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
             | Command::UnholdOrder(_) => 5,
+            Command::AcceptChange(body) => crate::order::change_events_max(market, body.order),
+            // That a change lapses, that units leave from elsewhere, and that they leave.
+            Command::ShipOrder(_) => 3,
             // What the provider did, for each order that waits for it that it is paid, or three events if it is cancelled, and,
             // where one payment takes the place of another, that the order has it and what becomes of the other.
             Command::ReportPayment(body) => 3 + 3 * market.payments.orders_of(body.payment).len(),

@@ -120,6 +120,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::CartIdle { account } | Waiting::CartFrozenUntil { account } => {
             cart::decide_deadline(market, account, deadline)
         }
+        Waiting::ChangeExpires { order } => order::decide_not_answered(market, order),
         Waiting::ReleaseDue { order, shipment } => order::decide_set_free(market, order, shipment, now),
         Waiting::FreezeExpires { order, shipment } => order::decide_not_settled(market, order, shipment, now),
     }
@@ -192,6 +193,10 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::PayOrder(body) => Some(body.order),
         Command::SetUpEscrow(body) => Some(body.order),
         Command::ReadyOrder(body) => Some(body.order),
+        Command::ProposeChange(body) => Some(body.order),
+        Command::AcceptChange(body) => Some(body.order),
+        Command::DeclineChange(body) => Some(body.order),
+        Command::WithdrawChange(body) => Some(body.order),
         Command::HoldOrder(body) => Some(body.order),
         Command::UnholdOrder(body) => Some(body.order),
         Command::FreezeEscrow(body) => Some(body.order),
@@ -286,6 +291,10 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
         Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
         Command::RefundOrder(_) => &[Role::Seller, Role::Operator],
+        Command::ProposeChange(_)
+        | Command::AcceptChange(_)
+        | Command::DeclineChange(_)
+        | Command::WithdrawChange(_) => &[Role::Buyer, Role::Seller],
         Command::HoldOrder(_)
         | Command::UnholdOrder(_)
         | Command::SettleEscrow(_)
@@ -378,6 +387,12 @@ fn business(
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),
         Command::CancelOrder(command) => order::decide_cancel(market, facts, account, command),
         Command::RefundOrder(command) => order::decide_refund(market, facts, account, command),
+        Command::ProposeChange(command) => {
+            order::decide_propose(market, facts, account, id, command, &verified.quotes, now)
+        }
+        Command::AcceptChange(command) => order::decide_accept_change(market, facts, account, command, now),
+        Command::DeclineChange(command) => order::decide_decline_change(market, facts, account, command),
+        Command::WithdrawChange(command) => order::decide_withdraw_change(market, facts, account, command),
         Command::HoldOrder(command) => order::decide_hold(market, facts, account, command),
         Command::UnholdOrder(command) => order::decide_unhold(market, facts, account, command, now),
         Command::FreezeEscrow(command) => order::decide_freeze(market, facts, account, command, now),

@@ -324,14 +324,11 @@ impl Envelope {
         match &command {
             Command::PlaceOrder(order) => {
                 order.check_size()?;
-                for (index, line) in order.lines.iter().enumerate() {
-                    let quote = line.quote.as_deref().map(|text| verify_quote(text, &market, keys));
-                    quotes.push(
-                        quote
-                            .transpose()
-                            .map_err(|rule| body_invalid(format!("lines[{index}].quote: {rule}")))?,
-                    );
-                }
+                quotes = verify_quotes(order.lines.iter().map(|line| line.quote.as_deref()), &market, keys)?;
+            }
+            Command::ProposeChange(change) => {
+                change.check_size()?;
+                quotes = verify_quotes(change.lines.iter().map(|line| line.quote.as_deref()), &market, keys)?;
             }
             Command::MergeCart(merge) => {
                 let verified = verify_claim(&merge.claim, &market, keys);
@@ -353,6 +350,19 @@ impl Envelope {
         }
         Ok(Verified { stamp, issued_at, expires_at, expected, command, quotes, claim, exchange })
     }
+}
+
+/// Verifies the quotes of lines, in the lines' order.
+fn verify_quotes<'a>(
+    lines: impl Iterator<Item = Option<&'a str>>,
+    market: &MarketName,
+    keys: &dyn KeyDirectory,
+) -> Result<Vec<Option<VerifiedQuote>>, Refusal> {
+    let verified = lines.enumerate().map(|(index, quote)| {
+        let quote = quote.map(|text| verify_quote(text, market, keys)).transpose();
+        quote.map_err(|rule| body_invalid(format!("lines[{index}].quote: {rule}")))
+    });
+    verified.collect()
 }
 
 fn body_invalid(rule: impl Into<String>) -> Refusal {

@@ -60,11 +60,23 @@ pub(crate) fn check(
     now: Timestamp,
     reasons: &mut Vec<Rejection>,
 ) {
+    check_more(market, buyer, total, total, now, reasons);
+}
+
+/// Checks what an account buys against the limits of its tier: `total` of one order, and of that `more` today.
+pub(crate) fn check_more(
+    market: &Market,
+    buyer: AccountId,
+    total: Money,
+    more: Money,
+    now: Timestamp,
+    reasons: &mut Vec<Rejection>,
+) {
     let limits = market.purchase_limits();
     let Some(account) = market.accounts.get(buyer) else { return };
     let of = |tier: Tier| limits.iter().find(|limit| (limit.tier, limit.currency) == (tier, total.currency));
     let Some(mine) = of(account.tier) else { return };
-    let with_today = account.spent_minor(total.currency, now).saturating_add(total.minor);
+    let with_today = account.spent_minor(total.currency, now).saturating_add(more.minor);
     let money = |minor: i64| Money::new(minor.min(Money::MINOR_MAX), total.currency);
     for per_day in [false, true] {
         let most = |limit: &PurchaseLimit| if per_day { limit.per_day_minor } else { limit.per_order_minor };

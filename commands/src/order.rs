@@ -5,12 +5,13 @@
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
 //! `capture` (what is charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money
 //! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `freeze` sets money of a
-//! shipment apart, `release` knows orders whose money is released by another rule than the usual one, and `subsidy` those of
+//! shipment apart, `change` is what buyer and seller agree to change of it before it is shipped, `release` knows orders whose money is released by another rule than the usual one, and `subsidy` those of
 //! which the platform pays a part.
 
 mod accept;
 mod cancel;
 mod capture;
+mod change;
 mod deliver;
 mod escrow;
 mod freeze;
@@ -37,6 +38,11 @@ use self::cancel::call_off;
 pub(crate) use self::cancel::decide_cancel;
 pub(crate) use self::capture::{
     authorized, charge, check_capture, decide_ready, expiring, give_up_authorized,
+};
+pub use self::change::{CHANGES_MAX, Changes};
+pub(crate) use self::change::{
+    decide_accept_change, decide_decline_change, decide_not_answered, decide_propose, decide_withdraw_change,
+    events_max as change_events_max,
 };
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;

@@ -335,19 +335,9 @@ fn part(
     let mut total = Money::zero(currency);
     let mut taxed = Vec::with_capacity(lines.len());
     for line in lines {
-        let (tax, cost) = with_tax(market, line.left(), region, line.tax_class)?;
-        total = total.checked_add(cost).ok()?;
-        let PricedLine { discounts, listing, listing_version, locations, price, quantity, .. } = line;
-        taxed.push(Line {
-            discounts,
-            listing,
-            listing_version,
-            locations,
-            price,
-            quantity,
-            tax,
-            total: cost,
-        });
+        let line = line.taxed(market, region)?;
+        total = total.checked_add(line.total).ok()?;
+        taxed.push(line);
     }
     let shipping = match chosen {
         None => None,
@@ -382,6 +372,13 @@ fn with_tax(
 }
 
 impl PricedLine<'_> {
+    /// Puts its tax on it; none where what it costs then is larger than can be kept.
+    pub(crate) fn taxed(self, market: &Market, region: Option<&Region>) -> Option<Line> {
+        let (tax, total) = with_tax(market, self.left(), region, self.tax_class)?;
+        let PricedLine { discounts, listing, listing_version, locations, price, quantity, .. } = self;
+        Some(Line { discounts, listing, listing_version, locations, price, quantity, tax, total })
+    }
+
     /// Gives what its seller sells it for: the price when his discounts are taken off. What the platform pays is in it.
     fn left(&self) -> Money {
         Money::new(self.full.minor - self.off(|paid_by| paid_by == PaidBy::Seller), self.full.currency)

@@ -179,7 +179,7 @@ pub(crate) fn decide_reserve(
         return Err(vec![Rejection::ListingUnknown { listing }]);
     };
     let mut reasons = reasons_against(market, account, listing, known);
-    check_limits(listing, quantity, known, &mut reasons);
+    check_limits(listing, quantity.get(), known, &mut reasons);
     let requested = u64::from(quantity.get());
     if let Some(terms) = &known.reservable
         && requested > terms.units

@@ -35,6 +35,10 @@
 //! | `order.pay` | `order_id`, `payment_method` of `provider` and `token` |
 //! | `order.cancel` | `order_id`, perhaps `items` and `reason` |
 //! | `order.refund` | `order_id`, `shipment`, `amount`, `currency`, `reason` |
+//! | `order.propose_change` | `order_id`, `items` of `listing_id`, `quantity` and perhaps `quote`; perhaps `max_difference` with `currency`, `region` and `reason` |
+//! | `order.accept_change` | `order_id`, `change_id`, perhaps `max_difference` with `currency` |
+//! | `order.decline_change` | `order_id`, `change_id`, perhaps `reason` |
+//! | `order.withdraw_change` | `order_id`, `change_id` |
 //! | `order.confirm_delivery` | `order_id`, perhaps `shipment` |
 //! | `order.ship` | `order_id`, perhaps `items`, `from`, `carrier` and `tracking` |
 //! | `stock.extend_reservation`, `stock.release_reservation` | `reservation_id` |
@@ -267,6 +271,27 @@ impl Fields {
         Ok(self)
     }
 
+    /// Takes units of lines that may have a quote.
+    fn take_quoted_items(mut self) -> Result<Self, Refusal> {
+        let Value::Array(items) = self.required("items")? else {
+            return Err(invalid(format!("`{}.items` must be an array", self.place)));
+        };
+        let lines = items.into_iter().enumerate().map(|(index, item)| {
+            Fields::of(item, format!("{}.items[{index}]", self.place))?
+                .take("listing_id", "listing")?
+                .take("quantity", "quantity")?
+                .take_if_any("quote")
+                .end()
+        });
+        let lines: Result<Vec<Value>, Refusal> = lines.collect();
+        self.body.insert("lines".to_owned(), Value::Array(lines?));
+        Ok(self)
+    }
+
+    fn take_money_if_any(self, name: &str) -> Result<Self, Refusal> {
+        if self.given.contains_key(name) { self.take_money(name) } else { Ok(self) }
+    }
+
     fn end(self) -> Result<Value, Refusal> {
         match self.given.keys().next() {
             None => Ok(Value::Object(self.body)),
@@ -323,6 +348,20 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
             .take_money("amount")?
             .take("reason", "reason")?
             .end(),
+        "order.propose_change" => {
+            let fields = fields.take("order_id", "order")?.take_quoted_items()?;
+            let fields = fields.take_money_if_any("max_difference")?;
+            fields.take_if_any("region").take_if_any("reason").end()
+        }
+        "order.accept_change" => fields
+            .take("order_id", "order")?
+            .take("change_id", "change")?
+            .take_money_if_any("max_difference")?
+            .end(),
+        "order.decline_change" => {
+            fields.take("order_id", "order")?.take("change_id", "change")?.take_if_any("reason").end()
+        }
+        "order.withdraw_change" => fields.take("order_id", "order")?.take("change_id", "change")?.end(),
         "order.confirm_delivery" => fields.take("order_id", "order")?.take_if_any("shipment").end(),
         "order.ship" => {
             let fields = fields.take("order_id", "order")?.take_items_if_any()?;
@@ -338,24 +377,12 @@ fn body(command: &str, given: Map<String, Value>) -> Result<Value, Refusal> {
 fn order_body(mut fields: Fields) -> Result<Value, Refusal> {
     let details = fields.required("orderDetails")?;
     fields.end()?;
-    let mut details = Fields::of(details, "orderDetails".to_owned())?
+    let details = Fields::of(details, "orderDetails".to_owned())?
         .take("payment_method", "payment_method")?
         .take_money("total")?
         .take_if_any("coupon")
         .take_if_any("delivery");
-    let Value::Array(items) = details.required("items")? else {
-        return Err(invalid("`orderDetails.items` must be an array"));
-    };
-    let lines = items.into_iter().enumerate().map(|(index, item)| {
-        Fields::of(item, format!("orderDetails.items[{index}]"))?
-            .take("listing_id", "listing")?
-            .take("quantity", "quantity")?
-            .take_if_any("quote")
-            .end()
-    });
-    let lines: Result<Vec<Value>, Refusal> = lines.collect();
-    details.body.insert("lines".to_owned(), Value::Array(lines?));
-    details.end()
+    details.take_quoted_items()?.end()
 }
 
 /// Signs a command in this form; `None` if the form does not have the command. The draft's `expires_at` is not
@@ -409,18 +436,10 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Command::RequestPayment(payment) => {
             json!({"payment_method": payment.method, "amount": payment.amount})
         }
-        Command::PlaceOrder(order) => {
-            let items = order.lines.iter().map(|line| {
-                let mut item = json!({"listing_id": line.listing, "quantity": line.quantity});
-                if let Some(quote) = &line.quote {
-                    item["quote"] = quote.as_str().into();
-                }
-                item
-            });
-            let items: Vec<Value> = items.collect();
+        Command::PlaceOrder(_) => {
             let mut details = command.body();
-            details.as_object_mut()?.remove("lines");
-            details["items"] = items.into();
+            let lines = details.as_object_mut()?.remove("lines")?;
+            details["items"] = items_of(&lines)?;
             json!({ "orderDetails": details })
         }
         Command::PayOrder(pay) => json!({"order_id": pay.order, "payment_method": pay.method}),
@@ -432,15 +451,18 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::DeclineOrder(_)
         | Command::CancelOrder(_)
         | Command::RefundOrder(_)
+        | Command::ProposeChange(_)
+        | Command::AcceptChange(_)
+        | Command::DeclineChange(_)
+        | Command::WithdrawChange(_)
         | Command::ConfirmDelivery(_)
         | Command::ShipOrder(_) => {
-            let mut body = command.body();
-            let order = body.as_object_mut()?.remove("order")?;
-            body["order_id"] = order;
+            let mut body = renamed(command, "order", "order_id")?;
+            if let Some(change) = body.as_object_mut()?.remove("change") {
+                body["change_id"] = change;
+            }
             if let Some(lines) = body.as_object_mut()?.remove("lines") {
-                let item =
-                    |line: &Value| json!({"listing_id": line["listing"], "quantity": line["quantity"]});
-                body["items"] = lines.as_array()?.iter().map(item).collect();
+                body["items"] = items_of(&lines)?;
             }
             body
         }
@@ -492,6 +514,17 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         Value::Object(fields) => Some(fields),
         _ => None,
     }
+}
+
+/// Gives lines under the names that they have in this form.
+fn items_of(lines: &Value) -> Option<Value> {
+    let items = lines.as_array()?.iter().map(|line| {
+        let mut item = line.clone();
+        let listing = item.as_object_mut()?.remove("listing")?;
+        item["listing_id"] = listing;
+        Some(item)
+    });
+    items.collect()
 }
 
 /// Gives the body of a command with one of its members under the name that it has in this form.

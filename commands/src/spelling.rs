@@ -187,6 +187,13 @@ mod tests {
             ("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
             ("order.cancel", json!({"lines": [part], "order": ID, "reason": "r"})),
             ("order.refund", json!({"amount": total, "order": ID, "reason": "r", "shipment": 2})),
+            (
+                "order.propose_change",
+                json!({"lines": [line, part], "max_difference": total, "order": ID, "reason": "r", "region": "DE"}),
+            ),
+            ("order.accept_change", json!({"change": ID, "max_difference": total, "order": ID})),
+            ("order.decline_change", json!({"change": ID, "order": ID, "reason": "r"})),
+            ("order.withdraw_change", json!({"change": ID, "order": ID})),
             ("order.hold", json!({"note": "n", "order": ID, "reason": "risk_review"})),
             ("order.unhold", json!({"order": ID})),
             (

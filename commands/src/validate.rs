@@ -41,6 +41,8 @@ pub(crate) struct Purchase<'a> {
 pub(crate) struct AskedLine<'a> {
     pub(crate) listing: ListingId,
     pub(crate) quantity: Quantity,
+    /// How many units the order has of it already, where units are added to one.
+    pub(crate) before: u32,
     pub(crate) quote: Option<&'a VerifiedQuote>,
     /// The price that a frozen cart keeps, instead of today's.
     pub(crate) kept: Option<KeptPrice>,
@@ -111,7 +113,7 @@ pub(crate) fn purchase(
 }
 
 /// Availability, limits, price and seller of each line.
-fn listing<'a>(
+pub(crate) fn listing<'a>(
     market: &'a Market,
     purchase: &Purchase<'_>,
     now: Timestamp,
@@ -136,11 +138,7 @@ fn listing<'a>(
             reasons.push(Rejection::ListingUnknown { listing: id });
             continue;
         };
-        if !market.accounts.has_role(known.seller, Role::Seller) {
-            reasons.push(Rejection::RoleMissing { account: known.seller, role: Role::Seller });
-        }
-        check_sale(market, id, known, reasons);
-        check_units(market, purchase.buyer, asked, known, reasons);
+        check_offer(market, purchase.buyer, asked, known, reasons);
         let (listing_version, unit) =
             asked.kept.map_or((known.version, known.price), |kept| (kept.listing_version, kept.unit_price));
         let price = match asked.quote {
@@ -179,6 +177,21 @@ fn listing<'a>(
     priced
 }
 
+/// Whether a listing is sold, by one who may, in so many units.
+pub(crate) fn check_offer(
+    market: &Market,
+    buyer: AccountId,
+    asked: &AskedLine<'_>,
+    known: &Listing,
+    reasons: &mut Vec<Rejection>,
+) {
+    if !market.accounts.has_role(known.seller, Role::Seller) {
+        reasons.push(Rejection::RoleMissing { account: known.seller, role: Role::Seller });
+    }
+    check_sale(market, asked.listing, known, reasons);
+    check_units(market, buyer, asked, known, reasons);
+}
+
 /// Whether an order may have so many units, and whether they are there: what the buyer has set aside is.
 fn check_units(
     market: &Market,
@@ -188,7 +201,7 @@ fn check_units(
     reasons: &mut Vec<Rejection>,
 ) {
     let listing = asked.listing;
-    check_limits(listing, asked.quantity, known, reasons);
+    check_limits(listing, asked.before.saturating_add(asked.quantity.get()), known, reasons);
     let requested = u64::from(asked.quantity.get());
     let available = known.stock.available_to(market.reservations.units_of(buyer, listing));
     if requested > available {
@@ -197,14 +210,9 @@ fn check_units(
 }
 
 /// Whether an order may have so many units.
-pub(crate) fn check_limits(
-    listing: ListingId,
-    quantity: Quantity,
-    known: &Listing,
-    reasons: &mut Vec<Rejection>,
-) {
+pub(crate) fn check_limits(listing: ListingId, units: u32, known: &Listing, reasons: &mut Vec<Rejection>) {
     let (min, max) = known.limits;
-    if !(min..=max).contains(&quantity.get()) {
+    if !(min..=max).contains(&units) {
         let min = (min > 1).then_some(min);
         reasons.push(Rejection::QuantityLimit { listing, max, min });
     }
@@ -243,7 +251,7 @@ fn check_quote(
 }
 
 /// Whether this account may buy these things.
-fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection>) {
+pub(crate) fn account(market: &Market, purchase: &Purchase<'_>, reasons: &mut Vec<Rejection>) {
     let buyer = purchase.buyer;
     if !market.accounts.has_role(buyer, Role::Buyer) {
         reasons.push(Rejection::RoleMissing { account: buyer, role: Role::Buyer });

@@ -6,6 +6,7 @@
 mod support;
 mod invariants {
     pub(crate) mod acts;
+    pub(crate) mod changes;
     pub(crate) mod checks;
     pub(crate) mod paid;
     pub(crate) mod steps;
@@ -24,10 +25,11 @@ use events::ids::{
     RefundId, ReservationId,
 };
 use events::ledger::LedgerAccount;
-use events::market::{Deadlines, EscrowTerms, PurchaseLimit, ReserveTerms};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTerms};
 use events::metadata::Cause;
 use events::money::Bps;
 use events::order::ShipmentNumber;
+use events::order::change::ChangeProposed;
 use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
 use events::reservation::TakenUp;
@@ -75,6 +77,8 @@ struct Run {
     members: BTreeSet<(CartId, AccountId)>,
     /// What is left of each reservation.
     reservations: BTreeMap<ReservationId, u32>,
+    /// The change of each order that was proposed last.
+    proposed: BTreeMap<OrderId, ChangeProposed>,
     checked: usize,
 }
 
@@ -99,7 +103,8 @@ impl Run {
             deadlines: if sellers_accept { accepting() } else { Deadlines::default() },
             escrow: Some(if is_usual { escrow } else { escrow.releasing(late) }),
             purchase_limits: vec![limit(0, MOST / 2), limit(1, MOST)],
-            ..Terms::default()
+            // A fee whose share shrinks when an order grows.
+            fee: if is_usual { FeePolicy::default() } else { FeePolicy::new(100, 150, 200, None).unwrap() },
         });
         world.register(PROVIDERS[1]).register(BUYERS[2]).register(GUEST).register(OTHER_GUEST);
         world
@@ -134,6 +139,7 @@ impl Run {
             merged,
             members: BTreeSet::new(),
             reservations: BTreeMap::new(),
+            proposed: BTreeMap::new(),
             checked: 0,
         };
         run.check();
@@ -310,13 +316,14 @@ impl Run {
 
     /// Checks that an order of the same commit has the units that it takes out of a reservation: as many as there are.
     fn taken_up(&mut self, commit: &Commit, event: &TakenUp) {
-        let mut placed = commit.events().iter().filter_map(|recorded| match &recorded.event {
-            Event::OrderPlaced(placed) if placed.order == event.order => Some(placed),
+        let lines = commit.events().iter().find_map(|recorded| match &recorded.event {
+            Event::OrderPlaced(placed) if placed.order == event.order => Some(&placed.lines),
+            Event::OrderChanged(changed) if changed.order == event.order => Some(&changed.added),
             _ => None,
         });
-        let placed = placed.next().unwrap();
-        assert_eq!(placed.buyer, event.account);
-        let line = placed.lines.iter().find(|line| line.listing == event.listing).unwrap();
+        let (_, (buyer, _)) = self.orders.iter().find(|(order, _)| *order == event.order).unwrap();
+        assert_eq!(buyer.account(), event.account);
+        let line = lines.unwrap().iter().find(|line| line.listing == event.listing).unwrap();
         let had = self.reservations.remove(&event.reservation).unwrap();
         assert_eq!(event.quantity.get(), had.min(line.quantity.get()));
         assert_eq!(event.left, had - event.quantity.get());
@@ -377,6 +384,7 @@ impl Run {
                 Event::RefundRequested(event) => {
                     self.refunds.push((event.refund, event.payment));
                     assert!(event.refunded.minor <= self.captured[&event.payment].0.minor);
+                    self.card_gets(event, &commit);
                 }
                 Event::PaymentRefunded(event) => {
                     let (captured, refunded) = self.captured.get_mut(&event.payment).unwrap();
@@ -437,6 +445,9 @@ impl Run {
                         returning,
                         returned,
                         fee,
+                        fee_due: 0,
+                        to_card: 0,
+                        went: 0,
                         by_provider,
                         uncharged,
                         held,
@@ -455,6 +466,8 @@ impl Run {
                     };
                     self.paid.insert(placed.order, paid);
                 }
+                Event::ChangeProposed(event) => self.proposed(event),
+                Event::OrderChanged(event) => self.changed(event, &commit),
                 Event::EscrowSubsidized(event) => {
                     let paid = self.paid.get_mut(&event.order).unwrap();
                     assert_eq!(event.transfer.amount, Money::new(paid.subsidy, paid.total.currency));
@@ -606,6 +619,8 @@ impl Run {
                 Command::MigrateCart(command) => command.total,
                 Command::ReportPayment(command) => self.captured[&command.payment].0,
                 Command::SetUpEscrow(command) => command.amount,
+                // What was signed there is the difference, which is looked at by itself.
+                Command::AcceptChange(command) => self.paid[&command.order].total,
                 other => panic!("{} charges nobody", other.name()),
             };
             let within =

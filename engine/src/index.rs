@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use crate::seen::{self, Seen};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
-const FORM: u8 = 3;
+const FORM: u8 = 4;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;

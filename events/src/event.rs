@@ -175,6 +175,11 @@ events! {
     "order.delivered.v2" => OrderDelivered(order::Delivered) about |e| Some(e.order.to_string()),
     "order.cancelled.v2" => OrderCancelled(order::Cancelled) about |e| Some(e.order.to_string()),
     "order.refunded.v1" => OrderRefunded(order::Refunded) about |e| Some(e.order.to_string()),
+    "order.change_proposed.v1" => ChangeProposed(order::change::ChangeProposed) about |e| Some(e.order.to_string()),
+    "order.change_declined.v1" => ChangeDeclined(order::change::ChangeDeclined) about |e| Some(e.order.to_string()),
+    "order.change_withdrawn.v1" => ChangeWithdrawn(order::change::ChangeWithdrawn) about |e| Some(e.order.to_string()),
+    "order.change_lapsed.v1" => ChangeLapsed(order::change::ChangeLapsed) about |e| Some(e.order.to_string()),
+    "order.changed.v1" => OrderChanged(order::change::Changed) about |e| Some(e.order.to_string()),
     "escrow.subsidized.v1" => EscrowSubsidized(promotion::Subsidized) about |e| Some(e.order.to_string()),
     "escrow.subsidy_returned.v1" => SubsidyReturned(promotion::SubsidyReturned) about |e| Some(e.order.to_string()),
     "escrow.held.v1" => EscrowHeld(order::EscrowHeld) about |e| Some(e.order.to_string()),
@@ -296,6 +301,11 @@ impl Event {
             | Event::OrderDelivered(_)
             | Event::OrderCancelled(_)
             | Event::OrderRefunded(_)
+            | Event::ChangeProposed(_)
+            | Event::ChangeDeclined(_)
+            | Event::ChangeWithdrawn(_)
+            | Event::ChangeLapsed(_)
+            | Event::OrderChanged(_)
             | Event::OrderHeld(_)
             | Event::UnholdRequested(_)
             | Event::OrderUnheld(_)

@@ -112,6 +112,8 @@ uuid_ids! {
     PromotionId = "promotion id",
     /// One payout of what a seller has earned.
     PayoutId = "payout id",
+    /// One change of an order that its buyer and its seller agree to, or do not.
+    ChangeId = "change id",
     /// Units of a listing that a buyer has set aside.
     ReservationId = "reservation id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).
@@ -185,6 +187,13 @@ impl ReservationId {
     /// Derives the id of the reservation that a command makes.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
         ReservationId(derive_v7(command.0, "skylink reservation", account.0, &ONLY))
+    }
+}
+
+impl ChangeId {
+    /// Derives the id of the change of an order that a command proposes.
+    pub fn derive(account: AccountId, command: CommandId) -> Self {
+        ChangeId(derive_v7(command.0, "skylink order change", account.0, &ONLY))
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Deadlines {
     accept_ms: Option<i64>,
     /// How long a cart may lie untouched; afterwards it is abandoned.
     cart_idle_ms: i64,
+    /// From the proposal of a change of an order to the other side's answer; afterwards it lapses.
+    change_ms: i64,
     /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
     inspection_ms: i64,
     /// From the order, or from its seller's word, to its shipment; afterwards it is cancelled and the buyer gets the money
@@ -274,6 +276,19 @@ impl Deadlines {
         self.cart_idle_ms
     }
 
+    /// Takes another time that a change of an order waits for its answer.
+    pub fn with_change_ms(self, change_ms: i64) -> Result<Deadlines, TermsError> {
+        if (1..=Deadlines::MS_MAX).contains(&change_ms) {
+            return Ok(Deadlines { change_ms, ..self });
+        }
+        Err(TermsError::Deadline { name: "change_ms", ms: change_ms })
+    }
+
+    /// Gives the time that a change of an order waits for its answer.
+    pub const fn change_ms(&self) -> i64 {
+        self.change_ms
+    }
+
     /// Gives the time from delivery to the release of the escrow.
     pub const fn inspection_ms(&self) -> i64 {
         self.inspection_ms
@@ -291,11 +306,12 @@ impl Deadlines {
 }
 
 impl Default for Deadlines {
-    /// 14 days to ship, 14 days to arrive, 3 days to inspect; 30 days until a cart is abandoned.
+    /// 14 days to ship, 14 days to arrive, 3 days to inspect; 30 days until a cart is abandoned, 48 hours until a change lapses.
     fn default() -> Self {
         Deadlines {
             accept_ms: None,
             cart_idle_ms: 30 * DAY_MS,
+            change_ms: 2 * DAY_MS,
             inspection_ms: 3 * DAY_MS,
             ship_by_ms: 14 * DAY_MS,
             transit_ms: 14 * DAY_MS,
@@ -315,6 +331,9 @@ struct WrittenDeadlines {
     /// How long a cart may lie untouched, in milliseconds; afterwards it is abandoned. Absent: 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cart_idle_ms: Option<i64>,
+    /// How long a change of an order waits for the other side, in milliseconds; afterwards it lapses. Absent: 48 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    change_ms: Option<i64>,
     /// From delivery to the release of the escrow, unless the buyer confirmed earlier.
     inspection_ms: i64,
     /// From the order, or from its seller's word, to its shipment; afterwards it is cancelled and the buyer gets the money
@@ -327,29 +346,33 @@ struct WrittenDeadlines {
 // Snapshots, which are made of the types themselves, hold every time.
 impl Serialize for Deadlines {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Deadlines { accept_ms, cart_idle_ms, inspection_ms, ship_by_ms, transit_ms } = *self;
+        let Deadlines { accept_ms, cart_idle_ms, change_ms, inspection_ms, ship_by_ms, transit_ms } = *self;
         if !serializer.is_human_readable() {
-            return (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms).serialize(serializer);
+            return (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms, change_ms)
+                .serialize(serializer);
         }
         let cart_idle_ms = Some(cart_idle_ms).filter(|ms| *ms != Deadlines::default().cart_idle_ms);
-        WrittenDeadlines { accept_ms, cart_idle_ms, inspection_ms, ship_by_ms, transit_ms }
+        let change_ms = Some(change_ms).filter(|ms| *ms != Deadlines::default().change_ms);
+        WrittenDeadlines { accept_ms, cart_idle_ms, change_ms, inspection_ms, ship_by_ms, transit_ms }
             .serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Deadlines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms) =
+        let (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms, change_ms) =
             if deserializer.is_human_readable() {
                 let written = WrittenDeadlines::deserialize(deserializer)?;
                 let cart_idle_ms = written.cart_idle_ms.unwrap_or(Deadlines::default().cart_idle_ms);
+                let change_ms = written.change_ms.unwrap_or(Deadlines::default().change_ms);
                 let WrittenDeadlines { accept_ms, inspection_ms, ship_by_ms, transit_ms, .. } = written;
-                (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms)
+                (accept_ms, inspection_ms, ship_by_ms, transit_ms, cart_idle_ms, change_ms)
             } else {
                 Deserialize::deserialize(deserializer)?
             };
         let deadlines = Deadlines::new(inspection_ms, ship_by_ms, transit_ms)
             .and_then(|deadlines| deadlines.with_cart_idle(cart_idle_ms))
+            .and_then(|deadlines| deadlines.with_change_ms(change_ms))
             .and_then(|deadlines| match accept_ms {
                 Some(ms) => deadlines.with_accept_ms(ms),
                 None => Ok(deadlines),

@@ -186,6 +186,11 @@ pub enum Waiting {
         /// The payment.
         payment: PaymentId,
     },
+    /// A change of an order waits for the other side to answer.
+    ChangeExpires {
+        /// The order: it has at most one that is open.
+        order: OrderId,
+    },
 }
 
 impl Waiting {
@@ -207,6 +212,7 @@ impl Waiting {
             Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
             Waiting::ReservationExpires { .. } => DeadlineKind::ReservationExpires,
             Waiting::AuthorizationExpiring { .. } => DeadlineKind::AuthorizationExpiring,
+            Waiting::ChangeExpires { .. } => DeadlineKind::ChangeExpires,
         }
     }
 
@@ -216,6 +222,7 @@ impl Waiting {
             Waiting::ShipBy { order }
             | Waiting::AcceptBy { order }
             | Waiting::PaymentDue { order }
+            | Waiting::ChangeExpires { order }
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. }
             | Waiting::FreezeExpires { order, .. }
@@ -266,9 +273,10 @@ impl From<DeadlineStamp> for FlatDeadline {
             shipment: None,
         };
         match waiting {
-            Waiting::ShipBy { order } | Waiting::AcceptBy { order } | Waiting::PaymentDue { order } => {
-                FlatDeadline { order: Some(order), ..flat }
-            }
+            Waiting::ShipBy { order }
+            | Waiting::AcceptBy { order }
+            | Waiting::PaymentDue { order }
+            | Waiting::ChangeExpires { order } => FlatDeadline { order: Some(order), ..flat },
             Waiting::DeliveryDue { order, shipment }
             | Waiting::InspectionEnds { order, shipment }
             | Waiting::FreezeExpires { order, shipment }
@@ -299,6 +307,7 @@ impl FlatDeadline {
             (DeadlineKind::ShipBy, Some(order), None, None, None) => Waiting::ShipBy { order },
             (DeadlineKind::AcceptBy, Some(order), None, None, None) => Waiting::AcceptBy { order },
             (DeadlineKind::PaymentDue, Some(order), None, None, None) => Waiting::PaymentDue { order },
+            (DeadlineKind::ChangeExpires, Some(order), None, None, None) => Waiting::ChangeExpires { order },
             (DeadlineKind::DeliveryDue, Some(order), None, None, None) => {
                 Waiting::DeliveryDue { order, shipment: first() }
             }
@@ -410,6 +419,8 @@ pub enum DeadlineKind {
     ReserveDue,
     /// The time before it is told that an order's authorisation is about to end.
     AuthorizationExpiring,
+    /// The time in which a change of an order has to be answered.
+    ChangeExpires,
 }
 
 #[cfg(test)]
@@ -431,6 +442,7 @@ mod tests {
             ("cart_idle", "account", "order"),
             ("cart_frozen_until", "account", "payment"),
             ("payment_due", "order", "payout"),
+            ("change_expires", "order", "payment"),
             ("payout_due", "payout", "payment"),
             ("freeze_expires", "order", "account"),
             ("release_due", "order", "payout"),

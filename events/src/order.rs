@@ -1,5 +1,6 @@
 //! Facts of orders and of the escrows that hold their money.
 
+pub mod change;
 pub mod hold;
 mod number;
 pub mod v1;
@@ -459,6 +460,8 @@ pub enum CancelledBy {
     PaymentFailed,
     /// The end of what the provider held, or its nearness: the order was not charged in time.
     AuthorizationExpired,
+    /// A change that buyer and seller agreed to; it stands before it in the same commit.
+    Change,
 }
 
 /// What a shipment's units cost was paid from the escrow to the seller, less the platform's part and taxes.

@@ -19,6 +19,7 @@ use crate::listing::ListingStatus;
 use crate::location::Location;
 use crate::money::{Currency, Money, Quantity};
 use crate::order::ShipmentNumber;
+use crate::order::change::{ChangeProblem, LineChangeProblem};
 use crate::order::hold::HoldReason;
 use crate::promotion::CouponCode;
 use crate::shipping::Method;
@@ -783,6 +784,25 @@ pub enum Rejection {
         shipment: ShipmentNumber,
         /// How many shipments it has.
         shipments: u32,
+    },
+
+    /// The order is not changed so.
+    #[error("order {order}: {problem}")]
+    OrderChange {
+        /// The order.
+        order: OrderId,
+        /// Why.
+        problem: ChangeProblem,
+    },
+    /// A line of the order is not changed so.
+    #[error("order {order}, listing {listing}: {problem}")]
+    LineChange {
+        /// The order.
+        order: OrderId,
+        /// What is bought in the line.
+        listing: ListingId,
+        /// Why.
+        problem: LineChangeProblem,
     },
 
     // Holds and frozen money.

@@ -218,7 +218,7 @@ fn json_of<T: JsonSchema>() -> Content {
 }
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 32] = [
+const COMMAND_PATHS: [(&str, &str); 36] = [
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -247,6 +247,10 @@ const COMMAND_PATHS: [(&str, &str); 32] = [
     ("/api/orders/confirm-delivery", "order.confirm_delivery"),
     ("/api/orders/cancel", "order.cancel"),
     ("/api/orders/refund", "order.refund"),
+    ("/api/orders/propose-change", "order.propose_change"),
+    ("/api/orders/accept-change", "order.accept_change"),
+    ("/api/orders/decline-change", "order.decline_change"),
+    ("/api/orders/withdraw-change", "order.withdraw_change"),
     ("/api/stock/reserve", "stock.reserve"),
     ("/api/stock/extend-reservation", "stock.extend_reservation"),
     ("/api/stock/release-reservation", "stock.release_reservation"),

@@ -246,6 +246,11 @@ impl Feed {
             Event::OrderDelivered(delivered) => delivered.order,
             Event::OrderCancelled(cancelled) => cancelled.order,
             Event::OrderRefunded(refunded) => refunded.order,
+            Event::ChangeProposed(proposed) => proposed.order,
+            Event::ChangeDeclined(declined) => declined.order,
+            Event::ChangeWithdrawn(withdrawn) => withdrawn.order,
+            Event::ChangeLapsed(lapsed) => lapsed.order,
+            Event::OrderChanged(changed) => changed.order,
             // That an order is held or cleared of risk, and how two operators come to agree, is told by its view; the notes
             // are not.
             Event::OrderUnheld(unheld) => unheld.order,

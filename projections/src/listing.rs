@@ -13,6 +13,7 @@
 use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId, OrderId};
 use events::listing::{Created, ListingStatus, TaxClass, Updated, Variant};
+use events::order::change::Changed;
 use events::order::{LineUnits, Placed};
 use events::reservation::{Allowed, Reserved};
 use events::stock::Stock;
@@ -286,6 +287,7 @@ impl Catalogue {
             // The order, which stands before it, has reserved all of its units.
             Event::ReservationTakenUp(e) => self.end_set_aside(tree, e.listing, e.quantity, at)?,
             Event::OrderPlaced(e) => self.reserve(tree, e, at)?,
+            Event::OrderChanged(e) => self.reserve_more(tree, e, at)?,
             Event::OrderReallocated(e) => {
                 for units in &e.units {
                     self.stock(tree, units.listing, at, |stock| stock.reallocate(units))?;
@@ -360,6 +362,23 @@ impl Catalogue {
             reservation.push((line.listing, line.quantity));
         }
         self.reserved.set(placed.order, Some(reservation));
+        Ok(())
+    }
+
+    /// Reserves units that a change adds to an order.
+    fn reserve_more(&mut self, tree: &Tree, changed: &Changed, position: Position) -> Result<(), ViewError> {
+        for line in &changed.added {
+            let units = u64::from(line.quantity.get());
+            self.stock(tree, line.listing, position, |stock| stock.reserve(units, &line.locations))?;
+            let reservation = self.reserved.entry(tree, &changed.order)?.get_or_insert_default();
+            match reservation.iter_mut().find(|(listing, _)| *listing == line.listing) {
+                Some((_, reserved)) => {
+                    let more = reserved.checked_add(line.quantity).ok();
+                    *reserved = more.ok_or(ViewError::overflow("what an order reserves", position))?;
+                }
+                None => reservation.push((line.listing, line.quantity)),
+            }
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Orders: what was bought, where the money is, and what happened when and at whose word.
 
+mod change;
 mod fold;
 mod group;
 mod location;
@@ -33,12 +34,13 @@ use crate::store::Slot;
 use crate::table::{Key, Layout};
 use crate::view::ViewError;
 
+pub use self::change::{AddedLine, AddedUnits, OpenChange, RemovedUnits, Version};
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 8;
+pub(crate) const VERSION: u8 = 9;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -72,6 +74,12 @@ pub struct Order {
     pub closed_as: Option<OrderState>,
     /// Set while operators have stopped it.
     pub hold: Option<Hold>,
+    /// The change of it that waits for the other side to answer.
+    pub change: Option<OpenChange>,
+    /// Counts what it was: 1 as it was placed, and one more with each change.
+    pub version: u32,
+    /// What it was before its changes, oldest first.
+    pub versions: Vec<Version>,
     /// What was bought.
     pub lines: Vec<Line>,
     /// What was shipped, in the order of the shipments' numbers.
@@ -124,7 +132,8 @@ pub struct OrderPayment {
 pub struct Line {
     /// What was bought.
     pub listing: ListingId,
-    /// The version of the listing that was priced.
+    /// The version of the listing that was priced. It, the price of one unit, discounts and tax are of the units that the line
+    /// began with.
     pub listing_version: u32,
     /// Price of one unit; none where the line was priced by a quote.
     pub unit_price: Option<Money>,
@@ -132,6 +141,8 @@ pub struct Line {
     pub discounts: Vec<Discount>,
     /// Its tax.
     pub tax: Option<TaxLine>,
+    /// Units that changes added, oldest first: they have prices and taxes of their own, and are counted in `quantity` and `total`.
+    pub added: Vec<AddedUnits>,
     /// How many units were bought.
     pub quantity: Quantity,
     /// Of these, units cancelled.
@@ -386,6 +397,21 @@ pub enum Step {
     /// What a shipment's units cost was paid to the seller and the platform.
     #[serde(rename = "escrow.released")]
     EscrowReleased,
+    /// Its buyer or its seller proposed to change it.
+    #[serde(rename = "order.change_proposed")]
+    ChangeProposed,
+    /// The other side declined a change.
+    #[serde(rename = "order.change_declined")]
+    ChangeDeclined,
+    /// Who had proposed a change withdrew it.
+    #[serde(rename = "order.change_withdrawn")]
+    ChangeWithdrawn,
+    /// A change ended without an answer.
+    #[serde(rename = "order.change_lapsed")]
+    ChangeLapsed,
+    /// A change was accepted, and applies.
+    #[serde(rename = "order.changed")]
+    Changed,
     /// What the platform had paid of what goes back returned to it.
     #[serde(rename = "escrow.subsidy_returned")]
     SubsidyReturned,

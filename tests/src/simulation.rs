@@ -5,6 +5,7 @@
 //! step, what an engine promises is checked against the log and against what the clients were told. A run panics
 //! when a promise is broken.
 
+mod changes;
 mod checks;
 mod money;
 mod people;

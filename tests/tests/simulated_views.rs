@@ -83,9 +83,17 @@ fn check_order(id: events::ids::OrderId, open: &order::Order, shown: &Order) {
     assert_eq!(shown.payment.is_some_and(|due| !due.is_paid), open.is_unpaid());
     let is_cleared = open.extras.as_ref().is_some_and(|extras| extras.is_risk_cleared);
     assert_eq!(shown.is_risk_cleared, is_cleared);
+    let version = open.changes().map_or(1, |changes| changes.version);
+    assert_eq!((shown.version, shown.versions.len() as u32 + 1), (version, version));
+    let proposed = open.open_change().map(|open| (open.change, open.by, open.expires_at, open.due));
+    let told = shown.change.as_ref().map(|open| (open.change, open.by, open.expires_at, open.due));
+    assert_eq!(told, proposed, "order {id}");
+    assert_eq!(shown.fee.minor, open.fee_minor);
+    assert_eq!(shown.lines.len(), open.lines.len());
     for (line, shown) in open.lines.iter().zip(&shown.lines) {
         let counters = [line.ordered, line.cancelled, line.shipped, line.delivered];
         assert_eq!([shown.quantity.get(), shown.cancelled, shown.shipped, shown.delivered], counters);
+        assert_eq!((shown.listing, shown.total.minor), (line.listing, line.total_minor));
     }
     assert_eq!(shown.shipments.len(), open.shipments.len());
     for (known, shown) in open.shipments.iter().zip(&shown.shipments) {

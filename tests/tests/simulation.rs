@@ -8,7 +8,7 @@ use tests::simulation::{Tally, run};
 const SEEDS: u64 = 300;
 
 /// What must happen to money somewhere in so many runs.
-const MONEY: [&str; 35] = [
+const MONEY: [&str; 40] = [
     "payment.requested.v1",
     "payment.action_required.v1",
     "payment.authorized.v1",
@@ -32,6 +32,11 @@ const MONEY: [&str; 35] = [
     "order.unheld.v1",
     "order.refunded.v1",
     "order.risk_cleared.v1",
+    "order.change_proposed.v1",
+    "order.change_declined.v1",
+    "order.change_withdrawn.v1",
+    "order.change_lapsed.v1",
+    "order.changed.v1",
     "escrow.frozen.v1",
     "escrow.unfrozen.v1",
     "escrow.settlement_proposed.v1",

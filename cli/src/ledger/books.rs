@@ -12,13 +12,17 @@ use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
 
+use self::change::Changes;
 use self::checkout::Checkout;
 use self::earnings::Earnings;
+use self::fees::{fee_by_terms, rounded};
 pub(crate) use self::promise::Invariant;
 use self::subsidy::Subsidy;
 
+mod change;
 mod checkout;
 mod earnings;
+mod fees;
 mod promise;
 mod subsidy;
 
@@ -44,6 +48,7 @@ pub(crate) struct Break {
 #[derive(Debug)]
 struct OrderBook {
     buyer: AccountId,
+    seller: AccountId,
     total: Money,
     tax_minor: i64,
     promotions: BTreeSet<PromotionId>,
@@ -57,11 +62,15 @@ struct OrderBook {
     funded: i64,
     released: i64,
     fees: i64,
+    /// What the fee is on what was released so far, and how much that was.
+    fee_due: i128,
+    went: i128,
     taxes: i64,
     /// What the buyer has back.
     refunded: i64,
     /// What the platform pays of it.
     subsidy: Subsidy,
+    changes: Changes,
     /// Whether it waits for its seller to accept it.
     awaits_seller: bool,
     /// What is frozen of each shipment.
@@ -95,7 +104,7 @@ impl Books {
     pub(crate) fn commit(&mut self, commit: &Commit) {
         // What orders cost, what was held for them, and what providers are asked for or brought.
         let (mut placed, mut held) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
-        let (mut groups, mut wallet_pays) = (BTreeSet::new(), false);
+        let (mut groups, mut wallet_pays, mut changed) = (BTreeSet::new(), false, None);
         let (mut asked, mut brought) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
         for recorded in commit.events() {
             let owed = self.owed_to_be_repaid(&recorded.event);
@@ -105,6 +114,10 @@ impl Books {
                 Event::OrderPlaced(event) => {
                     *placed.entry(event.total.currency).or_default() += event.payable().minor;
                     groups.insert(event.group);
+                }
+                Event::OrderChanged(event) => {
+                    *placed.entry(event.total.currency).or_default() += event.added_minor();
+                    changed = Some(event);
                 }
                 Event::EscrowHeld(event) => {
                     let Money { currency, minor } = event.transfer.amount;
@@ -120,6 +133,9 @@ impl Books {
                 }
                 _ => {}
             }
+        }
+        if let Some(changed) = changed {
+            self.check_done(commit.head().position, changed);
         }
         let currencies: BTreeSet<Currency> = placed.keys().chain(held.keys()).copied().collect();
         for currency in currencies {
@@ -140,6 +156,7 @@ impl Books {
 
     /// Enters an event.
     pub(crate) fn event(&mut self, position: Position, event: &Event) {
+        self.change(position, event);
         match event {
             Event::MarketOpened(opened) => {
                 self.policy = Some(opened.fee);
@@ -208,7 +225,11 @@ impl Books {
         }
         self.subsidized(position, event);
         self.stops(position, event);
+        self.fee_falls_due(event);
         if let Event::EscrowHeld(held) = event {
+            if let Some(order) = self.orders.get_mut(&held.order) {
+                order.changes.adding = 0;
+            }
             self.check_funded(position, held.order, true);
         }
         if let Event::OrderPaid(paid) = event {
@@ -395,6 +416,7 @@ impl Books {
         let (buyer, funded, released, fees, taxes, refunded) = (placed.buyer, 0, 0, 0, 0, 0);
         let book = OrderBook {
             buyer,
+            seller: placed.seller,
             total,
             tax_minor,
             promotions,
@@ -406,9 +428,12 @@ impl Books {
             funded,
             released,
             fees,
+            fee_due: 0,
+            went: 0,
             taxes,
             refunded,
             subsidy: Subsidy::of(placed),
+            changes: Changes::default(),
             frozen: BTreeMap::new(),
             awaits_seller: placed.accept_by.is_some(),
             is_held: false,
@@ -477,7 +502,7 @@ impl Books {
         }
         let OrderBook { total, by_provider, uncharged, funded, released, fees, taxes, refunded, .. } = *order;
         let OrderBook { awaits_seller, is_held, .. } = *order;
-        let returned = order.subsidy.returned;
+        let (returned, adding) = (order.subsidy.returned, order.changes.adding);
         // That the platform has back its part, and no more, is looked at by itself.
         let is_share =
             to == LedgerAccount::PlatformPromotions || order.going_back.take() == Some(amount.minor);
@@ -488,7 +513,9 @@ impl Books {
         // What the wallet and the platform paid goes back before the provider has paid: all of it, or the share of cancelled units.
         let is_all = refunded + returned == funded;
         let goes_back = is_refund && funded == total.minor - by_provider && (is_all || is_share);
-        self.check(Invariant::I7, position, funded == total.minor - uncharged || goes_back, || {
+        // What a change adds comes in behind what goes back for it.
+        let is_full = funded == total.minor - uncharged - adding;
+        self.check(Invariant::I7, position, is_full || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
         self.check(Invariant::I7, position, !is_held, || {
@@ -515,16 +542,7 @@ impl Books {
         if state == OrderState::Cancelled {
             order.promotions.iter().for_each(|promotion| self.checkout.give_back(*promotion, order.buyer));
         }
-        let went = i128::from(order.released + order.fees);
-        let untaxed = i128::from(order.total.minor) - i128::from(order.tax_minor);
-        let due = if untaxed == 0 { 0 } else { rounded(i128::from(order.fee_minor) * went, untaxed) };
-        self.check(Invariant::I14, position, due == i128::from(order.fees), || {
-            format!(
-                "of order {id} {} minor units were released, and {} taken as a fee instead of {due}",
-                order.released + order.fees,
-                order.fees
-            )
-        });
+        self.check_fee(position, id, &order);
     }
 
     /// Closes the books at `position`: compares them with what the market holds.
@@ -580,19 +598,6 @@ impl Books {
 /// Tells whether money that leaves an order for an account goes back to who paid it.
 fn is_refund(to: LedgerAccount) -> bool {
     matches!(to, LedgerAccount::Wallet(_) | LedgerAccount::PlatformPromotions)
-}
-
-/// Divides, halves going away from zero; both are above zero. Written here anew on purpose, as is the fee below.
-fn rounded(dividend: i128, divisor: i128) -> i128 {
-    let (quotient, rest) = (dividend / divisor, dividend % divisor);
-    if 2 * rest >= divisor { quotient + 1 } else { quotient }
-}
-
-fn fee_by_terms(policy: &FeePolicy, total: Money) -> i128 {
-    let share = rounded(i128::from(total.minor) * i128::from(policy.bps()), 10_000);
-    let fee = (share + i128::from(policy.fixed_minor())).max(i128::from(policy.min_minor()));
-    let fee = policy.max_minor().map_or(fee, |max| fee.min(i128::from(max)));
-    fee.min(i128::from(total.minor))
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ fn open_order(fold: &Fold, id: OrderId, order: &Order) -> Value {
         "shipments": order.shipments,
         "total": order.total,
         "fee_minor": order.fee_minor,
+        "changes": order.changes(),
         "escrow": order.escrow,
         "in_escrow": fold.market().ledger.balance(LedgerAccount::Escrow(id), order.total.currency),
     })

@@ -59,6 +59,8 @@ pub(super) struct Names {
     pub(super) payout: Option<String>,
     /// For the reservation that it makes.
     pub(super) reservation: Option<String>,
+    /// For the change of an order that it proposes.
+    pub(super) change: Option<String>,
     /// For the cart that it opens or changes.
     pub(super) cart: Option<String>,
 }
@@ -124,6 +126,7 @@ struct WrittenCommand {
     refund: Option<String>,
     payout: Option<String>,
     reservation: Option<String>,
+    change: Option<String>,
     cart: Option<String>,
     expect: Option<String>,
 }
@@ -175,13 +178,14 @@ impl Step {
         if step.contains_key("does") {
             let written: WrittenCommand = step.try_into()?;
             let WrittenCommand { who, does: command, body, orders, payment, refund, payout, .. } = written;
-            let (reservation, cart, expected) = (written.reservation, written.cart, written.expected);
+            let (reservation, change, cart) = (written.reservation, written.change, written.cart);
+            let expected = written.expected;
             let expect = match written.expect.as_deref() {
                 None | Some("accepted") => Expect::Accepted,
                 Some("unchanged") => Expect::Unchanged,
                 Some(code) => Expect::Rejected(code.to_owned()),
             };
-            let names = Box::new(Names { orders, payment, refund, payout, reservation, cart });
+            let names = Box::new(Names { orders, payment, refund, payout, reservation, change, cart });
             return Ok(Step::Do { who, command, body, expected, names, expect });
         }
         if step.contains_key("see") {
@@ -195,7 +199,7 @@ impl Step {
             [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
                 "it is one of: `who` and `does` (with `body`, `if`, `orders`, `payment`, `refund`, `payout`, `reservation`, \
-                 `cart`, `expect`); `see` and `has`; `wait`; `again = true`"
+                 `change`, `cart`, `expect`); `see` and `has`; `wait`; `again = true`"
             ),
         }
     }

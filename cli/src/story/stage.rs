@@ -232,6 +232,13 @@ impl Stage {
             });
             self.named.insert(name.clone(), made.context("it reserved nothing")?);
         }
+        if let Some(name) = &names.change {
+            let proposed = events.clone().find_map(|event| match event {
+                events::Event::ChangeProposed(proposed) => Some(proposed.change.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), proposed.context("it proposed no change")?);
+        }
         if let Some(name) = &names.cart {
             let of_carts =
                 commit.events().iter().filter(|recorded| recorded.event.type_name().starts_with("cart."));

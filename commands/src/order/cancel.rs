@@ -6,6 +6,7 @@ use events::order::{Cancelled, CancelledBy, LineUnits};
 use events::rejection::OrderState;
 use events::{Event, Money, Rejection};
 
+use super::change::overtaken;
 use super::escrow::Settlement;
 use super::location::freed;
 use super::ship::sums;
@@ -88,7 +89,7 @@ pub(crate) fn decide_cancel(
 }
 
 /// Counts units.
-fn units(lines: &[LineUnits]) -> u64 {
+pub(super) fn units(lines: &[LineUnits]) -> u64 {
     lines.iter().map(|line| u64::from(line.quantity.get())).sum()
 }
 
@@ -123,6 +124,7 @@ pub(super) fn cancel(
     reason: Option<String>,
 ) -> Vec<Event> {
     let cancelled = units(&lines);
+    let lapsed = overtaken(id, order, &lines);
     // What is never shipped is not paid for to be shipped.
     let is_whole = cancelled == order.units_left();
     let shipping = order.shipping_left().filter(|_| is_whole);
@@ -137,5 +139,5 @@ pub(super) fn cancel(
     let uncharged = Some(Money::new(uncharged, order.total.currency)).filter(Money::is_positive);
     let lines = freed(market, id, order, lines);
     let cancelled = Cancelled { by, lines, order: id, reason, shipping, uncharged }.into();
-    [cancelled].into_iter().chain(to_platform).chain([refunded]).chain(returned).collect()
+    lapsed.into_iter().chain([cancelled]).chain(to_platform).chain([refunded]).chain(returned).collect()
 }

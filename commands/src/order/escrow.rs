@@ -120,6 +120,11 @@ impl<'a> Settlement<'a> {
         .into()
     }
 
+    /// Counts units that the same decision adds to the order.
+    pub(super) fn add(&mut self, units: u64) {
+        self.units_left += units;
+    }
+
     /// Pays back what was paid of units, and perhaps of their delivery, that are cancelled by the same decision.
     pub(super) fn refund(&mut self, units: u64, minor: i64, subsidy_minor: i64) -> (Option<Event>, Event) {
         self.units_left -= units;
@@ -198,7 +203,10 @@ impl<'a> Settlement<'a> {
         let Order { fee_minor, total, .. } = *self.order;
         let net_minor = amount_minor - tax_minor;
         let released = self.escrow.released + self.escrow.fees + net_minor;
-        let fee = fees::part(fee_minor, released, total.minor - self.order.tax_minor()) - self.escrow.fees;
+        let due = fees::part(fee_minor, released, total.minor - self.order.tax_minor());
+        // What was taken is taken: a change that makes the order larger may make the share of it smaller, and what that leaves
+        // too much is made up for by what is released later. Of an order that was never changed it is always in range.
+        let fee = (due - self.escrow.fees).clamp(0, net_minor);
         self.escrow.fees += fee;
         self.escrow.released += net_minor - fee;
         self.escrow.taxes += tax_minor;

@@ -76,6 +76,7 @@ impl Order {
                 None => shipment.deadline(id, number),
             });
         }
+        deadlines.extend(self.change_deadline(id));
         deadlines
     }
 
@@ -97,6 +98,7 @@ impl Order {
                 self.shipment(shipment).set_due(due);
             }
             Waiting::FreezeExpires { shipment, .. } => self.shipment(shipment).frozen_mut().due = due,
+            Waiting::ChangeExpires { .. } => self.set_change_due(due),
             other => panic!("an order that may be on hold has no such deadline: {other:?}"),
         }
     }

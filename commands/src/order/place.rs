@@ -94,6 +94,7 @@ fn extras(event: &Placed) -> Option<Box<Extras>> {
             .and_then(|shipping| shipping.tax.as_ref())
             .map_or(0, |tax| tax.amount.minor),
         promotions: event.promotions().into_iter().collect(),
+        changes: None,
         is_risk_cleared: false,
         subsidy: Subsidy::of(event),
     };
@@ -111,7 +112,13 @@ pub(crate) fn decide_place(
     let quotes = quotes.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let asked = command.lines.iter().zip(quotes);
     let lines = asked
-        .map(|(line, quote)| AskedLine { listing: line.listing, quantity: line.quantity, quote, kept: None })
+        .map(|(line, quote)| AskedLine {
+            listing: line.listing,
+            quantity: line.quantity,
+            before: 0,
+            quote,
+            kept: None,
+        })
         .collect();
     let purchase = Purchase {
         buyer,

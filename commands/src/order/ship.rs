@@ -7,6 +7,7 @@ use events::order::{LineUnits, Reallocated, ShipmentNumber, Shipped, ShippingCha
 use events::rejection::OrderState;
 use events::{Event, Rejection, Timestamp};
 
+use super::change::overtaken;
 use super::location::{leaving, left_at};
 use super::state::{SHIPMENTS_MAX, Shipment, ShipmentState};
 use super::{Found, meant, named, sold, wrong_state};
@@ -101,6 +102,7 @@ pub(crate) fn decide_ship(
     if order.shipments.len() + 1 == SHIPMENTS_MAX && shipped < order.units_left() {
         return Err(vec![Rejection::TooManyShipments { max: SHIPMENTS_MAX as u32 }]);
     }
+    let lapsed = overtaken(id, order, &lines);
     let (lines, units) = leaving(market, id, order, lines, command.from.as_ref())?;
     let text = |text: &crate::command::Text<64>| text.as_str().to_owned();
     let (carrier, tracking) = (command.carrier.as_ref().map(text), command.tracking.as_ref().map(text));
@@ -109,5 +111,5 @@ pub(crate) fn decide_ship(
     let shipping = order.shipping_left();
     let reallocated = (!units.is_empty()).then(|| Reallocated { order: id, units }.into());
     let shipped = Shipped { carrier, delivery_due, lines, order: id, shipment, shipping, tracking }.into();
-    Ok(reallocated.into_iter().chain([shipped]).collect())
+    Ok(lapsed.into_iter().chain(reallocated).chain([shipped]).collect())
 }

@@ -13,6 +13,7 @@ use super::location::Allocations;
 use super::stage::Stage;
 use super::tender::Card;
 
+use super::change::Changes;
 use super::freeze::Freeze;
 use super::hold::Hold;
 use super::release::{Pending, Release};
@@ -71,6 +72,8 @@ pub struct Extras {
     pub subsidy: Option<Box<Subsidy>>,
     /// Whether an operator has cleared it of risk, where its rule of release asks for that.
     pub is_risk_cleared: bool,
+    /// What was changed of it since it was placed, or may be.
+    pub changes: Option<Box<Changes>>,
 }
 
 /// One line of an order: how many of its units are where. What is neither cancelled nor shipped is left.

@@ -82,6 +82,15 @@ impl Order {
         subsidy.returned_minor += minor;
     }
 
+    /// Takes in that the order has so many lines: the platform pays nothing of those that were added.
+    pub(super) fn subsidy_of_lines(&mut self, lines: usize) {
+        if let Some(subsidy) = self.subsidy_mut() {
+            let mut of_lines = std::mem::take(&mut subsidy.lines).into_vec();
+            of_lines.resize(lines, 0);
+            subsidy.lines = of_lines.into();
+        }
+    }
+
     /// Notes what the platform pays of units that are shipped.
     pub(super) fn share_shipped(&mut self, units: &[LineUnits]) {
         if let Some(subsidy) = self.subsidy_mut() {

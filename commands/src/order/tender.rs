@@ -155,7 +155,7 @@ impl<'a> Tender<'a> {
 }
 
 /// Puts money of the buyer's wallet into an order's escrow. `release`: the order's own terms, where it has some.
-fn hold(
+pub(super) fn hold(
     market: &Market,
     buyer: AccountId,
     order: OrderId,
@@ -286,17 +286,25 @@ fn give_up(market: &Market, id: OrderId, by: CancelledBy) -> Vec<Event> {
 /// as the provider brought of all that was paid, and never more of a payment than came in. `paid_back` has just brought it to
 /// the wallet.
 pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: &Event) -> Option<Event> {
-    let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
-    let before = order.refunded_to_buyer_minor() + card.uncharged_minor;
     let wallet = LedgerAccount::Wallet(order.buyer);
     let minor = paid_back.transfers().iter().filter(|transfer| transfer.to == wallet);
-    let minor: i64 = minor.map(|transfer| transfer.amount.minor).sum();
-    let part = |refunded| fees::part(card.amount_minor, refunded, order.payable_minor());
-    let minor = part(before + minor) - part(before);
+    return_to_card(market, id, order, minor.map(|transfer| transfer.amount.minor).sum())
+}
+
+/// Gives the part of what an order has just paid back into the wallet that came through a provider back to it. What a change of
+/// the order added was paid out of the wallet, and goes back there last; what it only put in the place of other units was not
+/// paid back.
+pub(super) fn return_to_card(market: &Market, id: OrderId, order: &Order, minor: i64) -> Option<Event> {
+    let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
+    let before = order.refunded_to_buyer_minor() + card.uncharged_minor;
+    let (added_minor, kept_minor) = order.changes().map_or((0, 0), |of| (of.added_minor, of.kept_minor));
+    let placed_with = order.payable_minor() - added_minor;
+    let part = |refunded: i64| fees::part(card.amount_minor, refunded.min(placed_with), placed_with);
+    let minor = part(before - kept_minor + minor) - part(before - kept_minor);
     let ClosedPayment { provider, ending, .. } = market.payments.recently_closed(card.payment)?;
     let Ending::Captured { captured, refunded_minor, reference } = ending else { return None };
     let amount = Money::new(minor.min(captured.minor - refunded_minor), captured.currency);
-    let (from, to) = (wallet, LedgerAccount::RefundsPayable);
+    let (from, to) = (LedgerAccount::Wallet(order.buyer), LedgerAccount::RefundsPayable);
     amount.is_positive().then(|| {
         let requested = RefundRequested {
             account: order.buyer,

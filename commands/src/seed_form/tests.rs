@@ -94,6 +94,18 @@ fn supported() -> Vec<Draft> {
         draft("order.cancel", json!({"order": ID, "reason": "zu spät"})),
         draft("order.cancel", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
         draft("order.refund", json!({"amount": total(), "order": ID, "reason": "scratched", "shipment": 1})),
+        draft(
+            "order.propose_change",
+            json!({
+                "lines": [{"listing": ID, "quantity": 0}, {"listing": ID, "quantity": 2}], "max_difference": total(),
+                "order": ID, "reason": "a party", "region": "DE",
+            }),
+        ),
+        draft("order.propose_change", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),
+        draft("order.accept_change", json!({"change": ID, "max_difference": total(), "order": ID})),
+        draft("order.accept_change", json!({"change": ID, "order": ID})),
+        draft("order.decline_change", json!({"change": ID, "order": ID, "reason": "zu spät"})),
+        draft("order.withdraw_change", json!({"change": ID, "order": ID})),
         draft("order.confirm_delivery", json!({"order": ID})),
         draft("order.confirm_delivery", json!({"order": ID, "shipment": 2})),
         draft("order.ship", json!({"lines": [{"listing": ID, "quantity": 1}], "order": ID})),

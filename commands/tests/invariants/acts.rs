@@ -201,6 +201,7 @@ impl Run {
                 let amount = usd(if part == 0 { all } else { part });
                 self.ask(who.map_or(giver, |n| EVERYBODY[n]), refund(order, u32::from(before) + 1, amount));
             }
+            Step::Change(nth, who, act) => self.change_orders(nth, who, act),
             Step::Hold(..)
             | Step::FreezeMoney(..)
             | Step::UnfreezeMoney(..)

@@ -22,6 +22,7 @@ use events::tax::Tax;
 use events::{Commit, Head, Money};
 use serde_json::Value;
 
+use crate::invariants::changes::check_change;
 use crate::invariants::paid::{Paid, cost_of, subsidy_of};
 use crate::invariants::steps::{MOST, SHOPPERS};
 
@@ -323,6 +324,7 @@ pub(crate) fn check_deadlines(market: &Market) {
                 ShipmentState::Accepted => None,
             });
         }
+        waits.extend(check_change(market, id));
         assert!(!waits.is_empty(), "an open order waits for something");
         assert_eq!(order.deadlines(id), waits);
         if order.hold.is_some() { Vec::new() } else { waits }

@@ -15,6 +15,11 @@ pub(crate) struct Paid {
     pub(crate) returning: i64,
     pub(crate) returned: i64,
     pub(crate) fee: i64,
+    /// What went back the way it came through a provider, or is on its way.
+    pub(crate) to_card: i64,
+    /// What the fee is on what was released so far, and how much that was.
+    pub(crate) fee_due: i128,
+    pub(crate) went: i128,
     /// What a provider is to bring.
     pub(crate) by_provider: i64,
     /// What of that it never does, since units were cancelled before.
@@ -59,10 +64,14 @@ impl Paid {
         self.held - self.released - self.fees - self.taxes - self.refunded - self.frozen
     }
 
-    pub(crate) fn check_fees(&self) {
+    /// Checks the fee on what was released: what was taken before a change is not given back, and no more is taken of a
+    /// release than it is.
+    pub(crate) fn check_fees(&mut self) {
         let (out, total) = (i128::from(self.released + self.fees), i128::from(self.total.minor - self.tax));
         let due = (2 * i128::from(self.fee) * out + total).checked_div(2 * total).unwrap_or(0);
-        assert_eq!(i128::from(self.fees), due, "fees are exactly those of what was released");
+        self.fee_due = due.max(self.fee_due).min(self.fee_due + out - self.went);
+        self.went = out;
+        assert_eq!(i128::from(self.fees), self.fee_due, "fees are exactly those of what was released");
     }
 }
 

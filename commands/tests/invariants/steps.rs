@@ -6,6 +6,7 @@ use events::payment::CaptureTime;
 use events::stock::AdjustmentReason;
 use proptest::prelude::*;
 
+use super::changes::{Act, changing};
 use crate::support::*;
 
 pub(crate) const PROVIDERS: [Actor; 2] = [PROVIDER, Actor(4)];
@@ -79,6 +80,8 @@ pub(crate) enum Step {
     Verify(usize, u32),
     /// A seller says that an order is about to leave.
     Ready(usize, Option<usize>),
+    /// Somebody proposes a change of an order, or answers one.
+    Change(usize, Option<usize>, Act),
     /// A seller accepts, or declines.
     Answer(usize, Option<usize>, bool),
     Ship(usize, Option<usize>, Part, Place),
@@ -216,6 +219,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         14 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
+        12 => changing().prop_map(|(n, a, act)| Step::Change(n, a, act)),
         16 => disputing(),
         14 => reserving(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),

@@ -6,6 +6,7 @@
 // Each test file uses its own part of the words, which are not in test functions themselves.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
 
+pub mod changes;
 mod people;
 mod words;
 

@@ -3,6 +3,7 @@
 use events::escrow::Settled;
 use events::ids::{AccountId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
+use events::order::change::Changed;
 use events::order::{Cancelled, EscrowRefunded, EscrowReleased, LineUnits, Placed, ShipmentNumber, Shipped};
 use events::rejection::OrderState;
 use events::{Commit, Currency, Event, Money, Position, Recorded, Timestamp};
@@ -160,6 +161,33 @@ impl AnalyticsFold {
         Ok(())
     }
 
+    /// Counts what a change added to an order as sold now; what it cancelled is told by itself.
+    fn grow(&mut self, at: At<'_>, changed: &Changed) -> Result<(), ViewError> {
+        let open = self.open(at, changed.order)?;
+        let (seller, currency) = (open.seller, open.currency);
+        let mut added = Vec::with_capacity(changed.added.len());
+        for line in &changed.added {
+            let is_new = open.lines.iter().all(|known| known.listing != line.listing);
+            let more = OpenLine { listing: line.listing, quantity: line.quantity, minor: line.total.minor };
+            if is_new {
+                open.lines.push(more);
+            }
+            added.push((more, u64::from(is_new)));
+        }
+        let units = added.iter().map(|(line, _)| u64::from(line.quantity.get())).sum();
+        self.count_sales(at, seller, |sales| {
+            up(&mut sales.units, units)?;
+            plus(&mut sales.money_mut(currency).gmv, changed.added_minor())
+        })?;
+        added.iter().try_for_each(|(line, orders)| {
+            self.count_listing(at, line.listing, |sales| {
+                up(&mut sales.orders, *orders)?;
+                up(&mut sales.units, u64::from(line.quantity.get()))?;
+                plus(&mut sales.money_mut(currency).gmv, line.minor)
+            })
+        })
+    }
+
     fn ship(&mut self, at: At<'_>, shipped: &Shipped) -> Result<(), ViewError> {
         let open = self.open(at, shipped.order)?;
         let is_first = shipped.shipment == ShipmentNumber::FIRST;
@@ -304,6 +332,7 @@ impl AnalyticsFold {
                 self.count_funnel(at, |funnel| &mut funnel.carts_migrated)
             }
             Event::OrderPlaced(placed) => self.place(at, placed),
+            Event::OrderChanged(changed) => self.grow(at, changed),
             Event::OrderShipped(shipped) => self.ship(at, shipped),
             Event::OrderDelivered(delivered) => self.deliver(at, delivered.order),
             Event::OrderCancelled(cancelled) => self.cancel(at, cancelled),

@@ -16,6 +16,7 @@ use events::tax::Tax;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
+use super::change;
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
 use super::note;
@@ -279,6 +280,16 @@ impl Fold for OrderFold {
                         Some(())
                     })?;
                 }
+                Event::ChangeProposed(_)
+                | Event::ChangeDeclined(_)
+                | Event::ChangeWithdrawn(_)
+                | Event::ChangeLapsed(_)
+                | Event::OrderChanged(_) => {
+                    if let Some((order, step, note)) = change::told(&recorded.event) {
+                        let entry = entry(step, None, note);
+                        self.change(tree, order, entry, |order| change::apply(order, &recorded.event, time))?;
+                    }
+                }
                 Event::SettlementProposed(proposed) => {
                     let entry = entry(Step::SettlementProposed, Some(proposed.shipment), None);
                     self.change(tree, proposed.order, entry, |order| {
@@ -335,6 +346,8 @@ impl Word {
                 Event::OrderRefunded(refunded) => {
                     (role, reason) = (Some(refunded.by), Some(refunded.reason.clone()));
                 }
+                Event::ChangeProposed(proposed) => reason.clone_from(&proposed.reason),
+                Event::ChangeDeclined(declined) => reason.clone_from(&declined.reason),
                 Event::EscrowFrozen(frozen) => (role, reason) = (Some(frozen.by), frozen.note.clone()),
                 Event::EscrowUnfrozen(unfrozen) => role = Some(unfrozen.by),
                 Event::EscrowSettled(settled) => {
@@ -530,6 +543,7 @@ fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
             shipment.inspection_ends = Some(shipment.inspection_ends?.plus_ms(later_ms));
             shipment.release_due = Some(stamp.due);
         }
+        Waiting::ChangeExpires { .. } => order.change.as_mut()?.expires_at = stamp.due,
         Waiting::FreezeExpires { shipment, .. } => {
             shipment_of(order, shipment)?.frozen.as_mut()?.due = stamp.due;
         }
@@ -589,22 +603,6 @@ fn settle(order: &mut Order, event: &Settled, time: Timestamp) -> Option<()> {
 }
 
 fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
-    let lines = placed.lines.iter().map(|line| Line {
-        listing: line.listing,
-        listing_version: line.listing_version,
-        unit_price: match line.price {
-            LinePrice::Unit(price) => Some(price),
-            LinePrice::Quote => None,
-        },
-        discounts: line.discounts.iter().map(discount).collect(),
-        tax: line.tax.as_ref().map(tax_line),
-        quantity: line.quantity,
-        cancelled: 0,
-        shipped: 0,
-        delivered: 0,
-        locations: line.locations.clone(),
-        total: line.total,
-    });
     let (accept_by, ship_by, currency) = (placed.accept_by, placed.ship_by, placed.total.currency);
     let escrow = Escrow::empty(currency);
     let axes = Axes {
@@ -627,7 +625,10 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         closed_at: None,
         closed_as: None,
         hold: None,
-        lines: lines.collect(),
+        change: None,
+        version: 1,
+        versions: vec![],
+        lines: placed.lines.iter().map(line).collect(),
         shipments: vec![],
         shipping: placed.shipping.as_ref().map(|quote| Shipping {
             method: quote.method.clone(),
@@ -657,12 +658,32 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
     order
 }
 
+pub(super) fn line(line: &events::order::Line) -> Line {
+    Line {
+        listing: line.listing,
+        listing_version: line.listing_version,
+        unit_price: match line.price {
+            LinePrice::Unit(price) => Some(price),
+            LinePrice::Quote => None,
+        },
+        discounts: line.discounts.iter().map(discount).collect(),
+        tax: line.tax.as_ref().map(tax_line),
+        added: vec![],
+        quantity: line.quantity,
+        cancelled: 0,
+        shipped: 0,
+        delivered: 0,
+        locations: line.locations.clone(),
+        total: line.total,
+    }
+}
+
 fn discount(given: &events::promotion::Discount) -> Discount {
     let events::promotion::Discount { amount, paid_by, promotion } = *given;
     Discount { amount, paid_by, promotion }
 }
 
-fn tax_line(tax: &Tax) -> TaxLine {
+pub(super) fn tax_line(tax: &Tax) -> TaxLine {
     let Tax { amount, bps, inclusive, region, rounding: _, tax_class, version } = tax.clone();
     TaxLine { amount, bps, inclusive, region, tax_class, version }
 }

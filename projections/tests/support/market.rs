@@ -581,9 +581,10 @@ impl Market {
             CancelledBy::Account(_) => self.history.commanded(seller, "order.cancel", events),
             CancelledBy::ShipDeadline => self.history.due(Waiting::ShipBy { order }, events),
             CancelledBy::AcceptDeadline => self.history.due(Waiting::AcceptBy { order }, events),
-            CancelledBy::PaymentDeadline | CancelledBy::PaymentFailed | CancelledBy::AuthorizationExpired => {
-                unreachable!("orders are paid at once here")
-            }
+            CancelledBy::PaymentDeadline
+            | CancelledBy::PaymentFailed
+            | CancelledBy::AuthorizationExpired
+            | CancelledBy::Change => unreachable!("orders are paid at once here, and not changed"),
         };
     }
 

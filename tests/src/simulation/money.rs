@@ -27,6 +27,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
+use super::changes;
 use super::people::{
     BUYERS, LISTINGS, OPERATORS, PROVIDER, Person, SELLERS, Sight, cart_of, lines, listing, part, text,
     units, usd,
@@ -62,8 +63,9 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
         42..50 => set_aside(rng, sight),
         50..54 => exchange(rng),
         54..60 => pay_out(rng, sight),
-        60..78 => move_along(rng, sight),
-        78..80 => reconcile::wish(rng, sight),
+        60..70 => move_along(rng, sight),
+        70..84 => changes::wish(rng, sight),
+        84..86 => reconcile::wish(rng, sight),
         _ => doubt(rng, sight),
     }
 }
@@ -93,7 +95,7 @@ fn buyer(rng: &mut StdRng) -> Person {
 }
 
 /// Mostly an open order that fits, or any that is open; at times one that is over or never was.
-fn some_order<'a>(
+pub(super) fn some_order<'a>(
     rng: &mut StdRng,
     sight: &Sight<'a>,
     fits: fn(&Order) -> bool,
@@ -122,7 +124,11 @@ fn is_frozen(order: &Order) -> bool {
     order.escrow.frozen > 0
 }
 
-fn party(order: Option<&Order>, of: fn(&Order) -> events::ids::AccountId, other: Person) -> Person {
+pub(super) fn party(
+    order: Option<&Order>,
+    of: fn(&Order) -> events::ids::AccountId,
+    other: Person,
+) -> Person {
     order.map_or(other, |order| Person::of(of(order)))
 }
 

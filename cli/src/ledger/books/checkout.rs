@@ -71,13 +71,14 @@ impl Checkout {
             ));
         }
         let of_lines = placed.lines.iter().find_map(|line| {
-            self.wrong_line(placed, line).map(|wrong| format!("listing {}: {wrong}", line.listing))
+            self.wrong_line(placed.seller, line).map(|wrong| format!("listing {}: {wrong}", line.listing))
         });
         let of_shipping = || shipping.and_then(|shipping| self.wrong_shipping(placed, shipping));
         of_lines.or_else(of_shipping).or_else(|| self.wrong_amounts(placed))
     }
 
-    fn wrong_line(&self, placed: &Placed, line: &Line) -> Option<String> {
+    /// Says what of a line's price is wrong, if anything is.
+    pub(super) fn wrong_line(&self, seller: AccountId, line: &Line) -> Option<String> {
         let by_seller = line.discounts.iter().filter(|discount| discount.paid_by == PaidBy::Seller);
         let off: i128 = by_seller.map(|discount| i128::from(discount.amount.minor)).sum();
         let full = match line.price {
@@ -90,7 +91,7 @@ impl Checkout {
         }
         let mut left = full;
         for discount in &line.discounts {
-            if let Some(wrong) = self.wrong_discount(placed, line.listing, discount, left) {
+            if let Some(wrong) = self.wrong_discount(seller, line.listing, discount, left) {
                 return Some(wrong);
             }
             left -= i128::from(discount.amount.minor);
@@ -104,7 +105,7 @@ impl Checkout {
 
     fn wrong_discount(
         &self,
-        placed: &Placed,
+        seller: AccountId,
         listing: ListingId,
         discount: &Discount,
         left: i128,
@@ -113,7 +114,7 @@ impl Checkout {
             return Some(format!("there is no promotion {}", discount.promotion));
         };
         let is_part = created.listings.is_empty() || created.listings.contains(&listing);
-        let seller = Some(placed.seller).filter(|_| discount.paid_by == PaidBy::Seller);
+        let seller = Some(seller).filter(|_| discount.paid_by == PaidBy::Seller);
         if created.seller != seller || !is_part {
             return Some(format!("it is no part of promotion {}", discount.promotion));
         }

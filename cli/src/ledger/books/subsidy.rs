@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use events::ids::ListingId;
 use events::order::{LineUnits, Placed, ShipmentNumber};
-use events::{Event, Money};
+use events::{Event, Money, Quantity};
 
 use super::rounded;
 
@@ -60,6 +60,13 @@ impl Subsidy {
         let lines =
             lines.map(|line| (line.listing, (i64::from(line.quantity.get()), line.subsidy_minor(), 0)));
         Subsidy { total: placed.subsidy_minor(), lines: lines.collect(), ..Subsidy::default() }
+    }
+
+    /// Takes in that a line has more units: what the platform pays of it is of all of them.
+    pub(super) fn grow(&mut self, listing: ListingId, more: Quantity) {
+        if let Some((units, ..)) = self.lines.get_mut(&listing) {
+            *units += i64::from(more.get());
+        }
     }
 
     /// Enters an event about the order, and says what it says wrongly of the platform's part.

@@ -19,12 +19,12 @@ use uuid::Uuid;
 
 use super::*;
 
-const BUYER: AccountId = AccountId::from_uuid(Uuid::from_u128(1));
-const SELLER: AccountId = AccountId::from_uuid(Uuid::from_u128(2));
+pub(super) const BUYER: AccountId = AccountId::from_uuid(Uuid::from_u128(1));
+pub(super) const SELLER: AccountId = AccountId::from_uuid(Uuid::from_u128(2));
 const PROVIDER: AccountId = AccountId::from_uuid(Uuid::from_u128(3));
-const ORDER: OrderId = OrderId::from_uuid(Uuid::from_u128(4));
+pub(super) const ORDER: OrderId = OrderId::from_uuid(Uuid::from_u128(4));
 
-fn usd(minor: i64) -> Money {
+pub(super) fn usd(minor: i64) -> Money {
     Money::new(minor, "USD".parse().unwrap())
 }
 
@@ -32,7 +32,7 @@ fn transfer(from: LedgerAccount, to: LedgerAccount, minor: i64) -> Transfer {
     Transfer { amount: usd(minor), from, to }
 }
 
-fn fee(minor: i64) -> FeeQuote {
+pub(super) fn fee(minor: i64) -> FeeQuote {
     FeeQuote {
         amount: usd(minor),
         bps: 250,
@@ -45,12 +45,12 @@ fn fee(minor: i64) -> FeeQuote {
 
 // What happens to an order of 1,000 whose fee is 25.
 
-fn funded(minor: i64, reference: &str) -> Event {
+pub(super) fn funded(minor: i64, reference: &str) -> Event {
     let transfer = transfer(LedgerAccount::ProviderClearing(PROVIDER), LedgerAccount::Wallet(BUYER), minor);
     WalletFunded { account: BUYER, reference: reference.to_owned(), transfer }.into()
 }
 
-fn placed() -> Placed {
+pub(super) fn placed() -> Placed {
     let listing = ListingId::from_uuid(Uuid::from_u128(5));
     let price = LinePrice::Unit(usd(500));
     let quantity = Quantity::new(2).unwrap();
@@ -81,12 +81,12 @@ fn placed() -> Placed {
     }
 }
 
-fn held(minor: i64) -> Event {
+pub(super) fn held(minor: i64) -> Event {
     let transfer = transfer(LedgerAccount::Wallet(BUYER), LedgerAccount::Escrow(ORDER), minor);
     EscrowHeld { order: ORDER, release: None, transfer }.into()
 }
 
-fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
+pub(super) fn released(net: i64, fee: i64, closed_as: Option<OrderState>) -> Event {
     let from = LedgerAccount::Escrow(ORDER);
     let transfers = vec![
         transfer(from, LedgerAccount::SellerAvailable(SELLER), net),
@@ -161,7 +161,7 @@ fn unheld(requested_by: AccountId) -> Event {
 }
 
 /// Enters events at positions 1, 2, … of a market whose fee is 2.5 %, and gives what is broken, and where.
-fn broken(events: &[Event]) -> Vec<(Invariant, Position)> {
+pub(super) fn broken(events: &[Event]) -> Vec<(Invariant, Position)> {
     let mut books = Books { policy: Some(FeePolicy::default()), ..Books::default() };
     for (position, event) in (1..).zip(events) {
         books.event(position, event);

@@ -23,6 +23,7 @@ fn at(ms: i64) -> Timestamp {
 /// A line of three units.
 fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
     Line {
+        added: vec![],
         listing: ListingId::from_uuid(Uuid::nil()),
         listing_version: 1,
         unit_price: None,
