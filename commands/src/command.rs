@@ -25,6 +25,7 @@ mod escrow;
 mod exchange;
 mod orders;
 mod reservations;
+mod returns;
 
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
@@ -48,6 +49,11 @@ pub use orders::{
 pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
     ReleaseReservation, ReservationTime, ReserveStock,
+};
+
+pub use returns::{
+    AppealReturn, ApproveReturn, CancelReturn, DecideReturn, ReceiveReturn, RejectReturn, RequestReturn,
+    ReturnDecision, SendReturn,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -558,6 +564,14 @@ commands! {
     "wallet.exchange" => ExchangeMoney(ExchangeMoney),
     "escrow.sign_milestone" => SignMilestone(SignMilestone),
     "order.clear_risk" => ClearRisk(ClearRisk),
+    "return.request" => RequestReturn(RequestReturn),
+    "return.approve" => ApproveReturn(ApproveReturn),
+    "return.reject" => RejectReturn(RejectReturn),
+    "return.appeal" => AppealReturn(AppealReturn),
+    "return.decide" => DecideReturn(DecideReturn),
+    "return.send" => SendReturn(SendReturn),
+    "return.receive" => ReceiveReturn(ReceiveReturn),
+    "return.cancel" => CancelReturn(CancelReturn),
 }
 
 impl Command {
@@ -592,6 +606,8 @@ impl Command {
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
             | Command::UnholdOrder(_) => 5,
+            // What is received and its end, what moves of its money, and what of that goes back to a card.
+            Command::ReceiveReturn(_) | Command::DecideReturn(_) => 4,
             // What the provider did, for each order that waits for it that it is paid, or three events if it is cancelled, and,
             // where one payment takes the place of another, that the order has it and what becomes of the other.
             Command::ReportPayment(body) => 3 + 3 * market.payments.orders_of(body.payment).len(),

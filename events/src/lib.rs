@@ -28,6 +28,7 @@ pub mod payout;
 pub mod promotion;
 pub mod rejection;
 pub mod reservation;
+pub mod returns;
 pub mod shipping;
 pub mod stock;
 pub mod tax;

@@ -1,11 +1,13 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
 mod parts;
+mod returns;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
+pub use self::returns::{ReturnRejection, ReturnState};
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -911,6 +913,12 @@ pub enum Rejection {
         /// Who sells them.
         seller: AccountId,
     },
+
+    // Returns. What has no tag of its own stands last.
+    /// A rule of returns.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Return(#[from] ReturnRejection),
 }
 
 impl Rejection {

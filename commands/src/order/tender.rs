@@ -287,7 +287,8 @@ fn give_up(market: &Market, id: OrderId, by: CancelledBy) -> Vec<Event> {
 /// the wallet.
 pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: &Event) -> Option<Event> {
     let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
-    let before = order.refunded_to_buyer_minor() + card.uncharged_minor;
+    let returned = market.orders.returns().back(id).to_buyer;
+    let before = order.refunded_to_buyer_minor() + returned + card.uncharged_minor;
     let wallet = LedgerAccount::Wallet(order.buyer);
     let minor = paid_back.transfers().iter().filter(|transfer| transfer.to == wallet);
     let minor: i64 = minor.map(|transfer| transfer.amount.minor).sum();

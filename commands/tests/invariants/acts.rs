@@ -208,6 +208,7 @@ impl Run {
             | Step::Sign(..)
             | Step::ClearRisk(..)
             | Step::Settle(..) => self.doubt(step),
+            Step::Return(step) => self.send_back(&step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
             }

@@ -12,6 +12,7 @@ use events::order::{
     Placed, ReleaseCondition, ShipmentNumber, Shipped,
 };
 use events::rejection::OrderState;
+use events::returns::ReturnEnd;
 use events::tax::Tax;
 use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
@@ -19,6 +20,7 @@ use sled::{Batch, Tree};
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
 use super::note;
+use super::returns::{self, RETURNING};
 use super::status::Known;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
@@ -30,11 +32,12 @@ use crate::view::{Fold, ViewError};
 
 /// How the view follows the log.
 pub(crate) struct OrderFold {
-    orders: Table<OrderId, Order>,
+    pub(super) orders: Table<OrderId, Order>,
     bought: Table<ListKey, Chunk>,
     sold: Table<ListKey, Chunk>,
     groups: Table<OrderGroupId, Vec<OrderId>>,
     numbers: Additions<OrderNumber, OrderId>,
+    pub(super) returning: Table<AccountId, Vec<OrderId>>,
 }
 
 impl OrderFold {
@@ -45,6 +48,7 @@ impl OrderFold {
             sold: Table::new(SOLD),
             groups: Table::new(GROUPS),
             numbers: Additions::new(NUMBERS),
+            returning: Table::new(RETURNING),
         }
     }
 
@@ -62,7 +66,7 @@ impl OrderFold {
         Ok(())
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         tree: &Tree,
         order: OrderId,
@@ -80,7 +84,7 @@ impl OrderFold {
 
 impl Order {
     /// Closes it, if an event does: it waits for nobody then.
-    fn close(&mut self, closed_as: Option<OrderState>, time: Timestamp) {
+    pub(super) fn close(&mut self, closed_as: Option<OrderState>, time: Timestamp) {
         self.closed_as = closed_as;
         self.closed_at = closed_as.map(|_| time);
         if closed_as.is_some() {
@@ -241,7 +245,8 @@ impl Fold for OrderFold {
                 Event::OrderUnheld(unheld) => {
                     let entry = entry(Step::Unheld, None, None);
                     self.change(tree, unheld.order, entry, |order| {
-                        order.hold = None;
+                        let hold = order.hold.take()?;
+                        returns::extend(order, time.ms_since(hold.since));
                         unheld.deadlines.iter().try_for_each(|stamp| set_due(order, *stamp))
                     })?;
                 }
@@ -286,6 +291,7 @@ impl Fold for OrderFold {
                         Some(())
                     })?;
                 }
+                other if self.apply_return(tree, other, time, &entry)? => {}
                 Event::EscrowSettled(settled) => {
                     let note = Some(note::settled(settled.by).to_owned());
                     let entry = entry(Step::EscrowSettled, Some(settled.shipment), note);
@@ -302,6 +308,7 @@ impl Fold for OrderFold {
         self.bought.write(tree, batch)?;
         self.sold.write(tree, batch)?;
         self.groups.write(tree, batch)?;
+        self.returning.write(tree, batch)?;
         self.numbers.write(tree, batch)
     }
 }
@@ -335,11 +342,36 @@ impl Word {
                 Event::OrderRefunded(refunded) => {
                     (role, reason) = (Some(refunded.by), Some(refunded.reason.clone()));
                 }
-                Event::EscrowFrozen(frozen) => (role, reason) = (Some(frozen.by), frozen.note.clone()),
-                Event::EscrowUnfrozen(unfrozen) => role = Some(unfrozen.by),
+                Event::EscrowFrozen(frozen) => {
+                    (role, reason) = (Some(frozen.by), frozen.note.clone().or(reason));
+                }
+                Event::EscrowUnfrozen(unfrozen) if role.is_none() => role = Some(unfrozen.by),
                 Event::EscrowSettled(settled) => {
-                    reason = settled.note.clone();
-                    role = (settled.by != SettledBy::Deadline).then_some(Role::Operator);
+                    reason = settled.note.clone().or(reason);
+                    role = match settled.by {
+                        SettledBy::Operator | SettledBy::TwoOperators { .. } => Some(Role::Operator),
+                        SettledBy::Deadline => None,
+                        // The return before it has said who.
+                        SettledBy::Return => role,
+                    };
+                }
+                Event::ReturnRequested(requested) => {
+                    (role, reason) = (Some(Role::Buyer), requested.note.clone());
+                }
+                Event::ReturnRejected(rejected) => reason = Some(rejected.reason.clone()),
+                Event::ReturnAppealed(appealed) => reason = Some(appealed.note.clone()),
+                Event::ReturnApproved(approved) => {
+                    (role, reason) = (returns::role(approved.by), approved.note.clone());
+                }
+                Event::ReturnReceived(received) => {
+                    reason = received.deduction.as_ref().map(|deduction| deduction.note.clone());
+                }
+                Event::ReturnRefunded(refunded) => {
+                    (role, reason) = (returns::role(refunded.by), refunded.note.clone());
+                }
+                Event::ReturnEnded(ended) => {
+                    reason = ended.note.clone();
+                    role = (ended.outcome == ReturnEnd::Denied).then_some(Role::Operator);
                 }
                 Event::OrderHeld(_)
                 | Event::UnholdRequested(_)
@@ -472,6 +504,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         inspection_ends: None,
         release_due: None,
         milestones_signed: vec![],
+        return_by: None,
         frozen: None,
     });
     Some(())
@@ -482,6 +515,7 @@ fn deliver(order: &mut Order, event: &Delivered) -> Option<()> {
     shipment.state = ShipmentState::Inspection;
     shipment.inspection_ends = Some(event.inspection_ends);
     shipment.release_due = event.release_due;
+    shipment.return_by = event.return_by;
     let lines = shipment.lines.clone();
     move_units(order, &lines, |line| &mut line.delivered)
 }
@@ -533,6 +567,12 @@ fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
         Waiting::FreezeExpires { shipment, .. } => {
             shipment_of(order, shipment)?.frozen.as_mut()?.due = stamp.due;
         }
+        Waiting::ReturnDue { shipment, .. } => {
+            let mut open = order.returns.iter_mut().filter(|one| one.is_open());
+            open.find(|one| one.shipment == shipment)?.due = Some(stamp.due);
+        }
+        // The windows of its shipments, which say the same, are longer by as much.
+        Waiting::ReturnsEnd { .. } => {}
         Waiting::AcceptBy { .. } => {
             // The time to ship begins behind it.
             order.ship_by = order.ship_by.plus_ms(stamp.due.ms_since(order.accept_by?));
@@ -602,6 +642,9 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         cancelled: 0,
         shipped: 0,
         delivered: 0,
+        return_requested: 0,
+        returned: 0,
+        refunded: 0,
         locations: line.locations.clone(),
         total: line.total,
     });
@@ -629,6 +672,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         hold: None,
         lines: lines.collect(),
         shipments: vec![],
+        returns: vec![],
         shipping: placed.shipping.as_ref().map(|quote| Shipping {
             method: quote.method.clone(),
             price: quote.price,
