@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use crate::token::Caller;
 
 pub(crate) mod listing;
+pub(crate) mod returns;
 pub(crate) mod statement;
 pub(crate) mod terms;
 
@@ -39,7 +40,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 20] = [
+pub(crate) const TIME_MEMBERS: [&str; 21] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -54,6 +55,7 @@ pub(crate) const TIME_MEMBERS: [&str; 20] = [
     "inspection_ends",
     "placed_at",
     "requested_at",
+    "return_by",
     "ship_by",
     "shipped_at",
     "start",

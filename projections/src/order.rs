@@ -36,7 +36,7 @@ use crate::view::ViewError;
 
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
-pub use self::returns::{OpenReturn, OpenReturns, RETURNS_LISTED_MAX, Return, ReturnedLine};
+pub use self::returns::{Arrived, OpenReturn, OpenReturns, RETURNS_LISTED_MAX, Return, ReturnedLine};
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.

@@ -209,14 +209,14 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         9 => (0..2usize, 0..2usize, earned).prop_map(|(s, p, a)| Step::PayOut(s, p, a)),
         3 => (nth, any::<bool>(), any::<bool>()).prop_map(|(n, g, o)| Step::ReportPayout(n, g, o)),
         6 => pricing(),
-        12 => (nth, anybody.clone(), part(), prop_oneof![2 => Just(None), 1 => location()])
+        12 => (nth, anybody.clone(), part(), prop_oneof![3 => Just(None), 1 => location()])
             .prop_map(|(n, a, p, l)| Step::Ship(n, a, p, l)),
         7 => (nth, anybody.clone(), prop::option::of(0u8..4)).prop_map(|(n, a, s)| Step::Confirm(n, a, s)),
         6 => (nth, anybody.clone(), prop::bool::weighted(0.8)).prop_map(|(n, a, y)| Step::Answer(n, a, y)),
         4 => (nth, anybody.clone(), part()).prop_map(|(n, a, p)| Step::Cancel(n, a, p)),
         14 => (nth, anybody, 0u8..2, share.clone()).prop_map(|(n, w, s, a)| Step::Refund(n, w, s, a)),
         16 => disputing(),
-        8 => returning().prop_map(Step::from),
+        6 => returning().prop_map(Step::from),
         14 => reserving(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),

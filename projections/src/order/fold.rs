@@ -20,7 +20,7 @@ use sled::{Batch, Tree};
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
 use super::note;
-use super::returns::{self, RETURNING};
+use super::returns::{self, APPEALED, RETURNING};
 use super::status::Known;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
@@ -38,6 +38,7 @@ pub(crate) struct OrderFold {
     groups: Table<OrderGroupId, Vec<OrderId>>,
     numbers: Additions<OrderNumber, OrderId>,
     pub(super) returning: Table<AccountId, Vec<OrderId>>,
+    pub(super) appealed: Table<(), Vec<OrderId>>,
 }
 
 impl OrderFold {
@@ -49,6 +50,7 @@ impl OrderFold {
             groups: Table::new(GROUPS),
             numbers: Additions::new(NUMBERS),
             returning: Table::new(RETURNING),
+            appealed: Table::new(APPEALED),
         }
     }
 
@@ -309,6 +311,7 @@ impl Fold for OrderFold {
         self.sold.write(tree, batch)?;
         self.groups.write(tree, batch)?;
         self.returning.write(tree, batch)?;
+        self.appealed.write(tree, batch)?;
         self.numbers.write(tree, batch)
     }
 }

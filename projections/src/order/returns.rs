@@ -23,6 +23,9 @@ use crate::view::ViewError;
 /// Orders with open returns, by their sellers. Most sellers have few at a time.
 pub(super) const RETURNING: Layout<AccountId, Vec<OrderId>> = Layout::new(b'r', VERSION);
 
+/// Orders with returns that an operator is to decide about.
+pub(super) const APPEALED: Layout<(), Vec<OrderId>> = Layout::new(b'a', VERSION);
+
 /// Most orders in one answer about open returns.
 pub const RETURNS_LISTED_MAX: usize = 100;
 
@@ -76,10 +79,23 @@ pub struct ReturnedLine {
     /// What was paid for them.
     pub amount: Money,
     /// How they arrived; none before that.
-    pub received: Option<ReceivedUnits>,
+    pub received: Option<Arrived>,
 }
 
-/// Open returns of a seller.
+/// How units of one line came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Arrived {
+    /// Units that can be sold again.
+    pub intact: u32,
+    /// Units that can't be sold any more.
+    pub damaged: u32,
+    /// Units that did not come.
+    pub missing: u32,
+    /// Units in whose place something else came.
+    pub wrong: u32,
+}
+
+/// Open returns of a seller, or those that an operator is to decide about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OpenReturns {
     /// What waits first comes first.
@@ -140,24 +156,36 @@ impl Orders<'_> {
         state: Option<ReturnState>,
     ) -> Result<OpenReturns, ViewError> {
         let live = self.0.read();
-        let mut returns = Vec::new();
-        for id in RETURNING.get(&live.tree, &seller)?.unwrap_or_default() {
-            let found = ORDERS.get(&live.tree, &id)?;
-            let order = found.ok_or_else(|| ViewError::Damaged {
-                source: format!("order {id} is listed, but is not there").into(),
-            })?;
-            let Order { order, number, buyer, returns: of_order, .. } = order;
-            let wanted = of_order.into_iter().filter(|one| match state {
-                Some(state) => one.is_open() && one.state == state,
-                None => one.is_open(),
-            });
-            returns.extend(wanted.map(|of| OpenReturn { order, number: number.clone(), buyer, of }));
-        }
-        returns.sort_by_key(|one| (one.of.due, one.order));
-        let count = returns.len();
-        returns.truncate(RETURNS_LISTED_MAX);
-        Ok(OpenReturns { returns, count })
+        let ids = RETURNING.get(&live.tree, &seller)?.unwrap_or_default();
+        open_of(&live.tree, ids, state)
     }
+
+    /// Lists the returns that an operator is to decide about, those first that wait the shortest.
+    pub fn appealed_returns(&self) -> Result<OpenReturns, ViewError> {
+        let live = self.0.read();
+        let ids = APPEALED.get(&live.tree, &())?.unwrap_or_default();
+        open_of(&live.tree, ids, Some(ReturnState::Appealed))
+    }
+}
+
+fn open_of(tree: &Tree, ids: Vec<OrderId>, state: Option<ReturnState>) -> Result<OpenReturns, ViewError> {
+    let mut returns = Vec::new();
+    for id in ids {
+        let found = ORDERS.get(tree, &id)?;
+        let order = found.ok_or_else(|| ViewError::Damaged {
+            source: format!("order {id} is listed, but is not there").into(),
+        })?;
+        let Order { order, number, buyer, returns: of_order, .. } = order;
+        let wanted = of_order.into_iter().filter(|one| match state {
+            Some(state) => one.is_open() && one.state == state,
+            None => one.is_open(),
+        });
+        returns.extend(wanted.map(|of| OpenReturn { order, number: number.clone(), buyer, of }));
+    }
+    returns.sort_by_key(|one| (one.of.due, one.order));
+    let count = returns.len();
+    returns.truncate(RETURNS_LISTED_MAX);
+    Ok(OpenReturns { returns, count })
 }
 
 /// Gives as what somebody acted who decided something.
@@ -239,7 +267,8 @@ pub(super) fn receive(order: &mut Order, event: &Received) -> Option<()> {
     let entered = return_of(order, event.number)?;
     entered.location.clone_from(&event.location);
     for (line, units) in entered.lines.iter_mut().zip(&event.lines) {
-        line.received = Some(*units);
+        let ReceivedUnits { damaged, intact, missing, wrong, listing: _ } = *units;
+        line.received = Some(Arrived { intact, damaged, missing, wrong });
     }
     if let Some(deduction) = &event.deduction {
         (entered.state, entered.due) = (ReturnState::Deducted, Some(deduction.appeal_by));
@@ -401,18 +430,23 @@ impl OrderFold {
         Ok(true)
     }
 
-    /// Keeps the list of its seller's orders with open returns.
+    /// Keeps the lists of its seller's orders with open returns, and of those that an operator is to decide about.
     fn list_returning(&mut self, tree: &Tree, id: OrderId) -> Result<(), ViewError> {
         let Some(order) = self.orders.entry(tree, &id)? else { return Ok(()) };
         let (seller, is_returning) = (order.seller, order.is_returning());
-        let listed = self.returning.entry(tree, &seller)?.get_or_insert_default();
-        match (listed.iter().position(|other| *other == id), is_returning) {
-            (None, true) => listed.push(id),
-            (Some(at), false) => {
-                listed.remove(at);
-            }
-            _ => {}
-        }
+        let is_appealed = order.returns.iter().any(|one| one.state == ReturnState::Appealed);
+        list_if(self.returning.entry(tree, &seller)?.get_or_insert_default(), id, is_returning);
+        list_if(self.appealed.entry(tree, &())?.get_or_insert_default(), id, is_appealed);
         Ok(())
+    }
+}
+
+fn list_if(listed: &mut Vec<OrderId>, id: OrderId, is_in: bool) {
+    match (listed.iter().position(|other| *other == id), is_in) {
+        (None, true) => listed.push(id),
+        (Some(at), false) => {
+            listed.remove(at);
+        }
+        _ => {}
     }
 }
