@@ -9,6 +9,7 @@ mod checks;
 mod money;
 mod people;
 mod process;
+mod returns;
 mod world;
 
 use std::sync::Arc;

@@ -31,6 +31,7 @@ use super::people::{
     BUYERS, LISTINGS, OPERATORS, PROVIDER, Person, SELLERS, Sight, cart_of, lines, listing, part, text,
     units, usd,
 };
+use super::returns;
 use super::world::START;
 
 /// How many offers to exchange a provider knows of: some are taken a second time.
@@ -61,7 +62,8 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
         42..50 => set_aside(rng, sight),
         50..54 => exchange(rng),
         54..60 => pay_out(rng, sight),
-        60..80 => move_along(rng, sight),
+        60..78 => move_along(rng, sight),
+        78..90 => returns::send_back(rng, sight),
         _ => doubt(rng, sight),
     }
 }
