@@ -356,3 +356,6 @@ impl Returns {
         parcels.into_iter().find(|parcel| parcel.open.as_ref().is_some_and(|open| open.number == number))
     }
 }
+
+#[cfg(test)]
+mod tests;
