@@ -6,6 +6,7 @@ mod location;
 mod note;
 mod returns;
 mod status;
+mod word;
 
 use std::cmp::Reverse;
 
