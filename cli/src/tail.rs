@@ -6,6 +6,7 @@ use events::location::Location;
 use events::order::change::ChangeProposed;
 use events::order::{CancelledBy, Line, LineUnits, Reallocation};
 use events::promotion::Benefit;
+use events::returns::{Received, ReceivedUnits};
 use events::tax::Region;
 use events::{Event, Position};
 use futures::StreamExt;
@@ -323,6 +324,32 @@ pub(crate) fn summary(event: &Event) -> String {
             let note = event.note.as_ref().map_or(String::new(), |note| format!(": {note}"));
             format!("operator {} clears it of risk{note}", event.by)
         }
+        Event::ReturnRequested(event) => {
+            format!(
+                "return {}: {} of shipment {}, {}",
+                event.number,
+                units(&event.lines),
+                event.shipment,
+                event.reason
+            )
+        }
+        Event::ReturnApproved(event) => {
+            format!("return {}: to be sent by {}, decided by {}", event.number, event.send_by, event.by)
+        }
+        Event::ReturnRejected(event) => format!("return {}: {}", event.number, event.reason),
+        Event::ReturnAppealed(event) => {
+            format!("return {}: {}, to be decided by {}", event.number, event.note, event.decide_by)
+        }
+        Event::ReturnSent(event) => {
+            format!("return {}: to be looked at by {}", event.number, event.inspect_by)
+        }
+        Event::ReturnReceived(event) => received(event),
+        Event::ReturnRefunded(event) => match event.transfers.as_slice() {
+            [] => format!("return {}: {} go back", event.number, event.amount),
+            transfers => format!("return {}: {} go back, {}", event.number, event.amount, moved(transfers)),
+        },
+        Event::ReturnEnded(event) => format!("return {}: {}", event.number, event.outcome),
+        Event::OrderClosed(event) => format!("{:?}: nothing of it can be returned any more", event.state),
         Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
 }
@@ -341,6 +368,27 @@ fn benefit(gives: Benefit) -> String {
         Benefit::Percent(bps) => format!("{} bps off", bps.get()),
         Benefit::Amount(amount) => format!("{amount} off"),
     }
+}
+
+/// Tells how units came back.
+fn received(event: &Received) -> String {
+    let count =
+        |of: fn(&ReceivedUnits) -> u32| event.lines.iter().map(|line| u64::from(of(line))).sum::<u64>();
+    let (intact, damaged) = (count(|line| line.intact), count(|line| line.damaged));
+    let (missing, wrong) = (count(|line| line.missing), count(|line| line.wrong));
+    let kept = event.deduction.as_ref().map(|kept| format!(", {} to be kept: {}", kept.amount, kept.note));
+    format!(
+        "return {}: {intact} intact, {damaged} damaged, {missing} missing, {wrong} wrong{}",
+        event.number,
+        kept.unwrap_or_default()
+    )
+}
+
+/// Tells from where how much goes to whom.
+fn moved(transfers: &[Transfer]) -> String {
+    let parts: Vec<String> =
+        transfers.iter().map(|part| format!("{} from {} to {}", part.amount, part.from, part.to)).collect();
+    parts.join(", ")
 }
 
 /// Tells who gets how much.

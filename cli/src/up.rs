@@ -19,7 +19,7 @@ use engine::providers::PaymentProvider;
 use events::account::{Role as AccountRole, Tier};
 use events::escrow::rule::ReleaseTerms;
 use events::ids::MarketName;
-use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTerms};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTerms, ReturnTerms};
 use events::money::Bps;
 use events::money::MoneyError;
 use events::{Currency, Money, Position, Timestamp};
@@ -123,6 +123,14 @@ pub(crate) struct UpArgs {
     /// Days that it is kept behind the one on which it was earned.
     #[arg(long, value_name = "DAYS", requires = "reserve_bps", value_parser = clap::value_parser!(u32).range(1..=3_650))]
     reserve_days: Option<u32>,
+    /// Days after its delivery in which buyers may ask to return a shipment. Without it nothing is taken back.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    return_days: Option<u32>,
+    #[command(flatten)]
+    return_hours: ReturnHours,
+    /// Give the platform's fee back for what is returned; else the seller bears it.
+    #[arg(long, requires = "return_days")]
+    return_fee: bool,
     /// Most of frozen money that one operator may decide about alone, in minor units of its currency.
     #[arg(long, default_value_t = 100_000, value_name = "MINOR", value_parser = clap::value_parser!(i64).range(0..=Money::MINOR_MAX))]
     four_eyes_above: i64,
@@ -282,6 +290,26 @@ fn access(arguments: &UpArgs) -> anyhow::Result<NodeAccess> {
     Ok(NodeAccess { engine, receipts })
 }
 
+/// How long each state of a return waits, in hours.
+#[derive(Debug, Clone, Copy, Args)]
+struct ReturnHours {
+    /// Hours that a seller has to answer a return before it counts as approved.
+    #[arg(long = "return-answer-hours", default_value_t = 48, value_name = "HOURS", requires = "return_days", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    answer: u32,
+    /// Hours that a buyer has to send what he returns before the return ends.
+    #[arg(long = "return-send-hours", default_value_t = 24 * 7, value_name = "HOURS", requires = "return_days", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    send: u32,
+    /// Hours behind the carrier's time that a seller has to look at what comes back before it counts as intact.
+    #[arg(long = "return-inspect-hours", default_value_t = 72, value_name = "HOURS", requires = "return_days", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    inspect: u32,
+    /// Hours that a buyer has to ask an operator about what the seller said of a return.
+    #[arg(long = "return-appeal-hours", default_value_t = 72, value_name = "HOURS", requires = "return_days", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    appeal: u32,
+    /// Hours that operators have to decide about a return before it is as the buyer wants it.
+    #[arg(long = "return-decide-hours", default_value_t = 24 * 7, value_name = "HOURS", requires = "return_days", value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    decide: u32,
+}
+
 fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
     config.access = access(arguments)?;
@@ -307,9 +335,24 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
         (Some(bps), Some(days)) => Some(ReserveTerms::new(Bps::new(bps)?, ms(24 * days))?),
         _ => None,
     };
+    let returns = arguments.return_days.map(|days| {
+        let ReturnHours { answer, send, inspect, appeal, decide } = arguments.return_hours;
+        let terms = ReturnTerms {
+            appeal_ms: ms(appeal),
+            answer_ms: ms(answer),
+            decide_ms: ms(decide),
+            gives_fee_back: arguments.return_fee,
+            inspect_ms: ms(inspect),
+            send_ms: ms(send),
+            window_ms: ms(24 * days),
+        };
+        terms.checked()
+    });
+    let returns = returns.transpose()?;
     config.escrow = EscrowTerms::new(arguments.four_eyes_above, ms(arguments.frozen_hours))?
         .releasing(release)
-        .keeping(reserve);
+        .keeping(reserve)
+        .returning(returns);
     if let Some(threads) = arguments.verify_threads {
         config.verify_threads = usize::from(threads);
     }

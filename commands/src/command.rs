@@ -24,9 +24,11 @@ mod change;
 mod checkout;
 mod escrow;
 mod exchange;
+mod inside;
 mod orders;
 mod reconciliation;
 mod reservations;
+mod returns;
 mod team;
 
 pub use catalogue::{
@@ -45,6 +47,7 @@ pub use escrow::{
     UnholdOrder,
 };
 pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
+pub use inside::{CartClaim, Quote, VerifiedClaim, VerifiedQuote};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
@@ -57,6 +60,11 @@ pub use reservations::{
     ReleaseReservation, ReservationTime, ReserveStock,
 };
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
+
+pub use returns::{
+    AppealReturn, ApproveReturn, CancelReturn, DecideReturn, ReceiveReturn, RejectReturn, RequestReturn,
+    ReturnDecision, SendReturn,
+};
 
 /// Largest command, in bytes as it arrives.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
@@ -544,6 +552,14 @@ commands! {
     "wallet.exchange" => ExchangeMoney(ExchangeMoney),
     "escrow.sign_milestone" => SignMilestone(SignMilestone),
     "order.clear_risk" => ClearRisk(ClearRisk),
+    "return.request" => RequestReturn(RequestReturn),
+    "return.approve" => ApproveReturn(ApproveReturn),
+    "return.reject" => RejectReturn(RejectReturn),
+    "return.appeal" => AppealReturn(AppealReturn),
+    "return.decide" => DecideReturn(DecideReturn),
+    "return.send" => SendReturn(SendReturn),
+    "return.receive" => ReceiveReturn(ReceiveReturn),
+    "return.cancel" => CancelReturn(CancelReturn),
 }
 
 impl Command {
@@ -581,6 +597,8 @@ impl Command {
             Command::AcceptChange(body) => crate::order::change_events_max(market, body.order),
             // That a change lapses, that units leave from elsewhere, and that they leave.
             Command::ShipOrder(_) => 3,
+            // What is received and its end, what moves of its money, and what of that goes back to a card.
+            Command::ReceiveReturn(_) | Command::DecideReturn(_) => 4,
             // What the provider did, for each order that waits for it that it is paid, or three events if it is cancelled, and,
             // where one payment takes the place of another, that the order has it and what becomes of the other.
             Command::ReportPayment(body) => 3 + 3 * market.payments.orders_of(body.payment).len(),
@@ -621,59 +639,4 @@ pub struct Verified {
     pub claim: Option<VerifiedClaim>,
     /// The offer of an exchange; none for other commands.
     pub exchange: Option<VerifiedExchange>,
-}
-
-/// A claim to a cart whose signature holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedClaim {
-    /// The key that signed it.
-    pub key: events::ids::KeyId,
-    /// What was signed.
-    pub claim: CartClaim,
-}
-
-/// The word of a cart's owner that another account may merge it into its own. Signed as a compact JWS with `typ`
-/// `skylink-cart-claim+jws`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CartClaim {
-    /// The market it is good in.
-    pub aud: events::ids::MarketName,
-    /// The cart.
-    pub cart: CartId,
-    /// Until when it is good.
-    pub exp: Timestamp,
-    /// The account that may merge it.
-    pub to: AccountId,
-    /// Form of the claim: 1.
-    pub v: u8,
-}
-
-/// A seller's quote whose signature holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedQuote {
-    /// The key that signed it.
-    pub key: events::ids::KeyId,
-    /// What was signed.
-    pub quote: Quote,
-}
-
-/// A seller's offer of a price for a whole line. Signed as a compact JWS with `typ` `skylink-quote+jws`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Quote {
-    /// The market it is good in.
-    pub aud: events::ids::MarketName,
-    /// The buyer it is good for.
-    pub buyer: AccountId,
-    /// Until when it is good.
-    pub exp: Timestamp,
-    /// The listing.
-    pub listing: ListingId,
-    /// The quantity it is good for.
-    pub quantity: Quantity,
-    /// What the line costs.
-    pub total: Money,
-    /// Form of the quote: 1.
-    pub v: u8,
 }

@@ -108,6 +108,7 @@ impl Ahead<'_> {
             Event::EscrowRefunded(event) => (event.order, event.remaining),
             Event::EscrowFrozen(event) => (event.order, event.remaining),
             Event::EscrowSettled(event) => (event.order, event.remaining),
+            Event::OrderClosed(event) => (event.order, None),
             _ => return Ok(()),
         };
         let Some(open) = self.market.orders.get(order) else { return Ok(()) };

@@ -123,6 +123,8 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::ChangeExpires { order } => order::decide_not_answered(market, order),
         Waiting::ReleaseDue { order, shipment } => order::decide_set_free(market, order, shipment, now),
         Waiting::FreezeExpires { order, shipment } => order::decide_not_settled(market, order, shipment, now),
+        Waiting::ReturnDue { order, shipment } => order::returns::decide_due(market, order, shipment, now),
+        Waiting::ReturnsEnd { order } => order::returns::decide_end(market, order),
     }
 }
 
@@ -205,6 +207,14 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::ReleaseEscrow(body) => Some(body.order),
         Command::SignMilestone(body) => Some(body.order),
         Command::ClearRisk(body) => Some(body.order),
+        Command::RequestReturn(body) => Some(body.order),
+        Command::ApproveReturn(body) => Some(body.order),
+        Command::RejectReturn(body) => Some(body.order),
+        Command::AppealReturn(body) => Some(body.order),
+        Command::DecideReturn(body) => Some(body.order),
+        Command::SendReturn(body) => Some(body.order),
+        Command::ReceiveReturn(body) => Some(body.order),
+        Command::CancelReturn(body) => Some(body.order),
         _ => None,
     };
     let credit = match &verified.command {
@@ -302,6 +312,12 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         | Command::ClearRisk(_) => &[Role::Operator],
         Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
         Command::SignMilestone(_) => &[Role::Buyer],
+        Command::RequestReturn(_)
+        | Command::AppealReturn(_)
+        | Command::SendReturn(_)
+        | Command::CancelReturn(_) => &[Role::Buyer],
+        Command::ApproveReturn(_) | Command::RejectReturn(_) | Command::ReceiveReturn(_) => &[Role::Seller],
+        Command::DecideReturn(_) => &[Role::Operator],
         Command::AllowReservations(_) => &[Role::Seller],
         Command::ReserveStock(_) | Command::ExtendReservation(_) => &[Role::Buyer],
         Command::ReleaseReservation(_) => &[Role::Buyer, Role::Operator],
@@ -401,6 +417,20 @@ fn business(
         Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
         Command::SignMilestone(command) => order::decide_sign(market, facts, account, command, now),
         Command::ClearRisk(command) => order::decide_clear(market, facts, account, command, now),
+        Command::RequestReturn(command) => {
+            order::returns::decide_request(market, facts, account, command, now)
+        }
+        Command::ApproveReturn(command) => {
+            order::returns::decide_approve(market, facts, account, command, now)
+        }
+        Command::RejectReturn(command) => order::returns::decide_reject(market, facts, account, command, now),
+        Command::AppealReturn(command) => order::returns::decide_appeal(market, facts, account, command, now),
+        Command::DecideReturn(command) => order::returns::decide_decide(market, facts, account, command, now),
+        Command::SendReturn(command) => order::returns::decide_send(market, facts, account, command, now),
+        Command::ReceiveReturn(command) => {
+            order::returns::decide_receive(market, facts, account, command, now)
+        }
+        Command::CancelReturn(command) => order::returns::decide_cancel(market, facts, account, command, now),
         Command::AllowReservations(command) => reservation::decide_allow(market, account, command),
         Command::ReserveStock(command) => reservation::decide_reserve(market, account, id, command, now),
         Command::ExtendReservation(command) => reservation::decide_extend(market, account, command, now),

@@ -142,7 +142,6 @@ impl Earner {
     }
 
     /// Splits what the seller has to give back over what it is taken from. A part may be nothing.
-    #[expect(dead_code, reason = "chargebacks and returns come next")]
     pub(crate) fn take_back(&mut self, minor: i64) -> [(LedgerAccount, i64); 3] {
         let of_kept = minor.min(self.kept_minor);
         let of_available = (minor - of_kept).min(self.available_minor);

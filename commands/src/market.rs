@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use events::account::{DeviceRegistered, Registered, Role};
 use events::escrow::rule::ReleaseTerms;
-use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, ReserveTerms};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, ReserveTerms, ReturnTerms};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,15 @@ impl Market {
             Event::ReservationExpired(event) => self.reservation_lessened(event.reservation, event.quantity),
             Event::ReservationTakenUp(event) => self.reservation_lessened(event.reservation, event.quantity),
             Event::ReserveReleased(event) => self.reserve_released(event),
+            Event::ReturnRequested(event) => self.return_requested(event),
+            Event::ReturnApproved(event) => self.return_approved(event),
+            Event::ReturnRejected(event) => self.return_rejected(event),
+            Event::ReturnAppealed(event) => self.return_appealed(event),
+            Event::ReturnSent(event) => self.return_sent(event),
+            Event::ReturnReceived(event) => self.return_received(event),
+            Event::ReturnRefunded(event) => self.return_refunded(event),
+            Event::ReturnEnded(event) => self.return_ended(event),
+            Event::OrderClosed(event) => self.order_closed(event, position),
             Event::WalletExchanged(event) => self.wallet_exchanged(event, position),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
@@ -301,6 +310,11 @@ impl Market {
     pub(crate) fn release_terms(&self) -> Option<ReleaseTerms> {
         let terms = self.opened().escrow.as_ref()?.release();
         (*terms != ReleaseTerms::default()).then(|| terms.clone())
+    }
+
+    /// Gives by what terms something is taken back after it was delivered; none: nothing is.
+    pub(crate) fn return_terms(&self) -> Option<&ReturnTerms> {
+        self.opened().escrow.as_ref()?.returns()
     }
 
     /// Gives what of sellers' earnings is kept; none: nothing.

@@ -5,8 +5,9 @@
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
 //! `capture` (what is charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money
 //! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `freeze` sets money of a
-//! shipment apart, `change` is what buyer and seller agree to change of it before it is shipped, `release` knows orders whose money is released by another rule than the usual one, and `subsidy` those of
-//! which the platform pays a part.
+//! shipment apart, `change` is what buyer and seller agree to change of it before it is shipped, `release` knows orders whose
+//! money is released by another rule than the usual one, and `subsidy` those of which the platform pays a part. `returns` is what
+//! comes back after it was delivered.
 
 mod accept;
 mod cancel;
@@ -20,6 +21,7 @@ mod location;
 mod place;
 mod refund;
 mod release;
+pub(crate) mod returns;
 mod ship;
 mod stage;
 mod state;
@@ -56,6 +58,9 @@ pub(crate) use self::place::{decide_migrate, decide_place};
 pub(crate) use self::refund::decide_refund;
 pub use self::release::{Pending, Release};
 pub(crate) use self::release::{decide_clear, decide_release, decide_set_free, decide_sign};
+pub use self::returns::{
+    Back, OfOrder, Paid, RETURNS_MAX, Return, ReturnLine, ReturnStage, Returns, Sold, SoldLine,
+};
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;
 pub use self::state::{
@@ -215,7 +220,7 @@ pub(crate) fn decide_not_reported(
     now: Timestamp,
 ) -> Vec<Event> {
     let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-    vec![delivered(waiting(market, id), id, shipment, DeliveryProof::TransitElapsed, inspection_ends, now)]
+    vec![delivered(market, id, shipment, DeliveryProof::TransitElapsed, inspection_ends, now)]
 }
 
 /// Pays for a shipment against which nothing was said in time.

@@ -507,6 +507,14 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReleaseEscrow(_)
         | Command::SignMilestone(_)
         | Command::ClearRisk(_)
+        | Command::RequestReturn(_)
+        | Command::ApproveReturn(_)
+        | Command::RejectReturn(_)
+        | Command::AppealReturn(_)
+        | Command::DecideReturn(_)
+        | Command::SendReturn(_)
+        | Command::ReceiveReturn(_)
+        | Command::CancelReturn(_)
         | Command::AllowReservations(_)
         | Command::ExchangeMoney(_) => return None,
     };

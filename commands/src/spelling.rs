@@ -214,6 +214,27 @@ mod tests {
             ("wallet.exchange", json!({"at_least": total, "from": total, "quote": "q"})),
             ("escrow.sign_milestone", json!({"milestone": 2, "order": ID, "shipment": 2})),
             ("order.clear_risk", json!({"note": "n", "order": ID})),
+            (
+                "return.request",
+                json!({
+                    "lines": [{"listing": ID, "quantity": 2}], "note": "n", "order": ID, "reason": "damaged",
+                    "shipment": 2,
+                }),
+            ),
+            ("return.approve", json!({"order": ID, "return": 2})),
+            ("return.reject", json!({"order": ID, "reason": "r", "return": 2})),
+            ("return.appeal", json!({"note": "n", "order": ID, "return": 2})),
+            ("return.decide", json!({"decision": {"deduct": total}, "note": "n", "order": ID, "return": 2})),
+            ("return.send", json!({"carrier": "c", "order": ID, "return": 2, "tracking": "t"})),
+            (
+                "return.receive",
+                json!({
+                    "deduction": total,
+                    "lines": [{"damaged": 1, "intact": 2, "listing": ID, "missing": 3, "wrong": 4}],
+                    "location": "berlin", "note": "n", "order": ID, "return": 2,
+                }),
+            ),
+            ("return.cancel", json!({"order": ID, "return": 2})),
         ]
     }
 

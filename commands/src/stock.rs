@@ -23,7 +23,7 @@ pub const EXPECTED_AHEAD_MAX_MS: i64 = 2 * 366 * 86_400_000;
 pub const LOCATIONS_MAX: usize = 16;
 
 /// Refuses one named location too many.
-fn check_location(
+pub(crate) fn check_location(
     listing: ListingId,
     stock: &Stock,
     location: Option<&Location>,

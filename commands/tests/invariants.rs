@@ -9,6 +9,7 @@ mod invariants {
     pub(crate) mod changes;
     pub(crate) mod checks;
     pub(crate) mod paid;
+    pub(crate) mod sending_back;
     pub(crate) mod steps;
 }
 
@@ -25,7 +26,7 @@ use events::ids::{
     RefundId, ReservationId,
 };
 use events::ledger::LedgerAccount;
-use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTerms};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTerms, ReturnTerms};
 use events::metadata::Cause;
 use events::money::Bps;
 use events::order::ShipmentNumber;
@@ -33,6 +34,7 @@ use events::order::change::ChangeProposed;
 use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
 use events::reservation::TakenUp;
+use events::returns::ReturnNumber;
 use events::{Commit, Event, Money, Recorded, Timestamp};
 use invariants::checks::{
     asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_orders,
@@ -40,6 +42,7 @@ use invariants::checks::{
     snapshot,
 };
 use invariants::paid::{Paid, cost, subsidy_of};
+use invariants::sending_back::CameBack;
 use invariants::steps::*;
 use proptest::prelude::*;
 use support::*;
@@ -72,6 +75,9 @@ struct Run {
     frozen_taxes: BTreeMap<(OrderId, ShipmentNumber), i64>,
     /// What the platform paid of what is frozen, and that itself.
     frozen_subsidies: BTreeMap<(OrderId, ShipmentNumber), (i64, i64)>,
+    /// What came back of orders, and the returns that are open.
+    returned: BTreeMap<OrderId, CameBack>,
+    asked_back: BTreeMap<(OrderId, ReturnNumber), events::returns::Requested>,
     merged: BTreeSet<CartId>,
     /// Carts with whom they are shared.
     members: BTreeSet<(CartId, AccountId)>,
@@ -84,8 +90,8 @@ struct Run {
 
 impl Run {
     /// Opens a market in which sellers have to accept orders, or not, with the usual rule of release or with one of a least
-    /// age, of words and a delay.
-    fn new(sellers_accept: bool, is_usual: bool) -> Run {
+    /// age, of words and a delay, which takes things back or not.
+    fn new(sellers_accept: bool, is_usual: bool, takes_back: bool) -> Run {
         let limit = |tier, minor| PurchaseLimit {
             currency: usd(0).currency,
             per_day_minor: minor,
@@ -94,6 +100,8 @@ impl Run {
         };
         let kept = ReserveTerms::new(Bps::new(1_500).unwrap(), 2 * DAY_MS).unwrap();
         let escrow = EscrowTerms::new(300, 60 * DAY_MS).unwrap().keeping(sellers_accept.then_some(kept));
+        let returns = ReturnTerms { gives_fee_back: is_usual, ..ReturnTerms::usual(20 * DAY_MS) };
+        let escrow = escrow.returning(takes_back.then_some(returns));
         let steps = Condition::AllOf(vec![signs(1), signs(2), Condition::RiskClear]);
         let any =
             vec![Condition::BuyerConfirmed, Condition::OperatorRelease, steps, Condition::InspectionElapsed];
@@ -136,6 +144,8 @@ impl Run {
             discounted: BTreeMap::new(),
             frozen_taxes: BTreeMap::new(),
             frozen_subsidies: BTreeMap::new(),
+            returned: BTreeMap::new(),
+            asked_back: BTreeMap::new(),
             merged,
             members: BTreeSet::new(),
             reservations: BTreeMap::new(),
@@ -227,6 +237,7 @@ impl Run {
         check_reservations(&self.world.market, &self.reservations);
         check_promotions(&self.world.market, &self.discounted);
         check_deadlines(&self.world.market);
+        self.check_returns();
         check_carts(&self.world.market);
         check_payments(&self.world.market);
     }
@@ -242,7 +253,9 @@ impl Run {
         match state {
             OrderState::Cancelled => assert_eq!(paid.shipped, 0),
             OrderState::Refunded => {
-                assert_eq!((paid.released + paid.fees + paid.taxes, paid.refunded), (0, paid.held));
+                let back = self.returned.get(&order).map_or(0, |back| back.all);
+                let kept = paid.released + paid.fees + paid.taxes - back;
+                assert_eq!((kept, paid.refunded + back), (0, paid.held));
             }
             other => assert_eq!(other, OrderState::Completed),
         }
@@ -463,6 +476,8 @@ impl Run {
                         cancelled,
                         given_back,
                         tax_back,
+                        is_returned: false,
+                        back_to_platform: 0,
                     };
                     self.paid.insert(placed.order, paid);
                 }
@@ -608,7 +623,7 @@ impl Run {
                     self.paid.get_mut(&unfrozen.order).unwrap().frozen -= unfrozen.transfer.amount.minor;
                 }
                 Event::EscrowSettled(settled) => self.settled(settled),
-                _ => {}
+                other => self.came_back(other),
             }
         }
         assert!(groups.len() <= 1, "the orders of a command are one group");
@@ -639,9 +654,10 @@ proptest! {
 
     #[test]
     fn every_promise_holds_after_every_commit(
-        sellers_accept in any::<bool>(), is_usual in any::<bool>(), steps in prop::collection::vec(step(), 1..160),
+        sellers_accept in any::<bool>(), is_usual in any::<bool>(), takes_back in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..160),
     ) {
-        let mut run = Run::new(sellers_accept, is_usual);
+        let mut run = Run::new(sellers_accept, is_usual, takes_back);
         for step in steps {
             run.step(step);
         }
@@ -660,8 +676,8 @@ proptest! {
             run.ask(OPERATOR, unhold(order));
             run.ask(OTHER_OPERATOR, unhold(order));
         }
-        // Frozen money comes back, what was not frozen arrives, and is inspected.
-        for _ in 0..3 {
+        // Frozen money comes back, what was not frozen arrives, is inspected, and can't be returned any more.
+        for _ in 0..8 {
             run.world.after(100 * DAY_MS);
             run.let_due_deadlines_pass();
         }
@@ -681,7 +697,7 @@ fn the_random_steps_reach_every_event_there_is() {
     let mut runner = TestRunner::deterministic();
     let mut unseen: BTreeSet<_> = Event::TYPES.iter().copied().collect();
     for n in 0..RUNS_MAX {
-        let mut run = Run::new(n % 3 == 0, n % 2 == 0);
+        let mut run = Run::new(n % 3 == 0, n % 2 == 0, n % 4 < 3);
         let steps = prop::collection::vec(step(), 200).new_tree(&mut runner).unwrap().current();
         for step in steps {
             run.step(step);

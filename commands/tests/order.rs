@@ -463,7 +463,15 @@ fn the_carrier_begins_the_inspection_and_the_buyer_ends_it() {
     world
         .given(SELLER, ship(order))
         .when(PROVIDER, confirm(order))
-        .then_events([Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()])
+        .then_events([Delivered {
+            confirmed_by,
+            inspection_ends,
+            order,
+            release_due: None,
+            return_by: None,
+            shipment,
+        }
+        .into()])
         .when_again()
         .then_repeat()
         .when(PROVIDER, confirm(order))
@@ -487,8 +495,14 @@ fn a_buyer_who_has_the_goods_releases_the_money_at_once() {
     let mut world = shop();
     let order = world.placed(BUYER, place(&[(TEA, 2)], usd(1000)));
     let (confirmed_by, shipment) = (DeliveryProof::Buyer, ShipmentNumber::FIRST);
-    let delivered =
-        Delivered { confirmed_by, inspection_ends: world.now, order, release_due: None, shipment };
+    let delivered = Delivered {
+        confirmed_by,
+        inspection_ends: world.now,
+        order,
+        release_due: None,
+        return_by: None,
+        shipment,
+    };
     world.given(SELLER, ship(order)).when(BUYER, confirm(order));
     world.then_types(["order.delivered.v2", "escrow.released.v2"]);
     assert_eq!(world.events()[0], delivered.into());

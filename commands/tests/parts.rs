@@ -179,6 +179,7 @@ fn each_shipment_is_paid_when_it_is_confirmed_and_the_last_closes_the_order() {
             inspection_ends,
             order,
             release_due: None,
+            return_by: None,
             shipment: shipment(n),
         }
         .into()
@@ -212,7 +213,8 @@ fn what_is_confirmed_without_a_number_is_all_that_travels() {
     let inspection_ends = world.now.plus_ms(3 * DAY_MS);
     let delivered = |n| -> Event {
         let (confirmed_by, shipment) = (DeliveryProof::Carrier, shipment(n));
-        Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()
+        Delivered { confirmed_by, inspection_ends, order, release_due: None, return_by: None, shipment }
+            .into()
     };
     world
         .when(BUYER, confirm_shipment(order, 1))

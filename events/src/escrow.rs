@@ -49,7 +49,8 @@ pub struct MilestoneSigned {
 pub struct Frozen {
     /// In which role somebody froze it: buyer or operator.
     pub by: Role,
-    /// When it is paid back to the buyer unless somebody decided earlier.
+    /// When it is paid back to the buyer unless somebody decided earlier. Of a return: until when its seller is to answer; from
+    /// then on the return itself says what it waits for.
     pub due: Timestamp,
     /// More, in words; 1 to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +84,8 @@ pub enum FreezeReason {
     NotAsDescribed,
     /// An operator wants it, for what the note says.
     Operator,
+    /// Its units are to be returned.
+    Return,
 }
 
 impl fmt::Display for FreezeReason {
@@ -91,6 +94,7 @@ impl fmt::Display for FreezeReason {
             FreezeReason::NotReceived => "not received",
             FreezeReason::NotAsDescribed => "not as described",
             FreezeReason::Operator => "operator",
+            FreezeReason::Return => "return",
         })
     }
 }
@@ -173,4 +177,6 @@ pub enum SettledBy {
     },
     /// Nobody, in the time there was: the buyer gets it back.
     Deadline,
+    /// The return of its units, which stands before it in the same commit.
+    Return,
 }

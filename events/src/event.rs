@@ -7,7 +7,7 @@ use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, command, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
-    reconciliation, reservation, shipping, stock, tax,
+    reconciliation, reservation, returns, shipping, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -203,6 +203,15 @@ events! {
     "order.reallocated.v1" => OrderReallocated(order::Reallocated) about |e| Some(e.order.to_string()),
     "wallet.exchanged.v1" => WalletExchanged(exchange::Exchanged) about |e| Some(e.account.to_string()),
     "escrow.milestone_signed.v1" => MilestoneSigned(escrow::MilestoneSigned) about |e| Some(e.order.to_string()),
+    "return.requested.v1" => ReturnRequested(returns::Requested) about |e| Some(e.order.to_string()),
+    "return.approved.v1" => ReturnApproved(returns::Approved) about |e| Some(e.order.to_string()),
+    "return.rejected.v1" => ReturnRejected(returns::Rejected) about |e| Some(e.order.to_string()),
+    "return.appealed.v1" => ReturnAppealed(returns::Appealed) about |e| Some(e.order.to_string()),
+    "return.sent.v1" => ReturnSent(returns::Sent) about |e| Some(e.order.to_string()),
+    "return.received.v1" => ReturnReceived(returns::Received) about |e| Some(e.order.to_string()),
+    "return.refunded.v1" => ReturnRefunded(returns::Refunded) about |e| Some(e.order.to_string()),
+    "return.ended.v1" => ReturnEnded(returns::Ended) about |e| Some(e.order.to_string()),
+    "order.closed.v1" => OrderClosed(order::Closed) about |e| Some(e.order.to_string()),
     "order.risk_cleared.v1" => RiskCleared(order::RiskCleared) about |e| Some(e.order.to_string());
 
     older
@@ -236,6 +245,7 @@ impl Event {
             Event::EscrowSettled(settled) => &settled.transfers,
             Event::ReserveReleased(released) => &released.transfers,
             Event::WalletExchanged(exchanged) => &exchanged.transfers,
+            Event::ReturnRefunded(refunded) => &refunded.transfers,
             Event::MarketOpened(_)
             | Event::WriterStarted(_)
             | Event::CommandRejected(_)
@@ -313,6 +323,14 @@ impl Event {
             | Event::ReleaseScheduled(_)
             | Event::MilestoneSigned(_)
             | Event::RiskCleared(_)
+            | Event::ReturnRequested(_)
+            | Event::ReturnApproved(_)
+            | Event::ReturnRejected(_)
+            | Event::ReturnAppealed(_)
+            | Event::ReturnSent(_)
+            | Event::ReturnReceived(_)
+            | Event::ReturnEnded(_)
+            | Event::OrderClosed(_)
             | Event::ReservationsAllowed(_)
             | Event::StockReserved(_)
             | Event::ReservationExtended(_)
@@ -339,6 +357,7 @@ impl Event {
             Event::EscrowReleased(event) => (event.order, event.buyer, event.seller, event.closed_as),
             Event::EscrowRefunded(event) => (event.order, event.buyer, event.seller, event.closed_as),
             Event::EscrowSettled(event) => (event.order, event.buyer, event.seller, event.closed_as),
+            Event::OrderClosed(event) => (event.order, event.buyer, event.seller, Some(event.state)),
             _ => return None,
         };
         state.map(|state| order::End { order, buyer, seller, state })

@@ -29,6 +29,7 @@ pub mod promotion;
 pub mod reconciliation;
 pub mod rejection;
 pub mod reservation;
+pub mod returns;
 pub mod shipping;
 pub mod stock;
 pub mod tax;

@@ -1,12 +1,14 @@
 //! Facts of the market itself.
 
 mod escrow_terms;
+mod return_terms;
 
 use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::escrow_terms::{EscrowTerms, ReserveTerms};
+pub use self::return_terms::ReturnTerms;
 
 use crate::account::{PublicKey, Tier};
 use crate::escrow::rule::RuleError;

@@ -181,6 +181,18 @@ pub enum Waiting {
         /// The seller.
         account: AccountId,
     },
+    /// The open return of a shipment waits for somebody.
+    ReturnDue {
+        /// The order.
+        order: OrderId,
+        /// Which of its shipments.
+        shipment: ShipmentNumber,
+    },
+    /// An order of which nothing else is left waits for the end of the time to return it.
+    ReturnsEnd {
+        /// The order.
+        order: OrderId,
+    },
     /// A payment that the provider holds waits for the seller, and it is to be told that its time is about to end.
     AuthorizationExpiring {
         /// The payment.
@@ -208,6 +220,8 @@ impl Waiting {
             Waiting::PaymentDue { .. } => DeadlineKind::PaymentDue,
             Waiting::PayoutDue { .. } => DeadlineKind::PayoutDue,
             Waiting::ReserveDue { .. } => DeadlineKind::ReserveDue,
+            Waiting::ReturnDue { .. } => DeadlineKind::ReturnDue,
+            Waiting::ReturnsEnd { .. } => DeadlineKind::ReturnsEnd,
             Waiting::FreezeExpires { .. } => DeadlineKind::FreezeExpires,
             Waiting::ReleaseDue { .. } => DeadlineKind::ReleaseDue,
             Waiting::ReservationExpires { .. } => DeadlineKind::ReservationExpires,
@@ -226,7 +240,9 @@ impl Waiting {
             | Waiting::DeliveryDue { order, .. }
             | Waiting::InspectionEnds { order, .. }
             | Waiting::FreezeExpires { order, .. }
-            | Waiting::ReleaseDue { order, .. } => order.uuid(),
+            | Waiting::ReleaseDue { order, .. }
+            | Waiting::ReturnDue { order, .. }
+            | Waiting::ReturnsEnd { order } => order.uuid(),
             Waiting::PaymentExpires { payment }
             | Waiting::AuthorizationExpires { payment }
             | Waiting::AuthorizationExpiring { payment } => payment.uuid(),
@@ -276,11 +292,13 @@ impl From<DeadlineStamp> for FlatDeadline {
             Waiting::ShipBy { order }
             | Waiting::AcceptBy { order }
             | Waiting::PaymentDue { order }
-            | Waiting::ChangeExpires { order } => FlatDeadline { order: Some(order), ..flat },
+            | Waiting::ChangeExpires { order }
+            | Waiting::ReturnsEnd { order } => FlatDeadline { order: Some(order), ..flat },
             Waiting::DeliveryDue { order, shipment }
             | Waiting::InspectionEnds { order, shipment }
             | Waiting::FreezeExpires { order, shipment }
-            | Waiting::ReleaseDue { order, shipment } => {
+            | Waiting::ReleaseDue { order, shipment }
+            | Waiting::ReturnDue { order, shipment } => {
                 let shipment = Some(shipment).filter(|shipment| *shipment != ShipmentNumber::FIRST);
                 FlatDeadline { order: Some(order), shipment, ..flat }
             }
@@ -335,6 +353,10 @@ impl FlatDeadline {
             (DeadlineKind::ReleaseDue, Some(order), None, None, None) => {
                 Waiting::ReleaseDue { order, shipment: first() }
             }
+            (DeadlineKind::ReturnDue, Some(order), None, None, None) => {
+                Waiting::ReturnDue { order, shipment: first() }
+            }
+            (DeadlineKind::ReturnsEnd, Some(order), None, None, None) => Waiting::ReturnsEnd { order },
             (DeadlineKind::ReservationExpires, None, None, None, None) => {
                 Waiting::ReservationExpires { reservation: reservation? }
             }
@@ -346,6 +368,7 @@ impl FlatDeadline {
                 | Waiting::InspectionEnds { .. }
                 | Waiting::FreezeExpires { .. }
                 | Waiting::ReleaseDue { .. }
+                | Waiting::ReturnDue { .. }
         );
         let has_reservation = matches!(waiting, Waiting::ReservationExpires { .. });
         let is_named_right = (has_shipment || shipment.is_none()) && has_reservation == reservation.is_some();
@@ -421,6 +444,10 @@ pub enum DeadlineKind {
     AuthorizationExpiring,
     /// The time in which a change of an order has to be answered.
     ChangeExpires,
+    /// The time in which somebody has to go on with a return.
+    ReturnDue,
+    /// The time in which units of an order may be returned.
+    ReturnsEnd,
 }
 
 #[cfg(test)]
@@ -449,6 +476,8 @@ mod tests {
             ("reservation_expires", "reservation", "order"),
             ("cart_idle", "account", "reservation"),
             ("reserve_due", "account", "order"),
+            ("return_due", "order", "account"),
+            ("returns_end", "order", "payment"),
         ] {
             let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
             let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();

@@ -372,6 +372,9 @@ pub struct Delivered {
     /// When the shipment's money is released, as far as is known now, where that is not when the inspection ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_due: Option<Timestamp>,
+    /// Until when its buyer may ask to return units of it; absent: the market takes nothing back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_by: Option<Timestamp>,
     /// Which of the order's shipments arrived.
     pub shipment: ShipmentNumber,
 }
@@ -550,6 +553,20 @@ pub struct EscrowRefunded {
     /// From the escrow to the buyer's wallet; none where the units cost nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
+}
+
+/// The time to return what was bought is over, and nothing else of the order is left: it is closed. Only in a market that offers
+/// returns; in others an order is closed by the event that moves the last of its money.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Closed {
+    /// Who bought.
+    pub buyer: AccountId,
+    /// The order.
+    pub order: OrderId,
+    /// Who sold.
+    pub seller: AccountId,
+    /// How it ended.
+    pub state: OrderState,
 }
 
 /// The end of an order.

@@ -2,12 +2,14 @@
 
 mod parts;
 mod reconciliation;
+mod returns;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
+pub use self::returns::{ReturnRejection, ReturnState};
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -939,6 +941,12 @@ pub enum Rejection {
         /// Who sells them.
         seller: AccountId,
     },
+
+    // Returns. What has no tag of its own stands last.
+    /// A rule of returns.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Return(#[from] ReturnRejection),
 }
 
 impl Rejection {

@@ -9,6 +9,7 @@ use crate::listing::StockReceived;
 use crate::location::{AtLocation, Located, Location, Locations};
 use crate::money::Quantity;
 use crate::order::Reallocation;
+use crate::returns::ReceivedUnits;
 use crate::time::Timestamp;
 
 /// The stock was found to be another than was written down.
@@ -204,6 +205,20 @@ impl Stock {
             there.on_hand = there.on_hand.checked_add(event.on_hand)?.checked_sub(on_hand)?;
             there.damaged = there.damaged.checked_add(event.damaged)?.checked_sub(damaged)?;
             Some(())
+        })
+    }
+
+    /// Takes in that units came back which a buyer had returned.
+    pub fn take_back(&mut self, units: &ReceivedUnits, location: Option<&Location>) -> Option<()> {
+        let (intact, damaged) = (u64::from(units.intact), u64::from(units.damaged));
+        add(&mut self.on_hand, intact)?;
+        add(&mut self.damaged, damaged)?;
+        if units.came() == 0 {
+            return Some(());
+        }
+        self.change(location, |there| {
+            add(&mut there.on_hand, intact)?;
+            add(&mut there.damaged, damaged)
         })
     }
 

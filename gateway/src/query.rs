@@ -27,6 +27,7 @@ use crate::token::Caller;
 use crate::tree;
 
 pub(crate) mod listing;
+pub(crate) mod returns;
 pub(crate) mod statement;
 pub(crate) mod terms;
 
@@ -40,7 +41,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 22] = [
+pub(crate) const TIME_MEMBERS: [&str; 23] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -57,6 +58,7 @@ pub(crate) const TIME_MEMBERS: [&str; 22] = [
     "placed_at",
     "requested_at",
     "resolved_at",
+    "return_by",
     "ship_by",
     "shipped_at",
     "start",

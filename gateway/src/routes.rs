@@ -15,7 +15,7 @@ use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::{Cart, SHARED_PER_PAGE_MAX};
 use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
-use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderGroup};
+use projections::order::{ORDERS_PER_PAGE_MAX, OpenReturns, Order, OrderGroup};
 use projections::payment::{BREAKS_PER_PAGE_MAX, PAYOUTS_PER_PAGE_MAX, Payment, Payout};
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -323,6 +323,16 @@ fn questions() -> Vec<Route> {
             )
             .problems([NOT_FOUND])
             .answers(view::<Order>()),
+        Route::get("/v1/returns", "Returns that wait: of what you sell, or for operators those they are to decide about", query::returns::returns)
+            .question()
+            .query(
+                "state",
+                "Only those in this state",
+                json!({"type": "string", "enum": ["requested", "rejected", "approved", "sent", "deducted", "appealed"]}),
+            )
+            .query("account", "Which seller's, for operators", uuid())
+            .problems([FORBIDDEN])
+            .answers(view::<OpenReturns>()),
         Route::get("/v1/order-groups/{group}", "The orders of one checkout of yours together", query::order_group)
             .question()
             .in_path("group", "The group", uuid())

@@ -229,6 +229,8 @@ impl Feed {
             Event::PayoutOverdue(payout) => return Ok(self.is_one(&[payout.account])),
             Event::ReserveReleased(released) => return Ok(self.is_one(&[released.seller])),
             Event::EscrowSettled(settled) => return Ok(self.is_one(&[settled.buyer, settled.seller])),
+            Event::ReturnRequested(event) => return Ok(self.is_one(&[event.buyer, event.seller])),
+            Event::OrderClosed(closed) => return Ok(self.is_one(&[closed.buyer, closed.seller])),
             Event::StockReserved(event) => return Ok(self.is_one(&[event.account, event.seller])),
             Event::ReservationExtended(event) => return Ok(self.is_one(&[event.account, event.seller])),
             Event::ReservationReleased(event) => return Ok(self.is_one(&[event.account, event.seller])),
@@ -258,6 +260,13 @@ impl Feed {
             Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
             Event::ReleaseScheduled(scheduled) => scheduled.order,
             Event::MilestoneSigned(signed) => signed.order,
+            Event::ReturnApproved(event) => event.order,
+            Event::ReturnRejected(event) => event.order,
+            Event::ReturnAppealed(event) => event.order,
+            Event::ReturnSent(event) => event.order,
+            Event::ReturnReceived(event) => event.order,
+            Event::ReturnRefunded(event) => event.order,
+            Event::ReturnEnded(event) => event.order,
             _ => return Ok(false),
         };
         let order = self.ask(position, move |views| views.orders().order(order)).await?;

@@ -17,7 +17,7 @@ pub(crate) use fold::AnalyticsFold;
 pub use queries::Analytics;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// Most points of one series.
 pub const SERIES_POINTS_MAX: i64 = 2_400;
@@ -106,9 +106,10 @@ pub struct SalesMoney {
     pub currency: Currency,
     /// Gross merchandise value: totals of the orders placed.
     pub gmv: i64,
-    /// Fees of the platform, counted when the escrow is released: only then they are earned.
+    /// Fees of the platform, counted when the escrow is released: only then they are earned. Less what was given back of them
+    /// when units were returned.
     pub fees: i64,
-    /// Paid to sellers.
+    /// Paid to sellers, less what was taken back when units were returned.
     pub released: i64,
     /// Paid back to buyers.
     pub refunded: i64,

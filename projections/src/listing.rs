@@ -293,6 +293,11 @@ impl Catalogue {
                     self.stock(tree, units.listing, at, |stock| stock.reallocate(units))?;
                 }
             }
+            Event::ReturnReceived(e) => {
+                for units in &e.lines {
+                    self.stock(tree, units.listing, at, |stock| stock.take_back(units, e.location.as_ref()))?;
+                }
+            }
             Event::OrderShipped(e) => self.end_reservation(tree, e.order, &e.lines, true, at)?,
             Event::OrderCancelled(e) => self.end_reservation(tree, e.order, &e.lines, false, at)?,
             _ => {}

@@ -5,7 +5,9 @@ mod fold;
 mod group;
 mod location;
 mod note;
+mod returns;
 mod status;
+mod word;
 
 use std::cmp::Reverse;
 
@@ -37,6 +39,7 @@ use crate::view::ViewError;
 pub use self::change::{AddedLine, AddedUnits, OpenChange, RemovedUnits, Version};
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
+pub use self::returns::{Arrived, OpenReturn, OpenReturns, RETURNS_LISTED_MAX, Return, ReturnedLine};
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
@@ -84,6 +87,8 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// What was shipped, in the order of the shipments' numbers.
     pub shipments: Vec<Shipment>,
+    /// What of it came back after it was delivered, or was to, in the order of the returns' numbers.
+    pub returns: Vec<Return>,
     /// What its delivery costs; none where its seller takes nothing for it.
     pub shipping: Option<Shipping>,
     /// Sum of the lines and the delivery. The buyer pays it, but for what of the discounts is paid by the platform.
@@ -151,6 +156,12 @@ pub struct Line {
     pub shipped: u32,
     /// Of the shipped ones, units delivered.
     pub delivered: u32,
+    /// Of the delivered ones, units in an open return.
+    pub return_requested: u32,
+    /// Of the delivered ones, units that came back.
+    pub returned: u32,
+    /// Of the delivered ones, units for which money went back since they were returned.
+    pub refunded: u32,
     /// At which named locations the units are reserved that are neither cancelled nor shipped: from where they are to be
     /// shipped. Those that are not told are at none, or are not there yet.
     pub locations: Vec<Located>,
@@ -228,6 +239,8 @@ pub struct Shipment {
     pub release_due: Option<Timestamp>,
     /// The milestones that its buyer has signed, in the order in which he did.
     pub milestones_signed: Vec<Milestone>,
+    /// Until when units of it may be asked to be returned; none: not before it is delivered, or the market takes nothing back.
+    pub return_by: Option<Timestamp>,
     /// What of its money is frozen.
     pub frozen: Option<Frozen>,
 }
@@ -244,7 +257,8 @@ pub struct Frozen {
     pub reason: FreezeReason,
     /// More, in words.
     pub note: Option<String>,
-    /// When it is paid back to the buyer unless somebody decided earlier.
+    /// When it is paid back to the buyer unless somebody decided earlier. Of a return: until when the seller is to answer; from
+    /// then on the return says what it waits for.
     pub due: Timestamp,
     /// Whether an operator has decided, and another one has to agree.
     pub is_proposed: bool,
@@ -305,6 +319,10 @@ pub struct Escrow {
     pub subsidy: i64,
     /// Of what was paid back, what went back to the platform.
     pub subsidy_returned: i64,
+    /// Of what was released, what went back since units were returned.
+    pub returned: i64,
+    /// Of that, what went back to the platform, which had paid it.
+    pub subsidy_back: i64,
     /// What is frozen.
     pub frozen: i64,
     /// What is still held.
@@ -322,6 +340,8 @@ impl Escrow {
             refunded: 0,
             subsidy: 0,
             subsidy_returned: 0,
+            returned: 0,
+            subsidy_back: 0,
             frozen: 0,
             remaining: 0,
         }
@@ -448,6 +468,33 @@ pub enum Step {
     /// An operator cleared it of risk.
     #[serde(rename = "order.risk_cleared")]
     RiskCleared,
+    /// The buyer wants to send units back.
+    #[serde(rename = "return.requested")]
+    ReturnRequested,
+    /// Units may be sent back.
+    #[serde(rename = "return.approved")]
+    ReturnApproved,
+    /// The seller does not want units back.
+    #[serde(rename = "return.rejected")]
+    ReturnRejected,
+    /// The buyer asked an operator to decide about a return.
+    #[serde(rename = "return.appealed")]
+    ReturnAppealed,
+    /// The buyer handed units to a carrier.
+    #[serde(rename = "return.sent")]
+    ReturnSent,
+    /// Units came back.
+    #[serde(rename = "return.received")]
+    ReturnReceived,
+    /// What was paid for units that came back went back.
+    #[serde(rename = "return.refunded")]
+    ReturnRefunded,
+    /// A return ended without a refund.
+    #[serde(rename = "return.ended")]
+    ReturnEnded,
+    /// Nothing of it can be returned any more.
+    #[serde(rename = "order.closed")]
+    Closed,
 }
 
 /// At whose word something happened.

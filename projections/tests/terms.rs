@@ -233,6 +233,7 @@ async fn an_order_shows_what_made_its_price_and_where_the_taxes_went() {
         inspection_ends: START,
         order: order(1),
         release_due: None,
+        return_by: None,
         shipment: ShipmentNumber::FIRST,
     };
     let from = LedgerAccount::Escrow(order(1));

@@ -11,6 +11,7 @@ mod money;
 mod people;
 mod process;
 mod reconcile;
+mod returns;
 mod world;
 
 use std::sync::Arc;

@@ -11,13 +11,14 @@ use commands::Market;
 use commands::order::{self, Stage};
 use commands::payment::{self, Ending};
 use events::account::Role;
+use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::metadata::Cause;
 use events::{Commit, Event};
 use futures::StreamExt;
 use projections::Projections;
 use projections::cart::CartState;
-use projections::order::{Order, ShipmentState};
+use projections::order::{Order, OrderAxis, ShipmentState};
 use projections::payment::{PaymentStage, PayoutState, RefundState};
 use tests::simulation::{Run, run};
 
@@ -55,7 +56,7 @@ fn check_ledger(market: &Market, views: &Projections) {
     }
 }
 
-fn check_order(id: events::ids::OrderId, open: &order::Order, shown: &Order) {
+fn check_order(id: OrderId, open: &order::Order, market: &Market, shown: &Order) {
     let escrow = open.escrow;
     assert_eq!(
         [shown.escrow.held, shown.escrow.released, shown.escrow.fees, shown.escrow.taxes],
@@ -90,6 +91,7 @@ fn check_order(id: events::ids::OrderId, open: &order::Order, shown: &Order) {
     assert_eq!(told, proposed, "order {id}");
     assert_eq!(shown.fee.minor, open.fee_minor);
     assert_eq!(shown.lines.len(), open.lines.len());
+    check_returns(id, market, shown);
     for (line, shown) in open.lines.iter().zip(&shown.lines) {
         let counters = [line.ordered, line.cancelled, line.shipped, line.delivered];
         assert_eq!([shown.quantity.get(), shown.cancelled, shown.shipped, shown.delivered], counters);
@@ -116,9 +118,32 @@ fn check_order(id: events::ids::OrderId, open: &order::Order, shown: &Order) {
     }
 }
 
+/// What of an order may come back, and does, is shown as the market knows it.
+fn check_returns(id: OrderId, market: &Market, shown: &Order) {
+    let Some(known) = market.orders.returns().of(id) else { return assert!(shown.returns.is_empty()) };
+    assert_eq!(shown.returns.len(), known.asked as usize);
+    let back = known.back.to_buyer + known.back.to_platform;
+    assert_eq!((shown.escrow.returned, shown.escrow.subsidy_back), (back, known.back.to_platform));
+    let told = shown.returns.iter().filter(|one| one.is_open());
+    let told: Vec<_> = told.map(|one| (one.shipment, one.number, one.amount.minor, one.due)).collect();
+    let mut open: Vec<_> =
+        known.open().map(|(n, open)| (n, open.number, open.amount_minor, Some(open.stage.due()))).collect();
+    open.sort_by_key(|(_, number, ..)| *number);
+    assert_eq!(told, open, "order {id}");
+    for (sold, shipment) in known.shipments.iter().zip(&shown.shipments) {
+        assert_eq!(shipment.return_by, sold.return_by, "order {id}");
+    }
+    let requested: u64 = shown.lines.iter().map(|line| u64::from(line.return_requested)).sum();
+    let units = known.open().flat_map(|(_, open)| &open.lines).map(|line| u64::from(line.units));
+    assert_eq!(requested, units.sum::<u64>());
+    // An order that waits for nothing else says so.
+    let is_done = matches!(shown.axes.order, OrderAxis::Returnable { .. });
+    assert!(!is_done || known.closes_at.is_some() || shown.hold.is_some(), "order {id}");
+}
+
 fn check_orders(run: &Run, views: &Projections) {
     for (id, open) in run.market.orders.iter() {
-        check_order(*id, open, &views.orders().order(*id).unwrap().unwrap());
+        check_order(*id, open, &run.market, &views.orders().order(*id).unwrap().unwrap());
     }
     let events = || run.log.iter().flat_map(|commit| commit.events());
     for end in events().filter_map(|recorded| recorded.event.order_end()) {

@@ -8,7 +8,7 @@ use tests::simulation::{Tally, run};
 const SEEDS: u64 = 300;
 
 /// What must happen to money somewhere in so many runs.
-const MONEY: [&str; 40] = [
+const MONEY: [&str; 49] = [
     "payment.requested.v1",
     "payment.action_required.v1",
     "payment.authorized.v1",
@@ -43,6 +43,15 @@ const MONEY: [&str; 40] = [
     "escrow.settled.v1",
     "escrow.release_scheduled.v1",
     "escrow.milestone_signed.v1",
+    "return.requested.v1",
+    "return.approved.v1",
+    "return.rejected.v1",
+    "return.appealed.v1",
+    "return.sent.v1",
+    "return.received.v1",
+    "return.refunded.v1",
+    "return.ended.v1",
+    "order.closed.v1",
     "stock.reserved.v1",
     "stock.reservation_extended.v1",
     "stock.reservation_released.v1",

@@ -17,6 +17,7 @@ use self::checkout::Checkout;
 use self::earnings::Earnings;
 use self::fees::{fee_by_terms, rounded};
 pub(crate) use self::promise::Invariant;
+use self::returns::Returns;
 use self::subsidy::Subsidy;
 
 mod change;
@@ -24,6 +25,7 @@ mod checkout;
 mod earnings;
 mod fees;
 mod promise;
+mod returns;
 mod subsidy;
 
 /// How often a promise was looked at, and the first time it did not hold.
@@ -96,6 +98,7 @@ pub(crate) struct Books {
     policy: Option<FeePolicy>,
     checkout: Checkout,
     earnings: Earnings,
+    returns: Returns,
     findings: BTreeMap<Invariant, Finding>,
 }
 
@@ -107,6 +110,7 @@ impl Books {
         let (mut groups, mut wallet_pays, mut changed) = (BTreeSet::new(), false, None);
         let (mut asked, mut brought) = (BTreeMap::<Currency, i64>::new(), BTreeMap::<Currency, i64>::new());
         for recorded in commit.events() {
+            self.returns.at(recorded.metadata.time);
             let owed = self.owed_to_be_repaid(&recorded.event);
             self.event(recorded.position, &recorded.event);
             self.earned(recorded.position, recorded.metadata.time, &recorded.event, owed);
@@ -161,6 +165,7 @@ impl Books {
             Event::MarketOpened(opened) => {
                 self.policy = Some(opened.fee);
                 self.earnings = Earnings::on(opened);
+                self.returns.opened(opened.escrow.as_ref().and_then(|terms| terms.returns()));
             }
             Event::OrderPlaced(placed) => self.placed(position, placed),
             Event::OrderAccepted(accepted) => {
@@ -226,6 +231,11 @@ impl Books {
         self.subsidized(position, event);
         self.stops(position, event);
         self.fee_falls_due(event);
+        if let Some((id, wrong)) = self.returns.enter(event) {
+            self.check(Invariant::I21, position, wrong.is_none(), || {
+                format!("order {id}: {}", wrong.unwrap_or_default())
+            });
+        }
         if let Event::EscrowHeld(held) = event {
             if let Some(order) = self.orders.get_mut(&held.order) {
                 order.changes.adding = 0;

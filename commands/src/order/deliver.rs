@@ -9,7 +9,7 @@ use events::{Event, Rejection, Timestamp};
 
 use super::escrow::Settlement;
 use super::state::ShipmentState;
-use super::{Found, Order, Pending, find, sent, wrong_state};
+use super::{Found, Pending, find, sent, waiting, wrong_state};
 use crate::command::ConfirmDelivery;
 use crate::decide::Facts;
 use crate::market::Market;
@@ -17,6 +17,7 @@ use crate::market::Market;
 impl Market {
     pub(crate) fn order_delivered(&mut self, event: &Delivered) {
         let Delivered { order: id, shipment, inspection_ends, .. } = *event;
+        self.returnable_delivered(event);
         let order = self.orders.known(id);
         let carried = event.confirmed_by == DeliveryProof::Carrier;
         let pending = order.arrived(shipment, inspection_ends, carried, self.time).zip(event.release_due);
@@ -44,16 +45,18 @@ impl Market {
 }
 
 pub(super) fn delivered(
-    order: &Order,
+    market: &Market,
     id: OrderId,
     shipment: ShipmentNumber,
     confirmed_by: DeliveryProof,
     inspection_ends: Timestamp,
     now: Timestamp,
 ) -> Event {
+    let order = waiting(market, id);
     let carried = confirmed_by == DeliveryProof::Carrier;
     let release_due = order.arrived(shipment, inspection_ends, carried, now).map(|pending| pending.due);
-    Delivered { confirmed_by, inspection_ends, order: id, release_due, shipment }.into()
+    let return_by = market.return_terms().map(|terms| now.plus_ms(terms.window_ms));
+    Delivered { confirmed_by, inspection_ends, order: id, release_due, return_by, shipment }.into()
 }
 
 pub(crate) fn decide_confirm(
@@ -98,7 +101,7 @@ pub(crate) fn decide_confirm(
         }
         match (order.shipments[index].state, is_buyer) {
             (ShipmentState::InTransit { .. }, true) => {
-                events.push(delivered(order, id, shipment, DeliveryProof::Buyer, now, now));
+                events.push(delivered(market, id, shipment, DeliveryProof::Buyer, now, now));
                 events.extend(settlement.hear(shipment, ReleaseCondition::BuyerConfirmed, now));
             }
             (ShipmentState::Inspection { .. }, true) => {
@@ -106,7 +109,7 @@ pub(crate) fn decide_confirm(
             }
             (ShipmentState::InTransit { .. }, false) => {
                 let inspection_ends = now.plus_ms(market.deadlines().inspection_ms());
-                events.push(delivered(order, id, shipment, DeliveryProof::Carrier, inspection_ends, now));
+                events.push(delivered(market, id, shipment, DeliveryProof::Carrier, inspection_ends, now));
             }
             (ShipmentState::Inspection { .. }, false) | (ShipmentState::Accepted, _) => {}
         }

@@ -38,6 +38,7 @@ impl Market {
         if let Some(stamp) = paid {
             self.waiting.remove(&stamp);
         }
+        self.returnable_paid(event);
         self.close(event.order, event.closed_as, position);
     }
 
@@ -51,7 +52,7 @@ impl Market {
     }
 
     pub(super) fn close(&mut self, id: OrderId, closed_as: Option<OrderState>, position: Position) {
-        let Some(state) = closed_as else { return };
+        let Some(state) = closed_as else { return self.await_returns(id) };
         let order = self.orders.known(id);
         let Order { buyer, seller, .. } = *order;
         let payment = order.card.as_ref().map(|card| card.payment);
@@ -231,6 +232,10 @@ impl<'a> Settlement<'a> {
     }
 
     fn closed_as(&self) -> Option<OrderState> {
+        if self.market.orders.returns().of(self.id).is_some() {
+            // It is closed when nothing of it can be returned any more.
+            return None;
+        }
         let is_settled = self.shipments_open == 0 && self.units_left == 0;
         let was_disputed = self.order.shipments.iter().any(|shipment| shipment.freeze.is_some());
         let was_paid = self.escrow.released + self.escrow.fees + self.escrow.taxes > 0;

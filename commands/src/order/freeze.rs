@@ -8,6 +8,7 @@ use events::ids::{AccountId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::ShipmentNumber;
+use events::rejection::ReturnRejection;
 use events::{Event, Money, Position, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ pub struct Frozen {
     pub tax_minor: i64,
     /// In which role somebody froze it.
     pub by: Role,
+    /// Whether its units are to be returned: then it waits for that, and for nothing of its own.
+    pub is_of_return: bool,
     /// When it is paid back to the buyer.
     pub due: Timestamp,
     /// Since when the shipment's own deadline stands still.
@@ -88,10 +91,15 @@ impl Market {
         shipment.amount_minor -= minor;
         shipment.tax_minor -= tax_minor;
         let freeze = shipment.freeze.get_or_insert_default();
-        freeze.was_claimed |= by == Role::Buyer;
+        let is_of_return = event.reason == FreezeReason::Return;
+        freeze.was_claimed |= by == Role::Buyer && !is_of_return;
         let (amount_minor, stopped_at) = (minor, self.time);
-        freeze.open = Some(Frozen { amount_minor, tax_minor, by, due, stopped_at, proposal: None });
+        freeze.open =
+            Some(Frozen { amount_minor, tax_minor, by, is_of_return, due, stopped_at, proposal: None });
         order.move_share(number, -subsidy_minor, subsidy_minor);
+        if is_of_return {
+            return;
+        }
         self.waiting
             .insert(DeadlineStamp { due, waiting: Waiting::FreezeExpires { order: id, shipment: number } });
     }
@@ -133,6 +141,9 @@ impl Market {
         if event.deadline.is_none() {
             let settled = self.orders.known(id).shipment(shipment);
             (settled.state, settled.pending) = (ShipmentState::Accepted, None);
+        }
+        if event.by != SettledBy::Return {
+            self.returnable_settled(id, shipment);
         }
         self.close(id, event.closed_as, position);
     }
@@ -197,6 +208,8 @@ pub(crate) fn decide_freeze(
         {
             Some(Rejection::FreezeReasonDenied { reason: *reason })
         }
+        // That is frozen by the return itself.
+        (_, FreezeReason::Return) => Some(Rejection::FreezeReasonDenied { reason: *reason }),
         _ if is_claim && shipment.freeze.as_ref().is_some_and(|freeze| freeze.was_claimed) => {
             Some(Rejection::ClaimedBefore { order: id, shipment: number })
         }
@@ -228,6 +241,17 @@ pub(crate) fn decide_freeze(
     Ok(vec![frozen.into()])
 }
 
+/// Refuses to move what is frozen for a return, which moves it at its end.
+fn check_not_returned(market: &Market, id: OrderId, shipment: ShipmentNumber) -> Result<(), Vec<Rejection>> {
+    let known = market.orders.returns().of(id);
+    match known.and_then(|known| known.shipments[shipment.index()].open.as_deref()) {
+        Some(open) if open.is_frozen => {
+            Err(vec![ReturnRejection::ReturnOpen { number: open.number, order: id }.into()])
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn decide_unfreeze(
     market: &Market,
     facts: &Facts,
@@ -239,6 +263,7 @@ pub(crate) fn decide_unfreeze(
     let (by, order, shipment) = disputed(market, facts, account, id, number)?;
     let frozen = shipment.frozen();
     let frozen = frozen.ok_or_else(|| vec![Rejection::ShipmentNotFrozen { order: id, shipment: number }])?;
+    check_not_returned(market, id, number)?;
     if by == Role::Buyer && frozen.by != Role::Buyer {
         return Err(vec![Rejection::NotYourOrder { order: id }]);
     }
@@ -266,6 +291,7 @@ pub(crate) fn decide_settle(
     let (_, order, shipment) = disputed(market, facts, account, id, number)?;
     let frozen = shipment.frozen();
     let frozen = frozen.ok_or_else(|| vec![Rejection::ShipmentNotFrozen { order: id, shipment: number }])?;
+    check_not_returned(market, id, number)?;
     let amount = Money::new(frozen.amount_minor, order.total.currency);
     // Each is at most one amount, so the sum fits by far.
     let is_split =

@@ -28,10 +28,10 @@ pub struct Hold {
 
 impl Market {
     pub(crate) fn order_held(&mut self, event: &Held) {
-        let order = self.orders.known(event.order);
-        for stamp in order.deadlines(event.order) {
+        for stamp in self.orders.deadlines(event.order) {
             self.waiting.remove(&stamp);
         }
+        let order = self.orders.known(event.order);
         let hold = Hold { reason: event.reason, since: self.time, lift_requested_by: None };
         order.hold = Some(Box::new(hold));
     }
@@ -42,12 +42,15 @@ impl Market {
     }
 
     pub(crate) fn order_unheld(&mut self, event: &Unheld) {
-        let order = self.orders.known(event.order);
-        order.hold = None;
+        let id = event.order;
+        let hold = self.orders.known(id).hold.take().expect("only a hold is lifted");
         for stamp in &event.deadlines {
-            order.set_due(*stamp);
+            if !self.orders.returns_mut().set_due(*stamp) {
+                self.orders.known(id).set_due(*stamp);
+            }
             self.waiting.insert(*stamp);
         }
+        self.orders.returns_mut().extend(id, self.time.ms_since(hold.since));
     }
 }
 
@@ -60,7 +63,7 @@ impl Order {
         }
     }
 
-    /// Lists the order's deadlines, those that stand still during a hold too.
+    /// Lists the order's own deadlines, those that stand still during a hold too; not those of its returns.
     pub fn deadlines(&self, id: OrderId) -> Vec<DeadlineStamp> {
         let mut deadlines = Vec::with_capacity(1 + self.shipments.len());
         if self.units_left() > 0 {
@@ -69,6 +72,7 @@ impl Order {
         for (index, shipment) in self.shipments.iter().enumerate() {
             let number = ShipmentNumber::after(index);
             deadlines.extend(match shipment.frozen() {
+                Some(frozen) if frozen.is_of_return => None,
                 Some(frozen) => {
                     let waiting = Waiting::FreezeExpires { order: id, shipment: number };
                     Some(DeadlineStamp { due: frozen.due, waiting })
@@ -178,7 +182,8 @@ pub(crate) fn decide_unhold(
         None => Ok(vec![UnholdRequested { by: account, order: id }.into()]),
         Some(asked) if asked == account => Err(vec![Rejection::FourEyes { order: id }]),
         Some(requested_by) => {
-            let deadlines = order.deadlines(id).into_iter().map(|stamp| restarted(stamp, hold.since, now));
+            let deadlines =
+                market.orders.deadlines(id).into_iter().map(|stamp| restarted(stamp, hold.since, now));
             let deadlines = deadlines.collect();
             let mut events = vec![Unheld { agreed_by: account, deadlines, order: id, requested_by }.into()];
             events.extend(ended_on_hold(market, id, order));

@@ -39,7 +39,9 @@ impl Market {
         shipments.push(Shipment { units: units.into(), amount_minor, tax_minor, state, freeze, pending });
         order.shipments = shipments.into();
         order.share_shipped(&lines);
+        let lines = lines.into_owned();
         self.orders.deallocate(id, &lines);
+        self.returnable_shipped(event, &lines);
         self.waiting.insert(DeadlineStamp {
             due: delivery_due,
             waiting: Waiting::DeliveryDue { order: id, shipment },

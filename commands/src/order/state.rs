@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use events::escrow::milestone::Milestones;
 use events::ids::{AccountId, ListingId, OrderId, PromotionId};
+use events::metadata::DeadlineStamp;
 use events::order::{End, LineUnits, OrderNumber, ShipmentNumber, ShippingCharge};
 use events::rejection::OrderState;
 use events::{Money, Position, Quantity, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::location::Allocations;
+use super::returns::Returns;
 use super::stage::Stage;
 use super::tender::Card;
 
@@ -103,14 +105,16 @@ impl Line {
 
     fn share_of_next(&self, minor: i64, quantity: Quantity) -> i64 {
         let before = self.cancelled + self.shipped;
-        self.share_of_first(minor, before + quantity.get()) - self.share_of_first(minor, before)
+        let first = |units| share_of_first(minor, self.ordered, units);
+        first(before + quantity.get()) - first(before)
     }
+}
 
-    /// Gives what of an amount of the whole line the first units have.
-    fn share_of_first(&self, minor: i64, units: u32) -> i64 {
-        let (each, over) = (minor / i64::from(self.ordered), minor % i64::from(self.ordered));
-        each * i64::from(units) + over.min(i64::from(units))
-    }
+/// Gives what of an amount of `all` units the first `units` have: each the same, and one minor unit more for the first ones until
+/// it is spent.
+pub(super) fn share_of_first(minor: i64, all: u32, units: u32) -> i64 {
+    let (each, over) = (minor / i64::from(all), minor % i64::from(all));
+    each * i64::from(units) + over.min(i64::from(units))
 }
 
 // A million of them may be open: what few orders need has room beside what all have, or a box.
@@ -217,6 +221,9 @@ impl Order {
             OrderState::Placed
         } else if self.shipments.iter().any(in_transit) {
             OrderState::Shipped
+        } else if self.units_left() == 0 && self.shipments_open() == 0 {
+            // Only where something of it may be returned.
+            OrderState::Completed
         } else {
             OrderState::Delivered
         }
@@ -306,6 +313,7 @@ pub struct Orders {
     closed_in_order: VecDeque<OrderId>,
     last_number: Option<OrderNumber>,
     allocations: Allocations,
+    returns: Returns,
 }
 
 impl Orders {
@@ -332,6 +340,21 @@ impl Orders {
     /// Gives what of the open orders is reserved at named locations.
     pub fn allocations(&self) -> &Allocations {
         &self.allocations
+    }
+
+    /// Gives what of the open orders may be returned, and is.
+    pub fn returns(&self) -> &Returns {
+        &self.returns
+    }
+
+    pub(super) fn returns_mut(&mut self) -> &mut Returns {
+        &mut self.returns
+    }
+
+    /// Lists an order's deadlines, those that stand still during a hold too.
+    pub fn deadlines(&self, id: OrderId) -> Vec<DeadlineStamp> {
+        let own = self.get(id).into_iter().flat_map(|order| order.deadlines(id));
+        own.chain(self.returns.deadlines(id)).collect()
     }
 
     pub(super) fn allocations_mut(&mut self) -> &mut Allocations {
@@ -380,6 +403,7 @@ impl Orders {
         let order = self.open.remove(&end.order).expect("only an open order is closed");
         assert!(order.units_left() == 0 && order.shipments_open() == 0, "a closed order waits for nothing");
         assert!(self.allocations.of(end.order).is_empty(), "a closed order has nothing reserved");
+        self.returns.close(end.order);
         assert!(order.escrow.remaining() == 0 && order.escrow.frozen == 0, "a closed order holds nothing");
         self.closed.insert(end.order, ClosedOrder::of(end, position));
         self.closed_in_order.push_back(end.order);

@@ -296,7 +296,8 @@ pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: 
 /// paid back.
 pub(super) fn return_to_card(market: &Market, id: OrderId, order: &Order, minor: i64) -> Option<Event> {
     let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
-    let before = order.refunded_to_buyer_minor() + card.uncharged_minor;
+    let returned = market.orders.returns().back(id).to_buyer;
+    let before = order.refunded_to_buyer_minor() + returned + card.uncharged_minor;
     let (added_minor, kept_minor) = order.changes().map_or((0, 0), |of| (of.added_minor, of.kept_minor));
     let placed_with = order.payable_minor() - added_minor;
     let part = |refunded: i64| fees::part(card.amount_minor, refunded.min(placed_with), placed_with);

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use commands::command::{
-    CancelOrder, ClearCart, ConfirmDelivery, CreatePromotion, Delivery, FreezeEscrow, MigrateCart,
-    PayoutOutcome, PlaceOrder, RemoveFromCart, ReportPayment, ReportedOutcome, RequestPayout, SetTax,
-    ShipOrder, UpdateListing,
+    CancelOrder, ClearCart, ConfirmDelivery, CreatePromotion, Delivery, FreezeEscrow, LineQuantity,
+    MigrateCart, PayoutOutcome, PlaceOrder, RemoveFromCart, ReportPayment, ReportedOutcome, RequestPayout,
+    SetTax, ShipOrder, UpdateListing,
 };
-use commands::order::{Shipment, ShipmentState};
+use commands::order::{Line, Shipment, ShipmentState, Stage};
 use commands::{Command, Verified};
 use events::Bps;
 use events::cart::MergePolicy;
@@ -170,7 +170,11 @@ impl Run {
             }
             Step::Ship(nth, who, part, place) => {
                 let (order, (_, seller)) = self.order(nth);
-                let lines = self.lines(order, part);
+                let fitting = place.filter(|_| nth % 2 == 0).and_then(|n| self.there_to_ship(n));
+                let (order, seller, lines) = match fitting {
+                    Some((order, seller, lines)) => (order, seller, Some(lines)),
+                    None => (order, seller, self.lines(order, part)),
+                };
                 let command = ShipOrder { carrier: None, from: None, lines, order, tracking: None };
                 self.ask(who.map_or(seller, |n| EVERYBODY[n]), there(place, command.into()));
             }
@@ -211,6 +215,7 @@ impl Run {
             | Step::Reconcile(..)
             | Step::Resolve(..)
             | Step::Settle(..) => self.doubt(step),
+            Step::Return(step) => self.send_back(&step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
             }
@@ -258,6 +263,21 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Finds an order of which a unit can leave from a location where no order waits for it.
+    fn there_to_ship(&self, place: usize) -> Option<(OrderId, Actor, Vec<LineQuantity>)> {
+        let location = LOCATIONS[place].parse().unwrap();
+        let market = &self.world.market;
+        market.orders.iter().find_map(|(id, order)| {
+            let is_free = |line: &&Line| {
+                let there = market.listings.get(line.listing).unwrap().stock.at(Some(&location));
+                line.left() > 0 && there.unreserved() > 0
+            };
+            let line = order.lines.iter().find(is_free).filter(|_| order.stage == Stage::Confirmed)?;
+            let lines = vec![LineQuantity { listing: line.listing, quantity: units(1) }];
+            Some((*id, Actor::of(order.seller), lines))
+        })
     }
 
     /// Gives an order with its buyer and seller, mostly one that a provider is to pay.
@@ -492,12 +512,15 @@ impl Run {
             Step::Share(buyer, with, shares) => {
                 let buyer = BUYERS[buyer];
                 let cart = self.world.market.accounts.get(buyer.account()).and_then(|of| of.cart.as_ref());
-                let Some(cart) = cart.map(|cart| cart.id) else { return };
-                let with = SHOPPERS[with];
-                match (shares, with.0 % 2) {
-                    (true, _) => self.ask(buyer, share(cart, with)),
-                    (false, 0) => self.ask(buyer, unshare(cart, with)),
-                    (false, _) => self.ask(with, leave(buyer)),
+                let Some(cart) = cart else { return };
+                // Mostly from who shares it, if anybody does.
+                let member = cart.team.as_ref().and_then(|team| team.members.iter().next().copied());
+                let member = member.filter(|_| !shares && with % 4 > 0).map(Actor::of);
+                let (cart, member) = (cart.id, member.unwrap_or(SHOPPERS[with]));
+                match (shares, with % 2) {
+                    (true, _) => self.ask(buyer, share(cart, member)),
+                    (false, 0) => self.ask(buyer, unshare(cart, member)),
+                    (false, _) => self.ask(member, leave(buyer)),
                 }
             }
             Step::Fill(buyer, owner, thing, n) => {

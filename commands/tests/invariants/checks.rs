@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use crate::invariants::changes::check_change;
 use crate::invariants::paid::{Paid, cost_of, subsidy_of};
+use crate::invariants::sending_back::waits_of;
 use crate::invariants::steps::{MOST, SHOPPERS};
 
 /// Checks that every reader of JSON keeps each number exactly.
@@ -83,7 +84,8 @@ pub(crate) fn check_money(market: &Market) {
 pub(crate) fn check_platform<'a>(market: &Market, orders: impl Iterator<Item = &'a Paid>) {
     let mut paid = BTreeMap::new();
     for order in orders {
-        *paid.entry(order.total.currency).or_insert(0) += order.subsidized - order.returned;
+        *paid.entry(order.total.currency).or_insert(0) +=
+            order.subsidized - order.returned - order.back_to_platform;
     }
     for (currency, minor) in paid {
         let balance = market.ledger.balance(LedgerAccount::PlatformPromotions, currency);
@@ -108,7 +110,10 @@ pub(crate) fn check_shares(order: &Order, paid: &Paid) {
         }
     }
     let all = shares + subsidy_of(&order.left()) + paid.returned;
-    assert!(all == paid.subsidy || (was_settled && all <= paid.subsidy), "nothing of it is lost");
+    assert!(
+        all == paid.subsidy || ((was_settled || paid.is_returned) && all <= paid.subsidy),
+        "nothing of it is lost"
+    );
 }
 
 /// Checks each open order against what the events said of it.
@@ -306,6 +311,9 @@ pub(crate) fn check_deadlines(market: &Market) {
         for (n, shipped) in order.shipments.iter().enumerate() {
             let shipment = ShipmentNumber::after(n);
             if let Some(frozen) = shipped.frozen() {
+                if frozen.is_of_return {
+                    continue;
+                }
                 let waiting = Waiting::FreezeExpires { order: id, shipment };
                 waits.push(DeadlineStamp { due: frozen.due, waiting });
                 continue;
@@ -325,8 +333,10 @@ pub(crate) fn check_deadlines(market: &Market) {
             });
         }
         waits.extend(check_change(market, id));
-        assert!(!waits.is_empty(), "an open order waits for something");
         assert_eq!(order.deadlines(id), waits);
+        waits.extend(waits_of(market, id));
+        assert!(!waits.is_empty(), "an open order waits for something");
+        assert_eq!(market.orders.deadlines(id), waits);
         if order.hold.is_some() { Vec::new() } else { waits }
     };
     let of_payment = |(payment, open): (&PaymentId, &payment::Payment)| {

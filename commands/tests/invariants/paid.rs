@@ -43,6 +43,9 @@ pub(crate) struct Paid {
     pub(crate) given_back: i64,
     /// The taxes in that.
     pub(crate) tax_back: i64,
+    /// Whether something came back after it was delivered, and what of that the platform got after the seller was paid.
+    pub(crate) is_returned: bool,
+    pub(crate) back_to_platform: i64,
 }
 
 impl Paid {

@@ -33,7 +33,15 @@ fn silence_of_the_carrier_and_then_of_the_buyer_pays_the_seller() {
     let inspection_ends = START.plus_ms(17 * DAY_MS);
     let (confirmed_by, shipment) = (DeliveryProof::TransitElapsed, ShipmentNumber::FIRST);
     world
-        .then_events([Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment }.into()])
+        .then_events([Delivered {
+            confirmed_by,
+            inspection_ends,
+            order,
+            release_due: None,
+            return_by: None,
+            shipment,
+        }
+        .into()])
         .when_deadline();
     match world.events() {
         [Event::EscrowReleased(released)] => {

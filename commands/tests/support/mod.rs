@@ -8,6 +8,7 @@
 
 pub mod changes;
 mod people;
+pub mod returns;
 mod words;
 
 pub use people::*;

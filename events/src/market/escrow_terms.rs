@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{DAY_MS, Deadlines, TermsError};
+use super::{DAY_MS, Deadlines, ReturnTerms, TermsError};
 use crate::escrow::rule::ReleaseTerms;
 use crate::money::{Bps, Money};
 
@@ -21,6 +21,9 @@ pub struct EscrowTerms {
     /// What of sellers' earnings is kept for some time; absent: nothing.
     #[schemars(default)]
     reserve: Option<ReserveTerms>,
+    /// What is taken back after it was delivered; absent: nothing.
+    #[schemars(default)]
+    returns: Option<ReturnTerms>,
 }
 
 /// What of that which is released to sellers is kept for some time, in case that buyers get money back.
@@ -91,6 +94,16 @@ impl EscrowTerms {
         self.reserve.as_ref()
     }
 
+    /// Gives the same terms with returns, or without.
+    pub fn returning(self, returns: Option<ReturnTerms>) -> EscrowTerms {
+        EscrowTerms { returns, ..self }
+    }
+
+    /// Gives by what terms something is taken back; none: nothing is.
+    pub const fn returns(&self) -> Option<&ReturnTerms> {
+        self.returns.as_ref()
+    }
+
     /// Gives when the money of a shipment that has arrived is released.
     pub const fn release(&self) -> &ReleaseTerms {
         &self.release
@@ -116,6 +129,7 @@ impl Default for EscrowTerms {
             frozen_ms: 60 * DAY_MS,
             release: ReleaseTerms::default(),
             reserve: None,
+            returns: None,
         }
     }
 }
@@ -123,13 +137,19 @@ impl Default for EscrowTerms {
 // What is absent is left out where people read it; a snapshot, which has no names, has every field.
 impl Serialize for EscrowTerms {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let has_reserve = !serializer.is_human_readable() || self.reserve.is_some();
-        let mut fields = serializer.serialize_struct("EscrowTerms", 3 + usize::from(has_reserve))?;
+        let has_all = !serializer.is_human_readable();
+        let (has_reserve, has_returns) =
+            (has_all || self.reserve.is_some(), has_all || self.returns.is_some());
+        let count = 3 + usize::from(has_reserve) + usize::from(has_returns);
+        let mut fields = serializer.serialize_struct("EscrowTerms", count)?;
         fields.serialize_field("four_eyes_above_minor", &self.four_eyes_above_minor)?;
         fields.serialize_field("frozen_ms", &self.frozen_ms)?;
         fields.serialize_field("release", &self.release)?;
         if has_reserve {
             fields.serialize_field("reserve", &self.reserve)?;
+        }
+        if has_returns {
+            fields.serialize_field("returns", &self.returns)?;
         }
         fields.end()
     }
@@ -144,10 +164,13 @@ impl<'de> Deserialize<'de> for EscrowTerms {
             release: ReleaseTerms,
             #[serde(default)]
             reserve: Option<ReserveTerms>,
+            #[serde(default)]
+            returns: Option<ReturnTerms>,
         }
-        let Parts { four_eyes_above_minor, frozen_ms, release, reserve } = Parts::deserialize(deserializer)?;
+        let Parts { four_eyes_above_minor, frozen_ms, release, reserve, returns } =
+            Parts::deserialize(deserializer)?;
         let terms = EscrowTerms::new(four_eyes_above_minor, frozen_ms).map_err(de::Error::custom)?;
-        Ok(terms.releasing(release).keeping(reserve))
+        Ok(terms.releasing(release).keeping(reserve).returning(returns))
     }
 }
 

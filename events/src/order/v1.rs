@@ -46,7 +46,7 @@ pub struct Delivered {
 impl From<Delivered> for super::Delivered {
     fn from(Delivered { confirmed_by, inspection_ends, order }: Delivered) -> Self {
         let shipment = ShipmentNumber::FIRST;
-        Self { confirmed_by, inspection_ends, order, release_due: None, shipment }
+        Self { confirmed_by, inspection_ends, order, release_due: None, return_by: None, shipment }
     }
 }
 

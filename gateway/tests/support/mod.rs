@@ -16,6 +16,7 @@ use engine::clock::{Clock, ManualClock};
 use engine::{Previewed, Reply};
 use events::account::{Algorithm, Role};
 use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
+use events::market::{EscrowTerms, ReturnTerms};
 use events::{Money, Timestamp};
 use gateway::health::install_metrics;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
@@ -163,13 +164,28 @@ impl Shop {
         Shop::open_with(None, None).await
     }
 
+    /// Opens a market that takes back what was delivered, for thirty days.
+    pub(crate) async fn taking_back() -> Shop {
+        let returns = ReturnTerms::usual(30 * 86_400_000);
+        Shop::open_on(EscrowTerms::default().returning(Some(returns)), None, None).await
+    }
+
     /// Opens a market whose gateway hands commands to `commands` instead of its engine, and asks `views` instead of
     /// those that follow its log.
     pub(crate) async fn open_with(commands: Option<Arc<dyn Commands>>, views: Option<Projections>) -> Shop {
+        Shop::open_on(EscrowTerms::default(), commands, views).await
+    }
+
+    async fn open_on(
+        escrow: EscrowTerms,
+        commands: Option<Arc<dyn Commands>>,
+        views: Option<Projections>,
+    ) -> Shop {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
         config.verify_threads = 1;
+        config.escrow = escrow;
         let node = Node::start(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let stored = node.keys().get(REGISTRAR_KEY).unwrap();
         let registrar = Person::with(stored.account, stored.device, stored.signing());

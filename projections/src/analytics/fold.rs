@@ -270,6 +270,31 @@ impl AnalyticsFold {
         self.close(at, settled.order, settled.closed_as)
     }
 
+    /// Counts what of a release came back since units were returned; what was still in escrow is counted when it is settled.
+    fn take_back(&mut self, at: At<'_>, refunded: &events::returns::Refunded) -> Result<(), ViewError> {
+        if refunded.transfers.is_empty() {
+            return Ok(());
+        }
+        let open = self.open(at, refunded.order)?;
+        let (seller, is_first) = (open.seller, !std::mem::replace(&mut open.is_refunded, true));
+        self.count_sales(at, seller, |sales| {
+            up(&mut sales.refunded, u64::from(is_first))?;
+            refunded.transfers.iter().try_for_each(|transfer| {
+                let (minor, currency) = (transfer.amount.minor, transfer.amount.currency);
+                let money = sales.money_mut(currency);
+                match transfer.from {
+                    LedgerAccount::PlatformFees => plus(&mut money.fees, -minor)?,
+                    LedgerAccount::PlatformTax => {}
+                    _ => plus(&mut money.released, -minor)?,
+                }
+                match transfer.to {
+                    LedgerAccount::Wallet(_) => plus(&mut money.refunded, minor),
+                    _ => Some(()),
+                }
+            })
+        })
+    }
+
     /// Shares the platform's part of what was paid for units among their listings.
     fn count_fees(
         &mut self,
@@ -339,6 +364,8 @@ impl AnalyticsFold {
             Event::EscrowReleased(released) => self.release(at, released),
             Event::EscrowRefunded(refunded) => self.refund(at, refunded),
             Event::EscrowSettled(settled) => self.settle(at, settled),
+            Event::ReturnRefunded(refunded) => self.take_back(at, refunded),
+            Event::OrderClosed(closed) => self.close(at, closed.order, Some(closed.state)),
             _ => Ok(()),
         }
     }

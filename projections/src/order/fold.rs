@@ -3,13 +3,12 @@
 use std::cmp::Reverse;
 
 use events::account::Role;
-use events::escrow::{Settled, SettledBy, Unfrozen};
-use events::ids::{AccountId, CommandId, KeyId, OrderGroupId, OrderId};
+use events::escrow::{Settled, Unfrozen};
+use events::ids::{AccountId, OrderGroupId, OrderId};
 use events::ledger::LedgerAccount;
-use events::metadata::{Cause, DeadlineStamp, Waiting};
+use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{
-    Accepted, Cancelled, CancelledBy, Delivered, DeliveryProof, EscrowReleased, LinePrice, OrderNumber,
-    Placed, ReleaseCondition, ShipmentNumber, Shipped,
+    Accepted, Cancelled, Delivered, EscrowReleased, LinePrice, OrderNumber, Placed, ShipmentNumber, Shipped,
 };
 use events::rejection::OrderState;
 use events::tax::Tax;
@@ -20,7 +19,9 @@ use super::change;
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
 use super::note;
+use super::returns::{self, APPEALED, RETURNING};
 use super::status::Known;
+use super::word::Word;
 use super::{
     Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
     ListKey, NEWEST, NUMBERS, ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD,
@@ -31,11 +32,13 @@ use crate::view::{Fold, ViewError};
 
 /// How the view follows the log.
 pub(crate) struct OrderFold {
-    orders: Table<OrderId, Order>,
+    pub(super) orders: Table<OrderId, Order>,
     bought: Table<ListKey, Chunk>,
     sold: Table<ListKey, Chunk>,
     groups: Table<OrderGroupId, Vec<OrderId>>,
     numbers: Additions<OrderNumber, OrderId>,
+    pub(super) returning: Table<AccountId, Vec<OrderId>>,
+    pub(super) appealed: Table<(), Vec<OrderId>>,
 }
 
 impl OrderFold {
@@ -46,6 +49,8 @@ impl OrderFold {
             sold: Table::new(SOLD),
             groups: Table::new(GROUPS),
             numbers: Additions::new(NUMBERS),
+            returning: Table::new(RETURNING),
+            appealed: Table::new(APPEALED),
         }
     }
 
@@ -63,7 +68,7 @@ impl OrderFold {
         Ok(())
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         tree: &Tree,
         order: OrderId,
@@ -81,7 +86,7 @@ impl OrderFold {
 
 impl Order {
     /// Closes it, if an event does: it waits for nobody then.
-    fn close(&mut self, closed_as: Option<OrderState>, time: Timestamp) {
+    pub(super) fn close(&mut self, closed_as: Option<OrderState>, time: Timestamp) {
         self.closed_as = closed_as;
         self.closed_at = closed_as.map(|_| time);
         if closed_as.is_some() {
@@ -242,7 +247,8 @@ impl Fold for OrderFold {
                 Event::OrderUnheld(unheld) => {
                     let entry = entry(Step::Unheld, None, None);
                     self.change(tree, unheld.order, entry, |order| {
-                        order.hold = None;
+                        let hold = order.hold.take()?;
+                        returns::extend(order, time.ms_since(hold.since));
                         unheld.deadlines.iter().try_for_each(|stamp| set_due(order, *stamp))
                     })?;
                 }
@@ -297,6 +303,7 @@ impl Fold for OrderFold {
                         Some(())
                     })?;
                 }
+                other if self.apply_return(tree, other, time, &entry)? => {}
                 Event::EscrowSettled(settled) => {
                     let note = Some(note::settled(settled.by).to_owned());
                     let entry = entry(Step::EscrowSettled, Some(settled.shipment), note);
@@ -313,87 +320,9 @@ impl Fold for OrderFold {
         self.bought.write(tree, batch)?;
         self.sold.write(tree, batch)?;
         self.groups.write(tree, batch)?;
+        self.returning.write(tree, batch)?;
+        self.appealed.write(tree, batch)?;
         self.numbers.write(tree, batch)
-    }
-}
-
-/// At whose word a commit was decided, and why.
-struct Word {
-    actor: Actor,
-    /// As what he acted who is neither buyer nor seller.
-    role: Option<Role>,
-    command: Option<CommandId>,
-    key: Option<KeyId>,
-    reason: Option<String>,
-}
-
-impl Word {
-    fn of(commit: &Commit) -> Word {
-        let (actor, command, key) = match &commit.start().cause {
-            Cause::Command(stamp) => (Actor::Account(stamp.account), Some(stamp.command), Some(stamp.key)),
-            Cause::Deadline(deadline) => (Actor::Deadline(deadline.waiting.kind()), None, None),
-            Cause::Writer(writer) => (Actor::Writer(*writer), None, None),
-        };
-        let (mut role, mut reason) = (None, None);
-        for recorded in commit.events() {
-            match &recorded.event {
-                Event::OrderCancelled(cancelled) => {
-                    reason = cancelled.reason.clone();
-                    if let CancelledBy::Account(by) = cancelled.by {
-                        role = Some(by);
-                    }
-                }
-                Event::OrderRefunded(refunded) => {
-                    (role, reason) = (Some(refunded.by), Some(refunded.reason.clone()));
-                }
-                Event::ChangeProposed(proposed) => reason.clone_from(&proposed.reason),
-                Event::ChangeDeclined(declined) => reason.clone_from(&declined.reason),
-                Event::EscrowFrozen(frozen) => (role, reason) = (Some(frozen.by), frozen.note.clone()),
-                Event::EscrowUnfrozen(unfrozen) => role = Some(unfrozen.by),
-                Event::EscrowSettled(settled) => {
-                    reason = settled.note.clone();
-                    role = (settled.by != SettledBy::Deadline).then_some(Role::Operator);
-                }
-                Event::OrderHeld(_)
-                | Event::UnholdRequested(_)
-                | Event::OrderUnheld(_)
-                | Event::RiskCleared(_)
-                | Event::SettlementProposed(_) => role = Some(Role::Operator),
-                Event::ReleaseScheduled(scheduled)
-                    if scheduled.condition == ReleaseCondition::OperatorRelease =>
-                {
-                    role = Some(Role::Operator);
-                }
-                Event::OrderDelivered(delivered) if delivered.confirmed_by == DeliveryProof::Carrier => {
-                    role = Some(Role::Provider);
-                }
-                _ => {}
-            }
-        }
-        Word { actor, role, command, key, reason }
-    }
-
-    fn entry(
-        &self,
-        position: Position,
-        time: Timestamp,
-        step: Step,
-        shipment: Option<ShipmentNumber>,
-        note: Option<String>,
-    ) -> TimelineEntry {
-        let Word { actor, role, command, key, ref reason } = *self;
-        TimelineEntry {
-            position,
-            time,
-            step,
-            actor,
-            role,
-            command,
-            key,
-            shipment,
-            reason: reason.clone(),
-            note,
-        }
     }
 }
 
@@ -485,6 +414,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         inspection_ends: None,
         release_due: None,
         milestones_signed: vec![],
+        return_by: None,
         frozen: None,
     });
     Some(())
@@ -495,6 +425,7 @@ fn deliver(order: &mut Order, event: &Delivered) -> Option<()> {
     shipment.state = ShipmentState::Inspection;
     shipment.inspection_ends = Some(event.inspection_ends);
     shipment.release_due = event.release_due;
+    shipment.return_by = event.return_by;
     let lines = shipment.lines.clone();
     move_units(order, &lines, |line| &mut line.delivered)
 }
@@ -547,6 +478,12 @@ fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
         Waiting::FreezeExpires { shipment, .. } => {
             shipment_of(order, shipment)?.frozen.as_mut()?.due = stamp.due;
         }
+        Waiting::ReturnDue { shipment, .. } => {
+            let mut open = order.returns.iter_mut().filter(|one| one.is_open());
+            open.find(|one| one.shipment == shipment)?.due = Some(stamp.due);
+        }
+        // The windows of its shipments, which say the same, are longer by as much.
+        Waiting::ReturnsEnd { .. } => {}
         Waiting::AcceptBy { .. } => {
             // The time to ship begins behind it.
             order.ship_by = order.ship_by.plus_ms(stamp.due.ms_since(order.accept_by?));
@@ -630,6 +567,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         versions: vec![],
         lines: placed.lines.iter().map(line).collect(),
         shipments: vec![],
+        returns: vec![],
         shipping: placed.shipping.as_ref().map(|quote| Shipping {
             method: quote.method.clone(),
             price: quote.price,
@@ -673,6 +611,9 @@ pub(super) fn line(line: &events::order::Line) -> Line {
         cancelled: 0,
         shipped: 0,
         delivered: 0,
+        return_requested: 0,
+        returned: 0,
+        refunded: 0,
         locations: line.locations.clone(),
         total: line.total,
     }

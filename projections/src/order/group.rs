@@ -70,6 +70,8 @@ impl Escrow {
             refunded: self.refunded + other.refunded,
             subsidy: self.subsidy + other.subsidy,
             subsidy_returned: self.subsidy_returned + other.subsidy_returned,
+            returned: self.returned + other.returned,
+            subsidy_back: self.subsidy_back + other.subsidy_back,
             frozen: self.frozen + other.frozen,
             remaining: self.remaining + other.remaining,
         }

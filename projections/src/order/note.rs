@@ -44,6 +44,7 @@ pub(super) fn settled(by: SettledBy) -> &'static str {
         SettledBy::Operator => "decided by an operator",
         SettledBy::TwoOperators { .. } => "decided by two operators",
         SettledBy::Deadline => "nobody decided in time",
+        SettledBy::Return => "its units were returned",
     }
 }
 

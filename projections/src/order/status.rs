@@ -1,6 +1,7 @@
 //! Where an order stands: on four axes, each of which says what it knows and what it waits for, and in one word that is made
 //! of them. An order group stands where its orders stand together.
 
+use events::escrow::FreezeReason;
 use events::order::CancelledBy;
 use events::order::hold::HoldReason;
 use events::rejection::OrderState;
@@ -8,7 +9,7 @@ use events::{Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Escrow, Hold, Line, Order, Shipment, ShipmentState};
+use super::{Escrow, Frozen, Hold, Line, Order, Shipment, ShipmentState};
 
 /// Where an order stands, one axis for each question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +59,11 @@ pub enum OrderAxis {
     Processing,
     /// All units that were not cancelled arrived.
     Fulfilled,
+    /// Nothing of it is left but that it may be returned.
+    Returnable {
+        /// Until when.
+        until: Timestamp,
+    },
     /// Nothing of it is left to be shipped, delivered or paid.
     Completed {
         /// Since when.
@@ -101,6 +107,15 @@ pub enum Fulfilment {
     },
     /// All are delivered.
     Delivered,
+    /// All were delivered, and some came back.
+    PartiallyReturned {
+        /// How many came back.
+        returned: u64,
+        /// Of how many.
+        of: u64,
+    },
+    /// All came back.
+    Returned,
     /// There are none: all were cancelled.
     Cancelled,
 }
@@ -140,6 +155,13 @@ pub enum EscrowAxis {
     Disputed {
         /// When the first of it goes back to the buyer, unless somebody decides earlier.
         due: Timestamp,
+        /// How much is frozen.
+        frozen: Money,
+        /// How much is held beside that.
+        remaining: Money,
+    },
+    /// Some of it is frozen, since its units are to be returned.
+    Returning {
         /// How much is frozen.
         frozen: Money,
         /// How much is held beside that.
@@ -195,6 +217,7 @@ pub(super) struct Known<'a> {
     cancelled_by: Option<CancelledBy>,
     closed_at: Option<Timestamp>,
     closed_as: Option<OrderState>,
+    returnable_until: Option<Timestamp>,
     hold: Option<Hold>,
 }
 
@@ -225,6 +248,7 @@ impl<'a> Known<'a> {
             cancelled_by: order.cancelled_by,
             closed_at: order.closed_at,
             closed_as: order.closed_as,
+            returnable_until: order.returnable_until(),
             hold: order.hold,
         }
     }
@@ -245,6 +269,7 @@ impl<'a> Known<'a> {
             cancelled_by: orders.iter().rev().find_map(|order| order.cancelled_by),
             closed_at: ends.and_then(|ends| ends.into_iter().max()),
             closed_as: closed_together(orders),
+            returnable_until: returnable_together(orders),
             hold: orders.iter().find_map(|order| order.hold),
         })
     }
@@ -256,7 +281,11 @@ impl<'a> Known<'a> {
         match (of, shipped, delivered) {
             (0, _, _) => Fulfilment::Cancelled,
             (_, 0, _) => Fulfilment::Unfulfilled,
-            (of, _, delivered) if delivered == of => Fulfilment::Delivered,
+            (of, _, delivered) if delivered == of => match sum(|line| line.returned) {
+                0 => Fulfilment::Delivered,
+                returned if returned == of => Fulfilment::Returned,
+                returned => Fulfilment::PartiallyReturned { returned, of },
+            },
             (of, _, delivered @ 1..) => Fulfilment::PartiallyDelivered { delivered, of },
             (of, shipped, _) if shipped == of => Fulfilment::Shipped,
             (of, shipped, _) => Fulfilment::PartiallyShipped { shipped, of },
@@ -279,7 +308,12 @@ impl<'a> Known<'a> {
                 (Some(capture_by), _, None) => OrderAxis::Authorized { capture_by },
                 (None, None, None) => OrderAxis::Confirmed { ship_by: self.ship_by },
             },
-            (None, _, Fulfilment::Delivered) => OrderAxis::Fulfilled,
+            (None, _, _) if let Some(until) = self.returnable_until => OrderAxis::Returnable { until },
+            (
+                None,
+                _,
+                Fulfilment::Delivered | Fulfilment::Returned | Fulfilment::PartiallyReturned { .. },
+            ) => OrderAxis::Fulfilled,
             (None, ..) => OrderAxis::Processing,
         }
     }
@@ -290,8 +324,9 @@ impl<'a> Known<'a> {
 
     fn payment(&self) -> PaymentAxis {
         // The buyer's payment: what the platform paid is none of his.
-        let Escrow { held, refunded, subsidy, subsidy_returned, .. } = self.escrow;
-        let (captured, refunded) = (self.money(held - subsidy), self.money(refunded - subsidy_returned));
+        let Escrow { held, refunded, subsidy, subsidy_returned, returned, subsidy_back, .. } = self.escrow;
+        let back = refunded - subsidy_returned + returned - subsidy_back;
+        let (captured, refunded) = (self.money(held - subsidy), self.money(back));
         match (captured.minor, refunded.minor) {
             (0, _) => PaymentAxis::Pending,
             _ if self.pay_by.is_some() => PaymentAxis::Pending,
@@ -310,9 +345,13 @@ impl<'a> Known<'a> {
         let in_delivery = next(ShipmentState::InTransit, |shipment| Some(shipment.delivery_due));
         let inspection = next(ShipmentState::Inspection, |shipment| shipment.inspection_ends);
         let left = self.money(remaining);
-        let disputed = self.shipments.iter().filter_map(|shipment| shipment.frozen.as_ref());
-        if let Some(due) = disputed.map(|frozen| frozen.due).min() {
+        let is_dispute = |frozen: &&Frozen| frozen.reason != FreezeReason::Return;
+        let disputed = || self.shipments.iter().filter_map(|shipment| shipment.frozen.as_ref());
+        if let Some(due) = disputed().filter(is_dispute).map(|frozen| frozen.due).min() {
             return EscrowAxis::Disputed { due, frozen: self.money(frozen), remaining: left };
+        }
+        if frozen > 0 {
+            return EscrowAxis::Returning { frozen: self.money(frozen), remaining: left };
         }
         match (held, remaining, released, refunded) {
             (0, ..) => EscrowAxis::Created,
@@ -347,6 +386,13 @@ fn closed_together(orders: &[Order]) -> Option<OrderState> {
         .find(|end| ends.contains(end))
 }
 
+/// Until when something of orders may be returned of which nothing else is left; none if something of one is.
+fn returnable_together(orders: &[Order]) -> Option<Timestamp> {
+    let is_done = |order: &Order| order.closed_at.is_some() || order.returnable_until().is_some();
+    let until = orders.iter().filter_map(Order::returnable_until).max();
+    until.filter(|_| orders.iter().all(is_done))
+}
+
 /// Where an order stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -363,7 +409,7 @@ pub enum OrderStatus {
     PartiallyDelivered,
     /// All units arrived; the buyer inspects.
     Delivered,
-    /// The seller has the money of what was not cancelled.
+    /// The seller has the money of what was not cancelled. Units may still be returned, where the market takes them back.
     Completed,
     /// All units were cancelled; the buyer has the money back.
     Cancelled,
@@ -375,6 +421,10 @@ pub enum OrderStatus {
     OnHold,
     /// Money of it is frozen.
     Disputed,
+    /// All units arrived, and some came back.
+    PartiallyReturned,
+    /// All units came back.
+    Returned,
     /// A provider holds the money; the seller makes the goods ready, and it is charged when they leave.
     Authorized,
 }
@@ -388,7 +438,9 @@ impl Axes {
             _ if matches!(self.escrow, EscrowAxis::Disputed { .. }) => OrderStatus::Disputed,
             (OrderAxis::Cancelled { .. }, _) | (_, Fulfilment::Cancelled) => OrderStatus::Cancelled,
             (OrderAxis::Refunded { .. }, _) => OrderStatus::Refunded,
-            (OrderAxis::Completed { .. }, _) => OrderStatus::Completed,
+            (_, Fulfilment::Returned) => OrderStatus::Returned,
+            (_, Fulfilment::PartiallyReturned { .. }) => OrderStatus::PartiallyReturned,
+            (OrderAxis::Completed { .. } | OrderAxis::Returnable { .. }, _) => OrderStatus::Completed,
             (_, Fulfilment::Delivered) => OrderStatus::Delivered,
             (_, Fulfilment::PartiallyDelivered { .. }) => OrderStatus::PartiallyDelivered,
             (_, Fulfilment::Shipped) => OrderStatus::Shipped,

@@ -544,12 +544,16 @@ impl Market {
         self.sales[at].shipments[n].1 = Stage::Inspection;
         if is_by_buyer {
             let confirmed_by = DeliveryProof::Buyer;
-            let delivered = Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment };
+            let (release_due, return_by) = (None, None);
+            let delivered =
+                Delivered { confirmed_by, inspection_ends, order, release_due, return_by, shipment };
             let released = self.release(at, n, ReleaseCondition::BuyerConfirmed);
             self.history.commanded(buyer, "order.confirm", vec![delivered.into(), released]);
         } else {
             let confirmed_by = DeliveryProof::TransitElapsed;
-            let delivered = Delivered { confirmed_by, inspection_ends, order, release_due: None, shipment };
+            let (release_due, return_by) = (None, None);
+            let delivered =
+                Delivered { confirmed_by, inspection_ends, order, release_due, return_by, shipment };
             self.history.due(Waiting::DeliveryDue { order, shipment }, vec![delivered.into()]);
         }
     }

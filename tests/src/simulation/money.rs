@@ -33,6 +33,7 @@ use super::people::{
     units, usd,
 };
 use super::reconcile;
+use super::returns;
 use super::world::START;
 
 /// How many offers to exchange a provider knows of: some are taken a second time.
@@ -63,9 +64,10 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
         42..50 => set_aside(rng, sight),
         50..54 => exchange(rng),
         54..60 => pay_out(rng, sight),
-        60..70 => move_along(rng, sight),
-        70..84 => changes::wish(rng, sight),
-        84..86 => reconcile::wish(rng, sight),
+        60..68 => move_along(rng, sight),
+        68..80 => changes::wish(rng, sight),
+        80..82 => reconcile::wish(rng, sight),
+        82..90 => returns::send_back(rng, sight),
         _ => doubt(rng, sight),
     }
 }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::people::{
     BUYERS, Clients, LISTINGS, OPERATORS, PROVIDER, Person, REGISTRAR, SELLERS, fund, offer, receive, usd,
 };
-use super::{checks, money};
+use super::{checks, money, returns};
 
 /// When the market was opened.
 pub(super) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
@@ -45,7 +45,9 @@ pub(super) fn config(writer: WriterId) -> WriterConfig {
         deadlines: Deadlines::new(30_000, 60_000, 45_000)
             .and_then(|deadlines| deadlines.with_cart_idle(50_000))
             .expect("they are in range"),
-        escrow: Some(EscrowTerms::new(100, 60_000).expect("they are in range")),
+        escrow: Some(
+            EscrowTerms::new(100, 60_000).expect("they are in range").returning(Some(returns::terms())),
+        ),
         fee: FeePolicy::default(),
         market: "main".parse().expect("it is a market's name"),
         purchase_limits: vec![],

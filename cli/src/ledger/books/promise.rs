@@ -48,11 +48,13 @@ pub(crate) enum Invariant {
     I19,
     /// What a seller earns repays what he owes, and of the rest the share of the market's terms is kept until it is due.
     I20,
+    /// What is returned after it was delivered brings back what was paid for it, once.
+    I21,
 }
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 19] = [
+    pub(crate) const ALL: [Invariant; 20] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
@@ -72,6 +74,7 @@ impl Invariant {
         Invariant::I18,
         Invariant::I19,
         Invariant::I20,
+        Invariant::I21,
     ];
 
     /// Says what is promised.
@@ -112,6 +115,7 @@ impl Invariant {
             Invariant::I20 => {
                 "what a seller earns repays what he owes, and of the rest a share is kept until it is due"
             }
+            Invariant::I21 => "what is returned after delivery brings back what was paid for it, once",
         }
     }
 }

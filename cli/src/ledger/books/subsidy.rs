@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use events::escrow::FreezeReason;
 use events::ids::ListingId;
 use events::order::{LineUnits, Placed, ShipmentNumber};
 use events::{Event, Money, Quantity};
@@ -88,6 +89,15 @@ impl Subsidy {
                 let due = self.shipment(refunded.shipment).take(refunded.amount.minor);
                 self.due += due;
                 differs("what was given back", due, minor(refunded.subsidy))
+            }
+            // What is returned is units, and their part is looked at with them.
+            Event::EscrowFrozen(frozen) if frozen.reason == FreezeReason::Return => {
+                let (amount, subsidy) = (frozen.transfer.amount.minor, minor(frozen.subsidy));
+                let share = self.shipment(frozen.shipment);
+                share.amount -= amount;
+                share.subsidy -= subsidy;
+                self.frozen.insert(frozen.shipment, Share { amount, subsidy });
+                None
             }
             Event::EscrowFrozen(frozen) => {
                 let amount = frozen.transfer.amount.minor;

@@ -33,6 +33,9 @@ fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
         cancelled,
         shipped,
         delivered,
+        return_requested: 0,
+        returned: 0,
+        refunded: 0,
         locations: vec![],
         total: money(3),
     }
@@ -52,6 +55,7 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
         inspection_ends: inspection_ends.map(at),
         release_due: None,
         milestones_signed: vec![],
+        return_by: None,
         frozen: None,
     }
 }
@@ -73,6 +77,7 @@ fn known(lines: &[Line]) -> Known<'_> {
         cancelled_by: None,
         closed_at: None,
         closed_as: None,
+        returnable_until: None,
         hold: None,
     }
 }

@@ -1,0 +1,144 @@
+//! What can be asked about returns.
+
+use events::Money;
+use events::ids::OrderId;
+use events::location::Location;
+use events::order::ShipmentNumber;
+use events::returns::{ReceivedUnits, ReturnNumber, ReturnReason};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LineQuantity, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX, Text};
+
+/// Asks to send delivered units back. Given by the order's buyer, as long as the market takes them back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestReturn {
+    /// Which units; absent: all of the shipment that can be returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Vec<LineQuantity>>,
+    /// More, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Text<REASON_LENGTH_MAX>>,
+    /// The order.
+    pub order: OrderId,
+    /// Why.
+    pub reason: ReturnReason,
+    /// The shipment that they came in, counted from 1.
+    pub shipment: ShipmentNumber,
+}
+
+/// Agrees that units are sent back. Given by the order's seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveReturn {
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Does not want units back; the buyer may ask an operator. Given by the order's seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RejectReturn {
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+    /// Why.
+    pub reason: Text<REASON_LENGTH_MAX>,
+}
+
+/// Asks an operator to decide about what the seller said of a return. Given by the order's buyer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppealReturn {
+    /// Why.
+    pub note: Text<REASON_LENGTH_MAX>,
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Decides about a return whose buyer asked for it. Given by an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecideReturn {
+    /// How.
+    pub decision: ReturnDecision,
+    /// Why, in words for buyer and seller.
+    pub note: Text<REASON_LENGTH_MAX>,
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+}
+
+/// What an operator makes of a return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReturnDecision {
+    /// As the buyer wants it: the units are sent back, or all of their money is paid back.
+    Approve,
+    /// As the seller said.
+    Deny,
+    /// The seller keeps so much, and no more than he said.
+    Deduct(Money),
+}
+
+/// Says that the units of a return are on their way. Given by the order's buyer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendReturn {
+    /// Who carries them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<Text<REFERENCE_LENGTH_MAX>>,
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+    /// The carrier's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<Text<REFERENCE_LENGTH_MAX>>,
+}
+
+/// Says how the units of a return arrived, and whether a part of their money is to be kept for that. Given by the order's seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiveReturn {
+    /// What of their money he wants to keep: at most what was paid for units that are not intact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deduction: Option<Money>,
+    /// How the units of each line arrived; absent: all of them intact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Vec<ReceivedUnits>>,
+    /// Where they came to; absent: to no named location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+    /// Why he wants to keep something; needed where he does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Text<REASON_LENGTH_MAX>>,
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Gives up a return whose units were not sent yet. Given by the order's buyer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelReturn {
+    /// Which of the order's returns, counted from 1.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+}

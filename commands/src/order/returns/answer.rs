@@ -1,0 +1,228 @@
+//! What sellers and operators do about returns, and what happens when nobody does anything.
+
+use events::ids::{AccountId, OrderId};
+use events::order::ShipmentNumber;
+use events::rejection::ReturnRejection;
+use events::returns::{
+    Approved, DecidedBy, Deduction, Received, ReceivedUnits, Rejected, ReturnEnd, ReturnNumber,
+};
+use events::{Event, Money, Rejection, Timestamp};
+
+use super::ask::ended;
+use super::money::{deductible, refund};
+use super::{By, Opened, Return, ReturnStage, intact, opened};
+use crate::command::{ApproveReturn, DecideReturn, ReceiveReturn, RejectReturn, ReturnDecision};
+use crate::decide::Facts;
+use crate::market::Market;
+use crate::order::waiting;
+use crate::stock::check_location;
+
+fn approved(
+    market: &Market,
+    found: &Opened<'_>,
+    by: DecidedBy,
+    note: Option<String>,
+    now: Timestamp,
+) -> Event {
+    let terms = market.return_terms().expect("a market with a return offers returns");
+    let send_by = now.plus_ms(terms.send_ms);
+    Approved { by, note, number: found.open.number, order: found.id, send_by }.into()
+}
+
+pub(crate) fn decide_approve(
+    market: &Market,
+    facts: &Facts,
+    seller: AccountId,
+    command: &ApproveReturn,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let found = opened(market, facts, (By::Seller, seller), command.order, command.number)?;
+    match found.open.stage {
+        // He may change his mind, too.
+        ReturnStage::Requested { .. }
+        | ReturnStage::Rejected { .. }
+        | ReturnStage::Appealed { deduction_minor: None, .. } => {
+            Ok(vec![approved(market, &found, DecidedBy::Seller, None, now)])
+        }
+        ReturnStage::Approved { .. } => Ok(vec![]),
+        _ => Err(found.wrong_state()),
+    }
+}
+
+pub(crate) fn decide_reject(
+    market: &Market,
+    facts: &Facts,
+    seller: AccountId,
+    command: &RejectReturn,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RejectReturn { number, order, reason } = command;
+    let found = opened(market, facts, (By::Seller, seller), *order, *number)?;
+    match found.open.stage {
+        ReturnStage::Requested { .. } => {
+            let terms = market.return_terms().expect("a market with a return offers returns");
+            let appeal_by = now.plus_ms(terms.appeal_ms);
+            let reason = reason.as_str().to_owned();
+            Ok(vec![Rejected { appeal_by, number: *number, order: *order, reason }.into()])
+        }
+        ReturnStage::Rejected { .. } => Ok(vec![]),
+        _ => Err(found.wrong_state()),
+    }
+}
+
+pub(crate) fn decide_decide(
+    market: &Market,
+    facts: &Facts,
+    operator: AccountId,
+    command: &DecideReturn,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let DecideReturn { decision, note, number, order } = command;
+    let found = opened(market, facts, (By::Operator, operator), *order, *number)?;
+    let ReturnStage::Appealed { deduction_minor, .. } = found.open.stage else {
+        return Err(found.wrong_state());
+    };
+    let (by, note) = (DecidedBy::Operator, Some(note.as_str().to_owned()));
+    let Some(claimed_minor) = deduction_minor else {
+        return match decision {
+            ReturnDecision::Approve => Ok(vec![approved(market, &found, by, note, now)]),
+            ReturnDecision::Deny => Ok(ended(&found, ReturnEnd::Denied, note, now)),
+            ReturnDecision::Deduct(_) => {
+                Err(vec![ReturnRejection::NothingToDeduct { number: *number, order: *order }.into()])
+            }
+        };
+    };
+    let most = Money::new(claimed_minor, found.order.total.currency);
+    let deduction_minor = match decision {
+        ReturnDecision::Approve => 0,
+        ReturnDecision::Deny => claimed_minor,
+        ReturnDecision::Deduct(amount)
+            if amount.currency == most.currency && (1..=most.minor).contains(&amount.minor) =>
+        {
+            amount.minor
+        }
+        ReturnDecision::Deduct(_) => return Err(vec![ReturnRejection::DeductionAmount { most }.into()]),
+    };
+    countable(market, refund(market, &found, by, deduction_minor, note, now))
+}
+
+pub(crate) fn decide_receive(
+    market: &Market,
+    facts: &Facts,
+    seller: AccountId,
+    command: &ReceiveReturn,
+    now: Timestamp,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let ReceiveReturn { deduction, lines, location, note, number, order } = command;
+    let found = opened(market, facts, (By::Seller, seller), *order, *number)?;
+    // They may come though nobody said that they were sent.
+    let (ReturnStage::Sent { .. } | ReturnStage::Approved { .. }) = found.open.stage else {
+        return Err(found.wrong_state());
+    };
+    let mut reasons = Vec::new();
+    let lines = match lines {
+        Some(said) => counted(found.open, said, &mut reasons),
+        None => intact(found.open),
+    };
+    for units in lines.iter().filter(|units| units.came() > 0) {
+        let listed = market.listings.get(units.listing).expect("what was sold is listed");
+        check_location(units.listing, &listed.stock, location.as_ref(), &mut reasons);
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let note = note.as_ref().map(|note| note.as_str().to_owned());
+    let deduction = match deduction {
+        Some(amount) => Some(deducted(market, &found, *amount, &lines, note.clone(), now)?),
+        None => None,
+    };
+    let is_paid = deduction.is_none();
+    let (by, location) = (DecidedBy::Seller, location.clone());
+    let received = Received { by, deduction, lines, location, number: *number, order: *order }.into();
+    let refunded = if is_paid { refund(market, &found, by, 0, note, now) } else { Vec::new() };
+    countable(market, [received].into_iter().chain(refunded).collect())
+}
+
+/// Puts what a seller says of units into the order of the request, and notes where it is not about all of them.
+fn counted(open: &Return, said: &[ReceivedUnits], reasons: &mut Vec<Rejection>) -> Vec<ReceivedUnits> {
+    let mut lines = Vec::with_capacity(open.lines.len());
+    for line in &open.lines {
+        let mut of_it = said.iter().filter(|units| units.listing == line.listing);
+        match (of_it.next(), of_it.next()) {
+            (Some(units), None) if units.units() == u64::from(line.units) => lines.push(*units),
+            _ => {
+                let (listing, units) = (line.listing, line.units);
+                reasons.push(ReturnRejection::ReceivedUnits { listing, units }.into());
+            }
+        }
+    }
+    for units in said.iter().filter(|units| open.lines.iter().all(|line| line.listing != units.listing)) {
+        reasons.push(ReturnRejection::ReceivedUnits { listing: units.listing, units: 0 }.into());
+    }
+    lines
+}
+
+/// Checks what a seller wants to keep.
+fn deducted(
+    market: &Market,
+    found: &Opened<'_>,
+    amount: Money,
+    lines: &[ReceivedUnits],
+    note: Option<String>,
+    now: Timestamp,
+) -> Result<Deduction, Vec<Rejection>> {
+    let most = deductible(found.open, |place| lines[place].intact);
+    let most = Money::new(most, found.order.total.currency);
+    let is_fair = amount.currency == most.currency && (1..=most.minor).contains(&amount.minor);
+    let Some(note) = note.filter(|_| is_fair) else {
+        return Err(vec![ReturnRejection::DeductionAmount { most }.into()]);
+    };
+    let terms = market.return_terms().expect("a market with a return offers returns");
+    Ok(Deduction { amount, appeal_by: now.plus_ms(terms.appeal_ms), note })
+}
+
+/// Refuses what would make more money than can be counted: what a seller owes stands beside what came in.
+fn countable(market: &Market, events: Vec<Event>) -> Result<Vec<Event>, Vec<Rejection>> {
+    let owed = events.iter().flat_map(Event::transfers).filter(|transfer| transfer.from.is_debt());
+    for transfer in owed {
+        market.ledger.check_inflow(transfer.amount).map_err(|reason| vec![reason])?;
+    }
+    Ok(events)
+}
+
+/// Decides what becomes of a return for which nobody has done anything in time: a seller who says nothing agrees, a buyer who does
+/// nothing gives up, and what no operator has decided is as the buyer wants it.
+pub(crate) fn decide_due(
+    market: &Market,
+    id: OrderId,
+    shipment: ShipmentNumber,
+    now: Timestamp,
+) -> Vec<Event> {
+    let order = waiting(market, id);
+    let known = market.orders.returns().of(id).expect("a deadline leaves with its order");
+    let sold = &known.shipments[shipment.index()];
+    let open = sold.open.as_deref().expect("a deadline leaves with its return");
+    let found = Opened { id, order, shipment, sold, open };
+    let by = DecidedBy::Deadline;
+    match open.stage {
+        ReturnStage::Requested { .. } | ReturnStage::Appealed { deduction_minor: None, .. } => {
+            vec![approved(market, &found, by, None, now)]
+        }
+        ReturnStage::Rejected { .. } => ended(&found, ReturnEnd::Rejected, None, now),
+        ReturnStage::Approved { .. } => ended(&found, ReturnEnd::Expired, None, now),
+        ReturnStage::Sent { .. } => {
+            let refunded = refund(market, &found, by, 0, None, now);
+            let received = came_intact(id, open.number, intact(open));
+            [received].into_iter().chain(refunded).collect()
+        }
+        ReturnStage::Deducted { deduction_minor, .. } => {
+            refund(market, &found, by, deduction_minor, None, now)
+        }
+        ReturnStage::Appealed { deduction_minor: Some(_), .. } => refund(market, &found, by, 0, None, now),
+    }
+}
+
+fn came_intact(order: OrderId, number: ReturnNumber, lines: Vec<ReceivedUnits>) -> Event {
+    let (by, deduction, location) = (DecidedBy::Deadline, None, None);
+    Received { by, deduction, lines, location, number, order }.into()
+}
