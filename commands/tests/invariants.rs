@@ -33,9 +33,8 @@ use events::order::ShipmentNumber;
 use events::order::change::ChangeProposed;
 use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
-use events::reservation::TakenUp;
 use events::returns::ReturnNumber;
-use events::{Commit, Event, Money, Recorded, Timestamp};
+use events::{Event, Money, Recorded, Timestamp};
 use invariants::checks::{
     asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_orders,
     check_payments, check_platform, check_price, check_promotions, check_reservations, check_stock, fold,
@@ -302,47 +301,6 @@ impl Run {
         paid.check_fees();
         let paid = *paid;
         self.check_end(settled.order, paid, settled.closed_as);
-    }
-
-    /// Checks that nothing moves of an order on hold; what a provider gives comes in all the same.
-    fn check_free(&self, event: &Event) {
-        let order = event.transfers().iter().flat_map(|transfer| [transfer.from, transfer.to]);
-        if let Event::EscrowHeld(_) = event {
-            return;
-        }
-        let mut orders = order.filter_map(|account| match account {
-            LedgerAccount::Escrow(order) | LedgerAccount::Dispute(order) => Some(order),
-            _ => None,
-        });
-        assert!(orders.all(|order| self.paid.get(&order).is_none_or(|paid| !paid.is_held)), "{event:?}");
-    }
-
-    /// Checks that a cart is filled by its owner, or by one with whom it is shared, as the event says.
-    fn check_filler(&self, cart: CartId, owner: AccountId, by: Option<AccountId>, commit: &Commit) {
-        let Cause::Command(stamp) = &commit.start().cause else { panic!("nobody fills a cart unasked") };
-        assert_eq!(by.unwrap_or(owner), stamp.account);
-        assert!(
-            by.is_none_or(|by| by != owner && self.members.contains(&(cart, by))),
-            "it is shared with him"
-        );
-    }
-
-    /// Checks that an order of the same commit has the units that it takes out of a reservation: as many as there are.
-    fn taken_up(&mut self, commit: &Commit, event: &TakenUp) {
-        let lines = commit.events().iter().find_map(|recorded| match &recorded.event {
-            Event::OrderPlaced(placed) if placed.order == event.order => Some(&placed.lines),
-            Event::OrderChanged(changed) if changed.order == event.order => Some(&changed.added),
-            _ => None,
-        });
-        let (_, (buyer, _)) = self.orders.iter().find(|(order, _)| *order == event.order).unwrap();
-        assert_eq!(buyer.account(), event.account);
-        let line = lines.unwrap().iter().find(|line| line.listing == event.listing).unwrap();
-        let had = self.reservations.remove(&event.reservation).unwrap();
-        assert_eq!(event.quantity.get(), had.min(line.quantity.get()));
-        assert_eq!(event.left, had - event.quantity.get());
-        if event.left > 0 {
-            self.reservations.insert(event.reservation, event.left);
-        }
     }
 
     fn check_commit(&mut self, n: usize) {

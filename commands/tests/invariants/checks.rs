@@ -11,17 +11,19 @@ use commands::payout;
 use commands::reservation::OPEN_RESERVATIONS_MAX;
 use commands::stock::LOCATIONS_MAX;
 use events::commit::Stored;
-use events::ids::{ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
+use events::ids::{AccountId, CartId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId};
 use events::ledger::LedgerAccount;
 use events::location::{AtLocation, Location};
-use events::metadata::{DeadlineStamp, Waiting};
+use events::metadata::{Cause, DeadlineStamp, Waiting};
 use events::order::{LinePrice, Placed, ShipmentNumber};
 use events::promotion::PaidBy;
+use events::reservation::TakenUp;
 use events::stock::Incoming;
 use events::tax::Tax;
-use events::{Commit, Head, Money};
+use events::{Commit, Event, Head, Money};
 use serde_json::Value;
 
+use crate::Run;
 use crate::invariants::changes::check_change;
 use crate::invariants::paid::{Paid, cost_of, subsidy_of};
 use crate::invariants::sending_back::waits_of;
@@ -472,4 +474,53 @@ pub(crate) fn asked_for(log: &[Commit]) -> BTreeMap<EffectId, Effect> {
 
 pub(crate) fn snapshot(market: &Market) -> Vec<u8> {
     bincode::serde::encode_to_vec(market, bincode::config::standard()).unwrap()
+}
+
+impl Run {
+    /// Checks that nothing moves of an order on hold; what a provider gives comes in all the same.
+    pub(crate) fn check_free(&self, event: &Event) {
+        let order = event.transfers().iter().flat_map(|transfer| [transfer.from, transfer.to]);
+        if let Event::EscrowHeld(_) = event {
+            return;
+        }
+        let mut orders = order.filter_map(|account| match account {
+            LedgerAccount::Escrow(order) | LedgerAccount::Dispute(order) => Some(order),
+            _ => None,
+        });
+        assert!(orders.all(|order| self.paid.get(&order).is_none_or(|paid| !paid.is_held)), "{event:?}");
+    }
+
+    /// Checks that a cart is filled by its owner, or by one with whom it is shared, as the event says.
+    pub(crate) fn check_filler(
+        &self,
+        cart: CartId,
+        owner: AccountId,
+        by: Option<AccountId>,
+        commit: &Commit,
+    ) {
+        let Cause::Command(stamp) = &commit.start().cause else { panic!("nobody fills a cart unasked") };
+        assert_eq!(by.unwrap_or(owner), stamp.account);
+        assert!(
+            by.is_none_or(|by| by != owner && self.members.contains(&(cart, by))),
+            "it is shared with him"
+        );
+    }
+
+    /// Checks that an order of the same commit has the units that it takes out of a reservation: as many as there are.
+    pub(crate) fn taken_up(&mut self, commit: &Commit, event: &TakenUp) {
+        let lines = commit.events().iter().find_map(|recorded| match &recorded.event {
+            Event::OrderPlaced(placed) if placed.order == event.order => Some(&placed.lines),
+            Event::OrderChanged(changed) if changed.order == event.order => Some(&changed.added),
+            _ => None,
+        });
+        let (_, (buyer, _)) = self.orders.iter().find(|(order, _)| *order == event.order).unwrap();
+        assert_eq!(buyer.account(), event.account);
+        let line = lines.unwrap().iter().find(|line| line.listing == event.listing).unwrap();
+        let had = self.reservations.remove(&event.reservation).unwrap();
+        assert_eq!(event.quantity.get(), had.min(line.quantity.get()));
+        assert_eq!(event.left, had - event.quantity.get());
+        if event.left > 0 {
+            self.reservations.insert(event.reservation, event.left);
+        }
+    }
 }

@@ -65,8 +65,8 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
         50..54 => exchange(rng),
         54..60 => pay_out(rng, sight),
         60..68 => move_along(rng, sight),
-        68..80 => changes::wish(rng, sight),
-        80..82 => reconcile::wish(rng, sight),
+        68..79 => changes::wish(rng, sight),
+        79..82 => reconcile::wish(rng, sight),
         82..90 => returns::send_back(rng, sight),
         _ => doubt(rng, sight),
     }
