@@ -104,24 +104,19 @@ pub(crate) fn decide_kept(market: &Market, seller: AccountId, until: Timestamp) 
     vec![ReserveReleased { seller, transfers }.into()]
 }
 
-/// What a seller has of one currency while a decision about it is made: each posting sees what those before it moved.
+/// What a seller owes of one currency while a decision pays him: each payment sees what those before it repaid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Earner {
     seller: AccountId,
-    available_minor: i64,
-    kept_minor: i64,
     owed_minor: i64,
     keep: Bps,
 }
 
 impl Earner {
     pub(crate) fn of(market: &Market, seller: AccountId, currency: Currency) -> Earner {
-        let minor = |account| market.ledger.balance(account, currency).minor;
         Earner {
             seller,
-            available_minor: minor(LedgerAccount::SellerAvailable(seller)),
-            kept_minor: minor(LedgerAccount::SellerReserve(seller)),
-            owed_minor: -minor(LedgerAccount::SellerReceivable(seller)),
+            owed_minor: -market.ledger.balance(LedgerAccount::SellerReceivable(seller), currency).minor,
             keep: market.reserve_terms().map_or(Bps::ZERO, ReserveTerms::share),
         }
     }
@@ -132,29 +127,22 @@ impl Earner {
         let earned = minor - repaid;
         let kept = fees::part(earned, i64::from(self.keep.get()), i64::from(Bps::WHOLE));
         self.owed_minor -= repaid;
-        self.kept_minor += kept;
-        self.available_minor += earned - kept;
         [
             (LedgerAccount::SellerReceivable(self.seller), repaid),
             (LedgerAccount::SellerReserve(self.seller), kept),
             (LedgerAccount::SellerAvailable(self.seller), earned - kept),
         ]
     }
+}
 
-    /// Splits what the seller has to give back over what it is taken from. A part may be nothing.
-    pub(crate) fn take_back(&mut self, minor: i64) -> [(LedgerAccount, i64); 3] {
-        let of_kept = minor.min(self.kept_minor);
-        let of_available = (minor - of_kept).min(self.available_minor);
-        let owed = minor - of_kept - of_available;
-        self.kept_minor -= of_kept;
-        self.available_minor -= of_available;
-        self.owed_minor += owed;
-        [
-            (LedgerAccount::SellerReserve(self.seller), of_kept),
-            (LedgerAccount::SellerAvailable(self.seller), of_available),
-            (LedgerAccount::SellerReceivable(self.seller), owed),
-        ]
-    }
+/// Splits what a seller has to give back over what it is taken from. A part may be nothing.
+pub(crate) fn take_back(market: &Market, seller: AccountId, amount: Money) -> [(LedgerAccount, i64); 3] {
+    let has = |account| market.ledger.balance(account, amount.currency).minor;
+    let (reserve, available) = (LedgerAccount::SellerReserve(seller), LedgerAccount::SellerAvailable(seller));
+    let of_kept = amount.minor.min(has(reserve));
+    let of_available = (amount.minor - of_kept).min(has(available));
+    let owed = amount.minor - of_kept - of_available;
+    [(reserve, of_kept), (available, of_available), (LedgerAccount::SellerReceivable(seller), owed)]
 }
 
 /// Tells until when is kept what a market keeps of earnings now: of one day all to one time, that of its end.

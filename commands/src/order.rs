@@ -82,7 +82,15 @@ enum Found<'a> {
     Closed(ClosedOrder),
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    /// Gives the order if it is open.
+    fn open(self, id: OrderId) -> Result<&'a Order, Vec<Rejection>> {
+        match self {
+            Found::Open(order) => Ok(order),
+            Found::Closed(closed) => Err(wrong_state(id, closed.state)),
+        }
+    }
+
     fn buyer(&self) -> AccountId {
         match self {
             Found::Open(open) => open.buyer,
@@ -108,10 +116,7 @@ fn find<'a>(market: &'a Market, facts: &Facts, order: OrderId) -> Result<Found<'
 
 /// Finds an order that is open.
 fn open<'a>(market: &'a Market, facts: &Facts, id: OrderId) -> Result<&'a Order, Vec<Rejection>> {
-    match find(market, facts, id)? {
-        Found::Open(order) => Ok(order),
-        Found::Closed(closed) => Err(wrong_state(id, closed.state)),
-    }
+    find(market, facts, id)?.open(id)
 }
 
 /// Finds an order that the account sells.

@@ -105,7 +105,7 @@ impl Tree {
     pub fn open(dir: &Path) -> Result<Tree, TreeError> {
         let failed = |source| TreeError::Io { path: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(failed)?;
-        let (mut tree, root) = match read_head(dir).map_err(failed)? {
+        let (mut tree, root) = match saved(dir).map_err(failed)? {
             Some((head, root)) => (Tree::at(dir, head).map_err(failed)?, Some(root)),
             None => (None, None),
         };
@@ -272,13 +272,9 @@ pub fn tile_of(path: &str) -> Option<Tile> {
     Tile::from_path(&format!("tile/{HEIGHT}/{path}")).ok()
 }
 
-/// Reads what a tree that was saved in a folder, perhaps by a running process, is over, and its root; none, if there is none.
+/// Reads what a tree that was saved in a folder, perhaps by a running process, is over, and its root; none, if there is none, or
+/// none that can be read.
 pub fn saved(dir: &Path) -> io::Result<Option<(Head, Hash)>> {
-    read_head(dir)
-}
-
-/// Reads the head of the tree and its root; none, if there is no tree, or none that can be read.
-fn read_head(dir: &Path) -> io::Result<Option<(Head, Hash)>> {
     let text = match fs::read_to_string(dir.join(HEAD_FILE)) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {

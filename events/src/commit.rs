@@ -39,9 +39,21 @@ pub struct Recorded {
     pub metadata_json: Vec<u8>,
     /// The JSON of the payload: what is stored and hashed.
     pub payload_json: Vec<u8>,
+    leaf: Hash,
 }
 
 impl Recorded {
+    fn new(
+        position: Position,
+        metadata: Metadata,
+        event: Event,
+        metadata_json: Vec<u8>,
+        payload_json: Vec<u8>,
+    ) -> Recorded {
+        let leaf = leaf(&metadata_json, &payload_json);
+        Recorded { position, metadata, event, metadata_json, payload_json, leaf }
+    }
+
     /// Gives the event's id, unique for ever: that of its commit and its place in it.
     pub fn id(&self) -> String {
         event_id(self.metadata.commit, self.metadata.index)
@@ -50,7 +62,7 @@ impl Recorded {
     /// Gives what the market's Merkle tree has as its leaf:
     /// `SHA-256(0x00 ‖ u32 length of the metadata, big-endian ‖ metadata ‖ payload)`.
     pub fn leaf(&self) -> Hash {
-        leaf(&self.metadata_json, &self.payload_json)
+        self.leaf
     }
 }
 
@@ -168,7 +180,7 @@ impl Commit {
                 serde_json::to_vec(&metadata).expect("metadata holds nothing that JSON can't say");
             let payload_json = event.encode();
             let position = head.position + 1 + u64::from(index);
-            Recorded { position, metadata, event, metadata_json, payload_json }
+            Recorded::new(position, metadata, event, metadata_json, payload_json)
         });
         Commit::hashed(recorded.collect())
     }
@@ -182,7 +194,7 @@ impl Commit {
                 .map_err(|source| ChainError::Metadata { position, source })?;
             let event = Event::decode(&metadata.type_name, &payload_json)
                 .map_err(|source| ChainError::Decode { position, source })?;
-            events.push(Recorded { position, metadata, event, metadata_json, payload_json });
+            events.push(Recorded::new(position, metadata, event, metadata_json, payload_json));
         }
         check_whole(first, &events)?;
         Ok(Commit::hashed(events))

@@ -27,7 +27,7 @@ use super::escrow::Settlement;
 use super::location::freed;
 use super::state::{Line, Order};
 use super::tender::{hold, return_to_card};
-use super::{Found, find, subsidy, waiting, wrong_state};
+use super::{find, subsidy, waiting, wrong_state};
 use crate::command::{
     AcceptChange, DeclineChange, LINES_MAX, PaymentMethod, ProposeChange, VerifiedQuote, WithdrawChange,
 };
@@ -240,10 +240,7 @@ fn party<'a>(
     } else {
         return Err(vec![Rejection::NotYourOrder { order: id }]);
     };
-    let order = match found {
-        Found::Open(open) => open,
-        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
-    };
+    let order = found.open(id)?;
     order.check_free(id)?;
     Ok((role, order))
 }
@@ -265,10 +262,18 @@ fn check_changeable(id: OrderId, order: &Order) -> Result<(), Vec<Rejection>> {
     }
 }
 
-/// Finds the open change of an order, if it is the one that is meant.
-fn opened(id: OrderId, order: &Order, change: ChangeId) -> Result<&ChangeProposed, Vec<Rejection>> {
+/// Finds the open change of an order, if it is the one that is meant, for its buyer or its seller.
+fn opened<'a>(
+    market: &'a Market,
+    facts: &Facts,
+    account: AccountId,
+    id: OrderId,
+    change: ChangeId,
+) -> Result<(Role, &'a Order, &'a ChangeProposed), Vec<Rejection>> {
+    let (by, order) = party(market, facts, account, id)?;
     let open = order.open_change().filter(|open| open.change == change);
-    open.ok_or_else(|| problem(id, ChangeProblem::Unknown { change }))
+    let open = open.ok_or_else(|| problem(id, ChangeProblem::Unknown { change }))?;
+    Ok((by, order, open))
 }
 
 /// Units that an order is to have besides its own.
@@ -532,8 +537,7 @@ pub(crate) fn decide_accept_change(
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    let (by, order) = party(market, facts, account, id)?;
-    let open = opened(id, order, command.change)?;
+    let (by, order, open) = opened(market, facts, account, id, command.change)?;
     if by == open.by {
         return Err(problem(id, ChangeProblem::ProposedBy { by }));
     }
@@ -623,8 +627,7 @@ pub(crate) fn decide_decline_change(
     command: &DeclineChange,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    let (by, order) = party(market, facts, account, id)?;
-    let open = opened(id, order, command.change)?;
+    let (by, _, open) = opened(market, facts, account, id, command.change)?;
     if by == open.by {
         return Err(problem(id, ChangeProblem::ProposedBy { by }));
     }
@@ -639,8 +642,7 @@ pub(crate) fn decide_withdraw_change(
     command: &WithdrawChange,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let id = command.order;
-    let (by, order) = party(market, facts, account, id)?;
-    let open = opened(id, order, command.change)?;
+    let (by, _, open) = opened(market, facts, account, id, command.change)?;
     if by != open.by {
         return Err(problem(id, ChangeProblem::ProposedBy { by: open.by }));
     }

@@ -75,7 +75,8 @@ pub(super) struct Settlement<'a> {
     pub(super) id: OrderId,
     pub(super) order: &'a Order,
     market: &'a Market,
-    earner: Earner,
+    /// Of the seller, from the first payment on.
+    earner: Option<Earner>,
     escrow: Escrow,
     shipments_open: usize,
     units_left: u64,
@@ -84,8 +85,7 @@ pub(super) struct Settlement<'a> {
 impl<'a> Settlement<'a> {
     pub(super) fn of(market: &'a Market, id: OrderId, order: &'a Order) -> Settlement<'a> {
         let (shipments_open, units_left) = (order.shipments_open(), order.units_left());
-        let earner = Earner::of(market, order.seller, order.total.currency);
-        Settlement { id, order, market, earner, escrow: order.escrow, shipments_open, units_left }
+        Settlement { id, order, market, earner: None, escrow: order.escrow, shipments_open, units_left }
     }
 
     /// Pays what a shipment's units cost: to the platform the taxes, and its fee on all that was released so far without
@@ -211,7 +211,9 @@ impl<'a> Settlement<'a> {
         self.escrow.fees += fee;
         self.escrow.released += net_minor - fee;
         self.escrow.taxes += tax_minor;
-        let [owed, kept, available] = self.earner.pay(net_minor - fee);
+        let earner =
+            self.earner.get_or_insert_with(|| Earner::of(self.market, self.order.seller, total.currency));
+        let [owed, kept, available] = earner.pay(net_minor - fee);
         [available, owed, kept, (LedgerAccount::PlatformFees, fee), (LedgerAccount::PlatformTax, tax_minor)]
     }
 

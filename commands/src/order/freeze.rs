@@ -16,7 +16,7 @@ use super::escrow::Settlement;
 use super::hold::restarted;
 use super::state::{Order, Shipment, ShipmentState};
 use super::tender::give_back;
-use super::{Found, find, sent, waiting, wrong_state};
+use super::{find, sent, waiting};
 use crate::command::{FreezeEscrow, SettleEscrow, UnfreezeEscrow};
 use crate::decide::Facts;
 use crate::fees;
@@ -181,10 +181,7 @@ pub(super) fn disputed<'a>(
     } else {
         return Err(vec![Rejection::NotYourOrder { order: id }]);
     };
-    let order = match found {
-        Found::Open(open) => open,
-        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
-    };
+    let order = found.open(id)?;
     order.check_free(id)?;
     Ok((role, order, sent(id, order, number)?))
 }

@@ -8,7 +8,7 @@ use events::{Event, Money, Rejection};
 use super::escrow::Settlement;
 use super::state::ShipmentState;
 use super::tender::give_back;
-use super::{Found, find, sent, wrong_state};
+use super::{find, sent};
 use crate::command::RefundOrder;
 use crate::decide::Facts;
 use crate::fees;
@@ -46,10 +46,7 @@ pub(crate) fn decide_refund(
     } else {
         return Err(vec![Rejection::NotYourOrder { order: id }]);
     };
-    let order = match found {
-        Found::Open(open) => open,
-        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
-    };
+    let order = found.open(id)?;
     order.check_free(id)?;
     let sent = sent(id, order, shipment)?;
     let held = if sent.state == ShipmentState::Accepted { 0 } else { sent.amount_minor };

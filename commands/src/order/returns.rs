@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::answer::{decide_approve, decide_decide, decide_due, decide_receive, decide_reject};
 pub(crate) use self::ask::{decide_appeal, decide_cancel, decide_request, decide_send};
 use super::state::{Order, ShipmentState, share_of_first};
-use super::{Found, find, waiting, wrong_state};
+use super::{find, waiting};
 use crate::decide::Facts;
 use crate::market::Market;
 
@@ -585,10 +585,7 @@ fn opened<'a>(
     if !is_his {
         return Err(vec![Rejection::NotYourOrder { order: id }]);
     }
-    let order = match found {
-        Found::Open(order) => order,
-        Found::Closed(closed) => return Err(wrong_state(id, closed.state)),
-    };
+    let order = found.open(id)?;
     order.check_free(id)?;
     let known = market.orders.returns().of(id);
     let returns = known.map_or(0, |known| known.asked);

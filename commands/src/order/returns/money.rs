@@ -9,7 +9,7 @@ use events::returns::{DecidedBy, Refunded};
 use events::{Event, Money, Quantity, Timestamp};
 
 use super::{Opened, Return, Sold};
-use crate::earnings::Earner;
+use crate::earnings;
 use crate::fees;
 use crate::market::Market;
 use crate::order::escrow::Settlement;
@@ -187,8 +187,9 @@ fn take_back(
     let net_minor = minor - tax_minor;
     let gives_fee_back = market.return_terms().is_some_and(|terms| terms.gives_fee_back);
     let fee_minor = if gives_fee_back { fee_back(sold, net_minor) } else { 0 };
-    let mut earner = Earner::of(market, order.seller, order.total.currency);
-    let [kept, available, owed] = earner.take_back(net_minor - fee_minor);
+    let currency = order.total.currency;
+    let [kept, available, owed] =
+        earnings::take_back(market, order.seller, Money::new(net_minor - fee_minor, currency));
     let from = [
         kept,
         available,
@@ -200,7 +201,6 @@ fn take_back(
         (LedgerAccount::PlatformPromotions, subsidy_minor),
         (LedgerAccount::Wallet(order.buyer), minor - subsidy_minor),
     ];
-    let currency = order.total.currency;
     spread(from, to)
         .map(|(from, to, minor)| Transfer { amount: Money::new(minor, currency), from, to })
         .collect()
