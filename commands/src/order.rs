@@ -30,10 +30,10 @@ mod tender;
 
 use std::borrow::Cow;
 
-use events::ids::{AccountId, OrderId};
+use events::ids::{AccountId, ListingId, OrderId};
 use events::order::{CancelledBy, DeliveryProof, LineUnits, ReleaseCondition, ShipmentNumber};
 use events::rejection::OrderState;
-use events::{Event, Rejection, Timestamp};
+use events::{Event, Quantity, Rejection, Timestamp};
 
 pub(crate) use self::accept::{decide_accept, decide_decline, decide_not_accepted};
 use self::cancel::call_off;
@@ -141,28 +141,44 @@ fn sent(id: OrderId, order: &Order, shipment: ShipmentNumber) -> Result<&Shipmen
     order.shipments.get(shipment.index()).ok_or_else(unknown)
 }
 
-/// Finds the units that a command names, with what they cost; or every reason against it.
-fn named(id: OrderId, order: &Order, asked: &[LineQuantity]) -> Result<Vec<LineUnits>, Vec<Rejection>> {
+/// Finds the lines that a command names, and how many units of each; or every reason against it. `find`: the place of a line and how
+/// many units are left of it; `too_many`: what is said to more.
+fn places(
+    id: OrderId,
+    asked: &[LineQuantity],
+    find: impl Fn(ListingId) -> Option<(usize, u32)>,
+    too_many: impl Fn(&LineQuantity, u32) -> Rejection,
+) -> Result<Vec<(usize, Quantity)>, Vec<Rejection>> {
     if asked.is_empty() {
         return Err(vec![Rejection::LinesEmpty]);
     }
-    let (mut units, mut reasons) = (Vec::with_capacity(order.lines.len()), Vec::new());
-    for (n, LineQuantity { listing, quantity }) in asked.iter().enumerate() {
-        let (listing, requested) = (*listing, quantity.get());
-        let Some(place) = order.lines.iter().position(|line| line.listing == listing) else {
-            reasons.push(Rejection::NotInOrder { order: id, listing });
-            continue;
-        };
-        let left = order.lines[place].left();
-        if asked[..n].iter().any(|before| before.listing == listing) {
-            reasons.push(Rejection::DuplicateLine { listing });
-        } else if requested > left {
-            reasons.push(Rejection::TooManyUnits { order: id, listing, requested, left });
-        } else {
-            units.push(order.next(place, *quantity));
+    let (mut places, mut reasons) = (Vec::new(), Vec::new());
+    for (n, line) in asked.iter().enumerate() {
+        let (listing, quantity) = (line.listing, line.quantity);
+        match find(listing) {
+            None => reasons.push(Rejection::NotInOrder { order: id, listing }),
+            Some(_) if asked[..n].iter().any(|before| before.listing == listing) => {
+                reasons.push(Rejection::DuplicateLine { listing });
+            }
+            Some((_, left)) if quantity.get() > left => reasons.push(too_many(line, left)),
+            Some((place, _)) => places.push((place, quantity)),
         }
     }
-    if reasons.is_empty() { Ok(units) } else { Err(reasons) }
+    if reasons.is_empty() { Ok(places) } else { Err(reasons) }
+}
+
+/// Finds the units that a command names, with what they cost; or every reason against it.
+fn named(id: OrderId, order: &Order, asked: &[LineQuantity]) -> Result<Vec<LineUnits>, Vec<Rejection>> {
+    let find = |listing| {
+        let place = order.lines.iter().position(|line| line.listing == listing)?;
+        Some((place, order.lines[place].left()))
+    };
+    let too_many = |line: &LineQuantity, left| {
+        let (listing, requested) = (line.listing, line.quantity.get());
+        Rejection::TooManyUnits { order: id, listing, requested, left }
+    };
+    let places = places(id, asked, find, too_many)?;
+    Ok(places.into_iter().map(|(place, quantity)| order.next(place, quantity)).collect())
 }
 
 /// Gives the units that an event is about: those it names or, where it names none, all that are left. Only events of the

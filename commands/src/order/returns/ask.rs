@@ -12,7 +12,7 @@ use crate::command::{AppealReturn, CancelReturn, LineQuantity, RequestReturn, Se
 use crate::decide::Facts;
 use crate::market::Market;
 use crate::order::state::ShipmentState;
-use crate::order::{Found, find, sent, wrong_state};
+use crate::order::{Found, find, places, sent, wrong_state};
 
 fn refused(reason: ReturnRejection) -> Vec<Rejection> {
     vec![reason.into()]
@@ -98,26 +98,15 @@ fn named(
     sold: &Sold,
     asked: &[LineQuantity],
 ) -> Result<Vec<(usize, Quantity)>, Vec<Rejection>> {
-    if asked.is_empty() {
-        return Err(vec![Rejection::LinesEmpty]);
-    }
-    let (mut units, mut reasons) = (Vec::with_capacity(asked.len().min(sold.lines.len())), Vec::new());
-    for (n, LineQuantity { listing, quantity }) in asked.iter().enumerate() {
-        let (listing, requested) = (*listing, quantity.get());
-        let Some(place) = sold.lines.iter().position(|line| line.listing == listing) else {
-            reasons.push(Rejection::NotInOrder { order, listing });
-            continue;
-        };
-        let left = sold.lines[place].left();
-        if asked[..n].iter().any(|before| before.listing == listing) {
-            reasons.push(Rejection::DuplicateLine { listing });
-        } else if requested > left {
-            reasons.push(ReturnRejection::TooManyToReturn { left, listing, requested, shipment }.into());
-        } else {
-            units.push((place, *quantity));
-        }
-    }
-    if reasons.is_empty() { Ok(units) } else { Err(reasons) }
+    let find = |listing| {
+        let place = sold.lines.iter().position(|line| line.listing == listing)?;
+        Some((place, sold.lines[place].left()))
+    };
+    let too_many = |line: &LineQuantity, left| {
+        let (listing, requested) = (line.listing, line.quantity.get());
+        ReturnRejection::TooManyToReturn { left, listing, requested, shipment }.into()
+    };
+    places(order, asked, find, too_many)
 }
 
 pub(crate) fn decide_appeal(
