@@ -103,6 +103,8 @@ struct Feed {
     from: Position,
     views: Projections,
     status: watch::Receiver<Status>,
+    /// Whether a cart of another was ever shared with the caller; none: nobody has looked yet.
+    is_member: Option<bool>,
     out: mpsc::Sender<Sent>,
     _permit: OwnedSemaphorePermit,
 }
@@ -120,7 +122,7 @@ impl Feed {
         let (out, waiting) = mpsc::channel(EVENTS_WAITING_MAX + 1);
         let kept = out.clone().try_reserve_owned();
         let last_words = kept.map_err(|_| Problem::unavailable("the stream can't begin: try again"))?;
-        Ok((Feed { caller, from, views, status, out, _permit: permit }, waiting, last_words))
+        Ok((Feed { caller, from, views, status, is_member: None, out, _permit: permit }, waiting, last_words))
     }
 
     /// Sends until there is a reason not to, and then says it.
@@ -147,7 +149,7 @@ impl Feed {
         last_words.send(Ok(Sse::default().comment(format!("closed: {reason}"))));
     }
 
-    async fn send(&self, commit: &Commit) -> Result<(), &'static str> {
+    async fn send(&mut self, commit: &Commit) -> Result<(), &'static str> {
         for recorded in commit.events() {
             if recorded.position < self.from || !self.may_see(commit, recorded).await? {
                 continue;
@@ -168,7 +170,7 @@ impl Feed {
     }
 
     /// Tells whether an event is about something of the caller's.
-    async fn may_see(&self, commit: &Commit, recorded: &Recorded) -> Result<bool, &'static str> {
+    async fn may_see(&mut self, commit: &Commit, recorded: &Recorded) -> Result<bool, &'static str> {
         if self.caller.is_operator() {
             return Ok(true);
         }
@@ -218,7 +220,10 @@ impl Feed {
             Event::CartFrozen(event) => return self.fills(event.account, event.cart, position).await,
             Event::CartUnfrozen(event) => return self.fills(event.account, event.cart, position).await,
             Event::CartAbandoned(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartShared(shared) if self.is_one(&[shared.account, shared.with]) => return Ok(true),
+            Event::CartShared(shared) if self.is_one(&[shared.account, shared.with]) => {
+                self.is_member = self.is_member.map(|was| was || self.is_one(&[shared.with]));
+                return Ok(true);
+            }
             Event::CartShared(event) => return self.fills(event.account, event.cart, position).await,
             Event::CartUnshared(event) if self.is_one(&[event.account, event.with]) => return Ok(true),
             Event::CartUnshared(event) => return self.fills(event.account, event.cart, position).await,
@@ -274,10 +279,24 @@ impl Feed {
     }
 
     /// Tells whether a cart is the caller's, or shared with him.
-    async fn fills(&self, owner: AccountId, cart: CartId, position: Position) -> Result<bool, &'static str> {
+    async fn fills(
+        &mut self,
+        owner: AccountId,
+        cart: CartId,
+        position: Position,
+    ) -> Result<bool, &'static str> {
         let caller = self.caller.account;
         if owner == caller {
             return Ok(true);
+        }
+        // Most events are about carts, and few people share one: whom nobody has let in is not asked about each.
+        let is_member = match self.is_member {
+            Some(known) => known,
+            None => self.ask(position, move |views| views.carts().was_ever_shared_with(caller)).await?,
+        };
+        self.is_member = Some(is_member);
+        if !is_member {
+            return Ok(false);
         }
         self.ask(position, move |views| views.carts().was_shared_with(cart, caller, position)).await
     }

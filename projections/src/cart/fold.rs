@@ -4,7 +4,7 @@ use events::ids::{AccountId, CartId, ReservationId};
 use events::{Commit, Event, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
-use super::shared::SHARED;
+use super::shared::{MEMBERS, SHARED};
 use super::{ACTIVE, CARTS, CartState, RESERVED, ROWS, Reservation, SAVED, StoredCart, StoredLine};
 use crate::listing::Catalogue;
 use crate::table::Table;
@@ -17,6 +17,7 @@ pub(crate) struct CartFold {
     saved: Table<AccountId, Vec<StoredLine>>,
     reserved: Table<AccountId, Vec<Reservation>>,
     shared: Table<(AccountId, CartId), ()>,
+    members: Table<AccountId, ()>,
     catalogue: Catalogue,
 }
 
@@ -28,6 +29,7 @@ impl CartFold {
             saved: Table::new(SAVED),
             reserved: Table::new(RESERVED),
             shared: Table::new(SHARED),
+            members: Table::new(MEMBERS),
             catalogue: Catalogue::new(ROWS),
         }
     }
@@ -272,6 +274,7 @@ impl CartFold {
             }
             Event::CartShared(e) => {
                 self.shared.set((e.with, e.cart), Some(()));
+                self.members.set(e.with, Some(()));
                 self.change_cart(tree, (e.cart, e.version), at, |cart| cart.share(e.with, at.0))
             }
             Event::CartUnshared(e) => {
@@ -322,6 +325,7 @@ impl Fold for CartFold {
         self.saved.write(tree, batch)?;
         self.reserved.write(tree, batch)?;
         self.shared.write(tree, batch)?;
+        self.members.write(tree, batch)?;
         self.catalogue.write(tree, batch)
     }
 }

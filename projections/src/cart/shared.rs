@@ -64,7 +64,15 @@ impl StoredCart {
 /// The current carts that are shared, by whom they are shared with.
 pub(super) const SHARED: Layout<(AccountId, CartId), ()> = Layout::new(b'm', VERSION);
 
+/// Accounts that a cart was ever shared with: few, so that all others need not be looked for in carts.
+pub(super) const MEMBERS: Layout<AccountId, ()> = Layout::new(b'e', VERSION);
+
 impl Carts<'_> {
+    /// Tells whether a cart was ever shared with an account.
+    pub fn was_ever_shared_with(&self, account: AccountId) -> Result<bool, ViewError> {
+        Ok(MEMBERS.get(&self.0.read().tree, &account)?.is_some())
+    }
+
     /// Lists the carts that others share with an account and that are not bought, merged away or abandoned: those behind `after`,
     /// or all. A page has at most `limit` carts, and never more than [`SHARED_PER_PAGE_MAX`].
     pub fn shared_with(
