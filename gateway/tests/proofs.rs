@@ -2,17 +2,23 @@
 
 mod support;
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use commands::checkpoint::Checkpoint;
 use commands::command::RegisterAccount;
 use commands::crypto::VerifyingKey;
 use commands::receipt::{Receipt, verify_receipt};
 use commands::sign::sign;
+use engine::tree::Tree;
 use events::account::Role;
 use events::hash::{MerkleTree, root_from_path};
 use events::{Hash, Position};
 use futures::StreamExt;
+use gateway::Gateway;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tower::ServiceExt;
+
 use support::{Person, Shop, ask, json_of};
 
 /// Gives the newest checkpoint, checked with the market's key.
@@ -140,5 +146,31 @@ async fn a_receipt_that_is_asked_for_proves_that_its_events_are_in_the_log() {
     verify_receipt(&receipt, &key).unwrap();
     let checkpoint = read(&shop, &receipt.log.unwrap().checkpoint);
     assert!(checkpoint.head.position >= receipt.receipt.position);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_is_given_without_its_proof_where_no_checkpoint_comes() {
+    let shop = Shop::open().await;
+    let wish = RegisterAccount { account: Person::new().account, roles: [Role::Buyer].into() };
+    let draft = shop.registrar.draft(wish, shop.now());
+    json_of(shop.post("/v1/commands", "application/jose", sign(&draft, &shop.registrar.key))).await;
+    // A tree that nobody keeps.
+    let folder = tempfile::tempdir().unwrap();
+    let tree = Tree::open(folder.path()).unwrap().reader();
+    let router = gateway::router(Gateway { tree, ..shop.gateway.clone() });
+    let asked = async |request: Request<Body>| {
+        let answer = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        to_bytes(answer.into_body(), usize::MAX).await.unwrap()
+    };
+    let wish = shop.registrar.token_request(json!({"ttl_s": 600}), shop.now());
+    let token = asked(Request::post("/v1/tokens").body(wish.into()).unwrap()).await;
+    let token = serde_json::from_slice::<Value>(&token).unwrap();
+    let authorization = format!("Bearer {}", token["access_token"].as_str().unwrap());
+    let path = format!("/v1/receipts/{}/{}", draft.account, draft.command_id);
+    let request = Request::get(path).header("authorization", authorization).body(Body::empty());
+    let receipt = Receipt::from_json(&asked(request.unwrap()).await).unwrap();
+    assert_eq!((receipt.log, receipt.receipt.command), (None, draft.command_id));
     shop.close().await;
 }
