@@ -6,6 +6,7 @@ use events::location::Location;
 use events::order::change::ChangeProposed;
 use events::order::{CancelledBy, Line, LineUnits, Reallocation};
 use events::promotion::Benefit;
+use events::returns::replacement::{ReplacementUnits, Replaces};
 use events::returns::{Received, ReceivedUnits};
 use events::tax::Region;
 use events::{Event, Position};
@@ -229,7 +230,10 @@ pub(crate) fn summary(event: &Event) -> String {
             let units: u64 = event.lines.iter().map(|line| u64::from(line.quantity.get())).sum();
             let number = event.number.map_or(String::new(), |number| format!("{number}: "));
             let waits = event.accept_by.map_or(String::new(), |until| format!(", to be accepted by {until}"));
-            format!("{number}{units} units for {} by buyer {}{waits}", event.total, event.buyer)
+            let instead = event.replaces.map_or(String::new(), |Replaces { number, order }| {
+                format!(", for return {number} of order {order}")
+            });
+            format!("{number}{units} units for {} by buyer {}{waits}{instead}", event.total, event.buyer)
         }
         Event::OrderAccepted(event) => format!("to be shipped by {}", event.ship_by),
         Event::OrderAuthorized(event) => {
@@ -336,6 +340,18 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::ReturnApproved(event) => {
             format!("return {}: to be sent by {}, decided by {}", event.number, event.send_by, event.by)
         }
+        Event::ReplacementReserved(event) => {
+            format!("return {}: {} to replace it", event.number, reserved(&event.lines))
+        }
+        Event::ReplacementGivenUp(event) => match event.freed.as_slice() {
+            [] => format!("return {}: nothing replaces it, {}", event.number, event.why),
+            freed => format!(
+                "return {}: nothing replaces it, {}; {} are free",
+                event.number,
+                event.why,
+                reserved(freed)
+            ),
+        },
         Event::ReturnRejected(event) => format!("return {}: {}", event.number, event.reason),
         Event::ReturnAppealed(event) => {
             format!("return {}: {}, to be decided by {}", event.number, event.note, event.decide_by)
@@ -352,6 +368,12 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::OrderClosed(event) => format!("{:?}: nothing of it can be returned any more", event.state),
         Event::EscrowSettled(event) => format!("shipment {}: {}", event.shipment, paid(&event.transfers)),
     }
+}
+
+/// Counts units that are kept for a replacement, or were.
+fn reserved(lines: &[ReplacementUnits]) -> String {
+    let count: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+    format!("{count} units")
 }
 
 /// Names a location, if there is one.

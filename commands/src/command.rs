@@ -62,8 +62,8 @@ pub use reservations::{
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
 pub use returns::{
-    AppealReturn, ApproveReturn, CancelReturn, DecideReturn, ReceiveReturn, RejectReturn, RequestReturn,
-    ReturnDecision, SendReturn,
+    AppealReturn, ApproveReturn, CancelReturn, DecideReturn, Exchange, ReceiveReturn, RejectReturn,
+    RequestReturn, ReturnDecision, SendReturn, Substitute,
 };
 
 /// Largest command, in bytes as it arrives.
@@ -597,8 +597,11 @@ impl Command {
             Command::AcceptChange(body) => crate::order::change_events_max(market, body.order),
             // That a change lapses, that units leave from elsewhere, and that they leave.
             Command::ShipOrder(_) => 3,
-            // What is received and its end, what moves of its money, and what of that goes back to a card.
-            Command::ReceiveReturn(_) | Command::DecideReturn(_) => 4,
+            // What is received and its end, what moves of its money, what of that goes back to a card, and what is placed and paid in
+            // its place.
+            Command::ReceiveReturn(_) | Command::DecideReturn(_) => 6,
+            // That nothing replaces it, its end, and its money.
+            Command::CancelReturn(_) => 3,
             // What the provider did, for each order that waits for it that it is paid, or three events if it is cancelled, and,
             // where one payment takes the place of another, that the order has it and what becomes of the other.
             Command::ReportPayment(body) => 3 + 3 * market.payments.orders_of(body.payment).len(),

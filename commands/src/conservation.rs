@@ -221,6 +221,7 @@ mod tests {
             number: None,
             order,
             payment: None,
+            replaces: None,
             seller: SELLER,
             ship_by,
             shipping: None,

@@ -418,7 +418,7 @@ fn business(
         Command::SignMilestone(command) => order::decide_sign(market, facts, account, command, now),
         Command::ClearRisk(command) => order::decide_clear(market, facts, account, command, now),
         Command::RequestReturn(command) => {
-            order::returns::decide_request(market, facts, account, command, now)
+            order::returns::decide_request(market, facts, account, id, command, now)
         }
         Command::ApproveReturn(command) => {
             order::returns::decide_approve(market, facts, account, command, now)

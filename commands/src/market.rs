@@ -233,6 +233,8 @@ impl Market {
             Event::ReserveReleased(event) => self.reserve_released(event),
             Event::ReturnRequested(event) => self.return_requested(event),
             Event::ReturnApproved(event) => self.return_approved(event),
+            Event::ReplacementReserved(event) => self.replacement_reserved(event),
+            Event::ReplacementGivenUp(event) => self.replacement_given_up(event),
             Event::ReturnRejected(event) => self.return_rejected(event),
             Event::ReturnAppealed(event) => self.return_appealed(event),
             Event::ReturnSent(event) => self.return_sent(event),

@@ -10,6 +10,7 @@
 //! comes back after it was delivered.
 
 mod accept;
+mod as_in_the_log;
 mod cancel;
 mod capture;
 mod change;
@@ -59,7 +60,7 @@ pub(crate) use self::refund::decide_refund;
 pub use self::release::{Pending, Release};
 pub(crate) use self::release::{decide_clear, decide_release, decide_set_free, decide_sign};
 pub use self::returns::{
-    Back, OfOrder, Paid, RETURNS_MAX, Return, ReturnLine, ReturnStage, Returns, Sold, SoldLine,
+    Back, OfOrder, Paid, Planned, RETURNS_MAX, Return, ReturnLine, ReturnStage, Returns, Sold, SoldLine,
 };
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;

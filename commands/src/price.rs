@@ -13,7 +13,7 @@ use events::promotion::{CouponCode, Discount, PaidBy};
 use events::rejection::CouponProblem;
 use events::shipping::{Method, Quote, Rate};
 use events::tax::{Region, Tax};
-use events::{Currency, Money, Rejection, Timestamp};
+use events::{Bps, Currency, Money, Rejection, Timestamp};
 
 use crate::fees;
 use crate::market::Market;
@@ -289,7 +289,7 @@ fn choose<'a>(
 
 /// Makes the terms by which the money of one seller's lines is released: all that the market and any of them asks for. None
 /// where that is what the market does.
-fn release(
+pub(crate) fn release(
     market: &Market,
     seller: AccountId,
     lines: &[PricedLine<'_>],
@@ -359,7 +359,7 @@ fn part(
 }
 
 /// Gives the tax of a price and what is paid with it; none where that is larger than can be kept.
-fn with_tax(
+pub(crate) fn with_tax(
     market: &Market,
     price: Money,
     region: Option<&Region>,
@@ -369,6 +369,25 @@ fn with_tax(
     let on_top = tax.as_ref().filter(|tax| !tax.inclusive).map(|tax| tax.amount);
     let total = on_top.map_or(Ok(price), |tax| price.checked_add(tax)).ok()?;
     Some((tax, total))
+}
+
+/// Gives the highest price that costs no more than `paid` with its tax; none where no price does.
+pub(crate) fn most_with_tax(
+    market: &Market,
+    paid: Money,
+    region: Option<&Region>,
+    class: Option<&TaxClass>,
+) -> Option<Money> {
+    let (tax, _) = with_tax(market, paid, region, class)?;
+    let bps = tax.filter(|tax| !tax.inclusive).map_or(0, |tax| i64::from(tax.bps.get()));
+    let whole = i64::from(Bps::WHOLE);
+    let about = i128::from(paid.minor) * i128::from(whole) / i128::from(whole + bps);
+    let about = i64::try_from(about).expect("a part of an amount fits");
+    // The tax is rounded.
+    (about - 1..=about + 1).rev().map(|minor| Money::new(minor, paid.currency)).find(|price| {
+        let cost = with_tax(market, *price, region, class);
+        price.is_positive() && cost.is_some_and(|(_, cost)| cost.minor <= paid.minor)
+    })
 }
 
 impl PricedLine<'_> {

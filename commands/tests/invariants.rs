@@ -394,7 +394,10 @@ impl Run {
                 Event::OrderPlaced(placed) => {
                     check_price(placed);
                     self.discounted.insert(placed.order, placed.promotions());
-                    groups.insert(placed.group.unwrap());
+                    match placed.replaces {
+                        Some(replaces) => self.replaced(placed, replaces, &commit),
+                        None => _ = groups.insert(placed.group.unwrap()),
+                    }
                     let number = 1001 + u64::try_from(self.orders.len()).unwrap();
                     assert_eq!(placed.number.unwrap().get(), number, "orders are counted without a gap");
                     self.awaiting.extend(placed.accept_by.map(|_| placed.order));
@@ -586,7 +589,9 @@ impl Run {
         }
         assert!(groups.len() <= 1, "the orders of a command are one group");
         assert!(groups.iter().all(|group| self.groups.insert(*group)), "and no other command's");
-        if !charged.is_empty() {
+        // What is exchanged is paid with what has just gone back, which is looked at by itself.
+        let replaces = |recorded: &Recorded| matches!(&recorded.event, Event::OrderPlaced(placed) if placed.replaces.is_some());
+        if !charged.is_empty() && !commit.events().iter().any(replaces) {
             let total = match &self.signed.last().unwrap().command {
                 Command::PlaceOrder(command) => command.total,
                 Command::MigrateCart(command) => command.total,

@@ -84,6 +84,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
         number: Some(OrderNumber::FIRST),
         order,
         payment: None,
+        replaces: None,
         seller: SELLER.account(),
         ship_by: START.plus_ms(14 * DAY_MS),
         shipping: None,

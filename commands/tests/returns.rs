@@ -6,6 +6,7 @@
 mod support;
 mod returns {
     mod answers;
+    mod exchange;
     mod silence;
 }
 
@@ -116,6 +117,7 @@ fn what_was_paid_to_the_seller_is_taken_back_from_him_and_the_units_are_in_stock
             number: nth_return(1),
             order,
             reason: ReturnReason::ChangedMind,
+            replacement: None,
             seller: SELLER.account(),
             shipment: shipment(1),
         }
@@ -134,6 +136,7 @@ fn what_was_paid_to_the_seller_is_taken_back_from_him_and_the_units_are_in_stock
         note: None,
         number: nth_return(1),
         order,
+        replaced_by: None,
         shipment: shipment(1),
         subsidy: None,
         tax: None,

@@ -207,6 +207,8 @@ events! {
     "return.approved.v1" => ReturnApproved(returns::Approved) about |e| Some(e.order.to_string()),
     "return.rejected.v1" => ReturnRejected(returns::Rejected) about |e| Some(e.order.to_string()),
     "return.appealed.v1" => ReturnAppealed(returns::Appealed) about |e| Some(e.order.to_string()),
+    "return.replacement_reserved.v1" => ReplacementReserved(returns::replacement::ReplacementReserved) about |e| Some(e.order.to_string()),
+    "return.replacement_given_up.v1" => ReplacementGivenUp(returns::replacement::ReplacementGivenUp) about |e| Some(e.order.to_string()),
     "return.sent.v1" => ReturnSent(returns::Sent) about |e| Some(e.order.to_string()),
     "return.received.v1" => ReturnReceived(returns::Received) about |e| Some(e.order.to_string()),
     "return.refunded.v1" => ReturnRefunded(returns::Refunded) about |e| Some(e.order.to_string()),
@@ -325,6 +327,8 @@ impl Event {
             | Event::RiskCleared(_)
             | Event::ReturnRequested(_)
             | Event::ReturnApproved(_)
+            | Event::ReplacementReserved(_)
+            | Event::ReplacementGivenUp(_)
             | Event::ReturnRejected(_)
             | Event::ReturnAppealed(_)
             | Event::ReturnSent(_)

@@ -22,6 +22,7 @@ use crate::money::{Money, Quantity};
 use crate::payment::CaptureTime;
 use crate::promotion::{Discount, PaidBy};
 use crate::rejection::OrderState;
+use crate::returns::replacement::Replaces;
 use crate::shipping;
 use crate::tax::Tax;
 use crate::time::Timestamp;
@@ -41,7 +42,7 @@ pub struct Placed {
     pub cart: Option<CartId>,
     /// What the platform will take when the escrow is released.
     pub fee: FeeQuote,
-    /// The orders of one checkout; absent only in orders from before there were groups.
+    /// The orders of one checkout; absent in a replacement, and in orders from before there were groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<OrderGroupId>,
     /// What is bought; 1 to 100 lines.
@@ -54,6 +55,9 @@ pub struct Placed {
     /// What of it a provider is to bring; none: all of it was paid at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<PaymentDue>,
+    /// The return that it was placed for, whose money pays it and whose reserved units it takes over; absent: it is a purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Replaces>,
     /// Who sells.
     pub seller: AccountId,
     /// When it is cancelled and paid back unless it was shipped. Of an order that waits for its seller's word: when that
@@ -135,6 +139,8 @@ pub enum LinePrice {
     Unit(Money),
     /// A quote for the whole line, a compact JWS signed by the seller; it stands inside the buyer's command.
     Quote,
+    /// What was paid for the units that it replaces, since the listing costs more by now.
+    Exchange,
 }
 
 /// What the platform takes of the order without its taxes, as it was computed when the order was placed; never computed

@@ -1,11 +1,14 @@
 //! Facts of units that buyers send back after they were delivered, in markets that offer returns.
 
+pub mod replacement;
+
 use std::fmt;
 use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::replacement::Replacement;
 use crate::ids::{AccountId, ListingId, OrderId};
 use crate::ledger::Transfer;
 use crate::location::Location;
@@ -92,6 +95,9 @@ pub struct Requested {
     pub order: OrderId,
     /// Why.
     pub reason: ReturnReason,
+    /// What the buyer wants in their place; absent: their money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<Replacement>,
     /// Who sold.
     pub seller: AccountId,
     /// The shipment that they came in.
@@ -314,6 +320,10 @@ pub struct Refunded {
     pub number: ReturnNumber,
     /// The order.
     pub order: OrderId,
+    /// The order that is placed behind it in the same commit in the place of the units, which their money pays; absent: none, the
+    /// money is the buyer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<OrderId>,
     /// The shipment that the units had come in.
     pub shipment: ShipmentNumber,
     /// What of the amount the platform had paid of the purchase, and gets; absent: nothing.

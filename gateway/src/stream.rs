@@ -266,6 +266,8 @@ impl Feed {
             Event::ReleaseScheduled(scheduled) => scheduled.order,
             Event::MilestoneSigned(signed) => signed.order,
             Event::ReturnApproved(event) => event.order,
+            Event::ReplacementReserved(event) => event.order,
+            Event::ReplacementGivenUp(event) => event.order,
             Event::ReturnRejected(event) => event.order,
             Event::ReturnAppealed(event) => event.order,
             Event::ReturnSent(event) => event.order,

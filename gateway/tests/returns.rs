@@ -42,7 +42,8 @@ async fn a_seller_sees_what_waits_for_him_and_an_operator_what_he_is_asked_about
     shop.accepted(&seller, ship).await;
     shop.accepted(&buyer, ConfirmDelivery { order, shipment: None }).await;
     let (reason, shipment) = (ReturnReason::Damaged, ShipmentNumber::FIRST);
-    let asked = RequestReturn { lines: None, note: Some(text("a crack")), order, reason, shipment };
+    let asked =
+        RequestReturn { exchange: None, lines: None, note: Some(text("a crack")), order, reason, shipment };
     let receipt = shop.accepted(&buyer, asked).await;
 
     let (status, waits) = seen(&shop, &seller, "/v1/returns?state=requested", &receipt).await;

@@ -16,6 +16,7 @@ use events::listing::{Created, ListingStatus, TaxClass, Updated, Variant};
 use events::order::change::Changed;
 use events::order::{LineUnits, Placed};
 use events::reservation::{Allowed, Reserved};
+use events::returns::replacement::ReplacementUnits;
 use events::stock::Stock;
 use events::{Commit, Event, Money, Position, Quantity, Recorded};
 use schemars::JsonSchema;
@@ -298,6 +299,18 @@ impl Catalogue {
                     self.stock(tree, units.listing, at, |stock| stock.take_back(units, e.location.as_ref()))?;
                 }
             }
+            Event::ReplacementReserved(e) => {
+                for ReplacementUnits { listing, locations, quantity } in &e.lines {
+                    let units = u64::from(quantity.get());
+                    self.stock(tree, *listing, at, |stock| stock.reserve(units, locations))?;
+                }
+            }
+            Event::ReplacementGivenUp(e) => {
+                for ReplacementUnits { listing, locations, quantity } in &e.freed {
+                    let units = u64::from(quantity.get());
+                    self.stock(tree, *listing, at, |stock| stock.unreserve(units, locations))?;
+                }
+            }
             Event::OrderShipped(e) => self.end_reservation(tree, e.order, &e.lines, true, at)?,
             Event::OrderCancelled(e) => self.end_reservation(tree, e.order, &e.lines, false, at)?,
             _ => {}
@@ -362,8 +375,11 @@ impl Catalogue {
     fn reserve(&mut self, tree: &Tree, placed: &Placed, position: Position) -> Result<(), ViewError> {
         let mut reservation = Vec::with_capacity(placed.lines.len());
         for line in &placed.lines {
-            let units = u64::from(line.quantity.get());
-            self.stock(tree, line.listing, position, |stock| stock.reserve(units, &line.locations))?;
+            // A replacement takes over what was reserved for it.
+            if placed.replaces.is_none() {
+                let units = u64::from(line.quantity.get());
+                self.stock(tree, line.listing, position, |stock| stock.reserve(units, &line.locations))?;
+            }
             reservation.push((line.listing, line.quantity));
         }
         self.reserved.set(placed.order, Some(reservation));

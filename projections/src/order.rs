@@ -26,6 +26,7 @@ use events::order::{CancelledBy, OrderNumber, ShipmentNumber};
 use events::payment::CaptureTime;
 use events::promotion::PaidBy;
 use events::rejection::OrderState;
+use events::returns::replacement::Replaces;
 use events::shipping::Method;
 use events::tax::Region;
 use events::{Bps, Currency, Money, Position, Quantity, Timestamp};
@@ -39,11 +40,13 @@ use crate::view::ViewError;
 pub use self::change::{AddedLine, AddedUnits, OpenChange, RemovedUnits, Version};
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
-pub use self::returns::{Arrived, OpenReturn, OpenReturns, RETURNS_LISTED_MAX, Return, ReturnedLine};
+pub use self::returns::{
+    Arrived, OpenReturn, OpenReturns, RETURNS_LISTED_MAX, Replacement, Return, ReturnedLine,
+};
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 9;
+pub(crate) const VERSION: u8 = 10;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -63,6 +66,8 @@ pub struct Order {
     pub seller: AccountId,
     /// The cart it came from, if any.
     pub cart: Option<CartId>,
+    /// The return that it was placed for; none: it is a purchase.
+    pub replaces: Option<Replaces>,
     /// Where it stands, in one word; made of its axes.
     pub state: OrderStatus,
     /// Where it stands, one axis for each question; made of the fields below.
@@ -140,7 +145,7 @@ pub struct Line {
     /// The version of the listing that was priced. It, the price of one unit, discounts and tax are of the units that the line
     /// began with.
     pub listing_version: u32,
-    /// Price of one unit; none where the line was priced by a quote.
+    /// Price of one unit; none where the line was priced by a quote, or costs what was paid for the units that it replaces.
     pub unit_price: Option<Money>,
     /// What it was cheaper by, in the order in which it was taken off.
     pub discounts: Vec<Discount>,
@@ -474,6 +479,12 @@ pub enum Step {
     /// Units may be sent back.
     #[serde(rename = "return.approved")]
     ReturnApproved,
+    /// What is to replace units that come back is reserved.
+    #[serde(rename = "return.replacement_reserved")]
+    ReplacementReserved,
+    /// Nothing replaces units that come back.
+    #[serde(rename = "return.replacement_given_up")]
+    ReplacementGivenUp,
     /// The seller does not want units back.
     #[serde(rename = "return.rejected")]
     ReturnRejected,

@@ -13,7 +13,7 @@ use events::ids::{
     AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, PayoutId, WriterId,
 };
 use events::ledger::LedgerAccount;
-use events::location::{AtLocation, Location};
+use events::location::{AtLocation, Located, Location};
 use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
 use serde::Serialize;
@@ -398,12 +398,17 @@ impl Fold {
                 *wanted.entry(line.listing).or_default() += u64::from(line.left());
             }
         }
+        for (_, known) in self.market.orders.returns().iter() {
+            for line in known.open().flat_map(|(_, open)| open.reserved()) {
+                *wanted.entry(line.listing).or_default() += u64::from(line.quantity.get());
+            }
+        }
         for (id, listing) in self.market.listings.iter() {
             let wanted = wanted.get(id).copied().unwrap_or(0);
             let reserved = listing.stock.reserved;
             if reserved != wanted {
                 let what = format!(
-                    "listing {id} has {reserved} units reserved, but its open orders and reservations want {wanted}"
+                    "listing {id} has {reserved} units reserved, but its open orders, exchanges and reservations want {wanted}"
                 );
                 return Err(Fault::Unbalanced { what });
             }
@@ -444,6 +449,13 @@ impl Fold {
                     return wrong(format!(
                         "order {id} has {sum} units of listing {listing} reserved at locations, and {left} left"
                     ));
+                }
+            }
+        }
+        for (_, known) in self.market.orders.returns().iter() {
+            for line in known.open().flat_map(|(_, open)| open.reserved()) {
+                for Located { location, quantity } in &line.locations {
+                    *wanted.entry((line.listing, location)).or_default() += u64::from(quantity.get());
                 }
             }
         }

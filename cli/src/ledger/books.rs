@@ -15,6 +15,7 @@ use serde::Serialize;
 use self::change::Changes;
 use self::checkout::Checkout;
 use self::earnings::Earnings;
+use self::exchange::Exchanges;
 use self::fees::{fee_by_terms, rounded};
 pub(crate) use self::promise::Invariant;
 use self::returns::Returns;
@@ -23,6 +24,7 @@ use self::subsidy::Subsidy;
 mod change;
 mod checkout;
 mod earnings;
+mod exchange;
 mod fees;
 mod promise;
 mod returns;
@@ -99,6 +101,7 @@ pub(crate) struct Books {
     checkout: Checkout,
     earnings: Earnings,
     returns: Returns,
+    exchanges: Exchanges,
     findings: BTreeMap<Invariant, Finding>,
 }
 
@@ -140,6 +143,11 @@ impl Books {
         }
         if let Some(changed) = changed {
             self.check_done(commit.head().position, changed);
+        }
+        if let Some(order) = self.exchanges.not_placed() {
+            self.check(Invariant::I23, commit.head().position, false, || {
+                format!("what replaces units of order {order} is not placed")
+            });
         }
         let currencies: BTreeSet<Currency> = placed.keys().chain(held.keys()).copied().collect();
         for currency in currencies {
@@ -233,6 +241,11 @@ impl Books {
         self.fee_falls_due(event);
         if let Some((id, wrong)) = self.returns.enter(event) {
             self.check(Invariant::I21, position, wrong.is_none(), || {
+                format!("order {id}: {}", wrong.unwrap_or_default())
+            });
+        }
+        if let Some((id, wrong)) = self.exchanges.enter(event) {
+            self.check(Invariant::I23, position, wrong.is_none(), || {
                 format!("order {id}: {}", wrong.unwrap_or_default())
             });
         }

@@ -1,10 +1,11 @@
 //! What can be asked about returns.
 
 use events::Money;
-use events::ids::OrderId;
+use events::ids::{ListingId, OrderId};
 use events::location::Location;
 use events::order::ShipmentNumber;
 use events::returns::{ReceivedUnits, ReturnNumber, ReturnReason};
+use events::tax::Region;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ use super::{LineQuantity, REASON_LENGTH_MAX, REFERENCE_LENGTH_MAX, Text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestReturn {
+    /// Wants other units in their place, instead of their money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
     /// Which units; absent: all of the shipment that can be returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<Vec<LineQuantity>>,
@@ -28,6 +32,28 @@ pub struct RequestReturn {
     pub shipment: ShipmentNumber,
 }
 
+/// Other units in the place of those that are returned: as many, of the same listings or of variants of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// What is wanted in the place of what; a listing that is not named is replaced by more of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instead: Vec<Substitute>,
+    /// Where it goes to; needed where there are taxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+}
+
+/// What a buyer wants in the place of a listing that he returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Substitute {
+    /// What is returned.
+    pub of: ListingId,
+    /// What is wanted.
+    pub with: ListingId,
+}
+
 /// Agrees that units are sent back. Given by the order's seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +63,9 @@ pub struct ApproveReturn {
     pub number: ReturnNumber,
     /// The order.
     pub order: OrderId,
+    /// Takes them back for their money, where other units were wanted in their place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refund_only: bool,
 }
 
 /// Does not want units back; the buyer may ask an operator. Given by the order's seller.

@@ -43,7 +43,7 @@ pub const CHANGES_MAX: u32 = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// The change that waits for an answer, if one does.
-    #[serde(with = "as_in_the_log")]
+    #[serde(with = "super::as_in_the_log")]
     pub open: Option<ChangeProposed>,
     /// Counts the changes that were proposed.
     pub proposed: u32,
@@ -58,33 +58,6 @@ pub struct Changes {
 impl Default for Changes {
     fn default() -> Self {
         Changes { open: None, proposed: 0, version: 1, added_minor: 0, kept_minor: 0 }
-    }
-}
-
-/// A proposal in a snapshot is written as it stands in the log: what its parts leave out there, a snapshot's own form could not.
-mod as_in_the_log {
-    use events::order::change::ChangeProposed;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-
-    pub(super) fn serialize<S: Serializer>(
-        open: &Option<ChangeProposed>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return open.serialize(serializer);
-        }
-        let text = open.as_ref().map(serde_json::to_string).transpose();
-        text.map_err(ser::Error::custom)?.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<ChangeProposed>, D::Error> {
-        if deserializer.is_human_readable() {
-            return Option::deserialize(deserializer);
-        }
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(de::Error::custom)
     }
 }
 

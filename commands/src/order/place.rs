@@ -53,14 +53,21 @@ impl Market {
             release: event.release.as_ref().map(|terms| self.releasing(terms)),
         };
         for (place, line) in (0u8..).zip(&event.lines) {
-            let own = self.reservations.units_of(buyer, line.listing);
-            self.listings.reserve(line.listing, u64::from(line.quantity.get()), own, &line.locations);
+            // A replacement takes over what was reserved for it.
+            if event.replaces.is_none() {
+                let own = self.reservations.units_of(buyer, line.listing);
+                self.listings.reserve(line.listing, u64::from(line.quantity.get()), own, &line.locations);
+            }
             self.orders.allocations_mut().add(id, place, &line.locations);
         }
         for promotion in event.promotions() {
             self.promotions.use_up(promotion, buyer);
         }
-        self.count_spent(buyer, event.payable());
+        match &event.replaces {
+            None => self.count_spent(buyer, event.payable()),
+            // What is exchanged was bought before.
+            Some(replaces) => self.replaced(replaces, event.total),
+        }
         if let Some(card) = &order.card {
             self.payments.take_up(card.payment, id);
         }
@@ -193,6 +200,7 @@ fn place(
             number,
             order,
             payment,
+            replaces: None,
             seller,
             ship_by,
             shipping,

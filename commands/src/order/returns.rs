@@ -8,12 +8,14 @@
 //!
 //! What is known of that stands beside the orders and not in them: a market without returns has none of it. An order of which
 //! something was shipped is closed when nothing of it can be returned any more. `fold` is how all that follows the log, `ask` what buyers do, `answer` what
-//! sellers and operators do and what happens when nobody does anything, and `money` what goes where.
+//! sellers and operators do and what happens when nobody does anything, `money` what goes where, and `replace` what a buyer gets
+//! instead of his money.
 
 mod answer;
 mod ask;
 mod fold;
 mod money;
+mod replace;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::answer::{decide_approve, decide_decide, decide_due, decide_receive, decide_reject};
 pub(crate) use self::ask::{decide_appeal, decide_cancel, decide_request, decide_send};
+pub use self::replace::Planned;
 use super::state::{Order, share_of_first};
 use super::{find, waiting};
 use crate::decide::Facts;
@@ -48,6 +51,8 @@ pub struct OfOrder {
     pub asked: u32,
     /// What went back after the seller was paid.
     pub back: Back,
+    /// What of that, and of what went back before, was put into orders that replace what came back, in minor units.
+    pub exchanged_minor: i64,
     /// When it is closed, once nothing but the time to return it is left.
     pub closes_at: Option<Timestamp>,
 }
@@ -138,6 +143,9 @@ pub struct Return {
     pub subsidy_minor: i64,
     /// Whether it is frozen; else it was paid to the seller before.
     pub is_frozen: bool,
+    /// What the buyer is to get in the place of its units; none: their money.
+    #[serde(with = "super::as_in_the_log")]
+    pub replacement: Option<Box<Planned>>,
     /// How far it is.
     pub stage: ReturnStage,
 }
@@ -268,6 +276,11 @@ impl Returns {
     /// Gives what went back of an order after its seller was paid.
     pub fn back(&self, order: OrderId) -> Back {
         self.of(order).map(|known| known.back).unwrap_or_default()
+    }
+
+    /// Gives what of the money that went back of an order was put into orders that replace what came back, in minor units.
+    pub fn exchanged_minor(&self, order: OrderId) -> i64 {
+        self.of(order).map_or(0, |known| known.exchanged_minor)
     }
 
     pub(super) fn deadlines(&self, order: OrderId) -> Vec<DeadlineStamp> {

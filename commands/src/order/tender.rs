@@ -292,13 +292,14 @@ pub(super) fn give_back(market: &Market, id: OrderId, order: &Order, paid_back: 
 }
 
 /// Gives the part of what an order has just paid back into the wallet that came through a provider back to it. What a change of
-/// the order added was paid out of the wallet, and goes back there last; what it only put in the place of other units was not
-/// paid back.
+/// the order added was paid out of the wallet, and goes back there last; what it, or an exchange, only put in the place of
+/// other units was not paid back.
 pub(super) fn return_to_card(market: &Market, id: OrderId, order: &Order, minor: i64) -> Option<Event> {
     let card = order.card.as_deref().filter(|_| !order.is_unpaid())?;
     let returned = market.orders.returns().back(id).to_buyer;
     let before = order.refunded_to_buyer_minor() + returned + card.uncharged_minor;
     let (added_minor, kept_minor) = order.changes().map_or((0, 0), |of| (of.added_minor, of.kept_minor));
+    let kept_minor = kept_minor + market.orders.returns().exchanged_minor(id);
     let placed_with = order.payable_minor() - added_minor;
     let part = |refunded: i64| fees::part(card.amount_minor, refunded.min(placed_with), placed_with);
     let minor = part(before - kept_minor + minor) - part(before - kept_minor);

@@ -15,7 +15,7 @@ use events::ids::{AccountId, CartId, ListingId, OrderId, PaymentId, PayoutId, Pr
 use events::ledger::LedgerAccount;
 use events::location::{AtLocation, Location};
 use events::metadata::{Cause, DeadlineStamp, Waiting};
-use events::order::{LinePrice, Placed, ShipmentNumber};
+use events::order::{Line, LinePrice, Placed, ShipmentNumber};
 use events::promotion::PaidBy;
 use events::reservation::TakenUp;
 use events::stock::Incoming;
@@ -168,12 +168,21 @@ pub(crate) fn check_orders(market: &Market, paid: &BTreeMap<OrderId, Paid>) {
     }
 }
 
-/// Checks that what is reserved is what open orders have and buyers have set aside, and that no more was promised than there
+/// Gives what is reserved for exchanges.
+fn exchanged(market: &Market) -> impl Iterator<Item = &Line> {
+    let open = market.orders.returns().iter().flat_map(|(_, known)| known.open());
+    open.flat_map(|(_, open)| open.reserved())
+}
+
+/// Checks that what is reserved is what open orders and exchanges have and buyers have set aside, and that no more was promised than there
 /// is unless that is on record.
 pub(crate) fn check_stock(market: &Market, shortfalls: &BTreeMap<ListingId, u64>) {
     let mut reserved = BTreeMap::<ListingId, u64>::new();
     for line in market.orders.iter().flat_map(|(_, order)| &order.lines) {
         *reserved.entry(line.listing).or_default() += u64::from(line.ordered - line.cancelled - line.shipped);
+    }
+    for line in exchanged(market) {
+        *reserved.entry(line.listing).or_default() += u64::from(line.quantity.get());
     }
     let mut set_aside = BTreeMap::<ListingId, u64>::new();
     for (_, reservation) in market.reservations.iter() {
@@ -214,6 +223,15 @@ pub(crate) fn check_locations(market: &Market) {
             }
             *reserved.entry((line.listing, None)).or_default() += u64::from(nameless);
         }
+    }
+    for line in exchanged(market) {
+        let mut nameless = line.quantity.get();
+        for part in &line.locations {
+            nameless -= part.quantity.get();
+            let there = (line.listing, Some(part.location.clone()));
+            *reserved.entry(there).or_default() += u64::from(part.quantity.get());
+        }
+        *reserved.entry((line.listing, None)).or_default() += u64::from(nameless);
     }
     assert!(market.orders.allocations().iter().all(|(order, _)| market.orders.get(*order).is_some()));
     for (id, listing) in market.listings.iter() {
@@ -264,8 +282,12 @@ pub(crate) fn check_price(placed: &Placed) {
             discounts.map(|discount| discount.amount.minor).sum()
         };
         assert!(line.discounts.iter().all(|discount| discount.amount.is_positive()));
-        let LinePrice::Unit(price) = line.price else { panic!("nobody gives quotes here") };
-        let left = price.minor * i64::from(line.quantity.get()) - off(PaidBy::Seller);
+        let full = match line.price {
+            LinePrice::Unit(price) => price.minor * i64::from(line.quantity.get()),
+            LinePrice::Exchange => line.total.minor - on_top(line.tax.as_ref()),
+            LinePrice::Quote => panic!("nobody gives quotes here"),
+        };
+        let left = full - off(PaidBy::Seller);
         assert!(left - off(PaidBy::Platform) >= 1, "goods are never free");
         assert_eq!(left + on_top(line.tax.as_ref()), line.total.minor);
         sum += line.total.minor;

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use commands::command::{LineQuantity, ReceiveReturn, RequestReturn, ReturnDecision};
+use commands::command::{
+    ApproveReturn, Exchange, LineQuantity, ReceiveReturn, RequestReturn, ReturnDecision, Substitute,
+};
 use commands::order::{ReturnStage, ShipmentState};
-use events::Event;
 use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
-use events::order::ShipmentNumber;
+use events::order::{Placed, ShipmentNumber};
+use events::returns::replacement::Replaces;
 use events::returns::{ReceivedUnits, ReturnNumber, ReturnReason};
+use events::{Commit, Event, Recorded};
 use proptest::prelude::*;
 
 use crate::Run;
-use crate::invariants::steps::{EVERYBODY, OPERATORS, Step};
+use crate::invariants::steps::{EVERYBODY, OPERATORS, REGIONS, Step};
 use crate::support::returns::*;
 use crate::support::*;
 
@@ -83,7 +86,10 @@ impl Run {
         };
         let act = if step.act < 14 { step.act } else { next };
         let (asker, command) = match act {
-            6 => (seller, approve_return(order, n)),
+            6 => {
+                let (number, refund_only) = (open.number, step.part == 7);
+                (seller, ApproveReturn { number, order, refund_only }.into())
+            }
             7 => (seller, reject_return(order, n)),
             8 => (buyer, appeal_return(order, n)),
             9 => {
@@ -151,8 +157,54 @@ impl Run {
         });
         let lines = (step.part > 2).then(|| lines.collect());
         let reason = ReturnReason::ChangedMind;
-        let command = RequestReturn { lines, note: None, order, reason, shipment: shipment(n) };
+        // Half of them want the same again, or a variant of it, or something else.
+        let with = (step.act % 4 < 2).then(|| listing([10, 11, 12, 1][step.nth / 4 % 4]));
+        let instead = sold.first().zip(with).map(|(line, with)| Substitute { of: line.listing, with });
+        let region = Some(REGIONS[step.nth % REGIONS.len()].parse().unwrap());
+        let exchange =
+            (step.act % 2 == 0).then(|| Exchange { instead: instead.into_iter().collect(), region });
+        let command = RequestReturn { exchange, lines, note: None, order, reason, shipment: shipment(n) };
         self.ask(step.who.map_or(buyer, |n| EVERYBODY[n]), command.into());
+    }
+
+    /// Checks that what replaces units is what was asked for, costs no more than was paid for them, and is paid with that.
+    pub(crate) fn replaced(&self, placed: &Placed, replaces: Replaces, commit: &Commit) {
+        let events =
+            || self.world.log.iter().flat_map(|commit| commit.events()).map(|recorded| &recorded.event);
+        let key = (replaces.order, replaces.number);
+        let asked = events().find_map(|event| match event {
+            Event::ReturnRequested(asked) if (asked.order, asked.number) == key => Some(asked),
+            _ => None,
+        });
+        let reserved = events().find_map(|event| match event {
+            Event::ReplacementReserved(reserved) if (reserved.order, reserved.number) == key => {
+                Some(reserved)
+            }
+            _ => None,
+        });
+        let (asked, reserved) = (asked.unwrap(), reserved.unwrap());
+        let wanted = asked.replacement.as_ref().unwrap();
+        assert_eq!((placed.order, placed.total), (wanted.order, wanted.total));
+        assert!(placed.group.is_none() && placed.shipping.is_none() && placed.payment.is_none());
+        for ((line, wanted), (units, reserved)) in
+            placed.lines.iter().zip(&wanted.lines).zip(asked.lines.iter().zip(&reserved.lines))
+        {
+            assert!(
+                line.total.minor <= units.amount.minor,
+                "what replaces units costs no more than they did"
+            );
+            assert_eq!((line.quantity, &line.locations), (units.quantity, &reserved.locations));
+            assert_eq!((line.listing, line.total), (wanted.listing, wanted.total));
+        }
+        let own = commit.events().iter().map(|recorded| &recorded.event);
+        let refunded = own.filter_map(|event| match event {
+            Event::ReturnRefunded(refunded) => Some(refunded),
+            _ => None,
+        });
+        let [refunded] = refunded.collect::<Vec<_>>()[..] else { panic!("one return is exchanged") };
+        assert_eq!((refunded.replaced_by, refunded.deduction), (Some(placed.order), None));
+        let held = |recorded: &Recorded| matches!(&recorded.event, Event::EscrowHeld(held) if held.order == placed.order && held.transfer.amount == placed.total);
+        assert!(commit.events().iter().any(held), "it is paid at once");
     }
 
     /// Takes in an event about a return.

@@ -35,11 +35,12 @@ pub fn ask_return(order: OrderId, n: u32, lines: &[(u64, u32)]) -> Command {
         lines.iter().map(|(n, quantity)| LineQuantity { listing: listing(*n), quantity: units(*quantity) });
     let lines = (!lines.is_empty()).then(|| named.collect());
     let reason = ReturnReason::ChangedMind;
-    RequestReturn { lines, note: Some(text("too big")), order, reason, shipment: shipment(n) }.into()
+    let (exchange, note) = (None, Some(text("too big")));
+    RequestReturn { exchange, lines, note, order, reason, shipment: shipment(n) }.into()
 }
 
 pub fn approve_return(order: OrderId, n: u32) -> Command {
-    ApproveReturn { number: nth_return(n), order }.into()
+    ApproveReturn { number: nth_return(n), order, refund_only: false }.into()
 }
 
 pub fn reject_return(order: OrderId, n: u32) -> Command {

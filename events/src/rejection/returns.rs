@@ -31,6 +31,44 @@ pub enum ReturnRejection {
         /// The shipment.
         shipment: ShipmentNumber,
     },
+    /// What is to be had in the place of units is not asked of any that are returned.
+    #[error(
+        "listing {listing} is not among what is returned: name what comes back, and what is wanted in its place"
+    )]
+    NotReturned {
+        /// The listing named.
+        listing: ListingId,
+    },
+    /// Units are exchanged only for the same thing or a variant of it.
+    #[error(
+        "listing {with} is no variant of {listing}: return it for its money, and order the other by itself"
+    )]
+    NotAVariant {
+        /// What is returned.
+        listing: ListingId,
+        /// What is wanted in its place.
+        with: ListingId,
+    },
+    /// What is wanted in the place of units costs more than was paid for them.
+    #[error(
+        "listing {listing} costs {price}, and {paid} was paid for what it is to replace: return that for its money, and order anew"
+    )]
+    ReplacementDearer {
+        /// What is wanted.
+        listing: ListingId,
+        /// What was paid for the units that it is to replace.
+        paid: Money,
+        /// What it costs.
+        price: Money,
+    },
+    /// The platform had paid a part of the units, which goes back to it.
+    #[error(
+        "the platform paid a part of listing {listing}, which is its own again: return it for its money, and order anew"
+    )]
+    ReplacementSubsidized {
+        /// What is returned.
+        listing: ListingId,
+    },
     /// Fewer units of the line came in the shipment and were not in a return.
     #[error("listing {listing}: {requested} units asked, {left} of shipment {shipment} can be returned")]
     TooManyToReturn {
@@ -143,6 +181,8 @@ pub enum ReturnState {
     Appealed,
     /// The money went back, but perhaps for a part.
     Refunded,
+    /// The money went into an order of other units in their place.
+    Exchanged,
     /// Ended without a refund.
     Ended,
 }

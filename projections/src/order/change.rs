@@ -101,7 +101,7 @@ impl AddedUnits {
             total: line.total,
             unit_price: match line.price {
                 LinePrice::Unit(price) => Some(price),
-                LinePrice::Quote => None,
+                LinePrice::Quote | LinePrice::Exchange => None,
             },
         }
     }

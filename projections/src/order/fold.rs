@@ -555,6 +555,7 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         buyer: placed.buyer,
         seller: placed.seller,
         cart: placed.cart,
+        replaces: placed.replaces,
         state: axes.display(),
         axes,
         accept_by,
@@ -602,7 +603,7 @@ pub(super) fn line(line: &events::order::Line) -> Line {
         listing_version: line.listing_version,
         unit_price: match line.price {
             LinePrice::Unit(price) => Some(price),
-            LinePrice::Quote => None,
+            LinePrice::Quote | LinePrice::Exchange => None,
         },
         discounts: line.discounts.iter().map(discount).collect(),
         tax: line.tax.as_ref().map(tax_line),

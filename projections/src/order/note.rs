@@ -3,6 +3,7 @@
 use events::Money;
 use events::escrow::{Frozen, SettledBy};
 use events::order::{CancelledBy, DeliveryProof, Placed};
+use events::returns::replacement::Replaces;
 
 /// Says what promotions and taxes made of the price.
 pub(super) fn placed(placed: &Placed) -> Option<String> {
@@ -11,6 +12,7 @@ pub(super) fn placed(placed: &Placed) -> Option<String> {
     let by_platform = placed.subsidy_minor();
     let money = |minor| Money::new(minor, placed.total.currency);
     let parts = [
+        placed.replaces.map(|Replaces { number, order }| format!("for return {number} of order {order}")),
         (off > 0).then(|| format!("{} off", money(off))),
         (by_platform > 0).then(|| format!("{} of that paid by the platform", money(by_platform))),
         placed.shipping.as_ref().map(|quote| format!("{} for delivery ({})", quote.total, quote.method)),

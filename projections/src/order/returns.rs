@@ -6,6 +6,7 @@ use events::ledger::LedgerAccount;
 use events::location::Location;
 use events::order::ShipmentNumber;
 use events::rejection::ReturnState;
+use events::returns::replacement::NoReplacement;
 use events::returns::{
     DecidedBy, Ended, Received, ReceivedUnits, Refunded, Requested, ReturnEnd, ReturnNumber, ReturnReason,
 };
@@ -55,6 +56,8 @@ pub struct Return {
     pub deduction: Option<Money>,
     /// What went back.
     pub refunded: Option<Money>,
+    /// What the buyer wanted in the place of its units; none: their money.
+    pub replacement: Option<Replacement>,
     /// What was said last: by the seller who rejects it or deducts, by the buyer who does not agree, or by the operator.
     pub last_word: Option<String>,
     /// Who carries the units.
@@ -67,6 +70,21 @@ pub struct Return {
     pub requested_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+/// Other units in the place of those that come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replacement {
+    /// What of each listing, without locations.
+    pub lines: Vec<super::LineUnits>,
+    /// What it costs, delivery included. The rest of what was paid for the units goes back.
+    pub total: Money,
+    /// Whether its units are reserved.
+    pub is_reserved: bool,
+    /// Why nothing came of it.
+    pub given_up: Option<NoReplacement>,
+    /// The order that was placed for it.
+    pub order: Option<OrderId>,
 }
 
 /// Units of one line of a return.
@@ -233,6 +251,7 @@ pub(super) fn request(order: &mut Order, event: &Requested, time: Timestamp) -> 
         amount: Money::new(minor, order.total.currency),
         deduction: None,
         refunded: None,
+        replacement: event.replacement.as_ref().map(wanted),
         last_word: None,
         carrier: None,
         tracking: None,
@@ -241,6 +260,16 @@ pub(super) fn request(order: &mut Order, event: &Requested, time: Timestamp) -> 
         ended_at: None,
     });
     Some(())
+}
+
+fn wanted(of: &events::returns::replacement::Replacement) -> Replacement {
+    let lines = of.lines.iter().map(|line| super::LineUnits {
+        listing: line.listing,
+        locations: vec![],
+        quantity: line.quantity,
+    });
+    let lines = lines.collect();
+    Replacement { lines, total: of.total, is_reserved: false, given_up: None, order: None }
 }
 
 pub(super) fn return_of(order: &mut Order, number: ReturnNumber) -> Option<&mut Return> {
@@ -301,7 +330,11 @@ pub(super) fn refund(order: &mut Order, event: &Refunded, time: Timestamp) -> Op
         }
     }
     let ended = return_of(order, event.number)?;
-    ended.end(ReturnState::Refunded, time);
+    let is_replaced = event.replaced_by.is_some();
+    ended.end(if is_replaced { ReturnState::Exchanged } else { ReturnState::Refunded }, time);
+    if let Some(replacement) = ended.replacement.as_mut().filter(|_| is_replaced) {
+        (replacement.order, replacement.is_reserved) = (event.replaced_by, false);
+    }
     (ended.refunded, ended.deduction) = (Some(event.amount), event.deduction);
     if event.by == DecidedBy::Operator {
         ended.last_word.clone_from(&event.note);
@@ -373,6 +406,23 @@ impl OrderFold {
                 })?;
                 event.order
             }
+            Event::ReplacementReserved(event) => {
+                let note = named(event.number, "its replacement".to_owned());
+                self.change(tree, event.order, entry(Step::ReplacementReserved, None, note), |order| {
+                    return_of(order, event.number)?.replacement.as_mut()?.is_reserved = true;
+                    Some(())
+                })?;
+                event.order
+            }
+            Event::ReplacementGivenUp(event) => {
+                let note = named(event.number, event.why.to_string());
+                self.change(tree, event.order, entry(Step::ReplacementGivenUp, None, note), |order| {
+                    let replacement = return_of(order, event.number)?.replacement.as_mut()?;
+                    (replacement.is_reserved, replacement.given_up) = (false, Some(event.why));
+                    Some(())
+                })?;
+                event.order
+            }
             Event::ReturnRejected(event) => {
                 let note = named(event.number, format!("to be appealed by {}", event.appeal_by));
                 self.change(tree, event.order, entry(Step::ReturnRejected, None, note), |order| {
@@ -406,7 +456,11 @@ impl OrderFold {
                 event.order
             }
             Event::ReturnRefunded(event) => {
-                let note = named(event.number, event.amount.to_string());
+                let told = match event.replaced_by {
+                    Some(order) => format!("{} for order {order}", event.amount),
+                    None => event.amount.to_string(),
+                };
+                let note = named(event.number, told);
                 let entry = entry(Step::ReturnRefunded, Some(event.shipment), note);
                 self.change(tree, event.order, entry, |order| refund(order, event, time))?;
                 event.order

@@ -171,6 +171,7 @@ pub fn place(
         number: None,
         order,
         payment: None,
+        replaces: None,
         seller,
         ship_by: now.plus_ms(14 * 86_400_000),
         shipping: None,

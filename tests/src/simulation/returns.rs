@@ -1,8 +1,8 @@
 //! What people of a simulated market do about what comes back.
 
 use commands::command::{
-    AppealReturn, ApproveReturn, CancelReturn, DecideReturn, LineQuantity, ReceiveReturn, RejectReturn,
-    RequestReturn, ReturnDecision, SendReturn,
+    AppealReturn, ApproveReturn, CancelReturn, DecideReturn, Exchange, LineQuantity, ReceiveReturn,
+    RejectReturn, RequestReturn, ReturnDecision, SendReturn,
 };
 use commands::order::{Return, ReturnStage};
 use commands::{Command, Market};
@@ -65,7 +65,8 @@ fn ask_back(rng: &mut StdRng, market: &Market) -> (Person, Command) {
     let lines = one.filter(|_| rng.random_ratio(2, 3));
     let buyer = market.orders.get(order).map_or(BUYERS[0], |known| Person::of(known.buyer));
     let reason = ReturnReason::NotAsDescribed;
-    (buyer, RequestReturn { lines, note: None, order, reason, shipment }.into())
+    let exchange = rng.random_ratio(1, 3).then(|| Exchange { instead: vec![], region: None });
+    (buyer, RequestReturn { exchange, lines, note: None, order, reason, shipment }.into())
 }
 
 fn go_on(rng: &mut StdRng, market: &Market, order: OrderId, open: &Return) -> (Person, Command) {
@@ -78,7 +79,7 @@ fn go_on(rng: &mut StdRng, market: &Market, order: OrderId, open: &Return) -> (P
         ReturnStage::Requested { .. } => match rng.random_range(0..5) {
             0 => (buyer, CancelReturn { number, order }.into()),
             1 | 2 => (seller, RejectReturn { number, order, reason: text("it was used") }.into()),
-            _ => (seller, ApproveReturn { number, order }.into()),
+            _ => (seller, ApproveReturn { number, order, refund_only: rng.random_ratio(1, 5) }.into()),
         },
         ReturnStage::Rejected { .. } | ReturnStage::Deducted { .. } => {
             (buyer, AppealReturn { note: text("it was not"), number, order }.into())

@@ -84,7 +84,10 @@ impl Checkout {
         let full = match line.price {
             LinePrice::Unit(price) => i128::from(price.minor) * i128::from(line.quantity.get()),
             // What the quote said stands inside the command, and was compared when that was decided again.
-            LinePrice::Quote => i128::from(line.total.minor) - on_top(line.tax.as_ref()) + off,
+            // What was paid for returned units is looked at where they are.
+            LinePrice::Quote | LinePrice::Exchange => {
+                i128::from(line.total.minor) - on_top(line.tax.as_ref()) + off
+            }
         };
         if !line.discounts.is_sorted_by_key(|discount| discount.paid_by == PaidBy::Platform) {
             return Some("something is taken off for the seller behind what the platform pays".to_owned());

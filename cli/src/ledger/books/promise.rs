@@ -39,7 +39,7 @@ pub(crate) enum Invariant {
     I15,
     /// The market holds what its transfers add up to.
     I16,
-    /// Stock that is reserved is what open orders wait for and buyers have set aside.
+    /// Stock that is reserved is what open orders and exchanges wait for and buyers have set aside.
     I17,
     /// No promotion is used more often than it may be.
     I18,
@@ -50,11 +50,13 @@ pub(crate) enum Invariant {
     I20,
     /// What is returned after it was delivered brings back what was paid for it, once.
     I21,
+    /// What replaces returned units costs no more than they did, and is placed once, out of what was reserved for it.
+    I23,
 }
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 20] = [
+    pub(crate) const ALL: [Invariant; 21] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
@@ -75,6 +77,7 @@ impl Invariant {
         Invariant::I19,
         Invariant::I20,
         Invariant::I21,
+        Invariant::I23,
     ];
 
     /// Says what is promised.
@@ -107,7 +110,9 @@ impl Invariant {
             Invariant::I14 => "parts of a fee are the fee on what was released",
             Invariant::I15 => "a closed order holds nothing",
             Invariant::I16 => "the market holds what its transfers add up to",
-            Invariant::I17 => "reserved stock is what open orders wait for and buyers have set aside",
+            Invariant::I17 => {
+                "reserved stock is what open orders and exchanges wait for and buyers have set aside"
+            }
             Invariant::I18 => "no promotion is used more often than it may be",
             Invariant::I19 => {
                 "the platform has back its part of what goes back, and no buyer more than he paid"
@@ -116,6 +121,9 @@ impl Invariant {
                 "what a seller earns repays what he owes, and of the rest a share is kept until it is due"
             }
             Invariant::I21 => "what is returned after delivery brings back what was paid for it, once",
+            Invariant::I23 => {
+                "what replaces returned units is placed once, for no more, and out of what was reserved"
+            }
         }
     }
 }

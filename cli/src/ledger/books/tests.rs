@@ -73,6 +73,7 @@ pub(super) fn placed() -> Placed {
         number: None,
         order: ORDER,
         payment: None,
+        replaces: None,
         seller: SELLER,
         ship_by: Timestamp::from_ms(0),
         shipping: None,

@@ -10,7 +10,7 @@ use events::{Event, Money, Rejection, Timestamp};
 
 use super::ask::ended;
 use super::money::{deductible, refund};
-use super::{By, Opened, Return, ReturnStage, intact, opened};
+use super::{By, Opened, Return, ReturnStage, intact, opened, replace};
 use crate::command::{ApproveReturn, DecideReturn, ReceiveReturn, RejectReturn, ReturnDecision};
 use crate::decide::Facts;
 use crate::market::Market;
@@ -22,11 +22,13 @@ fn approved(
     found: &Opened<'_>,
     by: DecidedBy,
     note: Option<String>,
+    is_refund: bool,
     now: Timestamp,
-) -> Event {
+) -> Vec<Event> {
     let terms = market.return_terms().expect("a market with a return offers returns");
     let send_by = now.plus_ms(terms.send_ms);
-    Approved { by, note, number: found.open.number, order: found.id, send_by }.into()
+    let approved = Approved { by, note, number: found.open.number, order: found.id, send_by }.into();
+    [approved].into_iter().chain(replace::approved(market, found, is_refund)).collect()
 }
 
 pub(crate) fn decide_approve(
@@ -42,7 +44,7 @@ pub(crate) fn decide_approve(
         ReturnStage::Requested { .. }
         | ReturnStage::Rejected { .. }
         | ReturnStage::Appealed { deduction_minor: None, .. } => {
-            Ok(vec![approved(market, &found, DecidedBy::Seller, None, now)])
+            Ok(approved(market, &found, DecidedBy::Seller, None, command.refund_only, now))
         }
         ReturnStage::Approved { .. } => Ok(vec![]),
         _ => Err(found.wrong_state()),
@@ -85,7 +87,7 @@ pub(crate) fn decide_decide(
     let (by, note) = (DecidedBy::Operator, Some(note.as_str().to_owned()));
     let Some(claimed_minor) = deduction_minor else {
         return match decision {
-            ReturnDecision::Approve => Ok(vec![approved(market, &found, by, note, now)]),
+            ReturnDecision::Approve => Ok(approved(market, &found, by, note, false, now)),
             ReturnDecision::Deny => Ok(ended(&found, ReturnEnd::Denied, note, now)),
             ReturnDecision::Deduct(_) => {
                 Err(vec![ReturnRejection::NothingToDeduct { number: *number, order: *order }.into()])
@@ -206,7 +208,7 @@ pub(crate) fn decide_due(
     let by = DecidedBy::Deadline;
     match open.stage {
         ReturnStage::Requested { .. } | ReturnStage::Appealed { deduction_minor: None, .. } => {
-            vec![approved(market, &found, by, None, now)]
+            approved(market, &found, by, None, false, now)
         }
         ReturnStage::Rejected { .. } => ended(&found, ReturnEnd::Rejected, None, now),
         ReturnStage::Approved { .. } => ended(&found, ReturnEnd::Expired, None, now),

@@ -1,12 +1,14 @@
 //! What buyers do about returns.
 
-use events::ids::{AccountId, OrderId};
+use events::ids::{AccountId, CommandId, OrderId};
 use events::order::ShipmentNumber;
 use events::rejection::{OrderState, ReturnRejection};
+use events::returns::replacement::NoReplacement;
 use events::returns::{Appealed, Ended, Requested, ReturnEnd, ReturnNumber, Sent};
 use events::{Event, Quantity, Rejection, Timestamp};
 
 use super::money::{freeze, paid_for, unfreeze};
+use super::replace::{given_up, plan};
 use super::{By, Opened, RETURNS_MAX, ReturnStage, Sold, opened};
 use crate::command::{AppealReturn, CancelReturn, LineQuantity, RequestReturn, SendReturn};
 use crate::decide::Facts;
@@ -22,6 +24,7 @@ pub(crate) fn decide_request(
     market: &Market,
     facts: &Facts,
     buyer: AccountId,
+    command_id: CommandId,
     command: &RequestReturn,
     now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
@@ -68,6 +71,10 @@ pub(crate) fn decide_request(
     if lines.iter().all(|units| !units.amount.is_positive()) {
         return Err(refused(ReturnRejection::NothingPaid { order: id }));
     }
+    let replacement = match &command.exchange {
+        Some(exchange) => Some(plan(market, order, buyer, command_id, exchange, &lines, now)?),
+        None => None,
+    };
     let answer_by = now.plus_ms(terms.answer_ms);
     let is_held = shipment.state != ShipmentState::Accepted;
     let frozen = is_held.then(|| freeze(id, order, number, &lines, answer_by));
@@ -79,6 +86,7 @@ pub(crate) fn decide_request(
         number: ReturnNumber::after(known.asked),
         order: id,
         reason: command.reason,
+        replacement,
         seller: order.seller,
         shipment: number,
     };
@@ -183,6 +191,8 @@ pub(super) fn ended(
     note: Option<String>,
     now: Timestamp,
 ) -> Vec<Event> {
+    let freed =
+        if found.open.reserved().is_empty() { None } else { given_up(found, NoReplacement::ReturnEnded) };
     let ended = Ended { note, number: found.open.number, order: found.id, outcome }.into();
-    [ended].into_iter().chain(unfreeze(found, now)).collect()
+    freed.into_iter().chain([ended]).chain(unfreeze(found, now)).collect()
 }

@@ -1,13 +1,15 @@
 //! How what is known of returns follows the log.
 
+use events::Position;
 use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{Closed, Delivered, EscrowReleased, LineUnits, ShipmentNumber, Shipped};
-use events::returns::{Appealed, Approved, Ended, Received, Refunded, Rejected, Requested, ReturnNumber, Sent};
-use events::{Event, Position};
+use events::returns::{
+    Appealed, Approved, Ended, Received, Refunded, Rejected, Requested, ReturnNumber, Sent,
+};
 
-use super::{Paid, Return, ReturnLine, ReturnStage, Sold, SoldLine, due};
+use super::{Paid, Planned, Return, ReturnLine, ReturnStage, Sold, SoldLine, due};
 use crate::market::Market;
 use crate::order::state::ShipmentState;
 use crate::order::waiting;
@@ -112,6 +114,7 @@ impl Market {
             tax_minor,
             subsidy_minor,
             is_frozen: !is_accepted,
+            replacement: event.replacement.clone().map(|of| Box::new(Planned { of, is_reserved: false })),
             stage: ReturnStage::Requested { answer_by },
         };
         self.waiting.insert(due(id, shipment, &open));
@@ -161,6 +164,10 @@ impl Market {
         let Refunded { order: id, number, shipment, .. } = *event;
         event.transfers.iter().for_each(|transfer| self.post_earned(transfer, None));
         let ended = self.leave_return(id, number);
+        assert!(
+            event.replaced_by == ended.replacement.as_ref().map(|planned| planned.of.order),
+            "what is wanted in the place of what came back is placed or given up"
+        );
         if !ended.is_frozen {
             let order = self.orders.known(id);
             let paid = order.shipment(shipment);
@@ -191,6 +198,7 @@ impl Market {
     pub(crate) fn return_ended(&mut self, event: &Ended) {
         let shipment = self.orders.returns().shipment_of(event.order, event.number);
         let ended = self.leave_return(event.order, event.number);
+        assert!(ended.reserved().is_empty(), "nothing stays reserved for a return that ended");
         let sold = self.orders.returns_mut().sold(event.order, shipment);
         for units in &ended.lines {
             let line = sold.lines.iter_mut().find(|line| line.listing == units.listing);

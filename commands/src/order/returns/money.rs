@@ -5,17 +5,18 @@ use events::escrow::{FreezeReason, Frozen, SettledBy, Unfrozen};
 use events::ids::OrderId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::order::{LineUnits, ShipmentNumber};
+use events::returns::replacement::NoReplacement;
 use events::returns::{DecidedBy, Refunded};
 use events::{Event, Money, Quantity, Timestamp};
 
-use super::{Opened, Return, Sold};
+use super::{Opened, Return, Sold, replace};
 use crate::earnings;
 use crate::fees;
 use crate::market::Market;
 use crate::order::escrow::Settlement;
 use crate::order::hold::restarted;
 use crate::order::state::{Order, Shipment};
-use crate::order::tender::give_back;
+use crate::order::tender::return_to_card;
 
 /// What is left of a shipment to be paid back, while it is taken apart.
 struct Rest {
@@ -141,6 +142,8 @@ pub(super) fn refund(
     now: Timestamp,
 ) -> Vec<Event> {
     let Opened { id, order, shipment, open, .. } = *found;
+    let planned = open.replacement.as_deref().filter(|_| deduction_minor == 0);
+    let placed = planned.map(|planned| &planned.of);
     let minor = open.amount_minor - deduction_minor;
     // As what is settled is split.
     let tax_minor = open.tax_minor - fees::part(open.tax_minor, deduction_minor, open.amount_minor);
@@ -158,19 +161,28 @@ pub(super) fn refund(
         note,
         number: open.number,
         order: id,
+        replaced_by: placed.map(|of| of.order),
         shipment,
         subsidy: some(subsidy_minor),
         tax: some(tax_minor),
         transfers,
     };
-    let mut events: Vec<Event> = vec![refunded.into()];
+    // What something is kept of does not pay what was to replace it.
+    let given_up = if placed.is_none() { replace::given_up(found, NoReplacement::MoneyKept) } else { None };
+    let mut events: Vec<Event> = given_up.into_iter().chain([refunded.into()]).collect();
     if open.is_frozen {
         let mut settlement = Settlement::of(market, id, order);
         events.push(settlement.settle(shipment, deduction_minor, SettledBy::Return, None, now));
     }
     let moved = events.last().expect("there is one");
-    let returned = give_back(market, id, order, moved);
-    events.extend(returned);
+    let wallet = LedgerAccount::Wallet(order.buyer);
+    let to_wallet = moved.transfers().iter().filter(|transfer| transfer.to == wallet);
+    let to_wallet: i64 = to_wallet.map(|transfer| transfer.amount.minor).sum();
+    let replaced_minor = placed.map_or(0, |of| of.total.minor);
+    events.extend(return_to_card(market, id, order, to_wallet - replaced_minor));
+    if let Some(of) = placed {
+        events.extend(replace::place(market, found, of, now));
+    }
     events
 }
 

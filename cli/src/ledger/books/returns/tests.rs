@@ -103,6 +103,7 @@ fn requested(lines: Vec<LineUnits>, day: i64) -> Event {
         number: ReturnNumber::FIRST,
         order: ORDER,
         reason: ReturnReason::ChangedMind,
+        replacement: None,
         seller: SELLER,
         shipment: ShipmentNumber::FIRST,
     }
@@ -137,6 +138,7 @@ fn refunded([amount, kept, tax]: [i64; 3], [seller, fee, taxes]: [i64; 3]) -> Ev
         note: None,
         number: ReturnNumber::FIRST,
         order: ORDER,
+        replaced_by: None,
         shipment: ShipmentNumber::FIRST,
         subsidy: None,
         tax: some(tax),
