@@ -356,6 +356,9 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::ReturnAppealed(event) => {
             format!("return {}: {}, to be decided by {}", event.number, event.note, event.decide_by)
         }
+        Event::ReturnDecisionProposed(event) => {
+            format!("return {}: decided, if another operator agrees: {}", event.number, event.note)
+        }
         Event::ReturnSent(event) => {
             format!("return {}: to be looked at by {}", event.number, event.inspect_by)
         }

@@ -38,6 +38,8 @@ pub struct Listing {
     pub limits: (u32, u32),
     /// Whether only accounts that are cleared for it may buy it.
     pub is_restricted: bool,
+    /// Whether its seller takes nothing of it back after it was delivered.
+    pub is_final: bool,
     /// The listing it is a variant of.
     pub variant_of: Option<ListingId>,
     /// Whether its seller sells it.
@@ -108,6 +110,7 @@ impl Listings {
             tax_class: event.tax_class.clone(),
             limits: event.limits.unwrap_or_default().range(),
             is_restricted: event.restricted,
+            is_final: event.final_sale,
             variant_of: event.variant.as_ref().map(|variant| variant.of),
             sale: Sale::Open,
             is_blocked: false,
@@ -122,7 +125,8 @@ impl Listings {
     }
 
     pub(crate) fn updated(&mut self, event: &Updated) {
-        let Updated { limits, listing, price, restricted, tax_class, title, version, release } = event;
+        let Updated { final_sale, limits, listing, price, restricted, tax_class, title, version, release } =
+            event;
         let known = self.known(*listing);
         known.version = *version;
         if let Some(limits) = limits {
@@ -130,6 +134,9 @@ impl Listings {
         }
         if let Some(price) = price {
             known.price = *price;
+        }
+        if let Some(final_sale) = final_sale {
+            known.is_final = *final_sale;
         }
         if let Some(restricted) = restricted {
             known.is_restricted = *restricted;
@@ -256,7 +263,8 @@ pub(crate) fn decide_create(
     seller: AccountId,
     command: &CreateListing,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let CreateListing { limits, listing, price, restricted, tax_class, title, variant, release } = command;
+    let CreateListing { final_sale, limits, listing, price, restricted, tax_class, title, variant, release } =
+        command;
     let mut reasons = Vec::new();
     if market.listings.get(*listing).is_some() {
         reasons.push(Rejection::ListingExists { listing: *listing });
@@ -275,6 +283,7 @@ pub(crate) fn decide_create(
     Ok(vec![
         Created {
             limits: *limits,
+            final_sale: *final_sale,
             restricted: *restricted,
             tax_class: tax_class.clone(),
             variant,
@@ -307,6 +316,7 @@ pub(crate) fn decide_update(
     let tax_class = command.tax_class.as_ref();
     let release = command.release.as_ref();
     let updated = Updated {
+        final_sale: command.final_sale.filter(|is_final| *is_final != known.is_final),
         limits: command.limits.filter(|limits| limits.range() != known.limits),
         listing,
         price: command.price.filter(|price| *price != known.price),
@@ -317,6 +327,7 @@ pub(crate) fn decide_update(
         release: release.filter(|rule| Some(*rule) != known.release.as_deref()).cloned(),
     };
     let nothing = Updated {
+        final_sale: None,
         limits: None,
         listing,
         price: None,

@@ -233,6 +233,7 @@ impl Market {
             Event::ReserveReleased(event) => self.reserve_released(event),
             Event::ReturnRequested(event) => self.return_requested(event),
             Event::ReturnApproved(event) => self.return_approved(event),
+            Event::ReturnDecisionProposed(event) => self.return_decision_proposed(event),
             Event::ReplacementReserved(event) => self.replacement_reserved(event),
             Event::ReplacementGivenUp(event) => self.replacement_given_up(event),
             Event::ReturnRejected(event) => self.return_rejected(event),

@@ -60,7 +60,8 @@ pub(crate) use self::refund::decide_refund;
 pub use self::release::{Pending, Release};
 pub(crate) use self::release::{decide_clear, decide_release, decide_set_free, decide_sign};
 pub use self::returns::{
-    Back, OfOrder, Paid, Planned, RETURNS_MAX, Return, ReturnLine, ReturnStage, Returns, Sold, SoldLine,
+    Back, OfOrder, Paid, Planned, ProposedDecision, RETURNS_MAX, Return, ReturnLine, ReturnStage, Returns,
+    Sold, SoldLine,
 };
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;

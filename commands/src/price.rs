@@ -394,8 +394,10 @@ impl PricedLine<'_> {
     /// Puts its tax on it; none where what it costs then is larger than can be kept.
     pub(crate) fn taxed(self, market: &Market, region: Option<&Region>) -> Option<Line> {
         let (tax, total) = with_tax(market, self.left(), region, self.tax_class)?;
-        let PricedLine { discounts, listing, listing_version, locations, price, quantity, .. } = self;
-        Some(Line { discounts, listing, listing_version, locations, price, quantity, tax, total })
+        let PricedLine { discounts, is_final, listing, listing_version, locations, price, quantity, .. } =
+            self;
+        let final_sale = is_final;
+        Some(Line { discounts, final_sale, listing, listing_version, locations, price, quantity, tax, total })
     }
 
     /// Gives what its seller sells it for: the price when his discounts are taken off. What the platform pays is in it.

@@ -79,7 +79,7 @@ mod tests {
             (
                 "listing.create",
                 json!({
-                    "limits": limits, "listing": ID, "price": total, "restricted": true, "tax_class": "reduced",
+                    "final_sale": true, "limits": limits, "listing": ID, "price": total, "restricted": true, "tax_class": "reduced",
                     "title": "T", "variant": {"attributes": {"colour": "red", "size": "L"}, "of": ID},
                 }),
             ),
@@ -87,7 +87,7 @@ mod tests {
             (
                 "listing.update",
                 json!({
-                    "limits": {"max": 9}, "listing": ID, "price": total, "restricted": false,
+                    "final_sale": false, "limits": {"max": 9}, "listing": ID, "price": total, "restricted": false,
                     "tax_class": "reduced", "title": "T", "release": {"any_of": ["operator_release", {"min_age": {"ms": 9}}]},
                 }),
             ),

@@ -52,6 +52,8 @@ pub(crate) struct AskedLine<'a> {
 pub(crate) struct PricedLine<'a> {
     /// Who sells.
     pub(crate) seller: AccountId,
+    /// Whether nothing of it is taken back.
+    pub(crate) is_final: bool,
     /// What is bought.
     pub(crate) listing: ListingId,
     /// The version of the listing that was priced.
@@ -162,6 +164,7 @@ pub(crate) fn listing<'a>(
             Ok((price, total)) => {
                 priced.push(PricedLine {
                     seller: known.seller,
+                    is_final: known.is_final,
                     listing: id,
                     listing_version,
                     locations: known.stock.allocate(asked.quantity),

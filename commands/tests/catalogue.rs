@@ -31,6 +31,7 @@ fn nothing_updated(version: u32) -> Updated {
         limits: None,
         listing: listing(TEA),
         price: None,
+        final_sale: None,
         restricted: None,
         tax_class: None,
         title: None,

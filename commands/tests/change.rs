@@ -70,6 +70,7 @@ fn reserved(world: &World, n: u64) -> u64 {
 fn added(n: u64, quantity: u32, each: i64) -> Line {
     Line {
         discounts: vec![],
+        final_sale: false,
         listing: listing(n),
         listing_version: 1,
         locations: vec![],

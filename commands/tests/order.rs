@@ -59,6 +59,7 @@ fn an_order_reserves_its_stock_and_its_money_is_held() {
     let order = world.placed(BUYER, place(&[(TEA, 3)], usd(1500)));
     let line = Line {
         discounts: vec![],
+        final_sale: false,
         listing: listing(TEA),
         listing_version: 1,
         locations: vec![],

@@ -7,6 +7,7 @@ mod support;
 mod returns {
     mod answers;
     mod exchange;
+    mod final_sale;
     mod silence;
 }
 

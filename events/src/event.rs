@@ -209,6 +209,7 @@ events! {
     "return.appealed.v1" => ReturnAppealed(returns::Appealed) about |e| Some(e.order.to_string()),
     "return.replacement_reserved.v1" => ReplacementReserved(returns::replacement::ReplacementReserved) about |e| Some(e.order.to_string()),
     "return.replacement_given_up.v1" => ReplacementGivenUp(returns::replacement::ReplacementGivenUp) about |e| Some(e.order.to_string()),
+    "return.decision_proposed.v1" => ReturnDecisionProposed(returns::DecisionProposed) about |e| Some(e.order.to_string()),
     "return.sent.v1" => ReturnSent(returns::Sent) about |e| Some(e.order.to_string()),
     "return.received.v1" => ReturnReceived(returns::Received) about |e| Some(e.order.to_string()),
     "return.refunded.v1" => ReturnRefunded(returns::Refunded) about |e| Some(e.order.to_string()),
@@ -331,6 +332,7 @@ impl Event {
             | Event::ReplacementGivenUp(_)
             | Event::ReturnRejected(_)
             | Event::ReturnAppealed(_)
+            | Event::ReturnDecisionProposed(_)
             | Event::ReturnSent(_)
             | Event::ReturnReceived(_)
             | Event::ReturnEnded(_)

@@ -16,6 +16,9 @@ use crate::money::{Money, Quantity};
 /// A seller offered something for sale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Created {
+    /// Whether its seller takes nothing of it back after it was delivered, where the market offers returns; absent: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub final_sale: bool,
     /// The listing.
     pub listing: ListingId,
     /// Price of one unit.
@@ -44,9 +47,10 @@ pub struct Created {
 }
 
 impl Created {
-    /// Says that something is offered which anybody may buy, in any number, and that is no variant.
+    /// Says that something is offered which anybody may buy, in any number, and return, and that is no variant.
     pub fn new(listing: ListingId, price: Money, seller: AccountId, title: String) -> Self {
         Created {
+            final_sale: false,
             listing,
             price,
             seller,
@@ -64,6 +68,9 @@ impl Created {
 /// A seller changed what is offered. Only what changed is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Updated {
+    /// Whether its seller takes nothing of it back after it was delivered, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_sale: Option<bool>,
     /// How many units an order may have of it from now on; `{}`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

@@ -102,6 +102,9 @@ pub struct Line {
     /// What it was cheaper by, in the order in which it was taken off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<Discount>,
+    /// Whether its seller takes nothing of it back after it was delivered; absent: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub final_sale: bool,
     /// What is bought.
     pub listing: ListingId,
     /// The version of the listing that was priced.

@@ -172,6 +172,35 @@ pub struct Appealed {
     pub order: OrderId,
 }
 
+/// What an operator makes of a return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReturnDecision {
+    /// As the buyer wants it: the units are sent back, or all of their money is paid back.
+    Approve,
+    /// As the seller said.
+    Deny,
+    /// The seller keeps so much, and no more than he said.
+    Deduct(Money),
+}
+
+/// An operator decided about a return of more than the market's limit, and another one has to agree. A second proposal stands in the
+/// place of the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DecisionProposed {
+    /// Who decided.
+    pub by: AccountId,
+    /// How.
+    pub decision: ReturnDecision,
+    /// Why, in words; 1 to 200 characters.
+    pub note: String,
+    /// Which of the order's returns.
+    #[serde(rename = "return")]
+    pub number: ReturnNumber,
+    /// The order.
+    pub order: OrderId,
+}
+
 /// A buyer handed the units of a return to a carrier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {

@@ -195,6 +195,7 @@ async fn anybody_sees_what_is_offered_and_only_its_seller_and_operators_what_is_
         limits: None,
         listing: lamp,
         price: Some(usd(2_600)),
+        final_sale: None,
         restricted: None,
         tax_class: None,
         title: None,

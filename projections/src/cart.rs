@@ -19,7 +19,7 @@ use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 7;
+pub(crate) const VERSION: u8 = 8;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -102,6 +102,8 @@ pub struct CartLine {
     pub listing: ListingId,
     /// What it is.
     pub title: String,
+    /// Whether its seller takes nothing of it back after it was delivered, where the market offers returns.
+    pub final_sale: bool,
     /// Who sells it.
     pub seller: AccountId,
     /// How many units.
@@ -343,6 +345,7 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
         let mut line = CartLine {
             listing: line.listing,
             title: listing.title.clone(),
+            final_sale: listing.is_final,
             seller: listing.seller,
             quantity: line.quantity,
             unit_price_seen: line.unit_price_seen,

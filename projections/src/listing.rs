@@ -29,7 +29,7 @@ use crate::table::{Additions, Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// Most listings in one page of a list.
 pub const LISTINGS_PER_PAGE_MAX: usize = 100;
@@ -51,6 +51,8 @@ pub struct Listing {
     pub limits: (u32, u32),
     /// Whether only accounts that are cleared for it may buy it.
     pub is_restricted: bool,
+    /// Whether its seller takes nothing of it back after it was delivered.
+    pub is_final: bool,
     /// How it is taxed.
     pub tax_class: Option<TaxClass>,
     /// The listing it is a variant of, and what sets it apart.
@@ -88,6 +90,7 @@ impl Listing {
             version: event.version,
             limits: event.limits.unwrap_or_default().range(),
             is_restricted: event.restricted,
+            is_final: event.final_sale,
             tax_class: event.tax_class.clone(),
             variant: event.variant.clone(),
             is_paused: false,
@@ -100,10 +103,12 @@ impl Listing {
     }
 
     fn update(&mut self, event: &Updated) {
-        let Updated { limits, listing: _, price, restricted, tax_class, title, version, release } = event;
+        let Updated { final_sale, limits, listing: _, price, restricted, tax_class, title, version, release } =
+            event;
         self.version = *version;
         self.limits = limits.map_or(self.limits, |limits| limits.range());
         self.price = price.unwrap_or(self.price);
+        self.is_final = final_sale.unwrap_or(self.is_final);
         self.is_restricted = restricted.unwrap_or(self.is_restricted);
         if tax_class.is_some() {
             self.tax_class.clone_from(tax_class);

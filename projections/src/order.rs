@@ -147,6 +147,8 @@ pub struct Line {
     pub listing_version: u32,
     /// Price of one unit; none where the line was priced by a quote, or costs what was paid for the units that it replaces.
     pub unit_price: Option<Money>,
+    /// Whether its seller takes nothing of it back after it was delivered.
+    pub final_sale: bool,
     /// What it was cheaper by, in the order in which it was taken off.
     pub discounts: Vec<Discount>,
     /// Its tax.
@@ -491,6 +493,9 @@ pub enum Step {
     /// The buyer asked an operator to decide about a return.
     #[serde(rename = "return.appealed")]
     ReturnAppealed,
+    /// An operator decided about a return; another one has to agree.
+    #[serde(rename = "return.decision_proposed")]
+    ReturnDecisionProposed,
     /// The buyer handed units to a carrier.
     #[serde(rename = "return.sent")]
     ReturnSent,

@@ -51,6 +51,7 @@ fn shop() -> History {
 fn added(n: u64, quantity: u32, each: i64, locations: Vec<Located>) -> Line {
     Line {
         discounts: vec![],
+        final_sale: false,
         listing: listing(n),
         listing_version: 2,
         locations,

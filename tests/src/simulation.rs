@@ -10,6 +10,7 @@ mod checks;
 mod money;
 mod people;
 mod process;
+mod promotions;
 mod reconcile;
 mod returns;
 mod world;

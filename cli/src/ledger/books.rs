@@ -19,6 +19,7 @@ use self::exchange::Exchanges;
 use self::fees::{fee_by_terms, rounded};
 pub(crate) use self::promise::Invariant;
 use self::returns::Returns;
+use self::stock::Reserved;
 use self::subsidy::Subsidy;
 
 mod change;
@@ -28,6 +29,7 @@ mod exchange;
 mod fees;
 mod promise;
 mod returns;
+mod stock;
 mod subsidy;
 
 /// How often a promise was looked at, and the first time it did not hold.
@@ -102,6 +104,7 @@ pub(crate) struct Books {
     earnings: Earnings,
     returns: Returns,
     exchanges: Exchanges,
+    reserved: Reserved,
     findings: BTreeMap<Invariant, Finding>,
 }
 
@@ -236,6 +239,7 @@ impl Books {
         for transfer in event.transfers() {
             self.transfer(position, transfer);
         }
+        self.reserved.enter(event);
         self.subsidized(position, event);
         self.stops(position, event);
         self.fee_falls_due(event);
@@ -584,6 +588,7 @@ impl Books {
         for (currency, sum) in sums {
             self.check(Invariant::I2, position, sum == 0, || format!("{sum} minor units of {currency}"));
         }
+        self.check_reserved(position, market);
         let theirs = market.ledger.balances().map(|(account, held)| (account, held.currency));
         let keys: BTreeSet<_> = self.balances.keys().copied().chain(theirs).collect();
         for (account, currency) in keys {
@@ -592,6 +597,17 @@ impl Books {
             self.check(Invariant::I16, position, ours == theirs, || {
                 format!(
                     "{account} has {ours} minor units of {currency} by its transfers, {theirs} in the market"
+                )
+            });
+        }
+    }
+
+    fn check_reserved(&mut self, position: Position, market: &commands::Market) {
+        for (listing, known) in market.listings.iter() {
+            let (ours, theirs) = (self.reserved.of(*listing), known.stock.reserved);
+            self.check(Invariant::I17, position, i64::try_from(theirs) == Ok(ours), || {
+                format!(
+                    "{ours} units of listing {listing} are reserved by the events, {theirs} in the market"
                 )
             });
         }

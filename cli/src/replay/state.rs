@@ -139,6 +139,7 @@ fn listing(fold: &Fold, id: ListingId) -> Option<Value> {
         "status": listing.status(),
         "limits": { "min": min, "max": max },
         "restricted": listing.is_restricted,
+        "final_sale": listing.is_final,
         "tax_class": listing.tax_class,
         "variant_of": listing.variant_of,
         "release": listing.release,

@@ -27,6 +27,9 @@ pub const ATTRIBUTE_VALUE_LENGTH_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateListing {
+    /// Whether nothing of it is taken back after it was delivered, where the market offers returns; absent: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub final_sale: bool,
     /// How many units an order may have of it; absent: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -54,6 +57,7 @@ impl CreateListing {
     /// Offers something that anybody may buy, in any number, and that is no variant.
     pub fn new(listing: ListingId, price: Money, title: Text<TITLE_LENGTH_MAX>) -> Self {
         CreateListing {
+            final_sale: false,
             limits: None,
             listing,
             price,
@@ -128,6 +132,9 @@ impl JsonSchema for Attributes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateListing {
+    /// Whether nothing of it is taken back after it was delivered. What was ordered before keeps what it was ordered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_sale: Option<bool>,
     /// How many units an order may have of it; `{}`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

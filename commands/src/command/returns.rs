@@ -4,6 +4,7 @@ use events::Money;
 use events::ids::{ListingId, OrderId};
 use events::location::Location;
 use events::order::ShipmentNumber;
+pub use events::returns::ReturnDecision;
 use events::returns::{ReceivedUnits, ReturnNumber, ReturnReason};
 use events::tax::Region;
 use schemars::JsonSchema;
@@ -94,7 +95,8 @@ pub struct AppealReturn {
     pub order: OrderId,
 }
 
-/// Decides about a return whose buyer asked for it. Given by an operator.
+/// Decides about a return whose buyer asked for it. Given by an operator; where it is about more than the market's limit, two of them
+/// have to give the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecideReturn {
@@ -107,18 +109,6 @@ pub struct DecideReturn {
     pub number: ReturnNumber,
     /// The order.
     pub order: OrderId,
-}
-
-/// What an operator makes of a return.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReturnDecision {
-    /// As the buyer wants it: the units are sent back, or all of their money is paid back.
-    Approve,
-    /// As the seller said.
-    Deny,
-    /// The seller keeps so much, and no more than he said.
-    Deduct(Money),
 }
 
 /// Says that the units of a return are on their way. Given by the order's buyer.

@@ -140,6 +140,9 @@ impl Market {
                         total_minor: added.total.minor,
                         tax_minor,
                     });
+                    if added.final_sale {
+                        order.extras.get_or_insert_default().final_lines |= 1 << (lines.len() - 1);
+                    }
                 }
             }
         }
@@ -495,7 +498,10 @@ fn sum(
 ) -> Option<(Vec<events::order::Line>, Money)> {
     let (mut lines, mut total) = (Vec::with_capacity(priced.len()), order.total);
     for line in priced {
-        let line = PricedLine { locations: Vec::new(), ..line }.taxed(market, region)?;
+        // A line is what it was ordered as.
+        let known = order.lines.iter().position(|known| known.listing == line.listing);
+        let is_final = known.map_or(line.is_final, |place| order.is_final(place));
+        let line = PricedLine { is_final, locations: Vec::new(), ..line }.taxed(market, region)?;
         total = total.checked_add(line.total).ok()?;
         lines.push(line);
     }

@@ -102,10 +102,16 @@ fn extras(event: &Placed) -> Option<Box<Extras>> {
             .map_or(0, |tax| tax.amount.minor),
         promotions: event.promotions().into_iter().collect(),
         changes: None,
+        final_lines: final_lines(&event.lines),
         is_risk_cleared: false,
         subsidy: Subsidy::of(event),
     };
-    (shipping.is_some() || !extras.promotions.is_empty()).then(|| Box::new(extras))
+    (shipping.is_some() || !extras.promotions.is_empty() || extras.final_lines != 0).then(|| Box::new(extras))
+}
+
+fn final_lines(lines: &[events::order::Line]) -> u128 {
+    let places = (0..).zip(lines).filter(|(_, line)| line.final_sale);
+    places.fold(0, |bits, (place, _): (u32, _)| bits | 1 << place)
 }
 
 pub(crate) fn decide_place(

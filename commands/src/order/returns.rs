@@ -23,7 +23,7 @@ use events::ids::{AccountId, ListingId, OrderId};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{Closed, ShipmentNumber};
 use events::rejection::{OrderState, ReturnRejection, ReturnState};
-use events::returns::{ReceivedUnits, ReturnNumber};
+use events::returns::{ReceivedUnits, ReturnDecision, ReturnNumber};
 use events::{Event, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,8 @@ pub struct Sold {
 pub struct SoldLine {
     /// What was bought.
     pub listing: ListingId,
+    /// Whether nothing of it is taken back.
+    pub is_final: bool,
     /// How many.
     pub units: u32,
     /// Of these, units that are in a return or went through one. The next ones are those behind them.
@@ -94,9 +96,14 @@ pub struct SoldLine {
 }
 
 impl SoldLine {
-    /// Gives how many units can be returned.
+    /// Gives how many units did not come back.
     pub const fn left(&self) -> u32 {
         self.units - self.returned
+    }
+
+    /// Gives how many units its buyer may ask to return.
+    pub const fn returnable(&self) -> u32 {
+        if self.is_final { 0 } else { self.left() }
     }
 
     /// Gives what of an amount of the whole line the next units have.
@@ -146,8 +153,19 @@ pub struct Return {
     /// What the buyer is to get in the place of its units; none: their money.
     #[serde(with = "super::as_in_the_log")]
     pub replacement: Option<Box<Planned>>,
+    /// What an operator decided about it, where another one has to agree.
+    pub proposed: Option<ProposedDecision>,
     /// How far it is.
     pub stage: ReturnStage,
+}
+
+/// What an operator decided about a return that takes two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposedDecision {
+    /// Who.
+    pub by: AccountId,
+    /// What.
+    pub decision: ReturnDecision,
 }
 
 /// Units of one line in a return.
@@ -255,7 +273,9 @@ impl OfOrder {
             return None;
         }
         let returnable = self.shipments.iter().zip(&order.shipments).filter(|(sold, shipment)| {
-            !sold.is_settled && shipment.amount_minor > 0 && sold.lines.iter().any(|line| line.left() > 0)
+            !sold.is_settled
+                && shipment.amount_minor > 0
+                && sold.lines.iter().any(|line| line.returnable() > 0)
         });
         let last = returnable.filter_map(|(sold, _)| sold.return_by).max();
         Some(last.map_or(now, |last| last.max(now)))

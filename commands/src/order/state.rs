@@ -72,6 +72,8 @@ pub struct Extras {
     pub promotions: Box<[PromotionId]>,
     /// What of it the platform pays.
     pub subsidy: Option<Box<Subsidy>>,
+    /// Its lines of which nothing is taken back after it was delivered: a bit of each place.
+    pub final_lines: u128,
     /// Whether an operator has cleared it of risk, where its rule of release asks for that.
     pub is_risk_cleared: bool,
     /// What was changed of it since it was placed, or may be.
@@ -140,6 +142,8 @@ pub struct Shipment {
 
 // A place of a line fits what it is kept in.
 const _: () = assert!(crate::command::LINES_MAX <= u8::MAX as usize);
+// And it has a bit.
+const _: () = assert!(crate::command::LINES_MAX <= u128::BITS as usize);
 
 /// How far a shipment is, with what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +190,11 @@ impl Escrow {
 }
 
 impl Order {
+    /// Tells whether nothing of a line is taken back after it was delivered.
+    pub fn is_final(&self, place: usize) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.final_lines >> place & 1 == 1)
+    }
+
     /// Counts the units that are neither shipped nor cancelled.
     pub fn units_left(&self) -> u64 {
         self.lines.iter().map(|line| u64::from(line.left())).sum()

@@ -1,6 +1,8 @@
 //! What sellers and operators say about returns.
 
-use events::returns::{Appealed, Approved, Deduction, Ended, Received, Rejected, ReturnEnd, Sent};
+use events::returns::{
+    Appealed, Approved, DecisionProposed, Deduction, Ended, Received, Rejected, ReturnEnd, Sent,
+};
 
 use crate::*;
 
@@ -206,4 +208,60 @@ fn a_shipment_all_of_whose_money_went_back_in_a_return_is_done() {
     then_holds(&world, [(wallet(), 10_000), (LedgerAccount::Escrow(order), 0)]);
     world.when_deadline();
     assert_eq!(closed_as(&world, order), Some(OrderState::Refunded));
+}
+
+#[test]
+fn two_operators_decide_about_a_return_of_more_than_the_limit() {
+    let returns = Some(thirty_days());
+    let escrow = events::market::EscrowTerms::new(3_999, 60 * DAY_MS).unwrap().returning(returns);
+    let mut world = shop(World::on(Terms { escrow: Some(escrow), ..Terms::default() }), false);
+    let order = delivered(&mut world, true);
+    world
+        .given(BUYER, ask_return(order, 1, &[]))
+        .given(SELLER, reject_return(order, 1))
+        .given(BUYER, appeal_return(order, 1));
+    let proposed = |by: Actor, decision| {
+        let (note, number) = ("looked at it".to_owned(), nth_return(1));
+        [Event::from(DecisionProposed { by: by.account(), decision, note, number, order })]
+    };
+    let (deny, approve) = (ReturnDecision::Deny, ReturnDecision::Approve);
+    world
+        .when(OPERATOR, decide_return(order, 1, ReturnDecision::Deduct(usd(1))))
+        .then_rejected([ReturnRejection::NothingToDeduct { number: nth_return(1), order }.into()])
+        .when(OPERATOR, decide_return(order, 1, deny))
+        .then_events(proposed(OPERATOR, deny))
+        .when(OPERATOR, decide_return(order, 1, deny))
+        .then_rejected([Rejection::FourEyes { order }])
+        // Who sees it otherwise proposes that.
+        .when(OTHER_OPERATOR, decide_return(order, 1, approve))
+        .then_events(proposed(OTHER_OPERATOR, approve))
+        .when(OPERATOR, decide_return(order, 1, approve))
+        .then_types(["return.approved.v1"]);
+    // About what came back two have to agree anew, and in time.
+    world.given(BUYER, send_return(order, 1));
+    world.given(
+        SELLER,
+        receive_as(order, 1, Some(&[(POT, [0, 1, 0, 0]), (TEA, [3, 0, 0, 0])]), Some(usd(900))),
+    );
+    let keeps = ReturnDecision::Deduct(usd(400));
+    world
+        .given(BUYER, appeal_return(order, 1))
+        .when(OPERATOR, decide_return(order, 1, keeps))
+        .then_events(proposed(OPERATOR, keeps))
+        .when_deadline()
+        .then_types(["return.refunded.v1"]);
+    assert_eq!(world.events().iter().find_map(amount_of), Some(usd(4000)));
+}
+
+#[test]
+fn one_operator_decides_about_a_return_up_to_the_limit() {
+    let escrow = events::market::EscrowTerms::new(4_000, 60 * DAY_MS).unwrap().returning(Some(thirty_days()));
+    let mut world = shop(World::on(Terms { escrow: Some(escrow), ..Terms::default() }), false);
+    let order = delivered(&mut world, true);
+    world
+        .given(BUYER, ask_return(order, 1, &[]))
+        .given(SELLER, reject_return(order, 1))
+        .given(BUYER, appeal_return(order, 1))
+        .when(OPERATOR, decide_return(order, 1, ReturnDecision::Approve))
+        .then_types(["return.approved.v1"]);
 }

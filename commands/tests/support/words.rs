@@ -124,6 +124,7 @@ pub fn update(n: u64) -> UpdateListing {
         limits: None,
         listing: listing(n),
         price: None,
+        final_sale: None,
         restricted: None,
         tax_class: None,
         title: None,

@@ -31,6 +31,12 @@ pub enum ReturnRejection {
         /// The shipment.
         shipment: ShipmentNumber,
     },
+    /// The seller takes nothing of it back, which was shown before it was bought.
+    #[error("listing {listing} was sold for good: ask the seller for a refund, or claim what is in escrow")]
+    FinalSale {
+        /// The listing.
+        listing: ListingId,
+    },
     /// What is to be had in the place of units is not asked of any that are returned.
     #[error(
         "listing {listing} is not among what is returned: name what comes back, and what is wanted in its place"

@@ -43,6 +43,8 @@ pub(crate) struct Shown {
     limits: ShownLimits,
     /// Whether only accounts that an operator has cleared may buy it.
     restricted: bool,
+    /// Whether its seller takes nothing of it back after it was delivered, where the market offers returns.
+    final_sale: bool,
     /// How it is taxed; null: nobody has said.
     tax_class: Option<TaxClass>,
     /// The listing it is a variant of, and what sets it apart; null: it is no variant.
@@ -99,6 +101,7 @@ impl Shown {
             status,
             limits: ShownLimits { min, max },
             restricted: listing.is_restricted,
+            final_sale: listing.is_final,
             tax_class: listing.tax_class,
             variant: listing.variant,
             available,

@@ -605,6 +605,7 @@ pub(super) fn line(line: &events::order::Line) -> Line {
             LinePrice::Unit(price) => Some(price),
             LinePrice::Quote | LinePrice::Exchange => None,
         },
+        final_sale: line.final_sale,
         discounts: line.discounts.iter().map(discount).collect(),
         tax: line.tax.as_ref().map(tax_line),
         added: vec![],

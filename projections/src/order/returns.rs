@@ -58,6 +58,8 @@ pub struct Return {
     pub refunded: Option<Money>,
     /// What the buyer wanted in the place of its units; none: their money.
     pub replacement: Option<Replacement>,
+    /// Whether an operator has decided, and another one has to agree.
+    pub is_proposed: bool,
     /// What was said last: by the seller who rejects it or deducts, by the buyer who does not agree, or by the operator.
     pub last_word: Option<String>,
     /// Who carries the units.
@@ -144,6 +146,7 @@ impl Return {
 
     fn end(&mut self, state: ReturnState, time: Timestamp) {
         (self.state, self.due, self.ended_at) = (state, None, Some(time));
+        self.is_proposed = false;
     }
 }
 
@@ -252,6 +255,7 @@ pub(super) fn request(order: &mut Order, event: &Requested, time: Timestamp) -> 
         deduction: None,
         refunded: None,
         replacement: event.replacement.as_ref().map(wanted),
+        is_proposed: false,
         last_word: None,
         carrier: None,
         tracking: None,
@@ -285,7 +289,7 @@ pub(super) fn enter(
     word: Option<&String>,
 ) -> Option<()> {
     let entered = return_of(order, number)?;
-    (entered.state, entered.due) = (state, Some(due));
+    (entered.state, entered.due, entered.is_proposed) = (state, Some(due), false);
     if let Some(word) = word {
         entered.last_word = Some(word.clone());
     }
@@ -434,6 +438,15 @@ impl OrderFold {
                 let note = named(event.number, format!("to be decided by {}", event.decide_by));
                 self.change(tree, event.order, entry(Step::ReturnAppealed, None, note), |order| {
                     enter(order, event.number, ReturnState::Appealed, event.decide_by, Some(&event.note))
+                })?;
+                event.order
+            }
+            Event::ReturnDecisionProposed(event) => {
+                let entry =
+                    entry(Step::ReturnDecisionProposed, None, named(event.number, "decided".to_owned()));
+                self.change(tree, event.order, entry, |order| {
+                    return_of(order, event.number)?.is_proposed = true;
+                    Some(())
                 })?;
                 event.order
             }

@@ -76,6 +76,7 @@ impl Word {
                 | Event::UnholdRequested(_)
                 | Event::OrderUnheld(_)
                 | Event::RiskCleared(_)
+                | Event::ReturnDecisionProposed(_)
                 | Event::SettlementProposed(_) => role = Some(Role::Operator),
                 Event::ReleaseScheduled(scheduled)
                     if scheduled.condition == ReleaseCondition::OperatorRelease =>

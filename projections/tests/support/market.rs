@@ -277,6 +277,7 @@ impl Market {
             limits: (wish.quantity % 2 == 1).then_some(limits),
             listing: found.id,
             price,
+            final_sale: None,
             restricted: (wish.quantity > 3).then_some(wish.which.is_multiple_of(2)),
             tax_class: None,
             title: (wish.quantity == 2).then(|| format!("thing {}", found.version)),

@@ -143,6 +143,7 @@ pub fn place(
         .iter()
         .map(|(listing, price, quantity)| Line {
             discounts: vec![],
+            final_sale: false,
             listing: *listing,
             listing_version: 1,
             locations: vec![],

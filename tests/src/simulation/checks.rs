@@ -56,11 +56,15 @@ pub(super) fn check_money(market: &Market) {
     assert!(pending.keys().all(ends), "what is pending ends with its payment");
 }
 
-/// Checks that what is reserved is what open orders wait for and buyers have set aside.
+/// Checks that what is reserved is what open orders and exchanges wait for and buyers have set aside.
 pub(super) fn check_reserved(market: &Market) {
     let mut reserved = BTreeMap::<ListingId, u64>::new();
     for line in market.orders.iter().flat_map(|(_, order)| &order.lines) {
         *reserved.entry(line.listing).or_default() += u64::from(line.left());
+    }
+    let returns = market.orders.returns().iter().flat_map(|(_, known)| known.open());
+    for line in returns.flat_map(|(_, open)| open.reserved()) {
+        *reserved.entry(line.listing).or_default() += u64::from(line.quantity.get());
     }
     for (_, known) in market.reservations.iter() {
         *reserved.entry(known.listing).or_default() += u64::from(known.quantity.get());

@@ -290,7 +290,17 @@ fn stocking(rng: &mut StdRng, n: u64) -> (Person, Command) {
         0 => {
             let price = Some(usd(rng.random_range(100..400)));
             let (limits, restricted, tax_class, title) = (None, None, None, None);
-            UpdateListing { limits, listing: id, price, restricted, tax_class, title, release: None }.into()
+            UpdateListing {
+                final_sale: None,
+                limits,
+                listing: id,
+                price,
+                restricted,
+                tax_class,
+                title,
+                release: None,
+            }
+            .into()
         }
         1 => PauseListing { listing: id }.into(),
         2 | 3 => ResumeListing { listing: id }.into(),

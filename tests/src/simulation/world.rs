@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::people::{
     BUYERS, Clients, LISTINGS, OPERATORS, PROVIDER, Person, REGISTRAR, SELLERS, fund, offer, receive, usd,
 };
-use super::{checks, money, returns};
+use super::{checks, money, promotions, returns};
 
 /// When the market was opened.
 pub(super) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
@@ -95,6 +95,7 @@ impl Base {
         wishes.extend((0..LISTINGS).map(|n| (SELLERS[(n % 3) as usize], money::allow(n))));
         wishes.extend(BUYERS.iter().zip(0..).map(|(buyer, n)| (PROVIDER, fund(*buyer, 5_000, n))));
         wishes.extend(money::first_wishes());
+        wishes.extend(promotions::wishes());
         let mut wishes = wishes.into_iter();
         loop {
             let appended = actions.drain(..).find_map(|action| match action {

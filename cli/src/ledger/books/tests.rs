@@ -62,6 +62,7 @@ pub(super) fn placed() -> Placed {
         group: None,
         lines: vec![Line {
             discounts: vec![],
+            final_sale: false,
             listing,
             listing_version: 1,
             locations: vec![],

@@ -4,7 +4,8 @@ use events::ids::{AccountId, OrderId};
 use events::order::ShipmentNumber;
 use events::rejection::ReturnRejection;
 use events::returns::{
-    Approved, DecidedBy, Deduction, Received, ReceivedUnits, Rejected, ReturnEnd, ReturnNumber,
+    Approved, DecidedBy, DecisionProposed, Deduction, Received, ReceivedUnits, Rejected, ReturnEnd,
+    ReturnNumber,
 };
 use events::{Event, Money, Rejection, Timestamp};
 
@@ -14,7 +15,7 @@ use super::{By, Opened, Return, ReturnStage, intact, opened, replace};
 use crate::command::{ApproveReturn, DecideReturn, ReceiveReturn, RejectReturn, ReturnDecision};
 use crate::decide::Facts;
 use crate::market::Market;
-use crate::order::waiting;
+use crate::order::{Order, waiting};
 use crate::stock::check_location;
 
 fn approved(
@@ -84,28 +85,48 @@ pub(crate) fn decide_decide(
     let ReturnStage::Appealed { deduction_minor, .. } = found.open.stage else {
         return Err(found.wrong_state());
     };
-    let (by, note) = (DecidedBy::Operator, Some(note.as_str().to_owned()));
-    let Some(claimed_minor) = deduction_minor else {
-        return match decision {
-            ReturnDecision::Approve => Ok(approved(market, &found, by, note, false, now)),
-            ReturnDecision::Deny => Ok(ended(&found, ReturnEnd::Denied, note, now)),
-            ReturnDecision::Deduct(_) => {
-                Err(vec![ReturnRejection::NothingToDeduct { number: *number, order: *order }.into()])
-            }
-        };
+    let deduction_minor = match (deduction_minor, decision) {
+        (None, ReturnDecision::Deduct(_)) => {
+            return Err(vec![ReturnRejection::NothingToDeduct { number: *number, order: *order }.into()]);
+        }
+        (None, _) => None,
+        (Some(claimed), decision) => Some(keeps(found.order, claimed, *decision)?),
     };
-    let most = Money::new(claimed_minor, found.order.total.currency);
-    let deduction_minor = match decision {
-        ReturnDecision::Approve => 0,
-        ReturnDecision::Deny => claimed_minor,
+    if found.open.amount_minor > market.escrow_terms().four_eyes_above_minor() {
+        match found.open.proposed {
+            Some(first) if first.decision == *decision && first.by == operator => {
+                return Err(vec![Rejection::FourEyes { order: *order }]);
+            }
+            Some(first) if first.decision == *decision => {}
+            // The first decision, or another one, which then stands in the place of the first.
+            Some(_) | None => {
+                let (decision, note) = (*decision, note.as_str().to_owned());
+                let (by, number, order) = (operator, *number, *order);
+                return Ok(vec![DecisionProposed { by, decision, note, number, order }.into()]);
+            }
+        }
+    }
+    let (by, note) = (DecidedBy::Operator, Some(note.as_str().to_owned()));
+    match (deduction_minor, decision) {
+        (Some(minor), _) => countable(market, refund(market, &found, by, minor, note, now)),
+        (None, ReturnDecision::Approve) => Ok(approved(market, &found, by, note, false, now)),
+        (None, _) => Ok(ended(&found, ReturnEnd::Denied, note, now)),
+    }
+}
+
+/// Gives what an operator lets a seller keep who wants to keep so much, in minor units.
+fn keeps(order: &Order, claimed_minor: i64, decision: ReturnDecision) -> Result<i64, Vec<Rejection>> {
+    let most = Money::new(claimed_minor, order.total.currency);
+    match decision {
+        ReturnDecision::Approve => Ok(0),
+        ReturnDecision::Deny => Ok(claimed_minor),
         ReturnDecision::Deduct(amount)
             if amount.currency == most.currency && (1..=most.minor).contains(&amount.minor) =>
         {
-            amount.minor
+            Ok(amount.minor)
         }
-        ReturnDecision::Deduct(_) => return Err(vec![ReturnRejection::DeductionAmount { most }.into()]),
-    };
-    countable(market, refund(market, &found, by, deduction_minor, note, now))
+        ReturnDecision::Deduct(_) => Err(vec![ReturnRejection::DeductionAmount { most }.into()]),
+    }
 }
 
 pub(crate) fn decide_receive(

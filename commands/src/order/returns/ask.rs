@@ -65,7 +65,7 @@ pub(crate) fn decide_request(
     }
     let asked = match &command.lines {
         Some(asked) => named(id, number, sold, asked)?,
-        None => left(sold),
+        None => left(sold)?,
     };
     let lines = paid_for(order, number, sold, &asked);
     if lines.iter().all(|units| !units.amount.is_positive()) {
@@ -94,9 +94,14 @@ pub(crate) fn decide_request(
 }
 
 /// Gives all units of a shipment that can be returned: places of its lines, and units of each.
-fn left(sold: &Sold) -> Vec<(usize, Quantity)> {
+fn left(sold: &Sold) -> Result<Vec<(usize, Quantity)>, Vec<Rejection>> {
     let lines = sold.lines.iter().enumerate();
-    lines.filter_map(|(place, line)| Some((place, Quantity::new(line.left()).ok()?))).collect()
+    let left: Vec<_> =
+        lines.filter_map(|(place, line)| Some((place, Quantity::new(line.returnable()).ok()?))).collect();
+    match sold.lines.iter().find(|line| line.left() > line.returnable()) {
+        Some(line) if left.is_empty() => Err(refused(ReturnRejection::FinalSale { listing: line.listing })),
+        _ => Ok(left),
+    }
 }
 
 /// Finds the units that a buyer names, or every reason against it.
@@ -108,10 +113,13 @@ fn named(
 ) -> Result<Vec<(usize, Quantity)>, Vec<Rejection>> {
     let find = |listing| {
         let place = sold.lines.iter().position(|line| line.listing == listing)?;
-        Some((place, sold.lines[place].left()))
+        Some((place, sold.lines[place].returnable()))
     };
     let too_many = |line: &LineQuantity, left| {
         let (listing, requested) = (line.listing, line.quantity.get());
+        if sold.lines.iter().any(|sold| sold.listing == listing && sold.is_final) {
+            return ReturnRejection::FinalSale { listing }.into();
+        }
         ReturnRejection::TooManyToReturn { left, listing, requested, shipment }.into()
     };
     places(order, asked, find, too_many)

@@ -6,10 +6,10 @@ use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::{Closed, Delivered, EscrowReleased, LineUnits, ShipmentNumber, Shipped};
 use events::returns::{
-    Appealed, Approved, Ended, Received, Refunded, Rejected, Requested, ReturnNumber, Sent,
+    Appealed, Approved, DecisionProposed, Ended, Received, Refunded, Rejected, Requested, ReturnNumber, Sent,
 };
 
-use super::{Paid, Planned, Return, ReturnLine, ReturnStage, Sold, SoldLine, due};
+use super::{Paid, Planned, ProposedDecision, Return, ReturnLine, ReturnStage, Sold, SoldLine, due};
 use crate::market::Market;
 use crate::order::state::ShipmentState;
 use crate::order::waiting;
@@ -20,9 +20,15 @@ impl Market {
         if self.return_terms().is_none() {
             return;
         }
+        let order = waiting(self, event.order);
+        let is_final = |listing| {
+            let place = order.lines.iter().position(|line| line.listing == listing);
+            place.is_some_and(|place| order.is_final(place))
+        };
         let minor = |money: Option<events::Money>| money.map_or(0, |money| money.minor);
         let lines = lines.iter().map(|units| SoldLine {
             listing: units.listing,
+            is_final: is_final(units.listing),
             units: units.quantity.get(),
             returned: 0,
             amount_minor: units.amount.minor,
@@ -115,6 +121,7 @@ impl Market {
             subsidy_minor,
             is_frozen: !is_accepted,
             replacement: event.replacement.clone().map(|of| Box::new(Planned { of, is_reserved: false })),
+            proposed: None,
             stage: ReturnStage::Requested { answer_by },
         };
         self.waiting.insert(due(id, shipment, &open));
@@ -139,6 +146,13 @@ impl Market {
             _ => None,
         };
         self.enter_return(order, number, ReturnStage::Appealed { decide_by, deduction_minor });
+    }
+
+    pub(crate) fn return_decision_proposed(&mut self, event: &DecisionProposed) {
+        let DecisionProposed { by, decision, number, order, .. } = *event;
+        let shipment = self.orders.returns().shipment_of(order, number);
+        let open = self.orders.returns_mut().return_mut(order, shipment);
+        open.proposed = Some(ProposedDecision { by, decision });
     }
 
     pub(crate) fn return_sent(&mut self, event: &Sent) {
@@ -218,7 +232,7 @@ impl Market {
         let shipment = self.orders.returns().shipment_of(id, number);
         let open = self.orders.returns_mut().return_mut(id, shipment);
         let left = due(id, shipment, open);
-        open.stage = stage;
+        (open.stage, open.proposed) = (stage, None);
         let entered = due(id, shipment, open);
         self.waiting.remove(&left);
         self.waiting.insert(entered);

@@ -27,6 +27,7 @@ fn line(cancelled: u32, shipped: u32, delivered: u32) -> Line {
         listing: ListingId::from_uuid(Uuid::nil()),
         listing_version: 1,
         unit_price: None,
+        final_sale: false,
         discounts: vec![],
         tax: None,
         quantity: Quantity::new(3).unwrap(),

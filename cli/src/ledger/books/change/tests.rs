@@ -17,6 +17,7 @@ const CHANGE: ChangeId = ChangeId::from_uuid(Uuid::from_u128(8));
 fn added() -> Line {
     Line {
         discounts: vec![],
+        final_sale: false,
         listing: ListingId::from_uuid(Uuid::from_u128(6)),
         listing_version: 1,
         locations: vec![],
