@@ -117,7 +117,12 @@ impl Market {
             Event::WriterStarted(event) => self.epoch = event.epoch,
             Event::CommandRejected(_) | Event::CommandUnchanged(_) => {}
             Event::AccountRegistered(event) => self.accounts.registered(event),
-            Event::DeviceRegistered(event) => self.accounts.device_registered(event),
+            Event::DeviceRegistered(event) => self.accounts.device_registered(event, self.time),
+            Event::DeviceRenamed(event) => self.accounts.device_renamed(event),
+            Event::DeviceRotated(event) => self.accounts.device_rotated(event),
+            Event::DeviceRevoked(event) => self.accounts.device_revoked(event),
+            // A record: nothing is decided by it.
+            Event::DeviceAttested(_) => {}
             Event::ListingCreated(event) => self.listings.created(event),
             Event::StockReceived(event) => {
                 self.listings.change_stock(event.listing, |stock| stock.received(event));
@@ -255,7 +260,7 @@ impl Market {
         let roles = [Role::Registrar].into();
         self.accounts.registered(&Registered { account: registrar.account, roles });
         let (account, device, key) = (registrar.account, registrar.device, registrar.key);
-        self.accounts.device_registered(&DeviceRegistered { account, device, key });
+        self.accounts.device_registered(&DeviceRegistered::new(account, device, key), self.time);
         self.opened = Some(event.clone());
     }
 

@@ -468,6 +468,12 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         }
         Command::RegisterAccount(_)
         | Command::RegisterDevice(_)
+        | Command::EnrollDevice(_)
+        | Command::RenameDevice(_)
+        | Command::RotateDevice(_)
+        | Command::RevokeDevice(_)
+        | Command::ReportLost(_)
+        | Command::AttestDevice(_)
         | Command::CreateListing(_)
         | Command::ReceiveStock(_)
         | Command::UpdateListing(_)

@@ -10,6 +10,7 @@ pub mod cart;
 mod code;
 pub mod command;
 pub mod commit;
+pub mod device;
 pub mod earnings;
 pub mod escrow;
 pub mod event;

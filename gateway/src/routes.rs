@@ -30,6 +30,7 @@ use crate::problem::{
     OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
     VIEWS_BEHIND,
 };
+use crate::query::devices::{self, DeviceList};
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
@@ -302,6 +303,19 @@ fn questions() -> Vec<Route> {
             .in_path("command", "Its id (`cid`)", uuid())
             .problems([NOT_FOUND, OUTCOME_UNKNOWN])
             .answers(json_of::<Receipt>()),
+        Route::get(
+            "/v1/accounts/{account}/devices",
+            "The devices of your account, with what each may do and what happened to it",
+            devices::devices,
+        )
+        .question()
+        .in_path(
+            "account",
+            "`me`; or the account, which for operators may be anybody's",
+            json!({"oneOf": [uuid(), {"const": "me"}]}),
+        )
+        .problems([NOT_FOUND])
+        .answers(view::<DeviceList>()),
         Route::get("/v1/orders", "Your orders, newest first", query::orders)
             .question()
             .query(

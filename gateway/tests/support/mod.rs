@@ -259,7 +259,7 @@ impl Shop {
         let (account, device, key) = (person.account, person.device, person.key.public());
         let roles = roles.iter().copied().collect();
         self.accepted(&self.registrar, RegisterAccount { account, roles }).await;
-        let receipt = self.accepted(&self.registrar, RegisterDevice { account, device, key }).await;
+        let receipt = self.accepted(&self.registrar, RegisterDevice::new(account, device, key)).await;
         let views = self.node.as_ref().unwrap().projections();
         views
             .wait_for(receipt["receipt"]["position"].as_u64().unwrap(), std::time::Duration::from_secs(10))

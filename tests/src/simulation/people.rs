@@ -64,7 +64,7 @@ impl Person {
     }
 
     pub(super) fn enrol(self) -> Command {
-        RegisterDevice { account: self.account(), device: self.device(), key: self.key() }.into()
+        RegisterDevice::new(self.account(), self.device(), self.key()).into()
     }
 }
 
