@@ -158,6 +158,7 @@ impl<'a> Asker<'a> {
             nonce: Nonce(self.rng.random()),
             seq: SEQ_JUMP_MAX,
             signed: String::new(),
+            step_up: None,
         };
         Ok(Verified {
             stamp,

@@ -102,6 +102,11 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::DeviceAttested(event) => {
             format!("device {} by {}: {:?}", event.device, event.format, event.verdict)
         }
+        Event::StepUpTermsSet(event) => {
+            format!("{} rules ask for a second factor, for {}", event.terms.rules.len(), event.terms.relying_party)
+        }
+        Event::PasskeyEnrolled(event) => format!("passkey {} approves", event.credential),
+        Event::PasskeyRemoved(event) => format!("passkey {} approves nothing any more", event.credential),
         Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
         Event::StockReceived(event) => {
             let at = at(event.location.as_ref());

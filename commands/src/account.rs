@@ -17,6 +17,7 @@ use crate::command::{
 use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;
+use crate::step_up::Passkeys;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Account {
     pub devices: BTreeSet<DeviceId>,
     /// Counts the keys it ever had.
     pub keys: u32,
+    /// Its passkeys, which approve what needs a second factor.
+    pub passkeys: Passkeys,
     /// Its active cart, if it has one.
     pub cart: Option<Box<Cart>>,
     /// What it saved for later; at most [`crate::cart::SAVED_MAX`] lines.
@@ -51,6 +54,7 @@ impl Account {
             roles,
             devices: BTreeSet::new(),
             keys: 0,
+            passkeys: Passkeys::new(),
             cart: None,
             saved: BTreeMap::new(),
             last_migrated: None,

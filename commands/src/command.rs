@@ -28,6 +28,7 @@ mod orders;
 mod reconciliation;
 mod reservations;
 mod returns;
+mod step_up;
 mod team;
 
 pub use catalogue::{
@@ -62,6 +63,7 @@ pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
     ReleaseReservation, ReservationTime, ReserveStock,
 };
+pub use step_up::{EnrollPasskey, RemovePasskey, SetStepUpTerms};
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
 pub use returns::{
@@ -484,6 +486,9 @@ commands! {
     "device.revoke" => RevokeDevice(RevokeDevice),
     "device.report_lost" => ReportLost(ReportLost),
     "device.attest" => AttestDevice(AttestDevice),
+    "step_up.set_terms" => SetStepUpTerms(SetStepUpTerms),
+    "step_up.enroll_passkey" => EnrollPasskey(EnrollPasskey),
+    "step_up.remove_passkey" => RemovePasskey(RemovePasskey),
     "listing.create" => CreateListing(CreateListing),
     "stock.receive" => ReceiveStock(ReceiveStock),
     "listing.update" => UpdateListing(UpdateListing),

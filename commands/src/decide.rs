@@ -15,10 +15,10 @@ use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
 use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
-use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
+use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, device, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
-    reconciliation, reservation, scope, shipping, stock, tax,
+    reconciliation, reservation, scope, shipping, step_up, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -168,11 +168,14 @@ fn admit(
     if made_later(verified.issued_at) || stamp.command.time().is_none_or(made_later) {
         return Err(Refusal::FromFuture { server_time });
     }
-    if now > verified.expires_at || now.ms_since(verified.issued_at) > FRESHNESS_MS {
+    let freshness_ms = step_up::freshness_ms(market, verified, now);
+    if now > verified.expires_at || now.ms_since(verified.issued_at) > freshness_ms {
         return Err(Refusal::Stale { server_time });
     }
-    // 10 role and key allow the command. (11, step-up, has no rule yet.)
+    // 10 role and key allow the command.
     scope::check(market, key, verified)?;
+    // 11 a second factor, where one is needed.
+    step_up::check(market, verified, now)?;
     // 12 replay guard.
     key.window.check(stamp.seq)?;
     market.nonces.check(stamp.key, stamp.nonce, now)?;
@@ -265,6 +268,9 @@ fn business(
         Command::RevokeDevice(command) => device::decide_revoke(market, &verified.stamp, command),
         Command::ReportLost(command) => device::decide_report_lost(market, &verified.stamp, command),
         Command::AttestDevice(command) => device::decide_attest(market, command),
+        Command::SetStepUpTerms(command) => step_up::decide_set_terms(market, command),
+        Command::EnrollPasskey(command) => step_up::decide_enroll(market, account, command),
+        Command::RemovePasskey(command) => step_up::decide_remove(market, account, command),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
         Command::UpdateListing(command) => listing::decide_update(market, account, command),
         Command::PauseListing(command) => listing::decide_pause(market, account, command),

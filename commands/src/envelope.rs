@@ -217,6 +217,7 @@ impl Claims {
             nonce: self.nonce,
             seq: self.seq,
             signed,
+            step_up: None,
         };
         Envelope {
             stamp,
@@ -354,6 +355,13 @@ impl Envelope {
             Command::EnrollDevice(body) => {
                 check_scope(body.scope.as_ref())?;
                 check_new_key(&body.key, Some(&body.proof), stamp.account, body.device, &market)?;
+            }
+            Command::SetStepUpTerms(body) => {
+                crate::step_up::check_terms(&body.terms, Command::NAMES)
+                    .map_err(|rule| body_invalid(format!("terms: {rule}")))?;
+            }
+            Command::EnrollPasskey(body) => {
+                VerifyingKey::new(&body.key).map_err(|error| body_invalid(format!("key: {error}")))?;
             }
             Command::RotateDevice(body) => {
                 check_new_key(&body.key, Some(&body.proof), stamp.account, stamp.device, &market)?;

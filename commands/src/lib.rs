@@ -8,7 +8,7 @@
 //! [`order`]; money is in [`funding`], [`ledger`] and [`fees`], and [`conservation`] checks each decision about it; the three
 //! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in
 //! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Who may
-//! give which command is in [`scope`]; protection from replays is in [`replay`].
+//! give which command is in [`scope`], and what needs a second factor in [`step_up`]; protection from replays is in [`replay`].
 
 pub mod account;
 pub mod card;
@@ -47,6 +47,7 @@ pub mod seed_form;
 pub mod shipping;
 pub mod sign;
 mod spelling;
+pub mod step_up;
 pub mod stock;
 pub mod tax;
 pub mod validate;

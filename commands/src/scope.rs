@@ -19,7 +19,10 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::RenameDevice
         | CommandKind::RotateDevice
         | CommandKind::RevokeDevice
-        | CommandKind::ReportLost => Role::ALL,
+        | CommandKind::ReportLost
+        | CommandKind::EnrollPasskey
+        | CommandKind::RemovePasskey => Role::ALL,
+        CommandKind::SetStepUpTerms => &[Role::Operator],
         CommandKind::AttestDevice => &[Role::Registrar, Role::Operator],
         CommandKind::CreateListing | CommandKind::ReceiveStock | CommandKind::ShipOrder => &[Role::Seller],
         CommandKind::UpdateListing

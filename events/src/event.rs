@@ -7,7 +7,7 @@ use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, command, device, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
-    reconciliation, reservation, returns, shipping, stock, tax,
+    reconciliation, reservation, returns, shipping, step_up, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -110,6 +110,9 @@ events! {
     "device.rotated.v1" => DeviceRotated(device::Rotated) about |e| Some(e.device.to_string()),
     "device.revoked.v1" => DeviceRevoked(device::Revoked) about |e| Some(e.device.to_string()),
     "device.attested.v1" => DeviceAttested(device::Attested) about |e| Some(e.device.to_string()),
+    "step_up.terms_set.v1" => StepUpTermsSet(step_up::TermsSet) about |_| None,
+    "step_up.passkey_enrolled.v1" => PasskeyEnrolled(step_up::PasskeyEnrolled) about |e| Some(e.account.to_string()),
+    "step_up.passkey_removed.v1" => PasskeyRemoved(step_up::PasskeyRemoved) about |e| Some(e.account.to_string()),
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
     "listing.updated.v1" => ListingUpdated(listing::Updated) about |e| Some(e.listing.to_string()),
@@ -260,6 +263,9 @@ impl Event {
             | Event::DeviceRotated(_)
             | Event::DeviceRevoked(_)
             | Event::DeviceAttested(_)
+            | Event::StepUpTermsSet(_)
+            | Event::PasskeyEnrolled(_)
+            | Event::PasskeyRemoved(_)
             | Event::ListingCreated(_)
             | Event::StockReceived(_)
             | Event::ListingUpdated(_)

@@ -32,6 +32,7 @@ pub mod rejection;
 pub mod reservation;
 pub mod returns;
 pub mod shipping;
+pub mod step_up;
 pub mod stock;
 pub mod tax;
 pub mod time;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, DeviceId};
+use crate::step_up::CredentialId;
 
 /// A broken rule of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
@@ -47,4 +48,19 @@ pub enum DeviceRejection {
         /// The limit.
         max: u32,
     },
+    /// The passkey is enrolled already, with another key.
+    #[error("passkey {credential} is enrolled already, with another key: remove it first")]
+    PasskeyExists {
+        /// The passkey.
+        credential: CredentialId,
+    },
+    /// The account has as many passkeys as it may.
+    #[error("an account may have {max} passkeys: remove one first")]
+    TooManyPasskeys {
+        /// The limit.
+        max: u32,
+    },
+    /// The market has not said what passkeys are made for.
+    #[error("this market takes no passkeys: an operator gives `step_up.set_terms` first")]
+    StepUpNotOffered,
 }

@@ -149,6 +149,7 @@ impl Clients {
             nonce: Nonce(nonce),
             seq: *seq,
             signed: format!("signed {}", self.signed),
+            step_up: None,
         };
         *seq += 1;
         let quotes = match &command {
