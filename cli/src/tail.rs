@@ -98,12 +98,18 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::DeviceRotated(event) => {
             format!("device {} took key {} for {}", event.device, event.key.id(), event.replaced)
         }
-        Event::DeviceRevoked(event) => format!("device {} signs nothing any more: {:?}", event.device, event.reason),
+        Event::DeviceRevoked(event) => {
+            format!("device {} signs nothing any more: {:?}", event.device, event.reason)
+        }
         Event::DeviceAttested(event) => {
             format!("device {} by {}: {:?}", event.device, event.format, event.verdict)
         }
         Event::StepUpTermsSet(event) => {
-            format!("{} rules ask for a second factor, for {}", event.terms.rules.len(), event.terms.relying_party)
+            format!(
+                "{} rules ask for a second factor, for {}",
+                event.terms.rules.len(),
+                event.terms.relying_party
+            )
         }
         Event::PasskeyEnrolled(event) => format!("passkey {} approves", event.credential),
         Event::PasskeyRemoved(event) => format!("passkey {} approves nothing any more", event.credential),

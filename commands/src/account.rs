@@ -11,9 +11,7 @@ use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
 use crate::cart::{Cart, MergedCart, MigratedCart, SavedLine};
-use crate::command::{
-    GrantClearance, RegisterAccount, ReinstateSeller, RevokeClearance, SuspendSeller,
-};
+use crate::command::{GrantClearance, RegisterAccount, ReinstateSeller, RevokeClearance, SuspendSeller};
 use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;

@@ -43,8 +43,8 @@ pub use checkout::{
     SetTax, VerifyAccount,
 };
 pub use devices::{
-    AttestDevice, DEVICE_NAME_LENGTH_MAX, DeviceProof, EnrollDevice, RegisterAccount, RegisterDevice, RenameDevice,
-    ReportLost, RevokeDevice, RotateDevice,
+    AttestDevice, DEVICE_NAME_LENGTH_MAX, DeviceProof, EnrollDevice, RegisterAccount, RegisterDevice,
+    RenameDevice, ReportLost, RevokeDevice, RotateDevice,
 };
 pub use escrow::{
     ClearRisk, FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, SignMilestone, UnfreezeEscrow,

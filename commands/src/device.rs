@@ -207,9 +207,8 @@ pub(crate) fn decide_revoke(
     let RevokeDevice { account, device, reason } = *command;
     let owner = account.unwrap_or(stamp.account);
     if owner != stamp.account {
-        let is_one_of = |roles: [Role; 2]| {
-            roles.into_iter().any(|role| market.accounts.has_role(stamp.account, role))
-        };
+        let is_one_of =
+            |roles: [Role; 2]| roles.into_iter().any(|role| market.accounts.has_role(stamp.account, role));
         if !is_one_of([Role::Operator, Role::Registrar]) {
             return Err(vec![DeviceRejection::NotYourDevice { account: owner }.into()]);
         }
@@ -249,7 +248,5 @@ pub(crate) fn decide_attest(market: &Market, command: &AttestDevice) -> Result<V
     let AttestDevice { account, device, evidence, format, verdict } = command;
     let key = active(market, *account, *device)?.key;
     let (evidence, format) = (*evidence, format.as_str().to_owned());
-    Ok(vec![
-        Attested { account: *account, device: *device, evidence, format, key, verdict: *verdict }.into(),
-    ])
+    Ok(vec![Attested { account: *account, device: *device, evidence, format, key, verdict: *verdict }.into()])
 }

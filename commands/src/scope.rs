@@ -4,8 +4,8 @@ use events::Money;
 use events::account::Role;
 use events::device::KeyScope;
 
-use crate::device::DeviceKey;
 use crate::command::{Command, CommandKind, PayoutOutcome, ReportedOutcome, ReturnDecision, Verified};
+use crate::device::DeviceKey;
 use crate::market::Market;
 use crate::order;
 use crate::refusal::Refusal;
@@ -89,7 +89,9 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::AppealReturn
         | CommandKind::SendReturn
         | CommandKind::CancelReturn => &[Role::Buyer],
-        CommandKind::ApproveReturn | CommandKind::RejectReturn | CommandKind::ReceiveReturn => &[Role::Seller],
+        CommandKind::ApproveReturn | CommandKind::RejectReturn | CommandKind::ReceiveReturn => {
+            &[Role::Seller]
+        }
         CommandKind::DecideReturn => &[Role::Operator],
         CommandKind::AllowReservations => &[Role::Seller],
         CommandKind::ReserveStock | CommandKind::ExtendReservation => &[Role::Buyer],

@@ -145,7 +145,8 @@ pub(crate) fn check(market: &Market, verified: &Verified, now: Timestamp) -> Res
     let Some(StepUp::Webauthn(assertion)) = stamp.step_up.as_deref() else {
         return Err(refuse("send the same bytes again with a passkey's approval in `Skylink-Step-Up`"));
     };
-    let passkey = market.accounts.get(stamp.account).and_then(|known| known.passkeys.get(&assertion.credential));
+    let passkey =
+        market.accounts.get(stamp.account).and_then(|known| known.passkeys.get(&assertion.credential));
     let passkey = passkey.ok_or_else(|| refuse("the passkey is none of this account"))?;
     let terms = market.step_up.as_ref().ok_or_else(|| refuse("this market takes no passkeys yet"))?;
     let challenge = challenge(&stamp.signed).ok_or_else(|| refuse("these are no signed bytes"))?;

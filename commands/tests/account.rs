@@ -124,8 +124,7 @@ fn a_device_belongs_to_one_known_account_and_has_one_key() {
 #[test]
 fn an_account_has_so_many_devices_and_no_more_and_both_reasons_are_told() {
     let mut world = World::new();
-    let another =
-        |n: u32| RegisterDevice::new(BUYER.account(), Actor(n).device(), Actor(n).key());
+    let another = |n: u32| RegisterDevice::new(BUYER.account(), Actor(n).device(), Actor(n).key());
     for n in 1..DEVICES_PER_ACCOUNT_MAX as u32 {
         world.given(REGISTRAR, another(100 + n).into());
     }

@@ -5,15 +5,13 @@ mod support;
 use std::collections::BTreeMap;
 
 use commands::command::{
-    AttestDevice, EnrollDevice, MigrateCart, RegisterDevice, RenameDevice, ReportLost, RevokeDevice, RotateDevice,
-    VerifiedQuote,
+    AttestDevice, EnrollDevice, MigrateCart, RegisterDevice, RenameDevice, ReportLost, RevokeDevice,
+    RotateDevice, VerifiedQuote,
 };
 use commands::device::{DEVICES_PER_ACCOUNT_MAX, KEYS_PER_ACCOUNT_MAX};
 use commands::{Command, Refusal, Verified};
 use events::account::DeviceRegistered;
-use events::device::{
-    AttestationVerdict, Attested, KeyScope, Renamed, RevokeReason, Revoked, Rotated,
-};
+use events::device::{AttestationVerdict, Attested, KeyScope, Renamed, RevokeReason, Revoked, Rotated};
 use events::ids::AccountId;
 use events::rejection::DeviceRejection;
 use events::{Hash, Money, Rejection};
@@ -159,7 +157,8 @@ fn an_account_has_had_so_many_keys_and_no_more() {
 
 #[test]
 fn a_device_is_named_by_any_of_its_account() {
-    let named = |name: &str| Renamed { account: BUYER.account(), device: PHONE.device(), name: name.to_owned() };
+    let named =
+        |name: &str| Renamed { account: BUYER.account(), device: PHONE.device(), name: name.to_owned() };
     let mut world = with_phone();
     world
         .when(BUYER, rename(PHONE, "Phone"))
@@ -212,12 +211,8 @@ fn who_lost_the_answer_to_a_rotation_asks_again_with_either_key() {
 
 #[test]
 fn a_device_is_revoked_by_another_of_its_account_an_operator_or_the_registrar() {
-    let event = |reason| Revoked {
-        account: BUYER.account(),
-        device: PHONE.device(),
-        key: PHONE.key().id(),
-        reason,
-    };
+    let event =
+        |reason| Revoked { account: BUYER.account(), device: PHONE.device(), key: PHONE.key().id(), reason };
     for (actor, command, reason) in [
         (BUYER, revoke(None, PHONE), RevokeReason::Retired),
         (BUYER, revoke(Some(BUYER), PHONE), RevokeReason::Retired),
@@ -274,10 +269,9 @@ fn what_a_revoked_key_signed_for_others_is_refused_too() {
         ..quote(SELLER, BUYER, (1, 1), usd(100), world.now.plus_ms(SECOND_MS))
     };
     let good = quote(&world);
-    world.when_quoted([good], BUYER, place(&[(1, 1)], usd(100))).then_types([
-        "order.placed.v1",
-        "escrow.held.v1",
-    ]);
+    world
+        .when_quoted([good], BUYER, place(&[(1, 1)], usd(100)))
+        .then_types(["order.placed.v1", "escrow.held.v1"]);
     world.given(SELLER, revoke(None, sellers));
     let late = quote(&world);
     let expected =
@@ -354,7 +348,9 @@ fn a_scope_stays_with_the_device_and_is_given_on_only_narrower() {
     let mut world = World::new();
     world.given(BUYER, enroll(PHONE, Some(wide())));
     world.when_on(PHONE, enroll(TABLET, None)).then_rejected([too_wide()]);
-    world.when_on(PHONE, enroll(TABLET, Some(scope(&["order.*"], &[("USD", 1)])))).then_rejected([too_wide()]);
+    world
+        .when_on(PHONE, enroll(TABLET, Some(scope(&["order.*"], &[("USD", 1)]))))
+        .then_rejected([too_wide()]);
     world.when_on(PHONE, enroll(TABLET, Some(scope(&["cart.add"], &[])))).then_rejected([too_wide()]);
     world.when_on(PHONE, enroll(TABLET, Some(scope(&["cart.add"], &[("USD", 999)]))));
     world.then_types(["device.registered.v1"]);

@@ -100,7 +100,9 @@ fn inside(command: &Command, world: &World) -> (Option<VerifiedClaim>, Option<Ve
             let cart = CartId::from_uuid(BUYER.account().uuid());
             (Some(claim(GUEST, cart, BUYER, world.now)), None)
         }
-        Command::ExchangeMoney(_) => (None, Some(signed_by(PROVIDER, offer(PROVIDER, BUYER, [usd(1), eur(1)], "r")))),
+        Command::ExchangeMoney(_) => {
+            (None, Some(signed_by(PROVIDER, offer(PROVIDER, BUYER, [usd(1), eur(1)], "r"))))
+        }
         _ => (None, None),
     }
 }
@@ -123,7 +125,8 @@ fn each_role_gives_just_the_commands_of_the_table() {
     world.register(GUEST);
     let commands = one_of_each();
     assert_eq!(commands.len(), CommandKind::ALL.len());
-    let no_role = || Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() };
+    let no_role =
+        || Refusal::ScopeDenied { rule: "the account has no role that may give this command".into() };
     for command in commands {
         let kind = command.kind();
         assert!(!allowed_roles(kind).is_empty(), "{}: nobody may give it", kind.name());
@@ -135,7 +138,11 @@ fn each_role_gives_just_the_commands_of_the_table() {
             let decision = commands::decide(&world.market, &verified, &world.facts, world.now);
             let is_denied = decision == Decision::Refuse(no_role());
             assert_eq!(is_denied, !may_give(*role, kind), "{} by a {role}: {decision:?}", kind.name());
-            assert!(is_denied || matches!(decision, Decision::Commit(_)), "{} by a {role}: {decision:?}", kind.name());
+            assert!(
+                is_denied || matches!(decision, Decision::Commit(_)),
+                "{} by a {role}: {decision:?}",
+                kind.name()
+            );
         }
     }
 }
@@ -145,7 +152,8 @@ fn each_role_gives_just_the_commands_of_the_table() {
 fn the_table_is_the_documented_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/accounts.md");
     let page = std::fs::read_to_string(path).unwrap();
-    let documented: Vec<_> = page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 3).collect();
+    let documented: Vec<_> =
+        page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 3).collect();
     let row = |kind: &CommandKind| {
         let roles: Vec<String> = allowed_roles(*kind).iter().map(ToString::to_string).collect();
         format!("| `{}` | {} |", kind.name(), roles.join(", "))

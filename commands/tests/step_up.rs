@@ -179,7 +179,8 @@ fn what_is_small_needs_none_and_what_is_large_says_what_would_satisfy_it() {
     world.when(BUYER, place(&[(1, 2)], usd(1_000))).then_types(["order.placed.v1", "escrow.held.v1"]);
     let verified = signed(&mut world, BUYER, large());
     let expected = Refusal::MfaRequired {
-        challenge: URL_SAFE_NO_PAD.encode(Hash::of(format!("header.payload-{}", verified.stamp.seq).as_bytes()).as_bytes()),
+        challenge: URL_SAFE_NO_PAD
+            .encode(Hash::of(format!("header.payload-{}", verified.stamp.seq).as_bytes()).as_bytes()),
         credentials: vec![passkey.credential()],
         problem: "send the same bytes again with a passkey's approval in `Skylink-Step-Up`".to_owned(),
         relying_party: Some(DOMAIN.parse().unwrap()),
@@ -338,7 +339,12 @@ fn rules_speak_of_amounts_of_new_devices_and_of_commands_whatever_they_name() {
         (vec![rule(&["order.place"], &[("USD", 499)], HOUR_MS)], 0, small(), true),
         (vec![rule(&["order.place"], &[("USD", 500)], HOUR_MS)], 0, small(), false),
         // Any of several rules is enough, and what names no money is above nothing.
-        (vec![rule(&["order.place"], &[("USD", 500)], 0), rule(&["order.place"], &[], HOUR_MS)], 0, small(), true),
+        (
+            vec![rule(&["order.place"], &[("USD", 500)], 0), rule(&["order.place"], &[], HOUR_MS)],
+            0,
+            small(),
+            true,
+        ),
         (vec![rule(&["cart.clear"], &[("USD", 0)], 0)], 0, clear(), false),
         (vec![], 0, small(), false),
     ] {
@@ -532,7 +538,9 @@ fn what_an_independent_authenticator_approves_is_taken_and_nothing_changed_of_it
             for bit in 0..bits {
                 let mut changed = assertion.clone();
                 let mut at = bit;
-                for part in [&mut changed.authenticator_data, &mut changed.client_data, &mut changed.signature] {
+                for part in
+                    [&mut changed.authenticator_data, &mut changed.client_data, &mut changed.signature]
+                {
                     if at < part.0.len() * 8 {
                         part.0[at / 8] ^= 1 << (at % 8);
                         break;
@@ -542,7 +550,10 @@ fn what_an_independent_authenticator_approves_is_taken_and_nothing_changed_of_it
                 let mut forged = verified.clone();
                 forged.stamp.step_up = Some(Box::new(StepUp::Webauthn(changed)));
                 let decision = decide(&world.market, &forged, &world.facts, world.now);
-                assert!(matches!(decision, Decision::Refuse(Refusal::MfaRequired { .. })), "bit {bit}: {decision:?}");
+                assert!(
+                    matches!(decision, Decision::Refuse(Refusal::MfaRequired { .. })),
+                    "bit {bit}: {decision:?}"
+                );
             }
             world.when_signed(verified).then_types(["order.placed.v1", "escrow.held.v1"]);
             assert_eq!(assertion.sign_count(), if made.counts { n as u32 + 1 } else { 0 });

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
-use commands::{Refusal, Verified};
 use commands::envelope::verify_command;
 use commands::receipt::Receipt;
 use commands::step_up::read_header;
+use commands::{Refusal, Verified};
 use events::ids::MarketName;
 use tokio::sync::{mpsc, oneshot};
 

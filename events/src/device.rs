@@ -87,12 +87,16 @@ impl KeyScope {
     pub fn is_within(&self, other: &KeyScope) -> bool {
         let commands = other.commands.is_empty()
             || !self.commands.is_empty()
-                && self.commands.iter().all(|own| other.commands.iter().any(|allowed| own.is_within(allowed)));
+                && self
+                    .commands
+                    .iter()
+                    .all(|own| other.commands.iter().any(|allowed| own.is_within(allowed)));
         let limits = other.max_minor.is_empty()
             || !self.max_minor.is_empty()
-                && self.max_minor.iter().all(|(currency, minor)| {
-                    other.max_minor.get(currency).is_some_and(|most| minor <= most)
-                });
+                && self
+                    .max_minor
+                    .iter()
+                    .all(|(currency, minor)| other.max_minor.get(currency).is_some_and(|most| minor <= most));
         commands && limits
     }
 }

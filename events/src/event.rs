@@ -6,8 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, device, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
-    reconciliation, reservation, returns, shipping, step_up, stock, tax,
+    account, cart, command, device, earnings, escrow, exchange, listing, market, order, payment, payout,
+    promotion, reconciliation, reservation, returns, shipping, step_up, stock, tax,
 };
 
 /// Why a stored event can't be understood.

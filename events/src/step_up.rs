@@ -215,10 +215,21 @@ mod tests {
 
     #[test]
     fn origins_and_domains_have_a_form() {
-        for good in ["https://market.example", "https://market.example:8443", "http://localhost:8080", "android:apk-key-hash:x"] {
+        for good in [
+            "https://market.example",
+            "https://market.example:8443",
+            "http://localhost:8080",
+            "android:apk-key-hash:x",
+        ] {
             assert!(good.parse::<Origin>().is_ok(), "{good}");
         }
-        for bad in ["http://market.example", "https://", "https://market.example/", "market.example", "http://localhostile"] {
+        for bad in [
+            "http://market.example",
+            "https://",
+            "https://market.example/",
+            "market.example",
+            "http://localhostile",
+        ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
         for good in ["localhost", "market.example"] {

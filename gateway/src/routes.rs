@@ -125,9 +125,14 @@ impl Route {
         self.takes = Some(Takes::Command(name));
         self.problems.extend([OUTCOME_UNKNOWN]);
         let step_up = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,8192}$"});
-        self.parameter("header", "Skylink-Step-Up", "The second factor that `mfa_required` asked for, see docs/step-up.md", step_up)
-            .body_problems()
-            .answers(json_of::<Receipt>())
+        self.parameter(
+            "header",
+            "Skylink-Step-Up",
+            "The second factor that `mfa_required` asked for, see docs/step-up.md",
+            step_up,
+        )
+        .body_problems()
+        .answers(json_of::<Receipt>())
     }
 
     fn body_problems(self) -> Route {

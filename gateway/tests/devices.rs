@@ -55,7 +55,8 @@ async fn the_devices_of_an_account_are_listed_with_what_happened_to_them() {
 
     let (status, list) = devices(&shop, &alice, "/v1/accounts/me/devices", &receipt).await;
     assert_eq!(status, StatusCode::OK, "{list}");
-    let of_phone = list["devices"].as_array().unwrap().iter().find(|device| device["name"] == "Phone").unwrap();
+    let of_phone =
+        list["devices"].as_array().unwrap().iter().find(|device| device["name"] == "Phone").unwrap();
     assert_eq!((&of_phone["state"], &of_phone["key"]), (&json!("revoked"), &json!(later.id())));
     let steps: Vec<&String> = of_phone["history"]
         .as_array()

@@ -364,7 +364,8 @@ fn the_registrar_may_vouch_for_a_key_that_says_nothing() {
 fn a_scope_says_something_and_of_commands_that_there_are() {
     let registrar = key(Algorithm::EdDsa, 1);
     let verdict = |scope: Value| {
-        let body = json!({"account": CID, "device": CID, "key": key(Algorithm::Es256, 3).public(), "scope": scope});
+        let body =
+            json!({"account": CID, "device": CID, "key": key(Algorithm::Es256, 3).public(), "scope": scope});
         let signed = sign(&draft("device.register", body), &registrar);
         verify_command(signed.as_bytes(), &market(), None, &directory(&[&registrar])).map(|_| ())
     };

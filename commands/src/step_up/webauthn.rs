@@ -36,8 +36,8 @@ pub(super) fn check(
     if !assertion.fits() {
         return Err("its parts are none of a passkey's approval");
     }
-    let client: ClientData = serde_json::from_slice(&assertion.client_data.0)
-        .map_err(|_| "its client data can't be read")?;
+    let client: ClientData =
+        serde_json::from_slice(&assertion.client_data.0).map_err(|_| "its client data can't be read")?;
     if client.kind != "webauthn.get" {
         return Err("it approves something else than a command: its type must be webauthn.get");
     }

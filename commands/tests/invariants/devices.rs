@@ -2,7 +2,8 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, RemovePasskey, RenameDevice, ReportLost, RotateDevice, SetStepUpTerms,
+    AttestDevice, EnrollDevice, EnrollPasskey, RemovePasskey, RenameDevice, ReportLost, RotateDevice,
+    SetStepUpTerms,
 };
 use events::Hash;
 use events::device::AttestationVerdict;
@@ -61,10 +62,15 @@ impl Run {
                 };
                 self.ask(OPERATOR, SetStepUpTerms { terms }.into());
             }
-            7 => self.ask(owner, EnrollPasskey { credential, key }.into()),
             _ => {
-                let account = Some(owner.account());
-                self.ask(REGISTRAR, RemovePasskey { account, credential }.into());
+                let known = self.world.market.accounts.get(owner.account());
+                match known.and_then(|known| known.passkeys.keys().next().cloned()) {
+                    Some(credential) => {
+                        let account = Some(owner.account());
+                        self.ask(REGISTRAR, RemovePasskey { account, credential }.into());
+                    }
+                    None => self.ask(owner, EnrollPasskey { credential, key }.into()),
+                }
             }
         }
     }

@@ -196,8 +196,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => shopper.clone().prop_map(Step::Clear),
         8 => (shopper.clone(), prop::option::weighted(0.6, 0..COUPONS.len()))
             .prop_map(|(s, c)| Step::Coupon(s, c)),
-        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
-        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
+        4 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
+        4 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
         2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
         1 => shopper.clone().prop_map(Step::Unfreeze),
         3 => buyer.clone().prop_map(Step::Restore),
@@ -234,7 +234,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
         6 => (0..BUYERS.len(), 0..2usize, amount(), any::<bool>(), 0..32u8)
             .prop_map(|(b, p, a, e, r)| Step::Exchange(b, p, a, e, r)),
-        3 => tending().prop_map(Step::Device),
+        5 => tending().prop_map(Step::Device),
         4 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),
