@@ -5,10 +5,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use commands::account::DeviceKey;
 use commands::command::{
     AddToCart, CancelOrder, Expected, OrderLine, PaymentMethod, PlaceOrder, ShipOrder, Verified,
 };
+use commands::device::DeviceKey;
 use commands::order::Order;
 use commands::replay::SEQ_JUMP_MAX;
 use commands::{Command, Decision, Facts, Market, decide};
@@ -158,6 +158,7 @@ impl<'a> Asker<'a> {
             nonce: Nonce(self.rng.random()),
             seq: SEQ_JUMP_MAX,
             signed: String::new(),
+            step_up: None,
         };
         Ok(Verified {
             stamp,

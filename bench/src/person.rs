@@ -72,7 +72,7 @@ impl Person {
 
     /// Gives the wish to register the device, for the registrar to sign.
     pub fn device_registration(&self) -> RegisterDevice {
-        RegisterDevice { account: self.account, device: self.device, key: self.public() }
+        RegisterDevice::new(self.account, self.device, self.public())
     }
 
     /// Signs a new wish.

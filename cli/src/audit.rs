@@ -180,8 +180,10 @@ fn check_batches(batches: &Mutex<Receiver<Batch>>, market: &MarketName, keys: &K
 /// Checks the signed command of a commit, and that the commit's metadata says of it what was signed.
 fn check(commit: &Commit, market: &MarketName, keys: &KeyRing) -> Result<Option<Box<Verified>>, Fault> {
     let Cause::Command(stamp) = &commit.start().cause else { return Ok(None) };
-    let verified =
+    let mut verified =
         verify_command(stamp.signed.as_bytes(), market, None, keys).map_err(Fault::CommandRefused)?;
+    // It is not signed by the device; whether it is good for these bytes is asked when they are decided again.
+    verified.stamp.step_up.clone_from(&stamp.step_up);
     let signed = &verified.stamp;
     let fields = [
         ("account", signed.account == stamp.account),

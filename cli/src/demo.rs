@@ -155,7 +155,7 @@ impl Stage {
         let registrar = self.keys.get(REGISTRAR_KEY)?;
         let (account, device) = (key.account, key.device);
         self.give(&registrar, RegisterAccount { account, roles: [role].into() }).await?;
-        self.give(&registrar, RegisterDevice { account, device, key: key.public() }).await?;
+        self.give(&registrar, RegisterDevice::new(account, device, key.public())).await?;
         Ok(())
     }
 

@@ -7,12 +7,12 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use commands::command::{CartClaim, ExchangeQuote, RegisterAccount, RegisterDevice};
 use commands::crypto::VerifyingKey;
-use commands::sign::{sign_cart_claim, sign_exchange_quote};
+use commands::sign::{prove_device, sign_cart_claim, sign_exchange_quote};
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use events::account::{Algorithm, Role};
 use events::exchange::Rate;
-use events::ids::{AccountId, CartId, MarketName};
+use events::ids::{AccountId, CartId, DeviceId, MarketName};
 use events::{Currency, Money};
 use gateway::nats::access;
 use gateway::node::REGISTRAR_KEY;
@@ -53,6 +53,10 @@ enum Action {
     /// It goes to standard output, for curl -H "Authorization: Bearer $(skylink keys token alice)". Commands need none:
     /// each is signed itself.
     Token(TokenArgs),
+    /// Sign, with a new key, that it is to be the key of its device.
+    ///
+    /// It goes to standard output, for the `proof` of a `device.enroll` or a `device.rotate`.
+    Prove(ProveArgs),
     /// Sign the word of a cart's owner that another account may merge the cart into its own.
     ///
     /// It goes to standard output, for the `claim` of a `cart.merge` that the other account gives.
@@ -73,6 +77,9 @@ struct NewArgs {
     /// The account it signs for; without it, a new one.
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
+    /// The device it stands for, to take the place of that device's key; without it, a new one.
+    #[arg(long, value_name = "ID", requires = "account")]
+    device: Option<DeviceId>,
     #[command(flatten)]
     data: DataArgs,
     /// Print JSON.
@@ -142,6 +149,17 @@ struct TokenArgs {
     /// Print the gateway's whole answer as JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ProveArgs {
+    /// The new key.
+    name: String,
+    #[command(flatten)]
+    data: DataArgs,
+    /// The market that it is to be registered in.
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    market: MarketName,
 }
 
 #[derive(Debug, Args)]
@@ -253,6 +271,7 @@ pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
         Action::Show(arguments) => show(&arguments, &mut output),
         Action::Nkey(arguments) => nkey(&arguments.file, &mut output),
         Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
+        Action::Prove(arguments) => prove(&arguments, &mut output),
         Action::Claim(arguments) => claim(&arguments, &mut output),
         Action::Offer(arguments) => offer(&arguments, &mut output),
         Action::Token(arguments) => crate::runtime()?.block_on(token(&arguments, &mut output)),
@@ -266,12 +285,15 @@ fn new(arguments: &NewArgs, output: &mut Output) -> anyhow::Result<Verdict> {
         Alg::EdDsa => Algorithm::EdDsa,
         Alg::Es256 => Algorithm::Es256,
     };
-    let key = open(&arguments.data)?.make(&arguments.name, algorithm, arguments.account)?;
+    let NewArgs { name, account, device, .. } = arguments;
+    let key = open(&arguments.data)?.make_for(name, algorithm, *account, *device)?;
     print(&key, arguments.json, output)?;
     let (name, data) = (&key.name, arguments.data.data.display());
-    crate::output::talk(format_args!(
-        "Register it with: skylink keys register {name} --role buyer --data {data}"
-    ));
+    if device.is_none() {
+        crate::output::talk(format_args!(
+            "Register it with: skylink keys register {name} --role buyer --data {data}"
+        ));
+    }
     Ok(Verdict::Done)
 }
 
@@ -321,7 +343,8 @@ async fn register(arguments: &RegisterArgs, output: &mut Output) -> anyhow::Resu
     let client = Client::open(&arguments.market).await?;
     let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
     let market = Registering { store: &store, registrar, client, market_key, arguments };
-    for wish in registrations(&key, arguments.role.iter().copied().map(Role::from).collect()) {
+    let roles = arguments.role.iter().copied().map(Role::from).collect();
+    for wish in registrations(&key, &arguments.market.market, roles) {
         if market.send(&wish, output).await? == Verdict::FoundWrong {
             return Ok(Verdict::FoundWrong);
         }
@@ -331,13 +354,14 @@ async fn register(arguments: &RegisterArgs, output: &mut Output) -> anyhow::Resu
 }
 
 /// Gives the commands that register a key: its account, if it has roles, and its device.
-pub(crate) fn registrations(key: &StoredKey, roles: BTreeSet<Role>) -> Vec<Wish> {
+pub(crate) fn registrations(key: &StoredKey, market: &MarketName, roles: BTreeSet<Role>) -> Vec<Wish> {
     let mut wishes = Vec::new();
     if !roles.is_empty() {
         wishes.push(Wish::new(RegisterAccount { account: key.account, roles }));
     }
     let (account, device) = (key.account, key.device);
-    wishes.push(Wish::new(RegisterDevice { account, device, key: key.public() }));
+    let proof = Some(prove_device(market, account, device, &key.signing()));
+    wishes.push(Wish::new(RegisterDevice { proof, ..RegisterDevice::new(account, device, key.public()) }));
     wishes
 }
 
@@ -358,6 +382,13 @@ impl Registering<'_> {
         let receipts = self.arguments.json.then_some(output);
         crate::send::report(answer, wish, &again, receipts)
     }
+}
+
+fn prove(arguments: &ProveArgs, output: &mut Output) -> anyhow::Result<Verdict> {
+    let key = open(&arguments.data)?.get(&arguments.name)?;
+    let proof = prove_device(&arguments.market, key.account, key.device, &key.signing());
+    output.line(format_args!("{proof}"))?;
+    Ok(Verdict::Done)
 }
 
 fn claim(arguments: &ClaimArgs, output: &mut Output) -> anyhow::Result<Verdict> {

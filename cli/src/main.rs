@@ -13,6 +13,7 @@ mod output;
 mod payments;
 mod reconcile;
 mod replay;
+mod roles;
 mod sandbox;
 mod send;
 mod signing;
@@ -56,6 +57,7 @@ enum Subcommands {
     Verify(verify::VerifyArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Roles(roles::RolesArgs),
     Sandbox(sandbox::SandboxArgs),
     Import(import::ImportArgs),
     Story(story::StoryArgs),
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
+        Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Story(arguments) => story::run(&arguments),

@@ -95,6 +95,25 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("may act as {}", roles.join(", "))
         }
         Event::DeviceRegistered(event) => format!("device {} with key {}", event.device, event.key.id()),
+        Event::DeviceRenamed(event) => format!("device {} is called {:?}", event.device, event.name),
+        Event::DeviceRotated(event) => {
+            format!("device {} took key {} for {}", event.device, event.key.id(), event.replaced)
+        }
+        Event::DeviceRevoked(event) => {
+            format!("device {} signs nothing any more: {:?}", event.device, event.reason)
+        }
+        Event::DeviceAttested(event) => {
+            format!("device {} by {}: {:?}", event.device, event.format, event.verdict)
+        }
+        Event::StepUpTermsSet(event) => {
+            format!(
+                "{} rules ask for a second factor, for {}",
+                event.terms.rules.len(),
+                event.terms.relying_party
+            )
+        }
+        Event::PasskeyEnrolled(event) => format!("passkey {} approves", event.credential),
+        Event::PasskeyRemoved(event) => format!("passkey {} approves nothing any more", event.credential),
         Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
         Event::StockReceived(event) => {
             let at = at(event.location.as_ref());

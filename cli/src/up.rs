@@ -388,7 +388,7 @@ async fn register_first_accounts(node: &Node, clock: &dyn Clock) -> anyhow::Resu
         if handle.keys().key(key.public().id()).is_some() {
             continue;
         }
-        for wish in registrations(&key, BTreeSet::from([role])) {
+        for wish in registrations(&key, node.market(), BTreeSet::from([role])) {
             give(node, &wish, clock.now())
                 .await
                 .with_context(|| format!("key `{name}` can't be registered"))?;

@@ -165,6 +165,7 @@ fn a_receipt_that_is_signed_with_es256_holds_too() {
         nonce: Nonce([2; 16]),
         seq: 1,
         signed: "a.b.c".to_owned(),
+        step_up: None,
     };
     let seal = Seal {
         id: CommitId::from_uuid(Uuid::from_u128(4)),

@@ -1,34 +1,33 @@
-//! Accounts, their devices and keys.
+//! Accounts: what each may do, and what is remembered of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use events::account::{
-    ClearanceGranted, ClearanceRevoked, DeviceRegistered, PublicKey, Registered, Role, SellerReinstated,
-    SellerSuspended, Tier, Verified,
+    ClearanceGranted, ClearanceRevoked, Registered, Role, SellerReinstated, SellerSuspended, Tier, Verified,
 };
 use events::ids::{AccountId, DeviceId, KeyId, ListingId};
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
 use crate::cart::{Cart, MergedCart, MigratedCart, SavedLine};
-use crate::command::{
-    GrantClearance, RegisterAccount, RegisterDevice, ReinstateSeller, RevokeClearance, SuspendSeller,
-};
+use crate::command::{GrantClearance, RegisterAccount, ReinstateSeller, RevokeClearance, SuspendSeller};
+use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;
-use crate::replay::SeqWindow;
-
-/// Most devices of one account.
-pub const DEVICES_PER_ACCOUNT_MAX: usize = 16;
+use crate::step_up::Passkeys;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// What it may do.
     pub roles: BTreeSet<Role>,
-    /// Its devices.
+    /// Its devices that may sign.
     pub devices: BTreeSet<DeviceId>,
+    /// Counts the keys it ever had.
+    pub keys: u32,
+    /// Its passkeys, which approve what needs a second factor.
+    pub passkeys: Passkeys,
     /// Its active cart, if it has one.
     pub cart: Option<Box<Cart>>,
     /// What it saved for later; at most [`crate::cart::SAVED_MAX`] lines.
@@ -52,6 +51,8 @@ impl Account {
         Account {
             roles,
             devices: BTreeSet::new(),
+            keys: 0,
+            passkeys: Passkeys::new(),
             cart: None,
             saved: BTreeMap::new(),
             last_migrated: None,
@@ -64,24 +65,11 @@ impl Account {
     }
 }
 
-/// A key of a device, and which sequence numbers it has used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceKey {
-    /// Whose key.
-    pub account: AccountId,
-    /// Of which device.
-    pub device: DeviceId,
-    /// The key.
-    pub public: PublicKey,
-    /// The numbers used.
-    pub window: SeqWindow,
-}
-
 /// All accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Accounts {
     pub(crate) by_id: BTreeMap<AccountId, Account>,
-    devices: BTreeMap<DeviceId, (AccountId, KeyId)>,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) keys: BTreeMap<KeyId, DeviceKey>,
 }
 
@@ -91,9 +79,19 @@ impl Accounts {
         self.by_id.get(&account)
     }
 
-    /// Finds a key.
+    /// Finds a key, active or not.
     pub fn key(&self, key: KeyId) -> Option<&DeviceKey> {
         self.keys.get(&key)
+    }
+
+    /// Finds a key that may sign now.
+    pub fn active_key(&self, key: KeyId) -> Option<&DeviceKey> {
+        self.key(key).filter(|key| key.is_active)
+    }
+
+    /// Finds a device, revoked or not.
+    pub fn device(&self, device: DeviceId) -> Option<&Device> {
+        self.devices.get(&device)
     }
 
     /// Gives every key.
@@ -124,16 +122,6 @@ impl Accounts {
 
     pub(crate) fn known(&mut self, account: AccountId) -> &mut Account {
         self.by_id.get_mut(&account).expect("an event about an account follows its registration")
-    }
-
-    pub(crate) fn device_registered(&mut self, event: &DeviceRegistered) {
-        let DeviceRegistered { account, device, key } = event;
-        if let Some(owner) = self.by_id.get_mut(account) {
-            owner.devices.insert(*device);
-        }
-        self.devices.insert(*device, (*account, key.id()));
-        let window = SeqWindow::default();
-        self.keys.insert(key.id(), DeviceKey { account: *account, device: *device, public: *key, window });
     }
 }
 
@@ -166,31 +154,6 @@ pub(crate) fn decide_register(
         Some(known) if known.roles == *roles => Ok(vec![]),
         Some(_) => Err(vec![Rejection::AccountExists { account: *account }]),
     }
-}
-
-pub(crate) fn decide_register_device(
-    market: &Market,
-    command: &RegisterDevice,
-) -> Result<Vec<Event>, Vec<Rejection>> {
-    let RegisterDevice { account, device, key } = command;
-    let Some(owner) = market.accounts.get(*account) else {
-        return Err(vec![Rejection::AccountUnknown { account: *account }]);
-    };
-    if let Some(known) = market.accounts.devices.get(device) {
-        let same = *known == (*account, key.id());
-        return if same { Ok(vec![]) } else { Err(vec![Rejection::DeviceExists { device: *device }]) };
-    }
-    let mut reasons = Vec::new();
-    if market.accounts.key(key.id()).is_some() {
-        reasons.push(Rejection::KeyInUse);
-    }
-    if owner.devices.len() >= DEVICES_PER_ACCOUNT_MAX {
-        reasons.push(Rejection::TooManyDevices { max: DEVICES_PER_ACCOUNT_MAX as u32 });
-    }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
-    Ok(vec![DeviceRegistered { account: *account, device: *device, key: *key }.into()])
 }
 
 /// Finds an account in a role.

@@ -1,11 +1,9 @@
 //! What can be asked of a market. Bodies are parsed once, here; nothing behind checks their form again.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
-use events::account::{PublicKey, Role};
 use events::cart::MergePolicy;
-use events::ids::{AccountId, CartId, DeviceId, ListingId, PaymentId, PayoutId, RefundId};
+use events::ids::{AccountId, CartId, ListingId, PaymentId, PayoutId, RefundId};
 use events::ledger::LedgerAccount;
 use events::payment::ActionKind;
 use events::{Money, Quantity, Timestamp};
@@ -22,6 +20,7 @@ use crate::spelling;
 mod catalogue;
 mod change;
 mod checkout;
+mod devices;
 mod escrow;
 mod exchange;
 mod inside;
@@ -29,6 +28,7 @@ mod orders;
 mod reconciliation;
 mod reservations;
 mod returns;
+mod step_up;
 mod team;
 
 pub use catalogue::{
@@ -41,6 +41,10 @@ pub use change::{AcceptChange, ChangedLine, DeclineChange, ProposeChange, UnitCo
 pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
     SetTax, VerifyAccount,
+};
+pub use devices::{
+    AttestDevice, DEVICE_NAME_LENGTH_MAX, DeviceProof, EnrollDevice, RegisterAccount, RegisterDevice,
+    RenameDevice, ReportLost, RevokeDevice, RotateDevice,
 };
 pub use escrow::{
     ClearRisk, FreezeEscrow, HoldOrder, ReleaseEscrow, SettleEscrow, SignMilestone, UnfreezeEscrow,
@@ -59,6 +63,7 @@ pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
     ReleaseReservation, ReservationTime, ReserveStock,
 };
+pub use step_up::{EnrollPasskey, RemovePasskey, SetStepUpTerms};
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
 pub use returns::{
@@ -130,29 +135,6 @@ impl<const MAX: usize> JsonSchema for Text<MAX> {
         let description = format!("1 to {MAX} characters, no control characters");
         json_schema!({"type": "string", "minLength": 1, "maxLength": MAX, "description": description})
     }
-}
-
-/// Registers an account. Given by the registrar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RegisterAccount {
-    /// The account.
-    pub account: AccountId,
-    /// What it may do: one role, or `buyer` and `seller` together.
-    #[schemars(length(min = 1))]
-    pub roles: BTreeSet<Role>,
-}
-
-/// Registers a device and its public key for an account. Given by the registrar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RegisterDevice {
-    /// Whose device it is.
-    pub account: AccountId,
-    /// The device.
-    pub device: DeviceId,
-    /// Its public key.
-    pub key: PublicKey,
 }
 
 /// Says that money arrived for a wallet. Given by a payment provider.
@@ -423,6 +405,23 @@ pub struct RestoreCart {
 
 macro_rules! commands {
     ($($name:literal => $variant:ident($body:ident)),* $(,)?) => {
+        /// What kind of command it is: its name, without what it asks for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum CommandKind {$(
+            #[doc = concat!("`", $name, "`")]
+            $variant,
+        )*}
+
+        impl CommandKind {
+            /// Every kind, in the order of this list.
+            pub const ALL: &'static [CommandKind] = &[$(CommandKind::$variant),*];
+
+            /// Gives the name it is asked for with (`cmd`).
+            pub const fn name(self) -> &'static str {
+                match self {$(CommandKind::$variant => $name,)*}
+            }
+        }
+
         /// Anything that can be asked of a market.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Command {$(
@@ -434,9 +433,14 @@ macro_rules! commands {
             /// Every command's name, in the order of this list.
             pub const NAMES: &'static [&'static str] = &[$($name),*];
 
+            /// Tells what kind of command it is.
+            pub const fn kind(&self) -> CommandKind {
+                match self {$(Command::$variant(_) => CommandKind::$variant,)*}
+            }
+
             /// Gives the name it is asked for with (`cmd`).
             pub const fn name(&self) -> &'static str {
-                match self {$(Command::$variant(_) => $name,)*}
+                self.kind().name()
             }
 
             /// Reads a body, which must be spelled as [`Command::body`] writes it (the order of members and the
@@ -476,6 +480,15 @@ macro_rules! commands {
 commands! {
     "account.register" => RegisterAccount(RegisterAccount),
     "device.register" => RegisterDevice(RegisterDevice),
+    "device.enroll" => EnrollDevice(EnrollDevice),
+    "device.rename" => RenameDevice(RenameDevice),
+    "device.rotate" => RotateDevice(RotateDevice),
+    "device.revoke" => RevokeDevice(RevokeDevice),
+    "device.report_lost" => ReportLost(ReportLost),
+    "device.attest" => AttestDevice(AttestDevice),
+    "step_up.set_terms" => SetStepUpTerms(SetStepUpTerms),
+    "step_up.enroll_passkey" => EnrollPasskey(EnrollPasskey),
+    "step_up.remove_passkey" => RemovePasskey(RemovePasskey),
     "listing.create" => CreateListing(CreateListing),
     "stock.receive" => ReceiveStock(ReceiveStock),
     "listing.update" => UpdateListing(UpdateListing),

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use events::account::Role;
 use events::command::{Rejected, Unchanged};
 use events::ids::{AccountId, CommandId, OrderId, PaymentId, PayoutId};
 use events::metadata::{DeadlineStamp, Waiting};
@@ -16,10 +15,10 @@ use crate::order::ClosedOrder;
 use crate::payment::ClosedPayment;
 use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
-use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
+use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
-    account, cart, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
-    reconciliation, reservation, shipping, stock, tax,
+    account, cart, device, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
+    reconciliation, reservation, scope, shipping, step_up, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -136,7 +135,7 @@ fn admit(
     now: Timestamp,
 ) -> Result<Option<Decision>, Refusal> {
     let stamp = &verified.stamp;
-    // 7 key active now, bound to account and device.
+    // 7 key bound to account and device; whether it is active is asked behind 8.
     let key = market.accounts.key(stamp.key).ok_or(Refusal::KidUnknown)?;
     if (key.account, key.device) != (stamp.account, stamp.device) {
         return Err(Refusal::ScopeDenied { rule: "the key belongs to another account or device".into() });
@@ -157,6 +156,11 @@ fn admit(
             Err(Refusal::CommandConflict)
         };
     }
+    // A key that was revoked is told what became of what it asked before, so that a device that took a new key can ask again
+    // what came of that; and nothing else.
+    if !key.is_active {
+        return Err(Refusal::KidRevoked);
+    }
     // 9 fresh.
     let server_time = now;
     let latest = now.plus_ms(CLOCK_SKEW_MS);
@@ -164,16 +168,14 @@ fn admit(
     if made_later(verified.issued_at) || stamp.command.time().is_none_or(made_later) {
         return Err(Refusal::FromFuture { server_time });
     }
-    if now > verified.expires_at || now.ms_since(verified.issued_at) > FRESHNESS_MS {
+    let freshness_ms = step_up::freshness_ms(market, verified, now);
+    if now > verified.expires_at || now.ms_since(verified.issued_at) > freshness_ms {
         return Err(Refusal::Stale { server_time });
     }
-    // 10 role allows the command. (11, step-up, has no rule yet.)
-    let allowed = allowed_roles(&verified.command);
-    if !allowed.iter().any(|role| market.accounts.has_role(stamp.account, *role)) {
-        return Err(Refusal::ScopeDenied {
-            rule: "the account has no role that may give this command".into(),
-        });
-    }
+    // 10 role and key allow the command.
+    scope::check(market, key, verified)?;
+    // 11 a second factor, where one is needed.
+    step_up::check(market, verified, now)?;
     // 12 replay guard.
     key.window.check(stamp.seq)?;
     market.nonces.check(stamp.key, stamp.nonce, now)?;
@@ -248,83 +250,6 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
     asks.then_some(Question { covering: market.forgotten, command, order, credit, payment, payout })
 }
 
-const fn allowed_roles(command: &Command) -> &'static [Role] {
-    match command {
-        Command::RegisterAccount(_) | Command::RegisterDevice(_) => &[Role::Registrar],
-        Command::CreateListing(_) | Command::ReceiveStock(_) | Command::ShipOrder(_) => &[Role::Seller],
-        Command::UpdateListing(_)
-        | Command::PauseListing(_)
-        | Command::ResumeListing(_)
-        | Command::WithdrawListing(_)
-        | Command::AdjustStock(_)
-        | Command::SetSafetyStock(_)
-        | Command::SetBackorderLimit(_)
-        | Command::ExpectStock(_)
-        | Command::MoveStock(_) => &[Role::Seller],
-        Command::BlockListing(_)
-        | Command::UnblockListing(_)
-        | Command::SuspendSeller(_)
-        | Command::ReinstateSeller(_)
-        | Command::GrantClearance(_)
-        | Command::RevokeClearance(_)
-        | Command::SetTax(_) => &[Role::Operator],
-        Command::SetShippingRate(_) | Command::RemoveShippingRate(_) | Command::RequestPayout(_) => {
-            &[Role::Seller]
-        }
-        Command::CreatePromotion(_) | Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
-        Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
-        Command::FundWallet(_) | Command::ReportPayment(_) | Command::ReportPayout(_) => &[Role::Provider],
-        Command::ReportReconciliation(_) | Command::ResolveBreak(_) => &[Role::Operator],
-        Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
-        Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
-        Command::AddToCart(_)
-        | Command::SetCartQuantity(_)
-        | Command::RemoveFromCart(_)
-        | Command::ClearCart(_)
-        | Command::SaveForLater(_)
-        | Command::MoveBack(_)
-        | Command::FreezeCart(_)
-        | Command::ApplyCoupon(_)
-        | Command::RemoveCoupon(_)
-        | Command::UnfreezeCart(_) => &[Role::Buyer, Role::Guest],
-        Command::MigrateCart(_)
-        | Command::NameCart(_)
-        | Command::ShareCart(_)
-        | Command::UnshareCart(_)
-        | Command::LeaveCart(_)
-        | Command::MergeCart(_)
-        | Command::RestoreCart(_)
-        | Command::PlaceOrder(_)
-        | Command::PayOrder(_)
-        | Command::SetUpEscrow(_) => &[Role::Buyer],
-        Command::AcceptOrder(_) | Command::DeclineOrder(_) | Command::ReadyOrder(_) => &[Role::Seller],
-        Command::ConfirmDelivery(_) => &[Role::Buyer, Role::Provider],
-        Command::CancelOrder(_) => &[Role::Buyer, Role::Seller, Role::Operator],
-        Command::RefundOrder(_) => &[Role::Seller, Role::Operator],
-        Command::ProposeChange(_)
-        | Command::AcceptChange(_)
-        | Command::DeclineChange(_)
-        | Command::WithdrawChange(_) => &[Role::Buyer, Role::Seller],
-        Command::HoldOrder(_)
-        | Command::UnholdOrder(_)
-        | Command::SettleEscrow(_)
-        | Command::ReleaseEscrow(_)
-        | Command::ClearRisk(_) => &[Role::Operator],
-        Command::FreezeEscrow(_) | Command::UnfreezeEscrow(_) => &[Role::Buyer, Role::Operator],
-        Command::SignMilestone(_) => &[Role::Buyer],
-        Command::RequestReturn(_)
-        | Command::AppealReturn(_)
-        | Command::SendReturn(_)
-        | Command::CancelReturn(_) => &[Role::Buyer],
-        Command::ApproveReturn(_) | Command::RejectReturn(_) | Command::ReceiveReturn(_) => &[Role::Seller],
-        Command::DecideReturn(_) => &[Role::Operator],
-        Command::AllowReservations(_) => &[Role::Seller],
-        Command::ReserveStock(_) | Command::ExtendReservation(_) => &[Role::Buyer],
-        Command::ReleaseReservation(_) => &[Role::Buyer, Role::Operator],
-        Command::ExchangeMoney(_) => &[Role::Buyer],
-    }
-}
-
 /// Check 13: what the market's rules make of the command. No events: the wish is already fact.
 fn business(
     market: &Market,
@@ -336,7 +261,16 @@ fn business(
     let (account, id) = (verified.stamp.account, verified.stamp.command);
     match &verified.command {
         Command::RegisterAccount(command) => account::decide_register(market, command),
-        Command::RegisterDevice(command) => account::decide_register_device(market, command),
+        Command::RegisterDevice(command) => device::decide_register(market, command),
+        Command::EnrollDevice(command) => device::decide_enroll(market, &verified.stamp, command),
+        Command::RenameDevice(command) => device::decide_rename(market, account, command),
+        Command::RotateDevice(command) => device::decide_rotate(market, &verified.stamp, command),
+        Command::RevokeDevice(command) => device::decide_revoke(market, &verified.stamp, command),
+        Command::ReportLost(command) => device::decide_report_lost(market, &verified.stamp, command),
+        Command::AttestDevice(command) => device::decide_attest(market, command),
+        Command::SetStepUpTerms(command) => step_up::decide_set_terms(market, command),
+        Command::EnrollPasskey(command) => step_up::decide_enroll(market, account, command),
+        Command::RemovePasskey(command) => step_up::decide_remove(market, account, command),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
         Command::UpdateListing(command) => listing::decide_update(market, account, command),
         Command::PauseListing(command) => listing::decide_pause(market, account, command),

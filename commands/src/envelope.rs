@@ -10,17 +10,18 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use events::account::Algorithm;
+use events::account::{Algorithm, PublicKey};
+use events::device::{Commands, KeyScope};
 use events::ids::{AccountId, CommandId, DeviceId, KeyId, MarketName, Nonce};
 use events::metadata::CommandStamp;
-use events::{Hash, Timestamp};
+use events::{Hash, Money, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::command::{
-    COMMAND_BYTES_MAX, CartClaim, Command, ExchangeQuote, Expected, Quote, Verified, VerifiedClaim,
-    VerifiedExchange, VerifiedQuote,
+    COMMAND_BYTES_MAX, CartClaim, Command, DeviceProof, ExchangeQuote, Expected, Quote, Verified,
+    VerifiedClaim, VerifiedExchange, VerifiedQuote,
 };
 use crate::crypto::VerifyingKey;
 use crate::jcs;
@@ -36,6 +37,8 @@ pub const QUOTE_TYP: &str = "skylink-quote+jws";
 pub const CART_CLAIM_TYP: &str = "skylink-cart-claim+jws";
 /// `typ` of a provider's offer to exchange.
 pub const EXCHANGE_TYP: &str = "skylink-exchange+jws";
+/// `typ` of a new key's proof of possession.
+pub const DEVICE_PROOF_TYP: &str = "skylink-device+jws";
 /// Form of the envelope (`v`).
 pub const ENVELOPE_VERSION: u64 = 1;
 
@@ -214,6 +217,7 @@ impl Claims {
             nonce: self.nonce,
             seq: self.seq,
             signed,
+            step_up: None,
         };
         Envelope {
             stamp,
@@ -343,8 +347,24 @@ impl Envelope {
                     "`if` must name the version of the cart that was seen: read the cart, and sign again",
                 ));
             }
-            Command::RegisterDevice(device) => {
-                VerifyingKey::new(&device.key).map_err(|error| body_invalid(format!("key: {error}")))?;
+            Command::RegisterDevice(body) => {
+                check_scope(body.scope.as_ref())?;
+                let proof = body.proof.as_deref();
+                check_new_key(&body.key, proof, body.account, body.device, &market)?;
+            }
+            Command::EnrollDevice(body) => {
+                check_scope(body.scope.as_ref())?;
+                check_new_key(&body.key, Some(&body.proof), stamp.account, body.device, &market)?;
+            }
+            Command::SetStepUpTerms(body) => {
+                crate::step_up::check_terms(&body.terms, Command::NAMES)
+                    .map_err(|rule| body_invalid(format!("terms: {rule}")))?;
+            }
+            Command::EnrollPasskey(body) => {
+                VerifyingKey::new(&body.key).map_err(|error| body_invalid(format!("key: {error}")))?;
+            }
+            Command::RotateDevice(body) => {
+                check_new_key(&body.key, Some(&body.proof), stamp.account, stamp.device, &market)?;
             }
             _ => {}
         }
@@ -363,6 +383,46 @@ fn verify_quotes<'a>(
         quote.map_err(|rule| body_invalid(format!("lines[{index}].quote: {rule}")))
     });
     verified.collect()
+}
+
+/// Checks that a key that is to be registered is one, and that its proof of possession is its own word for just this device.
+fn check_new_key(
+    key: &PublicKey,
+    proof: Option<&str>,
+    account: AccountId,
+    device: DeviceId,
+    market: &MarketName,
+) -> Result<(), Refusal> {
+    let verifying = VerifyingKey::new(key).map_err(|error| body_invalid(format!("key: {error}")))?;
+    let Some(proof) = proof else { return Ok(()) };
+    let id = verifying.id();
+    let only = BTreeMap::from([(id, Arc::new(verifying))]);
+    let wrong = |rule: String| body_invalid(format!("proof: {rule}"));
+    let (_, said) = verify_inner::<DeviceProof>(proof, DEVICE_PROOF_TYP, &only).map_err(wrong)?;
+    check_inner(said.v, &said.aud, market).map_err(wrong)?;
+    if (said.account, said.device, said.key) != (account, device, id) {
+        return Err(wrong("it names another account, device or key".to_owned()));
+    }
+    Ok(())
+}
+
+/// Checks that a scope says something, and of commands that there are.
+fn check_scope(scope: Option<&KeyScope>) -> Result<(), Refusal> {
+    let Some(scope) = scope else { return Ok(()) };
+    if !scope.is_valid() {
+        let rule = format!(
+            "scope: name 1 to {} commands or 1 to {} currencies, with 0 to {} minor units each, or leave it out",
+            KeyScope::COMMANDS_MAX,
+            KeyScope::CURRENCIES_MAX,
+            Money::MINOR_MAX
+        );
+        return Err(body_invalid(rule));
+    }
+    let is_known = |commands: &&Commands| Command::NAMES.iter().any(|name| commands.has(name));
+    match scope.commands.iter().find(|commands| !is_known(commands)) {
+        Some(unknown) => Err(body_invalid(format!("scope: there is no command `{unknown}`"))),
+        None => Ok(()),
+    }
 }
 
 fn body_invalid(rule: impl Into<String>) -> Refusal {

@@ -4,11 +4,11 @@
 //! client does, [`envelope`] checks a signature (with [`json`] and [`crypto`]) and reads what was signed,
 //! [`command`] says what can be asked for, [`market`] is the state that answers depend on, [`decide`] turns a command
 //! into events, and [`market::Market::evolve`] turns events into the next state. One module per aggregate holds its
-//! state, how events change it, and what it decides: [`account`], [`listing`], [`stock`], [`reservation`], [`cart`],
+//! state, how events change it, and what it decides: [`account`], [`device`], [`listing`], [`stock`], [`reservation`], [`cart`],
 //! [`order`]; money is in [`funding`], [`ledger`] and [`fees`], and [`conservation`] checks each decision about it; the three
 //! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in
-//! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Protection from
-//! replays is in [`replay`].
+//! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Who may
+//! give which command is in [`scope`], and what needs a second factor in [`step_up`]; protection from replays is in [`replay`].
 
 pub mod account;
 pub mod card;
@@ -18,6 +18,7 @@ pub mod command;
 pub mod conservation;
 pub mod crypto;
 pub mod decide;
+pub mod device;
 pub mod earnings;
 pub mod envelope;
 pub mod exchange;
@@ -41,10 +42,12 @@ pub mod reconciliation;
 pub mod refusal;
 pub mod replay;
 pub mod reservation;
+pub mod scope;
 pub mod seed_form;
 pub mod shipping;
 pub mod sign;
 mod spelling;
+pub mod step_up;
 pub mod stock;
 pub mod tax;
 pub mod validate;

@@ -6,6 +6,7 @@ use events::account::{DeviceRegistered, Registered, Role};
 use events::escrow::rule::ReleaseTerms;
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, ReserveTerms, ReturnTerms};
 use events::metadata::{Cause, DeadlineStamp};
+use events::step_up::StepUpTerms;
 use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,8 @@ pub struct Market {
     pub payouts: Payouts,
     /// What differs between a provider's own file and the ledger.
     pub breaks: Breaks,
+    /// What needs a second factor; none: nothing was said yet.
+    pub step_up: Option<StepUpTerms>,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -105,6 +108,7 @@ impl Market {
             if let Some(key) = self.accounts.keys.get_mut(&stamp.key) {
                 key.window.use_up(stamp.seq);
             }
+            self.accounts.stepped_up(stamp);
             let forgotten = self.recent.remember(stamp, position, self.time);
             self.forget(forgotten);
         }
@@ -117,7 +121,15 @@ impl Market {
             Event::WriterStarted(event) => self.epoch = event.epoch,
             Event::CommandRejected(_) | Event::CommandUnchanged(_) => {}
             Event::AccountRegistered(event) => self.accounts.registered(event),
-            Event::DeviceRegistered(event) => self.accounts.device_registered(event),
+            Event::DeviceRegistered(event) => self.accounts.device_registered(event, self.time),
+            Event::DeviceRenamed(event) => self.accounts.device_renamed(event),
+            Event::DeviceRotated(event) => self.accounts.device_rotated(event),
+            Event::DeviceRevoked(event) => self.accounts.device_revoked(event),
+            // A record: nothing is decided by it.
+            Event::DeviceAttested(_) => {}
+            Event::StepUpTermsSet(event) => self.step_up = Some(event.terms.clone()),
+            Event::PasskeyEnrolled(event) => self.accounts.passkey_enrolled(event),
+            Event::PasskeyRemoved(event) => self.accounts.passkey_removed(event),
             Event::ListingCreated(event) => self.listings.created(event),
             Event::StockReceived(event) => {
                 self.listings.change_stock(event.listing, |stock| stock.received(event));
@@ -258,7 +270,7 @@ impl Market {
         let roles = [Role::Registrar].into();
         self.accounts.registered(&Registered { account: registrar.account, roles });
         let (account, device, key) = (registrar.account, registrar.device, registrar.key);
-        self.accounts.device_registered(&DeviceRegistered { account, device, key });
+        self.accounts.device_registered(&DeviceRegistered::new(account, device, key), self.time);
         self.opened = Some(event.clone());
     }
 

@@ -72,7 +72,7 @@ pub use self::state::{
 pub use self::subsidy::{Share, Subsidy};
 pub use self::tender::Card;
 pub(crate) use self::tender::{
-    check as check_tender, decide_not_paid, decide_pay, decide_set_up, fund, give_up_failed,
+    asked_of_card, check as check_tender, decide_not_paid, decide_pay, decide_set_up, fund, give_up_failed,
 };
 use crate::command::LineQuantity;
 use crate::decide::Facts;

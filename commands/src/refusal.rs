@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use events::Timestamp;
+use events::step_up::{CredentialId, Domain};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,20 @@ pub enum Refusal {
         /// The rule it breaks.
         rule: Cow<'static, str>,
     },
+    /// The command needs a second factor, and none was shown, or none that is good for it.
+    #[error("a second factor is needed ({rule}): {problem}")]
+    MfaRequired {
+        /// What a passkey is to sign: SHA-256 of the signed bytes, in base64url.
+        challenge: String,
+        /// The account's passkeys; none: enroll one first, with `step_up.enroll_passkey`.
+        credentials: Vec<CredentialId>,
+        /// What is missing, or wrong with what was shown.
+        problem: String,
+        /// The domain that passkeys are made for; null: the market has not said.
+        relying_party: Option<Domain>,
+        /// Why one is needed.
+        rule: String,
+    },
     /// The command id was used for another wish.
     #[error("this command id was used before for something else: use a new one")]
     CommandConflict,
@@ -122,6 +137,7 @@ impl Refusal {
             Refusal::SeqTooOld { .. } => "seq_too_old",
             Refusal::SeqJump { .. } => "seq_jump",
             Refusal::ScopeDenied { .. } => "scope_denied",
+            Refusal::MfaRequired { .. } => "mfa_required",
             Refusal::CommandConflict => "command_conflict",
             Refusal::Busy => "busy",
         }

@@ -5,9 +5,11 @@ use events::ids::{AccountId, CommandId, DeviceId, MarketName, Nonce};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::command::{CartClaim, Command, ExchangeQuote, Expected, Quote};
+use crate::command::{CartClaim, Command, DeviceProof, ExchangeQuote, Expected, Quote};
 use crate::crypto::SigningKey;
-use crate::envelope::{CART_CLAIM_TYP, COMMAND_TYP, ENVELOPE_VERSION, EXCHANGE_TYP, QUOTE_TYP};
+use crate::envelope::{
+    CART_CLAIM_TYP, COMMAND_TYP, DEVICE_PROOF_TYP, ENVELOPE_VERSION, EXCHANGE_TYP, QUOTE_TYP,
+};
 use crate::jws;
 
 /// A command before it is signed.
@@ -94,6 +96,12 @@ pub fn sign_cart_claim(claim: &CartClaim, key: &SigningKey) -> String {
 /// Signs a provider's offer to exchange as a compact JWS.
 pub fn sign_exchange_quote(quote: &ExchangeQuote, key: &SigningKey) -> String {
     jws::sign(EXCHANGE_TYP, quote, key)
+}
+
+/// Signs the word that a key is to be a device's, with that key, as a compact JWS.
+pub fn prove_device(market: &MarketName, account: AccountId, device: DeviceId, key: &SigningKey) -> String {
+    let proof = DeviceProof { account, aud: market.clone(), device, key: key.id(), v: 1 };
+    jws::sign(DEVICE_PROOF_TYP, &proof, key)
 }
 
 /// Signs a command in the flat form (see [`crate::seed_form`]); `None` if that form does not have the command.

@@ -3,8 +3,8 @@
 mod support;
 
 use commands::Refusal;
-use commands::account::DEVICES_PER_ACCOUNT_MAX;
 use commands::command::{RegisterAccount, RegisterDevice};
+use commands::device::DEVICES_PER_ACCOUNT_MAX;
 use events::Rejection;
 use events::account::{DeviceRegistered, Registered, Role};
 use support::*;
@@ -97,7 +97,7 @@ fn only_the_registrar_registers() {
 fn a_device_signs_from_its_registration_on() {
     let mut world = World::new();
     world.given(REGISTRAR, register(NEW)).when(NEW, clear()).then_refused(Refusal::KidUnknown);
-    let registered = DeviceRegistered { account: NEW.account(), device: NEW.device(), key: NEW.key() };
+    let registered = DeviceRegistered::new(NEW.account(), NEW.device(), NEW.key());
     world
         .when(REGISTRAR, register_device(NEW))
         .then_events([registered.into()])
@@ -107,10 +107,8 @@ fn a_device_signs_from_its_registration_on() {
 
 #[test]
 fn a_device_belongs_to_one_known_account_and_has_one_key() {
-    let device = |actor: Actor, device: Actor, key: Actor| RegisterDevice {
-        account: actor.account(),
-        device: device.device(),
-        key: key.key(),
+    let device = |actor: Actor, device: Actor, key: Actor| {
+        RegisterDevice::new(actor.account(), device.device(), key.key())
     };
     let exists = || Rejection::DeviceExists { device: BUYER.device() };
     for (command, reason) in [
@@ -126,8 +124,7 @@ fn a_device_belongs_to_one_known_account_and_has_one_key() {
 #[test]
 fn an_account_has_so_many_devices_and_no_more_and_both_reasons_are_told() {
     let mut world = World::new();
-    let another =
-        |n: u32| RegisterDevice { account: BUYER.account(), device: Actor(n).device(), key: Actor(n).key() };
+    let another = |n: u32| RegisterDevice::new(BUYER.account(), Actor(n).device(), Actor(n).key());
     for n in 1..DEVICES_PER_ACCOUNT_MAX as u32 {
         world.given(REGISTRAR, another(100 + n).into());
     }

@@ -8,6 +8,7 @@ mod invariants {
     pub(crate) mod acts;
     pub(crate) mod changes;
     pub(crate) mod checks;
+    pub(crate) mod devices;
     pub(crate) mod paid;
     pub(crate) mod sending_back;
     pub(crate) mod steps;

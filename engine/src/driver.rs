@@ -22,7 +22,7 @@ use crate::answerer::{self, Answers, Durable};
 use crate::appender::{self, APPEND_PAUSE, ToLog};
 use crate::clock::{Clock, ClockGuard};
 use crate::index::{Index, IndexError};
-use crate::ingress::{self, Reply, ReplyTo, Request};
+use crate::ingress::{self, Beside, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
@@ -230,7 +230,12 @@ impl EngineHandle {
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Reply {
-        match self.enqueue(bytes, arrived_as, traceparent) {
+        self.submit_with(bytes, arrived_as, Beside { step_up: None, traceparent }).await
+    }
+
+    /// Hands in a signed command with what comes beside it, and waits for its reply, as [`EngineHandle::submit`] does.
+    pub async fn submit_with(&self, bytes: Bytes, arrived_as: Option<String>, beside: Beside) -> Reply {
+        match self.enqueue_with(bytes, arrived_as, beside) {
             Ok(reply) => reply.await.unwrap_or(Reply::Undecided),
             Err(reply) => reply,
         }
@@ -244,11 +249,21 @@ impl EngineHandle {
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Result<oneshot::Receiver<Reply>, Reply> {
+        self.enqueue_with(bytes, arrived_as, Beside { step_up: None, traceparent })
+    }
+
+    /// Hands in a signed command with what comes beside it, as [`EngineHandle::enqueue`] does.
+    pub fn enqueue_with(
+        &self,
+        bytes: Bytes,
+        arrived_as: Option<String>,
+        beside: Beside,
+    ) -> Result<oneshot::Receiver<Reply>, Reply> {
         if matches!(*self.status.borrow(), Status::StandingBy(_)) {
             return Err(Reply::Refused(Refusal::Busy));
         }
         let (reply, replied) = oneshot::channel();
-        match self.requests.try_send(Request { bytes, arrived_as, traceparent, reply }) {
+        match self.requests.try_send(Request { bytes, arrived_as, beside, reply }) {
             Ok(()) => Ok(replied),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Reply::Refused(Refusal::Busy)),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Reply::Undecided),

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
-use commands::Refusal;
 use commands::envelope::verify_command;
 use commands::receipt::Receipt;
+use commands::step_up::read_header;
+use commands::{Refusal, Verified};
 use events::ids::MarketName;
 use tokio::sync::{mpsc, oneshot};
 
@@ -57,6 +58,15 @@ impl Reply {
 /// Where a reply goes.
 pub(crate) type ReplyTo = oneshot::Sender<Reply>;
 
+/// What comes with a command and is not signed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// The second factor as it stands in the header `Skylink-Step-Up`, if there is one.
+    pub step_up: Option<String>,
+    /// W3C trace context, if any.
+    pub traceparent: Option<String>,
+}
+
 /// A command as it arrived.
 #[derive(Debug)]
 pub struct Request {
@@ -64,8 +74,8 @@ pub struct Request {
     pub bytes: Bytes,
     /// The command's name in the subject or URL, if that names one.
     pub arrived_as: Option<String>,
-    /// W3C trace context, if any.
-    pub traceparent: Option<String>,
+    /// What came beside the signed bytes.
+    pub beside: Beside,
     pub(crate) reply: ReplyTo,
 }
 
@@ -104,8 +114,9 @@ fn check(
         drop(queue);
         let mut good = Vec::with_capacity(batch.len());
         for request in batch.drain(..) {
-            let Request { bytes, arrived_as, traceparent, reply } = request;
-            match verify_command(&bytes, market, arrived_as.as_deref(), keys) {
+            let Request { bytes, arrived_as, beside, reply } = request;
+            let Beside { step_up, traceparent } = beside;
+            match verify_request(&bytes, market, arrived_as.as_deref(), step_up.as_deref(), keys) {
                 Ok(verified) => good.push(Incoming { verified, traceparent, reply }),
                 Err(refusal) => {
                     metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
@@ -118,4 +129,18 @@ fn check(
             return;
         }
     }
+}
+
+/// Checks the signed bytes, and reads what was shown beside them; whether that is a second factor is asked where it is known which
+/// are the account's.
+fn verify_request(
+    bytes: &[u8],
+    market: &MarketName,
+    arrived_as: Option<&str>,
+    step_up: Option<&str>,
+    keys: &KeyRing,
+) -> Result<Verified, Refusal> {
+    let mut verified = verify_command(bytes, market, arrived_as, keys)?;
+    verified.stamp.step_up = step_up.map(read_header).transpose()?;
+    Ok(verified)
 }

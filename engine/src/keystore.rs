@@ -122,13 +122,24 @@ impl KeyStore {
         algorithm: Algorithm,
         account: Option<AccountId>,
     ) -> Result<StoredKey, KeyStoreError> {
+        self.make_for(name, algorithm, account, None)
+    }
+
+    /// Makes a key; its account and its device are new ones unless given.
+    pub fn make_for(
+        &self,
+        name: &str,
+        algorithm: Algorithm,
+        account: Option<AccountId>,
+        device: Option<DeviceId>,
+    ) -> Result<StoredKey, KeyStoreError> {
         let path = self.path(name)?;
         let (seed, _) = std::iter::repeat_with(rand::random::<[u8; 32]>)
             .map(|seed| (seed, SigningKey::from_seed(algorithm, seed)))
             .find(|(_, key)| key.is_ok())
             .expect("all but one in 2^32 seeds are a key");
         let account = account.unwrap_or_else(|| AccountId::from_uuid(Uuid::now_v7()));
-        let device = DeviceId::from_uuid(Uuid::now_v7());
+        let device = device.unwrap_or_else(|| DeviceId::from_uuid(Uuid::now_v7()));
         let file = KeyFile { account, alg: algorithm, device, seed: URL_SAFE_NO_PAD.encode(seed) };
         let json = serde_json::to_vec_pretty(&file).expect("a key file holds nothing that JSON can't say");
         write_new(&path, &json).map_err(|source| match source.kind() {

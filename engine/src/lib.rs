@@ -27,5 +27,5 @@ pub mod standby;
 pub mod tree;
 
 pub use driver::{Engine, EngineHandle, Previewed, Status};
-pub use ingress::Reply;
+pub use ingress::{Beside, Reply};
 pub use standby::{EngineConfig, Prepared, Standby, StartError};

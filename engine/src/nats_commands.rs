@@ -26,6 +26,9 @@ pub const RECEIPT_TO: &str = "Skylink-Receipt-To";
 /// The header with the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// The header with a second factor, as over HTTP.
+pub const STEP_UP: &str = "Skylink-Step-Up";
+
 /// The name, among commands, of the message by which the broker shows an engine that the market is its own. No
 /// client can send it: a gateway refuses it, and an engine drops it.
 pub const PROBE: &str = "engine.probe";

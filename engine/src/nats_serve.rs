@@ -7,7 +7,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use crate::driver::EngineHandle;
-use crate::ingress::Reply;
+use crate::ingress::{Beside, Reply};
 use crate::nats_commands::{CommandMessage, CommandSource, ReceiptSender};
 
 /// Serves commands until the source ends or `stop` says so. What is under way then is still answered; what the engine
@@ -41,7 +41,8 @@ pub async fn serve(
 
 async fn answer(message: CommandMessage, receipts: &ReceiptSender, handle: &EngineHandle) {
     let name = Some(message.name.clone());
-    let reply = handle.submit(message.payload.clone(), name, message.traceparent.clone()).await;
+    let beside = Beside { step_up: message.step_up.clone(), traceparent: message.traceparent.clone() };
+    let reply = handle.submit_with(message.payload.clone(), name, beside).await;
     let settled = match &reply {
         Reply::Receipt(receipt) => {
             let json = Bytes::from(reply.to_json());

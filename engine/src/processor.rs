@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use commands::step_up;
 use commands::{
     Break, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline,
 };
@@ -421,12 +422,13 @@ impl<T> Processor<T> {
 
     fn decide(
         &mut self,
-        incoming: Incoming<T>,
+        mut incoming: Incoming<T>,
         facts: &Facts,
         look_ups: u32,
         now: Timestamp,
         actions: &mut Vec<Action<T>>,
     ) {
+        step_up::settle(&self.market, &mut incoming.verified, now);
         match decide(&self.market, &incoming.verified, facts, now) {
             Decision::Commit(events) => {
                 let cause = Cause::Command(Box::new(incoming.verified.stamp));

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::device::KeyScope;
 use crate::hash::Hash;
 use crate::ids::{AccountId, DeviceId, KeyId};
 
@@ -28,6 +29,12 @@ pub enum Role {
     Provider,
     /// Fills a cart before anybody knows who he is; buys nothing.
     Guest,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: &'static [Role] =
+        &[Role::Buyer, Role::Seller, Role::Operator, Role::Registrar, Role::Provider, Role::Guest];
 }
 
 /// As people say it, and as it stands in JSON.
@@ -62,6 +69,19 @@ pub struct DeviceRegistered {
     pub device: DeviceId,
     /// Its public key; the algorithm of its signatures is pinned by it.
     pub key: PublicKey,
+    /// Its name, 1 to 64 characters; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the key may do of what the account may; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<KeyScope>,
+}
+
+impl DeviceRegistered {
+    /// Says that a device without a name may do all that its account may.
+    pub const fn new(account: AccountId, device: DeviceId, key: PublicKey) -> Self {
+        DeviceRegistered { account, device, key, name: None, scope: None }
+    }
 }
 
 /// An operator forbade a seller to sell. Orders that are open go on.

@@ -6,8 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
-    reconciliation, reservation, returns, shipping, stock, tax,
+    account, cart, command, device, earnings, escrow, exchange, listing, market, order, payment, payout,
+    promotion, reconciliation, reservation, returns, shipping, step_up, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -106,6 +106,13 @@ events! {
     "command.unchanged.v1" => CommandUnchanged(command::Unchanged) about |_| None,
     "account.registered.v1" => AccountRegistered(account::Registered) about |e| Some(e.account.to_string()),
     "device.registered.v1" => DeviceRegistered(account::DeviceRegistered) about |e| Some(e.device.to_string()),
+    "device.renamed.v1" => DeviceRenamed(device::Renamed) about |e| Some(e.device.to_string()),
+    "device.rotated.v1" => DeviceRotated(device::Rotated) about |e| Some(e.device.to_string()),
+    "device.revoked.v1" => DeviceRevoked(device::Revoked) about |e| Some(e.device.to_string()),
+    "device.attested.v1" => DeviceAttested(device::Attested) about |e| Some(e.device.to_string()),
+    "step_up.terms_set.v1" => StepUpTermsSet(step_up::TermsSet) about |_| None,
+    "step_up.passkey_enrolled.v1" => PasskeyEnrolled(step_up::PasskeyEnrolled) about |e| Some(e.account.to_string()),
+    "step_up.passkey_removed.v1" => PasskeyRemoved(step_up::PasskeyRemoved) about |e| Some(e.account.to_string()),
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
     "listing.updated.v1" => ListingUpdated(listing::Updated) about |e| Some(e.listing.to_string()),
@@ -255,6 +262,13 @@ impl Event {
             | Event::CommandUnchanged(_)
             | Event::AccountRegistered(_)
             | Event::DeviceRegistered(_)
+            | Event::DeviceRenamed(_)
+            | Event::DeviceRotated(_)
+            | Event::DeviceRevoked(_)
+            | Event::DeviceAttested(_)
+            | Event::StepUpTermsSet(_)
+            | Event::PasskeyEnrolled(_)
+            | Event::PasskeyRemoved(_)
             | Event::ListingCreated(_)
             | Event::StockReceived(_)
             | Event::ListingUpdated(_)
@@ -353,6 +367,7 @@ impl Event {
         match self {
             Event::MarketOpened(opened) => Some(&opened.registrar.key),
             Event::DeviceRegistered(registered) => Some(&registered.key),
+            Event::DeviceRotated(rotated) => Some(&rotated.key),
             _ => None,
         }
     }

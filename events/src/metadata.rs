@@ -12,6 +12,7 @@ use crate::ids::{
     ReservationId, WriterId,
 };
 use crate::order::ShipmentNumber;
+use crate::step_up::StepUp;
 use crate::time::Timestamp;
 
 /// Most events in one commit.
@@ -87,6 +88,9 @@ pub struct CommandStamp {
     pub seq: u64,
     /// The signed bytes themselves: a compact JWS, or the canonical JSON with its `signature`.
     pub signed: String,
+    /// The second factor that was shown beside them, where a rule of the market asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_up: Option<Box<StepUp>>,
 }
 
 /// A deadline that was due.

@@ -1,5 +1,6 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
+mod devices;
 mod parts;
 mod reconciliation;
 mod returns;
@@ -7,6 +8,7 @@ mod returns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::devices::DeviceRejection;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
@@ -947,6 +949,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Return(#[from] ReturnRejection),
+    /// A rule of devices.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Device(#[from] DeviceRejection),
 }
 
 impl Rejection {

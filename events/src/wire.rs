@@ -82,12 +82,13 @@ mod names {
     pub(super) const NONCE: &str = "skylink-nonce";
     pub(super) const FINGERPRINT: &str = "skylink-fingerprint";
     pub(super) const SIGNED: &str = "skylink-signed";
+    pub(super) const STEP_UP: &str = "skylink-step-up";
     pub(super) const DEADLINE: &str = "skylink-deadline";
     pub(super) const WRITER: &str = "skylink-writer";
 }
 use names::{
     ACCOUNT, COMMAND, COMMAND_NAME, CONTENT_TYPE, COUNT, DEADLINE, DEVICE, FINGERPRINT, ID, KEY, NONCE,
-    PREVIOUS, SEQ, SIGNED, SOURCE, SPEC_VERSION, SUBJECT, TIME, TRACEPARENT, TYPE, WRITER,
+    PREVIOUS, SEQ, SIGNED, SOURCE, SPEC_VERSION, STEP_UP, SUBJECT, TIME, TRACEPARENT, TYPE, WRITER,
 };
 
 /// Writes metadata as headers, in a fixed order.
@@ -134,6 +135,10 @@ fn push_stamp(headers: &mut Vec<(&'static str, String)>, stamp: &CommandStamp) {
         (FINGERPRINT, stamp.fingerprint.to_string()),
         (SIGNED, signed_to_header(&stamp.signed)),
     ]);
+    if let Some(step_up) = &stamp.step_up {
+        let json = serde_json::to_string(step_up).expect("a second factor holds nothing that JSON can't say");
+        headers.push((STEP_UP, json));
+    }
 }
 
 /// A compact JWS goes as it is; JSON, which may hold any character, goes as base64url behind a `~`.
@@ -192,6 +197,11 @@ impl<'a, G: Fn(&'static str) -> Option<&'a str>> Lookup<G> {
         value.parse().map_err(|_| invalid(name, value))
     }
 
+    fn json<T: serde::de::DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, HeaderError> {
+        let read = |json| serde_json::from_str(json).map_err(|_| invalid(name, json));
+        self.optional(name).map(read).transpose()
+    }
+
     fn start(&self) -> Result<CommitStart, HeaderError> {
         Ok(CommitStart {
             cause: self.cause()?,
@@ -219,6 +229,7 @@ impl<'a, G: Fn(&'static str) -> Option<&'a str>> Lookup<G> {
             nonce: self.parsed(NONCE)?,
             seq: self.parsed(SEQ)?,
             signed: signed_from_header(signed).ok_or_else(|| invalid(SIGNED, signed))?,
+            step_up: self.json(STEP_UP)?,
         })))
     }
 }

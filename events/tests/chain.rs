@@ -114,6 +114,7 @@ fn any_cause() -> impl Strategy<Value = Cause> {
             nonce: Nonce(nonce),
             seq,
             signed: if json { format!("{{\"x\":\"{text}\"}}") } else { "aGVhZA.cGF5.c2ln".into() },
+            step_up: None,
         }))
     });
     let deadline = (any::<u128>(), 0usize..3, 0i64..4_000_000_000_000).prop_map(|(order, before, due)| {

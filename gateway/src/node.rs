@@ -337,7 +337,7 @@ impl Reading {
             let (account, device, public) = (key.account, key.device, key.public());
             let wishes = [
                 Command::from(RegisterAccount { account, roles: [AccountRole::Provider].into() }),
-                RegisterDevice { account, device, key: public }.into(),
+                RegisterDevice::new(account, device, public).into(),
             ];
             for wish in wishes {
                 let id = CommandId::from_uuid(Uuid::now_v7());

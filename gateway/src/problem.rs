@@ -167,6 +167,7 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::KidUnknown
         | Refusal::KidRevoked
         | Refusal::AlgMismatch => (StatusCode::UNAUTHORIZED, "The signature does not hold"),
+        Refusal::MfaRequired { .. } => (FORBIDDEN.status, "A second factor is needed"),
         Refusal::ScopeDenied { .. } => (FORBIDDEN.status, FORBIDDEN.title),
         Refusal::CmdUnknown { .. } => (StatusCode::NOT_FOUND, "No such command"),
         Refusal::CommandConflict
@@ -205,6 +206,13 @@ pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
         Refusal::SeqTooOld { high: 0 },
         Refusal::SeqJump { high: 0 },
         Refusal::ScopeDenied { rule: "".into() },
+        Refusal::MfaRequired {
+            challenge: String::new(),
+            credentials: Vec::new(),
+            problem: String::new(),
+            relying_party: None,
+            rule: String::new(),
+        },
         Refusal::CommandConflict,
         Refusal::Busy,
     ];

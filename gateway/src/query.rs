@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use crate::token::Caller;
 use crate::tree;
 
+pub(crate) mod devices;
 pub(crate) mod listing;
 pub(crate) mod returns;
 pub(crate) mod statement;

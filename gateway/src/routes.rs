@@ -30,6 +30,7 @@ use crate::problem::{
     OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
     VIEWS_BEHIND,
 };
+use crate::query::devices::{self, DeviceList};
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
@@ -123,7 +124,15 @@ impl Route {
     fn command(mut self, name: Option<&'static str>) -> Route {
         self.takes = Some(Takes::Command(name));
         self.problems.extend([OUTCOME_UNKNOWN]);
-        self.body_problems().answers(json_of::<Receipt>())
+        let step_up = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,8192}$"});
+        self.parameter(
+            "header",
+            "Skylink-Step-Up",
+            "The second factor that `mfa_required` asked for, see docs/step-up.md",
+            step_up,
+        )
+        .body_problems()
+        .answers(json_of::<Receipt>())
     }
 
     fn body_problems(self) -> Route {
@@ -302,6 +311,19 @@ fn questions() -> Vec<Route> {
             .in_path("command", "Its id (`cid`)", uuid())
             .problems([NOT_FOUND, OUTCOME_UNKNOWN])
             .answers(json_of::<Receipt>()),
+        Route::get(
+            "/v1/accounts/{account}/devices",
+            "The devices of your account, with what each may do and what happened to it",
+            devices::devices,
+        )
+        .question()
+        .in_path(
+            "account",
+            "`me`; or the account, which for operators may be anybody's",
+            json!({"oneOf": [uuid(), {"const": "me"}]}),
+        )
+        .problems([NOT_FOUND])
+        .answers(view::<DeviceList>()),
         Route::get("/v1/orders", "Your orders, newest first", query::orders)
             .question()
             .query(

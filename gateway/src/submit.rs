@@ -13,7 +13,7 @@ use commands::command::COMMAND_BYTES_MAX;
 use commands::preview::Asked;
 use commands::receipt::{Outcome, Receipt};
 use commands::{Command, Refusal, envelope};
-use engine::{EngineHandle, Previewed, Reply};
+use engine::{Beside, EngineHandle, Previewed, Reply};
 use events::ids::{AccountId, CommandId};
 use futures::StreamExt;
 
@@ -34,13 +34,15 @@ pub(crate) const JWS_TYPES: [&str; 2] = ["application/jose", "text/plain"];
 /// Media types of a command: a compact JWS, or the flat form.
 pub(crate) const COMMAND_TYPES: [&str; 3] = ["application/jose", "text/plain", "application/json"];
 
+/// The header with a second factor.
+pub(crate) const STEP_UP_HEADER: HeaderName = HeaderName::from_static("skylink-step-up");
 const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Who takes commands: the engine in this process, or one behind a broker.
 #[async_trait]
 pub trait Commands: Send + Sync + 'static {
     /// Hands in a signed command and waits for its reply; the caller bounds the time.
-    async fn send(&self, bytes: Bytes, arrived_as: Option<String>, traceparent: Option<String>) -> Reply;
+    async fn send(&self, bytes: Bytes, arrived_as: Option<String>, beside: Beside) -> Reply;
 
     /// Finds the receipt of a command that was decided; [`Reply::Undecided`] where that can't be found out now.
     async fn receipt(&self, account: AccountId, command: CommandId) -> Option<Reply>;
@@ -51,8 +53,8 @@ pub trait Commands: Send + Sync + 'static {
 
 #[async_trait]
 impl Commands for EngineHandle {
-    async fn send(&self, bytes: Bytes, arrived_as: Option<String>, traceparent: Option<String>) -> Reply {
-        self.submit(bytes, arrived_as, traceparent).await
+    async fn send(&self, bytes: Bytes, arrived_as: Option<String>, beside: Beside) -> Reply {
+        self.submit_with(bytes, arrived_as, beside).await
     }
 
     async fn receipt(&self, account: AccountId, command: CommandId) -> Option<Reply> {
@@ -109,7 +111,8 @@ async fn submit(
 ) -> Result<Response, Problem> {
     check_content_type(headers, &COMMAND_TYPES)?;
     let bytes = read_body(headers, body).await?;
-    let sent = app.gateway.commands.send(bytes.clone(), arrived_as, traceparent(headers));
+    let beside = Beside { step_up: step_up(headers), traceparent: traceparent(headers) };
+    let sent = app.gateway.commands.send(bytes.clone(), arrived_as, beside);
     match tokio::time::timeout(RECEIPT_TIME_MAX, sent).await {
         Ok(Reply::Receipt(receipt)) => Ok(receipt_response(&receipt)),
         Ok(Reply::Refused(refusal)) => Err(refusal.into()),
@@ -185,6 +188,11 @@ async fn discard(mut chunks: BodyDataStream) {
     };
     // Late or not, nothing is left to be done.
     let _ = tokio::time::timeout(BODY_TIME_MAX, all).await;
+}
+
+/// Gives the second factor that is shown beside a command. What is no text is none, and is refused as that.
+fn step_up(headers: &HeaderMap) -> Option<String> {
+    headers.get(STEP_UP_HEADER).map(|value| value.to_str().unwrap_or_default().to_owned())
 }
 
 /// Gives the request's W3C trace context if it is one; what is not is left out, as the standard says.

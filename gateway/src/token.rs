@@ -187,6 +187,9 @@ pub(crate) async fn issue(
         let rule = "the key is not that of this account and device";
         return Err(Refusal::ScopeDenied { rule: rule.into() }.into());
     }
+    if !owner.is_active {
+        return Err(Refusal::KidRevoked.into());
+    }
     let roles = views.accounts().account(account)?.map(|account| account.roles).unwrap_or_default();
     let wanted: Wanted = serde_json::from_value(envelope.body)
         .map_err(|error| Refusal::BodyInvalid { rule: error.to_string() })?;
@@ -225,7 +228,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         let accounts = app.gateway.projections.accounts();
         let revoked = || Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account");
         let owner = accounts.key(claims.key)?.ok_or_else(revoked)?;
-        if (owner.account, owner.device) != (claims.account, claims.device) {
+        if !owner.is_active || (owner.account, owner.device) != (claims.account, claims.device) {
             return Err(revoked());
         }
         let account = accounts.account(claims.account)?.ok_or_else(revoked)?;

@@ -1,27 +1,32 @@
 //! Accounts: what each may do, and which device and key speak for it. Who answers queries decides by it whom he
 //! answers, without asking the writer.
 
+mod device;
+
 use std::collections::BTreeSet;
 
-use events::account::{PublicKey, Role};
+use events::account::{DeviceRegistered, PublicKey, Role};
 use events::ids::{AccountId, DeviceId, KeyId};
-use events::{Commit, Event, Position};
+use events::metadata::CommitStart;
+use events::{Commit, Event, Recorded};
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
+
+pub use self::device::{Device, DeviceEntry, DeviceState, DeviceStep, HISTORY_MAX};
 
 use crate::store::Slot;
 use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// What it may do.
     pub roles: BTreeSet<Role>,
-    /// Its devices.
+    /// Its devices, revoked ones among them.
     pub devices: BTreeSet<DeviceId>,
 }
 
@@ -34,6 +39,14 @@ pub struct KeyOwner {
     pub device: DeviceId,
     /// The key.
     pub public: PublicKey,
+    /// Whether it may sign: it was neither revoked nor replaced.
+    pub is_active: bool,
+}
+
+impl Key for DeviceId {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.uuid().as_bytes());
+    }
 }
 
 impl Key for KeyId {
@@ -43,6 +56,7 @@ impl Key for KeyId {
 }
 
 const ACCOUNTS: Layout<AccountId, Account> = Layout::new(b'a', VERSION);
+const DEVICES: Layout<DeviceId, Device> = Layout::new(b'd', VERSION);
 const KEYS: Layout<KeyId, KeyOwner> = Layout::new(b'k', VERSION);
 
 /// Answers about accounts.
@@ -59,7 +73,15 @@ impl<'a> Accounts<'a> {
         ACCOUNTS.get(&self.0.read().tree, &account)
     }
 
-    /// Tells whose a key is; `None` if no device has it.
+    /// Gives the devices of an account, revoked ones too, in the order of their ids; none, if there is no such account.
+    pub fn devices(&self, account: AccountId) -> Result<Option<Vec<Device>>, ViewError> {
+        let tree = &self.0.read().tree;
+        let Some(owner) = ACCOUNTS.get(tree, &account)? else { return Ok(None) };
+        let devices = owner.devices.iter().map(|device| DEVICES.get(tree, device));
+        devices.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Tells whose a key is or was; `None` if no device had it.
     pub fn key(&self, key: KeyId) -> Result<Option<KeyOwner>, ViewError> {
         KEYS.get(&self.0.read().tree, &key)
     }
@@ -68,43 +90,66 @@ impl<'a> Accounts<'a> {
 /// How the view follows the log.
 pub(crate) struct AccountFold {
     accounts: Table<AccountId, Account>,
+    devices: Table<DeviceId, Device>,
     keys: Table<KeyId, KeyOwner>,
 }
 
 impl AccountFold {
     pub(crate) fn new() -> Self {
-        AccountFold { accounts: Table::new(ACCOUNTS), keys: Table::new(KEYS) }
+        AccountFold { accounts: Table::new(ACCOUNTS), devices: Table::new(DEVICES), keys: Table::new(KEYS) }
     }
 
-    fn add_key(&mut self, tree: &Tree, owner: KeyOwner, position: Position) -> Result<(), ViewError> {
-        let KeyOwner { account, device, public } = owner;
-        let missing = || ViewError::unknown(format_args!("account {account}"), position);
+    fn add(
+        &mut self,
+        tree: &Tree,
+        event: &DeviceRegistered,
+        recorded: &Recorded,
+        start: &CommitStart,
+    ) -> Result<(), ViewError> {
+        let DeviceRegistered { account, device, key: public, .. } = *event;
+        let missing = || ViewError::unknown(format_args!("account {account}"), recorded.position);
         self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)?.devices.insert(device);
-        self.keys.set(public.id(), Some(owner));
+        self.keys.set(public.id(), Some(KeyOwner { account, device, public, is_active: true }));
+        self.devices.set(device, Some(Device::registered(event, recorded, start)));
+        Ok(())
+    }
+
+    /// Notes that a key signs nothing from here on.
+    fn end(&mut self, tree: &Tree, key: KeyId, recorded: &Recorded) -> Result<(), ViewError> {
+        let missing = || ViewError::unknown(format_args!("key {key}"), recorded.position);
+        self.keys.entry(tree, &key)?.as_mut().ok_or_else(missing)?.is_active = false;
         Ok(())
     }
 }
 
 impl Fold for AccountFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
+        let start = commit.start();
         for recorded in commit.events() {
             match &recorded.event {
                 Event::MarketOpened(opened) => {
                     let registrar = &opened.registrar;
-                    let (account, device, public) = (registrar.account, registrar.device, registrar.key);
                     let roles = BTreeSet::from([Role::Registrar]);
-                    self.accounts.set(account, Some(Account { roles, devices: BTreeSet::new() }));
-                    self.add_key(tree, KeyOwner { account, device, public }, recorded.position)?;
+                    self.accounts.set(registrar.account, Some(Account { roles, devices: BTreeSet::new() }));
+                    let first = DeviceRegistered::new(registrar.account, registrar.device, registrar.key);
+                    self.add(tree, &first, recorded, start)?;
                 }
                 Event::AccountRegistered(registered) => {
                     let roles = registered.roles.clone();
                     self.accounts.set(registered.account, Some(Account { roles, devices: BTreeSet::new() }));
                 }
-                Event::DeviceRegistered(registered) => {
-                    let (account, device, public) = (registered.account, registered.device, registered.key);
-                    self.add_key(tree, KeyOwner { account, device, public }, recorded.position)?;
+                Event::DeviceRegistered(registered) => self.add(tree, registered, recorded, start)?,
+                Event::DeviceRotated(rotated) => {
+                    self.end(tree, rotated.replaced, recorded)?;
+                    let (account, device, public) = (rotated.account, rotated.device, rotated.key);
+                    self.keys.set(public.id(), Some(KeyOwner { account, device, public, is_active: true }));
                 }
+                Event::DeviceRevoked(revoked) => self.end(tree, revoked.key, recorded)?,
                 _ => {}
+            }
+            if let Some(device) = Device::of(&recorded.event) {
+                let missing = || ViewError::unknown(format_args!("device {device}"), recorded.position);
+                self.devices.entry(tree, &device)?.as_mut().ok_or_else(missing)?.apply(recorded, start);
             }
         }
         Ok(())
@@ -112,6 +157,7 @@ impl Fold for AccountFold {
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.accounts.write(tree, batch)?;
+        self.devices.write(tree, batch)?;
         self.keys.write(tree, batch)
     }
 }

@@ -186,6 +186,7 @@ async fn an_event_with_the_largest_signed_command_is_read_back() -> Result<()> {
             seq: 1,
             // 32 KiB of JSON, which becomes a third more in a header.
             signed: format!("{{{}}}", "é\"".repeat(32 * 1024 / 3)),
+            step_up: None,
         };
         let commit = Writer::new().commit_for(Head::EMPTY, 2, Cause::Command(Box::new(stamp)));
         log.append(Head::EMPTY, std::slice::from_ref(&commit)).await?;

@@ -52,6 +52,7 @@ fn order(n: u128) -> Outgoing {
     Outgoing {
         name: "order.place".into(),
         payload: format!("command {n}").into(),
+        step_up: None,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     }
 }

@@ -123,7 +123,8 @@ impl Market {
 
 /// Sends an order as a gateway does, and gives what comes back.
 async fn order(gateway: &Connection, sender: &CommandSender, signed: Bytes) -> Result<Reply> {
-    let command = Outgoing { name: "order.place".to_owned(), payload: signed, traceparent: None };
+    let command =
+        Outgoing { name: "order.place".to_owned(), payload: signed, step_up: None, traceparent: None };
     let body = gateway.unless_refused(sender.send(command, TEST_TIME_MAX)).await??;
     Reply::from_json(&body).context("an engine answers")
 }

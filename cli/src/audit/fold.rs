@@ -8,6 +8,7 @@ use commands::funding::CreditId;
 use commands::order::{ClosedOrder, Shipment, ShipmentState};
 use commands::payment::ClosedPayment;
 use commands::payout::ClosedPayout;
+use commands::step_up;
 use commands::{Decision, Facts, Market, Question, Refusal, Verified, decide, decide_deadline};
 use events::ids::{
     AccountId, CommandId, CommitId, ListingId, MarketName, OrderId, PaymentId, PayoutId, WriterId,
@@ -265,6 +266,9 @@ impl Fold {
             return Err(Fault::DecidedTwice(stamp.command));
         }
         let now = commit.time();
+        if stamp.step_up.is_some() && step_up::reason(&self.market, verified, now).is_none() {
+            return Err(Fault::Metadata { rule: "it shows a second factor that no rule asked for" });
+        }
         let mut decision = decide(&self.market, verified, &Facts::default(), now);
         if let Decision::Ask(question) = decision {
             decision = decide(&self.market, verified, &self.facts(&question), now);

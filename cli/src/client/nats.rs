@@ -37,8 +37,12 @@ impl NatsClient {
     /// Sends a signed command.
     pub(super) async fn send(&self, signed: &Signed, wish: &Wish) -> anyhow::Result<Answer> {
         let name = wish.command.name();
-        let command =
-            Outgoing { name: name.to_owned(), payload: signed.bytes.clone().into(), traceparent: None };
+        let command = Outgoing {
+            name: name.to_owned(),
+            payload: signed.bytes.clone().into(),
+            step_up: None,
+            traceparent: None,
+        };
         let sending = self.sender.send(command, ANSWER_TIME_MAX);
         let sent = match self.connection.unless_refused(sending).await {
             Ok(sent) => sent,

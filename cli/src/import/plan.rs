@@ -203,7 +203,7 @@ impl Plan {
             }
             Ask::Device(by) => {
                 let Person { account, device, key } = self.person(by);
-                RegisterDevice { account: *account, device: *device, key: key.public() }.into()
+                RegisterDevice::new(*account, *device, key.public()).into()
             }
             Ask::Fund(customer, minor) => {
                 let account = self.people.customers[customer].account;

@@ -79,7 +79,7 @@ impl Stage {
         // The node has keys of its own, under names that a person may have too.
         let key = self.node.keys().get_or_make(&format!("story-{name}"))?;
         let account = RegisterAccount { account: key.account, roles: roles.into_iter().collect() };
-        let device = RegisterDevice { account: key.account, device: key.device, key: key.public() };
+        let device = RegisterDevice::new(key.account, key.device, key.public());
         self.people.insert(name.to_owned(), key);
         for command in [Command::from(account), Command::from(device)] {
             let receipt = self.give(REGISTRAR_KEY, command, Expected::default()).await?;

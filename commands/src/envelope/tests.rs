@@ -4,11 +4,12 @@ use events::account::Algorithm;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::*;
-use crate::command::{LINES_MAX, QUOTES_MAX};
+use crate::command::{DeviceProof, LINES_MAX, QUOTES_MAX};
 use crate::crypto::SigningKey;
-use crate::sign::{Draft, sign, sign_cart_claim, sign_quote};
+use crate::sign::{Draft, prove_device, sign, sign_cart_claim, sign_quote};
 
 const CID: &str = "0190b5a0-7c00-7000-8000-000000000001";
 const LISTING: &str = "0190b5a0-7c00-7000-8000-0000000000c1";
@@ -287,10 +288,107 @@ fn a_quote_has_one_spelling_too() {
     assert_eq!(refusal, Err(Refusal::BodyInvalid { rule: rule.into() }));
 }
 
+/// The commands that bring a new key, each with a proof of its possession.
+fn with_new_key(new: &SigningKey, proof: &str) -> [(&'static str, Value); 3] {
+    [
+        ("device.register", json!({"account": CID, "device": LISTING, "key": new.public(), "proof": proof})),
+        ("device.enroll", json!({"device": LISTING, "key": new.public(), "proof": proof})),
+        ("device.rotate", json!({"key": new.public(), "proof": proof})),
+    ]
+}
+
+/// Whose the new key of each of these commands is to be.
+fn owner_of(name: &str) -> (AccountId, DeviceId) {
+    let plain = add_to_cart();
+    match name {
+        "device.register" => (CID.parse().unwrap(), LISTING.parse().unwrap()),
+        "device.enroll" => (plain.account, LISTING.parse().unwrap()),
+        _ => (plain.account, plain.device),
+    }
+}
+
+#[test]
+fn a_new_key_proves_that_it_is_there_and_for_whom() {
+    let own = key(Algorithm::EdDsa, 1);
+    let keys = directory(&[&own]);
+    let refused = |rule: &str| Err(Refusal::BodyInvalid { rule: format!("proof: {rule}") });
+    let elsewhere = "it names another account, device or key";
+    let other: Uuid = "0190b5a0-7c00-7000-8000-00000000ffff".parse().unwrap();
+    for new in [key(Algorithm::EdDsa, 2), key(Algorithm::Es256, 3)] {
+        for (name, _) in with_new_key(&new, "") {
+            let (account, device) = owner_of(name);
+            let by = |market: &str, account, device, key: &SigningKey| {
+                prove_device(&market.parse().unwrap(), account, device, key)
+            };
+            // The word of one key about another.
+            let lent = DeviceProof { account, aud: market(), device, key: own.id(), v: 1 };
+            let old = DeviceProof { v: 2, key: new.id(), ..lent.clone() };
+            for (proof, verdict) in [
+                (by("main", account, device, &new), Ok(())),
+                (by("test", account, device, &new), refused("it is for another market")),
+                (by("main", AccountId::from_uuid(other), device, &new), refused(elsewhere)),
+                (by("main", account, DeviceId::from_uuid(other), &new), refused(elsewhere)),
+                (crate::jws::sign(DEVICE_PROOF_TYP, &lent, &new), refused(elsewhere)),
+                (crate::jws::sign(DEVICE_PROOF_TYP, &old, &new), refused("`v` must be 1")),
+                // The key that signs the command has nothing to say about the new one.
+                (by("main", account, device, &own), refused(&Refusal::KidUnknown.to_string())),
+            ] {
+                let (_, body) = with_new_key(&new, &proof).into_iter().find(|found| found.0 == name).unwrap();
+                let signed = sign(&draft(name, body), &own);
+                let given = verify_command(signed.as_bytes(), &market(), None, &keys).map(|_| ());
+                assert_eq!(given, verdict, "{name}: {proof}");
+            }
+            // Another kind of word, and a word that was changed, are none.
+            let claim = crate::jws::sign(CART_CLAIM_TYP, &lent, &new);
+            let mut changed = by("main", account, device, &new);
+            changed.replace_range(60..61, if &changed[60..61] == "A" { "B" } else { "A" });
+            for proof in [claim, changed, String::new()] {
+                let (_, body) = with_new_key(&new, &proof).into_iter().find(|found| found.0 == name).unwrap();
+                let signed = sign(&draft(name, body), &own);
+                let given = verify_command(signed.as_bytes(), &market(), None, &keys).unwrap_err();
+                assert_eq!(given.code(), "body_invalid", "{name}: {proof}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_registrar_may_vouch_for_a_key_that_says_nothing() {
+    let registrar = key(Algorithm::EdDsa, 1);
+    let body = json!({"account": CID, "device": CID, "key": key(Algorithm::Es256, 3).public()});
+    let signed = sign(&draft("device.register", body), &registrar);
+    verify_command(signed.as_bytes(), &market(), None, &directory(&[&registrar])).unwrap();
+}
+
+#[test]
+fn a_scope_says_something_and_of_commands_that_there_are() {
+    let registrar = key(Algorithm::EdDsa, 1);
+    let verdict = |scope: Value| {
+        let body =
+            json!({"account": CID, "device": CID, "key": key(Algorithm::Es256, 3).public(), "scope": scope});
+        let signed = sign(&draft("device.register", body), &registrar);
+        verify_command(signed.as_bytes(), &market(), None, &directory(&[&registrar])).map(|_| ())
+    };
+    for good in [
+        json!({"commands": ["cart.*", "order.place"], "max_minor": {}}),
+        json!({"commands": [], "max_minor": {"USD": 0}}),
+    ] {
+        assert_eq!(verdict(good), Ok(()));
+    }
+    for bad in [
+        json!({"commands": [], "max_minor": {}}),
+        json!({"commands": ["carts.*"], "max_minor": {}}),
+        json!({"commands": ["cart.sell"], "max_minor": {}}),
+        json!({"commands": [], "max_minor": {"USD": -1}}),
+    ] {
+        assert_eq!(verdict(bad.clone()).unwrap_err().code(), "body_invalid", "{bad}");
+    }
+}
+
 #[test]
 fn a_device_with_a_weak_key_is_refused() {
     let registrar = key(Algorithm::EdDsa, 1);
-    let weak = events::account::PublicKey::Ed25519([0; 32]);
+    let weak = PublicKey::Ed25519([0; 32]);
     let body = json!({"account": CID, "device": CID, "key": weak});
     let signed = sign(&draft("device.register", body), &registrar);
     let refusal = verify_command(signed.as_bytes(), &market(), None, &directory(&[&registrar])).unwrap_err();

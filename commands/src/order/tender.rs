@@ -373,6 +373,16 @@ pub(crate) fn decide_set_up(
 }
 
 /// Asks a provider for what orders wait for: anew, after another was refused, or while one holds it and is soon to let go.
+/// Gives what a payment that is asked for an order would bring: for all that one payment was for; none: the order waits for none.
+pub(crate) fn asked_of_card(market: &Market, id: OrderId) -> Option<Money> {
+    let order = market.orders.get(id)?;
+    let card = order.card.as_deref()?;
+    let orders = market.awaiting_agreement(card.payment);
+    let cards = orders.iter().filter_map(|id| market.orders.get(*id)?.card.as_deref());
+    let minor: i64 = cards.map(|card| card.amount_minor).sum();
+    Some(Money::new(minor.max(card.amount_minor), order.total.currency))
+}
+
 pub(crate) fn decide_pay(
     market: &Market,
     facts: &Facts,

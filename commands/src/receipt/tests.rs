@@ -31,6 +31,7 @@ fn command_cause(n: u64) -> Cause {
         nonce: Nonce([2; 16]),
         seq: n,
         signed: "a.b.c".to_owned(),
+        step_up: None,
     }))
 }
 

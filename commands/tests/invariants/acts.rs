@@ -57,6 +57,7 @@ impl Run {
                 self.ask(seller_of(thing), asked.into());
             }
             Step::Stop(kind, thing, stops) => self.stop(kind, thing, stops),
+            Step::Device(step) => self.tend(step),
             Step::Withdraw(thing) => self.ask(seller_of(thing), withdraw(thing)),
             Step::Variant(n, of) => {
                 let size = n.to_string();

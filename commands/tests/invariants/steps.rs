@@ -7,6 +7,7 @@ use events::stock::AdjustmentReason;
 use proptest::prelude::*;
 
 use super::changes::{Act, changing};
+use super::devices::{DeviceStep, tending};
 use super::sending_back::{ReturnStep, returning};
 use crate::support::*;
 
@@ -117,6 +118,8 @@ pub(crate) enum Step {
     ReleaseUnits(usize, u8),
     /// A buyer changes money, by an offer that may be wrong: of what amount, into euros or back, with which reference.
     Exchange(usize, usize, i64, bool, u8),
+    /// Something happens to a second device or a passkey.
+    Device(DeviceStep),
     /// Time passes, and what is due is decided.
     Wait(i64),
     /// An earlier wish, signed anew.
@@ -193,8 +196,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => shopper.clone().prop_map(Step::Clear),
         8 => (shopper.clone(), prop::option::weighted(0.6, 0..COUPONS.len()))
             .prop_map(|(s, c)| Step::Coupon(s, c)),
-        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
-        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
+        4 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
+        4 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
         2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
         1 => shopper.clone().prop_map(Step::Unfreeze),
         3 => buyer.clone().prop_map(Step::Restore),
@@ -231,6 +234,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => (nth, share).prop_map(|(n, a)| Step::GiveBack(n, a)),
         6 => (0..BUYERS.len(), 0..2usize, amount(), any::<bool>(), 0..32u8)
             .prop_map(|(b, p, a, e, r)| Step::Exchange(b, p, a, e, r)),
+        5 => tending().prop_map(Step::Device),
         4 => ms.prop_map(Step::Wait),
         1 => nth.prop_map(Step::Retry),
         1 => nth.prop_map(Step::Duplicate),

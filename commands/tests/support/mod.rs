@@ -173,6 +173,7 @@ impl World {
             nonce: Nonce(nonce),
             seq: n,
             signed: "signed".to_owned(),
+            step_up: None,
         };
         Verified {
             stamp,

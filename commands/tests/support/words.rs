@@ -76,7 +76,7 @@ pub fn register_as(actor: Actor, roles: &[Role]) -> Command {
 }
 
 pub fn register_device(actor: Actor) -> Command {
-    RegisterDevice { account: actor.account(), device: actor.device(), key: actor.key() }.into()
+    RegisterDevice::new(actor.account(), actor.device(), actor.key()).into()
 }
 
 pub fn create_listing(n: u64, price: Money) -> Command {

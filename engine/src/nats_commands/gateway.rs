@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{PROBE, RECEIPT_TO, TRACEPARENT};
+use super::{PROBE, RECEIPT_TO, STEP_UP, TRACEPARENT};
 
 /// Most commands of one sender that wait for their receipts: as many as an engine is given before it has answered.
 /// One more is told that the market is busy.
@@ -40,6 +40,8 @@ pub struct Outgoing {
     pub name: String,
     /// The signed bytes.
     pub payload: Bytes,
+    /// The second factor to be shown beside it, if any, as the header is written.
+    pub step_up: Option<String>,
     /// W3C trace context, if any.
     pub traceparent: Option<String>,
 }
@@ -224,10 +226,10 @@ async fn buffer(
 ) -> Result<(), SendError> {
     let mut headers = HeaderMap::new();
     headers.insert(RECEIPT_TO, inbox);
-    if let Some(traceparent) =
-        command.traceparent.as_deref().and_then(|t| t.parse::<async_nats::HeaderValue>().ok())
-    {
-        headers.insert(TRACEPARENT, traceparent);
+    for (name, value) in [(TRACEPARENT, &command.traceparent), (STEP_UP, &command.step_up)] {
+        if let Some(value) = value.as_deref().and_then(|v| v.parse::<async_nats::HeaderValue>().ok()) {
+            headers.insert(name, value);
+        }
     }
     let request =
         Request::new().headers(headers).payload(command.payload.clone()).timeout(Some(BUFFERED_WAIT_MAX));

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::log::jetstream::is_passing;
 
-use super::{Inbox, PROBE, RECEIPT_TO, stream_config, traceparent};
+use super::{Inbox, PROBE, RECEIPT_TO, STEP_UP, stream_config, traceparent};
 
 /// The consumer that all engines of a market share.
 const CONSUMER: &str = "engine";
@@ -91,6 +91,8 @@ pub struct CommandMessage {
     pub payload: Bytes,
     /// Where its sender wants the receipt, if it is a subject that a stranger may choose.
     pub reply_to: Option<Inbox>,
+    /// The second factor that came beside it, if any. It is not signed by the device.
+    pub step_up: Option<String>,
     /// W3C trace context, if any.
     pub traceparent: Option<String>,
     message: jetstream::Message,
@@ -314,6 +316,7 @@ impl Receiver {
             name,
             payload: message.payload.clone(),
             reply_to: header(RECEIPT_TO).and_then(Inbox::parse),
+            step_up: header(STEP_UP).map(str::to_owned),
             traceparent: headers.and_then(traceparent),
             message,
         };

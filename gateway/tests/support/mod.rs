@@ -13,7 +13,7 @@ use commands::command::{Expected, FundWallet, RegisterAccount, RegisterDevice};
 use commands::crypto::SigningKey;
 use commands::sign::{Draft, sign, sign_request, sign_seed_form};
 use engine::clock::{Clock, ManualClock};
-use engine::{Previewed, Reply};
+use engine::{Beside, Previewed, Reply};
 use events::account::{Algorithm, Role};
 use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
 use events::market::{EscrowTerms, ReturnTerms};
@@ -119,7 +119,7 @@ pub(crate) struct Silent;
 
 #[async_trait]
 impl Commands for Silent {
-    async fn send(&self, _: Bytes, _: Option<String>, _: Option<String>) -> Reply {
+    async fn send(&self, _: Bytes, _: Option<String>, _: Beside) -> Reply {
         std::future::pending().await
     }
     async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
@@ -135,7 +135,7 @@ pub(crate) struct Unsure(pub(crate) fn() -> Reply);
 
 #[async_trait]
 impl Commands for Unsure {
-    async fn send(&self, _: Bytes, _: Option<String>, _: Option<String>) -> Reply {
+    async fn send(&self, _: Bytes, _: Option<String>, _: Beside) -> Reply {
         (self.0)()
     }
     async fn receipt(&self, _: AccountId, _: CommandId) -> Option<Reply> {
@@ -259,7 +259,7 @@ impl Shop {
         let (account, device, key) = (person.account, person.device, person.key.public());
         let roles = roles.iter().copied().collect();
         self.accepted(&self.registrar, RegisterAccount { account, roles }).await;
-        let receipt = self.accepted(&self.registrar, RegisterDevice { account, device, key }).await;
+        let receipt = self.accepted(&self.registrar, RegisterDevice::new(account, device, key)).await;
         let views = self.node.as_ref().unwrap().projections();
         views
             .wait_for(receipt["receipt"]["position"].as_u64().unwrap(), std::time::Duration::from_secs(10))

@@ -89,6 +89,7 @@ impl History {
             nonce: Nonce([2; 16]),
             seq: self.commands,
             signed: "aGVhZA.cGF5.c2ln".into(),
+            step_up: None,
         };
         self.seal(Cause::Command(Box::new(stamp)), events)
     }

@@ -64,7 +64,7 @@ impl Person {
     }
 
     pub(super) fn enrol(self) -> Command {
-        RegisterDevice { account: self.account(), device: self.device(), key: self.key() }.into()
+        RegisterDevice::new(self.account(), self.device(), self.key()).into()
     }
 }
 
@@ -149,6 +149,7 @@ impl Clients {
             nonce: Nonce(nonce),
             seq: *seq,
             signed: format!("signed {}", self.signed),
+            step_up: None,
         };
         *seq += 1;
         let quotes = match &command {

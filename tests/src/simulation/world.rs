@@ -278,6 +278,9 @@ impl World {
             Event::DeviceRegistered(registered) => {
                 self.keys.insert(registered.key.id(), position);
             }
+            Event::DeviceRotated(rotated) => {
+                self.keys.insert(rotated.key.id(), position);
+            }
             Event::PaymentRequested(requested) => {
                 self.payments.push((requested.payment, requested.account));
             }

@@ -1,0 +1,85 @@
+//! Devices and passkeys: what is drawn at random of their lives. The devices that people act with in the other steps stay.
+
+use commands::Command;
+use commands::command::{
+    AttestDevice, EnrollDevice, EnrollPasskey, RemovePasskey, RenameDevice, ReportLost, RotateDevice,
+    SetStepUpTerms,
+};
+use events::Hash;
+use events::device::AttestationVerdict;
+use events::step_up::{CredentialId, StepUpRule, StepUpTerms};
+use proptest::prelude::*;
+
+use super::steps::*;
+use crate::Run;
+use crate::support::*;
+
+/// Second devices of each buyer.
+const SECOND_DEVICES: u32 = 4;
+
+/// What happens to which second device of which buyer, and a number that makes keys different.
+pub(crate) type DeviceStep = (usize, u32, u8, u32);
+
+pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..9, 0u32..8)
+}
+
+impl Run {
+    pub(crate) fn tend(&mut self, (buyer, device, kind, n): DeviceStep) {
+        let owner = BUYERS[buyer];
+        let second = Actor(50_000 + 100 * buyer as u32 + device);
+        let key = Actor(60_000 + 1_000 * buyer as u32 + 10 * device + n).key();
+        let credential: CredentialId = format!("{:021}A", 10 * buyer as u32 + n % 2).parse().unwrap();
+        match kind {
+            0 | 1 => {
+                let proof = String::new();
+                let enroll = EnrollDevice { device: second.device(), key, name: None, proof, scope: None };
+                self.ask(owner, enroll.into());
+            }
+            2 => self.ask(owner, RenameDevice { device: second.device(), name: text("Tablet") }.into()),
+            3 => self.ask_on(owner, second, RotateDevice { key, proof: String::new() }.into()),
+            4 => self.ask(owner, ReportLost { device: second.device() }.into()),
+            5 => {
+                let attest = AttestDevice {
+                    account: owner.account(),
+                    device: second.device(),
+                    evidence: Hash::of(b"a statement"),
+                    format: text("packed"),
+                    verdict: AttestationVerdict::Unknown,
+                };
+                self.ask(REGISTRAR, attest.into());
+            }
+            6 => {
+                let rename = StepUpRule {
+                    above_minor: [].into(),
+                    commands: ["device.rename".parse().unwrap()].into(),
+                    device_younger_than_ms: i64::from(n) * 10_000,
+                };
+                let terms = StepUpTerms {
+                    origins: ["https://market.example".parse().unwrap()].into(),
+                    relying_party: "market.example".parse().unwrap(),
+                    rules: if n < 2 { vec![rename] } else { Vec::new() },
+                };
+                self.ask(OPERATOR, SetStepUpTerms { terms }.into());
+            }
+            _ => {
+                let known = self.world.market.accounts.get(owner.account());
+                match known.and_then(|known| known.passkeys.keys().next().cloned()) {
+                    Some(credential) => {
+                        let account = Some(owner.account());
+                        self.ask(REGISTRAR, RemovePasskey { account, credential }.into());
+                    }
+                    None => self.ask(owner, EnrollPasskey { credential, key }.into()),
+                }
+            }
+        }
+    }
+
+    /// Asks with a second device, in the name of its last key, whether that may sign or not.
+    fn ask_on(&mut self, owner: Actor, second: Actor, command: Command) {
+        let Some(known) = self.world.market.accounts.device(second.device()).cloned() else { return };
+        let mut signed = self.world.sign(owner, command);
+        (signed.stamp.device, signed.stamp.key) = (second.device(), known.key);
+        self.send(signed);
+    }
+}

@@ -1,0 +1,43 @@
+//! The devices of an account.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use events::ids::AccountId;
+use projections::account::Device;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Params, PathParts, ask, id_of};
+use crate::http::App;
+use crate::problem::Problem;
+use crate::token::Caller;
+
+/// The devices of an account, revoked ones too.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeviceList {
+    /// Whose they are.
+    account: AccountId,
+    /// Each, in the order of their ids.
+    devices: Vec<Device>,
+}
+
+/// `GET /v1/accounts/{account}/devices`
+pub(crate) async fn devices(
+    caller: Caller,
+    PathParts(account): PathParts<String>,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    let account: AccountId = match account.as_str() {
+        "me" => caller.account,
+        id => id_of(id, "account")?,
+    };
+    let found = ask(&app, move |views| views.accounts().devices(account)).await?;
+    found.filter("account", |devices| {
+        let devices = devices.filter(|_| caller.may_see(account))?;
+        Some(DeviceList { account, devices })
+    })
+}
