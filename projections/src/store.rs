@@ -16,7 +16,7 @@ use crate::table;
 use crate::view::{ViewError, ViewName};
 
 /// Memory that sled uses for pages, in bytes.
-const PAGE_CACHE_BYTES: u64 = 256 * 1024 * 1024;
+const PAGE_CACHE_BYTES: u64 = 192 * 1024 * 1024;
 /// How long the lock of the views is waited for, and how often it is tried.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(10);

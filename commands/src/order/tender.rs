@@ -372,7 +372,6 @@ pub(crate) fn decide_set_up(
     Ok(held.chain(unwanted(market, id, order)).collect())
 }
 
-/// Asks a provider for what orders wait for: anew, after another was refused, or while one holds it and is soon to let go.
 /// Gives what a payment that is asked for an order would bring: for all that one payment was for; none: the order waits for none.
 pub(crate) fn asked_of_card(market: &Market, id: OrderId) -> Option<Money> {
     let order = market.orders.get(id)?;
@@ -383,6 +382,7 @@ pub(crate) fn asked_of_card(market: &Market, id: OrderId) -> Option<Money> {
     Some(Money::new(minor.max(card.amount_minor), order.total.currency))
 }
 
+/// Asks a provider for what orders wait for: anew, after another was refused, or while one holds it and is soon to let go.
 pub(crate) fn decide_pay(
     market: &Market,
     facts: &Facts,
