@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 
 use events::account::Role;
 use events::command::{Rejected, Unchanged};
-use events::ids::{AccountId, CommandId, OrderId, PaymentId, PayoutId};
+use events::ids::{AccountId, ChargebackId, CommandId, OrderId, PaymentId, PayoutId};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::{Event, Position, Rejection, Timestamp};
 
+use crate::chargeback::ClosedChargeback;
 use crate::command::{Command, Verified};
 use crate::funding::CreditId;
 use crate::market::Market;
 use crate::order::ClosedOrder;
-use crate::payment::ClosedPayment;
+use crate::payment::{ClosedPayment, PaidOrder};
 use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
-    account, cart, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
+    account, cart, chargeback, debt, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
     reconciliation, reservation, shipping, stock, tax,
 };
 
@@ -35,8 +36,19 @@ pub struct Facts {
     pub credit: Option<Position>,
     /// A closed payment, found in the index.
     pub closed_payment: Option<(PaymentId, ClosedPayment)>,
+    /// What the index knows of a closed payment's orders and chargebacks; boxed, since few commands are about one.
+    pub charged: Option<Box<Charged>>,
     /// A payout that has ended, found in the index; boxed, since few commands are about one.
     pub closed_payout: Option<Box<(PayoutId, ClosedPayout)>>,
+}
+
+/// What a closed payment paid, and what banks made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Charged {
+    /// Its orders, all of them closed.
+    pub orders: Vec<PaidOrder>,
+    /// Its chargebacks, all of them decided.
+    pub chargebacks: BTreeMap<ChargebackId, ClosedChargeback>,
 }
 
 impl Facts {
@@ -110,6 +122,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment, now),
         Waiting::ReserveDue { account } => earnings::decide_kept(market, account, deadline.due),
         Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
+        Waiting::ChargebackDue { chargeback } => chargeback::decide_past_due(market, chargeback),
         Waiting::ReservationExpires { reservation } => reservation::decide_expired(market, reservation),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment }
@@ -228,6 +241,9 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelPayment(body) => Some(body.payment),
         Command::ReportPayment(body) => Some(body.payment),
         Command::RefundPayment(body) => Some(body.payment),
+        Command::ReportChargeback(body) => Some(body.payment),
+        Command::SubmitEvidence(body) => Some(body.payment),
+        Command::AcceptChargeback(body) => Some(body.payment),
         _ => None,
     };
     let payout = match &verified.command {
@@ -274,6 +290,10 @@ const fn allowed_roles(command: &Command) -> &'static [Role] {
         Command::CreatePromotion(_) | Command::EndPromotion(_) => &[Role::Seller, Role::Operator],
         Command::VerifyAccount(_) => &[Role::Registrar, Role::Operator],
         Command::FundWallet(_) | Command::ReportPayment(_) | Command::ReportPayout(_) => &[Role::Provider],
+        Command::ReportChargeback(_) => &[Role::Provider],
+        Command::SubmitEvidence(_) | Command::AcceptChargeback(_) => &[Role::Seller, Role::Operator],
+        Command::RepayDebt(_) => &[Role::Buyer],
+        Command::WriteOffDebt(_) => &[Role::Operator],
         Command::ReportReconciliation(_) | Command::ResolveBreak(_) => &[Role::Operator],
         Command::RequestPayment(_) | Command::CancelPayment(_) => &[Role::Buyer],
         Command::RefundPayment(_) => &[Role::Buyer, Role::Operator],
@@ -365,6 +385,13 @@ fn business(
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
+        Command::ReportChargeback(command) => {
+            chargeback::decide_report(market, facts, account, command, now)
+        }
+        Command::SubmitEvidence(command) => chargeback::decide_submit(market, facts, account, command, now),
+        Command::AcceptChargeback(command) => chargeback::decide_accept(market, facts, account, command),
+        Command::RepayDebt(command) => debt::decide_repay(market, account, command),
+        Command::WriteOffDebt(command) => debt::decide_write_off(market, account, command),
         Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
         Command::ReportPayout(command) => payout::decide_report(market, facts, account, command),
         Command::ReportReconciliation(command) => {

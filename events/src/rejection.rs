@@ -1,5 +1,6 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
+mod chargebacks;
 mod parts;
 mod reconciliation;
 mod returns;
@@ -7,6 +8,7 @@ mod returns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::chargebacks::{ChargebackRejection, ChargebackState};
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
@@ -942,11 +944,15 @@ pub enum Rejection {
         seller: AccountId,
     },
 
-    // Returns. What has no tag of its own stands last.
+    // Returns and chargebacks. What has no tag of its own stands last.
     /// A rule of returns.
     #[error(transparent)]
     #[serde(untagged)]
     Return(#[from] ReturnRejection),
+    /// A rule of chargebacks and debts.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Chargeback(#[from] ChargebackRejection),
 }
 
 impl Rejection {

@@ -117,6 +117,7 @@ fn refund_asked(n: u128, amount: Money) -> Event {
     RefundRequested {
         account: BUYER,
         captured: amount,
+        order: None,
         payment: PaymentId::from_uuid(Uuid::from_u128(9)),
         provider: PROVIDER,
         reference: "pi".to_owned(),
