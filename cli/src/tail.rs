@@ -189,7 +189,9 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("{}: {}, {}", event.amount, event.reason, moved(&event.transfers))
         }
         Event::ChargebackUpdated(event) => match event.due_by {
-            Some(due_by) => format!("{:?}, {} submissions, due by {due_by}", event.progress, event.submissions),
+            Some(due_by) => {
+                format!("{:?}, {} submissions, due by {due_by}", event.progress, event.submissions)
+            }
             None => format!("{:?}, {} submissions", event.progress, event.submissions),
         },
         Event::EvidenceSubmitted(event) => format!("{} files by the {}", event.files.len(), event.by),

@@ -503,11 +503,7 @@ impl Market {
     }
 
     /// Remembers the closed orders of a payment that was no longer in memory.
-    fn recall_orders(
-        &mut self,
-        payment: PaymentId,
-        orders: impl Iterator<Item = (OrderId, AccountId, i64)>,
-    ) {
+    fn recall_orders(&mut self, payment: PaymentId, orders: impl Iterator<Item = (OrderId, AccountId, i64)>) {
         let closed = orders.filter(|(order, ..)| self.orders.get(*order).is_none());
         let closed = closed.map(|(order, seller, minor)| PaidOrder { order, seller, minor }).collect();
         self.payments.recall_orders(payment, closed);

@@ -19,8 +19,8 @@ use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
 use crate::{
-    account, cart, chargeback, debt, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
-    reconciliation, reservation, shipping, stock, tax,
+    account, cart, chargeback, debt, earnings, exchange, funding, limits, listing, order, payment, payout,
+    promotion, reconciliation, reservation, shipping, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -385,9 +385,7 @@ fn business(
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
-        Command::ReportChargeback(command) => {
-            chargeback::decide_report(market, facts, account, command, now)
-        }
+        Command::ReportChargeback(command) => chargeback::decide_report(market, facts, account, command, now),
         Command::SubmitEvidence(command) => chargeback::decide_submit(market, facts, account, command, now),
         Command::AcceptChargeback(command) => chargeback::decide_accept(market, facts, account, command),
         Command::RepayDebt(command) => debt::decide_repay(market, account, command),

@@ -43,12 +43,12 @@ pub(crate) use self::capture::{
     authorized, charge, check_capture, decide_ready, expiring, give_up_authorized,
 };
 pub use self::change::{CHANGES_MAX, Changes};
-pub use self::charge::Lost;
-pub(crate) use self::charge::{Freed, freed};
 pub(crate) use self::change::{
     decide_accept_change, decide_decline_change, decide_not_answered, decide_propose, decide_withdraw_change,
     events_max as change_events_max,
 };
+pub use self::charge::Lost;
+pub(crate) use self::charge::{Freed, freed};
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;

@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use anew::Anew;
 pub(crate) use decide::{
-    captured, check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request, give_up,
-    take,
+    captured, check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request,
+    give_up, take,
 };
 pub use effect::{ChargebackEffect, ChargebackWish, Effect, EffectId, PaymentEffect, PayoutEffect, Wish};
 

@@ -62,7 +62,10 @@ fn state(world: &World, payment: PaymentId) -> ChargebackState {
     chargebacks.get(id).map_or_else(|| chargebacks.closed(id).unwrap().state(), |open| open.state())
 }
 
-fn at(standing: Standing, more: impl FnOnce(&mut ReportChargeback)) -> impl FnOnce(PaymentId) -> ReportChargeback {
+fn at(
+    standing: Standing,
+    more: impl FnOnce(&mut ReportChargeback),
+) -> impl FnOnce(PaymentId) -> ReportChargeback {
     move |payment| {
         let mut report = disputed(payment, usd(1000), standing);
         more(&mut report);
@@ -123,7 +126,11 @@ fn whatever_order_a_bank_s_words_come_in_the_same_comes_of_it() {
         let words: Vec<_> = all.iter().cycle().skip(shift).take(all.len()).copied().collect();
         for standing in words.iter().chain(words.iter().rev()) {
             world.when(PROVIDER, says(payment, usd(1000), *standing));
-            assert!(!matches!(world.events()[0], Event::CommandRejected(_)), "{standing:?}: {:?}", world.events());
+            assert!(
+                !matches!(world.events()[0], Event::CommandRejected(_)),
+                "{standing:?}: {:?}",
+                world.events()
+            );
         }
         assert_eq!(state(&world, payment), ChargebackState::Lost);
         assert!(world.market.orders.get(order).is_none(), "it is cancelled");
@@ -150,7 +157,8 @@ fn dates_and_counts_are_kept_as_the_provider_gives_them() {
     let (payment, _) = world.bought_by_card(&[(TEA, 1)], usd(1000), None);
     let due = world.now.plus_ms(7 * DAY_MS);
     world.given(PROVIDER, at(Standing::NeedsResponse, |report| report.due_by = Some(due))(payment).into());
-    let waits = |due| DeadlineStamp { due, waiting: Waiting::ChargebackDue { chargeback: dispute_of(payment) } };
+    let waits =
+        |due| DeadlineStamp { due, waiting: Waiting::ChargebackDue { chargeback: dispute_of(payment) } };
     assert_eq!(world.market.next_deadline(), Some(waits(due)));
     let later = due.plus_ms(DAY_MS);
     world
@@ -232,7 +240,8 @@ fn only_what_came_in_is_disputed_and_only_by_its_provider() {
     let mut world = shop();
     world.register(Actor(4));
     let (payment, _) = world.bought_by_card(&[(TEA, 1)], usd(1000), None);
-    let too_much = |amount: Money, most| ChargebackRejection::ChargebackAmount { amount, most: usd(most), payment };
+    let too_much =
+        |amount: Money, most| ChargebackRejection::ChargebackAmount { amount, most: usd(most), payment };
     let word = |amount| says(payment, amount, Standing::NeedsResponse);
     world.when(Actor(4), word(usd(1000))).then_rejected([Rejection::NotYourPayment { payment }]);
     world.when(PROVIDER, word(usd(1001))).then_rejected([too_much(usd(1001), 1000).into()]);
@@ -240,10 +249,8 @@ fn only_what_came_in_is_disputed_and_only_by_its_provider() {
     world.when(PROVIDER, word(usd(0))).then_rejected([Rejection::AmountNotPositive]);
     // Two disputes of one payment share what there is.
     world.given(PROVIDER, word(usd(700)));
-    let other = ReportChargeback {
-        reference: text("dp 2"),
-        ..disputed(payment, usd(400), Standing::NeedsResponse)
-    };
+    let other =
+        ReportChargeback { reference: text("dp 2"), ..disputed(payment, usd(400), Standing::NeedsResponse) };
     world.when(PROVIDER, other.clone()).then_rejected([too_much(usd(400), 300).into()]);
     world.given(PROVIDER, ReportChargeback { amount: usd(300), ..other }.into());
     assert_eq!(held(&world, chargebacks()), 1000);
@@ -253,7 +260,9 @@ fn only_what_came_in_is_disputed_and_only_by_its_provider() {
     world.when(PROVIDER, says(payment, usd(1000), Standing::NeedsResponse));
     world.then_rejected([Rejection::PaymentState { payment, state: PaymentState::Requested }]);
     let payment = PaymentId::derive(BUYER.account(), cid(START, 404));
-    world.when(PROVIDER, says(payment, usd(1), Standing::Lost)).then_rejected([Rejection::PaymentUnknown { payment }]);
+    world
+        .when(PROVIDER, says(payment, usd(1), Standing::Lost))
+        .then_rejected([Rejection::PaymentUnknown { payment }]);
 }
 
 #[test]
@@ -279,7 +288,8 @@ fn an_order_stands_still_until_the_bank_has_decided() {
     world.when(PROVIDER, says(payment, usd(2000), Standing::Won));
     world.then_types(["chargeback.won.v1", "order.resumed.v1"]);
     // Each deadline has the time left that it had.
-    let later: Vec<_> = before.iter().map(|stamp| DeadlineStamp { due: stamp.due.plus_ms(40 * DAY_MS), ..*stamp }).collect();
+    let later: Vec<_> =
+        before.iter().map(|stamp| DeadlineStamp { due: stamp.due.plus_ms(40 * DAY_MS), ..*stamp }).collect();
     assert_eq!(world.market.orders.deadlines(order), later);
     world.given(BUYER, confirm(order)).given(SELLER, ship(order));
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
 use crate::hash::Hash;
-use crate::ids::{AccountId, ChargebackId, ChangeId, OrderId, PaymentId};
+use crate::ids::{AccountId, ChangeId, ChargebackId, OrderId, PaymentId};
 use crate::ledger::{LedgerAccount, Transfer};
 use crate::metadata::DeadlineStamp;
 use crate::money::Money;

@@ -6,8 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, chargeback, command, debt, earnings, escrow, exchange, listing, market, order, payment, payout, promotion,
-    reconciliation, reservation, returns, shipping, stock, tax,
+    account, cart, chargeback, command, debt, earnings, escrow, exchange, listing, market, order, payment,
+    payout, promotion, reconciliation, reservation, returns, shipping, stock, tax,
 };
 
 /// Why a stored event can't be understood.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::ids::{
-    AccountId, ChargebackId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, PayoutId,
-    ReservationId, WriterId,
+    AccountId, ChargebackId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId,
+    PayoutId, ReservationId, WriterId,
 };
 use crate::order::ShipmentNumber;
 use crate::time::Timestamp;
@@ -330,7 +330,8 @@ impl From<DeadlineStamp> for FlatDeadline {
 impl FlatDeadline {
     /// Gives the deadline; none, if it does not name what its kind waits for and nothing else.
     fn stamp(self) -> Option<DeadlineStamp> {
-        let FlatDeadline { account, chargeback, due, kind, order, payment, payout, reservation, shipment } = self;
+        let FlatDeadline { account, chargeback, due, kind, order, payment, payout, reservation, shipment } =
+            self;
         let first = || shipment.unwrap_or(ShipmentNumber::FIRST);
         let waiting = match (kind, order, payment, account, payout) {
             (DeadlineKind::ShipBy, Some(order), None, None, None) => Waiting::ShipBy { order },

@@ -6,9 +6,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use events::Position;
 use events::ids::ChargebackId;
-use projections::payment::{
-    CHARGEBACKS_PER_PAGE_MAX, Chargeback, ChargebackFilter, ChargebackPage,
-};
+use projections::payment::{CHARGEBACKS_PER_PAGE_MAX, Chargeback, ChargebackFilter, ChargebackPage};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -62,9 +60,7 @@ pub(crate) async fn chargeback(
     params.only(&[])?;
     let id: ChargebackId = id_of(&id, "chargeback")?;
     let found = ask(&app, move |views| views.payments().chargeback(id)).await?;
-    found.filter("chargeback", |one| {
-        one.filter(|one| may_see(&caller, one)).map(|one| shown(&caller, one))
-    })
+    found.filter("chargeback", |one| one.filter(|one| may_see(&caller, one)).map(|one| shown(&caller, one)))
 }
 
 /// Tells whether a chargeback is about what somebody sold, or paid.

@@ -53,8 +53,11 @@ impl Shop {
         let (sandbox, messages) =
             Sandbox::open(Some(folder.path().join("sandbox.json")), Arc::clone(&clock) as _).unwrap();
         let providers: Vec<Arc<dyn PaymentProvider>> = vec![Arc::new(sandbox)];
-        let config =
-            NodeConfig { verify_threads: 1, providers, ..NodeConfig::new(market(), folder.path().to_owned()) };
+        let config = NodeConfig {
+            verify_threads: 1,
+            providers,
+            ..NodeConfig::new(market(), folder.path().to_owned())
+        };
         let node = Node::start(config, Arc::clone(&clock) as _).await.unwrap();
         node.effects().deliver(messages);
         let registrar = node.keys().get(REGISTRAR_KEY).unwrap();
@@ -85,8 +88,7 @@ impl Shop {
         self.sells(ReceiveStock { listing, location: None, quantity: Quantity::new(1).unwrap() }).await;
         let (_, provider) = self.node.effects().providers().next().unwrap();
         let provider = ProviderMethod { provider, token: text(token) };
-        let method =
-            PaymentMethod::Tenders(Tenders { capture: CaptureTime::AtOnce, provider, wallet: None });
+        let method = PaymentMethod::Tenders(Tenders { capture: CaptureTime::AtOnce, provider, wallet: None });
         let line = OrderLine { listing, quantity: Quantity::new(1).unwrap(), quote: None };
         let id = new_id();
         let placed = PlaceOrder::new(vec![line], method, usd(1000));
@@ -200,7 +202,10 @@ async fn a_chargeback_that_nobody_answers_is_past_due_and_lost_when_the_bank_say
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inquiry_that_is_answered_ends_or_becomes_a_chargeback() {
-    for (token, end) in [("tok_inquired_closed", "chargeback.inquiry_closed.v1"), ("tok_inquired_disputed", "chargeback.opened.v1")] {
+    for (token, end) in [
+        ("tok_inquired_closed", "chargeback.inquiry_closed.v1"),
+        ("tok_inquired_disputed", "chargeback.opened.v1"),
+    ] {
         let shop = Shop::open().await;
         let (payment, order) = shop.sold(token).await;
         let asked = shop.until(|event| matches!(event, Event::ChargebackInquired(_))).await;

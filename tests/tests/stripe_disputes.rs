@@ -242,7 +242,8 @@ async fn a_dispute_that_is_given_up_is_closed() {
     let asked = format!("POST /v1/disputes/{DISPUTE}/close");
     let key = Some(format!("skylink-accept-{DISPUTE}"));
     assert_eq!(double.asked(), [(asked, "expand%5B%5D=payment_intent".to_owned(), key)]);
-    let error = json!({"error": {"type": "invalid_request_error", "message": "This dispute is already closed"}});
+    let error =
+        json!({"error": {"type": "invalid_request_error", "message": "This dispute is already closed"}});
     let double = Double::answering(vec![(400, error)]);
     assert!(double.stripe().accept_dispute(DISPUTE).await.is_err(), "what became of it is asked");
 }

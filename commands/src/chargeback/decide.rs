@@ -12,9 +12,7 @@ use events::{Event, Money, Rejection, Timestamp};
 
 use super::take::{self, Left, Plan, Reversal};
 use super::{Chargeback, ClosedChargeback, Ending, Taken, speaker};
-use crate::command::{
-    AcceptChargeback, EVIDENCE_BYTES_MAX, ReportChargeback, Standing, SubmitEvidence,
-};
+use crate::command::{AcceptChargeback, EVIDENCE_BYTES_MAX, ReportChargeback, Standing, SubmitEvidence};
 use crate::decide::{Charged, Facts};
 use crate::market::Market;
 use crate::order::{self, Freed};
@@ -171,8 +169,10 @@ impl Report<'_> {
     fn updated(&self, open: &Chargeback) -> Option<Event> {
         let ReportChargeback { due_by, submissions, .. } = *self.command;
         let submissions = submissions.max(open.submissions);
-        let is_new = due_by.is_some_and(|due_by| Some(due_by) != open.due_by) || submissions > open.submissions;
-        (is_new && !open.is_accepted).then(|| self.update(due_by.or(open.due_by), submissions, open.submissions_before, open.round))
+        let is_new =
+            due_by.is_some_and(|due_by| Some(due_by) != open.due_by) || submissions > open.submissions;
+        (is_new && !open.is_accepted)
+            .then(|| self.update(due_by.or(open.due_by), submissions, open.submissions_before, open.round))
     }
 
     fn update(&self, due_by: Option<Timestamp>, submissions: u32, before: u32, round: Round) -> Event {
@@ -283,7 +283,8 @@ impl Report<'_> {
     /// Says from where the money is taken.
     fn plan(&self) -> Result<Plan, Vec<Rejection>> {
         let (amount, payment) = (self.command.amount, self.paid.payment);
-        let most = Money::new(self.paid.captured.minor - self.paid.disputed_minor(), self.paid.captured.currency);
+        let most =
+            Money::new(self.paid.captured.minor - self.paid.disputed_minor(), self.paid.captured.currency);
         if !amount.is_positive() {
             return Err(vec![Rejection::AmountNotPositive]);
         }
@@ -300,11 +301,8 @@ impl Report<'_> {
     fn opened(&self, plan: &Plan, round: Round, submissions_before: u32) -> Event {
         let Paid { account, captured, payment, provider, reference, .. } = self.paid;
         let to = LedgerAccount::ProviderChargebacks(provider);
-        let transfers = plan.taken.iter().map(|Taken { from, amount, .. }| Transfer {
-            amount: *amount,
-            from: *from,
-            to,
-        });
+        let transfers =
+            plan.taken.iter().map(|Taken { from, amount, .. }| Transfer { amount: *amount, from: *from, to });
         let advanced = Money::new(plan.advanced_minor, captured.currency);
         Opened {
             account,
@@ -386,7 +384,8 @@ impl Report<'_> {
     /// Takes what the provider took for its work, or gives back what it gave back.
     fn fee(&self, before: Option<Money>) -> Result<Option<Event>, Vec<Rejection>> {
         let Some(fee) = self.command.fee else { return Ok(None) };
-        let before = before.filter(|before| before.currency == fee.currency).unwrap_or(Money::zero(fee.currency));
+        let before =
+            before.filter(|before| before.currency == fee.currency).unwrap_or(Money::zero(fee.currency));
         if fee.minor < 0 {
             return Err(vec![Rejection::AmountNotPositive]);
         }

@@ -175,7 +175,12 @@ impl Market {
 }
 
 /// Lets an order go on whose chargeback ends, unless something else stops it.
-pub(crate) fn freed(market: &Market, charged: &ChargedOrder, freed: &Freed<'_>, now: Timestamp) -> Vec<Event> {
+pub(crate) fn freed(
+    market: &Market,
+    charged: &ChargedOrder,
+    freed: &Freed<'_>,
+    now: Timestamp,
+) -> Vec<Event> {
     let Some(order) = market.orders.get(charged.order) else { return Vec::new() };
     let mut hold = order.hold.as_deref().cloned().unwrap_or_else(|| Hold::since(now));
     hold.chargebacks -= u32::from(!freed.is_new);

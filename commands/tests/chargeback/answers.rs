@@ -11,7 +11,7 @@ use events::{Event, Rejection};
 
 use crate::support::chargebacks::*;
 use crate::support::*;
-use crate::{available, at, held, moves, receivable, shop, state};
+use crate::{at, available, held, moves, receivable, shop, state};
 
 fn wish(world: &World) -> ChargebackWish {
     let wishes: Vec<_> = world
@@ -53,7 +53,8 @@ fn evidence_that_is_none_is_refused() {
     let mut world = shop();
     let (payment, _) = world.bought_by_card(&[(TEA, 1)], usd(1000), None);
     world.given(PROVIDER, says(payment, usd(1000), Standing::NeedsResponse));
-    let Command::SubmitEvidence(good) = evidence(payment, &[EvidenceKind::Photos, EvidenceKind::Messages]) else {
+    let Command::SubmitEvidence(good) = evidence(payment, &[EvidenceKind::Photos, EvidenceKind::Messages])
+    else {
         unreachable!()
     };
     let with = |change: &dyn Fn(&mut Vec<commands::command::AskedFile>)| {
@@ -150,11 +151,7 @@ fn what_is_won_after_a_debt_was_repaid_or_written_off_goes_to_whom_that_cost() {
     let from = crate::chargebacks();
     assert_eq!(
         moves(&world),
-        [
-            (from, receivable(), 500),
-            (from, LedgerAccount::PlatformExpense, 110),
-            (from, available(), 390),
-        ]
+        [(from, receivable(), 500), (from, LedgerAccount::PlatformExpense, 110), (from, available(), 390),]
     );
     assert_eq!((held(&world, receivable()), held(&world, LedgerAccount::PlatformExpense)), (0, 0));
 }
@@ -198,11 +195,15 @@ fn no_more_is_written_off_than_is_owed() {
     let debt = |owed, role| Rejection::from(ChargebackRejection::DebtAmount { owed, role });
     world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(1001)));
     world.then_rejected([debt(usd(1000), Role::Seller)]);
-    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(0))).then_rejected([Rejection::AmountNotPositive]);
+    world
+        .when(OPERATOR, write_off(SELLER, Role::Seller, usd(0)))
+        .then_rejected([Rejection::AmountNotPositive]);
     world.when(OPERATOR, write_off(BUYER, Role::Buyer, usd(1))).then_rejected([debt(usd(0), Role::Buyer)]);
     world.when(OPERATOR, write_off(SELLER, Role::Operator, usd(1)));
     world.then_rejected([ChargebackRejection::DebtRole.into()]);
     let (account, role) = (BUYER.account(), Role::Seller);
-    world.when(OPERATOR, write_off(BUYER, role, usd(1))).then_rejected([Rejection::RoleMissing { account, role }]);
+    world
+        .when(OPERATOR, write_off(BUYER, role, usd(1)))
+        .then_rejected([Rejection::RoleMissing { account, role }]);
     world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(1000))).then_types(["debt.written_off.v1"]);
 }

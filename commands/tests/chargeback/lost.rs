@@ -1,12 +1,12 @@
 //! What becomes of an order whose chargeback is lost.
 
 use commands::command::Standing;
+use events::Event;
 use events::chargeback::ShipmentCut;
 use events::escrow::FreezeReason;
 use events::ledger::LedgerAccount;
 use events::order::CancelledBy;
 use events::rejection::{OrderState, ReturnRejection};
-use events::Event;
 
 use crate::support::chargebacks::*;
 use crate::support::returns::{ask_return, taking_back};

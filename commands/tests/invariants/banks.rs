@@ -107,9 +107,8 @@ impl Run {
                 let statement = Some(text("it came"));
                 let command: Command = match step.act {
                     0 => AcceptChargeback { chargeback, payment }.into(),
-                    _ => {
-                        SubmitEvidence { chargeback, files: files.try_into().unwrap(), payment, statement }.into()
-                    }
+                    _ => SubmitEvidence { chargeback, files: files.try_into().unwrap(), payment, statement }
+                        .into(),
                 };
                 Some((asker, command))
             }
@@ -177,9 +176,11 @@ impl Run {
         let open = self.world.market.payments.chargebacks().open();
         let open: Vec<_> = open.map(|(_, open)| open.clone()).collect();
         for known in open {
-            let amount = known.taken.iter().map(|taken| taken.amount).reduce(|one, other| {
-                Money::new(one.minor + other.minor, one.currency)
-            });
+            let amount = known
+                .taken
+                .iter()
+                .map(|taken| taken.amount)
+                .reduce(|one, other| Money::new(one.minor + other.minor, one.currency));
             let standing = if known.is_charged { Standing::Lost } else { Standing::InquiryClosed };
             let report = ReportChargeback {
                 amount: amount.unwrap_or(usd(1)),
@@ -214,7 +215,9 @@ impl Run {
     /// Takes in an event about a dispute.
     pub(crate) fn banked(&mut self, event: &Event) {
         for transfer in event.transfers() {
-            for (account, by) in [(transfer.from, -transfer.amount.minor), (transfer.to, transfer.amount.minor)] {
+            for (account, by) in
+                [(transfer.from, -transfer.amount.minor), (transfer.to, transfer.amount.minor)]
+            {
                 if account == LedgerAccount::PlatformExpense {
                     *self.banks.expense.entry(transfer.amount.currency).or_default() += by;
                 }
@@ -275,7 +278,10 @@ impl Run {
                         }
                     }
                     taken.retain(|transfer| transfer.amount.is_positive());
-                    taken.push(Transfer { to: taken.first().map_or(covered.transfer.to, |one| one.to), ..covered.transfer });
+                    taken.push(Transfer {
+                        to: taken.first().map_or(covered.transfer.to, |one| one.to),
+                        ..covered.transfer
+                    });
                 }
                 self.check_charged(covered.payment);
             }

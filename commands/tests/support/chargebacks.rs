@@ -49,7 +49,8 @@ pub fn evidence(payment: PaymentId, kinds: &[EvidenceKind]) -> Command {
         token: text("file_1"),
     });
     let files = files.collect::<Vec<_>>().try_into().unwrap();
-    SubmitEvidence { chargeback: dispute_of(payment), files, payment, statement: Some(text("it came")) }.into()
+    SubmitEvidence { chargeback: dispute_of(payment), files, payment, statement: Some(text("it came")) }
+        .into()
 }
 
 pub fn give_in(payment: PaymentId) -> Command {

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::Provider;
 use super::report::{ReportError, Reporter};
 use crate::providers::{
-    About, Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, PaymentProvider, PayoutAnswer, PayoutCall,
-    RefundAnswer, RefundCall,
+    About, Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, PaymentProvider, PayoutAnswer,
+    PayoutCall, RefundAnswer, RefundCall,
 };
 
 /// How old a payment must be before "never heard of it" is believed to be the end of it, in milliseconds: what was sent

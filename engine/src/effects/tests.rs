@@ -14,7 +14,8 @@ use crate::index::Index;
 use crate::keys::KeyRing;
 use crate::log::memory::MemoryLog;
 use crate::providers::{
-    Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall, RefundAnswer, RefundCall,
+    Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall,
+    RefundAnswer, RefundCall,
 };
 use crate::tree::Tree;
 

@@ -28,9 +28,7 @@ pub enum ChargebackRejection {
         state: ChargebackState,
     },
     /// It is about other sellers' orders, too, or about none of the asker's.
-    #[error(
-        "chargeback {chargeback} is not about your orders alone: give what you have to an operator"
-    )]
+    #[error("chargeback {chargeback} is not about your orders alone: give what you have to an operator")]
     NotYourChargeback {
         /// The chargeback.
         chargeback: ChargebackId,
@@ -48,7 +46,9 @@ pub enum ChargebackRejection {
         chargeback: ChargebackId,
     },
     /// Evidence needs something to be given.
-    #[error("give a statement or at least one file, each kind of file once, together at most {bytes_max} bytes")]
+    #[error(
+        "give a statement or at least one file, each kind of file once, together at most {bytes_max} bytes"
+    )]
     EvidenceForm {
         /// Most bytes of all files together.
         bytes_max: u32,
@@ -67,7 +67,9 @@ pub enum ChargebackRejection {
         payment: PaymentId,
     },
     /// The order stands still until a bank has decided.
-    #[error("the buyer's bank disputes the payment of order {order}: nothing of it moves until that is decided")]
+    #[error(
+        "the buyer's bank disputes the payment of order {order}: nothing of it moves until that is decided"
+    )]
     PaymentDisputed {
         /// The order.
         order: OrderId,

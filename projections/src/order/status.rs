@@ -459,10 +459,11 @@ impl Axes {
             (OrderAxis::OnHold { .. }, _) => OrderStatus::OnHold,
             _ if matches!(self.escrow, EscrowAxis::Disputed { .. }) => OrderStatus::Disputed,
             _ if matches!(self.payment, PaymentAxis::Disputed { .. }) => OrderStatus::Disputed,
-            (
-                OrderAxis::Cancelled { .. } | OrderAxis::Refunded { .. } | OrderAxis::Completed { .. },
-                _,
-            ) if matches!(self.payment, PaymentAxis::ChargedBack { .. }) => OrderStatus::ChargedBack,
+            (OrderAxis::Cancelled { .. } | OrderAxis::Refunded { .. } | OrderAxis::Completed { .. }, _)
+                if matches!(self.payment, PaymentAxis::ChargedBack { .. }) =>
+            {
+                OrderStatus::ChargedBack
+            }
             (OrderAxis::Cancelled { .. }, _) | (_, Fulfilment::Cancelled) => OrderStatus::Cancelled,
             (OrderAxis::Refunded { .. }, _) => OrderStatus::Refunded,
             (_, Fulfilment::Returned) => OrderStatus::Returned,

@@ -248,7 +248,11 @@ impl ChargebackFold {
                     evidence: None,
                     accepted_by: None,
                     fee: None,
-                    orders: e.orders.iter().map(|part| disputed(part.order, part.seller, None, e.amount)).collect(),
+                    orders: e
+                        .orders
+                        .iter()
+                        .map(|part| disputed(part.order, part.seller, None, e.amount))
+                        .collect(),
                     opened_at: at,
                     changed_at: at,
                     position,

@@ -70,7 +70,9 @@ pub(super) fn provider_says(rng: &mut StdRng, sight: &Sight<'_>, effect: &Charge
         (ChargebackWish::Submit(_), true) => (Standing::UnderReview, 1),
         (ChargebackWish::Submit(_), false) => (Standing::InquiryUnderReview, 1),
         (ChargebackWish::Accept, _) => (Standing::Lost, 0),
-        (ChargebackWish::Watch, true) => (pick(rng, &[Standing::Won, Standing::Lost, Standing::UnderReview]), 0),
+        (ChargebackWish::Watch, true) => {
+            (pick(rng, &[Standing::Won, Standing::Lost, Standing::UnderReview]), 0)
+        }
         (ChargebackWish::Watch, false) => (pick(rng, &[Standing::InquiryClosed, Standing::NeedsResponse]), 0),
     };
     let amount = known.map_or(1, |known| known.taken.iter().map(|taken| taken.amount.minor).sum());

@@ -405,7 +405,9 @@ impl World {
         let endings = self.charged.get(&payment).into_iter().flatten().filter(|(_, _, at)| *at < covered);
         charged.chargebacks.extend(endings.map(|(chargeback, closed, _)| (*chargeback, closed.clone())));
         for (chargeback, minor, _) in self.covered.iter().filter(|(_, _, at)| *at < covered) {
-            if let Some(closed) = charged.chargebacks.get_mut(chargeback).filter(|closed| closed.advanced_minor > 0) {
+            if let Some(closed) =
+                charged.chargebacks.get_mut(chargeback).filter(|closed| closed.advanced_minor > 0)
+            {
                 closed.advanced_minor -= minor;
                 closed.charged_minor += minor;
             }

@@ -75,9 +75,9 @@ impl Books {
                 }
             }
             Event::RefundRequested(refund) => {
-                let share = refund.order.and_then(|order| {
-                    self.chargebacks.shares.get_mut(&refund.payment)?.get_mut(&order)
-                });
+                let share = refund
+                    .order
+                    .and_then(|order| self.chargebacks.shares.get_mut(&refund.payment)?.get_mut(&order));
                 if let Some(share) = share {
                     *share -= refund.transfer.amount.minor;
                 }
@@ -88,9 +88,8 @@ impl Books {
             Event::OrderChargedBack(charged) => self.charged_back(position, charged),
             Event::ChargebackCovered(covered) => {
                 let taken = self.chargebacks.open.get_mut(&covered.chargeback);
-                let advanced = taken.as_ref().map_or(0, |taken| {
-                    from(&taken.transfers, LedgerAccount::PlatformExpense)
-                });
+                let advanced =
+                    taken.as_ref().map_or(0, |taken| from(&taken.transfers, LedgerAccount::PlatformExpense));
                 let minor = covered.transfer.amount.minor;
                 if let Some(taken) = taken {
                     let advance = taken.transfers.iter_mut();
@@ -142,15 +141,19 @@ impl Books {
             weighed += i128::from(*share);
             let so_far = (i128::from(due) * weighed).checked_div(all).unwrap_or(0);
             if i128::from(charged.amount.minor) != so_far - given {
-                wrong = Some(format!("{} is order {}'s part, and not {}", so_far - given, charged.order, charged.amount));
+                wrong = Some(format!(
+                    "{} is order {}'s part, and not {}",
+                    so_far - given,
+                    charged.order,
+                    charged.amount
+                ));
             }
             given = so_far;
             *shares.entry(charged.order).or_default() -= charged.amount.minor;
         }
         let mut of_sellers = BTreeMap::<AccountId, i64>::new();
         for charged in opened.orders.iter().filter(|charged| charged.amount.is_positive()) {
-            let of_order =
-                [LedgerAccount::Escrow(charged.order), LedgerAccount::Dispute(charged.order)];
+            let of_order = [LedgerAccount::Escrow(charged.order), LedgerAccount::Dispute(charged.order)];
             let taken: i64 = of_order.iter().map(|account| from(&opened.transfers, *account)).sum();
             *of_sellers.entry(charged.seller).or_default() += charged.amount.minor - taken;
             let Some(order) = self.orders.get(&charged.order) else { continue };
@@ -161,7 +164,10 @@ impl Books {
             // What the platform paid of it is none of the bank's.
             let least = held - taken - (order.subsidy.total - order.subsidy.returned);
             if taken > charged.amount.minor || (taken < charged.amount.minor && least > 0) {
-                wrong = Some(format!("{taken} of order {}'s {} is taken from escrow", charged.order, charged.amount));
+                wrong = Some(format!(
+                    "{taken} of order {}'s {} is taken from escrow",
+                    charged.order, charged.amount
+                ));
             }
             let stopped = self.chargebacks.stopped.entry(charged.order).or_default();
             stopped.0 += 1;
@@ -173,9 +179,8 @@ impl Books {
                 LedgerAccount::SellerReceivable(seller),
             ];
             let taken = accounts.map(|account| from(&opened.transfers, account));
-            let has = accounts.map(|account| {
-                self.balances.get(&(account, opened.amount.currency)).copied().unwrap_or(0)
-            });
+            let has = accounts
+                .map(|account| self.balances.get(&(account, opened.amount.currency)).copied().unwrap_or(0));
             // In this order, each as far as it goes.
             let of_kept = due.min(has[0]);
             let of_available = (due - of_kept).min(has[1]);
@@ -188,7 +193,11 @@ impl Books {
             && advanced == opened.amount.minor - due
             && advanced == from(&opened.transfers, LedgerAccount::PlatformExpense);
         if !is_whole {
-            wrong = Some(format!("{} and not {} is taken, and {advanced} advanced", sum(&opened.transfers), opened.amount));
+            wrong = Some(format!(
+                "{} and not {} is taken, and {advanced} advanced",
+                sum(&opened.transfers),
+                opened.amount
+            ));
         }
         let is_new = !self.chargebacks.open.contains_key(&opened.chargeback)
             && !self.chargebacks.lost.contains(&opened.chargeback);
@@ -202,7 +211,10 @@ impl Books {
         *charged += due;
         let (came_in, goes_back, charged) = (*came_in, *goes_back, *charged);
         self.check(Invariant::I6, position, goes_back + charged <= came_in, || {
-            format!("of payment {} {came_in} came in, {goes_back} goes back and {charged} is disputed", opened.payment)
+            format!(
+                "of payment {} {came_in} came in, {goes_back} goes back and {charged} is disputed",
+                opened.payment
+            )
         });
         let charged = opened.orders.iter().filter(|charged| charged.amount.is_positive()).copied();
         let (payment, transfers) = (opened.payment, opened.transfers.clone());
@@ -216,10 +228,10 @@ impl Books {
                 format!("chargeback {} is won, and took nothing", won.chargeback)
             });
         };
-        let mut wrong = (sum(&taken.transfers) != sum(&won.transfers)).then(|| {
-            format!("{} was taken, and {} goes back", sum(&taken.transfers), sum(&won.transfers))
-        });
-        let accounts: BTreeSet<LedgerAccount> = taken.transfers.iter().map(|transfer| transfer.from).collect();
+        let mut wrong = (sum(&taken.transfers) != sum(&won.transfers))
+            .then(|| format!("{} was taken, and {} goes back", sum(&taken.transfers), sum(&won.transfers)));
+        let accounts: BTreeSet<LedgerAccount> =
+            taken.transfers.iter().map(|transfer| transfer.from).collect();
         for account in accounts {
             let (took, gave) = (from(&taken.transfers, account), to(&won.transfers, account));
             let fits = match behind(account) {
@@ -239,7 +251,12 @@ impl Books {
             let left = owner.and_then(|owner| self.chargebacks.written_off.get_mut(&(owner, back.debt)));
             match left {
                 Some(left) if *left >= back.amount.minor => *left -= back.amount.minor,
-                _ => wrong = Some(format!("{} comes back of {}, which was not written off", back.amount, back.debt)),
+                _ => {
+                    wrong = Some(format!(
+                        "{} comes back of {}, which was not written off",
+                        back.amount, back.debt
+                    ))
+                }
             }
         }
         self.check(Invariant::I22, position, wrong.is_none(), || {
@@ -304,7 +321,10 @@ impl Books {
             let LedgerAccount::SellerReserve(seller) = transfer.to else { continue };
             let until = until.next().copied();
             self.check(Invariant::I20, position, until.is_some_and(|until| until > time), || {
-                format!("{} goes back to what is kept of seller {seller}'s earnings until {until:?}", transfer.amount)
+                format!(
+                    "{} goes back to what is kept of seller {seller}'s earnings until {until:?}",
+                    transfer.amount
+                )
             });
             if let Some(until) = until {
                 self.earnings.keep(seller, until, transfer.amount);

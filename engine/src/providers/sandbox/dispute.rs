@@ -67,14 +67,22 @@ impl Entry {
             Script::Won | Script::Lost | Script::Again => Standing::NeedsResponse,
         };
         let due_by = now.plus_ms(ANSWERS_MS);
-        let entry = Entry { amount, standing: Standing::Inquiry, round: Round::First, submissions: 0, due_by, fee_minor: 0 };
+        let entry = Entry {
+            amount,
+            standing: Standing::Inquiry,
+            round: Round::First,
+            submissions: 0,
+            due_by,
+            fee_minor: 0,
+        };
         let mut entry = entry;
         let moved = entry.enter(standing);
         Some((entry, moved))
     }
 
     fn enter(&mut self, standing: Standing) -> Moved {
-        let was_gone = matches!(self.standing, Standing::NeedsResponse | Standing::UnderReview | Standing::Lost);
+        let was_gone =
+            matches!(self.standing, Standing::NeedsResponse | Standing::UnderReview | Standing::Lost);
         self.standing = standing;
         match standing {
             Standing::NeedsResponse | Standing::UnderReview | Standing::Lost if !was_gone => {

@@ -34,7 +34,8 @@ impl Stripe {
 
 /// Reads how a dispute stands; nothing, if it is of no payment of ours.
 pub(super) fn read(dispute: &Value) -> Result<Option<Dispute>, NoAnswer> {
-    let unread = |what: &str| NoAnswer(format!("Stripe's answer has no {what} of the dispute that can be read"));
+    let unread =
+        |what: &str| NoAnswer(format!("Stripe's answer has no {what} of the dispute that can be read"));
     let intent = &dispute["payment_intent"];
     let Some(payment) = intent["metadata"]["payment"].as_str().and_then(|id| id.parse().ok()) else {
         return Ok(None);
@@ -59,7 +60,8 @@ pub(super) fn read(dispute: &Value) -> Result<Option<Dispute>, NoAnswer> {
         other => return Err(NoAnswer(format!("Stripe's dispute is `{}`: look at it there", short(other)))),
     };
     let fees = dispute["balance_transactions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let fees: Option<Vec<Money>> = fees.iter().map(|moved| money(&moved["fee"], &moved["currency"])).collect();
+    let fees: Option<Vec<Money>> =
+        fees.iter().map(|moved| money(&moved["fee"], &moved["currency"])).collect();
     let fees = fees.ok_or_else(|| unread("fee"))?;
     let fee = fees.first().map(|first| {
         let same = fees.iter().filter(|fee| fee.currency == first.currency);
@@ -77,7 +79,10 @@ pub(super) fn read(dispute: &Value) -> Result<Option<Dispute>, NoAnswer> {
         fee: fee.filter(|fee| fee.minor >= 0),
         reason: reason_of(reason, network),
         network_reason: network.map(short),
-        submissions: evidence["submission_count"].as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        submissions: evidence["submission_count"]
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
     }))
 }
 
