@@ -3,6 +3,7 @@
 //! A reader thread takes commits from the log (which checks sums and chain) and notes the keys they register; worker
 //! threads check signatures; the caller's thread folds in order. All queues between them are bounded.
 
+mod charged;
 mod fold;
 mod whole;
 

@@ -203,6 +203,30 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::RefundRequested(event) => format!("-{} to go back", event.transfer.amount),
         Event::PaymentRefunded(event) => format!("-{} ({})", event.transfer.amount, event.reference),
         Event::RefundFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
+        Event::ChargebackInquired(event) => format!("{} asked about: {}", event.amount, event.reason),
+        Event::InquiryClosed(event) => format!("{}: nothing is disputed", event.reference),
+        Event::ChargebackOpened(event) => {
+            format!("{}: {}, {}", event.amount, event.reason, moved(&event.transfers))
+        }
+        Event::ChargebackUpdated(event) => match event.due_by {
+            Some(due_by) => {
+                format!("{:?}, {} submissions, due by {due_by}", event.progress, event.submissions)
+            }
+            None => format!("{:?}, {} submissions", event.progress, event.submissions),
+        },
+        Event::EvidenceSubmitted(event) => format!("{} files by the {}", event.files.len(), event.by),
+        Event::ChargebackAccepted(event) => format!("given up by the {}", event.by),
+        Event::ChargebackPastDue(event) => format!("nobody answered by {}", event.due_by),
+        Event::ChargebackFeeCharged(event) => format!("{} in all", event.fee),
+        Event::ChargebackWon(event) => format!("won: {}", paid(&event.transfers)),
+        Event::ChargebackLost(event) => format!("{} lost", event.transfer.amount),
+        Event::ChargebackCovered(event) => format!("{} of what was advanced repaid", event.transfer.amount),
+        Event::OrderResumed(_) => "goes on".to_owned(),
+        Event::OrderChargedBack(event) => format!("goes on without {}", event.amount),
+        Event::WalletRepaid(event) => format!("owed: {}", paid(&event.transfers)),
+        Event::DebtWrittenOff(event) => {
+            format!("{} of {} written off: {}", event.transfer.amount, event.transfer.to, event.reason)
+        }
         Event::PayoutRequested(event) => format!("{} until {}", event.transfer.amount, event.due),
         Event::PayoutPaid(event) => format!("-{} ({})", event.transfer.amount, event.reference),
         Event::PayoutFailed(event) => format!("+{}: {}", event.transfer.amount, event.code),
@@ -291,6 +315,7 @@ pub(crate) fn summary(event: &Event) -> String {
                 CancelledBy::PaymentFailed => format!("{units}: the payment failed"),
                 CancelledBy::AuthorizationExpired => format!("{units}: not charged in time"),
                 CancelledBy::Change => format!("{units} by the change"),
+                CancelledBy::Chargeback => format!("{units} since the bank gave the money back"),
                 CancelledBy::Account(role) => {
                     format!("{units} by the {role}{reason}")
                 }

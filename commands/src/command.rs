@@ -19,6 +19,7 @@ use crate::spelling;
 
 mod catalogue;
 mod change;
+mod chargebacks;
 mod checkout;
 mod devices;
 mod escrow;
@@ -38,6 +39,10 @@ pub use catalogue::{
     SetSafetyStock, SuspendSeller, UnblockListing, Units, UpdateListing, WithdrawListing,
 };
 pub use change::{AcceptChange, ChangedLine, DeclineChange, ProposeChange, UnitCount, WithdrawChange};
+pub use chargebacks::{
+    AcceptChargeback, AskedFile, EVIDENCE_BYTES_MAX, EVIDENCE_FILES_MAX, RepayDebt, ReportChargeback,
+    STATEMENT_LENGTH_MAX, Standing, SubmitEvidence, WriteOffDebt,
+};
 pub use checkout::{
     ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
     SetTax, VerifyAccount,
@@ -517,6 +522,11 @@ commands! {
     "payment.cancel" => CancelPayment(CancelPayment),
     "payment.refund" => RefundPayment(RefundPayment),
     "payment.report" => ReportPayment(ReportPayment),
+    "chargeback.report" => ReportChargeback(ReportChargeback),
+    "chargeback.submit_evidence" => SubmitEvidence(SubmitEvidence),
+    "chargeback.accept" => AcceptChargeback(AcceptChargeback),
+    "wallet.repay" => RepayDebt(RepayDebt),
+    "debt.write_off" => WriteOffDebt(WriteOffDebt),
     "payout.request" => RequestPayout(RequestPayout),
     "payout.report" => ReportPayout(ReportPayout),
     "reconciliation.report" => ReportReconciliation(ReportReconciliation),
@@ -618,6 +628,9 @@ impl Command {
             // What the provider did, for each order that waits for it that it is paid, or three events if it is cancelled, and,
             // where one payment takes the place of another, that the order has it and what becomes of the other.
             Command::ReportPayment(body) => 3 + 3 * market.payments.orders_of(body.payment).len(),
+            // What the provider says, its fee and the bank's decision, and of each order that it goes on or, if it lost money, that
+            // it did, what of it is cancelled and what that pays back.
+            Command::ReportChargeback(body) => 4 + 3 * market.payments.orders_of(body.payment).len(),
             _ => 2,
         }
     }

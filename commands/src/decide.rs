@@ -4,21 +4,22 @@
 use std::collections::BTreeMap;
 
 use events::command::{Rejected, Unchanged};
-use events::ids::{AccountId, CommandId, OrderId, PaymentId, PayoutId};
+use events::ids::{AccountId, ChargebackId, CommandId, OrderId, PaymentId, PayoutId};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::{Event, Position, Rejection, Timestamp};
 
+use crate::chargeback::ClosedChargeback;
 use crate::command::{Command, Verified};
 use crate::funding::CreditId;
 use crate::market::Market;
 use crate::order::ClosedOrder;
-use crate::payment::ClosedPayment;
+use crate::payment::{ClosedPayment, PaidOrder};
 use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
-    account, cart, device, earnings, exchange, funding, limits, listing, order, payment, payout, promotion,
-    reconciliation, reservation, scope, shipping, step_up, stock, tax,
+    account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, order, payment,
+    payout, promotion, reconciliation, reservation, scope, shipping, step_up, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -34,8 +35,19 @@ pub struct Facts {
     pub credit: Option<Position>,
     /// A closed payment, found in the index.
     pub closed_payment: Option<(PaymentId, ClosedPayment)>,
+    /// What the index knows of a closed payment's orders and chargebacks; boxed, since few commands are about one.
+    pub charged: Option<Box<Charged>>,
     /// A payout that has ended, found in the index; boxed, since few commands are about one.
     pub closed_payout: Option<Box<(PayoutId, ClosedPayout)>>,
+}
+
+/// What a closed payment paid, and what banks made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Charged {
+    /// Its orders, all of them closed.
+    pub orders: Vec<PaidOrder>,
+    /// Its chargebacks, all of them decided.
+    pub chargebacks: BTreeMap<ChargebackId, ClosedChargeback>,
 }
 
 impl Facts {
@@ -109,6 +121,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::InspectionEnds { order, shipment } => order::decide_inspected(market, order, shipment, now),
         Waiting::ReserveDue { account } => earnings::decide_kept(market, account, deadline.due),
         Waiting::PayoutDue { payout } => payout::decide_overdue(market, payout),
+        Waiting::ChargebackDue { chargeback } => chargeback::decide_past_due(market, chargeback),
         Waiting::ReservationExpires { reservation } => reservation::decide_expired(market, reservation),
         Waiting::PaymentDue { order } => order::decide_not_paid(market, order),
         Waiting::PaymentExpires { payment }
@@ -230,6 +243,9 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::CancelPayment(body) => Some(body.payment),
         Command::ReportPayment(body) => Some(body.payment),
         Command::RefundPayment(body) => Some(body.payment),
+        Command::ReportChargeback(body) => Some(body.payment),
+        Command::SubmitEvidence(body) => Some(body.payment),
+        Command::AcceptChargeback(body) => Some(body.payment),
         _ => None,
     };
     let payout = match &verified.command {
@@ -299,6 +315,11 @@ fn business(
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
+        Command::ReportChargeback(command) => chargeback::decide_report(market, facts, account, command, now),
+        Command::SubmitEvidence(command) => chargeback::decide_submit(market, facts, account, command, now),
+        Command::AcceptChargeback(command) => chargeback::decide_accept(market, facts, account, command),
+        Command::RepayDebt(command) => debt::decide_repay(market, account, command),
+        Command::WriteOffDebt(command) => debt::decide_write_off(market, account, command),
         Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
         Command::ReportPayout(command) => payout::decide_report(market, facts, account, command),
         Command::ReportReconciliation(command) => {

@@ -13,10 +13,12 @@
 pub mod account;
 pub mod card;
 pub mod cart;
+pub mod chargeback;
 pub mod checkpoint;
 pub mod command;
 pub mod conservation;
 pub mod crypto;
+pub mod debt;
 pub mod decide;
 pub mod device;
 pub mod earnings;
@@ -54,6 +56,6 @@ pub mod validate;
 
 pub use command::{Command, Verified};
 pub use conservation::Break;
-pub use decide::{DEADLINE_EVENTS_MAX, Decision, Facts, Question, decide, decide_deadline};
+pub use decide::{Charged, DEADLINE_EVENTS_MAX, Decision, Facts, Question, decide, decide_deadline};
 pub use market::Market;
 pub use refusal::Refusal;

@@ -11,6 +11,7 @@ use events::{Commit, Event, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Accounts;
+use crate::debt::Debts;
 use crate::earnings::Reserves;
 use crate::funding::Credits;
 use crate::ledger::Ledger;
@@ -56,6 +57,8 @@ pub struct Market {
     pub ledger: Ledger,
     /// What is kept of sellers' earnings.
     pub reserves: Reserves,
+    /// What of debts was written off.
+    pub debts: Debts,
     /// The last credits that providers gave.
     pub credits: Credits,
     /// Payments through providers, and refunds.
@@ -181,6 +184,31 @@ impl Market {
             Event::RefundRequested(event) => self.refund_requested(event),
             Event::PaymentRefunded(event) => self.payment_refunded(event),
             Event::RefundFailed(event) => self.refund_failed(event),
+            Event::ChargebackInquired(event) => self.chargeback_inquired(event, position),
+            Event::InquiryClosed(closed) => self.close_chargeback(closed.chargeback, event, position),
+            Event::ChargebackOpened(event) => self.chargeback_opened(event, position),
+            Event::ChargebackUpdated(event) => self.chargeback_updated(event, position),
+            Event::EvidenceSubmitted(event) => self.evidence_submitted(event, position),
+            Event::ChargebackAccepted(event) => {
+                self.chargeback_accepted(event.payment, event.chargeback, position);
+            }
+            Event::ChargebackPastDue(event) => self.chargeback_past_due(event, position),
+            Event::ChargebackFeeCharged(event) => self.chargeback_fee_charged(event, position),
+            Event::ChargebackWon(won) => {
+                self.chargeback_won(won);
+                self.close_chargeback(won.chargeback, event, position);
+            }
+            Event::ChargebackLost(lost) => {
+                self.chargeback_lost(lost);
+                self.close_chargeback(lost.chargeback, event, position);
+            }
+            Event::ChargebackCovered(event) => self.chargeback_covered(event, position),
+            Event::OrderResumed(event) => self.order_resumed(event),
+            Event::OrderChargedBack(event) => self.order_charged_back(event),
+            Event::WalletRepaid(event) => {
+                event.transfers.iter().for_each(|transfer| self.ledger.post(transfer));
+            }
+            Event::DebtWrittenOff(event) => self.debt_written_off(event),
             Event::PayoutRequested(event) => self.payout_requested(event),
             // They close the payout, too, below.
             Event::PayoutPaid(event) => self.ledger.post(&event.transfer),

@@ -7,13 +7,14 @@
 //! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `freeze` sets money of a
 //! shipment apart, `change` is what buyer and seller agree to change of it before it is shipped, `release` knows orders whose
 //! money is released by another rule than the usual one, and `subsidy` those of which the platform pays a part. `returns` is what
-//! comes back after it was delivered.
+//! comes back after it was delivered, and `charge` what the buyer's bank makes of it.
 
 mod accept;
 mod as_in_the_log;
 mod cancel;
 mod capture;
 mod change;
+pub(crate) mod charge;
 mod deliver;
 mod escrow;
 mod freeze;
@@ -47,12 +48,14 @@ pub(crate) use self::change::{
     decide_accept_change, decide_decline_change, decide_not_answered, decide_propose, decide_withdraw_change,
     events_max as change_events_max,
 };
+pub use self::charge::Lost;
+pub(crate) use self::charge::{Freed, freed};
 pub(crate) use self::deliver::decide_confirm;
 use self::deliver::delivered;
 use self::escrow::Settlement;
 pub use self::freeze::{Freeze, Frozen, Proposal};
 pub(crate) use self::freeze::{decide_freeze, decide_not_settled, decide_settle, decide_unfreeze};
-pub use self::hold::Hold;
+pub use self::hold::{Hold, OperatorHold};
 pub(crate) use self::hold::{decide_hold, decide_unhold};
 pub use self::location::{Allocated, Allocations};
 pub(crate) use self::place::{decide_migrate, decide_place};
@@ -207,8 +210,9 @@ impl Market {
         event
     }
 
-    /// Takes from what is decided in this state what orders and authorisations did not have at first, if what was `found` in a
-    /// log does not have it either: a group and a number, and when it is told that an authorisation is about to end. Once one
+    /// Takes from what is decided in this state what orders, authorisations and refunds did not have at first, if what was `found` in
+    /// a log does not have it either: a group and a number, when it is told that an authorisation is about to end, and which order
+    /// pays a refund. Once one
     /// order has a number, every later one must.
     pub fn without_what_was_not<'a>(&self, again: &mut [Event], found: impl IntoIterator<Item = &'a Event>) {
         let is_numbered = self.orders.last_number().is_some();
@@ -223,6 +227,9 @@ impl Market {
                     if found.expiring_at.is_none() =>
                 {
                     authorized.expiring_at = None;
+                }
+                (Event::RefundRequested(refund), Event::RefundRequested(found)) if found.order.is_none() => {
+                    refund.order = None;
                 }
                 _ => {}
             }

@@ -20,16 +20,17 @@ use events::payment::{
     RefundRequested, Refunded, Requested, VoidReason, VoidRequested,
 };
 use events::rejection::PaymentState;
-use events::{Event, Money, Position, Timestamp};
+use events::{Commit, Event, Money, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use anew::Anew;
 pub(crate) use decide::{
-    check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request, give_up,
-    take,
+    captured, check_request, decide_cancel, decide_deadline, decide_refund, decide_report, decide_request,
+    give_up, take,
 };
-pub use effect::{Effect, EffectId, PaymentEffect, PayoutEffect, Wish};
+pub use effect::{ChargebackEffect, ChargebackWish, Effect, EffectId, PaymentEffect, PayoutEffect, Wish};
 
+use crate::chargeback::Chargebacks;
 use crate::funding::CreditId;
 use crate::market::Market;
 
@@ -204,7 +205,7 @@ impl ClosedPayment {
     pub fn left_by(event: &Event, position: Position) -> Option<(PaymentId, ClosedPayment)> {
         let (payment, account, provider, ending) = match event {
             Event::PaymentCaptured(e) => {
-                (e.payment, e.account, e.provider, captured(e.transfer.amount, 0, &e.reference))
+                (e.payment, e.account, e.provider, taken(e.transfer.amount, 0, &e.reference))
             }
             Event::PaymentFailed(e) => {
                 (e.payment, e.account, e.provider, Ending::Failed { amount: e.amount })
@@ -213,10 +214,19 @@ impl ClosedPayment {
                 (e.payment, e.account, e.provider, Ending::Voided { amount: e.amount })
             }
             Event::RefundRequested(e) => {
-                (e.payment, e.account, e.provider, captured(e.captured, e.refunded.minor, &e.reference))
+                (e.payment, e.account, e.provider, taken(e.captured, e.refunded.minor, &e.reference))
             }
             Event::RefundFailed(e) => {
-                (e.payment, e.account, e.provider, captured(e.captured, e.refunded.minor, &e.reference))
+                (e.payment, e.account, e.provider, taken(e.captured, e.refunded.minor, &e.reference))
+            }
+            // It may have left memory.
+            Event::ChargebackInquired(e) => {
+                let ending = taken(e.captured, e.refunded.minor, &e.payment_reference);
+                (e.payment, e.account, e.provider, ending)
+            }
+            Event::ChargebackOpened(e) => {
+                let ending = taken(e.captured, e.refunded.minor, &e.payment_reference);
+                (e.payment, e.account, e.provider, ending)
             }
             _ => return None,
         };
@@ -224,7 +234,7 @@ impl ClosedPayment {
     }
 }
 
-fn captured(captured: Money, refunded_minor: i64, reference: &str) -> Ending {
+fn taken(captured: Money, refunded_minor: i64, reference: &str) -> Ending {
     Ending::Captured { captured, refunded_minor, reference: reference.into() }
 }
 
@@ -256,6 +266,44 @@ pub struct Payments {
     orders_of: BTreeMap<PaymentId, BTreeSet<OrderId>>,
     /// Payments that are asked for in place of one that is held.
     anew: Anew,
+    /// What open orders have given back the way it came, of those that have.
+    back_of: BTreeMap<OrderId, i64>,
+    /// Closed orders of payments that are in memory.
+    paid_orders: BTreeMap<PaymentId, Vec<PaidOrder>>,
+    chargebacks: Chargebacks,
+}
+
+/// A closed order that was paid with a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaidOrder {
+    /// The order.
+    pub order: OrderId,
+    /// Who sold it.
+    pub seller: AccountId,
+    /// What it got of the payment and has not given back the way it came, in minor units.
+    pub minor: i64,
+}
+
+/// Gives what the orders of a commit got of the payment that it captures, in minor units.
+pub fn paid_by(commit: &Commit) -> Option<(PaymentId, Vec<(OrderId, i64)>)> {
+    let events = || commit.events().iter().map(|recorded| &recorded.event);
+    let payment = events().find_map(|event| match event {
+        Event::PaymentCaptured(captured) => Some(captured.payment),
+        _ => None,
+    })?;
+    let held: BTreeMap<OrderId, i64> = events()
+        .filter_map(|event| match event {
+            Event::EscrowHeld(held) => Some((held.order, held.transfer.amount.minor)),
+            _ => None,
+        })
+        .collect();
+    let paid = events().filter_map(|event| match event {
+        Event::OrderPaid(paid) if paid.payment == Some(payment) => {
+            Some((paid.order, held.get(&paid.order).copied()?))
+        }
+        _ => None,
+    });
+    Some((payment, paid.collect()))
 }
 
 const NO_ORDERS: &BTreeSet<OrderId> = &BTreeSet::new();
@@ -286,6 +334,65 @@ impl Payments {
         self.orders_of.get(&payment).unwrap_or(NO_ORDERS)
     }
 
+    /// Gives the closed orders that were paid with a payment, if it is in memory.
+    pub fn paid_orders(&self, payment: PaymentId) -> &[PaidOrder] {
+        self.paid_orders.get(&payment).map_or(&[], Vec::as_slice)
+    }
+
+    /// Gives what an open order has given back the way it came, in minor units.
+    pub fn back_of(&self, order: OrderId) -> i64 {
+        self.back_of.get(&order).copied().unwrap_or(0)
+    }
+
+    /// Gives what banks dispute.
+    pub fn chargebacks(&self) -> &Chargebacks {
+        &self.chargebacks
+    }
+
+    pub(crate) fn chargebacks_mut(&mut self) -> &mut Chargebacks {
+        &mut self.chargebacks
+    }
+
+    /// Remembers what a closed order got of its payment, which is in memory.
+    pub(crate) fn order_closed(&mut self, payment: PaymentId, paid: PaidOrder) {
+        self.back_of.remove(&paid.order);
+        if paid.minor > 0 {
+            self.paid_orders.entry(payment).or_default().push(paid);
+        }
+    }
+
+    /// Notes what an order gives back the way it came; what it gives back at its end is noted behind that.
+    fn gave_back(&mut self, payment: PaymentId, order: OrderId, minor: i64, is_open: bool) {
+        if is_open {
+            *self.back_of.entry(order).or_default() += minor;
+        } else if let Some(closed) = self.paid_orders.get_mut(&payment) {
+            closed.iter_mut().filter(|paid| paid.order == order).for_each(|paid| paid.minor -= minor);
+            closed.retain(|paid| paid.minor > 0);
+            if closed.is_empty() {
+                self.paid_orders.remove(&payment);
+            }
+        }
+    }
+
+    /// Remembers the closed orders of a payment that is in memory again.
+    pub(crate) fn recall_orders(&mut self, payment: PaymentId, closed: Vec<PaidOrder>) {
+        if !self.closed.contains_key(&payment) && !closed.is_empty() {
+            self.paid_orders.insert(payment, closed);
+        }
+    }
+
+    /// Notes that something happened to a payment that had ended, and gives the position of the one that is forgotten for it, if
+    /// any: what a bank has not decided about is not forgotten.
+    pub(crate) fn touch(&mut self, payment: PaymentId, position: Position) -> Option<Position> {
+        self.closed.get_mut(&payment)?.position = position;
+        self.closed_in_order.retain(|queued| *queued != payment);
+        if self.is_wanted(payment) { None } else { self.queue(payment) }
+    }
+
+    fn is_wanted(&self, payment: PaymentId) -> bool {
+        self.orders_of.contains_key(&payment) || self.chargebacks.is_open(payment)
+    }
+
     /// Gives the payment that is asked for in place of one that a provider holds, if one is.
     pub fn asked_anew(&self, held: PaymentId) -> Option<PaymentId> {
         self.anew.asked_for(held)
@@ -310,7 +417,8 @@ impl Payments {
             return None;
         }
         self.orders_of.remove(&payment);
-        if self.closed.contains_key(&payment) { self.queue(payment) } else { None }
+        let is_over = self.closed.contains_key(&payment) && !self.is_wanted(payment);
+        if is_over { self.queue(payment) } else { None }
     }
 
     /// Counts the payments and refunds that an account has under way.
@@ -343,7 +451,7 @@ impl Payments {
 
     /// Adds or renews a closed payment and gives the position of the one that is forgotten for it, if any.
     fn remember(&mut self, id: PaymentId, closed: ClosedPayment) -> Option<Position> {
-        if self.closed.insert(id, closed).is_some() || self.orders_of.contains_key(&id) {
+        if self.closed.insert(id, closed).is_some() || self.is_wanted(id) {
             return None;
         }
         self.queue(id)
@@ -355,6 +463,8 @@ impl Payments {
             return None;
         }
         let forgotten = self.closed_in_order.pop_front()?;
+        self.paid_orders.remove(&forgotten);
+        self.chargebacks.forget(forgotten);
         self.closed.remove(&forgotten).map(|closed| closed.position)
     }
 }
@@ -424,6 +534,10 @@ impl Market {
         self.ledger.post(&event.transfer);
         let RefundRequested { account, payment, provider, .. } = *event;
         let (amount, reference) = (event.transfer.amount, event.reference.as_str().into());
+        if let Some(order) = event.order {
+            let is_open = self.orders.get(order).is_some();
+            self.payments.gave_back(payment, order, amount.minor, is_open);
+        }
         self.payments.refunds.insert(event.refund, Refund { account, payment, provider, amount, reference });
         self.payments.count(account);
     }

@@ -47,6 +47,10 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         CommandKind::CreatePromotion | CommandKind::EndPromotion => &[Role::Seller, Role::Operator],
         CommandKind::VerifyAccount => &[Role::Registrar, Role::Operator],
         CommandKind::FundWallet | CommandKind::ReportPayment | CommandKind::ReportPayout => &[Role::Provider],
+        CommandKind::ReportChargeback => &[Role::Provider],
+        CommandKind::SubmitEvidence | CommandKind::AcceptChargeback => &[Role::Seller, Role::Operator],
+        CommandKind::RepayDebt => &[Role::Buyer],
+        CommandKind::WriteOffDebt => &[Role::Operator],
         CommandKind::ReportReconciliation | CommandKind::ResolveBreak => &[Role::Operator],
         CommandKind::RequestPayment | CommandKind::CancelPayment => &[Role::Buyer],
         CommandKind::RefundPayment => &[Role::Buyer, Role::Operator],
@@ -154,6 +158,9 @@ pub(crate) fn amount(market: &Market, command: &Command) -> Option<Money> {
         Command::RequestPayout(body) => Some(body.amount),
         Command::ExchangeMoney(body) => Some(body.from),
         Command::FundWallet(body) => Some(body.amount),
+        Command::ReportChargeback(body) => Some(body.amount),
+        Command::RepayDebt(body) => Some(body.amount),
+        Command::WriteOffDebt(body) => Some(body.amount),
         Command::ReportPayment(body) => match &body.outcome {
             ReportedOutcome::Authorized { amount, .. } | ReportedOutcome::Captured { amount, .. } => {
                 Some(*amount)

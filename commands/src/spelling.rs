@@ -132,6 +132,27 @@ mod tests {
             ("payment.cancel", json!({"payment": ID})),
             ("payment.refund", json!({"amount": total, "payment": ID})),
             ("payment.report", json!({"outcome": {"action_required": acts}, "payment": ID})),
+            (
+                "chargeback.report",
+                json!({
+                    "amount": total, "due_by": 7, "fee": total, "network_reason": "4853", "payment": ID,
+                    "reason": "item_not_received", "reference": "d", "round": "second", "standing": "under_review",
+                    "submissions": 1,
+                }),
+            ),
+            (
+                "chargeback.submit_evidence",
+                json!({
+                    "chargeback": ID,
+                    "files": [{
+                        "bytes": 9, "hash": "00".repeat(32), "kind": "tracking", "media_type": "image/png", "token": "t",
+                    }],
+                    "payment": ID, "statement": "s",
+                }),
+            ),
+            ("chargeback.accept", json!({"chargeback": ID, "payment": ID})),
+            ("wallet.repay", json!({"amount": total})),
+            ("debt.write_off", json!({"account": ID, "amount": total, "reason": "r", "role": "seller"})),
             ("payout.request", json!({"amount": total, "to": {"provider": ID, "token": "t"}})),
             ("payout.report", json!({"outcome": {"paid": {"reference": "r"}}, "payout": ID})),
             (

@@ -562,6 +562,7 @@ fn what_is_cancelled_goes_back_to_where_it_came_from_to_the_last_cent() {
     let requested = RefundRequested {
         account: BUYER.account(),
         captured: usd(1099),
+        order: Some(order),
         payment,
         provider: PROVIDER.account(),
         reference: format!("ref {payment}"),

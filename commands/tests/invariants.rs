@@ -6,6 +6,7 @@
 mod support;
 mod invariants {
     pub(crate) mod acts;
+    pub(crate) mod banks;
     pub(crate) mod changes;
     pub(crate) mod checks;
     pub(crate) mod devices;
@@ -36,6 +37,7 @@ use events::payment::{Requested, VoidReason};
 use events::rejection::OrderState;
 use events::returns::ReturnNumber;
 use events::{Event, Money, Recorded, Timestamp};
+use invariants::banks::Banks;
 use invariants::checks::{
     asked_for, check_carts, check_deadlines, check_locations, check_money, check_numbers, check_orders,
     check_payments, check_platform, check_price, check_promotions, check_reservations, check_stock, fold,
@@ -85,6 +87,7 @@ struct Run {
     reservations: BTreeMap<ReservationId, u32>,
     /// The change of each order that was proposed last.
     proposed: BTreeMap<OrderId, ChangeProposed>,
+    banks: Banks,
     checked: usize,
 }
 
@@ -150,6 +153,7 @@ impl Run {
             members: BTreeSet::new(),
             reservations: BTreeMap::new(),
             proposed: BTreeMap::new(),
+            banks: Banks::default(),
             checked: 0,
         };
         run.check();
@@ -232,6 +236,7 @@ impl Run {
         check_money(&self.world.market);
         check_platform(&self.world.market, self.paid.values());
         check_orders(&self.world.market, &self.paid);
+        self.check_banks();
         check_stock(&self.world.market, &self.shortfalls);
         check_locations(&self.world.market);
         check_reservations(&self.world.market, &self.reservations);
@@ -255,7 +260,7 @@ impl Run {
             OrderState::Refunded => {
                 let back = self.returned.get(&order).map_or(0, |back| back.all);
                 let kept = paid.released + paid.fees + paid.taxes - back;
-                assert_eq!((kept, paid.refunded + back), (0, paid.held));
+                assert_eq!((kept, paid.refunded + paid.charged + back), (0, paid.held));
             }
             other => assert_eq!(other, OrderState::Completed),
         }
@@ -440,6 +445,9 @@ impl Run {
                         tax_back,
                         is_returned: false,
                         back_to_platform: 0,
+                        charged: 0,
+                        pending: [0; 2],
+                        lost_left: 0,
                     };
                     self.paid.insert(placed.order, paid);
                 }
@@ -545,7 +553,9 @@ impl Run {
                     let is_end_of_unpaid = refunded.closed_as.is_some() && !paid.is_paid;
                     let due = match is_end_of_unpaid {
                         true => paid.held,
-                        false => paid.cancelled + paid.given_back + paid.settled - paid.uncharged,
+                        false => {
+                            paid.cancelled + paid.given_back + paid.settled - paid.uncharged - paid.lost_left
+                        }
                     };
                     assert_eq!(paid.refunded, due, "what was cancelled or given back is paid back");
                     assert_eq!(paid.remaining(), refunded.remaining.map_or(0, |money| money.minor));
@@ -585,8 +595,12 @@ impl Run {
                     self.paid.get_mut(&unfrozen.order).unwrap().frozen -= unfrozen.transfer.amount.minor;
                 }
                 Event::EscrowSettled(settled) => self.settled(settled),
-                other => self.came_back(other),
+                other => {
+                    self.came_back(other);
+                    self.banked(other);
+                }
             }
+            self.accepted(&recorded.event);
         }
         assert!(groups.len() <= 1, "the orders of a command are one group");
         assert!(groups.iter().all(|group| self.groups.insert(*group)), "and no other command's");
@@ -634,6 +648,7 @@ proptest! {
         prop_assert_eq!(&restored, &folded);
         let asked: BTreeMap<_, _> = folded.effects().into_iter().collect();
         prop_assert_eq!(asked, asked_for(&run.world.log));
+        run.let_banks_decide();
         // Left alone, every order comes to its end, once nobody stops it any more.
         let held = run.world.market.orders.iter().filter(|(_, order)| order.hold.is_some());
         for order in held.map(|(order, _)| *order).collect::<Vec<_>>() {

@@ -381,6 +381,7 @@ fn parts_of_a_payment_go_back_the_way_it_came_and_never_more_than_came() {
     let requested = RefundRequested {
         account,
         captured: usd(700),
+        order: None,
         payment,
         provider,
         reference: reference.clone(),

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commands::payment::{Effect, EffectId, PaymentEffect, Wish};
+use commands::payment::{ChargebackEffect, ChargebackWish, Effect, EffectId, PaymentEffect, Wish};
 use events::ids::AccountId;
-use events::{Commit, Head};
+use events::{Commit, Event, Head};
 use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -67,7 +67,8 @@ pub struct Provider {
 /// How the effects are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EffectsStatus {
-    /// How many things providers were asked for and have not done. What they hold and are asked about now and then is none.
+    /// How many things providers were asked for and have not done. What they are asked about now and then, what they hold and what
+    /// banks dispute, is none.
     pub pending: usize,
     /// How many of them were asked for often without an answer.
     pub stuck: usize,
@@ -304,7 +305,10 @@ impl Runner {
         let mut is_changed = false;
         for recorded in commit.events() {
             match Effect::behind(&recorded.event) {
-                Some((id, Some(effect))) => self.ask(id, effect, false),
+                // What its bank makes of a dispute to which nobody has answered is asked at once.
+                Some((id, Some(effect))) => {
+                    self.ask(id, effect, matches!(recorded.event, Event::ChargebackPastDue(_)));
+                }
                 Some((id, None)) => drop(self.forget(id)),
                 None => continue,
             }
@@ -387,7 +391,9 @@ impl Runner {
         let mut next = Instant::now();
         // Something else may be wanted by now.
         let is_same = asked.effect == *effect;
-        if asked.effect.is_watch() && (!is_same || outcome == Outcome::Waits) {
+        // A dispute is always told as it stands, whether that is new or not.
+        let is_dispute = matches!(effect, Effect::Chargeback(_)) && outcome == Outcome::Reported;
+        if asked.effect.is_watch() && (!is_same || is_dispute || outcome == Outcome::Waits) {
             (asked.tries, asked.trouble) = (0, None);
             next = apart(&mut self.watches_from, next + WATCH_EVERY);
         } else if is_same {
@@ -454,7 +460,13 @@ const fn outcome_name(outcome: &Outcome) -> &'static str {
 }
 
 const fn wish_name(effect: &Effect) -> &'static str {
-    let Effect::Payment(PaymentEffect { wish, .. }) = effect else { return "payout" };
+    let wish = match effect {
+        Effect::Payment(PaymentEffect { wish, .. }) => wish,
+        Effect::Payout(_) => return "payout",
+        Effect::Chargeback(ChargebackEffect { wish: ChargebackWish::Watch, .. }) => return "watch_dispute",
+        Effect::Chargeback(ChargebackEffect { wish: ChargebackWish::Submit(_), .. }) => return "evidence",
+        Effect::Chargeback(ChargebackEffect { wish: ChargebackWish::Accept, .. }) => return "accept",
+    };
     match wish {
         Wish::Authorize { .. } => "authorize",
         Wish::Await { .. } => "await",

@@ -1,4 +1,5 @@
-//! The index of old ids: every command ever decided, every payment, payout and closed order, by id, on disk. It follows the log and
+//! The index of old ids: every command ever decided, every payment, payout and closed order, by id, on disk, and what each payment
+//! paid and banks made of it. It follows the log and
 //! can be rebuilt from it at any time. The writer's memory holds only what is recent; what it has forgotten it asks
 //! here, and it decides nothing that depends on an answer the index can't give yet.
 
@@ -7,24 +8,27 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use commands::chargeback::ClosedChargeback;
 use commands::funding::CreditId;
 use commands::order::ClosedOrder;
-use commands::payment::ClosedPayment;
+use commands::payment::{ClosedPayment, PaidOrder, paid_by};
 use commands::payout::ClosedPayout;
 use commands::replay::Decided;
-use commands::{Facts, Question};
+use commands::{Charged, Facts, Question};
 use events::commit::ChainError;
-use events::ids::{AccountId, CommandId, OrderId, PaymentId, PayoutId};
+use events::ids::{AccountId, ChargebackId, CommandId, OrderId, PaymentId, PayoutId};
 use events::metadata::Cause;
-use events::{Commit, Head, Position};
+use events::payment::RefundRequested;
+use events::{Commit, Event, Head, Position};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use crate::seen::{self, Seen};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
-const FORM: u8 = 4;
+const FORM: u8 = 5;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;
@@ -172,10 +176,14 @@ impl Index {
                 if let Some((payout, closed)) = ClosedPayout::left_by(&recorded.event, recorded.position) {
                     batch.insert(payout_key(payout).as_slice(), encode(&closed));
                 }
+                note_charged(&recorded.event, recorded.position, &mut batch);
                 if let Some(end) = recorded.event.order_end() {
                     let closed = ClosedOrder::of(end, recorded.position);
                     batch.insert(order_key(end.order).as_slice(), encode(&closed));
                 }
+            }
+            if let Some((payment, orders)) = paid_by(commit) {
+                batch.insert(key_of(b'y', &[payment.uuid()]), encode(&orders));
             }
             head = commit.head();
         }
@@ -228,7 +236,40 @@ impl Index {
             }
             None => None,
         };
-        Ok(Facts { covered, command, closed_orders, credit, closed_payment, closed_payout })
+        let charged = match &closed_payment {
+            Some((payment, _)) => Some(Box::new(self.charged(*payment)?)),
+            None => None,
+        };
+        Ok(Facts { covered, command, closed_orders, credit, closed_payment, charged, closed_payout })
+    }
+
+    /// Gives what a closed payment paid, less what went back of that, and what banks made of it.
+    fn charged(&self, payment: PaymentId) -> Result<Charged, IndexError> {
+        let mut charged = Charged::default();
+        let orders = self.get::<Vec<(OrderId, i64)>>(&key_of(b'y', &[payment.uuid()]))?.unwrap_or_default();
+        for (order, paid) in orders {
+            // One that is open is in memory, and so is its payment.
+            let Some(closed) = self.get::<ClosedOrder>(&order_key(order))? else { continue };
+            let back = self.sum(&key_of(b'z', &[payment.uuid(), order.uuid()]))?;
+            if paid > back {
+                charged.orders.push(PaidOrder { order, seller: closed.seller, minor: paid - back });
+            }
+        }
+        for pair in self.tree.scan_prefix(key_of(b'b', &[payment.uuid()])) {
+            let (key, bytes) = pair?;
+            let id = key.get(17..33).and_then(|id| Uuid::from_slice(id).ok()).ok_or(IndexError::Damaged)?;
+            let mut closed = decode::<ClosedChargeback>(&bytes)?;
+            let covered = self.sum(&key_of(b'w', &[payment.uuid(), id]))?;
+            closed.advanced_minor -= covered.min(closed.advanced_minor);
+            closed.charged_minor += covered;
+            charged.chargebacks.insert(ChargebackId::from_uuid(id), closed);
+        }
+        Ok(charged)
+    }
+
+    /// Sums the amounts under a prefix.
+    fn sum(&self, prefix: &[u8]) -> Result<i64, IndexError> {
+        self.tree.scan_prefix(prefix).try_fold(0i64, |sum, pair| Ok(sum + decode::<i64>(&pair?.1)?))
     }
 
     /// Finds where a command was decided, for those who ask for its receipt. Blocks on the disk.
@@ -258,6 +299,30 @@ impl Index {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(act(&mut seen).map_err(sled::Error::Io)?)
     }
+}
+
+/// Adds what must be known of an event if a bank disputes its payment when that is no longer in memory.
+fn note_charged(event: &Event, position: Position, batch: &mut sled::Batch) {
+    if let Some((chargeback, closed)) = ClosedChargeback::left_by(event) {
+        batch.insert(key_of(b'b', &[closed.payment.uuid(), chargeback.uuid()]), encode(&closed));
+    }
+    match event {
+        Event::RefundRequested(RefundRequested { order: Some(order), payment, transfer, refund, .. }) => {
+            let key = key_of(b'z', &[payment.uuid(), order.uuid(), refund.uuid()]);
+            batch.insert(key, encode(&transfer.amount.minor));
+        }
+        Event::ChargebackCovered(covered) => {
+            let mut key = key_of(b'w', &[covered.payment.uuid(), covered.chargeback.uuid()]);
+            key.extend(position.to_be_bytes());
+            batch.insert(key, encode(&covered.transfer.amount.minor));
+        }
+        _ => {}
+    }
+}
+
+/// Names an entry by its kind and ids: what is of one payment stands side by side.
+fn key_of(kind: u8, ids: &[Uuid]) -> Vec<u8> {
+    [kind].into_iter().chain(ids.iter().flat_map(|id| *id.as_bytes())).collect()
 }
 
 /// Ids made at about the same time stand side by side, which is where the next ones are added.

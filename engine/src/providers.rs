@@ -8,7 +8,9 @@ pub mod stripe;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use events::ids::{PaymentId, PayoutId, RefundId};
+use commands::command::Standing;
+use events::chargeback::{ChargebackReason, EvidenceFile, Round};
+use events::ids::{ChargebackId, PaymentId, PayoutId, RefundId};
 use events::payment::ActionKind;
 use events::{Money, Timestamp};
 
@@ -141,6 +143,48 @@ pub struct PayoutCall {
     pub token: String,
 }
 
+/// A dispute as a provider has it: the whole of how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispute {
+    /// The payment.
+    pub payment: PaymentId,
+    /// Its reference of the payment.
+    pub payment_reference: String,
+    /// Its reference of the dispute.
+    pub reference: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// Which time the bank disputes it.
+    pub round: Round,
+    /// How much is disputed.
+    pub amount: Money,
+    /// Until when it takes evidence, if it says.
+    pub due_by: Option<Timestamp>,
+    /// What it took for it in all, so far, if it says.
+    pub fee: Option<Money>,
+    /// Why.
+    pub reason: ChargebackReason,
+    /// The network's own code of that.
+    pub network_reason: Option<String>,
+    /// How often it has taken evidence.
+    pub submissions: u32,
+}
+
+/// To give evidence to the bank, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceCall {
+    /// The payment.
+    pub payment: PaymentId,
+    /// The dispute.
+    pub chargeback: ChargebackId,
+    /// The provider's reference of the dispute.
+    pub reference: String,
+    /// Files that the provider has, by its tokens.
+    pub files: Vec<EvidenceFile>,
+    /// What is to be said.
+    pub statement: Option<String>,
+}
+
 /// What arrived at a webhook: that something happened to a payment or a payout. What, is asked, since such messages come late,
 /// twice and in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +202,8 @@ pub enum About {
     Payment(PaymentId),
     /// A payout.
     Payout(PayoutId),
+    /// A dispute; which payment it is of, the provider tells when it is asked.
+    Dispute,
 }
 
 /// Why a message at a webhook is not taken.
@@ -215,6 +261,15 @@ pub trait PaymentProvider: std::fmt::Debug + Send + Sync + 'static {
         payout: PayoutId,
         reference: Option<&str>,
     ) -> Result<Option<PayoutAnswer>, NoAnswer>;
+
+    /// Looks at a dispute by the provider's reference. Nothing: the provider has never heard of it, or it is of no payment of ours.
+    async fn look_up_dispute(&self, reference: &str) -> Result<Option<Dispute>, NoAnswer>;
+
+    /// Gives evidence to the bank, and tells how the dispute stands then. Evidence is taken once, however often that is asked.
+    async fn submit_evidence(&self, call: &EvidenceCall) -> Result<Dispute, NoAnswer>;
+
+    /// Gives a dispute up, and tells how it stands then. Harmless to repeat.
+    async fn accept_dispute(&self, reference: &str) -> Result<Dispute, NoAnswer>;
 
     /// Checks a message that arrived at the webhook, given its headers, its bytes and the time.
     fn read_webhook(

@@ -6,8 +6,8 @@
 use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
-    account, cart, command, device, earnings, escrow, exchange, listing, market, order, payment, payout,
-    promotion, reconciliation, reservation, returns, shipping, step_up, stock, tax,
+    account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
+    payment, payout, promotion, reconciliation, reservation, returns, shipping, step_up, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -148,6 +148,21 @@ events! {
     "payment.refund_requested.v1" => RefundRequested(payment::RefundRequested) about |e| Some(e.payment.to_string()),
     "payment.refunded.v1" => PaymentRefunded(payment::Refunded) about |e| Some(e.payment.to_string()),
     "payment.refund_failed.v1" => RefundFailed(payment::RefundFailed) about |e| Some(e.payment.to_string()),
+    "chargeback.inquired.v1" => ChargebackInquired(chargeback::Inquired) about |e| Some(e.payment.to_string()),
+    "chargeback.inquiry_closed.v1" => InquiryClosed(chargeback::InquiryClosed) about |e| Some(e.payment.to_string()),
+    "chargeback.opened.v1" => ChargebackOpened(chargeback::Opened) about |e| Some(e.payment.to_string()),
+    "chargeback.updated.v1" => ChargebackUpdated(chargeback::Updated) about |e| Some(e.payment.to_string()),
+    "chargeback.evidence_submitted.v1" => EvidenceSubmitted(chargeback::EvidenceSubmitted) about |e| Some(e.payment.to_string()),
+    "chargeback.accepted.v1" => ChargebackAccepted(chargeback::Accepted) about |e| Some(e.payment.to_string()),
+    "chargeback.past_due.v1" => ChargebackPastDue(chargeback::PastDue) about |e| Some(e.payment.to_string()),
+    "chargeback.fee_charged.v1" => ChargebackFeeCharged(chargeback::FeeCharged) about |e| Some(e.payment.to_string()),
+    "chargeback.won.v1" => ChargebackWon(chargeback::Won) about |e| Some(e.payment.to_string()),
+    "chargeback.lost.v1" => ChargebackLost(chargeback::Lost) about |e| Some(e.payment.to_string()),
+    "chargeback.covered.v1" => ChargebackCovered(chargeback::Covered) about |e| Some(e.payment.to_string()),
+    "order.resumed.v1" => OrderResumed(chargeback::OrderResumed) about |e| Some(e.order.to_string()),
+    "order.charged_back.v1" => OrderChargedBack(chargeback::OrderChargedBack) about |e| Some(e.order.to_string()),
+    "wallet.repaid.v1" => WalletRepaid(debt::Repaid) about |e| Some(e.account.to_string()),
+    "debt.written_off.v1" => DebtWrittenOff(debt::WrittenOff) about |e| Some(e.account.to_string()),
     "payout.requested.v1" => PayoutRequested(payout::Requested) about |e| Some(e.payout.to_string()),
     "payout.paid.v1" => PayoutPaid(payout::Paid) about |e| Some(e.payout.to_string()),
     "payout.failed.v1" => PayoutFailed(payout::Failed) about |e| Some(e.payout.to_string()),
@@ -241,6 +256,14 @@ impl Event {
             Event::RefundRequested(refund) => std::slice::from_ref(&refund.transfer),
             Event::PaymentRefunded(refund) => std::slice::from_ref(&refund.transfer),
             Event::RefundFailed(refund) => std::slice::from_ref(&refund.transfer),
+            Event::ChargebackOpened(opened) => &opened.transfers,
+            Event::ChargebackFeeCharged(charged) => std::slice::from_ref(&charged.transfer),
+            Event::ChargebackWon(won) => &won.transfers,
+            Event::ChargebackLost(lost) => std::slice::from_ref(&lost.transfer),
+            Event::ChargebackCovered(covered) => std::slice::from_ref(&covered.transfer),
+            Event::OrderChargedBack(charged) => &charged.transfers,
+            Event::WalletRepaid(repaid) => &repaid.transfers,
+            Event::DebtWrittenOff(written_off) => std::slice::from_ref(&written_off.transfer),
             Event::PayoutRequested(payout) => std::slice::from_ref(&payout.transfer),
             Event::PayoutPaid(payout) => std::slice::from_ref(&payout.transfer),
             Event::PayoutFailed(payout) => std::slice::from_ref(&payout.transfer),
@@ -299,6 +322,13 @@ impl Event {
             | Event::PaymentCaptureRequested(_)
             | Event::PaymentFailed(_)
             | Event::PaymentVoided(_)
+            | Event::ChargebackInquired(_)
+            | Event::InquiryClosed(_)
+            | Event::ChargebackUpdated(_)
+            | Event::EvidenceSubmitted(_)
+            | Event::ChargebackAccepted(_)
+            | Event::ChargebackPastDue(_)
+            | Event::OrderResumed(_)
             | Event::PayoutOverdue(_)
             | Event::ReconciliationReported(_)
             | Event::BreakResolved(_)

@@ -112,6 +112,8 @@ uuid_ids! {
     PromotionId = "promotion id",
     /// One payout of what a seller has earned.
     PayoutId = "payout id",
+    /// One dispute of a payment by the buyer's bank: an inquiry, a chargeback, or one that became the other.
+    ChargebackId = "chargeback id",
     /// One change of an order that its buyer and its seller agree to, or do not.
     ChangeId = "change id",
     /// Units of a listing that a buyer has set aside.
@@ -180,6 +182,13 @@ impl PayoutId {
     /// Derives the id of the payout that a command asks for.
     pub fn derive(account: AccountId, command: CommandId) -> Self {
         PayoutId(derive_v7(command.0, "skylink payout", account.0, &ONLY))
+    }
+}
+
+impl ChargebackId {
+    /// Derives the id of a dispute that a provider knows by a reference: the same dispute has one id, however often it is told.
+    pub fn derive(payment: PaymentId, reference: &str) -> Self {
+        ChargebackId(derive_v7(payment.0, "skylink chargeback", payment.0, reference.as_bytes()))
     }
 }
 

@@ -7,9 +7,11 @@
 
 pub mod account;
 pub mod cart;
+pub mod chargeback;
 mod code;
 pub mod command;
 pub mod commit;
+pub mod debt;
 pub mod device;
 pub mod earnings;
 pub mod escrow;

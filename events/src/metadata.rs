@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::hash::Hash;
 use crate::ids::{
-    AccountId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId, PayoutId,
-    ReservationId, WriterId,
+    AccountId, ChargebackId, CommandId, CommitId, DeviceId, KeyId, MarketName, Nonce, OrderId, PaymentId,
+    PayoutId, ReservationId, WriterId,
 };
 use crate::order::ShipmentNumber;
 use crate::step_up::StepUp;
@@ -207,6 +207,11 @@ pub enum Waiting {
         /// The order: it has at most one that is open.
         order: OrderId,
     },
+    /// A chargeback, or an inquiry that may become one, waits for evidence.
+    ChargebackDue {
+        /// The chargeback.
+        chargeback: ChargebackId,
+    },
 }
 
 impl Waiting {
@@ -231,6 +236,7 @@ impl Waiting {
             Waiting::ReservationExpires { .. } => DeadlineKind::ReservationExpires,
             Waiting::AuthorizationExpiring { .. } => DeadlineKind::AuthorizationExpiring,
             Waiting::ChangeExpires { .. } => DeadlineKind::ChangeExpires,
+            Waiting::ChargebackDue { .. } => DeadlineKind::ChargebackDue,
         }
     }
 
@@ -254,6 +260,7 @@ impl Waiting {
             | Waiting::CartFrozenUntil { account }
             | Waiting::ReserveDue { account } => account.uuid(),
             Waiting::PayoutDue { payout } => payout.uuid(),
+            Waiting::ChargebackDue { chargeback } => chargeback.uuid(),
             Waiting::ReservationExpires { reservation } => reservation.uuid(),
         }
     }
@@ -265,6 +272,8 @@ impl Waiting {
 struct FlatDeadline {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<AccountId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chargeback: Option<ChargebackId>,
     due: Timestamp,
     kind: DeadlineKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,6 +293,7 @@ impl From<DeadlineStamp> for FlatDeadline {
     fn from(DeadlineStamp { due, waiting }: DeadlineStamp) -> Self {
         let flat = FlatDeadline {
             account: None,
+            chargeback: None,
             due,
             kind: waiting.kind(),
             order: None,
@@ -313,6 +323,7 @@ impl From<DeadlineStamp> for FlatDeadline {
             | Waiting::CartFrozenUntil { account }
             | Waiting::ReserveDue { account } => FlatDeadline { account: Some(account), ..flat },
             Waiting::PayoutDue { payout } => FlatDeadline { payout: Some(payout), ..flat },
+            Waiting::ChargebackDue { chargeback } => FlatDeadline { chargeback: Some(chargeback), ..flat },
             Waiting::ReservationExpires { reservation } => {
                 FlatDeadline { reservation: Some(reservation), ..flat }
             }
@@ -323,7 +334,8 @@ impl From<DeadlineStamp> for FlatDeadline {
 impl FlatDeadline {
     /// Gives the deadline; none, if it does not name what its kind waits for and nothing else.
     fn stamp(self) -> Option<DeadlineStamp> {
-        let FlatDeadline { account, due, kind, order, payment, payout, reservation, shipment } = self;
+        let FlatDeadline { account, chargeback, due, kind, order, payment, payout, reservation, shipment } =
+            self;
         let first = || shipment.unwrap_or(ShipmentNumber::FIRST);
         let waiting = match (kind, order, payment, account, payout) {
             (DeadlineKind::ShipBy, Some(order), None, None, None) => Waiting::ShipBy { order },
@@ -364,6 +376,9 @@ impl FlatDeadline {
             (DeadlineKind::ReservationExpires, None, None, None, None) => {
                 Waiting::ReservationExpires { reservation: reservation? }
             }
+            (DeadlineKind::ChargebackDue, None, None, None, None) => {
+                Waiting::ChargebackDue { chargeback: chargeback? }
+            }
             _ => return None,
         };
         let has_shipment = matches!(
@@ -375,7 +390,10 @@ impl FlatDeadline {
                 | Waiting::ReturnDue { .. }
         );
         let has_reservation = matches!(waiting, Waiting::ReservationExpires { .. });
-        let is_named_right = (has_shipment || shipment.is_none()) && has_reservation == reservation.is_some();
+        let has_chargeback = matches!(waiting, Waiting::ChargebackDue { .. });
+        let is_named_right = (has_shipment || shipment.is_none())
+            && has_reservation == reservation.is_some()
+            && has_chargeback == chargeback.is_some();
         is_named_right.then_some(DeadlineStamp { due, waiting })
     }
 }
@@ -452,6 +470,8 @@ pub enum DeadlineKind {
     ReturnDue,
     /// The time in which units of an order may be returned.
     ReturnsEnd,
+    /// The time in which a provider takes evidence of a chargeback.
+    ChargebackDue,
 }
 
 #[cfg(test)]
@@ -482,6 +502,8 @@ mod tests {
             ("reserve_due", "account", "order"),
             ("return_due", "order", "account"),
             ("returns_end", "order", "payment"),
+            ("chargeback_due", "chargeback", "payment"),
+            ("payout_due", "payout", "chargeback"),
         ] {
             let mut flat = serde_json::json!({"due": 7, "kind": kind, id: ID});
             let stamp: DeadlineStamp = serde_json::from_value(flat.clone()).unwrap();

@@ -474,6 +474,8 @@ pub enum CancelledBy {
     AuthorizationExpired,
     /// A change that buyer and seller agreed to; it stands before it in the same commit.
     Change,
+    /// The buyer's bank, which gave him the money back.
+    Chargeback,
 }
 
 /// What a shipment's units cost was paid from the escrow to the seller, less the platform's part and taxes.

@@ -238,6 +238,9 @@ pub struct RefundRequested {
     pub account: AccountId,
     /// What was captured.
     pub captured: Money,
+    /// The order that pays it back; absent: its buyer or an operator asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderId>,
     /// The payment.
     pub payment: PaymentId,
     /// The provider's account.

@@ -1,5 +1,6 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
+mod chargebacks;
 mod devices;
 mod parts;
 mod reconciliation;
@@ -8,6 +9,7 @@ mod returns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::chargebacks::{ChargebackRejection, ChargebackState};
 pub use self::devices::DeviceRejection;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
@@ -944,7 +946,7 @@ pub enum Rejection {
         seller: AccountId,
     },
 
-    // Returns. What has no tag of its own stands last.
+    // Returns and chargebacks. What has no tag of its own stands last.
     /// A rule of returns.
     #[error(transparent)]
     #[serde(untagged)]
@@ -953,6 +955,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Device(#[from] DeviceRejection),
+    /// A rule of chargebacks and debts.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Chargeback(#[from] ChargebackRejection),
 }
 
 impl Rejection {

@@ -15,7 +15,7 @@ use events::Timestamp;
 use events::account::Algorithm;
 use events::ids::KeyId;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use projections::{RunState, ViewName};
+use projections::{Projections, RunState, ViewName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -72,6 +72,8 @@ pub(crate) struct Readiness {
     /// How what payment providers are asked for goes. A provider that does not answer makes nothing else wait, so it
     /// makes no process unready.
     effects: EffectsHealth,
+    /// How many chargebacks got no evidence in time; they make no process unready, but somebody should look.
+    chargebacks_overdue: u64,
     /// Why it is not ready.
     reasons: Vec<String>,
 }
@@ -155,9 +157,28 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let writing = state == EngineState::Writing;
     let EffectsStatus { pending, stuck, trouble } = app.gateway.effects.status().borrow().clone();
     let effects = EffectsHealth { pending, stuck, trouble };
-    let readiness =
-        Readiness { ready, state, writing, following, head, applied, lag, views: heads, effects, reasons };
+    let chargebacks_overdue = overdue_chargebacks(views).await.unwrap_or(0);
+    let readiness = Readiness {
+        ready,
+        state,
+        writing,
+        following,
+        head,
+        applied,
+        lag,
+        views: heads,
+        effects,
+        chargebacks_overdue,
+        reasons,
+    };
     (status, axum::Json(readiness)).into_response()
+}
+
+/// Counts the chargebacks that got no evidence in time; nothing, if the view can't be read, which is told by its own state.
+async fn overdue_chargebacks(views: &Projections) -> Option<u64> {
+    let payments = views.clone();
+    let counted = tokio::task::spawn_blocking(move || payments.payments().overdue_chargebacks()).await;
+    counted.ok()?.ok().map(|count| count as u64)
 }
 
 /// Tells why the log can't be read now; nothing, if it can.
@@ -186,6 +207,9 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
     // A view that can't be read is told by its own state, and the gauge stands where it was.
     if let Ok(Ok(open)) = tokio::task::spawn_blocking(move || payments.payments().open_breaks()).await {
         ::metrics::gauge!("skylink_reconciliation_breaks_open").set(as_gauge(open as u64));
+    }
+    if let Some(overdue) = overdue_chargebacks(views).await {
+        ::metrics::gauge!("skylink_chargebacks_overdue").set(as_gauge(overdue));
     }
     let is_writing = matches!(status, Status::Writing(_));
     ::metrics::gauge!("skylink_engine_writing").set(f64::from(u8::from(is_writing)));

@@ -6,6 +6,7 @@
 //! is for operators, [`openapi`] describes it all. What goes wrong is told as a [`problem`].
 
 mod analytics;
+mod chargebacks;
 pub mod health;
 pub mod http;
 pub mod nats;

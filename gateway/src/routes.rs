@@ -16,12 +16,15 @@ use projections::cart::{Cart, SHARED_PER_PAGE_MAX};
 use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
 use projections::order::{ORDERS_PER_PAGE_MAX, OpenReturns, Order, OrderGroup};
-use projections::payment::{BREAKS_PER_PAGE_MAX, PAYOUTS_PER_PAGE_MAX, Payment, Payout};
+use projections::payment::{
+    BREAKS_PER_PAGE_MAX, CHARGEBACKS_PER_PAGE_MAX, Chargeback, PAYOUTS_PER_PAGE_MAX, Payment, Payout,
+};
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
+use crate::chargebacks::{CHARGEBACKS_PER_PAGE, ChargebackList};
 use crate::health::{Alive, KeySet, MarketTime, Readiness};
 use crate::http::App;
 use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
@@ -36,7 +39,7 @@ use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
-use crate::{analytics, health, openapi, page, payments, query, stream, submit, token, tree};
+use crate::{analytics, chargebacks, health, openapi, page, payments, query, stream, submit, token, tree};
 
 /// What an answer that is no problem holds.
 #[derive(Clone, Copy)]
@@ -484,6 +487,25 @@ fn through_providers() -> Vec<Route> {
             .in_path("id", "The payout", uuid())
             .problems([NOT_FOUND])
             .answers(view::<Payout>()),
+        Route::get(
+            "/v1/chargebacks",
+            "What banks dispute of what you sold, or, for operators, of everything; newest first",
+            chargebacks::chargebacks,
+        )
+        .question()
+        .query(
+            "state",
+            "Those on which the bank has not decided, or those on which it has",
+            json!({"type": "string", "enum": ["open", "decided"], "default": "open"}),
+        )
+        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
+        .limit(CHARGEBACKS_PER_PAGE, CHARGEBACKS_PER_PAGE_MAX)
+        .answers(view::<ChargebackList>()),
+        Route::get("/v1/chargebacks/{id}", "A payment that a bank disputes", chargebacks::chargeback)
+            .question()
+            .in_path("id", "The chargeback", uuid())
+            .problems([NOT_FOUND])
+            .answers(view::<Chargeback>()),
         Route::get(
             "/v1/reconciliation/breaks",
             "What differs between providers' files and the ledger, newest first; for operators",

@@ -209,6 +209,12 @@ impl Feed {
             Event::RefundRequested(refund) => return Ok(self.is_one(&[refund.account])),
             Event::PaymentRefunded(refund) => return Ok(self.is_one(&[refund.account])),
             Event::RefundFailed(refund) => return Ok(self.is_one(&[refund.account])),
+            // They tell from whom how much is taken, which is nobody's but his.
+            Event::ChargebackInquired(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
+            Event::ChargebackOpened(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
+            Event::ChargebackWon(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
+            Event::ChargebackLost(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
+            Event::WalletRepaid(repaid) => return Ok(self.is_one(&[repaid.account])),
             Event::CartMerged(merged) => return Ok(self.is_one(&[merged.account, merged.source.account])),
             // Others may have changed it, whom its owner shares it with, and all of them are told; what he saves for later and what
             // he buys, they are not.
@@ -274,6 +280,8 @@ impl Feed {
             Event::ReturnReceived(event) => event.order,
             Event::ReturnRefunded(event) => event.order,
             Event::ReturnEnded(event) => event.order,
+            Event::OrderResumed(event) => event.order,
+            Event::OrderChargedBack(event) => event.order,
             _ => return Ok(false),
         };
         let order = self.ask(position, move |views| views.orders().order(order)).await?;
@@ -320,6 +328,12 @@ impl Feed {
 
     fn is_one(&self, accounts: &[AccountId]) -> bool {
         accounts.contains(&self.caller.account)
+    }
+
+    /// Tells whether all of some accounts, which are some, are the caller's.
+    fn is_only(&self, accounts: impl Iterator<Item = AccountId>) -> bool {
+        let mut accounts = accounts.peekable();
+        accounts.peek().is_some() && accounts.all(|account| account == self.caller.account)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Orders: what was bought, where the money is, and what happened when and at whose word.
 
 mod change;
+mod charge;
 mod fold;
 mod group;
 mod location;
@@ -38,6 +39,7 @@ use crate::table::{Key, Layout};
 use crate::view::ViewError;
 
 pub use self::change::{AddedLine, AddedUnits, OpenChange, RemovedUnits, Version};
+pub use self::charge::{Charge, ChargeState};
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
 pub use self::returns::{
@@ -82,6 +84,10 @@ pub struct Order {
     pub closed_as: Option<OrderState>,
     /// Set while operators have stopped it.
     pub hold: Option<Hold>,
+    /// What of it banks dispute or disputed, oldest first.
+    pub chargebacks: Vec<Charge>,
+    /// Since when it stands still for a chargeback; none: it does not.
+    pub stopped_since: Option<Timestamp>,
     /// The change of it that waits for the other side to answer.
     pub change: Option<OpenChange>,
     /// Counts what it was: 1 as it was placed, and one more with each change.
@@ -229,6 +235,8 @@ pub struct Shipment {
     pub amount: Money,
     /// What of that was given back while the buyer keeps the units, in minor units of the same currency.
     pub refunded: i64,
+    /// What of that a bank gave back, likewise.
+    pub charged_back: i64,
     /// How far it is.
     pub state: ShipmentState,
     /// Who carries it.
@@ -322,6 +330,8 @@ pub struct Escrow {
     pub taxes: i64,
     /// What was paid back.
     pub refunded: i64,
+    /// Of what was paid back, what banks took, or take while they have not decided.
+    pub charged_back: i64,
     /// Of what was paid in, what the platform paid.
     pub subsidy: i64,
     /// Of what was paid back, what went back to the platform.
@@ -345,6 +355,7 @@ impl Escrow {
             fees: 0,
             taxes: 0,
             refunded: 0,
+            charged_back: 0,
             subsidy: 0,
             subsidy_returned: 0,
             returned: 0,
@@ -511,6 +522,21 @@ pub enum Step {
     /// Nothing of it can be returned any more.
     #[serde(rename = "order.closed")]
     Closed,
+    /// The buyer's bank disputes its payment, and it stands still.
+    #[serde(rename = "chargeback.opened")]
+    ChargebackOpened,
+    /// The bank decided for the market.
+    #[serde(rename = "chargeback.won")]
+    ChargebackWon,
+    /// The bank decided for the buyer.
+    #[serde(rename = "chargeback.lost")]
+    ChargebackLost,
+    /// Nothing stops it any more, and it goes on.
+    #[serde(rename = "order.resumed")]
+    Resumed,
+    /// It goes on without what a bank gave back.
+    #[serde(rename = "order.charged_back")]
+    ChargedBack,
 }
 
 /// At whose word something happened.

@@ -2,11 +2,12 @@
 //! and the ledger.
 
 mod breaks;
+mod chargeback;
 mod payout;
 
 use std::collections::BTreeMap;
 
-use events::ids::{AccountId, OrderId, PaymentId, RefundId};
+use events::ids::{AccountId, ChargebackId, OrderId, PaymentId, RefundId};
 use events::payment::{ActionKind, VoidReason};
 use events::{Commit, Event, Money, Position, Timestamp};
 use schemars::JsonSchema;
@@ -19,11 +20,15 @@ use crate::view::{Fold, ViewError};
 
 use self::breaks::BreakFold;
 pub use self::breaks::{BREAKS_PER_PAGE_MAX, BreakPage, BreakState, ReconciliationBreak, Resolution};
+use self::chargeback::ChargebackFold;
+pub use self::chargeback::{
+    CHARGEBACKS_PER_PAGE_MAX, Chargeback, ChargebackFilter, ChargebackPage, DisputedOrder, Evidence,
+};
 use self::payout::PayoutFold;
 pub use self::payout::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, PayoutState};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +53,12 @@ pub struct Payment {
     pub refunded: Money,
     /// Refunds by their id.
     pub refunds: BTreeMap<RefundId, Refund>,
+    /// What banks dispute of it and have not decided about.
+    pub disputed: Money,
+    /// What banks gave back of it.
+    pub charged_back: Money,
+    /// What banks dispute or disputed of it, or asked about, oldest first.
+    pub chargebacks: Vec<ChargebackId>,
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// When anything last happened to it.
@@ -148,11 +159,17 @@ pub(crate) struct PaymentFold {
     payments: Table<PaymentId, Payment>,
     payouts: PayoutFold,
     breaks: BreakFold,
+    chargebacks: ChargebackFold,
 }
 
 impl PaymentFold {
     pub(crate) fn new() -> Self {
-        PaymentFold { payments: Table::new(PAYMENTS), payouts: PayoutFold::new(), breaks: BreakFold::new() }
+        PaymentFold {
+            payments: Table::new(PAYMENTS),
+            payouts: PayoutFold::new(),
+            breaks: BreakFold::new(),
+            chargebacks: ChargebackFold::new(),
+        }
     }
 
     fn payment(&mut self, tree: &Tree, id: PaymentId, position: Position) -> Result<&mut Payment, ViewError> {
@@ -206,6 +223,29 @@ impl PaymentFold {
                 return self.touch(tree, e.payment, position, at);
             }
             Event::PaymentCaptureRequested(e) => return self.touch(tree, e.payment, position, at),
+            Event::ChargebackInquired(e) => {
+                self.payment(tree, e.payment, position)?.chargebacks.push(e.chargeback);
+                return self.touch(tree, e.payment, position, at);
+            }
+            Event::ChargebackOpened(e) => {
+                let payment = self.payment(tree, e.payment, position)?;
+                if !payment.chargebacks.contains(&e.chargeback) {
+                    payment.chargebacks.push(e.chargeback);
+                }
+                payment.disputed.minor += e.amount.minor;
+                return self.touch(tree, e.payment, position, at);
+            }
+            Event::ChargebackWon(e) => {
+                let back: i64 = e.transfers.iter().map(|transfer| transfer.amount.minor).sum();
+                self.payment(tree, e.payment, position)?.disputed.minor -= back;
+                return self.touch(tree, e.payment, position, at);
+            }
+            Event::ChargebackLost(e) => {
+                let payment = self.payment(tree, e.payment, position)?;
+                payment.disputed.minor -= e.transfer.amount.minor;
+                payment.charged_back.minor += e.transfer.amount.minor;
+                return self.touch(tree, e.payment, position, at);
+            }
             _ => return Ok(()),
         };
         self.payment(tree, id, position)?.state = state;
@@ -230,6 +270,7 @@ impl Fold for PaymentFold {
         for recorded in commit.events() {
             self.payouts.apply(tree, recorded)?;
             self.breaks.apply(tree, recorded)?;
+            self.chargebacks.apply(tree, recorded)?;
             let Event::PaymentRequested(e) = &recorded.event else {
                 self.change(tree, &recorded.event, recorded.position, at)?;
                 continue;
@@ -246,6 +287,9 @@ impl Fold for PaymentFold {
                 captured: nothing,
                 refunded: nothing,
                 refunds: BTreeMap::new(),
+                disputed: nothing,
+                charged_back: nothing,
+                chargebacks: vec![],
                 requested_at: at,
                 changed_at: at,
             };
@@ -257,6 +301,7 @@ impl Fold for PaymentFold {
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.payments.write(tree, batch)?;
         self.payouts.write(tree, batch)?;
-        self.breaks.write(tree, batch)
+        self.breaks.write(tree, batch)?;
+        self.chargebacks.write(tree, batch)
     }
 }

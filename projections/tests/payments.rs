@@ -65,6 +65,7 @@ async fn a_payment_is_shown_as_it_stands_after_each_event() {
     let refund_of = |n, minor: i64, refunded: i64| RefundRequested {
         account: who,
         captured: usd(700),
+        order: None,
         payment: one,
         provider,
         reference: reference(),

@@ -6,6 +6,7 @@
 //! when a promise is broken.
 
 mod changes;
+mod chargebacks;
 mod checks;
 mod money;
 mod people;

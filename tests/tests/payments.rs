@@ -21,8 +21,8 @@ use engine::clock::{Clock, ManualClock, WallClock};
 use engine::processor::StopReason;
 use engine::providers::sandbox::{Message, SIGNATURE_HEADER, Sandbox};
 use engine::providers::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
-    RefundAnswer, RefundCall, WebhookError,
+    Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PaymentProvider,
+    PayoutAnswer, PayoutCall, RefundAnswer, RefundCall, WebhookError,
 };
 use events::account::{Algorithm, Role};
 use events::ids::{ListingId, OrderId, PaymentId, PayoutId};
@@ -103,6 +103,18 @@ impl PaymentProvider for Watched {
         reference: Option<&str>,
     ) -> Result<Option<PayoutAnswer>, NoAnswer> {
         self.sandbox.look_up_payout(payout, reference).await
+    }
+
+    async fn look_up_dispute(&self, reference: &str) -> Result<Option<Dispute>, NoAnswer> {
+        self.sandbox.look_up_dispute(reference).await
+    }
+
+    async fn submit_evidence(&self, call: &EvidenceCall) -> Result<Dispute, NoAnswer> {
+        self.sandbox.submit_evidence(call).await
+    }
+
+    async fn accept_dispute(&self, reference: &str) -> Result<Dispute, NoAnswer> {
+        self.sandbox.accept_dispute(reference).await
     }
 
     fn read_webhook(

@@ -70,8 +70,11 @@ fn check_order(id: OrderId, open: &order::Order, market: &Market, shown: &Order)
         (shown.buyer, shown.seller, shown.total, shown.closed_as),
         (open.buyer, open.seller, open.total, None)
     );
-    let held = open.hold.as_ref().map(|hold| (hold.reason, hold.since, hold.lift_requested_by.is_some()));
-    assert_eq!(shown.hold.map(|hold| (hold.reason, hold.since, hold.is_lift_requested)), held);
+    let by_operators = open.hold.as_ref().and_then(|hold| hold.by_operators);
+    let held = by_operators.map(|hold| (hold.reason, hold.lift_requested_by.is_some()));
+    assert_eq!(shown.hold.map(|hold| (hold.reason, hold.is_lift_requested)), held);
+    let since = open.hold.as_ref().map(|hold| hold.since);
+    assert_eq!(shown.stopped_since.or(shown.hold.map(|hold| hold.since)), since);
     let accept_by = match open.stage {
         Stage::AwaitingSeller { accept_by } => Some(accept_by),
         Stage::Authorized { accept_by } => accept_by,

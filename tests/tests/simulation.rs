@@ -8,7 +8,7 @@ use tests::simulation::{Tally, run};
 const SEEDS: u64 = 300;
 
 /// What must happen to money somewhere in so many runs.
-const MONEY: [&str; 49] = [
+const MONEY: [&str; 63] = [
     "payment.requested.v1",
     "payment.action_required.v1",
     "payment.authorized.v1",
@@ -58,6 +58,20 @@ const MONEY: [&str; 49] = [
     "stock.reservation_expired.v1",
     "stock.reservation_taken_up.v1",
     "wallet.exchanged.v1",
+    "chargeback.inquired.v1",
+    "chargeback.inquiry_closed.v1",
+    "chargeback.opened.v1",
+    "chargeback.updated.v1",
+    "chargeback.evidence_submitted.v1",
+    "chargeback.accepted.v1",
+    "chargeback.past_due.v1",
+    "chargeback.fee_charged.v1",
+    "chargeback.won.v1",
+    "chargeback.lost.v1",
+    "order.resumed.v1",
+    "order.charged_back.v1",
+    "wallet.repaid.v1",
+    "debt.written_off.v1",
 ];
 
 fn number(name: &str) -> Option<u64> {

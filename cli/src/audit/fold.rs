@@ -19,6 +19,8 @@ use events::metadata::{Cause, DeadlineStamp};
 use events::{Commit, Currency, Event, Head, Money, Position, Recorded};
 use serde::Serialize;
 
+use super::charged::Payments;
+
 /// How much of a text is shown before the place where it differs from another, and half as much as behind it.
 const CHARACTERS_AROUND: usize = 60;
 
@@ -135,6 +137,7 @@ pub(crate) struct Fold {
     credits: HashMap<CreditId, Position>,
     payments: HashMap<PaymentId, ClosedPayment>,
     payouts: HashMap<PayoutId, ClosedPayout>,
+    charged: Payments,
     counts: Counts,
 }
 
@@ -150,6 +153,7 @@ impl Fold {
             credits: HashMap::new(),
             payments: HashMap::new(),
             payouts: HashMap::new(),
+            charged: Payments::default(),
             shortfalls: HashMap::new(),
             counts: Counts::default(),
         }
@@ -295,6 +299,7 @@ impl Fold {
             closed_orders: BTreeMap::from_iter(found),
             credit,
             closed_payment,
+            charged: question.payment.map(|payment| Box::new(self.charged.of(payment, |id| self.closed(id)))),
             closed_payout,
         }
     }
@@ -312,6 +317,7 @@ impl Fold {
         if matches!(commit.start().cause, Cause::Deadline(_)) {
             self.counts.deadlines += 1;
         }
+        self.charged.note(commit);
         for Recorded { event, position, .. } in commit.events() {
             if let Some(credit) = CreditId::given_by(event) {
                 self.credits.insert(credit, *position);
@@ -357,7 +363,9 @@ impl Fold {
             let frozen: i64 =
                 order.shipments.iter().filter_map(Shipment::frozen).map(|one| one.amount_minor).sum();
             let held = self.market.ledger.balance(LedgerAccount::Dispute(*id), order.total.currency).minor;
-            if (frozen, held) != (order.escrow.frozen, order.escrow.frozen) {
+            // What a bank took of it is still what its shipments had frozen.
+            let [_, charged] = self.market.charged_of(*id);
+            if (frozen - charged, held) != (order.escrow.frozen, order.escrow.frozen) {
                 return wrong(format!(
                     "order {id} counts {} minor units as frozen, its shipments {frozen}, its account has {held}",
                     order.escrow.frozen
@@ -379,7 +387,8 @@ impl Fold {
                 Some(card) if order.is_unpaid() => card.amount_minor - card.uncharged_minor,
                 _ => 0,
             };
-            if waiting != order.escrow.remaining() + to_come {
+            let [charged, of_frozen] = self.market.charged_of(*id);
+            if waiting != order.escrow.remaining() + to_come + charged - of_frozen {
                 return wrong(format!(
                     "order {id} holds {} minor units, but what of it is not yet paid costs {waiting}",
                     order.escrow.remaining()

@@ -13,6 +13,7 @@ use events::{Commit, Currency, Event, Money, Position};
 use serde::Serialize;
 
 use self::change::Changes;
+use self::chargebacks::{Chargebacks, is_bank};
 use self::checkout::Checkout;
 use self::earnings::Earnings;
 use self::exchange::Exchanges;
@@ -23,6 +24,7 @@ use self::stock::Reserved;
 use self::subsidy::Subsidy;
 
 mod change;
+mod chargebacks;
 mod checkout;
 mod earnings;
 mod exchange;
@@ -74,6 +76,8 @@ struct OrderBook {
     taxes: i64,
     /// What the buyer has back.
     refunded: i64,
+    /// What banks took of its escrow.
+    charged: i64,
     /// What the platform pays of it.
     subsidy: Subsidy,
     changes: Changes,
@@ -92,8 +96,8 @@ pub(crate) struct Books {
     references: BTreeSet<(LedgerAccount, String)>,
     /// Offers to exchange that were taken, by their providers and references.
     offers: BTreeSet<(AccountId, String)>,
-    /// What came in of each payment, and what of that has gone back or is on its way.
-    payments: BTreeMap<PaymentId, (i64, i64)>,
+    /// What came in of each payment, what of that has gone back or is on its way, and what banks dispute or gave back.
+    payments: BTreeMap<PaymentId, (i64, i64, i64)>,
     /// What was paid out and has not come back.
     paid_out: BTreeMap<PayoutId, Money>,
     /// Transfers that wait for a payment, and the payments whose transfer waited and ended.
@@ -103,6 +107,7 @@ pub(crate) struct Books {
     checkout: Checkout,
     earnings: Earnings,
     returns: Returns,
+    chargebacks: Chargebacks,
     exchanges: Exchanges,
     reserved: Reserved,
     findings: BTreeMap<Invariant, Finding>,
@@ -172,6 +177,7 @@ impl Books {
     /// Enters an event.
     pub(crate) fn event(&mut self, position: Position, event: &Event) {
         self.change(position, event);
+        self.disputed(position, event);
         match event {
             Event::MarketOpened(opened) => {
                 self.policy = Some(opened.fee);
@@ -325,6 +331,7 @@ impl Books {
             Event::OrderShipped(event) => event.order,
             Event::OrderCancelled(event) => event.order,
             Event::OrderRefunded(event) => event.order,
+            Event::OrderChargedBack(event) => event.order,
             Event::EscrowFrozen(event) => event.order,
             Event::EscrowUnfrozen(event) => event.order,
             Event::EscrowSettled(event) => event.order,
@@ -338,7 +345,8 @@ impl Books {
         let wrong = order.subsidy.enter(event);
         let paid = order.funded - order.subsidy.paid_in;
         let wrong = wrong.or_else(|| {
-            (order.refunded > paid).then(|| format!("its buyer paid {paid}, and has {} back", order.refunded))
+            let back = order.refunded + order.charged;
+            (back > paid).then(|| format!("its buyer paid {paid}, and has {back} back"))
         });
         self.check(Invariant::I19, position, wrong.is_none(), || {
             format!("order {id}: {}", wrong.unwrap_or_default())
@@ -408,11 +416,12 @@ impl Books {
     }
 
     fn goes_back(&mut self, position: Position, payment: PaymentId, minor: i64) {
-        let (came_in, goes_back) = self.payments.entry(payment).or_default();
+        let (came_in, goes_back, charged) = self.payments.entry(payment).or_default();
         *goes_back += minor;
-        let (came_in, goes_back) = (*came_in, *goes_back);
-        self.check(Invariant::I6, position, (0..=came_in).contains(&goes_back), || {
-            format!("of payment {payment} {came_in} minor units came in, and {goes_back} go back")
+        let (came_in, goes_back, charged) = (*came_in, *goes_back, *charged);
+        let fits = goes_back >= 0 && goes_back + charged <= came_in;
+        self.check(Invariant::I6, position, fits, || {
+            format!("of payment {payment} {came_in} came in, {goes_back} go back and {charged} are disputed")
         });
     }
 
@@ -459,6 +468,7 @@ impl Books {
             went: 0,
             taxes,
             refunded,
+            charged: 0,
             subsidy: Subsidy::of(placed),
             changes: Changes::default(),
             frozen: BTreeMap::new(),
@@ -501,6 +511,11 @@ impl Books {
 
     fn escrow_gets(&mut self, position: Position, id: OrderId, from: LedgerAccount, amount: Money) {
         let expected = self.orders.get_mut(&id).map(|order| {
+            if is_bank(from) {
+                // What was taken of it comes back.
+                order.charged -= amount.minor;
+                return order.total.currency;
+            }
             order.funded += amount.minor;
             if from == LedgerAccount::PlatformPromotions {
                 order.subsidy.paid_in += amount.minor;
@@ -515,6 +530,7 @@ impl Books {
     fn escrow_gives(&mut self, position: Position, id: OrderId, to: LedgerAccount, amount: Money) {
         let held = |account| self.balances.get(&(account, amount.currency)).copied().unwrap_or(0);
         let (in_escrow, in_dispute) = (held(LedgerAccount::Escrow(id)), held(LedgerAccount::Dispute(id)));
+        let is_stopped = self.chargebacks.stops(id);
         let Some(order) = self.orders.get_mut(&id) else {
             return self.check(Invariant::I7, position, false, || format!("there is no order {id}"));
         };
@@ -525,15 +541,20 @@ impl Books {
             LedgerAccount::PlatformPromotions => order.subsidy.returned += amount.minor,
             LedgerAccount::PlatformFees => order.fees += amount.minor,
             LedgerAccount::PlatformTax => order.taxes += amount.minor,
+            to if is_bank(to) => order.charged += amount.minor,
             _ => order.released += amount.minor,
         }
         let OrderBook { total, by_provider, uncharged, funded, released, fees, taxes, refunded, .. } = *order;
-        let OrderBook { awaits_seller, is_held, .. } = *order;
+        let OrderBook { awaits_seller, is_held, charged, .. } = *order;
         let (returned, adding) = (order.subsidy.returned, order.changes.adding);
         // That the platform has back its part, and no more, is looked at by itself.
         let is_share =
             to == LedgerAccount::PlatformPromotions || order.going_back.take() == Some(amount.minor);
-        let is_refund = is_refund(to);
+        // A bank asks nobody.
+        let (is_bank, is_refund) = (is_bank(to), is_refund(to) || is_bank(to));
+        self.check(Invariant::I22, position, is_bank || !is_stopped, || {
+            format!("{amount} moved of order {id}, whose payment is disputed")
+        });
         self.check(Invariant::I7, position, is_refund || !awaits_seller, || {
             format!("{amount} left the escrow of order {id}, which its seller did not accept")
         });
@@ -545,19 +566,20 @@ impl Books {
         self.check(Invariant::I7, position, is_full || goes_back, || {
             format!("{amount} left the escrow of order {id}, which costs {total}, when it had got {funded}")
         });
-        self.check(Invariant::I7, position, !is_held, || {
+        self.check(Invariant::I7, position, is_bank || !is_held, || {
             format!("{amount} moved of order {id}, which is on hold")
         });
-        let accounted = released + fees + taxes + refunded + returned + in_escrow + in_dispute;
+        let accounted = released + fees + taxes + refunded + returned + charged + in_escrow + in_dispute;
         self.check(Invariant::I4, position, funded == accounted, || {
             format!(
                 "order {id}: {funded} in; {released} released, {fees} fees, {taxes} taxes, {refunded} refunded, \
-                 {returned} back to the platform, {in_dispute} frozen, {in_escrow} still there"
+                 {returned} back to the platform, {charged} charged back, {in_dispute} frozen, {in_escrow} still there"
             )
         });
     }
 
     fn closed(&mut self, position: Position, id: OrderId, state: OrderState) {
+        self.chargebacks.forget(id);
         let Some(order) = self.orders.remove(&id) else {
             return self.check(Invariant::I15, position, false, || format!("there is no open order {id}"));
         };

@@ -90,6 +90,21 @@ impl Ours {
                 let asked = self.asked_payouts.remove(&failed.payout);
                 self.fail(MovementKind::PayoutReturned, asked);
             }
+            // What a bank disputes leaves the provider at once, and as one; that it is lost moves nothing more.
+            Event::ChargebackOpened(opened) if opened.provider == self.provider => {
+                let amount = Money::new(-opened.amount.minor, opened.amount.currency);
+                let (kind, reference) = (MovementKind::Chargeback, opened.reference.clone());
+                self.moved.push(Moved { kind, reference, at, amount, position });
+            }
+            Event::ChargebackWon(won) if won.provider == self.provider => {
+                let minor = won.transfers.iter().map(|transfer| transfer.amount.minor).sum();
+                if let [first, ..] = won.transfers.as_slice() {
+                    let amount = Money::new(minor, first.amount.currency);
+                    let (kind, reference) = (MovementKind::ChargebackReversed, won.reference.clone());
+                    self.moved.push(Moved { kind, reference, at, amount, position });
+                }
+            }
+            Event::ChargebackLost(_) => return,
             _ => {}
         }
         for (nth, transfer) in event.transfers().iter().enumerate() {

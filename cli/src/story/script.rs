@@ -61,6 +61,8 @@ pub(super) struct Names {
     pub(super) reservation: Option<String>,
     /// For the change of an order that it proposes.
     pub(super) change: Option<String>,
+    /// For the dispute that a provider tells of.
+    pub(super) chargeback: Option<String>,
     /// For the cart that it opens or changes.
     pub(super) cart: Option<String>,
 }
@@ -127,6 +129,7 @@ struct WrittenCommand {
     payout: Option<String>,
     reservation: Option<String>,
     change: Option<String>,
+    chargeback: Option<String>,
     cart: Option<String>,
     expect: Option<String>,
 }
@@ -179,13 +182,15 @@ impl Step {
             let written: WrittenCommand = step.try_into()?;
             let WrittenCommand { who, does: command, body, orders, payment, refund, payout, .. } = written;
             let (reservation, change, cart) = (written.reservation, written.change, written.cart);
+            let chargeback = written.chargeback;
             let expected = written.expected;
             let expect = match written.expect.as_deref() {
                 None | Some("accepted") => Expect::Accepted,
                 Some("unchanged") => Expect::Unchanged,
                 Some(code) => Expect::Rejected(code.to_owned()),
             };
-            let names = Box::new(Names { orders, payment, refund, payout, reservation, change, cart });
+            let names = Names { orders, payment, refund, payout, reservation, change, chargeback, cart };
+            let names = Box::new(names);
             return Ok(Step::Do { who, command, body, expected, names, expect });
         }
         if step.contains_key("see") {
@@ -199,7 +204,7 @@ impl Step {
             [("again", toml::Value::Boolean(true))] => Ok(Step::Again),
             _ => bail!(
                 "it is one of: `who` and `does` (with `body`, `if`, `orders`, `payment`, `refund`, `payout`, `reservation`, \
-                 `change`, `cart`, `expect`); `see` and `has`; `wait`; `again = true`"
+                 `change`, `chargeback`, `cart`, `expect`); `see` and `has`; `wait`; `again = true`"
             ),
         }
     }

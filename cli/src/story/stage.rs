@@ -239,6 +239,14 @@ impl Stage {
             });
             self.named.insert(name.clone(), proposed.context("it proposed no change")?);
         }
+        if let Some(name) = &names.chargeback {
+            let told = events.clone().find_map(|event| match event {
+                events::Event::ChargebackInquired(told) => Some(told.chargeback.to_string()),
+                events::Event::ChargebackOpened(told) => Some(told.chargeback.to_string()),
+                _ => None,
+            });
+            self.named.insert(name.clone(), told.context("it told of no dispute")?);
+        }
         if let Some(name) = &names.cart {
             let of_carts =
                 commit.events().iter().filter(|recorded| recorded.event.type_name().starts_with("cart."));

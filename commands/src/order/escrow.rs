@@ -13,6 +13,7 @@ use super::subsidy::give_back;
 use crate::earnings::{self, Earner};
 use crate::fees;
 use crate::market::Market;
+use crate::payment::PaidOrder;
 
 impl Market {
     pub(crate) fn escrow_released(&mut self, event: &EscrowReleased, position: Position) {
@@ -56,6 +57,8 @@ impl Market {
         let order = self.orders.known(id);
         let Order { buyer, seller, .. } = *order;
         let payment = order.card.as_ref().map(|card| card.payment);
+        let share = order.card.as_ref().filter(|_| !order.is_unpaid());
+        let share = share.map_or(0, |card| card.amount_minor - card.uncharged_minor);
         if state == OrderState::Cancelled
             && let Some(extras) = order.extras.take()
         {
@@ -64,6 +67,8 @@ impl Market {
         let forgotten = self.orders.close(End { order: id, buyer, seller, state }, position);
         self.forget(forgotten);
         if let Some(payment) = payment {
+            let minor = share - self.payments.back_of(id);
+            self.payments.order_closed(payment, PaidOrder { order: id, seller, minor });
             let forgotten = self.payments.let_go(payment, id);
             self.forget(forgotten);
         }
@@ -130,6 +135,14 @@ impl<'a> Settlement<'a> {
     pub(super) fn refund(&mut self, units: u64, minor: i64, subsidy_minor: i64) -> (Option<Event>, Event) {
         self.units_left -= units;
         self.pay_back(minor, subsidy_minor)
+    }
+
+    /// Pays back what is left of the price of units that are cancelled, since a bank gave the rest back. `escrow`: what the order has
+    /// by then.
+    pub(super) fn charged_back(mut self, escrow: Escrow, units: u64, minor: i64) -> Event {
+        self.escrow = escrow;
+        self.units_left -= units;
+        self.pay_buyer(minor)
     }
 
     /// Pays back a part of what is held: to the platform what it had paid of that, if anything, and to the buyer the rest.

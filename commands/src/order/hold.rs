@@ -1,29 +1,48 @@
-//! Orders that operators stop. A hold changes nothing of an order but that it stands still: what the order was before is
+//! Orders that operators stop, or chargebacks. A hold changes nothing of an order but that it stands still: what the order was before is
 //! still there, and its deadlines are shifted by as long as the hold lasted.
 
 use events::ids::{AccountId, OrderId};
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::ShipmentNumber;
 use events::order::hold::{Held, HoldReason, Unheld, UnholdRequested};
+use events::rejection::ChargebackRejection;
 use events::{Event, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::capture::ended_on_hold;
+use super::charge::{Lost, charged_back};
 use super::state::{Order, Shipment, ShipmentState};
 use super::{Stage, open, wrong_state};
 use crate::command::{HoldOrder, UnholdOrder};
 use crate::decide::Facts;
 use crate::market::Market;
 
-/// An order's hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What stops an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
+    /// The operators' hold, if they stopped it.
+    pub by_operators: Option<OperatorHold>,
+    /// How many chargebacks stop it, until their banks have decided.
+    pub chargebacks: u32,
+    /// Since when it is stopped.
+    pub since: Timestamp,
+    /// What was lost by others meanwhile.
+    pub lost: Lost,
+}
+
+/// A hold of operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorHold {
     /// Why.
     pub reason: HoldReason,
-    /// Since when.
-    pub since: Timestamp,
     /// Who asked for it to be lifted, if anybody did.
     pub lift_requested_by: Option<AccountId>,
+}
+
+impl Hold {
+    pub(super) fn since(since: Timestamp) -> Hold {
+        Hold { by_operators: None, chargebacks: 0, since, lost: Lost::default() }
+    }
 }
 
 impl Market {
@@ -31,20 +50,32 @@ impl Market {
         for stamp in self.orders.deadlines(event.order) {
             self.waiting.remove(&stamp);
         }
+        let since = self.time;
         let order = self.orders.known(event.order);
-        let hold = Hold { reason: event.reason, since: self.time, lift_requested_by: None };
-        order.hold = Some(Box::new(hold));
+        let by_operators = OperatorHold { reason: event.reason, lift_requested_by: None };
+        let hold = order.hold.get_or_insert_with(|| Box::new(Hold::since(since)));
+        hold.by_operators = Some(by_operators);
     }
 
     pub(crate) fn unhold_requested(&mut self, event: &UnholdRequested) {
         let hold = self.orders.known(event.order).hold.as_mut();
-        hold.expect("only a hold is asked to be lifted").lift_requested_by = Some(event.by);
+        let by_operators = hold.and_then(|hold| hold.by_operators.as_mut());
+        by_operators.expect("only a hold is asked to be lifted").lift_requested_by = Some(event.by);
     }
 
     pub(crate) fn order_unheld(&mut self, event: &Unheld) {
-        let id = event.order;
-        let hold = self.orders.known(id).hold.take().expect("only a hold is lifted");
-        for stamp in &event.deadlines {
+        let hold = self.orders.known(event.order).hold.as_mut().expect("only a hold is lifted");
+        hold.by_operators = None;
+        // What was lost meanwhile is taken off it first, behind this in the same commit.
+        if hold.lost.chargebacks.is_empty() {
+            self.go_on(event.order, &event.deadlines);
+        }
+    }
+
+    /// Lets an order go on that nothing stops any more.
+    pub(super) fn go_on(&mut self, id: OrderId, deadlines: &[DeadlineStamp]) {
+        let hold = self.orders.known(id).hold.take().expect("only what is stopped goes on");
+        for stamp in deadlines {
             if !self.orders.returns_mut().set_due(*stamp) {
                 self.orders.known(id).set_due(*stamp);
             }
@@ -55,12 +86,20 @@ impl Market {
 }
 
 impl Order {
-    /// Checks that operators have not stopped the order. Whoever changes anything of an order asks this first.
+    /// Checks that neither operators nor a chargeback have stopped the order. Whoever changes anything of an order asks this first.
     pub(crate) fn check_free(&self, id: OrderId) -> Result<(), Vec<Rejection>> {
         match &self.hold {
-            Some(hold) => Err(vec![Rejection::OrderOnHold { order: id, reason: hold.reason }]),
+            Some(hold) => Err(vec![match hold.by_operators {
+                Some(by_operators) => Rejection::OrderOnHold { order: id, reason: by_operators.reason },
+                None => ChargebackRejection::PaymentDisputed { order: id }.into(),
+            }]),
             None => Ok(()),
         }
+    }
+
+    /// Gives what stops an order of which a chargeback took something.
+    pub(super) fn charged(&mut self) -> &mut Hold {
+        self.hold.as_mut().expect("a chargeback stops the order that it is about")
     }
 
     /// Lists the order's own deadlines, those that stand still during a hold too; not those of its returns.
@@ -157,7 +196,8 @@ pub(crate) fn decide_hold(
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let HoldOrder { note, order: id, reason } = command;
     let order = open(market, facts, *id)?;
-    if order.hold.as_ref().is_some_and(|hold| hold.reason == *reason) {
+    let by_operators = order.hold.as_ref().and_then(|hold| hold.by_operators.as_ref());
+    if by_operators.is_some_and(|hold| hold.reason == *reason) {
         return Ok(vec![]);
     }
     order.check_free(*id)?;
@@ -178,16 +218,25 @@ pub(crate) fn decide_unhold(
     let id = command.order;
     let order = open(market, facts, id)?;
     let Some(hold) = &order.hold else { return Ok(vec![]) };
-    match hold.lift_requested_by {
+    let Some(by_operators) = hold.by_operators else { return Ok(vec![]) };
+    if hold.chargebacks > 0 {
+        return Err(vec![ChargebackRejection::PaymentDisputed { order: id }.into()]);
+    }
+    match by_operators.lift_requested_by {
         None => Ok(vec![UnholdRequested { by: account, order: id }.into()]),
         Some(asked) if asked == account => Err(vec![Rejection::FourEyes { order: id }]),
-        Some(requested_by) => {
+        Some(requested_by) if hold.lost.chargebacks.is_empty() => {
             let deadlines =
                 market.orders.deadlines(id).into_iter().map(|stamp| restarted(stamp, hold.since, now));
             let deadlines = deadlines.collect();
             let mut events = vec![Unheld { agreed_by: account, deadlines, order: id, requested_by }.into()];
             events.extend(ended_on_hold(market, id, order));
             Ok(events)
+        }
+        Some(requested_by) => {
+            let unheld = Unheld { agreed_by: account, deadlines: Vec::new(), order: id, requested_by };
+            let behind = charged_back(market, id, hold, order.escrow, now);
+            Ok([unheld.into()].into_iter().chain(behind).collect())
         }
     }
 }

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::answer::{decide_approve, decide_decide, decide_due, decide_receive, decide_reject};
 pub(crate) use self::ask::{decide_appeal, decide_cancel, decide_request, decide_send};
 pub use self::replace::Planned;
+pub(super) use self::replace::ended as replacement_ended;
 use super::state::{Order, share_of_first};
 use super::{find, waiting};
 use crate::decide::Facts;

@@ -128,9 +128,13 @@ pub(super) fn subsidize(order: OrderId, subsidy: Money) -> Option<Event> {
 
 /// Gives back to the platform what it had paid, out of an order's escrow, if it had paid anything.
 pub(super) fn give_back(order: OrderId, subsidy: Money) -> Option<Event> {
-    let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::PlatformPromotions);
-    let transfer = Transfer { amount: subsidy, from, to };
+    let transfer = transfer_back(order, subsidy);
     subsidy.is_positive().then(|| SubsidyReturned { order, transfer }.into())
+}
+
+pub(super) const fn transfer_back(order: OrderId, subsidy: Money) -> Transfer {
+    let (from, to) = (LedgerAccount::Escrow(order), LedgerAccount::PlatformPromotions);
+    Transfer { amount: subsidy, from, to }
 }
 
 impl Market {

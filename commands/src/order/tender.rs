@@ -305,12 +305,15 @@ pub(super) fn return_to_card(market: &Market, id: OrderId, order: &Order, minor:
     let minor = part(before - kept_minor + minor) - part(before - kept_minor);
     let ClosedPayment { provider, ending, .. } = market.payments.recently_closed(card.payment)?;
     let Ending::Captured { captured, refunded_minor, reference } = ending else { return None };
-    let amount = Money::new(minor.min(captured.minor - refunded_minor), captured.currency);
+    let disputed = market.payments.chargebacks().charged_minor(card.payment);
+    let most = (captured.minor - refunded_minor - disputed).max(0);
+    let amount = Money::new(minor.min(most), captured.currency);
     let (from, to) = (LedgerAccount::Wallet(order.buyer), LedgerAccount::RefundsPayable);
     amount.is_positive().then(|| {
         let requested = RefundRequested {
             account: order.buyer,
             captured: *captured,
+            order: Some(id),
             payment: card.payment,
             provider: *provider,
             reference: reference.to_string(),

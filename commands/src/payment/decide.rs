@@ -16,6 +16,7 @@ use super::{
     Taking,
 };
 use crate::account::in_role;
+use crate::chargeback;
 use crate::command::{CancelPayment, RefundPayment, ReportPayment, ReportedOutcome, RequestPayment};
 use crate::decide::Facts;
 use crate::funding::CreditId;
@@ -59,6 +60,24 @@ fn find<'a>(market: &'a Market, facts: &'a Facts, payment: PaymentId) -> Result<
     let closed =
         closed.or_else(|| facts.closed_payment.as_ref().filter(|(id, _)| *id == payment).map(|(_, c)| c));
     closed.map(Found::Closed).ok_or_else(|| vec![Rejection::PaymentUnknown { payment }])
+}
+
+/// Finds a payment that was captured: who paid, through whom, what came in, what of that has gone back, and the provider's reference.
+pub(crate) fn captured<'a>(
+    market: &'a Market,
+    facts: &'a Facts,
+    payment: PaymentId,
+) -> Result<(AccountId, AccountId, Money, i64, &'a str), Vec<Rejection>> {
+    let found = find(market, facts, payment)?;
+    match found {
+        Found::Closed(ClosedPayment {
+            account,
+            provider,
+            ending: Ending::Captured { captured, refunded_minor, reference },
+            ..
+        }) => Ok((*account, *provider, *captured, *refunded_minor, reference)),
+        _ => Err(vec![Rejection::PaymentState { payment, state: found.state() }]),
+    }
 }
 
 pub(crate) fn decide_request(
@@ -166,7 +185,9 @@ pub(crate) fn decide_refund(
     let Ending::Captured { captured, refunded_minor, reference } = ending else {
         return Err(vec![Rejection::PaymentState { payment, state: ending.state() }]);
     };
-    check_amount(payment, amount, Money::new(captured.minor - refunded_minor, captured.currency))?;
+    let disputed = chargeback::charged_minor(market, facts, payment);
+    let most = (captured.minor - refunded_minor - disputed).max(0);
+    check_amount(payment, amount, Money::new(most, captured.currency))?;
     if market.payments.open_of(*payer) >= OPEN_PER_ACCOUNT_MAX {
         return Err(vec![Rejection::TooManyPayments { max: OPEN_PER_ACCOUNT_MAX }]);
     }
@@ -178,6 +199,7 @@ pub(crate) fn decide_refund(
     let requested = RefundRequested {
         account: *payer,
         captured: *captured,
+        order: None,
         payment,
         provider: *provider,
         reference: reference.to_string(),
@@ -428,7 +450,8 @@ fn refund_failed(
         refunded: Money::new(refunded_minor - amount.minor, amount.currency),
         transfer,
     };
-    vec![failed.into()]
+    let covered = chargeback::covered(market, *account, payment, amount);
+    [failed.into()].into_iter().chain(covered).collect()
 }
 
 /// Decides what becomes of a payment whose deadline is due: it is given up, and the provider has the last word, since

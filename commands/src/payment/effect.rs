@@ -1,11 +1,12 @@
 //! What a provider still has to be asked for. Known from the state at a start, and from each event after it.
 
 use events::Timestamp;
-use events::ids::{AccountId, PaymentId, PayoutId, RefundId};
+use events::ids::{AccountId, ChargebackId, PaymentId, PayoutId, RefundId};
 use events::{Event, Money};
 use uuid::Uuid;
 
 use super::{Payment, Payments, Refund, Stage, Taking};
+use crate::chargeback::Evidence;
 
 /// Names an effect: a payment, a refund or a payout wants one thing of its provider at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,8 @@ pub enum EffectId {
     Refund(RefundId),
     /// What a payout wants.
     Payout(PayoutId),
+    /// What a dispute wants.
+    Chargeback(ChargebackId),
 }
 
 /// What a provider is to be asked for, until it has said what came of it.
@@ -25,6 +28,8 @@ pub enum Effect {
     Payment(PaymentEffect),
     /// About a payout.
     Payout(PayoutEffect),
+    /// About a dispute.
+    Chargeback(ChargebackEffect),
 }
 
 /// What a provider is to be asked for about a payment.
@@ -49,6 +54,32 @@ pub struct PayoutEffect {
     pub amount: Money,
     /// What the provider knows the seller's bank account by.
     pub token: Box<str>,
+}
+
+/// What a provider is to be asked for about a dispute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChargebackEffect {
+    /// The provider's account.
+    pub provider: AccountId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The dispute.
+    pub chargeback: ChargebackId,
+    /// The provider's reference of the dispute.
+    pub reference: Box<str>,
+    /// What is wanted.
+    pub wish: ChargebackWish,
+}
+
+/// What is wanted of a provider about a dispute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChargebackWish {
+    /// Say how it stands: a message about it may be lost.
+    Watch,
+    /// Give this to the bank.
+    Submit(Box<Evidence>),
+    /// Do not fight it.
+    Accept,
 }
 
 /// What is wanted of a provider.
@@ -97,6 +128,7 @@ impl Effect {
         match self {
             Effect::Payment(effect) => effect.provider,
             Effect::Payout(effect) => effect.provider,
+            Effect::Chargeback(effect) => effect.provider,
         }
     }
 
@@ -105,6 +137,7 @@ impl Effect {
         match self {
             Effect::Payment(effect) => effect.payment.uuid(),
             Effect::Payout(effect) => effect.payout.uuid(),
+            Effect::Chargeback(effect) => effect.chargeback.uuid(),
         }
     }
 
@@ -113,12 +146,17 @@ impl Effect {
         match self {
             Effect::Payment(effect) => effect.payment.time(),
             Effect::Payout(effect) => effect.payout.time(),
+            Effect::Chargeback(effect) => effect.chargeback.time(),
         }
     }
 
     /// Tells whether a provider is only asked now and then whether anything has changed.
     pub const fn is_watch(&self) -> bool {
-        matches!(self, Effect::Payment(PaymentEffect { wish: Wish::Watch { .. }, .. }))
+        matches!(
+            self,
+            Effect::Payment(PaymentEffect { wish: Wish::Watch { .. }, .. })
+                | Effect::Chargeback(ChargebackEffect { wish: ChargebackWish::Watch, .. })
+        )
     }
 
     /// Gives what is wanted behind an event: of whom, and what, if anything. `None`: the event is about no payment.
@@ -128,6 +166,12 @@ impl Effect {
             Some((EffectId::Payment(payment), Some(effect)))
         };
         let done = |payment| Some((EffectId::Payment(payment), None));
+        let about = |chargeback, payment, provider, reference: &str, wish| {
+            let reference = reference.into();
+            let effect = ChargebackEffect { provider, payment, chargeback, reference, wish };
+            Some((EffectId::Chargeback(chargeback), Some(Effect::Chargeback(effect))))
+        };
+        let watch = ChargebackWish::Watch;
         match event {
             Event::PaymentRequested(e) => {
                 let token = e.token.as_str().into();
@@ -160,6 +204,23 @@ impl Effect {
             }
             Event::PaymentRefunded(e) => Some((EffectId::Refund(e.refund), None)),
             Event::RefundFailed(e) => Some((EffectId::Refund(e.refund), None)),
+            Event::ChargebackInquired(e) => about(e.chargeback, e.payment, e.provider, &e.reference, watch),
+            Event::ChargebackOpened(e) => about(e.chargeback, e.payment, e.provider, &e.reference, watch),
+            Event::ChargebackPastDue(e) => about(e.chargeback, e.payment, e.provider, &e.reference, watch),
+            Event::ChargebackUpdated(e) if e.answered => {
+                about(e.chargeback, e.payment, e.provider, &e.reference, watch)
+            }
+            Event::EvidenceSubmitted(e) => {
+                let evidence = Evidence { files: e.files.clone(), statement: e.statement.clone() };
+                let wish = ChargebackWish::Submit(Box::new(evidence));
+                about(e.chargeback, e.payment, e.provider, &e.reference, wish)
+            }
+            Event::ChargebackAccepted(e) => {
+                about(e.chargeback, e.payment, e.provider, &e.reference, ChargebackWish::Accept)
+            }
+            Event::InquiryClosed(e) => Some((EffectId::Chargeback(e.chargeback), None)),
+            Event::ChargebackWon(e) => Some((EffectId::Chargeback(e.chargeback), None)),
+            Event::ChargebackLost(e) => Some((EffectId::Chargeback(e.chargeback), None)),
             Event::PayoutRequested(e) => {
                 let (provider, payout, amount) = (e.provider, e.payout, e.transfer.amount);
                 let effect = PayoutEffect { provider, payout, amount, token: e.token.as_str().into() };
@@ -186,7 +247,7 @@ impl Payments {
             let wish = Wish::Refund { refund: *id, amount, reference: refund.reference.clone() };
             (EffectId::Refund(*id), Effect::Payment(PaymentEffect { provider, payment, wish }))
         });
-        payments.chain(refunds).collect()
+        payments.chain(refunds).chain(self.chargebacks.effects()).collect()
     }
 }
 

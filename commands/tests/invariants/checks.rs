@@ -138,16 +138,21 @@ pub(crate) fn check_orders(market: &Market, paid: &BTreeMap<OrderId, Paid>) {
         assert_eq!(escrow.funded + missing + paid.uncharged, order.total.minor);
         assert_eq!(order.tax_minor(), paid.tax);
         let sums = [escrow.released, escrow.fees, escrow.taxes, escrow.refunded, escrow.frozen];
-        assert_eq!(sums, [paid.released, paid.fees, paid.taxes, paid.refunded, paid.frozen]);
+        let back = paid.refunded + paid.charged;
+        assert_eq!(sums, [paid.released, paid.fees, paid.taxes, back, paid.frozen]);
         assert_eq!(escrow.remaining(), paid.remaining());
         check_shares(order, &paid);
         let frozen = order.shipments.iter().filter_map(Shipment::frozen);
-        assert_eq!(frozen.map(|frozen| frozen.amount_minor).sum::<i64>(), escrow.frozen);
-        assert_eq!(order.hold.is_some(), paid.is_held);
+        let frozen: i64 = frozen.map(|frozen| frozen.amount_minor).sum();
+        assert_eq!(frozen, escrow.frozen + paid.pending[1]);
+        let by_operators = order.hold.as_ref().is_some_and(|hold| hold.by_operators.is_some());
+        assert_eq!(by_operators, paid.is_held);
         let left = cost_of(&order.left(), order.shipping_left());
         let open = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
         let waits: i64 = open.map(|shipment| shipment.amount_minor).sum();
-        assert_eq!(waits + left, escrow.remaining() + missing, "what is in escrow waits for something");
+        assert_eq!(market.charged_of(*id), paid.pending);
+        let there = escrow.remaining() + missing + paid.pending[0] - paid.pending[1];
+        assert_eq!(waits + left, there, "what is in escrow waits for something");
         assert_eq!(left + paid.shipped + paid.cancelled, order.total.minor);
         for (place, line) in (0u8..).zip(&order.lines) {
             assert!(line.cancelled + line.shipped <= line.ordered && line.delivered <= line.shipped);
@@ -403,6 +408,8 @@ pub(crate) fn check_deadlines(market: &Market) {
         .map(|(account, due, _)| DeadlineStamp { due, waiting: Waiting::ReserveDue { account } });
     let payments =
         payments.chain(market.payouts.open().filter_map(of_payout)).chain(reservations).chain(kept);
+    let disputes = market.payments.chargebacks().open().filter_map(|(id, open)| open.deadline(*id));
+    let payments = payments.chain(disputes);
     let all = market.orders.iter().flat_map(deadlines).chain(payments).chain(carts);
     assert_eq!(market.next_deadline(), all.min());
 }
@@ -502,7 +509,7 @@ impl Run {
     /// Checks that nothing moves of an order on hold; what a provider gives comes in all the same.
     pub(crate) fn check_free(&self, event: &Event) {
         let order = event.transfers().iter().flat_map(|transfer| [transfer.from, transfer.to]);
-        if let Event::EscrowHeld(_) = event {
+        if let Event::EscrowHeld(_) | Event::ChargebackOpened(_) | Event::ChargebackWon(_) = event {
             return;
         }
         let mut orders = order.filter_map(|account| match account {

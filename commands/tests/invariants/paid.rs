@@ -46,6 +46,11 @@ pub(crate) struct Paid {
     /// Whether something came back after it was delivered, and what of that the platform got after the seller was paid.
     pub(crate) is_returned: bool,
     pub(crate) back_to_platform: i64,
+    /// What banks took of its escrow, and of that what is not taken off its shipments: in all, and of what is frozen.
+    pub(crate) charged: i64,
+    pub(crate) pending: [i64; 2],
+    /// What of units that are cancelled for it was lost.
+    pub(crate) lost_left: i64,
 }
 
 impl Paid {
@@ -60,11 +65,11 @@ impl Paid {
     pub(crate) fn check_subsidy(&self) {
         assert_eq!(self.returned, self.returning, "the platform has its part of what went back");
         let (paid, back) = (self.held - self.subsidized, self.refunded - self.returned);
-        assert!(back <= paid, "the buyer paid {paid} and has {back} back");
+        assert!(back + self.charged <= paid, "the buyer paid {paid} and has {back} back");
     }
 
     pub(crate) fn remaining(&self) -> i64 {
-        self.held - self.released - self.fees - self.taxes - self.refunded - self.frozen
+        self.held - self.released - self.fees - self.taxes - self.refunded - self.frozen - self.charged
     }
 
     /// Checks the fee on what was released: what was taken before a change is not given back, and no more is taken of a

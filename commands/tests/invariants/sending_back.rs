@@ -222,11 +222,7 @@ impl Run {
                     );
                 }
             }
-            Event::ReturnEnded(ended) => {
-                let asked = self.asked_back.remove(&(ended.order, ended.number)).expect("it was open");
-                let units: u64 = asked.lines.iter().map(|units| u64::from(units.quantity.get())).sum();
-                self.returned.get_mut(&ended.order).unwrap().let_go += units;
-            }
+            Event::ReturnEnded(ended) => self.let_go(ended.order, ended.number),
             Event::ReturnRefunded(refunded) => {
                 let asked = self.asked_back.remove(&(refunded.order, refunded.number)).expect("it was open");
                 let all: i64 = asked.lines.iter().map(|units| units.amount.minor).sum();
@@ -258,6 +254,13 @@ impl Run {
             }
             _ => {}
         }
+    }
+
+    /// Takes in that a return ended without a refund.
+    pub(crate) fn let_go(&mut self, order: OrderId, number: ReturnNumber) {
+        let asked = self.asked_back.remove(&(order, number)).expect("it was open");
+        let units: u64 = asked.lines.iter().map(|units| u64::from(units.quantity.get())).sum();
+        self.returned.get_mut(&order).unwrap().let_go += units;
     }
 
     /// Checks that what the market knows of returns is what their events said.

@@ -6,6 +6,7 @@ use events::payment::CaptureTime;
 use events::stock::AdjustmentReason;
 use proptest::prelude::*;
 
+use super::banks::{BankStep, banking};
 use super::changes::{Act, changing};
 use super::devices::{DeviceStep, tending};
 use super::sending_back::{ReturnStep, returning};
@@ -106,6 +107,7 @@ pub(crate) enum Step {
     /// An operator gives so many percent of what is frozen to the seller.
     Settle(usize, usize, u8, i64),
     Return(ReturnStep),
+    Bank(BankStep),
     Request(usize, usize, i64),
     Report(usize, u8, i64, u8),
     GiveUp(usize),
@@ -227,6 +229,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         12 => changing().prop_map(|(n, a, act)| Step::Change(n, a, act)),
         16 => disputing(),
         6 => returning().prop_map(Step::from),
+        14 => banking().prop_map(Step::Bank),
         14 => reserving(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),

@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
 
 pub mod changes;
+pub mod chargebacks;
 mod people;
 pub mod returns;
 mod words;

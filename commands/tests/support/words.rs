@@ -621,7 +621,7 @@ pub fn took(reference: &str, amount: Money) -> ReportedOutcome {
 pub fn wishes_of(market: &Market) -> Vec<Wish> {
     let wishes = market.effects().into_iter().filter_map(|(_, effect)| match effect {
         Effect::Payment(effect) => Some(effect.wish),
-        Effect::Payout(_) => None,
+        Effect::Payout(_) | Effect::Chargeback(_) => None,
     });
     wishes.collect()
 }

@@ -1,8 +1,10 @@
 //! Asks a provider for one thing, and has what it did reported.
 
 use commands::Command;
-use commands::command::{PayoutOutcome, ReportPayment, ReportPayout, ReportedOutcome, Text};
-use commands::payment::{Effect, PaymentEffect, PayoutEffect, Wish};
+use commands::command::{
+    PayoutOutcome, ReportChargeback, ReportPayment, ReportPayout, ReportedOutcome, Standing, Text,
+};
+use commands::payment::{ChargebackEffect, ChargebackWish, Effect, PaymentEffect, PayoutEffect, Wish};
 use events::ids::{PayoutId, RefundId};
 use events::{Money, Timestamp};
 use uuid::Uuid;
@@ -10,8 +12,8 @@ use uuid::Uuid;
 use super::Provider;
 use super::report::{ReportError, Reporter};
 use crate::providers::{
-    About, Answer, Authorize, Capture, Found, NoAnswer, PaymentProvider, PayoutAnswer, PayoutCall,
-    RefundAnswer, RefundCall,
+    About, Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, PaymentProvider, PayoutAnswer,
+    PayoutCall, RefundAnswer, RefundCall,
 };
 
 /// How old a payment must be before "never heard of it" is believed to be the end of it, in milliseconds: what was sent
@@ -49,8 +51,14 @@ pub(super) async fn perform(
             outcome.map(|outcome| outcome.map(|outcome| ReportPayment { outcome, payment }.into()))
         }
         Effect::Payout(effect) => pay_out(adapter, effect, asks_first, age_ms).await,
+        Effect::Chargeback(effect) => dispute(adapter, effect, asks_first).await,
     };
-    report(provider, reporter, effect.about(), answer).await
+    let about = match effect {
+        // As a message about it does, which names the payment.
+        Effect::Chargeback(effect) => effect.payment.uuid(),
+        other => other.about(),
+    };
+    report(provider, reporter, about, answer).await
 }
 
 /// Asks how what a message is about stands, and reports what the provider says. Nothing is sent, whatever that is.
@@ -72,7 +80,81 @@ pub(super) async fn hear(
             let answer = known.and_then(|answer| paid_out(payout, answer.unwrap_or(PayoutAnswer::Pending)));
             report(provider, reporter, payout.uuid(), answer).await
         }
+        About::Dispute => match provider.adapter.look_up_dispute(reference).await {
+            // It is about no payment of this market.
+            Ok(None) => Outcome::Waits,
+            Ok(Some(dispute)) => {
+                // That the payment was taken may not be known yet: only what is known to be taken can be disputed.
+                let (account, payment) = (provider.key.account, dispute.payment);
+                let wish = Wish::Await { reference: dispute.payment_reference.as_str().into() };
+                let taken = Effect::Payment(PaymentEffect { provider: account, payment, wish });
+                if let Outcome::Trouble(trouble) = perform(provider, reporter, &taken, true, now).await {
+                    return Outcome::Trouble(trouble);
+                }
+                report(provider, reporter, payment.uuid(), disputed(dispute).map(Some)).await
+            }
+            Err(NoAnswer(trouble)) => Outcome::Trouble(trouble),
+        },
     }
+}
+
+/// Asks about a dispute, gives evidence or gives it up, and gives the report of how it stands.
+async fn dispute(
+    provider: &dyn PaymentProvider,
+    effect: &ChargebackEffect,
+    asks_first: bool,
+) -> Result<Option<Command>, NoAnswer> {
+    let ChargebackEffect { payment, chargeback, ref reference, ref wish, .. } = *effect;
+    let look_up = async || {
+        let known = provider.look_up_dispute(reference).await?.filter(|known| known.payment == payment);
+        known.ok_or_else(|| NoAnswer("the provider does not know a dispute that it told of".to_owned()))
+    };
+    let found = match wish {
+        ChargebackWish::Watch => look_up().await?,
+        ChargebackWish::Submit(evidence) => {
+            // What may have been sent was taken if the provider counts it.
+            let known = if asks_first { Some(look_up().await?) } else { None };
+            match known.filter(|known| known.submissions > 0 || !needs_answer(known)) {
+                Some(known) => known,
+                None => {
+                    let (files, statement) = (evidence.files.clone(), evidence.statement.clone());
+                    let reference = reference.to_string();
+                    let call = EvidenceCall { payment, chargeback, reference, files, statement };
+                    provider.submit_evidence(&call).await?
+                }
+            }
+        }
+        ChargebackWish::Accept => {
+            // Somebody else may have ended it.
+            let known = look_up().await?;
+            if needs_answer(&known) { provider.accept_dispute(reference).await? } else { known }
+        }
+    };
+    disputed(found).map(Some)
+}
+
+fn needs_answer(dispute: &Dispute) -> bool {
+    matches!(dispute.standing, Standing::Inquiry | Standing::NeedsResponse)
+}
+
+/// Gives what is to be reported of a dispute: all of how it stands.
+fn disputed(dispute: Dispute) -> Result<Command, NoAnswer> {
+    let Dispute { payment, standing, round, amount, due_by, fee, reason, submissions, .. } = dispute;
+    let network_reason = dispute.network_reason.map(text).transpose()?;
+    let reference = text(dispute.reference)?;
+    let report = ReportChargeback {
+        amount,
+        due_by,
+        fee,
+        network_reason,
+        payment,
+        reason,
+        reference,
+        round,
+        standing,
+        submissions,
+    };
+    Ok(report.into())
 }
 
 /// Hands in what a provider did, if it did anything.

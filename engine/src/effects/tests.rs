@@ -14,7 +14,8 @@ use crate::index::Index;
 use crate::keys::KeyRing;
 use crate::log::memory::MemoryLog;
 use crate::providers::{
-    Answer, Authorize, Capture, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall, RefundAnswer, RefundCall,
+    Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall,
+    RefundAnswer, RefundCall,
 };
 use crate::tree::Tree;
 
@@ -57,6 +58,15 @@ impl PaymentProvider for Silent {
         std::future::pending().await
     }
     async fn look_up_payout(&self, _: PayoutId, _: Option<&str>) -> Result<Option<PayoutAnswer>, NoAnswer> {
+        std::future::pending().await
+    }
+    async fn look_up_dispute(&self, _: &str) -> Result<Option<Dispute>, NoAnswer> {
+        std::future::pending().await
+    }
+    async fn submit_evidence(&self, _: &EvidenceCall) -> Result<Dispute, NoAnswer> {
+        std::future::pending().await
+    }
+    async fn accept_dispute(&self, _: &str) -> Result<Dispute, NoAnswer> {
         std::future::pending().await
     }
     fn read_webhook(

@@ -14,6 +14,12 @@
 //! | `tok_expires` | it agrees, and lets go before it is told to take the money |
 //! | `tok_lets_go` | it agrees, and has let go when it is next asked how the payment stands; no message tells |
 //! | `tok_brief` | it agrees, and holds the money for a day only |
+//! | `tok_disputed_won`, `tok_disputed_lost` | it agrees; the bank disputes it as soon as it is taken, and decides so once it has evidence; without any within seven days it is lost |
+//! | `tok_disputed_again` | likewise; it is won, disputed once more, and lost |
+//! | `tok_inquired_closed` | it agrees; the bank asks about it as soon as it is taken, and disputes nothing |
+//! | `tok_inquired_disputed` | likewise, but the bank disputes it once it has an answer, and decides for the buyer |
+//!
+//! A bank decides when it is next asked how the dispute stands, and a message tells of each step. A chargeback costs 1,500 minor units.
 //!
 //! What it holds otherwise it lets go of after seven days, as a real one does. Of what it takes it keeps one hundredth as its fee,
 //! of which only its own statement tells ([`write_statement`]).
@@ -21,6 +27,8 @@
 //! A bank account is a token too: `acct_fail_<code>` can't be paid, to `acct_slow` the first two answers are that it is on
 //! its way, the answer about `acct_timeout_paid` is lost; what is paid to `acct_returned_<code>` comes back with that code,
 //! of which a message tells, when [`Sandbox::bring_back`] says so; any other that begins with `acct_` is paid at once.
+
+mod dispute;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,8 +48,8 @@ use tokio::sync::mpsc;
 use super::statement::{self, Movement};
 use super::stripe::webhook;
 use super::{
-    About, Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
-    RefundAnswer, RefundCall, WebhookError,
+    About, Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PaymentProvider,
+    PayoutAnswer, PayoutCall, RefundAnswer, RefundCall, WebhookError,
 };
 
 /// The provider's name.
@@ -86,6 +94,9 @@ struct Entry {
     refunds: BTreeMap<RefundId, Money>,
     /// Messages about it so far.
     messages: u32,
+    /// What its bank disputes, if it does.
+    #[serde(default)]
+    dispute: Option<dispute::Entry>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -255,6 +266,38 @@ impl Sandbox {
         self.send(&body, if entry.token == "tok_duplicate_webhook" { 2 } else { 1 });
     }
 
+    /// Notes that a dispute is a step further: what moved by it, and that a message tells.
+    fn disputed(&self, books: &mut Books, payment: PaymentId, moved: dispute::Moved) {
+        let Some(entry) = books.payments.get_mut(&payment) else { return };
+        entry.messages += 1;
+        let id = format!("evt_{payment}_{}", entry.messages);
+        let (reference, currency) = (dispute::reference(payment), entry.amount.currency);
+        self.send(&json!({"dispute": payment, "id": id, "reference": reference, "type": "disputed"}), 1);
+        if let Some((kind, minor)) = moved {
+            let (amount, fee_minor) = (Money::new(minor, currency), dispute::Entry::fee_of((kind, minor)));
+            books.movements.push(Movement { kind, reference, at: self.clock.now(), amount, fee_minor });
+        }
+    }
+
+    /// Changes a dispute, and gives how it stands then.
+    fn change_dispute(
+        &self,
+        reference: &str,
+        change: impl FnOnce(&mut dispute::Entry, &str, Timestamp) -> (bool, dispute::Moved),
+    ) -> Option<Dispute> {
+        let mut books = self.books();
+        let payment = dispute::payment_of(reference)?;
+        let entry = books.payments.get_mut(&payment)?;
+        let token = entry.token.clone();
+        let (is_new, moved) = change(entry.dispute.as_mut()?, &token, self.clock.now());
+        let shown = entry.dispute.as_ref()?.shown(payment, self::reference(payment));
+        if is_new {
+            self.disputed(&mut books, payment, moved);
+            self.keep(&books);
+        }
+        Some(shown)
+    }
+
     fn send(&self, body: &serde_json::Value, copies: u32) {
         let message = Message { body: body.to_string().into_bytes(), sent_at: self.clock.now() };
         for _ in 0..copies {
@@ -336,6 +379,7 @@ fn first_state(token: &str) -> State {
         | "tok_expires"
         | "tok_lets_go"
         | "tok_brief" => State::Authorized,
+        token if dispute::is_disputed(token) => State::Authorized,
         "tok_action" => State::ActionRequired,
         "tok_timeout_lost" => State::Unheard,
         "tok_late_webhook" => State::Undecided,
@@ -367,6 +411,7 @@ impl PaymentProvider for Sandbox {
             state: first_state(&call.token),
             refunds: BTreeMap::new(),
             messages: 0,
+            dispute: None,
         });
         let answer = match (&entry.state, is_new) {
             (State::Unheard, true) => Err(lost()),
@@ -410,7 +455,13 @@ impl PaymentProvider for Sandbox {
         }
         let answer = self.answer(call.payment, entry);
         if is_moved {
-            books.moved(MovementKind::Payment, reference(call.payment), self.clock.now(), call.amount);
+            let now = self.clock.now();
+            books.moved(MovementKind::Payment, reference(call.payment), now, call.amount);
+            let entry = books.payments.get_mut(&call.payment).expect("it was just found");
+            if let Some((dispute, moved)) = dispute::Entry::begin(&entry.token, call.amount, now) {
+                entry.dispute = Some(dispute);
+                self.disputed(&mut books, call.payment, moved);
+            }
         }
         self.keep(&books);
         Ok(answer)
@@ -437,6 +488,9 @@ impl PaymentProvider for Sandbox {
             .ok_or_else(|| NoAnswer(format!("no {}", call.reference)))?;
         let refunded: i64 = entry.refunds.values().map(|amount| amount.minor).sum();
         let is_known = entry.refunds.contains_key(&call.refund);
+        if !is_known && entry.dispute.as_ref().is_some_and(dispute::Entry::is_gone) {
+            return Ok(RefundAnswer::Failed { code: "charge_disputed".to_owned() });
+        }
         let fits = matches!(&entry.state, State::Captured(captured)
             if refunded + call.amount.minor <= captured.minor && captured.currency == call.amount.currency);
         if !is_known && !fits {
@@ -506,6 +560,20 @@ impl PaymentProvider for Sandbox {
         Ok(answer)
     }
 
+    async fn look_up_dispute(&self, reference: &str) -> Result<Option<Dispute>, NoAnswer> {
+        Ok(self.change_dispute(reference, |entry, token, now| entry.decide(token, now)))
+    }
+
+    async fn submit_evidence(&self, call: &EvidenceCall) -> Result<Dispute, NoAnswer> {
+        let taken = self.change_dispute(&call.reference, |entry, _, _| (true, entry.answer()));
+        taken.ok_or_else(|| NoAnswer(format!("no {}", call.reference)))
+    }
+
+    async fn accept_dispute(&self, reference: &str) -> Result<Dispute, NoAnswer> {
+        let given_up = self.change_dispute(reference, |entry, _, _| (true, entry.accept()));
+        given_up.ok_or_else(|| NoAnswer(format!("no {reference}")))
+    }
+
     fn read_webhook(
         &self,
         header: &dyn Fn(&str) -> Option<String>,
@@ -516,14 +584,16 @@ impl PaymentProvider for Sandbox {
         webhook::check(&signature, body, SECRET, now)?;
         #[derive(Deserialize)]
         struct Body {
+            dispute: Option<PaymentId>,
             id: String,
             payment: Option<PaymentId>,
             payout: Option<PayoutId>,
             reference: String,
         }
-        let Body { id, payment, payout, reference } =
+        let Body { dispute, id, payment, payout, reference } =
             serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
         let about = payment.map(About::Payment).or(payout.map(About::Payout));
+        let about = about.or(dispute.map(|_| About::Dispute));
         Ok(Notice { id, about: about.map(|about| (about, reference)) })
     }
 }

@@ -1,10 +1,11 @@
-//! Stripe: PaymentIntents with manual capture, refunds, and payouts.
+//! Stripe: PaymentIntents with manual capture, refunds, payouts, and disputes.
 //!
 //! A payment stands in the metadata of its intent, a refund in that of its refund and a payout in that of its payout, so
 //! that they are found again when the answer that held their ids was lost. Each call that makes something has an idempotency
 //! key of its own.
 
 pub mod currency;
+mod dispute;
 pub(crate) mod webhook;
 
 use std::fmt;
@@ -18,8 +19,8 @@ use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::{
-    About, Answer, Authorize, Capture, Found, NoAnswer, Notice, PaymentProvider, PayoutAnswer, PayoutCall,
-    RefundAnswer, RefundCall, WebhookError,
+    About, Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PaymentProvider,
+    PayoutAnswer, PayoutCall, RefundAnswer, RefundCall, WebhookError,
 };
 
 /// The provider's name.
@@ -470,6 +471,21 @@ impl PaymentProvider for Stripe {
         ours.as_ref().map(read_payout).transpose()
     }
 
+    async fn look_up_dispute(&self, reference: &str) -> Result<Option<Dispute>, NoAnswer> {
+        let found = self.get(&format!("/v1/disputes/{reference}"), &dispute::expanded()).await?;
+        found.as_ref().map_or(Ok(None), dispute::read)
+    }
+
+    async fn submit_evidence(&self, call: &EvidenceCall) -> Result<Dispute, NoAnswer> {
+        let key = Some(format!("skylink-evidence-{}", call.chargeback));
+        self.change_dispute(&format!("/v1/disputes/{}", call.reference), &dispute::fields(call)?, key).await
+    }
+
+    async fn accept_dispute(&self, reference: &str) -> Result<Dispute, NoAnswer> {
+        let key = Some(format!("skylink-accept-{reference}"));
+        self.change_dispute(&format!("/v1/disputes/{reference}/close"), &dispute::expanded(), key).await
+    }
+
     fn read_webhook(
         &self,
         header: &dyn Fn(&str) -> Option<String>,
@@ -486,6 +502,8 @@ impl PaymentProvider for Stripe {
         let about = match object["object"].as_str() {
             Some("payment_intent") => named("payment").and_then(|id| id.parse().ok()).map(About::Payment),
             Some("payout") => named("payout").and_then(|id| id.parse().ok()).map(About::Payout),
+            // Its payment is asked for.
+            Some("dispute") => Some(About::Dispute),
             _ => None,
         };
         Ok(Notice { id, about: about.zip(object["id"].as_str().map(str::to_owned)) })

@@ -19,7 +19,7 @@ use super::change;
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
 use super::note;
-use super::returns::{self, APPEALED, RETURNING};
+use super::returns::{APPEALED, RETURNING};
 use super::status::Known;
 use super::word::Word;
 use super::{
@@ -248,7 +248,10 @@ impl Fold for OrderFold {
                     let entry = entry(Step::Unheld, None, None);
                     self.change(tree, unheld.order, entry, |order| {
                         let hold = order.hold.take()?;
-                        returns::extend(order, time.ms_since(hold.since));
+                        // What banks gave back meanwhile is taken off it first, and then it goes on.
+                        if !order.is_losing() {
+                            order.go_on(hold.since, time);
+                        }
                         unheld.deadlines.iter().try_for_each(|stamp| set_due(order, *stamp))
                     })?;
                 }
@@ -304,6 +307,7 @@ impl Fold for OrderFold {
                     })?;
                 }
                 other if self.apply_return(tree, other, time, &entry)? => {}
+                other if self.apply_charge(tree, other, time, &entry)? => {}
                 Event::EscrowSettled(settled) => {
                     let note = Some(note::settled(settled.by).to_owned());
                     let entry = entry(Step::EscrowSettled, Some(settled.shipment), note);
@@ -342,12 +346,12 @@ fn list(
     Ok(())
 }
 
-fn add(sum: &mut i64, minor: i64) -> Option<()> {
+pub(super) fn add(sum: &mut i64, minor: i64) -> Option<()> {
     *sum = sum.checked_add(minor)?;
     Some(())
 }
 
-fn return_subsidy(escrow: &mut Escrow, minor: i64) -> Option<()> {
+pub(super) fn return_subsidy(escrow: &mut Escrow, minor: i64) -> Option<()> {
     add(&mut escrow.refunded, minor)?;
     add(&mut escrow.subsidy_returned, minor)
 }
@@ -406,6 +410,7 @@ fn ship(order: &mut Order, event: &Shipped, shipped_at: Timestamp) -> Option<()>
         lines,
         amount,
         refunded: 0,
+        charged_back: 0,
         state: ShipmentState::InTransit,
         carrier: event.carrier.clone(),
         tracking: event.tracking.clone(),
@@ -460,7 +465,7 @@ fn shipment_of(order: &mut Order, shipment: ShipmentNumber) -> Option<&mut Shipm
 }
 
 /// Changes when a deadline is due; none if the order has no such deadline.
-fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
+pub(super) fn set_due(order: &mut Order, stamp: DeadlineStamp) -> Option<()> {
     match stamp.waiting {
         Waiting::ShipBy { .. } => order.ship_by = stamp.due,
         Waiting::DeliveryDue { shipment, .. } => shipment_of(order, shipment)?.delivery_due = stamp.due,
@@ -563,6 +568,8 @@ fn new_order(placed: &Placed, entry: TimelineEntry) -> Order {
         closed_at: None,
         closed_as: None,
         hold: None,
+        chargebacks: vec![],
+        stopped_since: None,
         change: None,
         version: 1,
         versions: vec![],

@@ -68,6 +68,7 @@ impl Escrow {
             fees: self.fees + other.fees,
             taxes: self.taxes + other.taxes,
             refunded: self.refunded + other.refunded,
+            charged_back: self.charged_back + other.charged_back,
             subsidy: self.subsidy + other.subsidy,
             subsidy_returned: self.subsidy_returned + other.subsidy_returned,
             returned: self.returned + other.returned,

@@ -364,6 +364,13 @@ pub(super) fn end(order: &mut Order, event: &Ended, time: Timestamp) -> Option<(
     Some(())
 }
 
+/// Ends a return of an order whose payment a bank gave back: nothing goes back for it.
+pub(super) fn overtake(order: &mut Order, number: ReturnNumber, time: Timestamp) -> Option<()> {
+    left(order, number)?;
+    return_of(order, number)?.end(ReturnState::Ended, time);
+    Some(())
+}
+
 /// Says what the timeline tells of how units arrived.
 fn arrived(event: &Received) -> String {
     let sum =
@@ -383,7 +390,7 @@ fn arrived(event: &Received) -> String {
 }
 
 /// What makes an entry of the timeline of a commit's events.
-type Entry<'a> = dyn Fn(Step, Option<ShipmentNumber>, Option<String>) -> TimelineEntry + 'a;
+pub(super) type Entry<'a> = dyn Fn(Step, Option<ShipmentNumber>, Option<String>) -> TimelineEntry + 'a;
 
 impl OrderFold {
     /// Follows an event about a return, and tells whether it is one.
@@ -498,7 +505,7 @@ impl OrderFold {
     }
 
     /// Keeps the lists of its seller's orders with open returns, and of those that an operator is to decide about.
-    fn list_returning(&mut self, tree: &Tree, id: OrderId) -> Result<(), ViewError> {
+    pub(super) fn list_returning(&mut self, tree: &Tree, id: OrderId) -> Result<(), ViewError> {
         let Some(order) = self.orders.entry(tree, &id)? else { return Ok(()) };
         let (seller, is_returning) = (order.seller, order.is_returning());
         let is_appealed = order.returns.iter().any(|one| one.state == ReturnState::Appealed);

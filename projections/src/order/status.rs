@@ -143,6 +143,18 @@ pub enum PaymentAxis {
         /// How much.
         amount: Money,
     },
+    /// The buyer's bank disputes some of it, and has not decided.
+    Disputed {
+        /// How much.
+        amount: Money,
+    },
+    /// The buyer's bank gave some of it back, or all.
+    ChargedBack {
+        /// How much was paid.
+        captured: Money,
+        /// How much of it the bank gave back.
+        amount: Money,
+    },
 }
 
 /// What the money of an order waits for.
@@ -219,6 +231,8 @@ pub(super) struct Known<'a> {
     closed_as: Option<OrderState>,
     returnable_until: Option<Timestamp>,
     hold: Option<Hold>,
+    /// What banks dispute, and what they gave back.
+    charged: (i64, i64),
 }
 
 impl Order {
@@ -250,6 +264,7 @@ impl<'a> Known<'a> {
             closed_as: order.closed_as,
             returnable_until: order.returnable_until(),
             hold: order.hold,
+            charged: order.charged(),
         }
     }
 
@@ -271,6 +286,7 @@ impl<'a> Known<'a> {
             closed_as: closed_together(orders),
             returnable_until: returnable_together(orders),
             hold: orders.iter().find_map(|order| order.hold),
+            charged: orders.iter().map(Order::charged).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1)),
         })
     }
 
@@ -330,6 +346,10 @@ impl<'a> Known<'a> {
         match (captured.minor, refunded.minor) {
             (0, _) => PaymentAxis::Pending,
             _ if self.pay_by.is_some() => PaymentAxis::Pending,
+            _ if self.charged.0 > 0 => PaymentAxis::Disputed { amount: self.money(self.charged.0) },
+            _ if self.charged.1 > 0 => {
+                PaymentAxis::ChargedBack { captured, amount: self.money(self.charged.1) }
+            }
             (_, 0) => PaymentAxis::Captured { amount: captured },
             (captured, back) if captured == back => PaymentAxis::Refunded { amount: refunded },
             _ => PaymentAxis::PartiallyRefunded { captured, refunded },
@@ -419,8 +439,10 @@ pub enum OrderStatus {
     Refunded,
     /// Operators stopped it.
     OnHold,
-    /// Money of it is frozen.
+    /// Money of it is frozen, or the buyer's bank disputes its payment.
     Disputed,
+    /// It has ended, and the buyer's bank gave him money of it back.
+    ChargedBack,
     /// All units arrived, and some came back.
     PartiallyReturned,
     /// All units came back.
@@ -436,6 +458,12 @@ impl Axes {
         match (self.order, self.fulfilment) {
             (OrderAxis::OnHold { .. }, _) => OrderStatus::OnHold,
             _ if matches!(self.escrow, EscrowAxis::Disputed { .. }) => OrderStatus::Disputed,
+            _ if matches!(self.payment, PaymentAxis::Disputed { .. }) => OrderStatus::Disputed,
+            (OrderAxis::Cancelled { .. } | OrderAxis::Refunded { .. } | OrderAxis::Completed { .. }, _)
+                if matches!(self.payment, PaymentAxis::ChargedBack { .. }) =>
+            {
+                OrderStatus::ChargedBack
+            }
             (OrderAxis::Cancelled { .. }, _) | (_, Fulfilment::Cancelled) => OrderStatus::Cancelled,
             (OrderAxis::Refunded { .. }, _) => OrderStatus::Refunded,
             (_, Fulfilment::Returned) => OrderStatus::Returned,

@@ -589,7 +589,8 @@ impl Market {
             CancelledBy::PaymentDeadline
             | CancelledBy::PaymentFailed
             | CancelledBy::AuthorizationExpired
-            | CancelledBy::Change => unreachable!("orders are paid at once here, and not changed"),
+            | CancelledBy::Change
+            | CancelledBy::Chargeback => unreachable!("orders are paid at once here, and not changed"),
         };
     }
 

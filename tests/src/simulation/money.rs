@@ -28,6 +28,7 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use super::changes;
+use super::chargebacks;
 use super::people::{
     BUYERS, LISTINGS, OPERATORS, PROVIDER, Person, SELLERS, Sight, cart_of, lines, listing, part, text,
     units, usd,
@@ -61,12 +62,14 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
         0..11 => buy_by_card(rng, sight),
         11..19 => about_payments(rng, sight),
         19..42 => provider_says(rng, sight),
-        42..50 => set_aside(rng, sight),
+        42..48 => set_aside(rng, sight),
+        48..50 => chargebacks::wish(rng, sight),
         50..54 => exchange(rng),
         54..60 => pay_out(rng, sight),
         60..68 => move_along(rng, sight),
         68..79 => changes::wish(rng, sight),
-        79..82 => reconcile::wish(rng, sight),
+        79..81 => reconcile::wish(rng, sight),
+        81 => chargebacks::wish(rng, sight),
         82..90 => returns::send_back(rng, sight),
         _ => doubt(rng, sight),
     }
@@ -243,6 +246,7 @@ fn provider_says(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
             };
             ReportPayout { outcome, payout: effect.payout }.into()
         }
+        Effect::Chargeback(effect) => chargebacks::provider_says(rng, sight, effect),
     };
     (PROVIDER, command)
 }

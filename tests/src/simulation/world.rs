@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use commands::chargeback::ClosedChargeback;
 use commands::funding::CreditId;
 use commands::order::ClosedOrder;
-use commands::payment::{ClosedPayment, Ending};
+use commands::payment::{ClosedPayment, Ending, PaidOrder, paid_by};
 use commands::payout::ClosedPayout;
 use commands::replay::{CLOCK_SKEW_MS, Decided, FRESHNESS_MS};
-use commands::{Facts, Market, Question, Verified};
+use commands::{Charged, Facts, Market, Question, Verified};
 use engine::processor::{Action, Answer, Incoming, Processor, Wake, WriterConfig};
 use events::account::Role;
 use events::ids::{
-    AccountId, CommandId, KeyId, ListingId, Nonce, OrderId, PaymentId, PayoutId, RefundId, WriterId,
+    AccountId, ChargebackId, CommandId, KeyId, ListingId, Nonce, OrderId, PaymentId, PayoutId, RefundId,
+    WriterId,
 };
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, Registrar};
 use events::metadata::Cause;
@@ -148,6 +150,12 @@ pub(super) struct World {
     closed_payments: BTreeMap<PaymentId, Vec<(ClosedPayment, usize)>>,
     /// The same of payouts.
     closed_payouts: BTreeMap<PayoutId, Vec<(ClosedPayout, usize)>>,
+    /// What orders got of payments, and gave back of them.
+    paid: BTreeMap<PaymentId, (Vec<(OrderId, i64)>, usize)>,
+    back: Vec<(PaymentId, OrderId, i64, usize)>,
+    /// How disputes ended, and what of an advance was covered.
+    charged: BTreeMap<PaymentId, Vec<(ChargebackId, ClosedChargeback, usize)>>,
+    covered: Vec<(ChargebackId, i64, usize)>,
     seqs: BTreeSet<(KeyId, u64)>,
     nonces: BTreeMap<(KeyId, Nonce), Timestamp>,
     keys: BTreeMap<KeyId, Position>,
@@ -169,6 +177,10 @@ impl World {
             refunds: Vec::new(),
             closed_payments: BTreeMap::new(),
             closed_payouts: BTreeMap::new(),
+            paid: BTreeMap::new(),
+            back: Vec::new(),
+            charged: BTreeMap::new(),
+            covered: Vec::new(),
             seqs: BTreeSet::new(),
             nonces: BTreeMap::new(),
             keys: [(REGISTRAR.key().id(), 1)].into(),
@@ -255,6 +267,9 @@ impl World {
         for recorded in commit.events() {
             self.note_event(&recorded.event, recorded.position, at);
         }
+        if let Some((payment, orders)) = paid_by(commit) {
+            self.paid.insert(payment, (orders, at));
+        }
         self.log.push(Arc::clone(commit));
     }
 
@@ -265,6 +280,9 @@ impl World {
         }
         if let Some((payment, closed)) = ClosedPayment::left_by(event, position) {
             self.closed_payments.entry(payment).or_default().push((closed, at));
+        }
+        if let Some((chargeback, closed)) = ClosedChargeback::left_by(event) {
+            self.charged.entry(closed.payment).or_default().push((chargeback, closed, at));
         }
         if let Some((payout, closed)) = ClosedPayout::left_by(event, position) {
             self.closed_payouts.entry(payout).or_default().push((closed, at));
@@ -286,6 +304,11 @@ impl World {
             }
             Event::RefundRequested(requested) => {
                 self.refunds.push((requested.refund, requested.payment));
+                let minor = requested.transfer.amount.minor;
+                self.back.extend(requested.order.map(|order| (requested.payment, order, minor, at)));
+            }
+            Event::ChargebackCovered(event) => {
+                self.covered.push((event.chargeback, event.transfer.amount.minor, at));
             }
             Event::StockShortfallDetected(detected) => {
                 self.shortfalls.insert(detected.listing, detected.missing);
@@ -368,8 +391,32 @@ impl World {
             closed_orders: closed.into_iter().collect(),
             credit: credit.map(|(position, _)| *position),
             closed_payment,
+            charged: question.payment.map(|payment| Box::new(self.charged(payment, covered))),
             closed_payout,
         }
+    }
+
+    /// Tells what a closed payment paid, and what banks made of it.
+    fn charged(&self, payment: PaymentId, covered: usize) -> Charged {
+        let mut charged = Charged::default();
+        let paid = self.paid.get(&payment).filter(|(_, at)| *at < covered);
+        for (order, minor) in paid.into_iter().flat_map(|(orders, _)| orders.iter().copied()) {
+            let Some((closed, _)) = self.closed.get(&order).filter(|(_, at)| *at < covered) else { continue };
+            let back = self.back.iter().filter(|(_, of, _, at)| *of == order && *at < covered);
+            let minor = minor - back.map(|(_, _, minor, _)| minor).sum::<i64>();
+            charged.orders.extend((minor > 0).then_some(PaidOrder { order, seller: closed.seller, minor }));
+        }
+        let endings = self.charged.get(&payment).into_iter().flatten().filter(|(_, _, at)| *at < covered);
+        charged.chargebacks.extend(endings.map(|(chargeback, closed, _)| (*chargeback, closed.clone())));
+        for (chargeback, minor, _) in self.covered.iter().filter(|(_, _, at)| *at < covered) {
+            if let Some(closed) =
+                charged.chargebacks.get_mut(chargeback).filter(|closed| closed.advanced_minor > 0)
+            {
+                closed.advanced_minor -= minor;
+                closed.charged_minor += minor;
+            }
+        }
+        charged
     }
 
     /// Folds everything behind the base anew.

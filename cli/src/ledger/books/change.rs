@@ -42,6 +42,7 @@ impl Books {
             Event::ChangeDeclined(declined) => self.ended(declined.order),
             Event::ChangeWithdrawn(withdrawn) => self.ended(withdrawn.order),
             Event::ChangeLapsed(lapsed) => self.ended(lapsed.order),
+            Event::OrderChargedBack(charged) if charged.lapsed.is_some() => self.ended(charged.order),
             Event::OrderCancelled(cancelled) => self.cancelled_by_change(position, cancelled),
             _ => {}
         }

@@ -25,6 +25,11 @@ impl Earnings {
         Earnings { terms: terms.map(|terms| (terms.share().get(), terms.hold_ms())), kept: BTreeMap::new() }
     }
 
+    /// Notes what is kept until some time.
+    pub(super) fn keep(&mut self, seller: AccountId, until: Timestamp, amount: Money) {
+        *self.kept.entry(seller).or_default().entry((until, amount.currency)).or_default() += amount.minor;
+    }
+
     /// Takes what is given first, and tells whether there was as much.
     fn take(&mut self, seller: AccountId, amount: Money) -> bool {
         let mut left = amount.minor;
@@ -68,6 +73,9 @@ impl Books {
                     )
                 });
             }
+        }
+        if let Event::ChargebackWon(won) = event {
+            self.kept_again(position, time, won);
         }
         if let Event::ReserveReleased(released) = event {
             let seller = released.seller;

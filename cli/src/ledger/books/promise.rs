@@ -16,7 +16,7 @@ pub(crate) enum Invariant {
     I4,
     /// A transfer that waits ends once.
     I5,
-    /// No more of a payment comes in than was agreed to, and no more goes back than came in; what a bank returns of a payout was
+    /// No more of a payment comes in than was agreed to, and no more goes back or is disputed than came in; what a bank returns of a payout was
     /// paid, and comes back once.
     I6,
     /// Nothing leaves an escrow before all of it came in, nor while the order is on hold, nor to a seller who has not accepted
@@ -50,13 +50,16 @@ pub(crate) enum Invariant {
     I20,
     /// What is returned after it was delivered brings back what was paid for it, once.
     I21,
+    /// What a bank disputes is taken once, all of it and from whom it has to be; it goes back whole, or is gone; and meanwhile
+    /// nothing leaves the order.
+    I22,
     /// What replaces returned units costs no more than they did, and is placed once, out of what was reserved for it.
     I23,
 }
 
 impl Invariant {
     /// All of them.
-    pub(crate) const ALL: [Invariant; 21] = [
+    pub(crate) const ALL: [Invariant; 22] = [
         Invariant::I1,
         Invariant::I2,
         Invariant::I3,
@@ -77,6 +80,7 @@ impl Invariant {
         Invariant::I19,
         Invariant::I20,
         Invariant::I21,
+        Invariant::I22,
         Invariant::I23,
     ];
 
@@ -121,6 +125,9 @@ impl Invariant {
                 "what a seller earns repays what he owes, and of the rest a share is kept until it is due"
             }
             Invariant::I21 => "what is returned after delivery brings back what was paid for it, once",
+            Invariant::I22 => {
+                "what a bank disputes is taken once, from whom it has to be, and goes back whole or is gone"
+            }
             Invariant::I23 => {
                 "what replaces returned units is placed once, for no more, and out of what was reserved"
             }

@@ -1,7 +1,7 @@
 //! What comes back after it was delivered: what was paid for the units, computed anew from what they cost when they were shipped
 //! and from what was given back of their shipment since; each unit once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::escrow::{FreezeReason, SettledBy};
 use events::ids::{ListingId, OrderId};
@@ -19,8 +19,10 @@ pub(super) struct Returns {
     terms: Option<ReturnTerms>,
     now: Timestamp,
     orders: BTreeMap<OrderId, BTreeMap<ShipmentNumber, Parcel>>,
-    /// Since when orders are on hold.
+    /// Since when orders are on hold, or stand still for a bank.
     held: BTreeMap<OrderId, Timestamp>,
+    /// Orders of which a bank gave back what is not taken off them yet.
+    losing: BTreeSet<OrderId>,
     /// What a return is to pay out of the dispute of its order, next.
     to_settle: BTreeMap<OrderId, (i64, i64)>,
 }
@@ -246,14 +248,41 @@ impl Returns {
                 self.held.insert(held.order, self.now);
                 None
             }
-            Event::OrderUnheld(unheld) => {
-                // Nothing could be returned meanwhile: the windows are longer by as much.
-                let ms = self.now.ms_since(self.held.remove(&unheld.order)?);
-                let parcels = self.orders.get_mut(&unheld.order)?.values_mut();
-                for by in parcels.filter_map(|parcel| parcel.return_by.as_mut()) {
-                    *by = by.plus_ms(ms);
+            Event::OrderUnheld(unheld) if self.losing.contains(&unheld.order) => None,
+            Event::OrderUnheld(unheld) => self.go_on(unheld.order),
+            Event::OrderResumed(resumed) => self.go_on(resumed.order),
+            Event::ChargebackOpened(opened) => {
+                for charged in opened.orders.iter().filter(|charged| charged.amount.is_positive()) {
+                    if self.orders.contains_key(&charged.order) {
+                        self.held.entry(charged.order).or_insert(self.now);
+                    }
                 }
                 None
+            }
+            Event::ChargebackLost(lost) => {
+                self.losing.extend(lost.orders.iter().map(|charged| charged.order));
+                None
+            }
+            Event::OrderChargedBack(charged) => {
+                self.losing.remove(&charged.order);
+                let mut wrong = None;
+                for number in &charged.returns {
+                    let ended = self.returning(charged.order, *number).map(Parcel::end);
+                    wrong = wrong.or(ended.unwrap_or(Some("nothing is to come back".to_owned())));
+                }
+                for shipment in &charged.unfrozen_of {
+                    if let Some(parcel) = self.parcel(charged.order, *shipment) {
+                        let disputed = std::mem::take(&mut parcel.disputed);
+                        plus(&mut parcel.held, disputed);
+                    }
+                }
+                for cut in &charged.cuts {
+                    if let Some(parcel) = self.parcel(charged.order, cut.shipment) {
+                        minus(&mut parcel.held, [cut.amount.minor, minor(cut.tax), 0]);
+                    }
+                }
+                self.go_on(charged.order);
+                Some((charged.order, wrong))
             }
             Event::OrderRefunded(refunded) => {
                 let parcel = self.parcel(refunded.order, refunded.shipment)?;
@@ -345,6 +374,16 @@ impl Returns {
                 ))
             }
         }
+    }
+
+    /// Lets the windows of an order be longer by as long as nothing of it could be returned.
+    fn go_on(&mut self, order: OrderId) -> Option<(OrderId, Option<String>)> {
+        let ms = self.now.ms_since(self.held.remove(&order)?);
+        let parcels = self.orders.get_mut(&order)?.values_mut();
+        for by in parcels.filter_map(|parcel| parcel.return_by.as_mut()) {
+            *by = by.plus_ms(ms);
+        }
+        None
     }
 
     fn parcel(&mut self, order: OrderId, shipment: ShipmentNumber) -> Option<&mut Parcel> {

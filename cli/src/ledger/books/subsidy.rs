@@ -118,6 +118,19 @@ impl Subsidy {
                 self.due += frozen.part(back.map(|transfer| transfer.amount.minor).sum());
                 self.check_returned()
             }
+            Event::OrderChargedBack(charged) => {
+                for shipment in &charged.unfrozen_of {
+                    let frozen = self.frozen.remove(shipment).unwrap_or_default();
+                    let share = self.shipment(*shipment);
+                    share.amount += frozen.amount;
+                    share.subsidy += frozen.subsidy;
+                }
+                // What a bank gave back is of what the buyer paid.
+                for cut in &charged.cuts {
+                    self.shipment(cut.shipment).amount -= cut.amount.minor;
+                }
+                None
+            }
             Event::EscrowRefunded(_) => self.check_returned(),
             Event::EscrowSubsidized(_) => differs("the order", self.total, self.paid_in),
             _ => None,

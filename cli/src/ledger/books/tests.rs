@@ -326,6 +326,7 @@ fn a_payment_of_which_more_goes_back_than_came_in_is_found() {
     let goes_back = |minor: i64| RefundRequested {
         account: BUYER,
         captured: usd(500),
+        order: None,
         payment,
         provider: PROVIDER,
         reference: reference.clone(),

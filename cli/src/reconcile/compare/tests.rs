@@ -1,5 +1,6 @@
+use events::chargeback::{ChargebackReason, Lost, Opened, Round, Won};
 use events::exchange::{Exchanged, Rate};
-use events::ids::{AccountId, PaymentId, PayoutId, RefundId};
+use events::ids::{AccountId, ChargebackId, PaymentId, PayoutId, RefundId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::payment::{Captured, RefundFailed, RefundRequested, Refunded};
@@ -117,6 +118,7 @@ fn refund_asked(n: u128, amount: Money) -> Event {
     RefundRequested {
         account: BUYER,
         captured: amount,
+        order: None,
         payment: PaymentId::from_uuid(Uuid::from_u128(9)),
         provider: PROVIDER,
         reference: "pi".to_owned(),
@@ -361,4 +363,68 @@ fn money_that_moved_for_no_known_reason_is_told_and_fees_are_no_breaks() {
     let found = case.found();
     assert_eq!(found.breaks[0].reference, "position 1, transfer 1");
     assert_eq!(found.totals[&usd(0).currency], Sums { ours: 4, theirs: 0, fees: 3 });
+}
+
+/// What a bank takes: a part from a wallet, the other owed.
+fn disputed(amount: Money) -> Opened {
+    let to = LedgerAccount::ProviderChargebacks(PROVIDER);
+    let owed = LedgerAccount::BuyerReceivable(BUYER);
+    let part = Money::new(1, amount.currency);
+    let rest = Money::new(amount.minor - 1, amount.currency);
+    Opened {
+        account: BUYER,
+        advanced: None,
+        amount,
+        captured: amount,
+        chargeback: ChargebackId::from_uuid(Uuid::from_u128(7)),
+        due_by: None,
+        kept_until: vec![],
+        network_reason: None,
+        orders: vec![],
+        payment: PaymentId::from_uuid(Uuid::from_u128(9)),
+        payment_reference: "pi".to_owned(),
+        provider: PROVIDER,
+        reason: ChargebackReason::Duplicate,
+        reference: "dp".to_owned(),
+        refunded: Money::zero(amount.currency),
+        round: Round::First,
+        submissions: 0,
+        transfers: vec![transfer(rest, LedgerAccount::Wallet(BUYER), to), transfer(part, owed, to)],
+    }
+}
+
+#[test]
+fn what_a_bank_takes_is_one_movement_and_that_it_is_lost_is_none() {
+    let taken = row(MovementKind::Chargeback, "dp", hour(2), usd(-500));
+    let back = row(MovementKind::ChargebackReversed, "dp", hour(4), usd(500));
+    let opened = disputed(usd(500));
+    let Opened { account, chargeback, payment, provider, .. } = opened;
+    let from = LedgerAccount::ProviderChargebacks(PROVIDER);
+    let reference = || "dp".to_owned();
+    let won = Won {
+        account,
+        chargeback,
+        kept_until: vec![],
+        orders: vec![],
+        payment,
+        provider,
+        reference: reference(),
+        round: Round::First,
+        transfers: opened.transfers.iter().map(|one| transfer(one.amount, from, one.from)).collect(),
+        written_off: vec![],
+    };
+    let lost = Lost {
+        accepted: false,
+        account,
+        advanced: None,
+        chargeback,
+        orders: vec![],
+        payment,
+        provider,
+        reference: reference(),
+        round: Round::First,
+        transfer: transfer(usd(500), from, clearing()),
+    };
+    Case::new(vec![taken.clone(), back]).given(hour(2), opened.clone()).given(hour(4), won).then(2, 0, &[]);
+    Case::new(vec![taken]).given(hour(2), opened).given(hour(4), lost).then(1, 0, &[]);
 }

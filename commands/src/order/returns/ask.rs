@@ -3,12 +3,11 @@
 use events::ids::{AccountId, CommandId, OrderId};
 use events::order::ShipmentNumber;
 use events::rejection::{OrderState, ReturnRejection};
-use events::returns::replacement::NoReplacement;
 use events::returns::{Appealed, Ended, Requested, ReturnEnd, ReturnNumber, Sent};
 use events::{Event, Quantity, Rejection, Timestamp};
 
 use super::money::{freeze, paid_for, unfreeze};
-use super::replace::{given_up, plan};
+use super::replace::{self, plan};
 use super::{By, Opened, RETURNS_MAX, ReturnStage, Sold, opened};
 use crate::command::{AppealReturn, CancelReturn, LineQuantity, RequestReturn, SendReturn};
 use crate::decide::Facts;
@@ -199,8 +198,7 @@ pub(super) fn ended(
     note: Option<String>,
     now: Timestamp,
 ) -> Vec<Event> {
-    let freed =
-        if found.open.reserved().is_empty() { None } else { given_up(found, NoReplacement::ReturnEnded) };
+    let freed = replace::ended(found.id, found.open);
     let ended = Ended { note, number: found.open.number, order: found.id, outcome }.into();
     freed.into_iter().chain([ended]).chain(unfreeze(found, now)).collect()
 }

@@ -210,15 +210,20 @@ impl Market {
     }
 
     pub(crate) fn return_ended(&mut self, event: &Ended) {
-        let shipment = self.orders.returns().shipment_of(event.order, event.number);
-        let ended = self.leave_return(event.order, event.number);
+        self.return_overtaken(event.order, event.number);
+        self.await_returns(event.order);
+    }
+
+    /// Ends a return without a refund: its units may be returned again.
+    pub(in crate::order) fn return_overtaken(&mut self, id: OrderId, number: ReturnNumber) {
+        let shipment = self.orders.returns().shipment_of(id, number);
+        let ended = self.leave_return(id, number);
         assert!(ended.reserved().is_empty(), "nothing stays reserved for a return that ended");
-        let sold = self.orders.returns_mut().sold(event.order, shipment);
+        let sold = self.orders.returns_mut().sold(id, shipment);
         for units in &ended.lines {
             let line = sold.lines.iter_mut().find(|line| line.listing == units.listing);
             line.expect("only what came in a shipment is returned").returned -= units.units;
         }
-        self.await_returns(event.order);
     }
 
     pub(crate) fn order_closed(&mut self, event: &Closed, position: Position) {

@@ -174,8 +174,16 @@ pub(super) fn approved(market: &Market, found: &Opened<'_>, is_refund: bool) -> 
 /// Gives the replacement of a return up, if one is wanted.
 pub(super) fn given_up(found: &Opened<'_>, why: NoReplacement) -> Option<Event> {
     found.open.replacement.as_ref()?;
-    let freed = units(found.open.reserved());
-    Some(ReplacementGivenUp { freed, number: found.open.number, order: found.id, why }.into())
+    Some(freed(found.id, found.open, why))
+}
+
+/// Frees what is reserved for the replacement of a return that ends without a refund.
+pub(in crate::order) fn ended(id: OrderId, open: &Return) -> Option<Event> {
+    (!open.reserved().is_empty()).then(|| freed(id, open, NoReplacement::ReturnEnded))
+}
+
+fn freed(order: OrderId, open: &Return, why: NoReplacement) -> Event {
+    ReplacementGivenUp { freed: units(open.reserved()), number: open.number, order, why }.into()
 }
 
 /// Places the order that replaces the units of a return, out of the money that has just gone back for them.

@@ -287,3 +287,19 @@ fn a_secret_is_never_shown_and_never_sent_in_the_clear() {
         assert_eq!(Stripe::new(url, Secret::new("sk_test_x"), None).is_ok(), is_good, "{url}");
     }
 }
+
+#[test]
+fn each_message_about_a_dispute_makes_the_market_ask() {
+    let stripe = Stripe::new("http://127.0.0.1:1", Secret::new("k"), Some(Secret::new("whsec"))).unwrap();
+    for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
+        let object = json!({"id": "du_1", "object": "dispute", "payment_intent": "pi_1"});
+        let event = json!({"id": format!("evt_{kind}"), "type": format!("charge.dispute.{kind}"), "data": {"object": object}});
+        let body = event.to_string().into_bytes();
+        let signed = sign(&body, "whsec", NOW);
+        let header = |name: &str| (name == "stripe-signature").then(|| signed.clone());
+        let notice = stripe.read_webhook(&header, &body, NOW).unwrap();
+        let about = Some((About::Dispute, "du_1".to_owned()));
+        assert_eq!(notice, Notice { id: format!("evt_{kind}"), about });
+        assert_eq!(stripe.read_webhook(&|_| None, &body, NOW), Err(WebhookError::Signature));
+    }
+}

@@ -48,6 +48,7 @@ fn shipment(state: ShipmentState, delivery_due: i64, inspection_ends: Option<i64
         lines: vec![],
         amount: money(1),
         refunded: 0,
+        charged_back: 0,
         state,
         carrier: None,
         tracking: None,
@@ -80,6 +81,7 @@ fn known(lines: &[Line]) -> Known<'_> {
         closed_as: None,
         returnable_until: None,
         hold: None,
+        charged: (0, 0),
     }
 }
 

@@ -1,0 +1,107 @@
+//! What people owe, since a bank or a return took back what they had spent. A seller repays it from what he earns next
+//! ([`crate::earnings`]); whoever has a wallet, out of that; and what nobody expects any more an operator writes off.
+
+use std::collections::BTreeMap;
+
+use events::account::Role;
+use events::debt::{Repaid, WrittenOff};
+use events::ids::AccountId;
+use events::ledger::{LedgerAccount, Transfer};
+use events::rejection::ChargebackRejection;
+use events::{Currency, Event, Money, Rejection};
+use serde::{Deserialize, Serialize};
+
+use crate::account::in_role;
+use crate::command::{RepayDebt, WriteOffDebt};
+use crate::market::Market;
+
+/// What was written off and has not come back: what a chargeback brings back that is won after all is the platform's first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Debts {
+    /// Minor units by the account of the debt, none of them zero.
+    written_off: BTreeMap<(LedgerAccount, Currency), i64>,
+}
+
+impl Debts {
+    /// Gives what was written off of a debt and has not come back.
+    pub fn written_off(&self, debt: LedgerAccount, currency: Currency) -> Money {
+        Money::new(self.written_off.get(&(debt, currency)).copied().unwrap_or(0), currency)
+    }
+
+    /// Notes that some of what was written off came back.
+    pub(crate) fn recover(&mut self, debt: LedgerAccount, amount: Money) {
+        let key = (debt, amount.currency);
+        let left = self.written_off.get_mut(&key).expect("what comes back was written off");
+        *left -= amount.minor;
+        assert!(*left >= 0, "no more comes back than was written off");
+        if *left == 0 {
+            self.written_off.remove(&key);
+        }
+    }
+}
+
+impl Market {
+    pub(crate) fn debt_written_off(&mut self, event: &WrittenOff) {
+        self.ledger.post(&event.transfer);
+        let Money { minor, currency } = event.transfer.amount;
+        *self.debts.written_off.entry((event.transfer.to, currency)).or_default() += minor;
+    }
+
+    /// Gives what an account owes, above zero.
+    pub(crate) fn owed(&self, debt: LedgerAccount, currency: Currency) -> Money {
+        Money::new(-self.ledger.balance(debt, currency).minor, currency)
+    }
+}
+
+pub(crate) fn decide_repay(
+    market: &Market,
+    account: AccountId,
+    command: &RepayDebt,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let RepayDebt { amount } = *command;
+    if !amount.is_positive() {
+        return Err(vec![Rejection::AmountNotPositive]);
+    }
+    let debts = [LedgerAccount::BuyerReceivable(account), LedgerAccount::SellerReceivable(account)];
+    let owed = debts.map(|debt| market.owed(debt, amount.currency).minor);
+    let all = Money::new(owed.iter().sum(), amount.currency);
+    if amount.minor > all.minor {
+        return Err(vec![ChargebackRejection::DebtAmount { owed: all, role: Role::Buyer }.into()]);
+    }
+    let wallet = LedgerAccount::Wallet(account);
+    let available = market.ledger.balance(wallet, amount.currency);
+    if available.minor < amount.minor {
+        return Err(vec![Rejection::InsufficientFunds { available, required: amount }]);
+    }
+    let first = amount.minor.min(owed[0]);
+    let parts = debts.into_iter().zip([first, amount.minor - first]);
+    let transfers = parts.filter(|(_, minor)| *minor > 0).map(|(to, minor)| Transfer {
+        amount: Money::new(minor, amount.currency),
+        from: wallet,
+        to,
+    });
+    Ok(vec![Repaid { account, transfers: transfers.collect() }.into()])
+}
+
+pub(crate) fn decide_write_off(
+    market: &Market,
+    by: AccountId,
+    command: &WriteOffDebt,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let WriteOffDebt { account, amount, ref reason, role } = *command;
+    let debt = match role {
+        Role::Buyer => LedgerAccount::BuyerReceivable(account),
+        Role::Seller => LedgerAccount::SellerReceivable(account),
+        _ => return Err(vec![ChargebackRejection::DebtRole.into()]),
+    };
+    in_role(market, account, role)?;
+    if !amount.is_positive() {
+        return Err(vec![Rejection::AmountNotPositive]);
+    }
+    let owed = market.owed(debt, amount.currency);
+    if amount.minor > owed.minor {
+        return Err(vec![ChargebackRejection::DebtAmount { owed, role }.into()]);
+    }
+    let transfer = Transfer { amount, from: LedgerAccount::PlatformExpense, to: debt };
+    Ok(vec![WrittenOff { account, by, reason: reason.as_str().to_owned(), transfer }.into()])
+}

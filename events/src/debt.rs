@@ -1,0 +1,29 @@
+//! Facts of what people owe, since a bank or a return took back what they had spent.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::AccountId;
+use crate::ledger::Transfer;
+
+/// Somebody repaid what he owes, or a part, out of his wallet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Repaid {
+    /// Whose debt.
+    pub account: AccountId,
+    /// From the wallet to what he owes: as a buyer first, then as a seller.
+    pub transfers: Vec<Transfer>,
+}
+
+/// An operator does not expect any more that somebody repays what he owes, or a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WrittenOff {
+    /// Whose debt.
+    pub account: AccountId,
+    /// Who wrote it off.
+    pub by: AccountId,
+    /// Why; 1 to 200 characters.
+    pub reason: String,
+    /// From `platform:expense` to what he owes.
+    pub transfer: Transfer,
+}
