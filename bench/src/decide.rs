@@ -41,7 +41,7 @@ pub struct Figures {
 }
 
 /// What is asked of a market: its people, listings and open orders, to draw from.
-struct Asker<'a> {
+pub struct Asker<'a> {
     market: &'a Market,
     now: Timestamp,
     /// Everybody's key.
@@ -55,36 +55,46 @@ struct Asker<'a> {
 /// Measures decisions on orders, carts, shipments and cancellations, each about another open order, buyer or listing. All are
 /// accepted; none is performed, so that all meet the same market.
 pub fn measure(market: &Market) -> anyhow::Result<Vec<Figures>> {
-    let orders: Vec<_> = market.orders.iter().map(|(id, order)| (*id, order)).collect();
-    let keys: BTreeMap<_, _> = market.accounts.keys().map(|key| (key.account, key)).collect();
-    let is_buyer = |account: &AccountId| market.accounts.has_role(*account, Role::Buyer);
-    let mut asker = Asker {
-        market,
-        now: market.time.plus_ms(1),
-        buyers: keys.keys().copied().filter(is_buyer).collect(),
-        keys,
-        listings: market.listings.iter().map(|(id, _)| *id).collect(),
-        orders,
-        rng: StdRng::seed_from_u64(41),
-    };
-    ensure!(asker.listings.len() >= LINES && !asker.orders.is_empty(), "the market is too small to ask it");
-    Ok(vec![
-        asker.time(Asker::place)?,
-        asker.time(Asker::add_to_cart)?,
-        asker.time(Asker::ship)?,
-        asker.time(Asker::cancel)?,
-    ])
+    let mut asker = Asker::of(market)?;
+    let wishes: [Wish<'_>; 4] = [Asker::place, Asker::add_to_cart, Asker::ship, Asker::cancel];
+    wishes.into_iter().map(|ask| asker.time(ask)).collect()
 }
 
+/// A way to ask for something.
+pub type Wish<'a> = fn(&mut Asker<'a>) -> anyhow::Result<Verified>;
+
 impl<'a> Asker<'a> {
-    fn time(&mut self, ask: fn(&mut Self) -> anyhow::Result<Verified>) -> anyhow::Result<Figures> {
+    /// Draws from a market that is full of open orders.
+    pub fn of(market: &'a Market) -> anyhow::Result<Asker<'a>> {
+        let orders: Vec<_> = market.orders.iter().map(|(id, order)| (*id, order)).collect();
+        let keys: BTreeMap<_, _> = market.accounts.keys().map(|key| (key.account, key)).collect();
+        let is_buyer = |account: &AccountId| market.accounts.has_role(*account, Role::Buyer);
+        let asker = Asker {
+            market,
+            now: market.time.plus_ms(1),
+            buyers: keys.keys().copied().filter(is_buyer).collect(),
+            keys,
+            listings: market.listings.iter().map(|(id, _)| *id).collect(),
+            orders,
+            rng: StdRng::seed_from_u64(41),
+        };
+        let is_full = asker.listings.len() >= LINES && !asker.orders.is_empty();
+        ensure!(is_full, "the market is too small to ask it");
+        Ok(asker)
+    }
+
+    /// Decides, at the time at which everything is asked.
+    pub fn decide(&self, verified: &Verified) -> Decision {
+        decide(self.market, verified, &Facts::default(), self.now)
+    }
+
+    fn time(&mut self, ask: Wish<'a>) -> anyhow::Result<Figures> {
         let mut taken_ns = Histogram::<u64>::new(3)?;
         let mut command = String::new();
-        let facts = Facts::default();
         for n in 0..WARM_UP + SAMPLES {
             let verified = ask(self)?;
             let started = Instant::now();
-            let decision = black_box(decide(self.market, black_box(&verified), &facts, self.now));
+            let decision = black_box(self.decide(black_box(&verified)));
             let taken = started.elapsed();
             let is_accepted = matches!(&decision, Decision::Commit(events)
                 if !events.iter().any(|event| matches!(event, Event::CommandRejected(_) | Event::CommandUnchanged(_))));
@@ -98,7 +108,8 @@ impl<'a> Asker<'a> {
         Ok(Figures { command, p50_us: us(0.5), p99_us: us(0.99) })
     }
 
-    fn place(&mut self) -> anyhow::Result<Verified> {
+    /// Orders five things.
+    pub fn place(&mut self) -> anyhow::Result<Verified> {
         let buyer = self.buyer();
         let one = Quantity::new(1)?;
         let places = rand::seq::index::sample(&mut self.rng, self.listings.len(), LINES);
@@ -112,14 +123,16 @@ impl<'a> Asker<'a> {
         self.verified(buyer, PlaceOrder::new(lines, PaymentMethod::Wallet, total))
     }
 
-    fn add_to_cart(&mut self) -> anyhow::Result<Verified> {
+    /// Puts one thing into a cart.
+    pub fn add_to_cart(&mut self) -> anyhow::Result<Verified> {
         let buyer = self.buyer();
         let one = Quantity::new(1)?;
         let listing = self.listings[self.rng.random_range(0..self.listings.len())];
         self.verified(buyer, AddToCart { listing, owner: None, quantity: one })
     }
 
-    fn ship(&mut self) -> anyhow::Result<Verified> {
+    /// Ships all of an order.
+    pub fn ship(&mut self) -> anyhow::Result<Verified> {
         let (order, open) = self.order();
         self.verified(
             open.seller,
@@ -127,7 +140,8 @@ impl<'a> Asker<'a> {
         )
     }
 
-    fn cancel(&mut self) -> anyhow::Result<Verified> {
+    /// Cancels all of an order.
+    pub fn cancel(&mut self) -> anyhow::Result<Verified> {
         let (order, open) = self.order();
         self.verified(open.buyer, CancelOrder { lines: None, order, reason: None })
     }

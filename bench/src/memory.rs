@@ -60,19 +60,7 @@ pub struct MarketFigures {
 /// Places `orders` orders on a new market in `dir`. `program` is the one that runs, and answers to
 /// `bench --market-of DIR` with [`market_of`].
 pub async fn run(dir: &Path, orders: usize, program: &Path) -> anyhow::Result<Figures> {
-    let config = NodeConfig::new("bench".parse()?, dir.to_owned());
-    let town = Arc::new(Town::new(&config.market, Algorithm::EdDsa, BUYERS, 1_000, 6));
-    let node = Node::start(config, Arc::new(WallClock)).await?;
-    let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
-    found(&node, &town, &mut verifier).await?;
-    // A round that is signed and never sent: what a load leaves with the allocator then stands in both figures.
-    drop(town.orders(ROUND.min(orders), 21));
-    let before = machine::rss_bytes();
-    place(&node, &town, &mut verifier, orders, 22).await?;
-    let head = node.log().head().await?;
-    node.projections().wait_for(head.position, crate::segment::CATCH_UP_MAX).await?;
-    let after = machine::rss_bytes();
-    node.shutdown().await;
+    let (before, after) = fill(dir, orders).await?;
 
     let asked = Command::new(program).args(["bench", "--market-of"]).arg(dir).output()?;
     ensure!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
@@ -90,17 +78,40 @@ pub async fn run(dir: &Path, orders: usize, program: &Path) -> anyhow::Result<Fi
     })
 }
 
-/// Folds the market of a log in a process that has done nothing else, and tells what that took, and what it takes to decide
-/// something in it.
-pub async fn market_of(dir: &Path) -> anyhow::Result<MarketFigures> {
-    let log = SegmentLog::open_reader(dir)?;
+/// Places `orders` orders on a new market in `dir`, and gives the memory of the process before and behind that.
+pub async fn fill(dir: &Path, orders: usize) -> anyhow::Result<(u64, u64)> {
+    let config = NodeConfig::new("bench".parse()?, dir.to_owned());
+    let town = Arc::new(Town::new(&config.market, Algorithm::EdDsa, BUYERS, 1_000, 6));
+    let node = Node::start(config, Arc::new(WallClock)).await?;
+    let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
+    found(&node, &town, &mut verifier).await?;
+    // A round that is signed and never sent: what a load leaves with the allocator then stands in both figures.
+    drop(town.orders(ROUND.min(orders), 21));
     let before = machine::rss_bytes();
+    place(&node, &town, &mut verifier, orders, 22).await?;
+    let head = node.log().head().await?;
+    node.projections().wait_for(head.position, crate::segment::CATCH_UP_MAX).await?;
+    let after = machine::rss_bytes();
+    node.shutdown().await;
+    Ok((before, after))
+}
+
+/// Folds the market of a log.
+pub async fn fold(dir: &Path) -> anyhow::Result<Market> {
+    let log = SegmentLog::open_reader(dir)?;
     let mut market = Market::new();
     let mut commits = log.read(1);
     while let Some(commit) = commits.next().await {
         market.evolve_commit(commit?.as_ref());
     }
-    drop(commits);
+    Ok(market)
+}
+
+/// Folds the market of a log in a process that has done nothing else, and tells what that took, and what it takes to decide
+/// something in it.
+pub async fn market_of(dir: &Path) -> anyhow::Result<MarketFigures> {
+    let before = machine::rss_bytes();
+    let market = fold(dir).await?;
     let folded = machine::rss_bytes();
     // A copy has the size of what is copied, and nothing is free that it could be put into.
     let copy = (market.nonces.clone(), market.recent.clone());

@@ -12,14 +12,18 @@ use anyhow::ensure;
 use bytes::Bytes;
 use commands::Command;
 use commands::command::{
-    AddToCart, CancelOrder, ConfirmDelivery, Expected, MigrateCart, OrderLine, PaymentMethod, PlaceOrder,
-    RemoveFromCart, SetCartQuantity, ShipOrder,
+    AcceptChange, AddToCart, ApproveReturn, CancelOrder, ChangedLine, ConfirmDelivery, Expected,
+    LineQuantity, MigrateCart, OrderLine, PaymentMethod, PlaceOrder, ProposeChange, ReceiveReturn,
+    RemoveFromCart, RequestReturn, SendReturn, SetCartQuantity, ShipOrder,
 };
 use commands::receipt::ReceiptVerifier;
 use commands::sign::Draft;
 use engine::clock::WallClock;
 use events::account::Algorithm;
-use events::ids::{AccountId, CartId, CommandId, OrderId};
+use events::ids::{AccountId, CartId, ChangeId, CommandId, OrderId};
+use events::market::ReturnTerms;
+use events::order::ShipmentNumber;
+use events::returns::{ReturnNumber, ReturnReason};
 use events::{Money, Quantity};
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY};
 use rand::rngs::StdRng;
@@ -39,6 +43,12 @@ const LISTINGS: usize = 1_000;
 const CART_PERCENT: u32 = 70;
 /// Of a hundred acts, orders. The others are after the sale.
 const ORDER_PERCENT: u32 = 20;
+/// Of a hundred orders that are to be shipped, those that are changed before.
+const CHANGE_PERCENT: u32 = 10;
+/// Of a hundred orders that arrived, those of which a unit comes back.
+const RETURN_PERCENT: u32 = 25;
+/// How long buyers may return what arrived: longer than any run.
+const RETURN_WINDOW_MS: i64 = 30 * 86_400_000;
 /// Rounds of acts that fill carts and make orders before anything is measured.
 const WARM_UP_ROUNDS: usize = 4;
 /// Acts signed at a time, so that none gets stale before it is sent.
@@ -59,8 +69,12 @@ pub struct Figures {
     pub cart: usize,
     /// Of these, orders, from carts and without.
     pub order: usize,
-    /// Of these, shipments, confirmations and cancellations.
+    /// Of these, shipments, confirmations, cancellations, and what changes and returns are made of.
     pub after_sale: usize,
+    /// Of those after the sale, on changes of orders and on returns.
+    pub changes: usize,
+    /// As above.
+    pub returns: usize,
 }
 
 /// What a buyer has.
@@ -68,7 +82,20 @@ pub struct Figures {
 struct Shopper {
     cart: Option<Cart>,
     placed: VecDeque<Placed>,
-    shipped: VecDeque<OrderId>,
+    shipped: VecDeque<Placed>,
+    /// A change that waits for the seller.
+    proposed: Option<(Placed, ChangeId)>,
+    /// A return, and how far it is.
+    returning: Option<(Placed, Returning)>,
+}
+
+/// What comes next of a return.
+#[derive(Clone, Copy)]
+enum Returning {
+    Ask,
+    Approve,
+    Send,
+    Receive,
 }
 
 struct Cart {
@@ -78,10 +105,13 @@ struct Cart {
     lines: BTreeMap<usize, u32>,
 }
 
+#[derive(Clone, Copy)]
 struct Placed {
     order: OrderId,
     /// The seller's place.
     seller: usize,
+    /// One of its listings by its place, and how many units it has of it.
+    line: (usize, u32),
 }
 
 /// An act, and who signs it.
@@ -95,6 +125,8 @@ struct Counts {
     cart: usize,
     order: usize,
     after_sale: usize,
+    changes: usize,
+    returns: usize,
 }
 
 struct Shop<'a> {
@@ -107,7 +139,8 @@ struct Shop<'a> {
 
 /// Measures on a new market in `dir`: `count` orders, `count` acts of the mix, `count` orders.
 pub async fn run(dir: &Path, count: usize) -> anyhow::Result<Figures> {
-    let config = NodeConfig::new("bench".parse()?, dir.to_owned());
+    let mut config = NodeConfig::new("bench".parse()?, dir.to_owned());
+    config.escrow = config.escrow.returning(Some(ReturnTerms::usual(RETURN_WINDOW_MS)));
     let town = Arc::new(Town::new(&config.market, Algorithm::EdDsa, BUYERS, LISTINGS, 8));
     let node = Node::start(config, Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
@@ -122,7 +155,7 @@ pub async fn run(dir: &Path, count: usize) -> anyhow::Result<Figures> {
     let behind = measure_orders(&node, &mut verifier, &town, count, 32).await?;
     node.shutdown().await;
     let orders_per_s = f64::midpoint(before, behind);
-    let Counts { cart, order, after_sale } = shop.counts;
+    let Counts { cart, order, after_sale, changes, returns } = shop.counts;
     Ok(Figures {
         orders_per_s,
         mix_per_s,
@@ -131,6 +164,8 @@ pub async fn run(dir: &Path, count: usize) -> anyhow::Result<Figures> {
         cart,
         order,
         after_sale,
+        changes,
+        returns,
     })
 }
 
@@ -251,14 +286,14 @@ impl<'a> Shop<'a> {
         let id = new_id();
         let payment_method = PaymentMethod::Wallet;
         if let Some(cart) = shopper.cart.take_if(|cart| !cart.lines.is_empty()) {
-            self.remember(turn, shopper, id, cart.lines.keys());
+            self.remember(turn, shopper, id, &cart.lines);
             let total = self.total(&cart.lines);
             let command = MigrateCart { cart: cart.id, coupon: None, delivery: None, payment_method, total };
             let expected = Expected { cart: Some(cart.version), listing: None };
             return self.buyer(turn, id, expected, command);
         }
         let lines = BTreeMap::from([(self.town.draw(&mut self.rng), 1)]);
-        self.remember(turn, shopper, id, lines.keys());
+        self.remember(turn, shopper, id, &lines);
         let total = self.total(&lines);
         let line = |(listing, units): (&usize, &u32)| OrderLine {
             listing: self.town.listings[*listing].0,
@@ -270,23 +305,19 @@ impl<'a> Shop<'a> {
     }
 
     /// Remembers the orders of a purchase: one a seller, in the order of the sellers' ids.
-    fn remember<'b>(
-        &self,
-        turn: usize,
-        shopper: &mut Shopper,
-        id: CommandId,
-        listings: impl Iterator<Item = &'b usize>,
-    ) {
-        let seller = |listing: &usize| {
+    fn remember(&self, turn: usize, shopper: &mut Shopper, id: CommandId, lines: &BTreeMap<usize, u32>) {
+        let of_seller = |(listing, units): (&usize, &u32)| {
             let seller = listing / LISTINGS_PER_SELLER;
-            (self.town.sellers[seller].account(), seller)
+            (self.town.sellers[seller].account(), (seller, (*listing, *units)))
         };
-        let sellers: BTreeMap<AccountId, usize> = listings.map(seller).collect();
+        let sellers: BTreeMap<AccountId, (usize, (usize, u32))> = lines.iter().map(of_seller).collect();
         let account = self.town.buyers[turn].account();
         let placed = (0..).zip(sellers.into_values());
-        shopper
-            .placed
-            .extend(placed.map(|(n, seller)| Placed { order: OrderId::derive(account, id, n), seller }));
+        shopper.placed.extend(placed.map(|(n, (seller, line))| Placed {
+            order: OrderId::derive(account, id, n),
+            seller,
+            line,
+        }));
     }
 
     fn total(&self, lines: &BTreeMap<usize, u32>) -> Money {
@@ -295,24 +326,111 @@ impl<'a> Shop<'a> {
         Money::new(costs.sum(), self.town.listings[0].1.currency)
     }
 
-    /// Confirms what was shipped; or ships, or cancels, what was ordered; or, where there is neither, fills the cart.
+    /// Goes on with a change or a return; or confirms what was shipped; or ships, cancels or changes what was ordered; or, where there
+    /// is none of that, fills the cart.
     fn after_sale(&mut self, turn: usize, shopper: &mut Shopper) -> Act<'a> {
         let id = new_id();
-        if let Some(order) = shopper.shipped.pop_front() {
-            self.counts.after_sale += 1;
-            return self.buyer(turn, id, Expected::default(), ConfirmDelivery { order, shipment: None });
+        self.counts.after_sale += 1;
+        if let Some((placed, change)) = shopper.proposed.take() {
+            self.counts.changes += 1;
+            shopper.placed.push_front(placed);
+            let order = placed.order;
+            return self.seller(placed, id, AcceptChange { change, max_difference: None, order });
         }
-        let Some(Placed { order, seller }) = shopper.placed.pop_front() else {
+        if let Some((placed, next)) = shopper.returning.take() {
+            return self.send_back(turn, shopper, id, (placed, next));
+        }
+        if let Some(placed) = shopper.shipped.pop_front() {
+            if self.rng.random_range(0..100) < RETURN_PERCENT {
+                shopper.returning = Some((placed, Returning::Ask));
+            }
+            let command = ConfirmDelivery { order: placed.order, shipment: None };
+            return self.buyer(turn, id, Expected::default(), command);
+        }
+        let Some(placed) = shopper.placed.pop_front() else {
+            self.counts.after_sale -= 1;
             return self.fill(turn, shopper);
         };
-        self.counts.after_sale += 1;
-        if self.rng.random_range(0..5) == 0 {
+        let (order, dice) = (placed.order, self.rng.random_range(0..100));
+        if dice < 20 {
             let command = CancelOrder { lines: None, order, reason: None };
             return self.buyer(turn, id, Expected::default(), command);
         }
-        shopper.shipped.push_back(order);
-        let signer = &self.town.sellers[seller];
+        if dice < 20 + CHANGE_PERCENT {
+            self.counts.changes += 1;
+            return self.propose(turn, shopper, id, placed);
+        }
+        shopper.shipped.push_back(placed);
         let command = ShipOrder { carrier: None, from: None, lines: None, order, tracking: None };
+        self.seller(placed, id, command)
+    }
+
+    /// Wants a unit more of something.
+    fn propose(&mut self, turn: usize, shopper: &mut Shopper, id: CommandId, mut placed: Placed) -> Act<'a> {
+        placed.line.1 += 1;
+        let (listing, units) = placed.line;
+        let (listing, price) = self.town.listings[listing];
+        shopper.proposed = Some((placed, ChangeId::derive(self.town.buyers[turn].account(), id)));
+        let command = ProposeChange {
+            lines: vec![ChangedLine {
+                listing,
+                quantity: units.try_into().expect("a few units are a count"),
+                quote: None,
+            }],
+            max_difference: Some(price),
+            order: placed.order,
+            reason: None,
+            region: None,
+        };
+        self.buyer(turn, id, Expected::default(), command)
+    }
+
+    /// Lets the next thing happen to a return of one unit.
+    fn send_back(
+        &mut self,
+        turn: usize,
+        shopper: &mut Shopper,
+        id: CommandId,
+        (placed, next): (Placed, Returning),
+    ) -> Act<'a> {
+        self.counts.returns += 1;
+        let (order, number) = (placed.order, ReturnNumber::FIRST);
+        let behind = match next {
+            Returning::Ask => Some(Returning::Approve),
+            Returning::Approve => Some(Returning::Send),
+            Returning::Send => Some(Returning::Receive),
+            Returning::Receive => None,
+        };
+        shopper.returning = behind.map(|behind| (placed, behind));
+        match next {
+            Returning::Ask => {
+                let (listing, quantity) = (self.town.listings[placed.line.0].0, quantity(1));
+                let command = RequestReturn {
+                    exchange: None,
+                    lines: Some(vec![LineQuantity { listing, quantity }]),
+                    note: None,
+                    order,
+                    reason: ReturnReason::ChangedMind,
+                    shipment: ShipmentNumber::FIRST,
+                };
+                self.buyer(turn, id, Expected::default(), command)
+            }
+            Returning::Approve => {
+                self.seller(placed, id, ApproveReturn { number, order, refund_only: false })
+            }
+            Returning::Send => {
+                let command = SendReturn { carrier: None, number, order, tracking: None };
+                self.buyer(turn, id, Expected::default(), command)
+            }
+            Returning::Receive => {
+                let (deduction, lines, location, note) = (None, None, None, None);
+                self.seller(placed, id, ReceiveReturn { deduction, lines, location, note, number, order })
+            }
+        }
+    }
+
+    fn seller(&self, placed: Placed, id: CommandId, command: impl Into<Command>) -> Act<'a> {
+        let signer = &self.town.sellers[placed.seller];
         Act { signer, draft: signer.draft(id, Expected::default(), command) }
     }
 }

@@ -224,10 +224,12 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     if let Some(figures) = &report.mix {
         writeln!(
             out,
-            "mix of {} on carts, {} orders, {} after a sale: {:.0} commands/s, {:.2} of the {:.0} orders/s beside it",
+            "mix of {} on carts, {} orders, {} after a sale ({} on changes, {} on returns): {:.0} commands/s, {:.2} of the {:.0} orders/s beside it",
             figures.cart,
             figures.order,
             figures.after_sale,
+            figures.changes,
+            figures.returns,
             figures.mix_per_s,
             figures.ratio,
             figures.orders_per_s

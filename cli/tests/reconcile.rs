@@ -9,6 +9,8 @@ use std::process::Stdio;
 
 use common::{Cli, Up};
 use serde_json::{Value, json};
+use tests::nats::NatsServer;
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 fn usd(minor: i64) -> Value {
@@ -21,19 +23,30 @@ struct Trade {
     up: Up,
     url: String,
     provider: Value,
+    /// Where the log is, if it is not in the folder.
+    log: Vec<String>,
 }
 
 impl Trade {
     fn open() -> Trade {
+        Trade::on(&[], vec![])
+    }
+
+    fn on(up: &[&str], log: Vec<String>) -> Trade {
         let cli = Cli::new();
-        let up = cli.up(&[]);
+        let up = cli.up(up);
         let url = up.url();
         for (name, role) in [("seller", "seller"), ("alice", "buyer"), ("olga", "operator")] {
             cli.ok(&["keys", "new", name]);
             cli.ok(&["keys", "register", name, "--role", role, "--url", &url]);
         }
         let provider = cli.json(&["keys", "show", "provider-sandbox", "--json"])["account"].clone();
-        Trade { cli, up, url, provider }
+        Trade { cli, up, url, provider, log }
+    }
+
+    /// Adds to arguments where the log is.
+    fn reading<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        arguments.iter().copied().chain(self.log.iter().map(String::as_str)).collect()
     }
 
     /// Gives a command that is accepted; gives the subject of its event of a type.
@@ -46,7 +59,7 @@ impl Trade {
     /// Waits for so many events of a type, and gives the last one's subject.
     fn wait(&self, type_name: &str, count: usize) -> String {
         let arguments = ["tail", "--follow", "--json", "--from", "1", "--type", type_name];
-        let mut tail = self.cli.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut tail = self.cli.command(&self.reading(&arguments)).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
         let last = (0..count).map(|_| lines.next().unwrap().unwrap()).last().unwrap();
         tail.kill().unwrap();
@@ -96,7 +109,7 @@ impl Trade {
     fn compare(&self, code: i32, file: &str, more: &[&str]) -> (Value, String) {
         self.cli.write("provider.csv", file);
         let asked = ["reconcile", "provider.csv", "--provider", "sandbox", "--grace-minutes", "0", "--json"];
-        let (found, said) = self.cli.ends(code, &[&asked, more].concat());
+        let (found, said) = self.cli.ends(code, &self.reading(&[&asked, more].concat()));
         (serde_json::from_str(&found).unwrap_or_default(), said)
     }
 }
@@ -210,6 +223,29 @@ fn what_differs_is_reported_once_and_resolved_by_operators_alone() {
     // What was reported is decided again from the log, and moved no money.
     trade.cli.ok(&["verify"]);
     trade.cli.ok(&["ledger", "check"]);
+}
+
+#[test]
+fn the_log_on_a_broker_is_compared_while_the_market_runs() {
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(NatsServer::start()).unwrap();
+    let (nats, monitor) = (server.url(), server.monitor_url());
+    let log = vec!["--nats".to_owned(), nats.clone()];
+    let trade = Trade::on(&["--nats", &nats, "--nats-monitor", &monitor], log);
+    trade.trade();
+    let file = trade.cli.ok(&["sandbox", "statement"]);
+    let (found, _) = trade.compare(0, &file, &[]);
+    assert_eq!((&found["good"], &found["matched"]), (&json!(true), &json!(4)), "{found}");
+    let forged = with_movements(&file, |lines| lines.truncate(lines.len() - 1));
+    let (found, said) = trade.compare(1, &forged, &["--report", "olga", "--url", &trade.url]);
+    assert_eq!(classes(&found), ["missing_at_provider"]);
+    assert!(said.contains("reconciliation.report accepted"), "{said}");
+    // What was reported stands in the log on the broker.
+    let asked = ["tail", "--from", "1", "--json", "--type", "reconciliation.reported"];
+    let event: Value = serde_json::from_str(&trade.cli.ok(&trade.reading(&asked))).unwrap();
+    assert_eq!(event["payload"]["opened"][0]["found"], found["breaks"][0], "{event}");
+    assert_eq!(trade.up.interrupt().0.code(), Some(0));
+    trade.cli.ok(&["verify", "--nats", &nats]);
 }
 
 #[test]

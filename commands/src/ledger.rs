@@ -16,6 +16,9 @@ pub struct Ledger {
     pending: BTreeMap<PaymentId, Transfer>,
     /// What the accounts that may be below zero are below it, together: all else is at most that.
     inside: BTreeMap<Currency, i64>,
+    /// What may come to be owed without anybody being asked then: what was paid to sellers for units that are on their way back.
+    /// Room is kept for it, since a deadline can't be refused.
+    pledged: BTreeMap<Currency, i64>,
 }
 
 impl Ledger {
@@ -60,11 +63,36 @@ impl Ledger {
     }
 
     /// Checks that so much more money of a currency can come in from outside. What providers hold of it, the platform has paid
-    /// and people owe, together, is one amount at most; since nothing but these accounts is ever negative, so is every balance.
+    /// and people owe or may come to owe, together, is one amount at most; since nothing but these accounts is ever negative, so is every balance.
     pub(crate) fn check_inflow(&self, amount: Money) -> Result<(), Rejection> {
         let inside = self.inside.get(&amount.currency).copied().unwrap_or(0);
-        let fits = i128::from(inside) + i128::from(amount.minor) <= i128::from(Money::MINOR_MAX);
+        let pledged = self.pledged.get(&amount.currency).copied().unwrap_or(0);
+        let after = i128::from(inside) + i128::from(pledged) + i128::from(amount.minor);
+        let fits = after <= i128::from(Money::MINOR_MAX);
         if fits { Ok(()) } else { Err(Rejection::AmountOverflow) }
+    }
+
+    /// Keeps room for what somebody may come to owe.
+    pub(crate) fn pledge(&mut self, amount: Money) {
+        *self.pledged.entry(amount.currency).or_insert(0) += amount.minor;
+    }
+
+    /// Gives up room that was kept.
+    ///
+    /// # Panics
+    /// If so much was not.
+    pub(crate) fn unpledge(&mut self, amount: Money) {
+        let pledged = self.pledged.get_mut(&amount.currency).expect("room was kept before");
+        *pledged -= amount.minor;
+        assert!(*pledged >= 0, "no more room is given up than was kept");
+        if *pledged == 0 {
+            self.pledged.remove(&amount.currency);
+        }
+    }
+
+    /// Gives how much room is kept for what people may come to owe, in each currency where any is.
+    pub fn pledged(&self) -> &BTreeMap<Currency, i64> {
+        &self.pledged
     }
 
     /// Posts a transfer.

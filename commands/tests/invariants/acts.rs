@@ -42,6 +42,7 @@ impl Run {
                     limits: Some(limits((n == 2).then_some(2), (n == 3).then_some(3))),
                     price: Some(price),
                     restricted: Some(n == 4),
+                    final_sale: Some(n == 5),
                     release: (n > 8).then(|| {
                         let age = Condition::MinAge { ms: i64::from(n) * 40_000 };
                         let word = if n == 9 {

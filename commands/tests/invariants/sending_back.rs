@@ -292,6 +292,14 @@ impl Run {
             .asked_back
             .iter()
             .map(|(key, asked)| (*key, asked.lines.iter().map(|units| units.amount.minor).sum::<i64>()));
+        let mut pledged = BTreeMap::new();
+        for (id, known) in market.orders.returns().iter() {
+            let currency = market.orders.get(*id).unwrap().total.currency;
+            for (_, open) in known.open().filter(|(_, open)| !open.is_frozen) {
+                *pledged.entry(currency).or_insert(0) += open.amount_minor;
+            }
+        }
+        assert_eq!(market.ledger.pledged(), &pledged, "room is kept for what may come to be owed");
         assert_eq!(open, said.collect::<BTreeMap<(OrderId, ReturnNumber), i64>>());
     }
 }
@@ -318,7 +326,7 @@ pub(crate) fn waits_of(market: &commands::Market, id: OrderId) -> Vec<DeadlineSt
             for (sold, shipment) in known.shipments.iter().zip(&order.shipments) {
                 let may_return = !sold.is_settled
                     && shipment.amount_minor > 0
-                    && sold.lines.iter().any(|line| line.left() > 0);
+                    && sold.lines.iter().any(|line| line.returnable() > 0);
                 assert!(
                     !may_return || sold.return_by.is_none_or(|by| by <= due),
                     "not before its window ends"

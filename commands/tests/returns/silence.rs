@@ -90,3 +90,33 @@ fn an_order_whose_window_ended_during_a_return_is_closed_with_the_return() {
     world.then_types(["order.closed.v1"]);
     assert_eq!(closed_as(&world, order), Some(OrderState::Completed));
 }
+
+#[test]
+fn there_is_room_for_what_a_seller_comes_to_owe_when_a_deadline_takes_money_back() {
+    let (mut world, order) = paid();
+    // He has been paid out what he had earned.
+    world.given(SELLER, pay_out(usd(3900)));
+    let payout = world.payout();
+    let reference = text("po");
+    world
+        .given(PROVIDER, report_payout(payout, commands::command::PayoutOutcome::Paid { reference }))
+        .given(BUYER, ask_return(order, 1, &[(TEA, 2)]));
+    // 61 dollars are inside, and 10 may come to be owed.
+    let room = Money::MINOR_MAX - 6100 - 1000;
+    let too_much = Money::new(room + 1, usd(0).currency);
+    world
+        .when(PROVIDER, fund_as("too much", BUYER, too_much))
+        .then_rejected([Rejection::AmountOverflow])
+        .given(PROVIDER, fund_as("all there may be", BUYER, Money::new(room, usd(0).currency)));
+    // Neither can more be asked to come back.
+    world.when_deadline().given(BUYER, send_return(order, 1)).when_deadline();
+    assert_eq!(world.events().iter().find_map(amount_of), Some(usd(1000)));
+    then_holds(&world, [(owed(), -975), (FEES, 75), (wallet(), 6000 + room + 1000)]);
+    assert!(world.market.ledger.pledged().is_empty());
+    // What has come to be owed takes the room that was kept for it, but for what the platform gave back.
+    world
+        .when(PROVIDER, fund_as("a little", BUYER, usd(26)))
+        .then_rejected([Rejection::AmountOverflow])
+        .when(BUYER, ask_return(order, 1, &[(TEA, 1)]))
+        .then_rejected([Rejection::AmountOverflow]);
+}

@@ -30,7 +30,7 @@
 
 mod dispute;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -133,20 +133,34 @@ const SLOW_ASKED: u32 = 3;
 struct Books {
     payments: BTreeMap<PaymentId, Entry>,
     payouts: BTreeMap<PayoutId, PaidOut>,
-    /// What it moved, in the order in which it did.
+    /// What it moved last, in the order in which it did.
     #[serde(default)]
-    movements: Vec<Movement>,
+    movements: VecDeque<Movement>,
+    /// From when on that is all it moved; none: it never forgot any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    movements_from: Option<Timestamp>,
 }
+
+/// How many of its last movements the sandbox tells of.
+pub const MOVEMENTS_MAX: usize = 100_000;
 
 impl Books {
     fn moved(&mut self, kind: MovementKind, reference: String, at: Timestamp, amount: Money) {
         let fee_minor = if kind == MovementKind::Payment { amount.minor / FEE_PARTS } else { 0 };
-        self.movements.push(Movement { kind, reference, at, amount, fee_minor });
+        self.movements.push_back(Movement { kind, reference, at, amount, fee_minor });
+        if self.movements.len() > MOVEMENTS_MAX
+            && let Some(forgotten) = self.movements.pop_front()
+        {
+            self.movements_from = Some(forgotten.at.plus_ms(1));
+        }
     }
 }
 
 /// What the sandbox says it has moved, from its own books in a file, or from none where it has kept none yet: since `from`, or the first movement, and before `until`, or
 /// now.
+///
+/// # Errors
+/// If the books can't be read, or what is asked for begins before the last [`MOVEMENTS_MAX`] movements.
 pub fn write_statement(
     file: &std::path::Path,
     out: &mut dyn io::Write,
@@ -154,14 +168,19 @@ pub fn write_statement(
     until: Option<Timestamp>,
     now: Timestamp,
 ) -> io::Result<()> {
-    let Books { movements, .. } = match std::fs::read(file) {
+    let Books { movements, movements_from, .. } = match std::fs::read(file) {
         Ok(json) => serde_json::from_slice(&json)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Books::default(),
         Err(error) => return Err(error),
     };
     let first = movements.iter().map(|movement| movement.at).min();
     let behind_last = movements.iter().map(|movement| movement.at.plus_ms(1)).max();
-    let from = from.or(first).unwrap_or_default();
+    let from = from.or(movements_from).or(first).unwrap_or_default();
+    if let Some(known) = movements_from.filter(|known| from < *known) {
+        return Err(io::Error::other(format!(
+            "the sandbox keeps its last {MOVEMENTS_MAX} movements, which begin at {known}: ask for those from then on"
+        )));
+    }
     let until = until.unwrap_or_else(|| behind_last.map_or(now, |behind| behind.max(now)));
     statement::write(out, movements.iter(), from, until)
 }
@@ -595,5 +614,37 @@ impl PaymentProvider for Sandbox {
         let about = payment.map(About::Payment).or(payout.map(About::Payout));
         let about = about.or(dispute.map(|_| About::Dispute));
         Ok(Notice { id, about: about.map(|about| (about, reference)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_movements_are_forgotten_and_a_statement_does_not_pretend_to_have_them() {
+        let mut books = Books::default();
+        let amount = Money::new(100, "USD".parse().unwrap());
+        let count = i64::try_from(MOVEMENTS_MAX).unwrap() + 2;
+        for n in 0..count {
+            books.moved(MovementKind::Payout, format!("po_{n}"), Timestamp::from_ms(n), amount);
+        }
+        assert_eq!(
+            (books.movements.len(), books.movements_from),
+            (MOVEMENTS_MAX, Some(Timestamp::from_ms(2)))
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("books.json");
+        std::fs::write(&file, serde_json::to_vec(&books).unwrap()).unwrap();
+        let told = |from| {
+            let mut out = Vec::new();
+            let now = Timestamp::from_ms(count);
+            write_statement(&file, &mut out, from, None, now).map(|()| String::from_utf8(out).unwrap())
+        };
+        let all = told(None).unwrap();
+        assert!(all.contains("po_2,") && !all.contains("po_1,"), "{}", &all[..400]);
+        assert!(told(Some(Timestamp::from_ms(2))).is_ok());
+        let refused = told(Some(Timestamp::from_ms(1))).unwrap_err().to_string();
+        assert!(refused.contains("1970-01-01T00:00:00.002Z"), "{refused}");
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn check_money(market: &Market) {
     let (mut in_orders, mut going_back) = (0, BTreeMap::new());
     for (account, balance) in market.ledger.balances() {
         let due = match account {
-            LedgerAccount::ProviderClearing(_) => continue,
+            // What a provider holds and what the platform has paid come from outside.
+            LedgerAccount::ProviderClearing(_) | LedgerAccount::PlatformPromotions => continue,
             LedgerAccount::Escrow(order) => {
                 in_orders += 1;
                 market.orders.get(order).map(|order| order.escrow.remaining())

@@ -52,8 +52,7 @@ pub(super) fn funded(minor: i64, reference: &str) -> Event {
 
 pub(super) fn placed() -> Placed {
     let listing = ListingId::from_uuid(Uuid::from_u128(5));
-    let price = LinePrice::Unit(usd(500));
-    let quantity = Quantity::new(2).unwrap();
+    let (price, quantity) = (LinePrice::Unit(usd(500)), Quantity::new(2).unwrap());
     Placed {
         accept_by: None,
         buyer: BUYER,

@@ -108,7 +108,7 @@ pub(crate) fn decide_decide(
     }
     let (by, note) = (DecidedBy::Operator, Some(note.as_str().to_owned()));
     match (deduction_minor, decision) {
-        (Some(minor), _) => countable(market, refund(market, &found, by, minor, note, now)),
+        (Some(minor), _) => Ok(refund(market, &found, by, minor, note, now)),
         (None, ReturnDecision::Approve) => Ok(approved(market, &found, by, note, false, now)),
         (None, _) => Ok(ended(&found, ReturnEnd::Denied, note, now)),
     }
@@ -163,7 +163,7 @@ pub(crate) fn decide_receive(
     let (by, location) = (DecidedBy::Seller, location.clone());
     let received = Received { by, deduction, lines, location, number: *number, order: *order }.into();
     let refunded = if is_paid { refund(market, &found, by, 0, note, now) } else { Vec::new() };
-    countable(market, [received].into_iter().chain(refunded).collect())
+    Ok([received].into_iter().chain(refunded).collect())
 }
 
 /// Puts what a seller says of units into the order of the request, and notes where it is not about all of them.
@@ -202,15 +202,6 @@ fn deducted(
     };
     let terms = market.return_terms().expect("a market with a return offers returns");
     Ok(Deduction { amount, appeal_by: now.plus_ms(terms.appeal_ms), note })
-}
-
-/// Refuses what would make more money than can be counted: what a seller owes stands beside what came in.
-fn countable(market: &Market, events: Vec<Event>) -> Result<Vec<Event>, Vec<Rejection>> {
-    let owed = events.iter().flat_map(Event::transfers).filter(|transfer| transfer.from.is_debt());
-    for transfer in owed {
-        market.ledger.check_inflow(transfer.amount).map_err(|reason| vec![reason])?;
-    }
-    Ok(events)
 }
 
 /// Decides what becomes of a return for which nobody has done anything in time: a seller who says nothing agrees, a buyer who does

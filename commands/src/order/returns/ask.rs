@@ -4,7 +4,7 @@ use events::ids::{AccountId, CommandId, OrderId};
 use events::order::ShipmentNumber;
 use events::rejection::{OrderState, ReturnRejection};
 use events::returns::{Appealed, Ended, Requested, ReturnEnd, ReturnNumber, Sent};
-use events::{Event, Quantity, Rejection, Timestamp};
+use events::{Event, Money, Quantity, Rejection, Timestamp};
 
 use super::money::{freeze, paid_for, unfreeze};
 use super::replace::{self, plan};
@@ -76,6 +76,12 @@ pub(crate) fn decide_request(
     };
     let answer_by = now.plus_ms(terms.answer_ms);
     let is_held = shipment.state != ShipmentState::Accepted;
+    if !is_held {
+        // Its seller may come to owe all of it, when nobody is asked.
+        let amount = lines.iter().map(|units| units.amount.minor).sum();
+        let amount = Money::new(amount, order.total.currency);
+        market.ledger.check_inflow(amount).map_err(|reason| vec![reason])?;
+    }
     let frozen = is_held.then(|| freeze(id, order, number, &lines, answer_by));
     let requested = Requested {
         answer_by,

@@ -1,6 +1,5 @@
 //! How what is known of returns follows the log.
 
-use events::Position;
 use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::metadata::{DeadlineStamp, Waiting};
@@ -8,6 +7,7 @@ use events::order::{Closed, Delivered, EscrowReleased, LineUnits, ShipmentNumber
 use events::returns::{
     Appealed, Approved, DecisionProposed, Ended, Received, Refunded, Rejected, Requested, ReturnNumber, Sent,
 };
+use events::{Money, Position};
 
 use super::{Paid, Planned, ProposedDecision, Return, ReturnLine, ReturnStage, Sold, SoldLine, due};
 use crate::market::Market;
@@ -25,7 +25,7 @@ impl Market {
             let place = order.lines.iter().position(|line| line.listing == listing);
             place.is_some_and(|place| order.is_final(place))
         };
-        let minor = |money: Option<events::Money>| money.map_or(0, |money| money.minor);
+        let minor = |money: Option<Money>| money.map_or(0, |money| money.minor);
         let lines = lines.iter().map(|units| SoldLine {
             listing: units.listing,
             is_final: is_final(units.listing),
@@ -93,7 +93,9 @@ impl Market {
 
     pub(crate) fn return_requested(&mut self, event: &Requested) {
         let Requested { answer_by, order: id, number, shipment, .. } = *event;
-        let is_accepted = waiting(self, id).shipments[shipment.index()].state == ShipmentState::Accepted;
+        let order = waiting(self, id);
+        let is_accepted = order.shipments[shipment.index()].state == ShipmentState::Accepted;
+        let currency = order.total.currency;
         let known = self.orders.returns_mut().known(id);
         assert!(number == ReturnNumber::after(known.asked), "returns are numbered in their order");
         known.asked += 1;
@@ -127,6 +129,9 @@ impl Market {
         self.waiting.insert(due(id, shipment, &open));
         let before = sold.open.replace(Box::new(open));
         assert!(before.is_none(), "a shipment has one return at a time");
+        if is_accepted {
+            self.ledger.pledge(Money::new(amount_minor, currency));
+        }
         self.await_returns(id);
     }
 
@@ -248,6 +253,10 @@ impl Market {
         let open = self.orders.returns_mut().sold(id, shipment).open.take();
         let ended = *open.expect("it was just found");
         self.waiting.remove(&due(id, shipment, &ended));
+        if !ended.is_frozen {
+            let currency = waiting(self, id).total.currency;
+            self.ledger.unpledge(Money::new(ended.amount_minor, currency));
+        }
         ended
     }
 }
