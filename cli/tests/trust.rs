@@ -180,6 +180,22 @@ fn a_command_of_a_revoked_or_replaced_key_is_found_and_those_before_stay_good() 
     }
 }
 
+#[test]
+fn the_table_of_roles_is_printed_for_people_and_for_programs() {
+    let cli = Cli::new();
+    let lines: Vec<Value> =
+        cli.ok(&["roles", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = lines.iter().map(|line| line["command"].as_str().unwrap()).collect();
+    assert_eq!(names, commands::Command::NAMES);
+    let of = |name: &str| lines.iter().find(|line| line["command"] == name).unwrap()["roles"].clone();
+    assert_eq!(of("order.confirm_delivery"), json!(["buyer", "provider"]));
+    let table = cli.ok(&["roles"]);
+    let row = table.lines().find(|line| line.starts_with("order.confirm_delivery ")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().skip(1).collect();
+    assert_eq!(cells, ["yes", "-", "-", "-", "yes", "-"]);
+    assert_eq!(table.lines().count(), names.len() + 1);
+}
+
 /// What the page of a market and its authenticator make of a challenge.
 fn approve(passkey: &SigningKey, challenge: Hash) -> StepUp {
     let challenge = Base64Url(challenge.as_bytes().to_vec());
