@@ -134,11 +134,11 @@ fn cleared(cli: &Cli, log: &[Arc<Commit>], name: &str) -> Arc<Commit> {
 
 fn writer_of(log: &[Arc<Commit>]) -> WriterId {
     let events = log.iter().flat_map(|commit| commit.events());
-    let starts = events.filter_map(|recorded| match &recorded.event {
+    let mut starts = events.filter_map(|recorded| match &recorded.event {
         Event::WriterStarted(started) => Some(started.writer),
         _ => None,
     });
-    starts.last().unwrap()
+    starts.next_back().unwrap()
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_second_factor_travels_over_nats_beside_the_command_and_is_kept_in_its_heade
     };
     let approved = write_header(&approve(&passkey, challenge(&signed).unwrap()));
     let (told, receipt) = runtime.block_on(async {
-        let client = connect(&[nats.clone()]).await.unwrap();
+        let client = connect(std::slice::from_ref(&nats)).await.unwrap();
         let sender = CommandSender::open(client, "main".parse().unwrap()).await.unwrap();
         let wait = std::time::Duration::from_secs(30);
         let told = sender.send(outgoing(None), wait).await.unwrap();
