@@ -134,11 +134,11 @@ fn cleared(cli: &Cli, log: &[Arc<Commit>], name: &str) -> Arc<Commit> {
 
 fn writer_of(log: &[Arc<Commit>]) -> WriterId {
     let events = log.iter().flat_map(|commit| commit.events());
-    let starts = events.filter_map(|recorded| match &recorded.event {
+    let mut starts = events.filter_map(|recorded| match &recorded.event {
         Event::WriterStarted(started) => Some(started.writer),
         _ => None,
     });
-    starts.last().unwrap()
+    starts.next_back().unwrap()
 }
 
 #[test]
@@ -178,6 +178,22 @@ fn a_command_of_a_revoked_or_replaced_key_is_found_and_those_before_stay_good() 
             assert!(said.contains("the key was revoked"), "{name}: {said}");
         }
     }
+}
+
+#[test]
+fn the_table_of_roles_is_printed_for_people_and_for_programs() {
+    let cli = Cli::new();
+    let lines: Vec<Value> =
+        cli.ok(&["roles", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = lines.iter().map(|line| line["command"].as_str().unwrap()).collect();
+    assert_eq!(names, commands::Command::NAMES);
+    let of = |name: &str| lines.iter().find(|line| line["command"] == name).unwrap()["roles"].clone();
+    assert_eq!(of("order.confirm_delivery"), json!(["buyer", "provider"]));
+    let table = cli.ok(&["roles"]);
+    let row = table.lines().find(|line| line.starts_with("order.confirm_delivery ")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().skip(1).collect();
+    assert_eq!(cells, ["yes", "-", "-", "-", "yes", "-"]);
+    assert_eq!(table.lines().count(), names.len() + 1);
 }
 
 /// What the page of a market and its authenticator make of a challenge.
@@ -323,7 +339,7 @@ fn a_second_factor_travels_over_nats_beside_the_command_and_is_kept_in_its_heade
     };
     let approved = write_header(&approve(&passkey, challenge(&signed).unwrap()));
     let (told, receipt) = runtime.block_on(async {
-        let client = connect(&[nats.clone()]).await.unwrap();
+        let client = connect(std::slice::from_ref(&nats)).await.unwrap();
         let sender = CommandSender::open(client, "main".parse().unwrap()).await.unwrap();
         let wait = std::time::Duration::from_secs(30);
         let told = sender.send(outgoing(None), wait).await.unwrap();

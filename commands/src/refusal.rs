@@ -98,15 +98,15 @@ pub enum Refusal {
     #[error("a second factor is needed ({rule}): {problem}")]
     MfaRequired {
         /// What a passkey is to sign: SHA-256 of the signed bytes, in base64url.
-        challenge: String,
+        challenge: Box<str>,
         /// The account's passkeys; none: enroll one first, with `step_up.enroll_passkey`.
-        credentials: Vec<CredentialId>,
+        credentials: Box<[CredentialId]>,
         /// What is missing, or wrong with what was shown.
-        problem: String,
+        problem: Box<str>,
         /// The domain that passkeys are made for; null: the market has not said.
         relying_party: Option<Domain>,
         /// Why one is needed.
-        rule: String,
+        rule: Box<str>,
     },
     /// The command id was used for another wish.
     #[error("this command id was used before for something else: use a new one")]

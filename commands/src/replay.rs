@@ -133,7 +133,8 @@ fn mark(key: KeyId, nonce: Nonce) -> u64 {
     u64::from_be_bytes(*first)
 }
 
-/// A command accepted now was signed at most [`CLOCK_SKEW_MS`] in the future and ends [`FRESHNESS_MS`] later.
+/// A command accepted now was signed at most [`CLOCK_SKEW_MS`] in the future and ends [`FRESHNESS_MS`] later. One that a second
+/// factor approves lives longer than its nonce is remembered: its id is known for ever, and its bytes are a retry.
 fn is_forgotten(used_at: Timestamp, now: Timestamp) -> bool {
     now.ms_since(used_at) > FRESHNESS_MS + CLOCK_SKEW_MS
 }

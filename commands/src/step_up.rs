@@ -135,11 +135,11 @@ pub(crate) fn check(market: &Market, verified: &Verified, now: Timestamp) -> Res
         let passkeys = market.accounts.get(stamp.account).map(|account| account.passkeys.keys().cloned());
         let challenge = challenge(&stamp.signed).map(|hash| URL_SAFE_NO_PAD.encode(hash.as_bytes()));
         Refusal::MfaRequired {
-            challenge: challenge.unwrap_or_default(),
+            challenge: challenge.unwrap_or_default().into(),
             credentials: passkeys.into_iter().flatten().collect(),
-            problem: problem.to_owned(),
+            problem: problem.into(),
             relying_party: market.step_up.as_ref().map(|terms| terms.relying_party.clone()),
-            rule: rule.to_owned(),
+            rule: rule.into(),
         }
     };
     let Some(StepUp::Webauthn(assertion)) = stamp.step_up.as_deref() else {

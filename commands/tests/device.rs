@@ -1,5 +1,8 @@
 //! The life of a device and its key: enrolled by another, named, given a new key, revoked; and what a scope leaves of it.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -666,7 +666,7 @@ proptest! {
 }
 
 /// How many random runs may be needed to see every event once.
-const RUNS_MAX: usize = 1000;
+const RUNS_MAX: usize = 4000;
 
 /// The steps above must reach what they are to prove: without this, a world that refuses everything would pass.
 #[test]

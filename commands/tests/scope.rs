@@ -1,5 +1,8 @@
 //! Who may give which command: the table holds in every cell, and is the one that is documented.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,8 @@
 //! The second factor: when one is needed, and what is taken for one.
 
+// What is not inside a test function is part of one all the same.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use base64::Engine as _;
@@ -163,7 +166,7 @@ fn with_passkey(passkey: &Authenticator) -> World {
 #[track_caller]
 fn asked(world: &World) -> String {
     match world.outcome() {
-        Decision::Refuse(Refusal::MfaRequired { problem, .. }) => problem.clone(),
+        Decision::Refuse(Refusal::MfaRequired { problem, .. }) => problem.to_string(),
         other => panic!("no second factor is asked for: {other:?}"),
     }
 }
@@ -180,11 +183,12 @@ fn what_is_small_needs_none_and_what_is_large_says_what_would_satisfy_it() {
     let verified = signed(&mut world, BUYER, large());
     let expected = Refusal::MfaRequired {
         challenge: URL_SAFE_NO_PAD
-            .encode(Hash::of(format!("header.payload-{}", verified.stamp.seq).as_bytes()).as_bytes()),
-        credentials: vec![passkey.credential()],
-        problem: "send the same bytes again with a passkey's approval in `Skylink-Step-Up`".to_owned(),
+            .encode(Hash::of(format!("header.payload-{}", verified.stamp.seq).as_bytes()).as_bytes())
+            .into(),
+        credentials: [passkey.credential()].into(),
+        problem: "send the same bytes again with a passkey's approval in `Skylink-Step-Up`".into(),
         relying_party: Some(DOMAIN.parse().unwrap()),
-        rule: "a rule of this market".to_owned(),
+        rule: "a rule of this market".into(),
     };
     let head = world.head();
     world.when_signed(verified.clone()).then_refused(expected);
