@@ -7,6 +7,7 @@ mod demo;
 mod import;
 mod keys;
 mod ledger;
+mod limits;
 mod log;
 mod nats;
 mod output;
