@@ -72,7 +72,7 @@ impl Limits {
 
     /// Tells who is at the other end, and whether he came by TLS, as far as a trusted proxy says so.
     pub(crate) fn client(&self, peer: Option<std::net::IpAddr>, headers: &HeaderMap) -> Option<Client> {
-        self.proxies.client(peer?, headers)
+        Some(self.proxies.client(peer?, headers))
     }
 
     /// Counts a request of an address.

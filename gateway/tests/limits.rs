@@ -1,5 +1,7 @@
 //! Whoever asks too much is told when to come again, and nothing is lost by it; and each answer says what browsers may do with it.
 
+#![allow(clippy::unwrap_used)] // what a test calls is a test too
+
 mod support;
 
 use std::sync::Arc;

@@ -113,9 +113,9 @@ impl Proxies {
 
     /// Tells who has sent a request. Of a chain of proxies that is the last address which is not one of ours: those before it
     /// may be made up.
-    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Client> {
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
         if !self.trust(peer) {
-            return Some(Client::new(peer, peer.to_canonical().is_loopback(), false));
+            return Client::new(peer, peer.to_canonical().is_loopback(), false);
         }
         let (chain, is_behind_tls) = match self.header {
             ForwardedHeader::XForwardedFor => x_forwarded(headers),
@@ -130,7 +130,7 @@ impl Proxies {
                 break;
             }
         }
-        Some(Client::new(client, false, is_behind_tls))
+        Client::new(client, false, is_behind_tls)
     }
 }
 
