@@ -17,8 +17,18 @@ const SEED: u64 = 0x5eed;
 const CORPUS_FILES_MAX: usize = 300;
 const CORPUS_FILE_BYTES_MAX: u64 = 8 * 1024;
 
+/// Names a folder into which what the targets begin with is written, for the programs with coverage.
+const SEEDS_VARIABLE: &str = "SKYLINK_FUZZ_SEEDS";
+
 fn known(target: &Target) -> Vec<Vec<u8>> {
     let mut inputs = (target.seeds)();
+    if let Some(folder) = std::env::var_os(SEEDS_VARIABLE) {
+        let folder = Path::new(&folder).join(target.name);
+        fs::create_dir_all(&folder).unwrap();
+        for (n, input) in inputs.iter().enumerate() {
+            fs::write(folder.join(n.to_string()), input).unwrap();
+        }
+    }
     let Ok(files) = fs::read_dir(corpus(target.name)) else { return inputs };
     let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
