@@ -49,7 +49,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     // What each is for is said where its arguments are.
-    Up(up::UpArgs),
+    Up(Box<up::UpArgs>),
     Keys(keys::KeysArgs),
     Send(send::SendArgs),
     Tail(tail::TailArgs),
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     let default_level = if matches!(arguments.command, Subcommands::Up(_)) { "info" } else { "warn" };
     start_logging(arguments.log_json, default_level);
     let outcome = match arguments.command {
-        Subcommands::Up(arguments) => up::run(arguments),
+        Subcommands::Up(arguments) => up::run(*arguments),
         Subcommands::Keys(arguments) => keys::run(arguments),
         Subcommands::Send(arguments) => send::run(arguments),
         Subcommands::Tail(arguments) => tail::run(arguments),
