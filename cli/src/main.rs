@@ -7,6 +7,7 @@ mod demo;
 mod import;
 mod keys;
 mod ledger;
+mod limits;
 mod log;
 mod nats;
 mod output;
@@ -49,7 +50,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     // What each is for is said where its arguments are.
-    Up(up::UpArgs),
+    Up(Box<up::UpArgs>),
     Keys(keys::KeysArgs),
     Send(send::SendArgs),
     Tail(tail::TailArgs),
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
     let default_level = if matches!(arguments.command, Subcommands::Up(_)) { "info" } else { "warn" };
     start_logging(arguments.log_json, default_level);
     let outcome = match arguments.command {
-        Subcommands::Up(arguments) => up::run(arguments),
+        Subcommands::Up(arguments) => up::run(*arguments),
         Subcommands::Keys(arguments) => keys::run(arguments),
         Subcommands::Send(arguments) => send::run(arguments),
         Subcommands::Tail(arguments) => tail::run(arguments),

@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use crate::Verdict;
 use crate::demo;
 use crate::keys::registrations;
+use crate::limits::LimitsArgs;
 use crate::log::DataArgs;
 use crate::nats::NatsArgs;
 use crate::output::talk;
@@ -147,6 +148,8 @@ pub(crate) struct UpArgs {
     /// deadlines of days are to be seen. Commands are signed with the market's time then (GET /v1/time), as send and keys do.
     #[arg(long, conflicts_with = "NATS_URL", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CLOCK_SPEED_MAX))]
     clock_speed: Option<u32>,
+    #[command(flatten)]
+    limits: LimitsArgs,
     /// Threads that check signatures; without it, one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     verify_threads: Option<u16>,
@@ -182,7 +185,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => return Ok(Verdict::Done),
     };
     // Queries are answered from here on, also while another process writes the market.
-    let server = Server::start(&standby, listener, &clock)?;
+    let server = Server::start(&standby, listener, &clock, &arguments.limits)?;
     if arguments.nats.url.is_some() {
         talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
     }
@@ -425,9 +428,15 @@ struct Server {
 }
 
 impl Server {
-    fn start(node: &StandbyNode, listener: TcpListener, clock: &Arc<dyn Clock>) -> anyhow::Result<Server> {
+    fn start(
+        node: &StandbyNode,
+        listener: TcpListener,
+        clock: &Arc<dyn Clock>,
+        limits: &LimitsArgs,
+    ) -> anyhow::Result<Server> {
         let metrics = gateway::health::install_metrics().context("metrics can't be kept")?;
-        let gateway = node.gateway(Arc::clone(clock), Some(metrics));
+        let mut gateway = node.gateway(Arc::clone(clock), Some(metrics));
+        gateway.limits = Arc::new(limits.limits());
         let address = listener.local_addr()?;
         let (stop, told) = oneshot::channel();
         // A server whose owner is gone stops as one that is told to.

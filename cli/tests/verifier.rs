@@ -184,3 +184,17 @@ fn a_receipt_that_is_signed_with_es256_holds_too() {
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("no proof of the log"), "{said}");
 }
+
+#[test]
+#[allow(clippy::unwrap_used)] // a test that panics has failed, as it should
+fn another_library_agrees_about_the_signatures_of_all_vectors() {
+    let packages = std::env::var_os("SKYLINK_CRYPTOGRAPHY").unwrap();
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas");
+    let mut python = Command::new("python3");
+    python.arg("verify/vectors.py").current_dir(&schemas).env("PYTHONPATH", packages);
+    let files = ["keys.json", "accepted.json", "refused.json"].map(|name| format!("signing/{name}"));
+    let output = python.args(files).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let checked: u32 = said.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+    assert!(output.status.success() && checked > 200, "{said}{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -84,6 +84,20 @@ pub fn verify(bytes: &[u8], market: &MarketName, keys: &dyn KeyDirectory) -> Res
     }
 }
 
+/// Tells which key a command names, without checking anything: whoever sends bytes can name any. Nothing, if it can't be read.
+pub fn claimed_key(bytes: &[u8]) -> Option<KeyId> {
+    #[derive(serde::Deserialize)]
+    struct Flat {
+        #[serde(rename = "keyId")]
+        key: KeyId,
+    }
+    let bytes = bytes.get(..bytes.len().min(COMMAND_BYTES_MAX))?.trim_ascii_start();
+    if bytes.first() == Some(&b'{') {
+        return serde_json::from_slice::<Flat>(bytes).ok().map(|flat| flat.key);
+    }
+    crate::jws::claimed_key(std::str::from_utf8(bytes).ok()?)
+}
+
 /// Checks a compact JWS that asks for something other than a command, such as an access token, under a `name` that no
 /// command has: so neither can be replayed as the other.
 pub fn verify_request(

@@ -5,6 +5,7 @@
 mod vectors {
     pub(crate) mod accepted;
     pub(crate) mod case;
+    pub(crate) mod crafted;
     pub(crate) mod refused;
 }
 
@@ -106,7 +107,12 @@ fn there_are_cases_for_every_refusal_that_needs_no_state() {
         "body_invalid",
     ];
     assert_eq!(codes, BTreeSet::from(expected));
-    assert!(file.as_array().unwrap().len() >= 40);
+    let count = |is: &dyn Fn(&Value) -> bool| file.as_array().unwrap().iter().filter(|case| is(case)).count();
+    for kty in ["OKP", "EC"] {
+        let jws = count(&|case| case["key"]["kty"] == kty && case["signing_input"].is_string());
+        let flat = count(&|case| case["key"]["kty"] == kty && case["canonical"].is_string());
+        assert!(jws >= 80 && flat >= 20, "{jws} and {flat} cases that a key of {kty} signed");
+    }
     assert!(read("accepted.json").as_array().unwrap().len() >= 12);
 }
 

@@ -1,6 +1,7 @@
 //! The key store: private keys in files that only their owner may read, one per key, in a folder that is backed up on
 //! its own. Nothing else on disk can't be rebuilt from the log.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub enum KeyStoreError {
 }
 
 /// A private key and whose it is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoredKey {
     /// Its name in the store.
     pub name: String,
@@ -68,6 +69,16 @@ pub struct StoredKey {
     /// How it signs.
     pub algorithm: Algorithm,
     seed: [u8; 32],
+}
+
+impl fmt::Debug for StoredKey {
+    /// Writes all but the seed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StoredKey { name, account, device, algorithm, .. } = self;
+        let mut shown = f.debug_struct("StoredKey");
+        shown.field("name", name).field("account", account).field("device", device);
+        shown.field("algorithm", algorithm).finish_non_exhaustive()
+    }
 }
 
 impl StoredKey {
@@ -289,6 +300,18 @@ mod tests {
         assert!(matches!(store.get("bob"), Err(KeyStoreError::Unknown { .. })));
         assert!(matches!(store.get("../alice"), Err(KeyStoreError::Name(_))));
         assert_eq!(store.names().unwrap(), ["alice"]);
+    }
+
+    #[test]
+    fn a_seed_is_not_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = KeyStore::open(dir.path()).unwrap().make("alice", Algorithm::EdDsa, None).unwrap();
+        let printed = format!("{made:?}");
+        assert!(printed.contains("alice") && printed.ends_with(", .. }"), "{printed}");
+        assert!(
+            !printed.contains(&format!("{}, {}, {}", made.seed[0], made.seed[1], made.seed[2])),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -146,11 +146,13 @@ fn signed_to_header(signed: &str) -> String {
     if signed.starts_with('{') { format!("~{}", URL_SAFE_NO_PAD.encode(signed)) } else { signed.to_owned() }
 }
 
+/// Reads what [`signed_to_header`] writes, and no other spelling of it: what is read can be written again.
 fn signed_from_header(value: &str) -> Option<String> {
-    match value.strip_prefix('~') {
-        Some(encoded) => String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok(),
-        None => Some(value.to_owned()),
-    }
+    let (signed, is_encoded) = match value.strip_prefix('~') {
+        Some(encoded) => (String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?, true),
+        None => (value.to_owned(), false),
+    };
+    (signed.starts_with('{') == is_encoded).then_some(signed)
 }
 
 /// Reads metadata from headers; `get` looks one up by name.

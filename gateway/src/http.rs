@@ -1,11 +1,12 @@
 //! What all routes have in common: what they work with, what is measured, and what is never let in.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use engine::Status;
@@ -21,8 +22,10 @@ use projections::Projections;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
+use crate::limits::Limits;
+use crate::page;
 use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
-use crate::routes::{Route, routes};
+use crate::routes::{Route, UNLIMITED, routes};
 use crate::stream::STREAMS_MAX;
 use crate::submit::Commands;
 use crate::token::Tokens;
@@ -56,6 +59,8 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// How the engine is.
     pub status: watch::Receiver<Status>,
+    /// How much anybody may ask for.
+    pub limits: Arc<Limits>,
     /// The metrics, where a recorder is installed (see [`crate::health::install_metrics`]).
     pub metrics: Option<PrometheusHandle>,
 }
@@ -81,6 +86,7 @@ pub fn router(gateway: Gateway) -> Router {
             Problem::new(&METHOD_NOT_ALLOWED, "this path takes another method: see `Allow` and /openapi.json")
         })
         .layer(middleware::from_fn(check_headers))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), limit))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app)
 }
@@ -93,6 +99,45 @@ async fn check_headers(request: Request, next: Next) -> Response {
         return Problem::new(&HEADERS_TOO_MANY, detail).into_response();
     }
     next.run(request).await
+}
+
+/// The address at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Turns away who asks too much, and says on each answer what browsers may do with it.
+async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let limits = &app.gateway.limits;
+    let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
+    let client = limits.client(peer, request.headers());
+    let path = request.uri().path();
+    let is_limited = !UNLIMITED.contains(&path);
+    let is_private = path.starts_with("/v1/");
+    let mut response = match limits.take_address(client.as_ref().filter(|_| is_limited)) {
+        Ok(()) => next.run(request).await,
+        Err(too_many) => Problem::from(too_many).into_response(),
+    };
+    limits.charge_unproven(client.as_ref(), response.status());
+    secure(response.headers_mut(), is_private, client.is_some_and(|client| client.is_behind_tls()));
+    response
+}
+
+/// Adds what keeps browsers from doing more with an answer than it is meant for.
+fn secure(headers: &mut HeaderMap, is_private: bool, is_behind_tls: bool) {
+    let mut say = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(header::REFERRER_POLICY, "no-referrer");
+    say(header::X_FRAME_OPTIONS, "DENY");
+    say(header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.as_str());
+    if is_private {
+        say(header::CACHE_CONTROL, "no-store");
+    }
+    // Only where there is TLS: over plain HTTP it means nothing, and browsers must ignore it.
+    if is_behind_tls {
+        say(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+    }
 }
 
 /// Measures each request and says how far the views are. Paths are logged as patterns: ids stay out.

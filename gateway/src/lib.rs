@@ -3,12 +3,13 @@
 //! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections,
 //! [`http`] says what all requests have in common, [`routes`] lists them: commands are taken by [`submit`], access
 //! [`token`]s are got by signed requests, [`query`] and [`analytics`] read the views, [`stream`] follows the log, [`health`]
-//! is for operators, [`openapi`] describes it all. What goes wrong is told as a [`problem`].
+//! is for operators, [`openapi`] describes it all, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
 
 mod analytics;
 mod chargebacks;
 pub mod health;
 pub mod http;
+pub mod limits;
 pub mod nats;
 pub mod node;
 pub mod openapi;

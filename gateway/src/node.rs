@@ -40,6 +40,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::http::Gateway;
+use crate::limits::Limits;
 use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 
 /// The name of the market's own key in the key store; receipts are signed with it.
@@ -322,6 +323,8 @@ impl Reading {
             receipt_key: self.receipt_key,
             clock,
             status: handle.status(),
+            // Whoever serves it says how much may be asked.
+            limits: Arc::new(Limits::none()),
             metrics,
             commands: Arc::new(handle),
         }

@@ -1,10 +1,12 @@
 //! The page for people.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use events::{Money, Timestamp};
 use projections::analytics::TimeRange;
 use projections::{Projections, ViewError};
@@ -18,6 +20,14 @@ const STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:52rem;mar
 color:#1a1a1a;background:#fff}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;\
 border-bottom:1px solid #ccc}a{color:#0645ad}code{font-size:.95em}@media(prefers-color-scheme:dark){body{color:#eee;\
 background:#161616}a{color:#8ab4f8}}";
+
+/// What the page may do: show itself, in its own style, and nothing else.
+pub(crate) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let style = STANDARD.encode(events::Hash::of(STYLE.as_bytes()).as_bytes());
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+});
 
 /// `GET /`
 pub(crate) async fn landing(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// How long a client waits before it asks a busy market again, in seconds.
-const RETRY_AFTER_S: &str = "1";
+const RETRY_AFTER_S: u64 = 1;
 
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -45,6 +45,7 @@ kinds! {
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed" "Method not allowed";
     BODY_LATE = REQUEST_TIMEOUT "body_late" "Too slow";
     MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "media_type_unsupported" "Unsupported content";
+    RATE_LIMITED = TOO_MANY_REQUESTS "rate_limited" "Too many requests";
     HEADERS_TOO_MANY = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_many" "Too many headers";
     UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable" "Not available now";
     STREAMS_FULL = SERVICE_UNAVAILABLE "streams_full" "Too many streams";
@@ -90,6 +91,8 @@ pub(crate) struct ProblemDetails {
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
+    /// When to come again, in seconds.
+    retry_after_s: Option<u64>,
     details: Box<ProblemDetails>,
 }
 
@@ -112,7 +115,8 @@ impl Problem {
             applied: None,
             more: Map::new(),
         };
-        Problem { status, details: Box::new(details) }
+        let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
+        Problem { status, retry_after_s, details: Box::new(details) }
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
@@ -127,6 +131,15 @@ impl Problem {
 
     pub(crate) fn query_invalid(detail: impl Into<String>) -> Self {
         Problem::new(&QUERY_INVALID, detail)
+    }
+
+    /// Tells that somebody has asked for more than he may, and when to come again.
+    pub(crate) fn rate_limited(by: &'static str, retry_after_s: u64) -> Self {
+        let detail = format!(
+            "this {by} has asked for more than it may in this time; nothing was decided: send the same again in \
+             {retry_after_s} s"
+        );
+        Problem { retry_after_s: Some(retry_after_s), ..Problem::new(&RATE_LIMITED, detail) }
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
@@ -249,13 +262,13 @@ impl From<ViewError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Problem { status, details } = self;
+        let Problem { status, retry_after_s, details } = self;
         metrics::counter!("skylink_http_problems_total", "code" => details.code.clone()).increment(1);
         let mut response = (status, axum::Json(details)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -30,8 +30,8 @@ use crate::http::App;
 use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
     BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
-    OUTCOME_UNKNOWN, QUERY_INVALID, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
-    VIEWS_BEHIND,
+    OUTCOME_UNKNOWN, QUERY_INVALID, RATE_LIMITED, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING,
+    UNAVAILABLE, VIEWS_BEHIND,
 };
 use crate::query::devices::{self, DeviceList};
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
@@ -40,6 +40,9 @@ use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, Ta
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
 use crate::{analytics, chargebacks, health, openapi, page, payments, query, stream, submit, token, tree};
+
+/// What is asked by those who look after this process, and always answered.
+pub(crate) const UNLIMITED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What an answer that is no problem holds.
 #[derive(Clone, Copy)]
@@ -118,7 +121,11 @@ impl Route {
             needs_token: false,
             parameters: Vec::new(),
             answers: Vec::new(),
-            problems: vec![HEADERS_TOO_MANY],
+            problems: if UNLIMITED.contains(&path) {
+                vec![HEADERS_TOO_MANY]
+            } else {
+                vec![HEADERS_TOO_MANY, RATE_LIMITED]
+            },
             handler,
         }
     }

@@ -1,12 +1,16 @@
 //! The HTTP server: it takes connections, and bounds what each of them may hold and for how long.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
+
+use crate::http::Peer;
 
 /// How long requests under way may take when the server stops; streams end then too.
 pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -46,8 +52,8 @@ pub async fn serve(
             () = &mut shutdown => break,
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((socket, _)) => {
-                    connections.spawn(serve_connection(socket, router.clone(), stopped.clone()));
+                Ok((socket, peer)) => {
+                    connections.spawn(serve_connection(socket, peer.ip(), router.clone(), stopped.clone()));
                 }
                 // The client went away again before it was taken: nothing is wrong here.
                 Err(error) if is_of_client(&error) => {}
@@ -75,6 +81,7 @@ fn is_of_client(error: &io::Error) -> bool {
 /// Serves one connection until it ends or, once the server stops, until its request is answered.
 async fn serve_connection(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: IpAddr,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -84,7 +91,11 @@ async fn serve_connection(
         .header_read_timeout(HEAD_TIME_MAX)
         .max_headers(HEADERS_READ_MAX)
         .max_buf_size(HEAD_BYTES_MAX);
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let mut connection = pin!(server.serve_connection(TokioIo::new(Impatient::new(io)), service));
     let told = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
     let ended = tokio::select! {
@@ -182,7 +193,7 @@ mod tests {
         let (client, server) = tokio::io::duplex(room);
         let task = tokio::spawn(async move {
             let (_stop, stopped) = watch::channel(false);
-            serve_connection(server, router, stopped).await;
+            serve_connection(server, IpAddr::from([127, 0, 0, 1]), router, stopped).await;
         });
         (client, task)
     }

@@ -232,6 +232,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             return Err(revoked());
         }
         let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
+        app.gateway.limits.take_account(claims.account)?;
         Ok(Caller { account: claims.account, roles: account.roles })
     }
 }

@@ -4,6 +4,7 @@
 pub mod engines;
 pub mod files;
 pub mod forge;
+pub mod fuzz;
 pub mod history;
 pub mod http;
 pub mod localstripe;

@@ -67,8 +67,18 @@ impl Cli {
 
     /// Starts a market and waits until it says that it runs.
     pub(crate) fn up(&self, more: &[&str]) -> Up {
+        self.up_in(&[], more)
+    }
+
+    /// Starts a market in an environment and waits until it says that it runs.
+    pub(crate) fn up_in(&self, environment: &[(&str, &str)], more: &[&str]) -> Up {
         let arguments = [&["up", "--listen", "127.0.0.1:0"], more].concat();
-        let mut child = self.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .command(&arguments)
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
         while !said.lines().any(|line| line.starts_with("Market ") && line.contains(" runs: ")) {

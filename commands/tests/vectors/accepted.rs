@@ -107,9 +107,9 @@ fn flat_form() -> Vec<Case> {
         flat_case("flat form, ES256", flat_add(&es()), &es(), "accepted"),
         pretty,
         ok("flat form, expects versions", expecting),
-        ok("flat form, an amount as a number", flat_order(json!(99.99), Some("USD"))),
-        ok("flat form, an amount as a text", flat_order(json!("99.990"), Some("KWD"))),
-        ok("flat form, an amount in minor units", flat_order(minor, None)),
+        ok("flat form, an amount as a number", flat_order(&ed(), json!(99.99), Some("USD"))),
+        ok("flat form, an amount as a text", flat_order(&ed(), json!("99.990"), Some("KWD"))),
+        ok("flat form, an amount in minor units", flat_order(&ed(), minor, None)),
         flat_case("flat form, an amount of a currency without minor unit", migrate, &es(), "accepted"),
     ]
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use commands::crypto::SigningKey;
+use commands::crypto::{SigningKey, VerifyingKey};
 use events::account::Algorithm;
 use events::ids::MarketName;
 use serde_json::{Map, Value, json};
@@ -96,6 +96,12 @@ impl Jws {
         Jws { header: header.into(), ..self }
     }
 
+    /// The same payload under another header, to be signed anew.
+    pub(crate) fn clone_with(&self, header: impl Into<String>) -> Jws {
+        let key = if self.key.id() == ed().id() { ed() } else { es() };
+        Jws { header: header.into(), payload: self.payload.clone(), key }
+    }
+
     pub(crate) fn signing_input(&self) -> String {
         format!("{}.{}", b64(&self.header), b64(&self.payload))
     }
@@ -122,12 +128,19 @@ impl Jws {
             .with("key", json!(self.key.public()))
             .with("header", self.header.as_str())
             .with("signing_input", self.signing_input())
-            .with("signature", b64(signature));
+            .with("signature", b64(&signature))
+            .with("signature_holds", holds(&self.key, &self.signing_input(), signature.as_ref()));
         match std::str::from_utf8(&self.payload) {
             Ok(payload) => case.with("payload", payload),
             Err(_) => case,
         }
     }
+}
+
+/// Tells whether a signature is that of a key over a message, whatever is said in the message.
+fn holds(key: &SigningKey, message: &str, signature: &[u8]) -> bool {
+    let key = VerifyingKey::new(&key.public()).unwrap();
+    key.verify(message.as_bytes(), signature).is_ok()
 }
 
 pub(crate) fn header(key: &SigningKey) -> String {
@@ -235,12 +248,12 @@ pub(crate) fn flat_add(key: &SigningKey) -> Value {
     flat(key, "cart.add", json!({"listing_id": LISTING, "quantity": 2}))
 }
 
-pub(crate) fn flat_order(total: Value, currency: Option<&str>) -> Value {
+pub(crate) fn flat_order(key: &SigningKey, total: Value, currency: Option<&str>) -> Value {
     let mut details = json!({"items": [{"listing_id": LISTING, "quantity": 2}], "payment_method": "wallet", "total": total});
     if let Some(currency) = currency {
         details["currency"] = currency.into();
     }
-    flat(&ed(), "order.place", json!({"orderDetails": details}))
+    flat(key, "order.place", json!({"orderDetails": details}))
 }
 
 /// Signs the flat form and makes a case of it.
@@ -264,6 +277,7 @@ pub(crate) fn flat_case_spelled(
         .with("key", json!(key.public()))
         .with("canonical", message)
         .with("signature", signature)
+        .with("signature_holds", true)
 }
 
 /// Adds two numbers of 256 bits, least significant byte first; what does not fit is dropped.

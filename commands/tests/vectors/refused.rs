@@ -2,38 +2,34 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
+use commands::crypto::SigningKey;
 use serde_json::{Value, json};
 
 use super::case::{
-    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, EXCHANGE_TYP, Jws, LISTING, QUOTE_TYP, TYP, add, b64, claim,
-    der, ed, es, exchange_of, flat, flat_add, flat_case, flat_case_spelled, flat_order, header, header_and,
-    header_of, merge_of, offer, order_of, p256_order, payload, payload_of, payload_with, payload_with_seq,
-    payload_without, quote, quoted_line, stranger,
+    ACCOUNT, CART_CLAIM_TYP, CID, Case, DEVICE, EXCHANGE_TYP, Jws, LISTING, QUOTE_TYP, TYP, add, alg, b64,
+    claim, der, ed, es, exchange_of, flat, flat_add, flat_case, flat_case_spelled, flat_order, header,
+    header_and, header_of, merge_of, offer, order_of, p256_order, payload, payload_of, payload_with,
+    payload_with_seq, payload_without, quote, quoted_line, stranger,
 };
+use super::crafted;
 
 const MALFORMED: &str = "sig_malformed";
 
 pub(crate) fn cases() -> Vec<Case> {
-    [
-        shape(),
-        encoding(),
-        headers(),
-        keys(),
-        signatures(),
-        json_profile(),
-        claims(),
-        targets(),
-        bodies(),
-        spellings(),
-        quotes(),
-        carts(),
-        exchanges(),
-        flat_shape(),
-        flat_meaning(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let once =
+        [shape(), encoding(), keys(), signatures(), bodies(), spellings(), quotes(), carts(), exchanges()];
+    // Both algorithms, since a verifier may well have two paths.
+    let twice = [headers, json_profile, claims, targets, flat_shape, flat_meaning];
+    let twice = twice.into_iter().flat_map(|cases| [cases(ed), cases(es)]);
+    once.into_iter().chain(twice).chain([crafted::cases()]).flatten().collect()
+}
+
+/// Makes the key that signs some cases.
+type Key = fn() -> SigningKey;
+
+/// Names a case after the algorithm of its key: those of Ed25519 go without.
+fn named(key: Key, name: &str) -> String {
+    if key().id() == ed().id() { name.to_owned() } else { format!("{}: {name}", alg(&key())) }
 }
 
 fn good() -> Jws {
@@ -105,26 +101,28 @@ fn padded_payload() -> Case {
     Case::text("a padded payload, rightly signed", format!("{input}.{signature}"), MALFORMED)
 }
 
-fn headers() -> Vec<Case> {
-    let kid = ed().id().to_string();
-    let with = |name: &str, header: String| good().header(header).case(name, MALFORMED);
+fn headers(key: Key) -> Vec<Case> {
+    let kid = key().id().to_string();
+    let own = alg(&key());
+    let good = || Jws::new(key(), payload().to_string());
+    let with = |name: &str, header: String| good().header(header).case(&named(key, name), MALFORMED);
     let and = |member: &str, json: &str| {
-        with(&format!("header with `{member}`"), header_and(&ed(), &format!(r#""{member}":{json}"#)))
+        with(&format!("header with `{member}`"), header_and(&key(), &format!(r#""{member}":{json}"#)))
     };
     let jwk = json!(stranger().public()).to_string();
     vec![
         with("alg none", header_of("none", &kid, TYP)),
         with("alg HS256", header_of("HS256", &kid, TYP)),
         with("alg ES384", header_of("ES384", &kid, TYP)),
-        with("alg in lower case", header_of("eddsa", &kid, TYP)),
-        with("typ JWT", header_of("EdDSA", &kid, "JWT")),
-        with("typ of a quote", header_of("EdDSA", &kid, QUOTE_TYP)),
-        with("typ in upper case", header_of("EdDSA", &kid, &TYP.to_uppercase())),
-        with("no typ", format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#)),
-        with("no kid", format!(r#"{{"alg":"EdDSA","typ":"{TYP}"}}"#)),
+        with("alg in lower case", header_of(&own.to_lowercase(), &kid, TYP)),
+        with("typ JWT", header_of(own, &kid, "JWT")),
+        with("typ of a quote", header_of(own, &kid, QUOTE_TYP)),
+        with("typ in upper case", header_of(own, &kid, &TYP.to_uppercase())),
+        with("no typ", format!(r#"{{"alg":"{own}","kid":"{kid}"}}"#)),
+        with("no kid", format!(r#"{{"alg":"{own}","typ":"{TYP}"}}"#)),
         with("no alg", format!(r#"{{"kid":"{kid}","typ":"{TYP}"}}"#)),
-        with("kid of 31 bytes", header_of("EdDSA", &b64([1; 31]), TYP)),
-        with("kid padded", header_of("EdDSA", &format!("{kid}="), TYP)),
+        with("kid of 31 bytes", header_of(own, &b64([1; 31]), TYP)),
+        with("kid padded", header_of(own, &format!("{kid}="), TYP)),
         and("jwk", &jwk),
         and("jku", r#""https://example.com/keys""#),
         and("x5c", "[]"),
@@ -132,11 +130,11 @@ fn headers() -> Vec<Case> {
         and("crit", r#"["exp"]"#),
         and("b64", "false"),
         and("cty", r#""json""#),
-        with("header with alg twice", header_and(&ed(), r#""alg":"EdDSA""#)),
-        with("header as an array", format!(r#"["EdDSA","{kid}","{TYP}"]"#)),
-        with("bytes behind the header", format!("{}x", header(&ed()))),
-        with("header that is not JSON", "EdDSA".to_owned()),
-        with("alg as an object", format!(r#"{{"alg":{{"EdDSA":null}},"kid":"{kid}","typ":"{TYP}"}}"#)),
+        with("header with alg twice", header_and(&key(), &format!(r#""alg":"{own}""#))),
+        with("header as an array", format!(r#"["{own}","{kid}","{TYP}"]"#)),
+        with("bytes behind the header", format!("{}x", header(&key()))),
+        with("header that is not JSON", own.to_owned()),
+        with("alg as an object", format!(r#"{{"alg":{{"{own}":null}},"kid":"{kid}","typ":"{TYP}"}}"#)),
     ]
 }
 
@@ -184,8 +182,8 @@ fn signatures() -> Vec<Case> {
     ]
 }
 
-fn json_profile() -> Vec<Case> {
-    let of = |name: &str, payload: Vec<u8>| Jws::new(ed(), payload).case(name, MALFORMED);
+fn json_profile(key: Key) -> Vec<Case> {
+    let of = |name: &str, payload: Vec<u8>| Jws::new(key(), payload).case(&named(key, name), MALFORMED);
     let text = payload().to_string();
     let nested = format!("{}1{}", "[".repeat(16), "]".repeat(16));
     let seq = |name: &str, number: &str| of(name, payload_with_seq(number).into_bytes());
@@ -222,8 +220,8 @@ fn json_profile() -> Vec<Case> {
     ]
 }
 
-fn claims() -> Vec<Case> {
-    let of = |name: &str, payload: String| Jws::new(ed(), payload).case(name, MALFORMED);
+fn claims(key: Key) -> Vec<Case> {
+    let of = |name: &str, payload: String| Jws::new(key(), payload).case(&named(key, name), MALFORMED);
     let mut cases: Vec<Case> = ["v", "aud", "cmd", "cid", "sub", "dev", "seq", "nonce", "iat", "exp", "body"]
         .map(|member| of(&format!("no `{member}`"), payload_without(member)))
         .into();
@@ -255,8 +253,8 @@ fn claims() -> Vec<Case> {
     cases
 }
 
-fn targets() -> Vec<Case> {
-    let of = |name: &str, payload: String, verdict| Jws::new(ed(), payload).case(name, verdict);
+fn targets(key: Key) -> Vec<Case> {
+    let of = |name: &str, payload: String, verdict| Jws::new(key(), payload).case(&named(key, name), verdict);
     vec![
         of("another market", payload_with("aud", "elsewhere".into()), "aud_mismatch"),
         of("a market in upper case", payload_with("aud", "MAIN".into()), "aud_mismatch"),
@@ -403,40 +401,42 @@ fn quotes() -> Vec<Case> {
     ]
 }
 
-fn flat_shape() -> Vec<Case> {
-    let of = |name: &str, object: Value| flat_case(name, object, &ed(), MALFORMED);
-    let signed = flat_case("", flat_add(&ed()), &ed(), "").to_json()["text"].as_str().unwrap().to_owned();
-    let amount = flat_case("", flat_order(json!(99.5), Some("USD")), &ed(), "").to_json()["text"]
+fn flat_shape(key: Key) -> Vec<Case> {
+    let of = |name: &str, object: Value| flat_case(&named(key, name), object, &key(), MALFORMED);
+    let signed = flat_case("", flat_add(&key()), &key(), "").to_json()["text"].as_str().unwrap().to_owned();
+    let amount = flat_case("", flat_order(&key(), json!(99.5), Some("USD")), &key(), "").to_json()["text"]
         .as_str()
         .unwrap()
         .to_owned();
-    let spelled = |name: &str, spelling: &str| Case::text(name, amount.replace("99.5", spelling), MALFORMED);
+    let spelled = |name: &str, spelling: &str| {
+        Case::text(&named(key, name), amount.replace("99.5", spelling), MALFORMED)
+    };
     let mut cases = vec![
-        Case::text("flat form, no signature", flat_add(&ed()).to_string(), "sig_missing"),
+        Case::text(&named(key, "flat form, no signature"), flat_add(&key()).to_string(), "sig_missing"),
         Case::text(
-            "flat form, an empty signature",
+            &named(key, "flat form, an empty signature"),
             signed.replace(json(&signed)["signature"].as_str().unwrap(), ""),
             "sig_missing",
         ),
         Case::text(
-            "flat form, a member twice",
+            &named(key, "flat form, a member twice"),
             signed.replace(r#""quantity":2"#, r#""quantity":2,"quantity":2"#),
             MALFORMED,
         ),
-        Case::text("flat form, bytes behind it", format!("{signed}{{}}"), MALFORMED),
-        Case::text("JWS of the JSON serialization", jws_json(), MALFORMED),
+        Case::text(&named(key, "flat form, bytes behind it"), format!("{signed}{{}}"), MALFORMED),
+        Case::text(&named(key, "JWS of the JSON serialization"), jws_json(key), MALFORMED),
         spelled("flat form, an amount with a zero at its end", "99.50"),
         spelled("flat form, an amount with an exponent", "9.95e1"),
         spelled("flat form, a long amount that shares its canonical form", "99.500000000000000001"),
     ];
     for member in ["user_id", "device_id", "keyId", "timestamp"] {
-        let mut object = flat_add(&ed());
+        let mut object = flat_add(&key());
         object.as_object_mut().unwrap().remove(member);
         cases.push(of(&format!("flat form, no `{member}`"), object));
     }
-    let mut at_noon = flat_add(&ed());
+    let mut at_noon = flat_add(&key());
     at_noon["timestamp"] = "noon".into();
-    let mut half = flat_add(&ed());
+    let mut half = flat_add(&key());
     half["sequenceNumber"] = json!(7.5);
     cases.extend([
         of("flat form, a timestamp that is none", at_noon),
@@ -449,58 +449,78 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-fn jws_json() -> String {
-    let jws = good();
+fn jws_json(key: Key) -> String {
+    let jws = Jws::new(key(), payload().to_string());
     let (protected, payload) = (b64(&jws.header), b64(&jws.payload));
     json!({"protected": protected, "payload": payload, "signature": b64(jws.signature())}).to_string()
 }
 
-fn flat_meaning() -> Vec<Case> {
+fn flat_meaning(key: Key) -> Vec<Case> {
     let with = |member: &str, value: Value| {
-        let mut object = flat_add(&ed());
+        let mut object = flat_add(&key());
         object[member] = value;
         object
     };
-    let of = |name: &str, object: Value, verdict| flat_case(name, object, &ed(), verdict);
-    let backwards = format!("{:#}", flat_add(&ed()));
-    let cancel = flat(&ed(), "order.cancel", json!({"order_id": CID, "reason": null}));
+    let of = |name: &str, object: Value, verdict| flat_case(&named(key, name), object, &key(), verdict);
+    let backwards = format!("{:#}", flat_add(&key()));
+    let cancel = flat(&key(), "order.cancel", json!({"order_id": CID, "reason": null}));
     let paid_with = |method: Value| {
-        let mut object = flat_order(json!(99.99), Some("USD"));
+        let mut object = flat_order(&key(), json!(99.99), Some("USD"));
         object["orderDetails"]["payment_method"] = method;
         object
     };
     let body = "body_invalid";
     vec![
         flat_case(
-            "flat form, a key the market does not know",
+            &named(key, "flat form, a key the market does not know"),
             flat_add(&stranger()),
             &stranger(),
             "kid_unknown",
         ),
         flat_case(
-            "flat form, signed with another key than keyId says",
-            flat_add(&ed()),
+            &named(key, "flat form, signed with another key than keyId says"),
+            flat_add(&key()),
             &stranger(),
             "sig_invalid",
         ),
         flat_case_spelled(
-            "flat form, signed over another spelling than the canonical one",
-            flat_add(&ed()),
-            &ed(),
+            &named(key, "flat form, signed over another spelling than the canonical one"),
+            flat_add(&key()),
+            &key(),
             "sig_invalid",
             backwards,
         ),
         of("flat form, another market", with("market", "elsewhere".into()), "aud_mismatch"),
         of("flat form, an unknown command", with("command", "cart.burn".into()), "cmd_unknown"),
-        of("flat form, a command it does not have", flat(&ed(), "stock.receive", json!({})), body),
+        of("flat form, a command it does not have", flat(&key(), "stock.receive", json!({})), body),
         of("flat form, a member that has no place", with("price", 1.into()), body),
-        of("flat form, an amount without currency", flat_order(json!(99.5), None), body),
-        of("flat form, an amount finer than its currency", flat_order(json!(99.505), Some("USD")), body),
-        of("flat form, an amount in words", flat_order(json!("much"), Some("USD")), body),
-        of("flat form, an amount as an array", flat_order(json!(["USD", 9999]), None), body),
+        of("flat form, an amount without currency", flat_order(&key(), json!(99.5), None), body),
+        of(
+            "flat form, an amount finer than its currency",
+            flat_order(&key(), json!(99.505), Some("USD")),
+            body,
+        ),
+        of("flat form, an amount in words", flat_order(&key(), json!("much"), Some("USD")), body),
+        of("flat form, an amount as an array", flat_order(&key(), json!(["USD", 9999]), None), body),
         of("flat form, a listing in upper case", with("listing_id", LISTING.to_uppercase().into()), body),
         of("flat form, a payment method as an object", paid_with(json!({"wallet": null})), body),
         of("flat form, a reason that is null", cancel, body),
         of("flat form, versions that are none", with("expectedVersions", json!({})), MALFORMED),
+        of("flat form, versions that are null", with("expectedVersions", Value::Null), MALFORMED),
+        of(
+            "flat form, a command id of UUIDv4",
+            with("commandId", CID.replace("-7000", "-4000").into()),
+            MALFORMED,
+        ),
+        of("flat form, a nonce of 15 bytes", with("nonce", b64([1; 15]).into()), MALFORMED),
+        of(
+            "flat form, a nonce with bits to spare",
+            with("nonce", "AAECAwQFBgcICQoLDA0ODx".into()),
+            MALFORMED,
+        ),
+        of("flat form, a sequence number as a text", with("sequenceNumber", "7".into()), MALFORMED),
+        of("flat form, a sequence number of 2^53", with("sequenceNumber", (1u64 << 53).into()), MALFORMED),
+        of("flat form, an account in upper case", with("user_id", ACCOUNT.to_uppercase().into()), MALFORMED),
+        of("flat form, a key id padded", with("keyId", format!("{}=", key().id()).into()), MALFORMED),
     ]
 }

@@ -147,7 +147,11 @@ pub const MOVEMENTS_MAX: usize = 100_000;
 impl Books {
     fn moved(&mut self, kind: MovementKind, reference: String, at: Timestamp, amount: Money) {
         let fee_minor = if kind == MovementKind::Payment { amount.minor / FEE_PARTS } else { 0 };
-        self.movements.push_back(Movement { kind, reference, at, amount, fee_minor });
+        self.keep(Movement { kind, reference, at, amount, fee_minor });
+    }
+
+    fn keep(&mut self, movement: Movement) {
+        self.movements.push_back(movement);
         if self.movements.len() > MOVEMENTS_MAX
             && let Some(forgotten) = self.movements.pop_front()
         {
@@ -156,8 +160,8 @@ impl Books {
     }
 }
 
-/// What the sandbox says it has moved, from its own books in a file, or from none where it has kept none yet: since `from`, or the first movement, and before `until`, or
-/// now.
+/// What the sandbox says it has moved, from its own books in a file, or from none where it has kept none yet: since `from`, or
+/// the first movement, and before `until`, or now.
 ///
 /// # Errors
 /// If the books can't be read, or what is asked for begins before the last [`MOVEMENTS_MAX`] movements.
@@ -294,7 +298,7 @@ impl Sandbox {
         self.send(&json!({"dispute": payment, "id": id, "reference": reference, "type": "disputed"}), 1);
         if let Some((kind, minor)) = moved {
             let (amount, fee_minor) = (Money::new(minor, currency), dispute::Entry::fee_of((kind, minor)));
-            books.movements.push(Movement { kind, reference, at: self.clock.now(), amount, fee_minor });
+            books.keep(Movement { kind, reference, at: self.clock.now(), amount, fee_minor });
         }
     }
 

@@ -19,6 +19,7 @@ use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
 use events::market::{EscrowTerms, ReturnTerms};
 use events::{Money, Timestamp};
 use gateway::health::install_metrics;
+use gateway::limits::Limits;
 use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
 use gateway::{Commands, Gateway};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -201,6 +202,7 @@ impl Shop {
             receipt_key: node.keys().get(RECEIPT_KEY).unwrap().public(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             status: handle.status(),
+            limits: Arc::new(Limits::none()),
             metrics: Some(METRICS.clone()),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,145 @@
+use axum::http::HeaderValue;
+
+use super::*;
+
+fn ip(text: &str) -> std::net::IpAddr {
+    text.parse().unwrap()
+}
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+fn proxies(trusted: &[&str], header: ForwardedHeader) -> Proxies {
+    Proxies { trusted: trusted.iter().map(|text| text.parse().unwrap()).collect(), header }
+}
+
+/// Tells who is taken for the client.
+fn who(proxies: &Proxies, peer: &str, pairs: &[(&'static str, &'static str)]) -> Client {
+    proxies.client(ip(peer), &headers(pairs))
+}
+
+/// What stands for an address that came directly.
+fn direct(address: &str) -> Client {
+    Proxies::default().client(ip(address), &HeaderMap::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_gives_its_burst_and_then_its_rate() {
+    let table = Table::new(10);
+    let burst = 10 * BURST.as_secs() as usize;
+    for _ in 0..burst {
+        assert_eq!(table.take(1, "key"), Ok(()));
+    }
+    let told = table.take(1, "key").unwrap_err();
+    assert_eq!(told.wait, Duration::from_millis(100));
+    assert_eq!(table.take(2, "key"), Ok(()), "others are not held up");
+    tokio::time::advance(told.wait).await;
+    assert_eq!(table.take(1, "key"), Ok(()), "who comes when he was told is taken");
+    assert!(table.take(1, "key").is_err());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let taken = (0..2 * burst).filter(|_| table.take(1, "key").is_ok()).count();
+    assert_eq!(taken, burst, "nobody saves up more than a burst");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_charged_more_than_he_has_waits_longer_but_never_for_ever() {
+    let table = Table::new(1);
+    for _ in 0..1000 {
+        table.charge(1, UNPROVEN_COST);
+    }
+    let told = table.check(1, "address").unwrap_err();
+    assert_eq!(told.wait, BURST + Duration::from_secs(1));
+    tokio::time::advance(told.wait).await;
+    assert_eq!(table.check(1, "address"), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_remembers_those_who_come_and_has_a_bound() {
+    let table = Table::with_room(1, 100);
+    for _ in 0..BURST.as_secs() {
+        table.take(0, "address").unwrap();
+    }
+    for other in 1..10_000 {
+        table.take(other, "address").unwrap();
+        assert!(table.take(0, "address").is_err(), "who goes on asking is not forgotten for {other} others");
+        let buckets = table.buckets.lock().unwrap();
+        assert!(buckets.young.len() + buckets.old.len() <= 100);
+    }
+    for other in 10_000..10_200 {
+        table.take(other, "address").unwrap();
+    }
+    assert_eq!(table.take(0, "address"), Ok(()), "who was away is new");
+}
+
+#[test]
+fn only_a_trusted_proxy_is_believed_and_only_about_the_one_before_it() {
+    let none = Proxies::default();
+    let claimed = [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=198.51.100.7")];
+    assert_eq!(who(&none, "203.0.113.5", &claimed), direct("203.0.113.5"), "anybody can write a header");
+    assert!(who(&none, "127.0.0.1", &claimed).is_this_machine());
+
+    let ours = proxies(&["10.0.0.0/8", "127.0.0.1"], ForwardedHeader::XForwardedFor);
+    let by = |value: &'static str| who(&ours, "10.1.2.3", &[("x-forwarded-for", value)]);
+    assert_eq!(by("198.51.100.7"), direct("198.51.100.7"));
+    assert_eq!(by("1.2.3.4, 198.51.100.7"), direct("198.51.100.7"), "what the client wrote stands before");
+    assert_eq!(by("1.2.3.4, 198.51.100.7, 10.9.9.9"), direct("198.51.100.7"), "our proxies are passed over");
+    assert_eq!(by("198.51.100.7:4711"), direct("198.51.100.7"));
+    assert_eq!(by("[2001:db8::1]:4711"), direct("2001:db8::1"));
+    assert_eq!(by("198.51.100.7, nonsense"), by(""), "what names nobody is held against the proxy");
+    assert_eq!(
+        who(&ours, "10.1.2.3", &[("forwarded", "for=1.2.3.4")]),
+        by(""),
+        "the other header is not read"
+    );
+    assert!(!who(&ours, "127.0.0.1", &[]).is_this_machine(), "a proxy on this machine speaks for others");
+    assert_eq!(who(&ours, "203.0.113.5", &claimed), direct("203.0.113.5"));
+}
+
+#[test]
+fn forwarded_is_read_as_rfc_7239_has_it() {
+    let ours = proxies(&["fd00::/8"], ForwardedHeader::Forwarded);
+    let by = |value: &'static str| who(&ours, "fd00::1", &[("forwarded", value)]);
+    assert_eq!(by("for=198.51.100.7;proto=http"), direct("198.51.100.7"));
+    assert_eq!(
+        by("for=1.2.3.4, For=\"[2001:db8:1::9]:80\""),
+        direct("2001:db8:1::1"),
+        "a network of 64 bits"
+    );
+    assert_eq!(by("for=unknown"), by("for=_hidden"));
+    assert!(by("for=198.51.100.7;proto=https").is_behind_tls());
+    assert!(!by("for=1.2.3.4;proto=https, for=198.51.100.7").is_behind_tls(), "the last proxy says how");
+    let plain = proxies(&["10.0.0.1"], ForwardedHeader::XForwardedFor);
+    assert!(who(&plain, "10.0.0.1", &[("x-forwarded-proto", "https")]).is_behind_tls());
+    assert!(!who(&plain, "10.0.0.2", &[("x-forwarded-proto", "https")]).is_behind_tls());
+}
+
+#[test]
+fn what_is_no_network_is_refused() {
+    for text in ["", "10.0.0.0/33", "10.0.0.0/", "fd00::/129", "example.com", "10.0.0.0/-1", "10.0.0/8"] {
+        assert!(text.parse::<TrustedProxy>().is_err(), "{text}");
+    }
+    let all: TrustedProxy = "::/0".parse().unwrap();
+    assert_eq!(proxies(&["::/0"], ForwardedHeader::default()).trusted, [all]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_held_up_by_who_names_his_key() {
+    let limits = Limits::new(Rates { commands_per_key: Some(1), ..Rates::default() }, Proxies::default());
+    let key =
+        commands::crypto::SigningKey::from_seed(events::account::Algorithm::EdDsa, [1; 32]).unwrap().id();
+    let named = format!(r#"{{"keyId":"{key}"}}"#);
+    for _ in 0..100 {
+        assert_eq!(limits.check_key(named.as_bytes()), Ok(Some(key)));
+        limits.charge_key(Some(key), Some(&Refusal::SigInvalid));
+    }
+    for _ in 0..BURST.as_secs() {
+        limits.check_key(named.as_bytes()).unwrap();
+        limits.charge_key(Some(key), None);
+    }
+    assert_eq!(limits.check_key(named.as_bytes()).unwrap_err().wait, Duration::from_secs(1));
+}
