@@ -195,8 +195,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => shopper.clone().prop_map(Step::Clear),
         8 => (shopper.clone(), prop::option::weighted(0.6, 0..COUPONS.len()))
             .prop_map(|(s, c)| Step::Coupon(s, c)),
-        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
-        2 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
+        4 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::Save(s, t)),
+        4 => (shopper.clone(), thing.clone()).prop_map(|(s, t)| Step::MoveBack(s, t)),
         2 => (shopper.clone(), -1i64..2 * DAY_MS).prop_map(|(s, ms)| Step::Freeze(s, ms)),
         1 => shopper.clone().prop_map(Step::Unfreeze),
         3 => buyer.clone().prop_map(Step::Restore),
