@@ -365,7 +365,11 @@ impl Market {
         let chargebacks = self.payments.chargebacks();
         let before = chargebacks.open.get(&id);
         let fee = before.map_or_else(|| chargebacks.closed.get(&id)?.fee, |before| before.fee);
-        let submissions_before = before.map_or(0, |before| before.submissions).min(event.submissions);
+        // What was given the first time is not asked for again.
+        let submissions_before = match event.round {
+            Round::First => before.map_or(0, |before| before.submissions).min(event.submissions),
+            Round::Second => event.submissions,
+        };
         let charged = event.orders.iter().filter(|charged| charged.amount.is_positive());
         let charged: Box<[ChargedOrder]> = charged.copied().collect();
         let open = Chargeback {

@@ -339,6 +339,8 @@ impl Runner {
         let now = Instant::now();
         let at = match (effect.is_watch(), may_be_sent) {
             (false, _) => now,
+            // There are few, and nobody has answered to one for as long as could be.
+            (true, true) if matches!(effect, Effect::Chargeback(_)) => now,
             (true, true) => apart(&mut self.watches_from, now),
             // It was just told that it is held.
             (true, false) => apart(&mut self.watches_from, now + WATCH_EVERY),

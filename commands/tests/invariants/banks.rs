@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::Command;
 use commands::command::{
     AcceptChargeback, AskedFile, RepayDebt, ReportChargeback, Standing, SubmitEvidence, WriteOffDebt,
 };
+use commands::{Command, Market};
 use events::account::Role;
 use events::chargeback::{ChargebackReason, EvidenceKind, MediaType, Round};
 use events::ids::{ChargebackId, OrderId, PaymentId};
@@ -117,7 +117,9 @@ impl Run {
                 let minor = (-owed.minor * step.percent / 100).max(1);
                 let amount = Money::new(minor, owed.currency);
                 match debt {
-                    LedgerAccount::BuyerReceivable(buyer) if step.act == 3 => {
+                    LedgerAccount::BuyerReceivable(buyer) if step.act < 5 => {
+                        let has = market.ledger.balance(LedgerAccount::Wallet(buyer), owed.currency).minor;
+                        let amount = Money::new(minor.min(has.max(1)), owed.currency);
                         Some((Actor::of(buyer), RepayDebt { amount }.into()))
                     }
                     LedgerAccount::BuyerReceivable(account) => {
@@ -144,7 +146,25 @@ impl Run {
 
     /// Lets a provider say something of a dispute, mostly of a payment that was captured.
     fn disputed(&self, step: &BankStep) -> Option<(Actor, Command)> {
-        let captured: Vec<_> = self.captured.iter().collect();
+        let mut captured: Vec<_> = self.captured.iter().collect();
+        let Market { payments, ledger, .. } = &self.world.market;
+        let wanted: BTreeSet<_> = match step.act {
+            // What a part is on its way back of, where anything is.
+            0..9 => payments.refunds().map(|(_, refund)| refund.payment).collect(),
+            // What its buyer does not have any more.
+            9..11 => {
+                let is_spent = |(payment, (amount, _)): &(&PaymentId, &(Money, i64))| {
+                    let account = payments.recently_closed(**payment).map(|closed| closed.account);
+                    let wallet = account.map(LedgerAccount::Wallet);
+                    wallet.is_some_and(|wallet| ledger.balance(wallet, amount.currency).minor < amount.minor)
+                };
+                captured.iter().copied().filter(is_spent).map(|(payment, _)| *payment).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        if captured.iter().any(|(payment, _)| wanted.contains(*payment)) {
+            captured.retain(|(payment, _)| wanted.contains(*payment));
+        }
         let (payment, amount) = match captured.get(step.nth / 3 % captured.len().max(1)) {
             Some((payment, (amount, _))) => (**payment, *amount),
             None => {

@@ -114,7 +114,8 @@ async fn dispute(
         ChargebackWish::Submit(evidence) => {
             // What may have been sent was taken if the provider counts it.
             let known = if asks_first { Some(look_up().await?) } else { None };
-            match known.filter(|known| known.submissions > 0 || !needs_answer(known)) {
+            let counts = |known: &Dispute| known.round.is_first() && known.submissions > 0;
+            match known.filter(|known| counts(known) || !needs_answer(known)) {
                 Some(known) => known,
                 None => {
                     let (files, statement) = (evidence.files.clone(), evidence.statement.clone());

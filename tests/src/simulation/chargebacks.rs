@@ -1,11 +1,11 @@
 //! What banks of a simulated market dispute, and what its people do about that. A bank says what it likes in any order; the market has
 //! to make sense of it.
 
-use commands::Command;
 use commands::command::{
     AcceptChargeback, RepayDebt, ReportChargeback, Standing, SubmitEvidence, WriteOffDebt,
 };
 use commands::payment::{ChargebackEffect, ChargebackWish, Ending};
+use commands::{Command, Market};
 use events::account::Role;
 use events::chargeback::{ChargebackReason, Round};
 use events::ids::{AccountId, PaymentId};
@@ -17,6 +17,16 @@ use super::people::{BUYERS, OPERATORS, PROVIDER, Person, SELLERS, Sight, text, u
 
 /// How many disputes a payment may have.
 const DISPUTES: u32 = 2;
+
+/// Tells whether something is disputed or owed, or an open order was paid with what may be: that is seldom, and soon over.
+pub(super) fn is_near(sight: &Sight<'_>) -> bool {
+    let Market { payments, ledger, .. } = sight.market;
+    payments.chargebacks().open().next().is_some()
+        || ledger.balances().any(|(account, _)| account.is_debt())
+        || sight.payments.iter().any(|(payment, _)| {
+            !payments.orders_of(*payment).is_empty() && payments.recently_closed(*payment).is_some()
+        })
+}
 
 /// Somebody does something about a dispute or a debt, or a bank disputes something.
 pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
@@ -30,7 +40,7 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
         .map(|(account, balance)| (account, -balance.minor))
         .collect();
     match rng.random_range(0..10) {
-        0..2 if !open.is_empty() => {
+        0..4 if !open.is_empty() => {
             let (chargeback, known) = open[rng.random_range(0..open.len())];
             let seller = known.sellers.first().map_or(SELLERS[0], |seller| Person::of(*seller));
             let by = if rng.random_ratio(1, 2) { operator } else { seller };
@@ -44,7 +54,7 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
                 }
             }
         }
-        2..4 if !owed.is_empty() => {
+        4..6 if !owed.is_empty() => {
             let (debt, owed) = owed[rng.random_range(0..owed.len())];
             let (account, role) = match debt {
                 LedgerAccount::SellerReceivable(account) => (account, Role::Seller),
@@ -71,7 +81,7 @@ pub(super) fn provider_says(rng: &mut StdRng, sight: &Sight<'_>, effect: &Charge
         (ChargebackWish::Submit(_), false) => (Standing::InquiryUnderReview, 1),
         (ChargebackWish::Accept, _) => (Standing::Lost, 0),
         (ChargebackWish::Watch, true) => {
-            (pick(rng, &[Standing::Won, Standing::Lost, Standing::UnderReview]), 0)
+            (pick(rng, &[Standing::Won, Standing::Lost, Standing::NeedsResponse, Standing::NeedsResponse]), 0)
         }
         (ChargebackWish::Watch, false) => (pick(rng, &[Standing::InquiryClosed, Standing::NeedsResponse]), 0),
     };
@@ -109,6 +119,8 @@ fn disputed(rng: &mut StdRng, sight: &Sight<'_>) -> Command {
         Standing::NeedsResponse,
         Standing::NeedsResponse,
         Standing::NeedsResponse,
+        Standing::NeedsResponse,
+        Standing::NeedsResponse,
         Standing::UnderReview,
         Standing::Won,
         Standing::Lost,
@@ -135,16 +147,27 @@ fn pick<T: Copy>(rng: &mut StdRng, among: &[T]) -> T {
 
 /// Gives a payment with what was captured of it in minor units; mostly one of which anything was.
 fn some_captured(rng: &mut StdRng, sight: &Sight<'_>) -> (PaymentId, i64) {
-    let captured = |(payment, _): &(PaymentId, AccountId)| {
+    let captured = |(payment, account): &(PaymentId, AccountId)| {
         let closed = sight.market.payments.recently_closed(*payment)?;
         match &closed.ending {
-            Ending::Captured { captured, .. } => Some((*payment, captured.minor)),
+            Ending::Captured { captured, .. } => Some((*payment, captured.minor, *account)),
             _ => None,
         }
     };
     let all: Vec<_> = sight.payments.iter().filter_map(captured).collect();
-    if !all.is_empty() && rng.random_ratio(7, 8) {
-        return all[rng.random_range(0..all.len())];
+    let ledger = &sight.market.ledger;
+    let pays_orders = |payment: PaymentId| !sight.market.payments.orders_of(payment).is_empty();
+    let is_spent =
+        |minor, account| ledger.balance(LedgerAccount::Wallet(account), usd(0).currency).minor < minor;
+    let first = match rng.random_range(0..6) {
+        0..4 => all.iter().filter(|(payment, ..)| pays_orders(*payment)).collect(),
+        4 => all.iter().filter(|(_, minor, account)| is_spent(*minor, *account)).collect(),
+        _ => Vec::new(),
+    };
+    let among = if first.is_empty() { all.iter().collect() } else { first };
+    if !among.is_empty() && rng.random_ratio(9, 10) {
+        let (payment, minor, _) = *among[rng.random_range(0..among.len())];
+        return (payment, minor);
     }
     let any = sight.payments.last().map(|(payment, _)| *payment);
     let none = PaymentId::derive(BUYERS[0].account(), events::ids::CommandId::from_uuid(uuid::Uuid::nil()));

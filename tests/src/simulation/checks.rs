@@ -17,8 +17,16 @@ pub(super) fn check_money(market: &Market) {
     let (mut in_orders, mut going_back) = (0, BTreeMap::new());
     for (account, balance) in market.ledger.balances() {
         let due = match account {
-            // What a provider holds and what the platform has paid come from outside.
-            LedgerAccount::ProviderClearing(_) | LedgerAccount::PlatformPromotions => continue,
+            // What a provider holds, what the platform has paid, and what banks keep of that, come from outside.
+            LedgerAccount::ProviderClearing(_)
+            | LedgerAccount::PlatformPromotions
+            | LedgerAccount::PlatformExpense => continue,
+            LedgerAccount::ProviderChargebacks(provider) => {
+                let open = market.payments.chargebacks().open().map(|(_, open)| open);
+                let taken = open.filter(|open| open.provider == provider).flat_map(|open| &open.taken);
+                let here = taken.filter(|taken| taken.amount.currency == balance.currency);
+                Some(here.map(|taken| taken.amount.minor).sum())
+            }
             LedgerAccount::Escrow(order) => {
                 in_orders += 1;
                 market.orders.get(order).map(|order| order.escrow.remaining())

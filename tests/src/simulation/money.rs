@@ -58,12 +58,15 @@ pub(super) fn promise(n: u64) -> Option<ReleaseRule> {
 
 /// Somebody wants something that has to do with money.
 pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
+    if chargebacks::is_near(sight) && rng.random_ratio(1, 3) {
+        return chargebacks::wish(rng, sight);
+    }
     match rng.random_range(0..100) {
-        0..11 => buy_by_card(rng, sight),
-        11..19 => about_payments(rng, sight),
+        0..12 => buy_by_card(rng, sight),
+        12..19 => about_payments(rng, sight),
         19..42 => provider_says(rng, sight),
-        42..48 => set_aside(rng, sight),
-        48..50 => chargebacks::wish(rng, sight),
+        42..47 => set_aside(rng, sight),
+        47..50 => chargebacks::wish(rng, sight),
         50..54 => exchange(rng),
         54..60 => pay_out(rng, sight),
         60..68 => move_along(rng, sight),
@@ -425,7 +428,14 @@ fn doubt(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
     let known = order.and_then(|order| order.shipments.get(at));
     let reason = [FreezeReason::NotReceived, FreezeReason::NotAsDescribed, FreezeReason::Operator]
         [rng.random_range(0..3)];
-    let held = sight.market.orders.iter().find(|(_, order)| order.hold.is_some()).map(|(id, _)| *id);
+    let held = sight
+        .market
+        .orders
+        .iter()
+        .find(|(_, order)| order.hold.as_ref().is_some_and(|hold| hold.by_operators.is_some()))
+        .map(|(id, _)| *id);
+    // Two have to want that.
+    let act = if held.is_some() && rng.random_ratio(1, 3) { 1 } else { act };
     match act {
         0 => {
             let (note, reason) = (text("two cards of one name"), HoldReason::RiskReview);
