@@ -11,10 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use commands::Refusal;
 use commands::crypto::VerifyingKey;
-use commands::receipt::{Receipt, verify_receipt};
+use commands::market_key::{Announcement, follow};
+use commands::receipt::{Receipt, ReceiptError, verify_receipt_with};
 use engine::Reply;
 use engine::clock::{Clock, WallClock};
-use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
+use engine::keystore::{KeyStore, StoredKey};
 use events::Timestamp;
 use events::account::PublicKey;
 use events::ids::MarketName;
@@ -40,8 +41,8 @@ pub(crate) struct MarketArgs {
     /// The market that the command is for.
     #[arg(long, default_value = "main", value_name = "NAME")]
     pub(crate) market: MarketName,
-    /// A file with the market's public key as a JWK, to check receipts with; without it, the key in the data folder,
-    /// or the one that the HTTP gateway publishes, which is then kept there.
+    /// A file with the market's public key as a JWK, or a set of them, to check receipts with; without it, the key in the data
+    /// folder, or the one that the HTTP gateway publishes, which is then kept there. Keys that follow it are trusted too.
     #[arg(long, value_name = "FILE")]
     pub(crate) market_key: Option<PathBuf>,
 }
@@ -103,17 +104,38 @@ impl Client {
         signed: &Signed,
         wish: &Wish,
         key: &StoredKey,
-        market_key: &VerifyingKey,
+        market_keys: &[VerifyingKey],
     ) -> anyhow::Result<Answer> {
         let (answer, url) = match self {
             Client::Http(client) => (client.send(signed).await?, client.url()),
             Client::Nats(client) => (client.send(signed, wish).await?, client.url()),
         };
         if let Answer::Receipt(receipt) = &answer {
-            check(receipt, signed, wish, key, market_key, url)?;
+            self.check_holds(receipt, market_keys).await.with_context(|| {
+                format!("the receipt does not hold; do not trust {url}: compare the market's key")
+            })?;
+            check(receipt, signed, wish, key, url)?;
         }
         Ok(answer)
     }
+
+    /// Checks that a receipt holds. If it is signed with a key that is not trusted yet, the announcements of the market are
+    /// followed from those that are; over NATS they are not published.
+    async fn check_holds(&self, receipt: &Receipt, market_keys: &[VerifyingKey]) -> anyhow::Result<()> {
+        match (verify_receipt_with(receipt, market_keys), self) {
+            (Err(ReceiptError::OtherKey), Client::Http(client)) => {
+                let mut trusted = trusted_again(market_keys)?;
+                follow(&mut trusted, &receipt.receipt.market, &client.announcements().await?)?;
+                Ok(verify_receipt_with(receipt, &trusted)?)
+            }
+            (verdict, _) => Ok(verdict?),
+        }
+    }
+}
+
+/// Takes the same keys once more.
+fn trusted_again(keys: &[VerifyingKey]) -> anyhow::Result<Vec<VerifyingKey>> {
+    keys.iter().map(|key| Ok(VerifyingKey::new(key.public())?)).collect()
 }
 
 /// Reads what an engine answers, by whatever way it came; nothing if it is something else.
@@ -125,18 +147,8 @@ fn understand_reply(body: &[u8]) -> Option<Answer> {
     })
 }
 
-/// Checks that a receipt holds, and that it is about what was asked.
-fn check(
-    receipt: &Receipt,
-    signed: &Signed,
-    wish: &Wish,
-    key: &StoredKey,
-    market_key: &VerifyingKey,
-    url: &str,
-) -> anyhow::Result<()> {
-    verify_receipt(receipt, market_key).with_context(|| {
-        format!("the receipt does not hold; do not trust {url}: compare the market's key")
-    })?;
+/// Checks that a receipt is about what was asked.
+fn check(receipt: &Receipt, signed: &Signed, wish: &Wish, key: &StoredKey, url: &str) -> anyhow::Result<()> {
     let body = &receipt.receipt;
     let same = body.account == key.account
         && body.command == wish.command_id
@@ -156,38 +168,47 @@ pub(crate) fn public_key(jwk: &Value) -> anyhow::Result<PublicKey> {
     serde_json::from_value(jwk).context("this is no public key of a market")
 }
 
-/// Reads a public key from a file that holds a JWK.
-pub(crate) fn read_key(path: &Path) -> anyhow::Result<VerifyingKey> {
+/// Reads the public keys in a file that holds a JWK or a set of them.
+pub(crate) fn read_keys(path: &Path) -> anyhow::Result<Vec<VerifyingKey>> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("the market's key {} can't be read", path.display()))?;
-    parse_key(&text).with_context(|| format!("the market's key {}", path.display()))
+    parse_keys(&text).with_context(|| format!("the market's key {}", path.display()))
 }
 
-/// Reads a public key from the text of a JWK.
-pub(crate) fn parse_key(text: &str) -> anyhow::Result<VerifyingKey> {
+/// Reads public keys from the text of a JWK, or of a set of them, all of which are trusted.
+pub(crate) fn parse_keys(text: &str) -> anyhow::Result<Vec<VerifyingKey>> {
     let jwk: Value = serde_json::from_str(text).context("a JWK is a JSON object")?;
-    Ok(VerifyingKey::new(&public_key(&jwk)?)?)
+    let one = std::slice::from_ref(&jwk);
+    let keys = jwk.get("keys").and_then(Value::as_array).map_or(one, Vec::as_slice);
+    if keys.is_empty() {
+        bail!("the set has no key");
+    }
+    keys.iter().map(|jwk| Ok(VerifyingKey::new(&public_key(jwk)?)?)).collect()
 }
 
-/// Finds the market's key: the file named, the market's own in the same data folder, the one kept from an earlier
-/// time, or the one the gateway publishes, which is kept from now on.
-pub(crate) async fn market_key(
+/// Reads the announcements in what GET /log/keys gives.
+pub(crate) fn announcements(all: &Value) -> anyhow::Result<Vec<Announcement>> {
+    serde_json::from_value(all["announcements"].clone()).context("there are no announcements of keys in it")
+}
+
+/// Finds the market's keys: those in the file named, the market's own in the same data folder, the one kept from an earlier
+/// time, or the present one that the gateway publishes, which is kept from now on.
+pub(crate) async fn market_keys(
     arguments: &MarketArgs,
     data: &Path,
     store: &KeyStore,
     client: &Client,
-) -> anyhow::Result<VerifyingKey> {
+) -> anyhow::Result<Vec<VerifyingKey>> {
     if let Some(path) = &arguments.market_key {
-        return read_key(path);
+        return read_keys(path);
     }
-    match store.get(gateway::node::RECEIPT_KEY) {
-        Ok(own) => return Ok(VerifyingKey::new(&own.public())?),
-        Err(KeyStoreError::Unknown { .. }) => {}
-        Err(error) => return Err(error.into()),
+    let own = engine::market_keys::stored(store)?;
+    if !own.is_empty() {
+        return own.iter().map(|(_, own)| Ok(VerifyingKey::new(&own.public())?)).collect();
     }
     let kept = data.join("keys").join(format!("{}.market.jwk", arguments.market));
     if kept.exists() {
-        return read_key(&kept);
+        return read_keys(&kept);
     }
     let Client::Http(client) = client else {
         bail!(
@@ -198,9 +219,10 @@ pub(crate) async fn market_key(
             gateway::node::RECEIPT_KEY
         );
     };
+    // The present one comes first.
     let published = client.keys().await?;
-    let [key] = published.as_slice() else {
-        bail!("the gateway publishes {} keys: name the market's own with --market-key FILE", published.len());
+    let [key, ..] = published.as_slice() else {
+        bail!("the gateway publishes no key: name the market's own with --market-key FILE");
     };
     let verifying = VerifyingKey::new(key)?;
     keep(&kept, key).with_context(|| format!("the market's key can't be kept in {}", kept.display()))?;
@@ -210,7 +232,7 @@ pub(crate) async fn market_key(
         kept.display(),
         verifying.id()
     ));
-    Ok(verifying)
+    Ok(vec![verifying])
 }
 
 /// Writes a key to a file that must not be there yet: a key once trusted is never replaced silently.

@@ -21,7 +21,7 @@ use engine::clock::ManualClock;
 use engine::keystore::KeyStore;
 use events::Timestamp;
 use events::ids::MarketName;
-use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use projections::analytics::TimeRange;
 
 use crate::Verdict;
@@ -119,7 +119,7 @@ pub(crate) async fn import(rows: Rows, data: &Path, market: MarketName) -> anyho
         };
         Arc::new(tokio::task::spawn_blocking(work).await.context("planning")??)
     };
-    let market_key = node.keys().get(RECEIPT_KEY)?.public();
+    let market_key = node.handle().market_keys().current();
     let handle = node.handle();
     let tally = drive::drive(&plan, &handle, &clock, &market_key).await?;
     let range = TimeRange { from: begin, to: end.plus_ms(plan::DAY_MS) };

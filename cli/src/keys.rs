@@ -1,5 +1,7 @@
 //! `skylink keys`: makes, shows and registers the keys that commands are signed with.
 
+mod market;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +50,13 @@ enum Action {
     Nkey(NkeyArgs),
     /// Register a key's account and device in the market, signed by the registrar.
     Register(RegisterArgs),
+    /// Give the market a new key of its own, which signs receipts from now on.
+    ///
+    /// The new key is made in the data folder, where the present one must be; the running market takes it up at once. The
+    /// present one stays live beside it, so that all who check receipts can come to know the new one.
+    RotateMarket(market::MarketKeyArgs),
+    /// Retire the key before the market's present one; what it signed still holds.
+    RetireMarket(market::MarketKeyArgs),
     /// Get an access token for queries over HTTP, with a request that the key signs.
     ///
     /// It goes to standard output, for curl -H "Authorization: Bearer $(skylink keys token alice)". Commands need none:
@@ -271,6 +280,12 @@ pub(crate) fn run(arguments: KeysArgs) -> anyhow::Result<Verdict> {
         Action::Show(arguments) => show(&arguments, &mut output),
         Action::Nkey(arguments) => nkey(&arguments.file, &mut output),
         Action::Register(arguments) => crate::runtime()?.block_on(register(&arguments, &mut output)),
+        Action::RotateMarket(arguments) => {
+            crate::runtime()?.block_on(market::rotate(&arguments, &mut output))
+        }
+        Action::RetireMarket(arguments) => {
+            crate::runtime()?.block_on(market::retire(&arguments, &mut output))
+        }
         Action::Prove(arguments) => prove(&arguments, &mut output),
         Action::Claim(arguments) => claim(&arguments, &mut output),
         Action::Offer(arguments) => offer(&arguments, &mut output),
@@ -341,8 +356,8 @@ async fn register(arguments: &RegisterArgs, output: &mut Output) -> anyhow::Resu
         "only the registrar registers others: use the data folder that the market was first started with",
     )?;
     let client = Client::open(&arguments.market).await?;
-    let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
-    let market = Registering { store: &store, registrar, client, market_key, arguments };
+    let market_keys = client::market_keys(&arguments.market, &arguments.data.data, &store, &client).await?;
+    let market = Registering { store: &store, registrar, client, market_keys, arguments };
     let roles = arguments.role.iter().copied().map(Role::from).collect();
     for wish in registrations(&key, &arguments.market.market, roles) {
         if market.send(&wish, output).await? == Verdict::FoundWrong {
@@ -369,7 +384,7 @@ struct Registering<'a> {
     store: &'a KeyStore,
     registrar: StoredKey,
     client: Client,
-    market_key: VerifyingKey,
+    market_keys: Vec<VerifyingKey>,
     arguments: &'a RegisterArgs,
 }
 
@@ -377,7 +392,7 @@ impl Registering<'_> {
     async fn send(&self, wish: &Wish, output: &mut Output) -> anyhow::Result<Verdict> {
         let (registrar, now) = (&self.registrar, self.client.now().await);
         let signed = sign_wish(self.store, registrar, &self.arguments.market.market, wish, Form::Jws, now)?;
-        let answer = self.client.send(&signed, wish, registrar, &self.market_key).await?;
+        let answer = self.client.send(&signed, wish, registrar, &self.market_keys).await?;
         let again = format!("give `skylink keys register {}` again as before", self.arguments.name);
         let receipts = self.arguments.json.then_some(output);
         crate::send::report(answer, wish, &again, receipts)

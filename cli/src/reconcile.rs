@@ -236,10 +236,10 @@ async fn report(found: &Found, key: &str, data: &Path, market: &MarketArgs) -> a
     let (listed, unlisted) = (report.breaks.as_slice().len(), report.unlisted);
     let wish = Wish::new(report);
     let client = Client::open(market).await?;
-    let market_key = client::market_key(market, data, &store, &client).await?;
+    let market_keys = client::market_keys(market, data, &store, &client).await?;
     let now = client.now().await;
     let signed = sign_wish(&store, &key, &market.market, &wish, Form::Jws, now)?;
-    let answer = client.send(&signed, &wish, &key, &market_key).await?;
+    let answer = client.send(&signed, &wish, &key, &market_keys).await?;
     let verdict = crate::send::report(answer, &wish, "the same `skylink reconcile`", None)?;
     if unlisted > 0 && verdict == Verdict::Done {
         talk(format_args!(

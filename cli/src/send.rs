@@ -78,11 +78,12 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
     }
     let answer = crate::runtime()?.block_on(async {
         let client = Client::open(&arguments.market).await?;
-        let market_key = client::market_key(&arguments.market, &arguments.data.data, &store, &client).await?;
+        let market_keys =
+            client::market_keys(&arguments.market, &arguments.data.data, &store, &client).await?;
         // Signed last: what was waited for before does not age it.
         let now = client.now().await;
         let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form, now)?;
-        client.send(&signed, &wish, &key, &market_key).await
+        client.send(&signed, &wish, &key, &market_keys).await
     })?;
     let mut output = Output::stdout();
     if let Answer::Receipt(receipt) = &answer

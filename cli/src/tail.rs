@@ -85,6 +85,10 @@ pub(crate) fn summary(event: &Event) -> String {
             format!("market {} with a fee of {} bps", event.market, event.fee.bps())
         }
         Event::WriterStarted(event) => format!("writer {} of version {}", event.epoch, event.version),
+        Event::MarketKeyAnnounced(event) => {
+            format!("key {} signs for the market, announced by {}", event.key.id(), event.previous)
+        }
+        Event::MarketKeyRetired(event) => format!("key {} signs nothing for the market any more", event.key),
         Event::CommandRejected(event) => {
             let codes: Vec<String> = event.reasons.iter().map(|reason| reason.code()).collect();
             format!("{} rejected: {}", event.command, codes.join(", "))

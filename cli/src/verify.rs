@@ -17,7 +17,7 @@ use engine::log::segment::SegmentLog;
 use engine::snapshot::Snapshots;
 use engine::tree;
 use events::hash::GrowingTree;
-use events::{Commit, Hash, Head};
+use events::{Commit, Hash, Head, Position};
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::{Projections, ViewName};
 use serde::Serialize;
@@ -125,7 +125,7 @@ fn verify(arguments: &LogArgs, checkpoints: &[PathBuf], json: bool) -> anyhow::R
     let outcome = outcome.and_then(|fold| {
         let wrong = |source| AuditError::Wrong { position: fold.head().position, source };
         fold.check_balances().map_err(wrong)?;
-        beside.check_end().map_err(wrong)?;
+        beside.check_end(&fold).map_err(wrong)?;
         Ok(fold)
     });
     match outcome {
@@ -214,13 +214,20 @@ pub(crate) fn progress_bar(length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style)
 }
 
+/// Gives the keys of a market that are live, ready to check with.
+fn live_keys(market: &Market) -> Result<Vec<VerifyingKey>, CheckpointError> {
+    let keys = market.keys.live().map(|known| VerifyingKey::new(&known.key));
+    keys.collect::<Result<_, _>>().map_err(|_| CheckpointError::KeyKind)
+}
+
 /// What stands beside a log and was made from it.
 struct Beside {
     /// What, and how far it has seen the log; those not met yet.
     checkpoints: Vec<(String, Head)>,
     snapshot: Option<(Head, Market)>,
-    /// Signed checkpoints as they were given, until the market's key is known.
-    notes: Vec<(String, String)>,
+    /// Signed checkpoints as they were given; and of how many events they are, once that was
+    /// read; those not met yet.
+    notes: Vec<(String, String, Option<Position>)>,
     /// Over how much of the log there is a tree, and its root; those not met yet.
     roots: Vec<(String, Head, Hash)>,
     tree: GrowingTree,
@@ -233,7 +240,7 @@ impl Beside {
         let mut beside = Beside {
             checkpoints: Vec::new(),
             snapshot: None,
-            notes,
+            notes: notes.into_iter().map(|(what, note)| (what, note, None)).collect(),
             roots: Vec::new(),
             tree: GrowingTree::default(),
             seen: Vec::new(),
@@ -270,7 +277,7 @@ impl Beside {
         let head = fold.head();
         let here = |position| commit.first_position() <= position && position <= head.position;
         commit.events().iter().for_each(|recorded| self.tree.push(recorded.leaf()));
-        self.read_notes(fold)?;
+        self.check_notes(fold)?;
         for (what, seen, root) in self.roots.extract_if(.., |(_, seen, _)| here(seen.position)) {
             if (seen, root) != (head, self.tree.root()) {
                 return Err(Fault::Foreign { what });
@@ -296,25 +303,45 @@ impl Beside {
         Ok(())
     }
 
-    /// Reads the signed checkpoints, as soon as the log has said with which key they are signed.
-    fn read_notes(&mut self, fold: &Fold) -> Result<(), Fault> {
-        let Some(opened) = &fold.market().opened else { return Ok(()) };
-        for (what, note) in std::mem::take(&mut self.notes) {
-            let key = VerifyingKey::new(&opened.receipt_key);
-            let read = key.map_err(|_| CheckpointError::KeyKind);
-            let read = read.and_then(|key| Checkpoint::read(&note, &opened.market, &key));
-            match read {
-                Ok(Checkpoint { head, root, .. }) => {
-                    self.roots.push((format!("signed checkpoint {what}"), head, root));
-                }
-                Err(source) => return Err(Fault::Checkpoint { what, source }),
+    /// Checks the signed checkpoints that were given of the log as far as it is folded: each is signed with a key that was live
+    /// there, and has this root.
+    fn check_notes(&mut self, fold: &Fold) -> Result<(), Fault> {
+        let head = fold.head();
+        let is_met = |size: &Option<Position>| size.is_none_or(|size| size <= head.position);
+        let met: Vec<_> = self.notes.extract_if(.., |(_, _, size)| is_met(size)).collect();
+        for (what, note, _) in met {
+            let wrong = |source| Fault::Checkpoint { what: what.clone(), source };
+            let name = &fold.market().opened.as_ref().expect("a log begins with its opening").market;
+            let claimed = Checkpoint::claimed(&note, name).map_err(wrong)?.head;
+            if claimed.position > head.position {
+                self.notes.push((what, note, Some(claimed.position)));
+                continue;
             }
+            let live = live_keys(fold.market()).map_err(wrong)?;
+            let Checkpoint { head: seen, root, .. } =
+                Checkpoint::read_with(&note, name, &live).map_err(wrong)?;
+            let what = format!("signed checkpoint {what}");
+            if (seen, root) != (head, self.tree.root()) {
+                return Err(Fault::Foreign { what });
+            }
+            self.seen.push(what);
         }
         Ok(())
     }
 
+    /// Finds signed checkpoints of more than the log has; one that the market has not even signed is worse.
+    fn notes_ahead(&self, fold: &Fold) -> Result<(), Fault> {
+        let Some((what, note, _)) = self.notes.first() else { return Ok(()) };
+        let Some(opened) = &fold.market().opened else { return Ok(()) };
+        let wrong = |source| Fault::Checkpoint { what: what.clone(), source };
+        let live = live_keys(fold.market()).map_err(wrong)?;
+        let ahead = Checkpoint::read_with(note, &opened.market, &live).map_err(wrong)?;
+        Err(Fault::Ahead { what: format!("signed checkpoint {what}"), position: ahead.head.position })
+    }
+
     /// Checks that nothing has seen more than the log has.
-    fn check_end(&self) -> Result<(), Fault> {
+    fn check_end(&self, fold: &Fold) -> Result<(), Fault> {
+        self.notes_ahead(fold)?;
         let snapshot = self.snapshot.as_ref().map(|(head, _)| (format!("snapshot {}", head.position), *head));
         let roots = self.roots.iter().map(|(what, head, _)| (what.clone(), *head));
         let mut ahead = self.checkpoints.iter().cloned().chain(snapshot).chain(roots);

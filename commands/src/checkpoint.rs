@@ -83,26 +83,57 @@ pub fn verifier_key(market: &MarketName, key: &PublicKey) -> Result<String, Chec
     Ok(format!("{name}+{}+{encoded}", hex::encode(key_id(&name, &key))))
 }
 
+/// Parts what is signed from the signatures.
+fn parts(note: &str) -> Result<(&str, &str), CheckpointError> {
+    let malformed = |rule| CheckpointError::Malformed { rule };
+    if note.len() > NOTE_BYTES_MAX {
+        return Err(malformed("it is larger than 16 KiB"));
+    }
+    let (text, signatures) =
+        note.split_once("\n\n").ok_or(malformed("an empty line parts what is signed from signatures"))?;
+    Ok((&note[..=text.len()], signatures))
+}
+
 impl Checkpoint {
     /// Signs it as a note.
     pub fn sign(&self, key: &SigningKey) -> Result<String, CheckpointError> {
-        let (name, public) = (origin(&self.market), ed25519(&key.public())?);
-        let text = self.text();
-        let signature = [&key_id(&name, &public), key.sign(text.as_bytes()).as_slice()].concat();
-        Ok(format!("{text}\n{SIGNATURE}{name} {}\n", STANDARD.encode(signature)))
+        self.sign_with(&[key])
+    }
+
+    /// Signs it as a note, with each key that can sign one; there must be such a key.
+    pub fn sign_with(&self, keys: &[&SigningKey]) -> Result<String, CheckpointError> {
+        let (name, text) = (origin(&self.market), self.text());
+        let mut note = format!("{text}\n");
+        let before = note.len();
+        for key in keys {
+            let Ok(public) = ed25519(&key.public()) else { continue };
+            let signature = [&key_id(&name, &public), key.sign(text.as_bytes()).as_slice()].concat();
+            note.push_str(&format!("{SIGNATURE}{name} {}\n", STANDARD.encode(signature)));
+        }
+        if note.len() > before { Ok(note) } else { Err(CheckpointError::KeyKind) }
     }
 
     /// Reads a note, and checks that the market has signed it. Signatures of others are passed over.
     pub fn read(note: &str, market: &MarketName, key: &VerifyingKey) -> Result<Checkpoint, CheckpointError> {
-        let malformed = |rule| CheckpointError::Malformed { rule };
-        if note.len() > NOTE_BYTES_MAX {
-            return Err(malformed("it is larger than 16 KiB"));
+        Checkpoint::read_with(note, market, std::slice::from_ref(key))
+    }
+
+    /// Reads a note, and checks that one of the market's keys has signed it, and that none of those signatures is wrong.
+    /// Signatures of others are passed over.
+    pub fn read_with(
+        note: &str,
+        market: &MarketName,
+        keys: &[VerifyingKey],
+    ) -> Result<Checkpoint, CheckpointError> {
+        let (text, signatures) = parts(note)?;
+        let name = origin(market);
+        let known = keys.iter().filter_map(|key| Some((key_id(&name, &ed25519(key.public()).ok()?), key)));
+        let known: Vec<([u8; 4], &VerifyingKey)> = known.collect();
+        if known.is_empty() {
+            return Err(CheckpointError::KeyKind);
         }
-        let (text, signatures) =
-            note.split_once("\n\n").ok_or(malformed("an empty line parts what is signed from signatures"))?;
-        let text = &note[..=text.len()];
-        let (name, public) = (origin(market), ed25519(key.public())?);
         let checkpoint = Checkpoint::from_text(text, market)?;
+        let malformed = |rule| CheckpointError::Malformed { rule };
         let signatures = signatures.strip_suffix('\n').ok_or(malformed("its last line has no end"))?;
         let mut is_signed = false;
         for line in signatures.split('\n') {
@@ -111,12 +142,18 @@ impl Checkpoint {
             let bytes = STANDARD.decode(encoded).map_err(|_| malformed("a signature is no base64"))?;
             let (id, signature) =
                 bytes.split_first_chunk::<4>().ok_or(malformed("a signature is too short"))?;
-            if signer == name && *id == key_id(&name, &public) {
-                key.verify(text.as_bytes(), signature).map_err(|_| CheckpointError::SignatureWrong)?;
-                is_signed = true;
-            }
+            let Some((_, key)) = known.iter().find(|(known, _)| signer == name && known == id) else {
+                continue;
+            };
+            key.verify(text.as_bytes(), signature).map_err(|_| CheckpointError::SignatureWrong)?;
+            is_signed = true;
         }
         if is_signed { Ok(checkpoint) } else { Err(CheckpointError::NotSigned) }
+    }
+
+    /// Reads what a note says without checking who has signed it.
+    pub fn claimed(note: &str, market: &MarketName) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::from_text(parts(note)?.0, market)
     }
 
     fn text(&self) -> String {

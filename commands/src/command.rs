@@ -25,6 +25,7 @@ mod devices;
 mod escrow;
 mod exchange;
 mod inside;
+mod market_keys;
 mod orders;
 mod reconciliation;
 mod reservations;
@@ -57,6 +58,7 @@ pub use escrow::{
 };
 pub use exchange::{ExchangeMoney, ExchangeQuote, VerifiedExchange};
 pub use inside::{CartClaim, Quote, VerifiedClaim, VerifiedQuote};
+pub use market_keys::{RetireMarketKey, RotateMarketKey};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
@@ -483,6 +485,8 @@ macro_rules! commands {
 }
 
 commands! {
+    "market.rotate_key" => RotateMarketKey(RotateMarketKey),
+    "market.retire_key" => RetireMarketKey(RetireMarketKey),
     "account.register" => RegisterAccount(RegisterAccount),
     "device.register" => RegisterDevice(RegisterDevice),
     "device.enroll" => EnrollDevice(EnrollDevice),

@@ -18,8 +18,8 @@ use crate::payout::ClosedPayout;
 use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
-    account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, order, payment,
-    payout, promotion, reconciliation, reservation, scope, shipping, step_up, stock, tax,
+    account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
+    payment, payout, promotion, reconciliation, reservation, scope, shipping, step_up, stock, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -276,6 +276,8 @@ fn business(
     check_versions(market, verified)?;
     let (account, id) = (verified.stamp.account, verified.stamp.command);
     match &verified.command {
+        Command::RotateMarketKey(command) => market_key::decide_rotate(market, command),
+        Command::RetireMarketKey(command) => market_key::decide_retire(market, command),
         Command::RegisterAccount(command) => account::decide_register(market, command),
         Command::RegisterDevice(command) => device::decide_register(market, command),
         Command::EnrollDevice(command) => device::decide_enroll(market, &verified.stamp, command),

@@ -9,6 +9,7 @@
 //! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in
 //! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Who may
 //! give which command is in [`scope`], and what needs a second factor in [`step_up`]; protection from replays is in [`replay`].
+//! The market's own keys are in [`market_key`].
 
 pub mod account;
 pub mod card;
@@ -33,6 +34,7 @@ pub mod ledger;
 pub mod limits;
 pub mod listing;
 pub mod market;
+pub mod market_key;
 pub mod order;
 pub mod payment;
 pub mod payout;

@@ -16,6 +16,7 @@ use crate::earnings::Reserves;
 use crate::funding::Credits;
 use crate::ledger::Ledger;
 use crate::listing::{Listings, Sale};
+use crate::market_key::MarketKeys;
 use crate::order::Orders;
 use crate::payment::{ClosedPayment, Effect, EffectId, Payments};
 use crate::payout::{ClosedPayout, Payouts};
@@ -31,6 +32,8 @@ use crate::tax::Taxes;
 pub struct Market {
     /// How it was opened; none for an empty log.
     pub opened: Option<Opened>,
+    /// Its own keys.
+    pub keys: MarketKeys,
     /// The number of the current writer, 0 before the first.
     pub epoch: u64,
     /// Position of the last event, 0 before the first.
@@ -115,6 +118,7 @@ impl Market {
             let forgotten = self.recent.remember(stamp, position, self.time);
             self.forget(forgotten);
         }
+        self.keys.evolve(recorded);
         self.apply(&recorded.event, position);
     }
 
@@ -123,6 +127,8 @@ impl Market {
             Event::MarketOpened(event) => self.open(event),
             Event::WriterStarted(event) => self.epoch = event.epoch,
             Event::CommandRejected(_) | Event::CommandUnchanged(_) => {}
+            // Its keys see to them, above.
+            Event::MarketKeyAnnounced(_) | Event::MarketKeyRetired(_) => {}
             Event::AccountRegistered(event) => self.accounts.registered(event),
             Event::DeviceRegistered(event) => self.accounts.device_registered(event, self.time),
             Event::DeviceRenamed(event) => self.accounts.device_renamed(event),
@@ -365,7 +371,7 @@ impl Market {
         self.opened().escrow.as_ref()?.reserve()
     }
 
-    fn opened(&self) -> &Opened {
+    pub(crate) fn opened(&self) -> &Opened {
         self.opened.as_ref().expect("the first event of every log opens the market")
     }
 }

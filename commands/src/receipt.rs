@@ -241,7 +241,9 @@ pub enum ReceiptError {
         rule: String,
     },
     /// The group is signed with another key than the market's.
-    #[error("the group is not signed with the market's key")]
+    #[error(
+        "the group is not signed with the market's key, or with one that follows it as far as is known here"
+    )]
     OtherKey,
     /// The signature is wrong.
     #[error("the signature over the group is wrong")]
@@ -270,12 +272,11 @@ pub enum ReceiptError {
 }
 
 impl Group {
-    fn read(text: &str, key: &VerifyingKey) -> Result<Group, ReceiptError> {
+    fn read(text: &str, keys: &[VerifyingKey]) -> Result<Group, ReceiptError> {
         let malformed = |rule: String| ReceiptError::GroupMalformed { rule };
         let jws = Jws::read(text, RECEIPTS_TYP).map_err(|error| malformed(error.to_string()))?;
-        if jws.key != key.id() || jws.algorithm != key.algorithm() {
-            return Err(ReceiptError::OtherKey);
-        }
+        let key = keys.iter().find(|key| jws.key == key.id() && jws.algorithm == key.algorithm());
+        let key = key.ok_or(ReceiptError::OtherKey)?;
         jws.check(key).map_err(|_| ReceiptError::SignatureWrong)?;
         let payload = jws.payload().map_err(|error| malformed(error.to_string()))?;
         if !payload.is_object() {
@@ -303,8 +304,8 @@ impl Group {
 
 impl LogProof {
     /// Checks that the events of a receipt are in the log of the market's checkpoint.
-    fn check(&self, body: &ReceiptBody, market_key: &VerifyingKey) -> Result<(), ReceiptError> {
-        let checkpoint = Checkpoint::read(&self.checkpoint, &body.market, market_key)?;
+    fn check(&self, body: &ReceiptBody, market_keys: &[VerifyingKey]) -> Result<(), ReceiptError> {
+        let checkpoint = Checkpoint::read_with(&self.checkpoint, &body.market, market_keys)?;
         if self.paths.len() != body.events.len() {
             return Err(ReceiptError::NotInLog { position: body.position });
         }
@@ -321,22 +322,32 @@ impl LogProof {
 
 /// Checks one receipt with the market's key, and that it is in the log if it comes with what proves that.
 pub fn verify_receipt(receipt: &Receipt, market_key: &VerifyingKey) -> Result<(), ReceiptError> {
-    Group::read(&receipt.group, market_key)?.check(receipt)?;
-    receipt.log.as_ref().map_or(Ok(()), |log| log.check(&receipt.receipt, market_key))
+    verify_receipt_with(receipt, std::slice::from_ref(market_key))
+}
+
+/// Checks one receipt as [`verify_receipt`] does, with any of the keys that a market has or had.
+pub fn verify_receipt_with(receipt: &Receipt, market_keys: &[VerifyingKey]) -> Result<(), ReceiptError> {
+    Group::read(&receipt.group, market_keys)?.check(receipt)?;
+    receipt.log.as_ref().map_or(Ok(()), |log| log.check(&receipt.receipt, market_keys))
 }
 
 /// Checks many receipts. It remembers the group it saw last, so that the receipts of a group cost one check of a
 /// signature.
 #[derive(Debug)]
 pub struct ReceiptVerifier {
-    key: VerifyingKey,
+    keys: Vec<VerifyingKey>,
     last: Option<(String, Group)>,
 }
 
 impl ReceiptVerifier {
     /// Takes the market's public key.
     pub fn new(market_key: &PublicKey) -> Result<ReceiptVerifier, KeyError> {
-        Ok(ReceiptVerifier { key: VerifyingKey::new(market_key)?, last: None })
+        Ok(ReceiptVerifier::with(vec![VerifyingKey::new(market_key)?]))
+    }
+
+    /// Takes every key that the market has or had, as far as they are trusted (see [`crate::market_key::follow`]).
+    pub fn with(market_keys: Vec<VerifyingKey>) -> ReceiptVerifier {
+        ReceiptVerifier { keys: market_keys, last: None }
     }
 
     /// Checks one receipt.
@@ -344,14 +355,14 @@ impl ReceiptVerifier {
         let verdict = match &self.last {
             Some((text, group)) if *text == receipt.group => group.check(receipt),
             _ => {
-                let group = Group::read(&receipt.group, &self.key)?;
+                let group = Group::read(&receipt.group, &self.keys)?;
                 let verdict = group.check(receipt);
                 self.last = Some((receipt.group.clone(), group));
                 verdict
             }
         };
         verdict?;
-        receipt.log.as_ref().map_or(Ok(()), |log| log.check(&receipt.receipt, &self.key))
+        receipt.log.as_ref().map_or(Ok(()), |log| log.check(&receipt.receipt, &self.keys))
     }
 }
 

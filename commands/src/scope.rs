@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
     match kind {
         CommandKind::RegisterAccount | CommandKind::RegisterDevice => &[Role::Registrar],
+        CommandKind::RotateMarketKey | CommandKind::RetireMarketKey => &[Role::Registrar, Role::Operator],
         CommandKind::EnrollDevice
         | CommandKind::RenameDevice
         | CommandKind::RotateDevice

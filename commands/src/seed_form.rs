@@ -466,7 +466,9 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
             }
             body
         }
-        Command::RegisterAccount(_)
+        Command::RotateMarketKey(_)
+        | Command::RetireMarketKey(_)
+        | Command::RegisterAccount(_)
         | Command::RegisterDevice(_)
         | Command::EnrollDevice(_)
         | Command::RenameDevice(_)

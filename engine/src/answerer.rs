@@ -4,14 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use commands::Refusal;
-use commands::crypto::{KeyError, SigningKey};
 use commands::receipt::{Outcome, Receipt, ReceiptBody, ReceiptVerifier, sign_group};
-use events::ids::MarketName;
+use events::ids::{KeyId, MarketName};
 use events::{Commit, Head, Position};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::ingress::{Reply, ReplyTo};
 use crate::log::EventLog;
+use crate::market_keys::LiveKeys;
 use crate::processor::Answer;
 
 /// Most answers that are read from the log again at once.
@@ -30,33 +30,42 @@ pub(crate) struct Answers {
 
 struct Inner {
     log: Arc<dyn EventLog>,
-    key: Arc<SigningKey>,
+    keys: Arc<LiveKeys>,
     market: MarketName,
-    verifier: Mutex<ReceiptVerifier>,
+    /// Of the key that has signed last.
+    verifier: Mutex<Option<(KeyId, ReceiptVerifier)>>,
     repeats_at_once: Semaphore,
     repeats_waiting: Arc<Semaphore>,
 }
 
 impl Answers {
-    pub(crate) fn new(
-        log: Arc<dyn EventLog>,
-        key: Arc<SigningKey>,
-        market: MarketName,
-    ) -> Result<Self, KeyError> {
-        let verifier = Mutex::new(ReceiptVerifier::new(&key.public())?);
+    pub(crate) fn new(log: Arc<dyn EventLog>, keys: Arc<LiveKeys>, market: MarketName) -> Self {
         let repeats_at_once = Semaphore::new(REPEATS_AT_ONCE_MAX);
         let repeats_waiting = Arc::new(Semaphore::new(REPEATS_WAITING_MAX));
-        let inner = Inner { log, key, market, verifier, repeats_at_once, repeats_waiting };
-        Ok(Answers { inner: Arc::new(inner) })
+        let verifier = Mutex::default();
+        let inner = Inner { log, keys, market, verifier, repeats_at_once, repeats_waiting };
+        Answers { inner: Arc::new(inner) }
     }
 
-    /// Signs, and checks as a client would before anything leaves.
+    /// Signs with the market's present key, and checks as a client would before anything leaves.
     ///
     /// # Panics
-    /// If a receipt does not hold: then this program is wrong, and the market must not go on answering.
+    /// If a receipt does not hold: then this program is wrong, and the market must not go on answering. Or if no secret of a
+    /// live key is here, since another process has rotated and retired what this one had: then it can't answer.
     fn sign(&self, bodies: Vec<ReceiptBody>, head: Head) -> Vec<Receipt> {
-        let receipts = sign_group(bodies, head, &self.inner.market, &self.inner.key);
+        let Some(key) = self.inner.keys.signer() else {
+            panic!(
+                "no key of this market is in the key store: copy the file of the present one there and restart"
+            );
+        };
+        let receipts = sign_group(bodies, head, &self.inner.market, &key);
         let mut verifier = self.inner.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+        if verifier.as_ref().is_none_or(|(id, _)| *id != key.id()) {
+            let fresh =
+                ReceiptVerifier::new(&key.public()).expect("a key that signs is one that can be checked");
+            *verifier = Some((key.id(), fresh));
+        }
+        let (_, verifier) = verifier.as_mut().expect("it was set above");
         for receipt in &receipts {
             if let Err(error) = verifier.verify(receipt) {
                 panic!("a receipt of this market does not hold: {error}");
@@ -139,6 +148,8 @@ fn send(reply: ReplyTo, with: Reply) {
 pub(crate) async fn run(answers: Answers, mut groups: mpsc::Receiver<Durable>) {
     let mut head = Head::EMPTY;
     while let Some((commits, group)) = groups.recv().await {
+        // Before anything is signed: the receipt of a rotation has the new key already.
+        commits.iter().for_each(|commit| answers.inner.keys.take(commit));
         if let Some(last) = commits.last() {
             head = last.head();
         }

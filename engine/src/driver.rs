@@ -25,6 +25,7 @@ use crate::index::{Index, IndexError};
 use crate::ingress::{self, Beside, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
+use crate::market_keys::LiveKeys;
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
 use crate::standby::{EngineConfig, Prepared, Standby, StartError};
 use crate::tree::TreeReader;
@@ -115,6 +116,7 @@ pub struct EngineHandle {
     pub(crate) wakes: mpsc::Sender<ToWriter>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) live: Arc<LiveKeys>,
     pub(crate) index: Index,
     pub(crate) tree: TreeReader,
     pub(crate) answers: Answers,
@@ -318,6 +320,11 @@ impl EngineHandle {
     /// Gives the keys that may sign.
     pub fn keys(&self) -> &Arc<KeyRing> {
         &self.keys
+    }
+
+    /// Gives the market's own keys.
+    pub fn market_keys(&self) -> &Arc<LiveKeys> {
+        &self.live
     }
 
     /// Gives what reads the tree over the log.

@@ -6,7 +6,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use commands::Market;
-use commands::crypto::SigningKey;
 use events::commit::ChainError;
 use events::{Commit, Head};
 use futures::StreamExt;
@@ -15,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::index::{Index, IndexError};
 use crate::log::{EventLog, ReadError};
+use crate::market_keys::LiveKeys;
 use crate::snapshot::Snapshots;
 use crate::tree::{Tree, TreeError};
 
@@ -79,15 +79,15 @@ pub(crate) struct Kept {
     pub(crate) index: Index,
     pub(crate) snapshots: Snapshots,
     pub(crate) tree: Tree,
-    /// The key that checkpoints are signed with.
-    pub(crate) key: Arc<SigningKey>,
+    /// The keys that checkpoints are signed with.
+    pub(crate) keys: Arc<LiveKeys>,
 }
 
 struct Keeper {
     index: Index,
     snapshots: Snapshots,
     tree: Tree,
-    key: Arc<SigningKey>,
+    keys: Arc<LiveKeys>,
     head: Head,
     market: Market,
     saved: Head,
@@ -95,9 +95,9 @@ struct Keeper {
 
 impl Keeper {
     fn new(kept: Kept) -> Self {
-        let Kept { index, snapshots, tree, key } = kept;
+        let Kept { index, snapshots, tree, keys } = kept;
         let (head, market) = snapshots.load_latest().unwrap_or_default();
-        Keeper { index, snapshots, tree, key, head, market, saved: head }
+        Keeper { index, snapshots, tree, keys, head, market, saved: head }
     }
 
     fn run(
@@ -154,13 +154,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// Signs the tree as far as it goes, with the key that the market was opened with: another one is none of its.
+    /// Signs the tree as far as it goes, with each key that is live there and whose secret is here.
     fn sign(&self) -> Result<(), KeeperError> {
-        let opened = self.market.opened.as_ref().filter(|opened| opened.receipt_key == self.key.public());
-        if let Some(opened) = opened
+        if let Some(opened) = &self.market.opened
             && self.tree.head().position > 0
         {
-            self.tree.sign(&opened.market, &self.key)?;
+            self.tree.sign(&opened.market, &self.keys.signers(&self.market.keys))?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod keeper;
 pub mod keys;
 pub mod keystore;
 pub mod log;
+pub mod market_keys;
 pub mod nats_commands;
 pub mod nats_serve;
 pub mod processor;

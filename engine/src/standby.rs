@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use commands::Market;
-use commands::crypto::{KeyError, SigningKey};
+use commands::crypto::KeyError;
 use events::commit::ChainError;
 use events::market::Opened;
 use events::{Commit, Head};
@@ -24,6 +24,7 @@ use crate::ingress::{REQUESTS_MAX, Request};
 use crate::keeper::{self, KeeperError, Kept};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
+use crate::market_keys::{LiveKeys, MarketKeyRing};
 use crate::processor::{StopReason, Wake, WriterConfig};
 use crate::snapshot::Snapshots;
 use crate::tree::{Tree, TreeError};
@@ -74,8 +75,8 @@ pub enum StartError {
 pub struct EngineConfig {
     /// Who writes, and how an empty log is opened.
     pub writer: WriterConfig,
-    /// The market's key that receipts are signed with.
-    pub receipt_key: SigningKey,
+    /// The market's keys that receipts and checkpoints are signed with.
+    pub market_keys: MarketKeyRing,
     /// Threads that check signatures.
     pub verify_threads: usize,
 }
@@ -144,9 +145,10 @@ impl Standby {
         for key in market.accounts.keys() {
             keys.add(&key.public)?;
         }
-        let EngineConfig { writer, receipt_key, verify_threads } = config;
-        let key = Arc::new(receipt_key);
-        let answers = Answers::new(Arc::clone(&log), Arc::clone(&key), writer.market.clone())?;
+        let EngineConfig { writer, market_keys, verify_threads } = config;
+        let opened = writer.opened.receipt_key;
+        let live = Arc::new(LiveKeys::new(market_keys, &market.keys, market.position, opened));
+        let answers = Answers::new(Arc::clone(&log), Arc::clone(&live), writer.market.clone());
         let tree_reader = tree.reader();
         let (wakes_in, wakes) = mpsc::channel(WAKES_MAX);
         let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
@@ -162,7 +164,7 @@ impl Standby {
                 drop(wakes.blocking_send(Wake::Failed(cause).into()));
             }
         };
-        let kept = Kept { index: index.clone(), snapshots, tree, key };
+        let kept = Kept { index: index.clone(), snapshots, tree, keys: Arc::clone(&live) };
         let keeper = keeper::spawn(Arc::clone(&log), kept, keeper_stops, keeper_failed);
         let (until, fold_ends) = watch::channel(None);
         let folding = Folding {
@@ -171,6 +173,7 @@ impl Standby {
             snapshot: head,
             seen,
             keys: Arc::clone(&keys),
+            live: Arc::clone(&live),
             status: status.clone(),
             until: fold_ends,
         };
@@ -181,6 +184,7 @@ impl Standby {
             wakes: wakes_in,
             status: status_out,
             keys,
+            live,
             index,
             tree: tree_reader,
             answers,
@@ -226,7 +230,7 @@ impl Standby {
         self.until.send_replace(Some(self.log.head().await?));
         let folded = (&mut self.fold).await.map_err(|_| StartError::Stopped(writer_lost()))?;
         let Folded { head, market, behind } = folded?;
-        check_opened(&market, &self.writer.opened)?;
+        check_opened(&market, &self.writer.opened, &self.handle.live)?;
         tokio::select! {
             biased;
             () = self.handle.index.wait_for(market.forgotten) => {}
@@ -252,6 +256,7 @@ struct Folding {
     /// What the index has seen.
     seen: Head,
     keys: Arc<KeyRing>,
+    live: Arc<LiveKeys>,
     status: watch::Sender<Status>,
     until: watch::Receiver<Option<Head>>,
 }
@@ -292,6 +297,7 @@ impl Folding {
         let broken = |source| foreign("the newest snapshot", self.snapshot, Some(source));
         commit.check_follows(self.head).map_err(broken)?;
         self.market.evolve_commit(commit);
+        self.live.take(commit);
         for key in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
             self.keys.add(key)?;
         }
@@ -321,7 +327,7 @@ fn check_reaches(end: Head, snapshot: Head, index: Head, tree: Head) -> Result<(
     Ok(())
 }
 
-fn check_opened(market: &Market, wanted: &Opened) -> Result<(), StartError> {
+fn check_opened(market: &Market, wanted: &Opened, live: &LiveKeys) -> Result<(), StartError> {
     let Some(opened) = &market.opened else { return Ok(()) };
     let differs = |what| Err(StartError::OpenedOtherwise { what });
     if opened.market != wanted.market {
@@ -330,7 +336,8 @@ fn check_opened(market: &Market, wanted: &Opened) -> Result<(), StartError> {
     if opened.registrar != wanted.registrar {
         return differs("registrar key");
     }
-    if opened.receipt_key != wanted.receipt_key {
+    // It may have been rotated: what counts is that one of those that are live now can sign.
+    if !live.can_sign(&market.keys) {
         return differs("receipt key");
     }
     if opened.fee != wanted.fee || opened.deadlines != wanted.deadlines {

@@ -208,11 +208,12 @@ impl Tree {
         self.add(n + 1, MerkleTree::new(whole).root())
     }
 
-    /// Signs the tree as it is now, so that readers have its checkpoint.
-    pub fn sign(&self, market: &MarketName, key: &SigningKey) -> Result<(), TreeError> {
+    /// Signs the tree as it is now with each of these keys, so that readers have its checkpoint.
+    pub fn sign(&self, market: &MarketName, keys: &[Arc<SigningKey>]) -> Result<(), TreeError> {
         let root = self.root().map_err(|source| self.failed(source))?;
         let checkpoint = Checkpoint { market: market.clone(), head: self.head, root };
-        let signed = match checkpoint.sign(key) {
+        let keys: Vec<&SigningKey> = keys.iter().map(AsRef::as_ref).collect();
+        let signed = match checkpoint.sign_with(&keys) {
             Ok(note) => Some(Signed { checkpoint, note: note.into() }),
             // Such a market has no checkpoints; its tree is there all the same.
             Err(CheckpointError::KeyKind) => None,

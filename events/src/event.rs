@@ -102,6 +102,8 @@ macro_rules! events {
 events! {
     "market.opened.v1" => MarketOpened(market::Opened) about |_| None,
     "market.writer_started.v1" => WriterStarted(market::WriterStarted) about |_| None,
+    "market.key_announced.v1" => MarketKeyAnnounced(market::KeyAnnounced) about |_| None,
+    "market.key_retired.v1" => MarketKeyRetired(market::KeyRetired) about |_| None,
     "command.rejected.v1" => CommandRejected(command::Rejected) about |_| None,
     "command.unchanged.v1" => CommandUnchanged(command::Unchanged) about |_| None,
     "account.registered.v1" => AccountRegistered(account::Registered) about |e| Some(e.account.to_string()),
@@ -281,6 +283,8 @@ impl Event {
             Event::ReturnRefunded(refunded) => &refunded.transfers,
             Event::MarketOpened(_)
             | Event::WriterStarted(_)
+            | Event::MarketKeyAnnounced(_)
+            | Event::MarketKeyRetired(_)
             | Event::CommandRejected(_)
             | Event::CommandUnchanged(_)
             | Event::AccountRegistered(_)

@@ -1,6 +1,7 @@
 //! Facts of the market itself.
 
 mod escrow_terms;
+mod keys;
 mod return_terms;
 
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::escrow_terms::{EscrowTerms, ReserveTerms};
+pub use self::keys::{KeyAnnounced, KeyRetired};
 pub use self::return_terms::ReturnTerms;
 
 use crate::account::{PublicKey, Tier};

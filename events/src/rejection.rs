@@ -2,6 +2,7 @@
 
 mod chargebacks;
 mod devices;
+mod market_keys;
 mod parts;
 mod reconciliation;
 mod returns;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::chargebacks::{ChargebackRejection, ChargebackState};
 pub use self::devices::DeviceRejection;
+pub use self::market_keys::MarketKeyProblem;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
@@ -560,6 +562,12 @@ pub enum Rejection {
     Reconciliation {
         /// What is wrong.
         problem: ReconciliationProblem,
+    },
+    /// The market's own key can't be changed like this.
+    #[error("{problem}")]
+    MarketKey {
+        /// What is wrong.
+        problem: MarketKeyProblem,
     },
     /// The seller has earned too little that was not paid out.
     #[error("{available} can be paid out, not {amount}")]

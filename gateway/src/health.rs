@@ -12,13 +12,10 @@ use engine::effects::EffectsStatus;
 use engine::log::EventLog;
 use events::Position;
 use events::Timestamp;
-use events::account::Algorithm;
-use events::ids::KeyId;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use projections::{Projections, RunState, ViewName};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::http::App;
 use crate::problem::Problem;
@@ -223,38 +220,4 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
 /// A gauge is a double: beyond 2^53 it is rounded, which no log comes to.
 fn as_gauge(count: u64) -> f64 {
     count as f64
-}
-
-/// A set of keys (RFC 7517).
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct KeySet {
-    /// The market's key.
-    keys: [Jwk; 1],
-}
-
-/// A public key as a JWK.
-#[derive(Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Jwk {
-    kty: String,
-    crv: String,
-    x: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    y: Option<String>,
-    /// The RFC 7638 thumbprint of the key.
-    kid: KeyId,
-    alg: Algorithm,
-    /// `sig`
-    #[serde(rename = "use")]
-    used_for: String,
-}
-
-/// `GET /.well-known/jwks.json`
-pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let key = &app.gateway.receipt_key;
-    let mut jwk = json!(key);
-    jwk["kid"] = json!(key.id());
-    jwk["alg"] = json!(key.algorithm());
-    jwk["use"] = "sig".into();
-    let jwk = serde_json::from_value(jwk).map_err(|_| Problem::unavailable("the key can't be shown"))?;
-    Ok(axum::Json(KeySet { keys: [jwk] }).into_response())
 }

@@ -14,8 +14,8 @@ use engine::clock::Clock;
 use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
 use engine::log::EventLog;
+use engine::market_keys::LiveKeys;
 use engine::tree::TreeReader;
-use events::account::PublicKey;
 use events::ids::MarketName;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::Projections;
@@ -53,8 +53,8 @@ pub struct Gateway {
     pub keys: Arc<KeyRing>,
     /// The market.
     pub market: MarketName,
-    /// The key that the market signs receipts with.
-    pub receipt_key: PublicKey,
+    /// The market's own keys, with which it signs receipts and checkpoints.
+    pub market_keys: Arc<LiveKeys>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How the engine is.

@@ -10,6 +10,7 @@ mod chargebacks;
 pub mod health;
 pub mod http;
 pub mod limits;
+mod market_keys;
 pub mod nats;
 pub mod node;
 pub mod openapi;

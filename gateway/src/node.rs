@@ -25,12 +25,13 @@ use engine::log::jetstream::{self, Durability, JetStreamLog, StreamOptions, dura
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
 use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
+use engine::market_keys::{self, MarketKeyRing};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
 use events::Head;
-use events::account::{PublicKey, Role as AccountRole};
+use events::account::Role as AccountRole;
 use events::ids::{CommandId, MarketName, WriterId};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -43,8 +44,8 @@ use crate::http::Gateway;
 use crate::limits::Limits;
 use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 
-/// The name of the market's own key in the key store; receipts are signed with it.
-pub const RECEIPT_KEY: &str = "market";
+/// The name in the key store of the key that a market is opened with; receipts are signed with it until it is rotated.
+pub const RECEIPT_KEY: &str = market_keys::MARKET_KEY;
 /// The name of the key that registers accounts and devices.
 pub const REGISTRAR_KEY: &str = "registrar";
 /// What the name of the key begins with that a payment provider's reports are signed with; its own name follows.
@@ -184,7 +185,6 @@ struct Reading {
     log: Arc<dyn EventLog>,
     projections: Projections,
     keys: KeyStore,
-    receipt_key: PublicKey,
     clock: Arc<dyn Clock>,
     market: MarketName,
     providers: Vec<Provider>,
@@ -320,7 +320,7 @@ impl Reading {
             tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
             market: self.market.clone(),
-            receipt_key: self.receipt_key,
+            market_keys: Arc::clone(handle.market_keys()),
             clock,
             status: handle.status(),
             // Whoever serves it says how much may be asked.
@@ -467,7 +467,11 @@ struct Parts {
 impl Parts {
     fn open(config: &NodeConfig) -> Result<Parts, NodeError> {
         let keys = KeyStore::open(&config.data.join("keys"))?;
-        let receipt_key = keys.get_or_make(RECEIPT_KEY)?;
+        // The oldest that is there: it may be the first of them no longer, once that is retired and its file removed.
+        let receipt_key = match market_keys::stored(&keys)?.into_iter().next() {
+            Some((_, key)) => key,
+            None => keys.get_or_make(RECEIPT_KEY)?,
+        };
         let registrar = keys.get_or_make(REGISTRAR_KEY)?;
         let prepared = Prepared::open(&config.data)?;
         let projections = Projections::open(&config.data.join("views"))?;
@@ -508,7 +512,8 @@ impl Parts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             opened,
         };
-        let engine_config = EngineConfig { writer, receipt_key: receipt_key.signing(), verify_threads };
+        let engine_config =
+            EngineConfig { writer, market_keys: MarketKeyRing::in_store(keys.clone()), verify_threads };
         let with_key = |adapter: Arc<dyn PaymentProvider>| {
             let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
             Ok(Provider { adapter, key })
@@ -524,19 +529,8 @@ impl Parts {
             Arc::clone(&clock),
         );
         let (stop_views, views) = follow(projections.clone(), &log);
-        let receipt_key = receipt_key.public();
-        let reading = Reading {
-            log,
-            projections,
-            keys,
-            receipt_key,
-            clock,
-            market,
-            providers,
-            effects,
-            stop_views,
-            views,
-        };
+        let reading =
+            Reading { log, projections, keys, clock, market, providers, effects, stop_views, views };
         Ok(StandbyNode { engine, reading, broker: None })
     }
 

@@ -25,8 +25,9 @@ use serde_json::{Value, json};
 
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
 use crate::chargebacks::{CHARGEBACKS_PER_PAGE, ChargebackList};
-use crate::health::{Alive, KeySet, MarketTime, Readiness};
+use crate::health::{Alive, MarketTime, Readiness};
 use crate::http::App;
+use crate::market_keys::{AllKeys, KeySet};
 use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
     BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
@@ -39,7 +40,9 @@ use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
 use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, TaxList};
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
-use crate::{analytics, chargebacks, health, openapi, page, payments, query, stream, submit, token, tree};
+use crate::{
+    analytics, chargebacks, health, market_keys, openapi, page, payments, query, stream, submit, token, tree,
+};
 
 /// What is asked by those who look after this process, and always answered.
 pub(crate) const UNLIMITED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -588,6 +591,13 @@ fn proofs() -> Vec<Route> {
         .answers(Content::Text("text/plain")),
         Route::get("/log/key", "The market's key as programs for signed notes take it", tree::key)
             .answers(Content::Text("text/plain")),
+        Route::get(
+            "/log/keys",
+            "Every key of the market, and what leads from one to the next",
+            market_keys::keys,
+        )
+        .problems([UNAVAILABLE])
+        .answers(json_of::<AllKeys>()),
         Route::get("/log/tile/{*tile}", "The hashes of a tile of the tree", tree::tile)
             .in_path(
                 "tile",
@@ -630,7 +640,7 @@ fn operation() -> Vec<Route> {
         Route::get("/metrics", "Metrics for Prometheus", health::metrics)
             .problems([NOT_FOUND])
             .answers(Content::Text("text/plain")),
-        Route::get("/.well-known/jwks.json", "The market's receipt key", health::jwks)
+        Route::get("/.well-known/jwks.json", "The market's live keys", market_keys::jwks)
             .problems([UNAVAILABLE])
             .answers(json_of::<KeySet>()),
         Route::get("/openapi.json", "This interface", openapi::serve)

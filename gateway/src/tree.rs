@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use commands::checkpoint::verifier_key;
 use commands::receipt::{LogProof, ReceiptBody};
 use engine::tree::{Signed, TreeReader, tile_of};
+use events::account::Algorithm;
 use events::{Hash, Position};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -79,7 +80,7 @@ async fn read<T: Send + 'static>(
 /// receipt stands without it, and can be asked for again.
 pub(crate) async fn log_proof(app: &App, receipt: &ReceiptBody) -> Option<LogProof> {
     // A market whose key signs no checkpoints is not waited for.
-    verifier_key(&app.gateway.market, &app.gateway.receipt_key).ok()?;
+    app.gateway.market_keys.all().live().find(|known| known.key.algorithm() == Algorithm::EdDsa)?;
     let reached = app.gateway.tree.wait_for(receipt.position);
     tokio::time::timeout(CHECKPOINT_TIME_MAX, reached).await.ok()?;
     let Signed { checkpoint, note } = app.gateway.tree.latest()?;
@@ -106,7 +107,7 @@ pub(crate) async fn checkpoint(State(app): State<Arc<App>>) -> Result<Response, 
 
 /// `GET /log/key`
 pub(crate) async fn key(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let key = verifier_key(&app.gateway.market, &app.gateway.receipt_key);
+    let key = verifier_key(&app.gateway.market, &app.gateway.market_keys.current());
     let key = key.map_err(|error| Problem::unavailable(error.to_string()))?;
     Ok(text(format!("{key}\n")))
 }

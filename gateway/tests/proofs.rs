@@ -31,7 +31,7 @@ async fn checkpoint(shop: &Shop) -> Checkpoint {
 
 #[allow(clippy::unwrap_used)] // what a test calls is a test too
 fn read(shop: &Shop, note: &str) -> Checkpoint {
-    let key = VerifyingKey::new(&shop.gateway.receipt_key).unwrap();
+    let key = VerifyingKey::new(&shop.gateway.market_keys.current()).unwrap();
     Checkpoint::read(note, &shop.gateway.market, &key).unwrap()
 }
 
@@ -142,7 +142,7 @@ async fn a_receipt_that_is_asked_for_proves_that_its_events_are_in_the_log() {
     let answer = ask(shop.get(&path).bearer_auth(&token)).await;
     let receipt = Receipt::from_json(&answer.body).unwrap();
     assert_eq!((&at_once["log"], json!(receipt.receipt)), (&json!(null), at_once["receipt"].clone()));
-    let key = VerifyingKey::new(&shop.gateway.receipt_key).unwrap();
+    let key = VerifyingKey::new(&shop.gateway.market_keys.current()).unwrap();
     verify_receipt(&receipt, &key).unwrap();
     let checkpoint = read(&shop, &receipt.log.unwrap().checkpoint);
     assert!(checkpoint.head.position >= receipt.receipt.position);

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Checks a receipt of a SkyLink market offline, with the market's public key and nothing of SkyLink.
 
-    verify.py receipt  RECEIPT.json KEY      a receipt, and its proof that it is in the log, if it has one
-    verify.py checkpoint NOTE KEY            a signed checkpoint
-    verify.py consistency OLD.note NEW.note PROOF.json KEY
+    verify.py receipt  RECEIPT.json KEY [KEYS.json]
+                                             a receipt, and its proof that it is in the log, if it has one
+    verify.py checkpoint NOTE KEY [KEYS.json]
+                                             a signed checkpoint
+    verify.py consistency OLD.note NEW.note PROOF.json KEY [KEYS.json]
                                              that the log only appended to what it was
 
-KEY is a JWK, or the set of them that /.well-known/jwks.json gives. Exit code: 0 it holds, 1 it does not, 2 it can't be read.
+KEY is a JWK, or a set of them such as /.well-known/jwks.json gives: all of them are trusted. KEYS.json is what /log/keys gives: of
+it, keys that those of KEY have announced are trusted too, and no others. Exit code: 0 it holds, 1 it does not, 2 it can't be read.
 Needs python3 and the package `cryptography`; all else is written here, so that it can be read in one sitting. The forms are
 described in docs/signing.md and docs/transparency.md.
 """
@@ -23,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 RECEIPTS_TYP = "skylink-receipts+jws"
 RECEIPT_VERSION = 2
+MARKET_KEY_TYP = "skylink-market-key+jws"
 ED25519 = 1
 
 
@@ -82,11 +86,15 @@ def number(value):
 # Keys and signatures.
 
 
+def market_keys(jwk):
+    """Takes a JWK, or a set of them, all of which are trusted."""
+    keys = [market_key(one) for one in jwk.get("keys", [jwk])]
+    require(keys, "the set has a key")
+    return keys
+
+
 def market_key(jwk):
-    """Takes a JWK, or a set with one."""
-    if "keys" in jwk:
-        require(len(jwk["keys"]) == 1, "the set has one key")
-        jwk = jwk["keys"][0]
+    """Takes a JWK."""
     if jwk["kty"] == "OKP":
         require(jwk["crv"] == "Ed25519", "an OKP key is of Ed25519")
         named = {"crv": "Ed25519", "kty": "OKP", "x": jwk["x"]}
@@ -114,14 +122,36 @@ def check_signature(key, message, signature):
         raise Wrong("the signature is wrong") from None
 
 
-def read_jws(text, typ, key):
-    """Checks a compact JWS of the market and gives its payload."""
+def read_jws(text, typ, keys):
+    """Checks a compact JWS of one of the market's keys and gives its payload."""
     parts = text.split(".")
     require(len(parts) == 3, "a JWS has three parts")
     header = load(base64url(parts[0]))
+    key = next((key for key in keys if key["kid"] == header["kid"]), None)
+    require(key, "the JWS is not signed with the market's key, or with one that follows it as far as is known here")
     require(header == {"alg": key["alg"], "kid": key["kid"], "typ": typ}, "the JWS is not signed with the market's key")
     check_signature(key, f"{parts[0]}.{parts[1]}".encode(), base64url(parts[2]))
     return load(base64url(parts[1]))
+
+
+def follow(keys, announcements, market):
+    """Adds the keys that those that are trusted have announced, in the order of the log."""
+    keys, followed = list(keys), {}
+    for words in announcements:
+        require(set(words) == {"announcement", "proof"}, "an announcement has another form")
+        claimed = load(base64url(words["announcement"].split(".")[0]))["kid"]
+        previous = next((key for key in keys if key["kid"] == claimed), None)
+        if previous is None:
+            continue
+        said = read_jws(words["announcement"], MARKET_KEY_TYP, [previous])
+        require(set(said) == {"aud", "key", "previous", "v"} and said["v"] == 1, "an announcement has another form")
+        require((said["aud"], said["previous"]) == (market, claimed), "an announcement is of another market or key")
+        new = market_key(said["key"])
+        require(read_jws(words["proof"], MARKET_KEY_TYP, [new]) == said, "a new key has not signed its announcement")
+        require(followed.setdefault(claimed, new["kid"]) == new["kid"], "a key has announced two others")
+        if all(key["kid"] != new["kid"] for key in keys):
+            keys.append(new)
+    return keys
 
 
 # Merkle trees of RFC 6962.
@@ -181,9 +211,15 @@ def check_consistency(old_size, old_root, new_size, new_root, path):
 # What is checked.
 
 
-def read_checkpoint(note, key, market=None):
+def market_of(note):
+    """Tells which market a note says it is of."""
+    return note.split("\n")[0].removeprefix("skylink/")
+
+
+def read_checkpoint(note, keys, market=None):
     """Checks a signed note and gives the market, the number of events and the root that it signs."""
-    require(key["alg"] == "EdDSA", "checkpoints are signed with Ed25519")
+    keys = [key for key in keys if key["alg"] == "EdDSA"]
+    require(keys, "checkpoints are signed with Ed25519")
     text, parted, signatures = note.partition("\n\n")
     require(parted and signatures.endswith("\n"), "a signed note has an empty line before its signatures")
     text += "\n"
@@ -193,24 +229,24 @@ def read_checkpoint(note, key, market=None):
     require(origin.startswith("skylink/") and market in (None, origin[8:]), "the checkpoint is of another log")
     require(size.isascii() and size.isdigit() and str(int(size)) == size, "the size is a number")
     require(len(root) == 32 and base64.b64encode(root).decode() == lines[2], "the root is a hash in base64")
-    raw = key["key"].public_bytes_raw()
-    key_id = hashlib.sha256(origin.encode() + b"\n" + bytes([ED25519]) + raw).digest()[:4]
+    named = origin.encode() + b"\n" + bytes([ED25519])
+    known = {hashlib.sha256(named + key["key"].public_bytes_raw()).digest()[:4]: key for key in keys}
     signed = False
     for line in signatures[:-1].split("\n"):
         dash, name, encoded = line.split(" ")
         signature = base64.b64decode(encoded, validate=True)
         require(dash == "\u2014" and len(signature) > 4, "a line of a signature can't be read")
-        if name == origin and signature[:4] == key_id:
-            check_signature(key, text.encode(), signature[4:])
+        if name == origin and signature[:4] in known:
+            check_signature(known[signature[:4]], text.encode(), signature[4:])
             signed = True
     require(signed, "the checkpoint is not signed with the market's key")
     return origin[8:], int(size), root
 
 
-def check_receipt(proof, key):
+def check_receipt(proof, keys):
     """Checks a receipt and gives what it says, and over how many events the log is proven that it is in; none, if it is not."""
     require(set(proof) <= {"group", "index", "log", "path", "receipt", "replayed"}, "it holds more than a receipt")
-    group, body = read_jws(proof["group"], RECEIPTS_TYP, key), proof["receipt"]
+    group, body = read_jws(proof["group"], RECEIPTS_TYP, keys), proof["receipt"]
     require(set(group) == {"head", "market", "root", "size", "v"}, "the group has another form")
     require(group["v"] == body["v"] == RECEIPT_VERSION, "the receipt has another form")
     position = number(body["position"])
@@ -222,7 +258,7 @@ def check_receipt(proof, key):
     if "log" not in proof:
         return body, None
     require(set(proof["log"]) == {"checkpoint", "paths"}, "the proof has another form")
-    _, size, root = read_checkpoint(proof["log"]["checkpoint"], key, body["market"])
+    _, size, root = read_checkpoint(proof["log"]["checkpoint"], keys, body["market"])
     paths, events = proof["log"]["paths"], body["events"]
     require(len(paths) == len(events), "there is a path for each event")
     for event, path in zip(events, paths):
@@ -237,20 +273,29 @@ def read(path):
         return file.read()
 
 
+def trusted(key, more, market):
+    """Reads the keys that are trusted, and those that they have announced."""
+    announcements = [words for path in more for words in load(read(path))["announcements"]]
+    return follow(market_keys(load(read(key))), announcements, market)
+
+
 def main(arguments):
     match arguments:
-        case ["receipt", receipt, key]:
-            body, size = check_receipt(load(read(receipt)), market_key(load(read(key))))
+        case ["receipt", receipt, key, *more] if len(more) < 2:
+            proof = load(read(receipt))
+            body, size = check_receipt(proof, trusted(key, more, proof["receipt"]["market"]))
             said = f"{body['name']} {body['command']} of account {body['account']}: {body['outcome']}"
             where = "no proof of the log comes with it" if size is None else f"in the log of {size} events"
             return f"market {body['market']} did decide {said}, at position {body['position']}; {where}"
-        case ["checkpoint", note, key]:
-            market, size, root = read_checkpoint(read(note), market_key(load(read(key))))
+        case ["checkpoint", note, key, *more] if len(more) < 2:
+            note = read(note)
+            market, size, root = read_checkpoint(note, trusted(key, more, market_of(note)))
             return f"market {market} signed a log of {size} events, root {root.hex()}"
-        case ["consistency", old, new, proof, key]:
-            key, proof = market_key(load(read(key))), load(read(proof))
-            market, old_size, old_root = read_checkpoint(read(old), key)
-            _, new_size, new_root = read_checkpoint(read(new), key, market)
+        case ["consistency", old, new, proof, key, *more] if len(more) < 2:
+            old, proof = read(old), load(read(proof))
+            keys = trusted(key, more, market_of(old))
+            market, old_size, old_root = read_checkpoint(old, keys)
+            _, new_size, new_root = read_checkpoint(read(new), keys, market)
             require((proof["from"], proof["to"]) == (old_size, new_size), "the proof is of other checkpoints")
             check_consistency(old_size, old_root, new_size, new_root, [hash_of(node) for node in proof["path"]])
             return f"the log of {new_size} events of market {market} begins with that of {old_size}"

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use engine::log::EventLog;
+use engine::market_keys::MarketKeyRing;
 use engine::processor::WriterConfig;
 use engine::{Engine, EngineConfig, Prepared, Standby, StartError};
 use events::ids::WriterId;
@@ -76,7 +77,11 @@ impl Keys {
         };
         let writer = WriterId::from_uuid(Uuid::now_v7());
         let writer = WriterConfig { market: market(), writer, version: "test".to_owned(), opened };
-        let config = EngineConfig { writer, receipt_key: self.receipt.signing(), verify_threads: 2 };
+        let config = EngineConfig {
+            writer,
+            market_keys: MarketKeyRing::of([self.receipt.signing()]),
+            verify_threads: 2,
+        };
         Standby::start(Prepared::open(dir)?, config, log, clock).await
     }
 }

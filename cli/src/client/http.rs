@@ -1,6 +1,7 @@
 //! Commands over HTTP.
 
 use anyhow::Context;
+use commands::market_key::Announcement;
 use commands::receipt::Receipt;
 use engine::clock::{Clock, WallClock};
 use events::Timestamp;
@@ -10,12 +11,14 @@ use serde_json::Value;
 
 use crate::signing::Signed;
 
-use super::{ANSWER_TIME_MAX, Answer, public_key, understand_reply};
+use super::{ANSWER_TIME_MAX, Answer, announcements, public_key, understand_reply};
 
 /// Where signed commands are taken.
 const COMMANDS_PATH: &str = "/v1/commands";
 /// Where the market's public keys are published.
 const KEYS_PATH: &str = "/.well-known/jwks.json";
+/// Where the gateway says what leads from one key of the market to the next.
+const ANNOUNCEMENTS_PATH: &str = "/log/keys";
 
 /// Where the market tells its time.
 const TIME_PATH: &str = "/v1/time";
@@ -105,9 +108,20 @@ impl HttpClient {
         Ok(if status.is_success() { Ok(answer) } else { Err(problem_text(status, &answer)) })
     }
 
-    /// Asks for the keys the market publishes.
-    pub(super) async fn keys(&self) -> anyhow::Result<Vec<PublicKey>> {
-        let url = format!("{}{KEYS_PATH}", self.url);
+    /// Asks for the keys of the market that are live, the present one first.
+    pub(crate) async fn keys(&self) -> anyhow::Result<Vec<PublicKey>> {
+        let published = self.published(KEYS_PATH).await?;
+        let keys = published["keys"].as_array().context("the gateway gives no key set")?;
+        keys.iter().map(public_key).collect()
+    }
+
+    /// Asks for the words that lead from each key of the market to the next.
+    pub(super) async fn announcements(&self) -> anyhow::Result<Vec<Announcement>> {
+        announcements(&self.published(ANNOUNCEMENTS_PATH).await?)
+    }
+
+    async fn published(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.url);
         let response = self.http.get(&url).send().await.and_then(reqwest::Response::error_for_status);
         let body = response
             .with_context(|| {
@@ -118,10 +132,7 @@ impl HttpClient {
             })?
             .bytes()
             .await?;
-        let published: Value =
-            serde_json::from_slice(&body).with_context(|| format!("{url} gives no JSON"))?;
-        let keys = published["keys"].as_array().with_context(|| format!("{url} gives no key set"))?;
-        keys.iter().map(public_key).collect()
+        serde_json::from_slice(&body).with_context(|| format!("{url} gives no JSON"))
     }
 }
 

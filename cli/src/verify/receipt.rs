@@ -6,34 +6,46 @@ use std::{fs, io};
 
 use anyhow::Context;
 use clap::Args;
-use commands::receipt::{Outcome, Receipt, verify_receipt};
+use commands::crypto::VerifyingKey;
+use commands::market_key::{Announcement, AnnouncementError, follow};
+use commands::receipt::{Outcome, Receipt, ReceiptError, verify_receipt_with};
 use serde_json::json;
 
 use crate::Verdict;
-use crate::client::{parse_key, read_key};
+use crate::client::{announcements, parse_keys, read_keys};
 use crate::output::{Output, talk};
 
 #[derive(Debug, Args)]
 pub(super) struct ReceiptArgs {
     /// The receipt as JSON; - reads standard input.
     file: PathBuf,
-    /// The market's public key: a file with its JWK, or the JWK itself.
+    /// The market's public key, or several in a set (JWKS), all of which are trusted: a file, or the JSON itself.
     #[arg(long, value_name = "FILE|JWK")]
     market_key: String,
+    /// What GET /log/keys gave: keys that those of --market-key have announced are trusted too, and no others in it.
+    #[arg(long, value_name = "FILE")]
+    announcements: Option<PathBuf>,
     /// Print the finding as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &ReceiptArgs) -> anyhow::Result<Verdict> {
-    let key = if arguments.market_key.trim_start().starts_with('{') {
-        parse_key(&arguments.market_key).context("--market-key")?
+    let keys = if arguments.market_key.trim_start().starts_with('{') {
+        parse_keys(&arguments.market_key).context("--market-key")?
     } else {
-        read_key(Path::new(&arguments.market_key))?
+        read_keys(Path::new(&arguments.market_key))?
+    };
+    let announced = match &arguments.announcements {
+        Some(path) => {
+            let all = serde_json::from_slice(&read(path)?).map_err(anyhow::Error::from);
+            all.and_then(|all| announcements(&all))
+                .with_context(|| format!("the announcements {}", path.display()))?
+        }
+        None => Vec::new(),
     };
     let json = read(&arguments.file)?;
-    let checked =
-        Receipt::from_json(&json).and_then(|receipt| verify_receipt(&receipt, &key).map(|()| receipt));
+    let checked = check(&json, keys, &announced);
     let mut output = Output::stdout();
     let verdict = match checked {
         Ok(receipt) => {
@@ -74,11 +86,27 @@ pub(super) fn run(arguments: &ReceiptArgs) -> anyhow::Result<Verdict> {
     Ok(verdict)
 }
 
+/// Why a receipt proves nothing here.
+#[derive(Debug, thiserror::Error)]
+enum Wrong {
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+}
+
+fn check(json: &[u8], mut keys: Vec<VerifyingKey>, announced: &[Announcement]) -> Result<Receipt, Wrong> {
+    let receipt = Receipt::from_json(json)?;
+    follow(&mut keys, &receipt.receipt.market, announced)?;
+    verify_receipt_with(&receipt, &keys)?;
+    Ok(receipt)
+}
+
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path == Path::new("-") {
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes).context("standard input can't be read")?;
         return Ok(bytes);
     }
-    fs::read(path).with_context(|| format!("the receipt {} can't be read", path.display()))
+    fs::read(path).with_context(|| format!("{} can't be read", path.display()))
 }

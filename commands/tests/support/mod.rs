@@ -18,9 +18,11 @@ pub use words::*;
 use std::collections::BTreeSet;
 
 use commands::command::{Expected, VerifiedClaim, VerifiedExchange, VerifiedQuote};
+use commands::crypto::SigningKey;
 use commands::{
     Command, DEADLINE_EVENTS_MAX, Decision, Facts, Market, Refusal, Verified, decide, decide_deadline,
 };
+use events::account::Algorithm;
 use events::commit::Seal;
 use events::ids::{
     CartId, CommandId, CommitId, Nonce, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId, RefundId,
@@ -39,6 +41,11 @@ pub const DAY_MS: i64 = 86_400_000;
 /// Deadlines of a market in which sellers have two days to accept an order.
 pub fn accepting() -> Deadlines {
     Deadlines::default().with_accept_ms(2 * DAY_MS).unwrap()
+}
+
+/// The key that markets are opened with.
+pub fn market_key() -> SigningKey {
+    SigningKey::from_seed(Algorithm::EdDsa, [99; 32]).unwrap()
 }
 
 /// What a market is opened with.
@@ -98,7 +105,7 @@ impl World {
             market: "main".parse().unwrap(),
             purchase_limits,
             registrar,
-            receipt_key: Actor(99).key(),
+            receipt_key: market_key().public(),
         };
         let started = WriterStarted { epoch: 1, version: "test".to_owned(), writer: writer() };
         world.commit(Cause::Writer(writer()), vec![opened.into(), started.into()]);

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use commands::market_key::MarketKeys;
 use commands::payment::PaymentEffect;
 use events::Timestamp;
 use events::ids::{PaymentId, PayoutId};
@@ -13,6 +14,7 @@ use crate::driver::Status;
 use crate::index::Index;
 use crate::keys::KeyRing;
 use crate::log::memory::MemoryLog;
+use crate::market_keys::{LiveKeys, MarketKeyRing};
 use crate::providers::{
     Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall,
     RefundAnswer, RefundCall,
@@ -83,6 +85,8 @@ impl PaymentProvider for Silent {
 fn nobody(dir: &std::path::Path, key: &StoredKey) -> EngineHandle {
     let market: events::ids::MarketName = "main".parse().unwrap();
     let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new());
+    let ring = MarketKeyRing::of([key.signing()]);
+    let live = Arc::new(LiveKeys::new(ring, &MarketKeys::default(), 0, key.public()));
     EngineHandle {
         requests: mpsc::channel(1).0,
         wakes: mpsc::channel(1).0,
@@ -90,7 +94,8 @@ fn nobody(dir: &std::path::Path, key: &StoredKey) -> EngineHandle {
         keys: Arc::new(KeyRing::default()),
         index: Index::open(&dir.join("index")).unwrap(),
         tree: Tree::open(&dir.join("tree")).unwrap().reader(),
-        answers: Answers::new(log, Arc::new(key.signing()), market).unwrap(),
+        answers: Answers::new(log, Arc::clone(&live), market),
+        live,
         previews: Arc::new(Semaphore::new(1)),
     }
 }

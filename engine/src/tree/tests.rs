@@ -186,10 +186,11 @@ fn the_newest_checkpoint_is_that_of_the_tree() {
     let chain = commits(300);
     let dir = TempDir::new().unwrap();
     let mut tree = Tree::open(dir.path()).unwrap();
-    let (key, market) = (SigningKey::from_seed(Algorithm::EdDsa, [7; 32]).unwrap(), "main".parse().unwrap());
+    let key = Arc::new(SigningKey::from_seed(Algorithm::EdDsa, [7; 32]).unwrap());
+    let market = "main".parse().unwrap();
     assert!(tree.reader().latest().is_none());
     tree.append(&chain).unwrap();
-    tree.sign(&market, &key).unwrap();
+    tree.sign(&market, &[Arc::clone(&key)]).unwrap();
     let signed = tree.reader().latest().unwrap();
     let verifier = commands::crypto::VerifyingKey::new(&key.public()).unwrap();
     let read = Checkpoint::read(&signed.note, &market, &verifier).unwrap();

@@ -20,7 +20,7 @@ use events::market::{EscrowTerms, ReturnTerms};
 use events::{Money, Timestamp};
 use gateway::health::install_metrics;
 use gateway::limits::Limits;
-use gateway::node::{Node, NodeConfig, RECEIPT_KEY, REGISTRAR_KEY};
+use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use gateway::{Commands, Gateway};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::Projections;
@@ -199,7 +199,7 @@ impl Shop {
             tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
             market: market_name(),
-            receipt_key: node.keys().get(RECEIPT_KEY).unwrap().public(),
+            market_keys: Arc::clone(handle.market_keys()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             status: handle.status(),
             limits: Arc::new(Limits::none()),
