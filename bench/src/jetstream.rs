@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use async_nats::{Client, HeaderMap, jetstream};
 use bytes::Bytes;
-use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
+use commands::receipt::{Receipt, ReceiptVerifier};
 use engine::clock::WallClock;
 use engine::log::EVENTS_PER_APPEND_MAX;
 use engine::nats_commands::RECEIPT_TO;
@@ -17,7 +17,6 @@ use events::ids::MarketName;
 use events::{Recorded, wire};
 use futures::StreamExt;
 use gateway::node::{NatsConfig, Node, NodeConfig, RECEIPT_KEY};
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::broker::Broker;
@@ -120,8 +119,7 @@ async fn send(
         })
     };
     let mut intended = Vec::with_capacity(count);
-    let latency_us = Histogram::new(3)?;
-    let mut seen = Seen { receipts: 0, accepted: 0, elapsed: Duration::ZERO, latency_us, position: 0 };
+    let mut seen = Seen::nothing()?;
     while seen.receipts < count {
         let message = tokio::time::timeout(RECEIPT_MAX, receipts.next()).await;
         let message = message.with_context(|| format!("{} of {count} receipts came", seen.receipts))?;
@@ -137,9 +135,7 @@ async fn send(
         let since: &Instant = intended.get(number).context("a receipt for a command that was not sent")?;
         seen.latency_us.record(since.elapsed().as_micros() as u64)?;
         room.add_permits(1);
-        seen.receipts += 1;
-        seen.accepted += usize::from(receipt.receipt.outcome == Outcome::Accepted);
-        seen.position = seen.position.max(receipt.receipt.position);
+        seen.count(receipt.receipt);
     }
     seen.elapsed = started.elapsed();
     sender.await??;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use commands::receipt::{Outcome, ReceiptVerifier};
+use commands::receipt::{Outcome, ReceiptBody, ReceiptVerifier};
 use engine::{EngineHandle, Reply};
 use hdrhistogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
@@ -31,9 +31,36 @@ pub struct Seen {
     pub latency_us: Histogram<u64>,
     /// Position of the last receipt.
     pub position: u64,
+    /// The first receipt of something that was not accepted.
+    pub not_accepted: Option<Box<ReceiptBody>>,
 }
 
 impl Seen {
+    /// Starts with nothing seen.
+    pub fn nothing() -> anyhow::Result<Seen> {
+        let latency_us = Histogram::new(3).context("three digits are possible")?;
+        let elapsed = Duration::ZERO;
+        Ok(Seen { receipts: 0, accepted: 0, elapsed, latency_us, position: 0, not_accepted: None })
+    }
+
+    /// Counts a receipt.
+    pub fn count(&mut self, receipt: ReceiptBody) {
+        self.receipts += 1;
+        self.position = self.position.max(receipt.position);
+        if receipt.outcome == Outcome::Accepted {
+            self.accepted += 1;
+        } else if self.not_accepted.is_none() {
+            self.not_accepted = Some(Box::new(receipt));
+        }
+    }
+
+    /// Makes sure that everything was accepted: a load is made so that it is.
+    pub fn check_accepted(&self) -> anyhow::Result<()> {
+        let Some(first) = &self.not_accepted else { return Ok(()) };
+        let wrong = self.receipts - self.accepted;
+        bail!("{wrong} of {} commands were not accepted, the first: {first:?}", self.receipts)
+    }
+
     /// Gives receipts per second.
     pub fn per_second(&self) -> f64 {
         self.receipts as f64 / self.elapsed.as_secs_f64()
@@ -127,8 +154,7 @@ async fn collect(
     mut sent: mpsc::Receiver<Sent>,
     verifier: &mut ReceiptVerifier,
 ) -> anyhow::Result<Seen> {
-    let latency_us = Histogram::new(3).context("three digits are possible")?;
-    let mut seen = Seen { receipts: 0, accepted: 0, elapsed: Duration::ZERO, latency_us, position: 0 };
+    let mut seen = Seen::nothing()?;
     while let Some(Sent { intended, reply }) = sent.recv().await {
         let receipt = match reply.await {
             Ok(Reply::Receipt(receipt)) => receipt,
@@ -137,9 +163,7 @@ async fn collect(
         };
         verifier.verify(&receipt)?;
         seen.latency_us.record(intended.elapsed().as_micros() as u64)?;
-        seen.receipts += 1;
-        seen.accepted += usize::from(receipt.receipt.outcome == Outcome::Accepted);
-        seen.position = seen.position.max(receipt.receipt.position);
+        seen.count(receipt.receipt);
     }
     seen.elapsed = started.elapsed();
     Ok(seen)

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::ensure;
 use bytes::Bytes;
 use commands::Command;
 use commands::command::{
@@ -203,9 +202,8 @@ async fn measure_mix(
 }
 
 async fn send(node: &Node, verifier: &mut ReceiptVerifier, commands: Vec<Bytes>) -> anyhow::Result<Seen> {
-    let sent = commands.len();
     let seen = load::saturate(&node.handle(), verifier, commands, IN_FLIGHT_MAX).await?;
-    ensure!(seen.accepted == sent, "{} of {sent} commands were not accepted", sent - seen.accepted);
+    seen.check_accepted()?;
     node.projections().wait_for(seen.position, CATCH_UP_MAX).await?;
     Ok(seen)
 }

@@ -71,7 +71,7 @@ pub(crate) async fn place(
         let signed = town.orders(count, seed + left as u64);
         let signed = signed.into_iter().map(|order| order.bytes).collect();
         let seen = load::saturate(&node.handle(), verifier, signed, load::IN_FLIGHT_MAX).await?;
-        ensure!(seen.accepted == count, "{} of {count} orders were not accepted", count - seen.accepted);
+        seen.check_accepted()?;
         left -= count;
     }
     Ok(())

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use commands::receipt::ReceiptVerifier;
 use engine::clock::WallClock;
 use events::account::Algorithm;
@@ -66,13 +65,8 @@ pub async fn found(node: &Node, town: &Town, verifier: &mut ReceiptVerifier) -> 
     let registrar = Person::from_stored(node.market(), &node.keys().get(REGISTRAR_KEY)?, 1);
     let provider = Person::new(node.market(), Algorithm::EdDsa, &mut StdRng::seed_from_u64(7));
     for round in town.founding(&registrar, &provider) {
-        let sent = round.len();
         let seen = load::saturate(&node.handle(), verifier, round, load::FOUNDING_IN_FLIGHT_MAX).await?;
-        ensure!(
-            seen.accepted == sent,
-            "{} of {sent} founding commands were not accepted",
-            sent - seen.accepted
-        );
+        seen.check_accepted()?;
     }
     Ok(())
 }
