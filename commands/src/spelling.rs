@@ -67,6 +67,8 @@ mod tests {
     fn bodies() -> Vec<(&'static str, Value)> {
         let total = json!({"minor": 9999, "currency": "USD"});
         let key = json!({"crv": "Ed25519", "kty": "OKP", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        let scope = json!({"commands": ["cart.*", "order.place"], "max_minor": {"USD": 5000}});
+        let hash = "a".repeat(64);
         let limits = json!({"max": 9, "min": 2});
         let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
         let part = json!({"listing": ID, "quantity": 2});
@@ -75,7 +77,36 @@ mod tests {
         let acts = json!({"kind": "3ds", "reference": "r", "url": "u"});
         vec![
             ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
-            ("device.register", json!({"account": ID, "device": ID, "key": key})),
+            (
+                "device.register",
+                json!({"account": ID, "device": ID, "key": key, "name": "n", "proof": "a.b.c", "scope": scope}),
+            ),
+            (
+                "device.enroll",
+                json!({"device": ID, "key": key, "name": "n", "proof": "a.b.c", "scope": scope}),
+            ),
+            ("device.rename", json!({"device": ID, "name": "n"})),
+            ("device.rotate", json!({"key": key, "proof": "a.b.c"})),
+            ("device.revoke", json!({"account": ID, "device": ID, "reason": "compromised"})),
+            ("device.report_lost", json!({"device": ID})),
+            (
+                "device.attest",
+                json!({
+                    "account": ID, "device": ID, "evidence": hash, "format": "android-key", "verdict": "verified",
+                }),
+            ),
+            (
+                "step_up.set_terms",
+                json!({"terms": {
+                    "origins": ["https://market.example"], "relying_party": "market.example",
+                    "rules": [{
+                        "above_minor": {"USD": 10_000}, "commands": ["order.*", "payout.request"],
+                        "device_younger_than_ms": 86_400_000,
+                    }],
+                }}),
+            ),
+            ("step_up.enroll_passkey", json!({"credential": "bGFtcHMtYW5kLXBlYXJzLTE", "key": key})),
+            ("step_up.remove_passkey", json!({"account": ID, "credential": "bGFtcHMtYW5kLXBlYXJzLTE"})),
             (
                 "listing.create",
                 json!({

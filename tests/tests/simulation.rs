@@ -5,7 +5,7 @@ use std::panic;
 
 use tests::simulation::{Tally, run};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 
 /// What must happen to money somewhere in so many runs.
 const MONEY: [&str; 63] = [

@@ -489,7 +489,14 @@ impl Run {
         self.ask(reporter, report_payout(payout, outcome));
     }
 
-    fn exchange(&mut self, buyer: Actor, provider: Actor, minor: i64, into_euro: bool, reference: u8) {
+    pub(crate) fn exchange(
+        &mut self,
+        buyer: Actor,
+        provider: Actor,
+        minor: i64,
+        into_euro: bool,
+        reference: u8,
+    ) {
         // A reference tells the rate; with some of them something does not fit.
         let worth = (minor / 3).saturating_mul(i64::from(reference % 5)).clamp(-MOST, MOST);
         let amounts = if into_euro { [usd(minor), eur(worth)] } else { [eur(minor), usd(worth)] };

@@ -15,7 +15,7 @@ use events::{Event, Hash, Money};
 use proptest::prelude::*;
 
 use crate::Run;
-use crate::invariants::steps::{EVERYBODY, OPERATORS, PROVIDERS};
+use crate::invariants::steps::{BUYERS, EVERYBODY, OPERATORS, PROVIDERS};
 use crate::support::*;
 
 /// What a bank says, or somebody does about it.
@@ -85,7 +85,28 @@ fn charged(transfers: &[Transfer]) -> i64 {
 }
 
 impl Run {
+    /// Lets a buyer change all that he has before his bank takes it, or so much back that he can repay it.
+    fn change(&mut self, step: &BankStep) {
+        let ledger = &self.world.market.ledger;
+        let dollar = usd(0).currency;
+        let debts = ledger.balances().filter(|(_, owed)| owed.currency == dollar);
+        let owes = debts.map(|(account, owed)| (account, owed.minor));
+        let owes = owes.filter(|(account, _)| matches!(account, LedgerAccount::BuyerReceivable(_))).min();
+        let reference = u8::try_from(step.nth % 40 * 5 + 3).unwrap();
+        let (buyer, minor, into_euro) = match owes {
+            Some((LedgerAccount::BuyerReceivable(buyer), owed)) => (buyer, -owed, false),
+            _ => {
+                let buyer = BUYERS[step.nth % BUYERS.len()].account();
+                (buyer, ledger.balance(LedgerAccount::Wallet(buyer), dollar).minor, true)
+            }
+        };
+        self.exchange(Actor::of(buyer), PROVIDERS[0], minor, into_euro, reference);
+    }
+
     pub(crate) fn bank(&mut self, step: &BankStep) {
+        if step.act >= 10 {
+            self.change(step);
+        }
         let market = &self.world.market;
         let open: Vec<_> = market.payments.chargebacks().open().collect();
         let debts: Vec<_> = market.ledger.balances().filter(|(account, _)| account.is_debt()).collect();
@@ -152,7 +173,7 @@ impl Run {
             // What a part is on its way back of, where anything is.
             0..9 => payments.refunds().map(|(_, refund)| refund.payment).collect(),
             // What its buyer does not have any more.
-            9..11 => {
+            9.. => {
                 let is_spent = |(payment, (amount, _)): &(&PaymentId, &(Money, i64))| {
                     let account = payments.recently_closed(**payment).map(|closed| closed.account);
                     let wallet = account.map(LedgerAccount::Wallet);
@@ -160,7 +181,6 @@ impl Run {
                 };
                 captured.iter().copied().filter(is_spent).map(|(payment, _)| *payment).collect()
             }
-            _ => BTreeSet::new(),
         };
         if captured.iter().any(|(payment, _)| wanted.contains(*payment)) {
             captured.retain(|(payment, _)| wanted.contains(*payment));

@@ -162,7 +162,7 @@ impl Run {
         let instead = sold.first().zip(with).map(|(line, with)| Substitute { of: line.listing, with });
         let region = Some(REGIONS[step.nth % REGIONS.len()].parse().unwrap());
         let exchange =
-            (step.act % 2 == 0).then(|| Exchange { instead: instead.into_iter().collect(), region });
+            step.act.is_multiple_of(2).then(|| Exchange { instead: instead.into_iter().collect(), region });
         let command = RequestReturn { exchange, lines, note: None, order, reason, shipment: shipment(n) };
         self.ask(step.who.map_or(buyer, |n| EVERYBODY[n]), command.into());
     }

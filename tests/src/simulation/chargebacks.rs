@@ -14,6 +14,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::people::{BUYERS, OPERATORS, PROVIDER, Person, SELLERS, Sight, text, usd};
+use super::world::is_ancient;
 
 /// How many disputes a payment may have.
 const DISPUTES: u32 = 2;
@@ -169,7 +170,8 @@ fn some_captured(rng: &mut StdRng, sight: &Sight<'_>) -> (PaymentId, i64) {
         let (payment, minor, _) = *among[rng.random_range(0..among.len())];
         return (payment, minor);
     }
-    let any = sight.payments.last().map(|(payment, _)| *payment);
+    // Not one that the log says nothing of: whoever follows the log knows no payment behind such a dispute.
+    let any = sight.payments.iter().map(|(payment, _)| *payment).rfind(|payment| !is_ancient(*payment));
     let none = PaymentId::derive(BUYERS[0].account(), events::ids::CommandId::from_uuid(uuid::Uuid::nil()));
     (any.unwrap_or(none), 100)
 }

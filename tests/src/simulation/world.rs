@@ -40,6 +40,11 @@ fn ancient_payment(n: u64) -> PaymentId {
     PaymentId::from_uuid(Uuid::from_u128(0xA7C2_0000_0000 | u128::from(n)))
 }
 
+/// Tells whether the log says nothing of a payment, since it is older than that.
+pub(super) fn is_ancient(payment: PaymentId) -> bool {
+    payment.uuid().as_u128() >> 32 == 0xA7C2
+}
+
 pub(super) fn config(writer: WriterId) -> WriterConfig {
     let (account, device, key) = (REGISTRAR.account(), REGISTRAR.device(), REGISTRAR.key());
     let opened = Opened {
