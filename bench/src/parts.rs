@@ -60,8 +60,8 @@ pub struct Figures {
     pub tree_us: f64,
     /// All of that.
     pub total_us: f64,
-    /// `receipt_us` over `total_us`.
-    pub receipt_share: f64,
+    /// `receipt_us` of 100 of `total_us`.
+    pub receipt_percent: f64,
 }
 
 /// What was spent on each part.
@@ -240,7 +240,7 @@ pub fn run(dir: &Path, orders: usize, buyers: usize, listings: usize) -> anyhow:
         receipt_us: us(receipt),
         tree_us: us(tree),
         total_us,
-        receipt_share: us(receipt) / total_us,
+        receipt_percent: 100.0 * us(receipt) / total_us,
     })
 }
 
@@ -257,7 +257,7 @@ mod tests {
         assert!(parts.iter().all(|part| *part > 0.0), "{figures:?}");
         let sum: f64 = parts.iter().sum();
         assert!((sum - figures.total_us).abs() < 0.001 * sum, "{figures:?}");
-        assert!((figures.receipt_share - receipt_us / figures.total_us).abs() < 1e-9);
+        assert!((figures.receipt_percent - 100.0 * receipt_us / figures.total_us).abs() < 1e-9);
         assert_eq!((figures.orders, figures.group), (96, GROUP));
     }
 }

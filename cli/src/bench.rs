@@ -260,7 +260,7 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.decide_us,
             figures.commit_us,
             figures.receipt_us,
-            figures.receipt_share * 100.0,
+            figures.receipt_percent,
             figures.group,
             figures.tree_us
         )?;
