@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{jetstream, machine, memory, mix, restart, segment};
+use ::bench::{jetstream, machine, memory, mix, parts, restart, segment};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use events::account::Algorithm;
@@ -72,6 +72,8 @@ enum Stage {
     SegmentEs256,
     /// Segment files: carts, orders and what comes after a sale, beside orders alone.
     Mix,
+    /// What of an order takes how long, on one thread.
+    Parts,
     /// JetStream.
     Jetstream,
     /// A restart.
@@ -86,6 +88,9 @@ impl BenchArgs {
     }
 }
 
+/// Most orders whose parts are measured: more do not change what one takes.
+const PARTS_ORDERS_MAX: usize = 20_000;
+
 /// Events behind the snapshot of the market that is restarted.
 const RESTART_TAIL_EVENTS: u64 = 100_000;
 
@@ -97,6 +102,7 @@ struct Report {
     segment: Option<segment::Figures>,
     segment_es256: Option<segment::Figures>,
     mix: Option<mix::Figures>,
+    parts: Option<parts::Figures>,
     jetstream: Option<jetstream::Figures>,
     projection_events_per_s: Option<f64>,
     restart_s: Option<f64>,
@@ -166,6 +172,13 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         talk(format_args!("Carts, orders and what comes after a sale …"));
         mix = Some(mix::run(&dir.join("mix"), arguments.orders as usize).await?);
     }
+    let mut parts = None;
+    if arguments.includes(Stage::Parts) {
+        talk(format_args!("The parts of an order …"));
+        let orders = (arguments.orders as usize).min(PARTS_ORDERS_MAX);
+        let (buyers, listings) = (arguments.buyers as usize, arguments.listings as usize);
+        parts = Some(parts::run(&dir.join("parts"), orders, buyers, listings)?);
+    }
     let mut jetstream = None;
     if arguments.includes(Stage::Jetstream) {
         if let Some(server) = nats_server(arguments.nats_server.as_deref()) {
@@ -189,6 +202,7 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         segment,
         segment_es256,
         mix,
+        parts,
         jetstream,
         restart_s: restart.map(|figures| figures.restart_s),
         restart,
@@ -233,6 +247,22 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.mix_per_s,
             figures.ratio,
             figures.orders_per_s
+        )?;
+    }
+    if let Some(figures) = &report.parts {
+        writeln!(
+            out,
+            "an order on one thread, {:.0} µs: signature {:.1}, other checks of its bytes {:.1}, deciding {:.1}, commit {:.1}, \
+             receipt {:.1} ({:.1} % of all, {} share a signature), tree {:.1}",
+            figures.total_us,
+            figures.signature_us,
+            figures.envelope_us,
+            figures.decide_us,
+            figures.commit_us,
+            figures.receipt_us,
+            figures.receipt_percent,
+            figures.group,
+            figures.tree_us
         )?;
     }
     if let Some(figures) = &report.jetstream {

@@ -485,8 +485,6 @@ macro_rules! commands {
 }
 
 commands! {
-    "market.rotate_key" => RotateMarketKey(RotateMarketKey),
-    "market.retire_key" => RetireMarketKey(RetireMarketKey),
     "account.register" => RegisterAccount(RegisterAccount),
     "device.register" => RegisterDevice(RegisterDevice),
     "device.enroll" => EnrollDevice(EnrollDevice),
@@ -495,6 +493,8 @@ commands! {
     "device.revoke" => RevokeDevice(RevokeDevice),
     "device.report_lost" => ReportLost(ReportLost),
     "device.attest" => AttestDevice(AttestDevice),
+    "market.rotate_key" => RotateMarketKey(RotateMarketKey),
+    "market.retire_key" => RetireMarketKey(RetireMarketKey),
     "step_up.set_terms" => SetStepUpTerms(SetStepUpTerms),
     "step_up.enroll_passkey" => EnrollPasskey(EnrollPasskey),
     "step_up.remove_passkey" => RemovePasskey(RemovePasskey),

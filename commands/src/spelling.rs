@@ -95,6 +95,8 @@ mod tests {
                     "account": ID, "device": ID, "evidence": hash, "format": "android-key", "verdict": "verified",
                 }),
             ),
+            ("market.rotate_key", json!({"announcement": "a.b.c", "proof": "a.b.d"})),
+            ("market.retire_key", json!({"key": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"})),
             (
                 "step_up.set_terms",
                 json!({"terms": {
@@ -197,8 +199,6 @@ mod tests {
                     "totals": [{"fees": total, "ours": total, "theirs": total}], "unlisted": 4, "until": 8,
                 }),
             ),
-            ("market.rotate_key", json!({"announcement": "a.b.c", "proof": "a.b.d"})),
-            ("market.retire_key", json!({"key": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"})),
             ("reconciliation.resolve", json!({"number": 7, "reason": "r"})),
             ("cart.add", json!({"listing": ID, "quantity": 1})),
             ("cart.set_quantity", json!({"listing": ID, "owner": ID, "quantity": 1})),

@@ -53,6 +53,9 @@ impl Answers {
     /// If a receipt does not hold: then this program is wrong, and the market must not go on answering. Or if no secret of a
     /// live key is here, since another process has rotated and retired what this one had: then it can't answer.
     fn sign(&self, bodies: Vec<ReceiptBody>, head: Head) -> Vec<Receipt> {
+        if bodies.is_empty() {
+            return Vec::new();
+        }
         let Some(key) = self.inner.keys.signer() else {
             panic!(
                 "no key of this market is in the key store: copy the file of the present one there and restart"
@@ -89,6 +92,10 @@ impl Answers {
                 return Reply::Undecided;
             }
         };
+        if self.inner.keys.signer().is_none() {
+            // An engine that stands by may lack what the writer has; it has said so, and can't take the market over.
+            return Reply::Undecided;
+        }
         let bodies = ReceiptBody::of(&commit).into_iter().collect();
         match self.sign(bodies, commit.head()).pop() {
             Some(receipt) => Reply::Receipt(Box::new(Receipt { replayed: true, ..receipt })),

@@ -171,6 +171,12 @@ impl LiveKeys {
 #[cfg(test)]
 mod tests {
     use events::account::Algorithm;
+    use events::commit::Seal;
+    use events::ids::{CommitId, WriterId};
+    use events::market::{KeyAnnounced, KeyRetired};
+    use events::metadata::Cause;
+    use events::{Event, Head};
+    use uuid::Uuid;
 
     use super::*;
 
@@ -185,6 +191,52 @@ mod tests {
             assert_eq!(number_of(other), None, "{other}");
         }
         assert_eq!((name_of(1), name_of(3)), ("market".to_owned(), "market-3".to_owned()));
+    }
+
+    fn commit(head: Head, event: Event) -> Commit {
+        let writer = WriterId::from_uuid(Uuid::from_u128(1));
+        let seal = Seal {
+            id: CommitId::derive(writer, head.position + 1, Timestamp::from_ms(7)),
+            market: "main".parse().unwrap(),
+            time: Timestamp::from_ms(7),
+            cause: Cause::Writer(writer),
+            traceparent: None,
+        };
+        Commit::seal(head, seal, vec![event])
+    }
+
+    #[test]
+    fn the_older_live_key_signs_where_the_new_one_is_not_until_it_is_retired() {
+        let [first, second] = [1, 2].map(|n| SigningKey::from_seed(Algorithm::EdDsa, [n; 32]).unwrap());
+        let (old, new) = (first.id(), second.id());
+        let announced = KeyAnnounced {
+            announcement: String::new(),
+            key: second.public(),
+            previous: old,
+            proof: String::new(),
+        };
+        let announced = commit(Head::EMPTY, announced.into());
+        let retired = commit(announced.head(), KeyRetired { key: old }.into());
+        let opened = first.public();
+        let lacking = LiveKeys::new(MarketKeyRing::of([first]), &MarketKeys::default(), 0, opened);
+        let first = SigningKey::from_seed(Algorithm::EdDsa, [1; 32]).unwrap();
+        let having = LiveKeys::new(MarketKeyRing::of([first, second]), &MarketKeys::default(), 0, opened);
+        let signer = |keys: &LiveKeys| keys.signer().map(|key| key.id());
+        let signers =
+            |keys: &LiveKeys| keys.signers(&keys.all()).iter().map(|key| key.id()).collect::<Vec<_>>();
+        assert_eq!((signer(&lacking), signer(&having)), (Some(old), Some(old)));
+        for keys in [&lacking, &having] {
+            // The second time changes nothing.
+            keys.take(&announced);
+            keys.take(&announced);
+            assert_eq!((keys.current().id(), keys.all().all().len()), (new, 2));
+        }
+        assert_eq!((signer(&lacking), signers(&lacking)), (Some(old), vec![old]));
+        assert_eq!((signer(&having), signers(&having)), (Some(new), vec![new, old]));
+        lacking.take(&retired);
+        having.take(&retired);
+        assert_eq!((signer(&lacking), lacking.can_sign(&lacking.all())), (None, false));
+        assert_eq!((signer(&having), signers(&having)), (Some(new), vec![new]));
     }
 
     #[test]

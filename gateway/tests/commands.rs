@@ -41,7 +41,7 @@ async fn an_order_goes_all_the_way_and_every_receipt_holds() {
 
     let (_, jwks) = json_of(shop.get("/.well-known/jwks.json")).await;
     let mut jwk = jwks["keys"][0].clone();
-    for member in ["kid", "alg", "use"] {
+    for member in ["kid", "alg", "use", "from"] {
         jwk.as_object_mut().unwrap().remove(member).unwrap();
     }
     let market_key: PublicKey = serde_json::from_value(jwk).unwrap();

@@ -1,11 +1,14 @@
-//! Devices and passkeys: what is drawn at random of their lives. The devices that people act with in the other steps stay.
+//! Devices, passkeys and the market's own keys: what is drawn at random of their lives. The devices that people act with in the other steps stay.
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, RemovePasskey, RenameDevice, ReportLost, RotateDevice,
-    SetStepUpTerms,
+    AttestDevice, EnrollDevice, EnrollPasskey, RemovePasskey, RenameDevice, ReportLost, RetireMarketKey,
+    RotateDevice, RotateMarketKey, SetStepUpTerms,
 };
+use commands::crypto::SigningKey;
+use commands::market_key::Announcement;
 use events::Hash;
+use events::account::Algorithm;
 use events::device::AttestationVerdict;
 use events::step_up::{CredentialId, StepUpRule, StepUpTerms};
 use proptest::prelude::*;
@@ -21,7 +24,7 @@ const SECOND_DEVICES: u32 = 4;
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
-    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..9, 0u32..8)
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..11, 0u32..8)
 }
 
 impl Run {
@@ -62,6 +65,15 @@ impl Run {
                 };
                 self.ask(OPERATOR, SetStepUpTerms { terms }.into());
             }
+            7 => self.rotate_market_key(n),
+            8 => {
+                // The one before the present one, or, wrongly, that one.
+                let nth = usize::from(n % 4 != 3);
+                let key = self.world.market.keys.live().nth(nth).map(|known| known.key.id());
+                if let Some(key) = key {
+                    self.ask(OPERATOR, RetireMarketKey { key }.into());
+                }
+            }
             _ => {
                 let known = self.world.market.accounts.get(owner.account());
                 match known.and_then(|known| known.passkeys.keys().next().cloned()) {
@@ -73,6 +85,17 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Has the market's present key announce the next, or a stranger's key do so.
+    fn rotate_market_key(&mut self, n: u32) {
+        let nth = self.world.market.keys.all().len() as u8;
+        let key = |seed: u8| SigningKey::from_seed(Algorithm::EdDsa, [seed; 32]).unwrap();
+        // Each market begins with the key of seed 99 and goes on from there.
+        let previous = key(if n % 4 == 3 { 1 } else { 98 + nth });
+        let words = Announcement::sign(&"main".parse().unwrap(), &previous, &key(99 + nth));
+        let Announcement { announcement, proof } = words;
+        self.ask(OPERATOR, RotateMarketKey { announcement, proof }.into());
     }
 
     /// Asks with a second device, in the name of its last key, whether that may sign or not.
