@@ -75,7 +75,8 @@ impl Town {
         let enrol = |person: &Person| registrar.sign(person.device_registration());
         let fund = |person: &Person| {
             // All the money there can be, in equal parts: enough for any number of orders a run can make.
-            let minor = Money::MINOR_MAX / self.buyers.len() as i64;
+            // Half of what a market may hold: it keeps room for what may have to be posted later.
+            let minor = Money::MINOR_MAX / 2 / self.buyers.len() as i64;
             let amount = Money::new(minor, self.listings[0].1.currency);
             let reference = Text::try_from(format!("bench {}", person.account())).expect("a short text");
             provider.sign(FundWallet { account: person.account(), amount, reference })
