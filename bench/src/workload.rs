@@ -74,8 +74,8 @@ impl Town {
         let register = |person: &Person, role| registrar.sign(person.account_registration(role));
         let enrol = |person: &Person| registrar.sign(person.device_registration());
         let fund = |person: &Person| {
-            // All the money there can be, in equal parts: enough for any number of orders a run can make.
-            // Half of what a market may hold: it keeps room for what may have to be posted later.
+            // Half of the money there can be, in equal parts: enough for any number of orders a run can make, and it leaves the
+            // room that the market keeps for what it may have to post later.
             let minor = Money::MINOR_MAX / 2 / self.buyers.len() as i64;
             let amount = Money::new(minor, self.listings[0].1.currency);
             let reference = Text::try_from(format!("bench {}", person.account())).expect("a short text");
