@@ -33,7 +33,7 @@ const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;
 /// How long the index's lock is waited for, and how often it is tried.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 /// Memory for the index's pages.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;

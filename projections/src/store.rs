@@ -18,7 +18,7 @@ use crate::view::{ViewError, ViewName};
 /// Memory that sled uses for pages, in bytes.
 const PAGE_CACHE_BYTES: u64 = 192 * 1024 * 1024;
 /// How long the lock of the views is waited for, and how often it is tried.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 /// Longest that something applied is not yet on disk, in milliseconds. A crash only means reading it again.
 const FLUSH_EVERY_MS: u64 = 5_000;
@@ -79,7 +79,10 @@ impl Slot {
 
 /// Opens the database. After its last handle is gone, sled's own threads hold its lock for a moment longer, and give no
 /// sign when they are done: so the lock is waited for, a bounded time.
-fn open_db(dir: &Path) -> Result<Db, ViewError> {
+///
+/// Public for tests that change what is on disk; everyone else asks [`crate::Projections`].
+#[doc(hidden)]
+pub fn open_db(dir: &Path) -> Result<Db, ViewError> {
     let config = sled::Config::new()
         .path(dir)
         .cache_capacity(PAGE_CACHE_BYTES)
