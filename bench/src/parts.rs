@@ -185,7 +185,7 @@ impl Bare {
             let receipts = sign_group(bodies, self.head, &self.name, &self.key);
             let sent = receipts.iter().map(|receipt| {
                 verifier.verify(receipt)?;
-                Ok(serde_json::to_vec(receipt)?)
+                Ok(receipt.to_json())
             });
             sent.collect::<anyhow::Result<Vec<_>>>().map(|sent| (receipts, sent))
         })?;

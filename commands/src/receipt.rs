@@ -27,6 +27,10 @@ pub const RECEIPTS_TYP: &str = "skylink-receipts+jws";
 /// Form of a receipt and of the signature over its group (`v`).
 pub const RECEIPT_VERSION: u8 = 2;
 
+/// The room for the body of a receipt, and for a whole one, that most need: it spares copying it while it is written.
+const BODY_BYTES_USUAL: usize = 2048;
+const RECEIPT_BYTES_USUAL: usize = 4096;
+
 /// A receipt with its proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,7 +165,9 @@ impl ReceiptBody {
     /// members are not, need to be put in order; most receipts have none.
     fn canonical(&self) -> String {
         if self.reasons.is_empty() {
-            serde_json::to_string(self).expect("a receipt holds nothing that JSON can't say")
+            let mut json = Vec::with_capacity(BODY_BYTES_USUAL);
+            serde_json::to_writer(&mut json, self).expect("a receipt holds nothing that JSON can't say");
+            String::from_utf8(json).expect("JSON is written as UTF-8")
         } else {
             jcs::of(self)
         }
@@ -206,6 +212,13 @@ pub fn sign_group(
 }
 
 impl Receipt {
+    /// Writes it as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(RECEIPT_BYTES_USUAL);
+        serde_json::to_writer(&mut json, self).expect("a receipt holds nothing that JSON can't say");
+        json
+    }
+
     /// Reads a receipt that came as JSON. A member that would not be proven is refused anywhere in it, so that whoever
     /// looks at the same JSON is shown nothing else than what was checked.
     pub fn from_json(json: &[u8]) -> Result<Receipt, ReceiptError> {

@@ -35,7 +35,7 @@ impl Reply {
     /// Writes the reply as JSON: a receipt as it is, `{"refusal": {"code": …, …}}`, or `{"undecided": true}`.
     pub fn to_json(&self) -> Vec<u8> {
         match self {
-            Reply::Receipt(receipt) => serde_json::to_vec(receipt),
+            Reply::Receipt(receipt) => return receipt.to_json(),
             Reply::Refused(refusal) => serde_json::to_vec(&serde_json::json!({ "refusal": refusal })),
             Reply::Undecided => serde_json::to_vec(&serde_json::json!({ "undecided": true })),
         }

@@ -331,7 +331,11 @@ macro_rules! base64url_bytes {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+                if serializer.is_human_readable() {
+                    serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+                } else {
+                    self.0.serialize(serializer)
+                }
             }
         }
 

@@ -290,7 +290,9 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
             self.changes.push(|out| key.write(out), encode);
         }
         if self.young.len() > CACHED_KEYS_MAX {
-            self.old = std::mem::take(&mut self.young);
+            // The room of the older generation is used again: a map that grows anew each time copies all of it.
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
         }
         self.changes.write(self.layout.place, tree, batch)
     }
