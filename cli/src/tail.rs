@@ -228,6 +228,9 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::OrderResumed(_) => "goes on".to_owned(),
         Event::OrderChargedBack(event) => format!("goes on without {}", event.amount),
         Event::WalletRepaid(event) => format!("owed: {}", paid(&event.transfers)),
+        Event::WriteOffProposed(event) => {
+            format!("to write off {} owed as {}: {}", event.amount, event.role, event.reason)
+        }
         Event::DebtWrittenOff(event) => {
             format!("{} of {} written off: {}", event.transfer.amount, event.transfer.to, event.reason)
         }

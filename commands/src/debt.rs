@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use events::account::Role;
-use events::debt::{Repaid, WrittenOff};
+use events::debt::{Repaid, WriteOffProposed, WrittenOff};
 use events::ids::AccountId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::rejection::ChargebackRejection;
@@ -20,12 +20,28 @@ use crate::market::Market;
 pub struct Debts {
     /// Minor units by the account of the debt, none of them zero.
     written_off: BTreeMap<(LedgerAccount, Currency), i64>,
+    /// What an operator proposed to write off and no other has agreed to; at most one for each debt.
+    proposed: BTreeMap<(LedgerAccount, Currency), Proposal>,
+}
+
+/// What an operator proposed to write off of a debt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// How much.
+    pub minor: i64,
+    /// By whom.
+    pub by: AccountId,
 }
 
 impl Debts {
     /// Gives what was written off of a debt and has not come back.
     pub fn written_off(&self, debt: LedgerAccount, currency: Currency) -> Money {
         Money::new(self.written_off.get(&(debt, currency)).copied().unwrap_or(0), currency)
+    }
+
+    /// Gives what an operator proposed to write off of a debt, which waits for another.
+    pub fn proposed(&self, debt: LedgerAccount, currency: Currency) -> Option<Proposal> {
+        self.proposed.get(&(debt, currency)).copied()
     }
 
     /// Notes that some of what was written off came back.
@@ -44,7 +60,14 @@ impl Market {
     pub(crate) fn debt_written_off(&mut self, event: &WrittenOff) {
         self.ledger.post(&event.transfer);
         let Money { minor, currency } = event.transfer.amount;
+        self.debts.proposed.remove(&(event.transfer.to, currency));
         *self.debts.written_off.entry((event.transfer.to, currency)).or_default() += minor;
+    }
+
+    pub(crate) fn write_off_proposed(&mut self, event: &WriteOffProposed) {
+        let WriteOffProposed { account, amount, by, role, .. } = *event;
+        let debt = debt_of(account, role).expect("it is only proposed of a debt");
+        self.debts.proposed.insert((debt, amount.currency), Proposal { minor: amount.minor, by });
     }
 
     /// Gives what an account owes, above zero.
@@ -89,11 +112,7 @@ pub(crate) fn decide_write_off(
     command: &WriteOffDebt,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let WriteOffDebt { account, amount, ref reason, role } = *command;
-    let debt = match role {
-        Role::Buyer => LedgerAccount::BuyerReceivable(account),
-        Role::Seller => LedgerAccount::SellerReceivable(account),
-        _ => return Err(vec![ChargebackRejection::DebtRole.into()]),
-    };
+    let debt = debt_of(account, role).ok_or_else(|| vec![ChargebackRejection::DebtRole.into()])?;
     in_role(market, account, role)?;
     if !amount.is_positive() {
         return Err(vec![Rejection::AmountNotPositive]);
@@ -102,6 +121,28 @@ pub(crate) fn decide_write_off(
     if amount.minor > owed.minor {
         return Err(vec![ChargebackRejection::DebtAmount { owed, role }.into()]);
     }
+    let reason = reason.as_str().to_owned();
+    let proposed_by = if amount.minor <= market.escrow_terms().four_eyes_above_minor() {
+        None
+    } else {
+        match market.debts.proposed(debt, amount.currency) {
+            Some(first) if first.minor == amount.minor && first.by == by => {
+                return Err(vec![ChargebackRejection::DebtFourEyes { account }.into()]);
+            }
+            Some(first) if first.minor == amount.minor => Some(first.by),
+            // The first, or another amount, which then stands in the place of the first.
+            Some(_) | None => return Ok(vec![WriteOffProposed { account, amount, by, reason, role }.into()]),
+        }
+    };
     let transfer = Transfer { amount, from: LedgerAccount::PlatformExpense, to: debt };
-    Ok(vec![WrittenOff { account, by, reason: reason.as_str().to_owned(), transfer }.into()])
+    Ok(vec![WrittenOff { account, by, proposed_by, reason, transfer }.into()])
+}
+
+/// Names the debt that somebody has in a role; `None` for a role that can't owe.
+fn debt_of(account: AccountId, role: Role) -> Option<LedgerAccount> {
+    match role {
+        Role::Buyer => Some(LedgerAccount::BuyerReceivable(account)),
+        Role::Seller => Some(LedgerAccount::SellerReceivable(account)),
+        _ => None,
+    }
 }

@@ -214,6 +214,7 @@ impl Market {
             Event::WalletRepaid(event) => {
                 event.transfers.iter().for_each(|transfer| self.ledger.post(transfer));
             }
+            Event::WriteOffProposed(event) => self.write_off_proposed(event),
             Event::DebtWrittenOff(event) => self.debt_written_off(event),
             Event::PayoutRequested(event) => self.payout_requested(event),
             // They close the payout, too, below.

@@ -164,6 +164,7 @@ events! {
     "order.resumed.v1" => OrderResumed(chargeback::OrderResumed) about |e| Some(e.order.to_string()),
     "order.charged_back.v1" => OrderChargedBack(chargeback::OrderChargedBack) about |e| Some(e.order.to_string()),
     "wallet.repaid.v1" => WalletRepaid(debt::Repaid) about |e| Some(e.account.to_string()),
+    "debt.write_off_proposed.v1" => WriteOffProposed(debt::WriteOffProposed) about |e| Some(e.account.to_string()),
     "debt.written_off.v1" => DebtWrittenOff(debt::WrittenOff) about |e| Some(e.account.to_string()),
     "payout.requested.v1" => PayoutRequested(payout::Requested) about |e| Some(e.payout.to_string()),
     "payout.paid.v1" => PayoutPaid(payout::Paid) about |e| Some(e.payout.to_string()),
@@ -371,6 +372,7 @@ impl Event {
             | Event::UnholdRequested(_)
             | Event::OrderUnheld(_)
             | Event::SettlementProposed(_)
+            | Event::WriteOffProposed(_)
             | Event::ReleaseScheduled(_)
             | Event::MilestoneSigned(_)
             | Event::RiskCleared(_)

@@ -140,7 +140,8 @@ pub struct RepayDebt {
     pub amount: Money,
 }
 
-/// Says that what somebody owes is not expected any more: the platform bears it. Given by an operator.
+/// Says that what somebody owes is not expected any more: the platform bears it. Given by an operator; of more than the
+/// market lets one decide alone, only when a second gives the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteOffDebt {

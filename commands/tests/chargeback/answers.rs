@@ -5,13 +5,15 @@ use commands::payment::{ChargebackWish, Effect};
 use commands::{Command, Refusal};
 use events::account::Role;
 use events::chargeback::EvidenceKind;
-use events::ledger::LedgerAccount;
+use events::debt::WrittenOff;
+use events::ledger::{LedgerAccount, Transfer};
+use events::market::EscrowTerms;
 use events::rejection::{ChargebackRejection, ChargebackState};
 use events::{Event, Rejection};
 
 use crate::support::chargebacks::*;
 use crate::support::*;
-use crate::{at, available, held, moves, receivable, shop, state};
+use crate::{at, available, held, moves, receivable, shop, state, stock};
 
 fn wish(world: &World) -> ChargebackWish {
     let wishes: Vec<_> = world
@@ -119,7 +121,10 @@ fn what_is_accepted_is_lost_when_the_provider_says_so() {
 
 /// A seller who was paid out 975 for what a bank then gave back.
 fn indebted() -> (World, events::ids::PaymentId) {
-    let mut world = shop();
+    indebted_in(shop())
+}
+
+fn indebted_in(mut world: World) -> (World, events::ids::PaymentId) {
     let (payment, order) = world.bought_by_card(&[(TEA, 1)], usd(1000), None);
     world.given(SELLER, ship(order)).given(BUYER, confirm(order));
     world.given(SELLER, pay_out(usd(975)));
@@ -206,4 +211,37 @@ fn no_more_is_written_off_than_is_owed() {
         .when(OPERATOR, write_off(BUYER, role, usd(1)))
         .then_rejected([Rejection::RoleMissing { account, role }]);
     world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(1000))).then_types(["debt.written_off.v1"]);
+}
+
+#[test]
+fn more_than_one_operator_may_decide_is_written_off_by_two() {
+    let terms = EscrowTerms::new(99, 60 * DAY_MS).unwrap();
+    let mut world = World::on(Terms { escrow: Some(terms), ..Terms::default() });
+    stock(&mut world);
+    let (mut world, payment) = indebted_in(world);
+    let alone = Rejection::from(ChargebackRejection::DebtFourEyes { account: SELLER.account() });
+    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(99))).then_types(["debt.written_off.v1"]);
+    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(400)));
+    world.then_types(["debt.write_off_proposed.v1"]);
+    assert_eq!(held(&world, receivable()), -901, "nothing is written off yet");
+    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(400))).then_rejected([alone.clone()]);
+    // Another amount stands in the place of the first.
+    world.when(OTHER_OPERATOR, write_off(SELLER, Role::Seller, usd(500)));
+    world.then_types(["debt.write_off_proposed.v1"]);
+    world.when(OTHER_OPERATOR, write_off(SELLER, Role::Seller, usd(500))).then_rejected([alone]);
+    let agreed = WrittenOff {
+        account: SELLER.account(),
+        by: OPERATOR.account(),
+        proposed_by: Some(OTHER_OPERATOR.account()),
+        reason: "he is gone".to_owned(),
+        transfer: Transfer { amount: usd(500), from: LedgerAccount::PlatformExpense, to: receivable() },
+    };
+    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(500))).then_events([agreed.into()]);
+    assert_eq!(held(&world, receivable()), -401);
+    // What one proposed is forgotten with it, and what is repaid meanwhile is not written off.
+    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(400)));
+    world.then_types(["debt.write_off_proposed.v1"]);
+    world.given(PROVIDER, says(payment, usd(1000), Standing::Won));
+    let owed = ChargebackRejection::DebtAmount { owed: usd(0), role: Role::Seller };
+    world.when(OTHER_OPERATOR, write_off(SELLER, Role::Seller, usd(400))).then_rejected([owed.into()]);
 }

@@ -136,7 +136,9 @@ impl Run {
             3..6 if !debts.is_empty() => {
                 let (debt, owed) = debts[step.nth % debts.len()];
                 let minor = (-owed.minor * step.percent / 100).max(1);
-                let amount = Money::new(minor, owed.currency);
+                let proposed = market.debts.proposed(debt, owed.currency);
+                let amount = Money::new(proposed.map_or(minor, |first| first.minor), owed.currency);
+                let operator = OPERATORS[step.nth / 2 % OPERATORS.len()];
                 match debt {
                     LedgerAccount::BuyerReceivable(buyer) if step.act < 5 => {
                         let has = market.ledger.balance(LedgerAccount::Wallet(buyer), owed.currency).minor;
@@ -145,17 +147,11 @@ impl Run {
                     }
                     LedgerAccount::BuyerReceivable(account) => {
                         let role = Role::Buyer;
-                        Some((
-                            OPERATORS[0],
-                            WriteOffDebt { account, amount, reason: text("gone"), role }.into(),
-                        ))
+                        Some((operator, WriteOffDebt { account, amount, reason: text("gone"), role }.into()))
                     }
                     other => {
                         let (account, role) = (other.seller().unwrap(), Role::Seller);
-                        Some((
-                            OPERATORS[0],
-                            WriteOffDebt { account, amount, reason: text("gone"), role }.into(),
-                        ))
+                        Some((operator, WriteOffDebt { account, amount, reason: text("gone"), role }.into()))
                     }
                 }
             }

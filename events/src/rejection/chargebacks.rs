@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Role;
-use crate::ids::{ChargebackId, OrderId, PaymentId};
+use crate::ids::{AccountId, ChargebackId, OrderId, PaymentId};
 use crate::money::Money;
 
 /// A broken rule of chargebacks and debts.
@@ -81,6 +81,14 @@ pub enum ChargebackRejection {
         owed: Money,
         /// In which role.
         role: Role,
+    },
+    /// The same operator can't propose and agree.
+    #[error(
+        "you proposed this yourself: so much is only written off when another operator writes off the same of this debt"
+    )]
+    DebtFourEyes {
+        /// Whose debt.
+        account: AccountId,
     },
     /// Who owes is a buyer or a seller.
     #[error("only what somebody owes as a buyer or as a seller is written off")]

@@ -62,7 +62,12 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
                 LedgerAccount::BuyerReceivable(account) => (account, Role::Buyer),
                 other => panic!("{other} is no debt"),
             };
-            let amount = usd(rng.random_range(1..=owed));
+            // What an operator proposed, another mostly agrees to.
+            let proposed = sight.market.debts.proposed(debt, usd(0).currency).map(|first| first.minor);
+            let amount = match proposed.filter(|minor| *minor <= owed && rng.random_ratio(2, 3)) {
+                Some(minor) => usd(minor),
+                None => usd(rng.random_range(1..=owed)),
+            };
             match role {
                 Role::Buyer if rng.random_ratio(2, 3) => (Person::of(account), RepayDebt { amount }.into()),
                 _ => (operator, WriteOffDebt { account, amount, reason: text("gone"), role }.into()),
