@@ -17,7 +17,7 @@ pub(crate) use fold::AnalyticsFold;
 pub use queries::Analytics;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// Most points of one series.
 pub const SERIES_POINTS_MAX: i64 = 2_400;
@@ -113,6 +113,8 @@ pub struct SalesMoney {
     pub released: i64,
     /// Paid back to buyers.
     pub refunded: i64,
+    /// What banks took back of payments that they dispute, less what they gave back when a chargeback was won.
+    pub charged_back: i64,
 }
 
 /// Orders and what became of them, each counted when it happened.
@@ -134,6 +136,12 @@ pub struct Sales {
     pub cancelled: u64,
     /// Orders paid back, whole or in part, counted when the first part was.
     pub refunded: u64,
+    /// Chargebacks of what was paid for orders, counted for each order they are about when the money was taken.
+    pub chargebacks: u64,
+    /// Of these, won, counted likewise when the bank had decided.
+    pub chargebacks_won: u64,
+    /// Of these, lost.
+    pub chargebacks_lost: u64,
     /// Money by currency.
     pub money: Vec<SalesMoney>,
 }

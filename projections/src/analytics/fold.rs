@@ -1,5 +1,6 @@
 //! How the numbers follow the log. Every sum is checked: a view that can't count stops.
 
+use events::chargeback::ChargedOrder;
 use events::escrow::Settled;
 use events::ids::{AccountId, ListingId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
@@ -295,6 +296,22 @@ impl AnalyticsFold {
         })
     }
 
+    /// Counts what a bank takes back of orders, closed ones too, or gives back to them.
+    fn charge_back(
+        &mut self,
+        at: At<'_>,
+        orders: &[ChargedOrder],
+        counter: fn(&mut Sales) -> &mut u64,
+        sign: i64,
+    ) -> Result<(), ViewError> {
+        orders.iter().try_for_each(|charged| {
+            self.count_sales(at, charged.seller, |sales| {
+                up(counter(sales), 1)?;
+                plus(&mut sales.money_mut(charged.amount.currency).charged_back, sign * charged.amount.minor)
+            })
+        })
+    }
+
     /// Shares the platform's part of what was paid for units among their listings.
     fn count_fees(
         &mut self,
@@ -365,6 +382,15 @@ impl AnalyticsFold {
             Event::EscrowRefunded(refunded) => self.refund(at, refunded),
             Event::EscrowSettled(settled) => self.settle(at, settled),
             Event::ReturnRefunded(refunded) => self.take_back(at, refunded),
+            Event::ChargebackOpened(opened) => {
+                self.charge_back(at, &opened.orders, |sales| &mut sales.chargebacks, 1)
+            }
+            Event::ChargebackWon(won) => {
+                self.charge_back(at, &won.orders, |sales| &mut sales.chargebacks_won, -1)
+            }
+            Event::ChargebackLost(lost) => {
+                self.charge_back(at, &lost.orders, |sales| &mut sales.chargebacks_lost, 0)
+            }
             Event::OrderClosed(closed) => self.close(at, closed.order, Some(closed.state)),
             _ => Ok(()),
         }
@@ -412,7 +438,10 @@ impl Sales {
     fn money_mut(&mut self, currency: Currency) -> &mut SalesMoney {
         let at = self.money.partition_point(|money| money.currency < currency);
         if self.money.get(at).is_none_or(|money| money.currency != currency) {
-            self.money.insert(at, SalesMoney { currency, gmv: 0, fees: 0, released: 0, refunded: 0 });
+            self.money.insert(
+                at,
+                SalesMoney { currency, gmv: 0, fees: 0, released: 0, refunded: 0, charged_back: 0 },
+            );
         }
         &mut self.money[at]
     }
@@ -427,12 +456,16 @@ impl Sales {
         up(&mut self.completed, other.completed)?;
         up(&mut self.cancelled, other.cancelled)?;
         up(&mut self.refunded, other.refunded)?;
+        up(&mut self.chargebacks, other.chargebacks)?;
+        up(&mut self.chargebacks_won, other.chargebacks_won)?;
+        up(&mut self.chargebacks_lost, other.chargebacks_lost)?;
         other.money.iter().try_for_each(|more| {
             let money = self.money_mut(more.currency);
             plus(&mut money.gmv, more.gmv)?;
             plus(&mut money.fees, more.fees)?;
             plus(&mut money.released, more.released)?;
-            plus(&mut money.refunded, more.refunded)
+            plus(&mut money.refunded, more.refunded)?;
+            plus(&mut money.charged_back, more.charged_back)
         })
     }
 }
@@ -499,6 +532,12 @@ fn plus(sum: &mut i64, minor: i64) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use events::Head;
+    use events::commit::Seal;
+    use events::ids::{CommitId, WriterId};
+    use events::metadata::Cause;
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -509,5 +548,55 @@ mod tests {
         assert_eq!(parts_of(0, &[0, 0]), [0, 0]);
         assert_eq!(parts_of(i64::MAX, &[i64::MAX]), [i64::MAX]);
         assert_eq!(parts_of(7, &[]), [0; 0]);
+    }
+
+    /// Reads the event of a published sample.
+    fn sample(type_name: &str, sample: &str) -> Event {
+        let sample: serde_json::Value = serde_json::from_str(sample).unwrap();
+        Event::decode(type_name, sample["payload"].to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_chargeback_is_counted_for_the_seller_of_each_order_it_is_about() {
+        let opened = sample(
+            "chargeback.opened.v1",
+            include_str!("../../../schemas/samples/chargeback.opened.v1.json"),
+        );
+        let won =
+            sample("chargeback.won.v1", include_str!("../../../schemas/samples/chargeback.won.v1.json"));
+        let lost =
+            sample("chargeback.lost.v1", include_str!("../../../schemas/samples/chargeback.lost.v1.json"));
+        let Event::ChargebackOpened(one) = &opened else { unreachable!() };
+        let [charged] = one.orders.as_slice() else { unreachable!() };
+        let (seller, minor) = (charged.seller, charged.amount.minor);
+
+        for (events, expected) in [
+            (vec![opened.clone()], (1, 0, 0, minor)),
+            (vec![opened.clone(), won], (1, 1, 0, 0)),
+            (vec![opened.clone(), lost], (1, 0, 1, minor)),
+        ] {
+            let writer = WriterId::from_uuid(Uuid::from_u128(1));
+            let time = Timestamp::from_ms(1_754_042_400_000);
+            let seal = Seal {
+                id: CommitId::derive(writer, 1, time),
+                market: "main".parse().unwrap(),
+                time,
+                cause: Cause::Writer(writer),
+                traceparent: None,
+            };
+            let commit = Commit::seal(Head::EMPTY, seal, events);
+            let db = sled::Config::new().temporary(true).open().unwrap();
+            let (mut fold, mut batch) = (AnalyticsFold::new(), Batch::default());
+            fold.apply(&db, &commit).unwrap();
+            fold.write(&db, &mut batch).unwrap();
+            db.apply_batch(batch).unwrap();
+
+            let sales = SELLERS.get(&db, &seller).unwrap().unwrap();
+            let counts = (sales.chargebacks, sales.chargebacks_won, sales.chargebacks_lost);
+            let money = sales.money[0].charged_back;
+            assert_eq!((counts.0, counts.1, counts.2, money), expected);
+            let hour = HOURS.get(&db, &Step::Hour.number(time)).unwrap().unwrap();
+            assert_eq!(hour.sales, sales, "and for the whole market");
+        }
     }
 }

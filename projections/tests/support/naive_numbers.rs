@@ -60,7 +60,7 @@ pub fn sales(history: &History, keep: impl Fn(AccountId, Timestamp) -> bool) -> 
             continue;
         }
         let currency = placed.total.currency;
-        let none = SalesMoney { currency, gmv: 0, fees: 0, released: 0, refunded: 0 };
+        let none = SalesMoney { currency, gmv: 0, fees: 0, released: 0, refunded: 0, charged_back: 0 };
         match &recorded.event {
             Event::OrderPlaced(_) => {
                 sales.orders += 1;
