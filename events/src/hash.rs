@@ -90,7 +90,7 @@ impl FromStr for Hash {
 impl Serialize for Hash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            // A receipt has a dozen of them: this takes half the time of going through `Display`.
+            // A receipt has a dozen of them, and each would go through the formatting machinery.
             serializer.serialize_str(self.write_to(&mut [0; 64]))
         } else {
             self.0.serialize(serializer)
