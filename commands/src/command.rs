@@ -2,21 +2,17 @@
 
 use std::borrow::Cow;
 
-use events::cart::MergePolicy;
-use events::ids::{AccountId, CartId, ListingId, PaymentId, PayoutId, RefundId};
-use events::ledger::LedgerAccount;
-use events::payment::ActionKind;
-use events::{Money, Quantity, Timestamp};
+use events::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::card;
-use crate::funding::CreditId;
 use crate::market::Market;
 use crate::refusal::Refusal;
 use crate::reservation::OPEN_RESERVATIONS_MAX;
 use crate::spelling;
 
+mod carts;
 mod catalogue;
 mod change;
 mod chargebacks;
@@ -27,12 +23,17 @@ mod exchange;
 mod inside;
 mod market_keys;
 mod orders;
+mod payments;
 mod reconciliation;
 mod reservations;
 mod returns;
 mod step_up;
 mod team;
 
+pub use carts::{
+    AddToCart, ClearCart, FreezeCart, MergeCart, MoveBack, RemoveFromCart, RestoreCart, SaveForLater,
+    SetCartQuantity, UnfreezeCart,
+};
 pub use catalogue::{
     ATTRIBUTE_NAME_LENGTH_MAX, ATTRIBUTE_VALUE_LENGTH_MAX, ATTRIBUTES_MAX, AdjustStock, AskedVariant,
     Attributes, BlockListing, CreateListing, Delta, ExpectStock, GrantClearance, MoveStock, PauseListing,
@@ -62,6 +63,10 @@ pub use market_keys::{RetireMarketKey, RotateMarketKey};
 pub use orders::{
     AcceptOrder, CancelOrder, ConfirmDelivery, DeclineOrder, LineQuantity, MigrateCart, OrderLine, PayOrder,
     PaymentMethod, PlaceOrder, ReadyOrder, RefundOrder, SetUpEscrow, ShipOrder, Tenders,
+};
+pub use payments::{
+    CancelPayment, FundWallet, PayoutOutcome, ProviderMethod, RefundPayment, ReportPayment, ReportPayout,
+    ReportedOutcome, RequestPayment, RequestPayout,
 };
 pub use reconciliation::{
     BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
@@ -142,272 +147,6 @@ impl<const MAX: usize> JsonSchema for Text<MAX> {
         let description = format!("1 to {MAX} characters, no control characters");
         json_schema!({"type": "string", "minLength": 1, "maxLength": MAX, "description": description})
     }
-}
-
-/// Says that money arrived for a wallet. Given by a payment provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FundWallet {
-    /// Whose wallet.
-    pub account: AccountId,
-    /// How much.
-    pub amount: Money,
-    /// The provider's reference of the payment; each can be used once.
-    pub reference: Text<REFERENCE_LENGTH_MAX>,
-}
-
-/// What a provider knows a buyer's means of payment by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderMethod {
-    /// The provider's account.
-    pub provider: AccountId,
-    /// The provider's token of the card, or of whatever is paid with.
-    pub token: Text<REFERENCE_LENGTH_MAX>,
-}
-
-/// Asks a provider for money, into the buyer's own wallet. The payment's id is derived from the account and the
-/// command's id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RequestPayment {
-    /// How much.
-    pub amount: Money,
-    /// With what it is paid.
-    pub method: ProviderMethod,
-}
-
-/// Gives a payment up that was not captured. Given by the buyer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CancelPayment {
-    /// The payment.
-    pub payment: PaymentId,
-}
-
-/// Gives a part of a captured payment back, out of the wallet and the way it came. Given by its buyer or an operator.
-/// The refund's id is derived from the account and the command's id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RefundPayment {
-    /// How much.
-    pub amount: Money,
-    /// The payment.
-    pub payment: PaymentId,
-}
-
-/// Says what a provider did about a payment. Given by the provider's account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReportPayment {
-    /// What it did.
-    pub outcome: ReportedOutcome,
-    /// The payment.
-    pub payment: PaymentId,
-}
-
-/// What a provider did about a payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum ReportedOutcome {
-    /// It waits for the buyer.
-    ActionRequired {
-        /// What the buyer has to do.
-        kind: ActionKind,
-        /// The provider's reference of the payment.
-        reference: Text<REFERENCE_LENGTH_MAX>,
-        /// Where he does it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        url: Option<Text<URL_LENGTH_MAX>>,
-    },
-    /// It holds the money.
-    Authorized {
-        /// How much.
-        amount: Money,
-        /// Until when.
-        capture_before: Timestamp,
-        /// The provider's reference of the payment.
-        reference: Text<REFERENCE_LENGTH_MAX>,
-    },
-    /// It took the money.
-    Captured {
-        /// How much.
-        amount: Money,
-        /// The provider's reference of the payment.
-        reference: Text<REFERENCE_LENGTH_MAX>,
-    },
-    /// It refused.
-    Failed {
-        /// Why, in its words for programs.
-        code: Text<REFERENCE_LENGTH_MAX>,
-        /// Whether another try may go well.
-        retryable: bool,
-    },
-    /// It let go of what it held, or never held anything.
-    Voided,
-    /// It let go of what it held, since that was not captured in time.
-    AuthorizationExpired,
-    /// It gave money back.
-    Refunded {
-        /// The provider's reference of the refund.
-        reference: Text<REFERENCE_LENGTH_MAX>,
-        /// The refund.
-        refund: RefundId,
-    },
-    /// It could not give money back.
-    RefundFailed {
-        /// Why, in its words for programs.
-        code: Text<REFERENCE_LENGTH_MAX>,
-        /// The refund.
-        refund: RefundId,
-    },
-}
-
-/// Asks a provider to pay out what the seller has earned, or a part of it. Given by the seller. The payout's id is derived
-/// from the account and the command's id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RequestPayout {
-    /// How much.
-    pub amount: Money,
-    /// Where it goes: a provider, and its token of the seller's bank account.
-    pub to: ProviderMethod,
-}
-
-/// Says what a provider did about a payout. Given by the provider's account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReportPayout {
-    /// What it did.
-    pub outcome: PayoutOutcome,
-    /// The payout.
-    pub payout: PayoutId,
-}
-
-/// What a provider did about a payout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum PayoutOutcome {
-    /// It paid.
-    Paid {
-        /// The provider's reference of the payout.
-        reference: Text<REFERENCE_LENGTH_MAX>,
-    },
-    /// It could not pay, or the bank returned it; that may come after it had paid.
-    Failed {
-        /// Why, in its words for programs.
-        code: Text<REFERENCE_LENGTH_MAX>,
-    },
-}
-
-impl ReportPayment {
-    /// Names what is to be credited, if money was taken.
-    pub(crate) fn credit(&self, provider: AccountId) -> Option<CreditId> {
-        match &self.outcome {
-            ReportedOutcome::Captured { reference, .. } => {
-                Some(CreditId::new(LedgerAccount::ProviderClearing(provider), reference.as_str()))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Puts units of a listing into the buyer's cart, opening one if there is none, or into one that is shared with him.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AddToCart {
-    /// The listing.
-    pub listing: ListingId,
-    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<AccountId>,
-    /// How many more.
-    pub quantity: Quantity,
-}
-
-/// Sets how many units of a listing the cart holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SetCartQuantity {
-    /// The listing.
-    pub listing: ListingId,
-    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<AccountId>,
-    /// How many.
-    pub quantity: Quantity,
-}
-
-/// Takes a listing out of the cart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RemoveFromCart {
-    /// The listing.
-    pub listing: ListingId,
-    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<AccountId>,
-}
-
-/// Takes everything out of the cart.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClearCart {
-    /// Whose cart it is; absent: the giver's own. Another's only while he shares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<AccountId>,
-}
-
-/// Puts a line of the cart aside, where it is in no total.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SaveForLater {
-    /// The listing.
-    pub listing: ListingId,
-}
-
-/// Puts a saved line back into the cart, opening one if there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MoveBack {
-    /// The listing.
-    pub listing: ListingId,
-}
-
-/// Merges another account's cart, such as a guest's, into the buyer's, opening one if there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MergeCart {
-    /// The word of the other cart's owner that the buyer may have it: a compact JWS of a claim.
-    pub claim: String,
-    /// How quantities become one; `max` if absent.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub policy: MergePolicy,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// Keeps the cart as it is and the prices of its lines, for a while. Reserves no stock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FreezeCart {
-    /// Until when: at most 24 hours ahead.
-    pub until: Timestamp,
-}
-
-/// Ends the freeze of the cart before its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UnfreezeCart {}
-
-/// Puts the lines of the last cart that became orders into a new cart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RestoreCart {
-    /// The cart that became orders.
-    pub cart: CartId,
 }
 
 macro_rules! commands {

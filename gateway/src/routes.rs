@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::handler::Handler;
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{MethodRouter, get, post};
 use commands::Command;
 use commands::preview::Preview;
 use commands::receipt::Receipt;
@@ -20,7 +18,6 @@ use projections::payment::{
     BREAKS_PER_PAGE_MAX, CHARGEBACKS_PER_PAGE_MAX, Chargeback, PAYOUTS_PER_PAGE_MAX, Payment, Payout,
 };
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
@@ -30,9 +27,8 @@ use crate::http::App;
 use crate::market_keys::{AllKeys, KeySet};
 use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
-    BODY_BROKEN, BODY_LATE, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, MESSAGE_REFUSED, NOT_FOUND,
-    OUTCOME_UNKNOWN, QUERY_INVALID, RATE_LIMITED, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING,
-    UNAVAILABLE, VIEWS_BEHIND,
+    BODY_BROKEN, BODY_LATE, FORBIDDEN, MESSAGE_REFUSED, NOT_FOUND, OUTCOME_UNKNOWN, QUERY_INVALID,
+    STREAMS_FULL, UNAVAILABLE,
 };
 use crate::query::devices::{self, DeviceList};
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
@@ -44,203 +40,13 @@ use crate::{
     analytics, chargebacks, health, market_keys, openapi, page, payments, query, stream, submit, token, tree,
 };
 
-/// What is asked by those who look after this process, and always answered.
-pub(crate) const UNLIMITED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+mod route;
 
-/// What an answer that is no problem holds.
-#[derive(Clone, Copy)]
-pub(crate) enum Content {
-    /// JSON as it is.
-    Json(fn(&mut SchemaGenerator) -> Schema),
-    /// JSON out of the views, with moments in RFC 3339 beside those in milliseconds.
-    View(fn(&mut SchemaGenerator) -> Schema),
-    /// Something else, of a media type.
-    Text(&'static str),
-    /// Bytes.
-    Bytes,
-}
-
-/// What a request holds.
-#[derive(Clone, Copy)]
-pub(crate) enum Takes {
-    /// A signed command: any, or that of a name.
-    Command(Option<&'static str>),
-    /// A signed request for a token.
-    TokenRequest,
-    /// A message that a provider signs in its own way.
-    ProviderMessage,
-}
-
-/// A parameter of a path or a query, or a header.
-pub(crate) struct Parameter {
-    pub(crate) name: &'static str,
-    pub(crate) place: &'static str,
-    pub(crate) is_required: bool,
-    pub(crate) description: &'static str,
-    pub(crate) schema: Value,
-}
-
-/// One thing that can be asked for over HTTP.
-pub(crate) struct Route {
-    pub(crate) method: &'static str,
-    pub(crate) path: &'static str,
-    pub(crate) summary: &'static str,
-    pub(crate) takes: Option<Takes>,
-    pub(crate) needs_token: bool,
-    pub(crate) parameters: Vec<Parameter>,
-    pub(crate) answers: Vec<(StatusCode, Content)>,
-    pub(crate) problems: Vec<Kind>,
-    pub(crate) handler: MethodRouter<Arc<App>>,
-}
-
-impl Route {
-    fn get<H, T>(path: &'static str, summary: &'static str, handler: H) -> Route
-    where
-        H: Handler<T, Arc<App>>,
-        T: 'static,
-    {
-        Route::new("get", path, summary, get(handler))
-    }
-
-    fn post<H, T>(path: &'static str, summary: &'static str, handler: H) -> Route
-    where
-        H: Handler<T, Arc<App>>,
-        T: 'static,
-    {
-        Route::new("post", path, summary, post(handler))
-    }
-
-    fn new(
-        method: &'static str,
-        path: &'static str,
-        summary: &'static str,
-        handler: MethodRouter<Arc<App>>,
-    ) -> Route {
-        Route {
-            method,
-            path,
-            summary,
-            takes: None,
-            needs_token: false,
-            parameters: Vec::new(),
-            answers: Vec::new(),
-            problems: if UNLIMITED.contains(&path) {
-                vec![HEADERS_TOO_MANY]
-            } else {
-                vec![HEADERS_TOO_MANY, RATE_LIMITED]
-            },
-            handler,
-        }
-    }
-
-    /// Says that a signed command belongs here, and its receipt is the answer.
-    fn command(mut self, name: Option<&'static str>) -> Route {
-        self.takes = Some(Takes::Command(name));
-        self.problems.extend([OUTCOME_UNKNOWN]);
-        let step_up = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,8192}$"});
-        self.parameter(
-            "header",
-            "Skylink-Step-Up",
-            "The second factor that `mfa_required` asked for, see docs/step-up.md",
-            step_up,
-        )
-        .body_problems()
-        .answers(json_of::<Receipt>())
-    }
-
-    fn body_problems(self) -> Route {
-        self.problems([BODY_BROKEN, BODY_LATE, MEDIA_TYPE])
-    }
-
-    /// Says that a question to the views stands here: with a token, and with `min_position`.
-    fn question(mut self) -> Route {
-        self.needs_token = true;
-        self.problems.extend([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED]);
-        self.problems.extend([QUERY_INVALID, UNAVAILABLE, VIEWS_BEHIND]);
-        self.query(
-            "min_position",
-            "Wait until the views have read up to here",
-            json!({"type": "integer", "minimum": 0}),
-        )
-    }
-
-    fn answers(mut self, content: Content) -> Route {
-        self.answers.push((StatusCode::OK, content));
-        self
-    }
-
-    fn problems<const N: usize>(mut self, kinds: [Kind; N]) -> Route {
-        self.problems.extend(kinds);
-        self
-    }
-
-    fn query(self, name: &'static str, description: &'static str, schema: Value) -> Route {
-        self.parameter("query", name, description, schema)
-    }
-
-    fn in_path(self, name: &'static str, description: &'static str, schema: Value) -> Route {
-        self.parameter("path", name, description, schema)
-    }
-
-    fn parameter(
-        mut self,
-        place: &'static str,
-        name: &'static str,
-        description: &'static str,
-        schema: Value,
-    ) -> Route {
-        let is_required = place == "path";
-        self.parameters.push(Parameter { name, place, is_required, description, schema });
-        self
-    }
-
-    /// Adds a time to be asked about.
-    fn time(self) -> Route {
-        let moment = json!({"oneOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "string", "pattern": "^[0-9]{1,15}$", "description": "milliseconds since 1970"},
-        ]});
-        self.query(
-            "from",
-            "Begin of the time, widened to full steps; 30 days before `to` if absent",
-            moment.clone(),
-        )
-        .query("to", "End of the time, which is not in it; now if absent", moment)
-    }
-
-    fn limit(self, usual: usize, max: usize) -> Route {
-        let schema = json!({"type": "integer", "minimum": 1, "maximum": max, "default": usual});
-        self.query("limit", "How many at most", schema)
-    }
-
-    /// Adds whose numbers are asked for.
-    fn whose(self) -> Route {
-        self.query("seller", "The seller whose numbers are asked for", uuid()).query(
-            "listing",
-            "The listing whose numbers are asked for; not together with `seller`",
-            uuid(),
-        )
-    }
-}
-
-fn uuid() -> Value {
-    json!({"type": "string", "format": "uuid"})
-}
-
-fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-fn view<T: JsonSchema>() -> Content {
-    Content::View(schema_of::<T>)
-}
-
-fn json_of<T: JsonSchema>() -> Content {
-    Content::Json(schema_of::<T>)
-}
+pub(crate) use self::route::{Content, Parameter, Route, Takes, UNLIMITED};
+use self::route::{json_of, uuid, view};
 
 /// The command that each path of its own takes.
-const COMMAND_PATHS: [(&str, &str); 36] = [
+const COMMAND_PATHS: &[(&str, &str)] = &[
     ("/api/cart/add", "cart.add"),
     ("/api/cart/remove", "cart.remove"),
     ("/api/cart/update", "cart.set_quantity"),
@@ -295,7 +101,7 @@ fn commands() -> Vec<Route> {
             .problems([NOT_FOUND])
             .in_path("name", "The command's name", json!({"type": "string", "enum": Command::NAMES})),
     ];
-    for (path, name) in COMMAND_PATHS {
+    for &(path, name) in COMMAND_PATHS {
         let take = move |State(app): State<Arc<App>>, headers: HeaderMap, body: Body| {
             submit::at(app, name, headers, body)
         };
