@@ -8,12 +8,15 @@ use events::debt::{Repaid, WriteOffProposed, WrittenOff};
 use events::ids::AccountId;
 use events::ledger::{LedgerAccount, Transfer};
 use events::rejection::ChargebackRejection;
-use events::{Currency, Event, Money, Rejection};
+use events::{Currency, Event, Money, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::in_role;
 use crate::command::{RepayDebt, WriteOffDebt};
 use crate::market::Market;
+
+/// How long a proposal to write off waits for another operator, in milliseconds: 7 days.
+pub const PROPOSAL_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// What was written off and has not come back: what a chargeback brings back that is won after all is the platform's first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +34,8 @@ pub struct Proposal {
     pub minor: i64,
     /// By whom.
     pub by: AccountId,
+    /// Until when another may agree, in milliseconds since 1970.
+    pub until: Timestamp,
 }
 
 impl Debts {
@@ -67,7 +72,8 @@ impl Market {
     pub(crate) fn write_off_proposed(&mut self, event: &WriteOffProposed) {
         let WriteOffProposed { account, amount, by, role, .. } = *event;
         let debt = debt_of(account, role).expect("it is only proposed of a debt");
-        self.debts.proposed.insert((debt, amount.currency), Proposal { minor: amount.minor, by });
+        let until = self.time.plus_ms(PROPOSAL_MS_MAX);
+        self.debts.proposed.insert((debt, amount.currency), Proposal { minor: amount.minor, by, until });
     }
 
     /// Gives what an account owes, above zero.
@@ -110,6 +116,7 @@ pub(crate) fn decide_write_off(
     market: &Market,
     by: AccountId,
     command: &WriteOffDebt,
+    now: Timestamp,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let WriteOffDebt { account, amount, ref reason, role } = *command;
     let debt = debt_of(account, role).ok_or_else(|| vec![ChargebackRejection::DebtRole.into()])?;
@@ -122,10 +129,12 @@ pub(crate) fn decide_write_off(
         return Err(vec![ChargebackRejection::DebtAmount { owed, role }.into()]);
     }
     let reason = reason.as_str().to_owned();
-    let proposed_by = if amount.minor <= market.escrow_terms().four_eyes_above_minor() {
+    // What was written off of the debt before counts too, so that nobody writes much of it off in small parts.
+    let together = market.debts.written_off(debt, amount.currency).minor.saturating_add(amount.minor);
+    let proposed_by = if together <= market.escrow_terms().four_eyes_above_minor() {
         None
     } else {
-        match market.debts.proposed(debt, amount.currency) {
+        match market.debts.proposed(debt, amount.currency).filter(|first| now < first.until) {
             Some(first) if first.minor == amount.minor && first.by == by => {
                 return Err(vec![ChargebackRejection::DebtFourEyes { account }.into()]);
             }

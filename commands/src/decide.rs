@@ -321,7 +321,7 @@ fn business(
         Command::SubmitEvidence(command) => chargeback::decide_submit(market, facts, account, command, now),
         Command::AcceptChargeback(command) => chargeback::decide_accept(market, facts, account, command),
         Command::RepayDebt(command) => debt::decide_repay(market, account, command),
-        Command::WriteOffDebt(command) => debt::decide_write_off(market, account, command),
+        Command::WriteOffDebt(command) => debt::decide_write_off(market, account, command, now),
         Command::RequestPayout(command) => payout::decide_request(market, account, id, command, now),
         Command::ReportPayout(command) => payout::decide_report(market, facts, account, command),
         Command::ReportReconciliation(command) => {

@@ -1,6 +1,7 @@
 //! What sellers and operators do about a chargeback, and what people do about what they owe.
 
 use commands::command::{EVIDENCE_BYTES_MAX, Standing, SubmitEvidence};
+use commands::debt::PROPOSAL_MS_MAX;
 use commands::payment::{ChargebackWish, Effect};
 use commands::{Command, Refusal};
 use events::account::Role;
@@ -225,6 +226,12 @@ fn more_than_one_operator_may_decide_is_written_off_by_two() {
     world.then_types(["debt.write_off_proposed.v1"]);
     assert_eq!(held(&world, receivable()), -901, "nothing is written off yet");
     world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(400))).then_rejected([alone.clone()]);
+    // Small parts of what one has written off already are no way around it, and a proposal is good for a week.
+    world.when(OTHER_OPERATOR, write_off(SELLER, Role::Seller, usd(1)));
+    world.then_types(["debt.write_off_proposed.v1"]);
+    world.after(PROPOSAL_MS_MAX);
+    world.when(OPERATOR, write_off(SELLER, Role::Seller, usd(1)));
+    world.then_types(["debt.write_off_proposed.v1"]);
     // Another amount stands in the place of the first.
     world.when(OTHER_OPERATOR, write_off(SELLER, Role::Seller, usd(500)));
     world.then_types(["debt.write_off_proposed.v1"]);
