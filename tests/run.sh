@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
-# a bookkeeping program that balances exported ledgers, and the library that receipts are checked with in Python.
+# a bookkeeping program that balances exported ledgers, the library that receipts are checked with in Python, and linters of
+# AsyncAPI and OpenAPI.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
 #   ./tests/run.sh -p tests --test nats_harness
 #
-# Needs: a Rust toolchain with a C compiler (the cryptography library is partly C), and python3 with pip. See
-# scripts/get-nats-server.sh, scripts/get-localstripe.sh, scripts/get-beancount.sh and scripts/get-cryptography.sh.
+# Needs: a Rust toolchain with a C compiler (the cryptography library is partly C), python3 with pip, and
+# Node.js with npm. See scripts/get-*.sh.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -29,6 +30,8 @@ SKYLINK_BEANCOUNT=$("$root/scripts/get-beancount.sh")
 export SKYLINK_BEANCOUNT
 SKYLINK_CRYPTOGRAPHY=$("$root/scripts/get-cryptography.sh")
 export SKYLINK_CRYPTOGRAPHY
+SKYLINK_SPEC_LINTERS=$("$root/scripts/get-spec-linters.sh")
+export SKYLINK_SPEC_LINTERS
 printf 'tests/run.sh: %s (%s)\n' "$SKYLINK_NATS_SERVER" "$("$SKYLINK_NATS_SERVER" --version)"
 
 cd "$root"

@@ -10,6 +10,7 @@ use crate::money::Money;
 /// What minor units of one currency are worth in another: a fraction, so that nothing of it is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExchangeRate")]
 pub struct Rate {
     /// For so many minor units of the first currency; more than zero.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]

@@ -6,6 +6,7 @@
 //! is for operators, [`openapi`] describes it all, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
 
 mod analytics;
+pub mod asyncapi;
 mod chargebacks;
 pub mod health;
 pub mod http;

@@ -30,7 +30,9 @@ pub(crate) async fn serve() -> impl IntoResponse {
 pub fn document() -> Value {
     let mut parts = Parts::new();
     let mut paths: BTreeMap<String, Value> = BTreeMap::new();
+    let mut areas = BTreeSet::new();
     for route in routes() {
+        areas.insert(area(route.path));
         let path = paths.entry(described(route.path)).or_insert_with(|| json!({}));
         path[route.method] = parts.operation(&route);
     }
@@ -43,6 +45,7 @@ pub fn document() -> Value {
             "description": ABOUT,
         },
         "servers": [{"url": "/"}],
+        "tags": areas.into_iter().map(|name| json!({"name": name})).collect::<Value>(),
         "paths": paths,
         "components": {
             "responses": parts.responses,
@@ -57,6 +60,16 @@ pub fn document() -> Value {
 /// Writes a path as the document has it: a part that takes the rest of a path is a part like any other.
 fn described(path: &str) -> String {
     path.replace("{*", "{")
+}
+
+/// Names what a path is about: by its own name below `/v1`, `api` for what the seed of this product names, `log` for proofs.
+fn area(path: &'static str) -> &'static str {
+    let mut parts = path.split('/').skip(1);
+    match parts.next() {
+        Some("v1") => parts.next().unwrap_or_default(),
+        Some(area @ ("api" | "log")) => area,
+        _ => "operation",
+    }
 }
 
 /// What several operations share.
@@ -84,7 +97,7 @@ impl Parts {
     fn operation(&mut self, route: &Route) -> Value {
         let id = format!("{} {}", route.method, route.path);
         let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let mut operation = json!({"operationId": id, "summary": route.summary});
+        let mut operation = json!({"operationId": id, "summary": route.summary, "tags": [area(route.path)]});
         let mut answers: BTreeMap<String, Value> = BTreeMap::new();
         for (status, codes) in problems_of(route) {
             answers.insert(status.as_str().to_owned(), self.problem(status, &codes));
@@ -181,17 +194,19 @@ impl Parts {
             add(&mut schemas, name, schema);
         }
         for (name, schema) in Command::schemas() {
-            let mut schema = schema.to_value();
-            relink(&mut schema);
-            if let Some(Value::Object(inner)) =
-                schema.as_object_mut().and_then(|schema| schema.remove("$defs"))
-            {
-                inner.into_iter().for_each(|(name, schema)| add(&mut schemas, name, schema));
-            }
-            add(&mut schemas, format!("command.{name}"), schema);
+            add_with_definitions(&mut schemas, format!("command.{name}"), schema.to_value());
         }
         schemas
     }
+}
+
+/// Adds a schema that stands alone, and its definitions beside it.
+pub(crate) fn add_with_definitions(schemas: &mut Map<String, Value>, name: String, mut schema: Value) {
+    relink(&mut schema);
+    if let Some(Value::Object(inner)) = schema.as_object_mut().and_then(|schema| schema.remove("$defs")) {
+        inner.into_iter().for_each(|(name, schema)| add(schemas, name, schema));
+    }
+    add(schemas, name, schema);
 }
 
 /// Adds a schema. Two of one name must be one: a reference could not tell them apart.
@@ -330,11 +345,11 @@ fn add_body(operation: &mut Value, takes: Takes) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Where every reference of the document points.
-    fn references(value: &Value, found: &mut Vec<String>) {
+    pub(crate) fn references(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| references(item, found)),
             Value::Object(members) => {
@@ -409,16 +424,20 @@ mod tests {
 
     #[test]
     fn the_document_in_the_repository_is_this_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/openapi.json");
-        let now = serde_json::to_string_pretty(&document()).unwrap() + "\n";
+        is_kept("openapi.json", &document());
+    }
+
+    /// Asserts that a document stands in `schemas/` as it is now.
+    pub(crate) fn is_kept(name: &str, document: &Value) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas").join(name);
+        let now = serde_json::to_string_pretty(document).unwrap() + "\n";
         if std::env::var_os("SKYLINK_BLESS").is_some() {
-            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas")).unwrap();
-            std::fs::write(path, &now).unwrap();
+            std::fs::write(&path, &now).unwrap();
         }
-        let kept = std::fs::read_to_string(path).unwrap();
+        let kept = std::fs::read_to_string(&path).unwrap();
         assert!(
             kept == now,
-            "schemas/openapi.json is old: run this test with SKYLINK_BLESS=1 and look at the difference"
+            "schemas/{name} is old: run this test with SKYLINK_BLESS=1 and look at the difference"
         );
     }
 }

@@ -37,7 +37,8 @@ use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, Ta
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
 use crate::{
-    analytics, chargebacks, health, market_keys, openapi, page, payments, query, stream, submit, token, tree,
+    analytics, asyncapi, chargebacks, health, market_keys, openapi, page, payments, query, stream, submit,
+    token, tree,
 };
 
 mod route;
@@ -450,6 +451,8 @@ fn operation() -> Vec<Route> {
             .problems([UNAVAILABLE])
             .answers(json_of::<KeySet>()),
         Route::get("/openapi.json", "This interface", openapi::serve)
+            .answers(json_of::<std::collections::BTreeMap<String, Value>>()),
+        Route::get("/asyncapi.json", "What travels over NATS", asyncapi::serve)
             .answers(json_of::<std::collections::BTreeMap<String, Value>>()),
         Route::get("/", "What is here, for people", page::landing)
             .problems([UNAVAILABLE])
