@@ -21,6 +21,7 @@ mod signing;
 mod story;
 mod tail;
 mod up;
+mod vault;
 mod verify;
 
 use std::io::IsTerminal;
@@ -59,6 +60,7 @@ enum Subcommands {
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
     Roles(roles::RolesArgs),
+    Vault(vault::VaultArgs),
     Sandbox(sandbox::SandboxArgs),
     Import(import::ImportArgs),
     Story(story::StoryArgs),
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),
+        Subcommands::Vault(arguments) => vault::run(&arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Story(arguments) => story::run(&arguments),

@@ -4,7 +4,8 @@
 //! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that, after it has stood by in
 //! [`standby`].
 //! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS. The keeper follows the log with
-//! the [`index`] of old ids, the [`snapshot`]s and the [`tree`] over all events.
+//! the [`index`] of old ids, the [`snapshot`]s and the [`tree`] over all events. What is personal or secret of an account is in the
+//! [`vault`].
 
 mod answerer;
 mod appender;
@@ -26,6 +27,7 @@ mod seen;
 pub mod snapshot;
 pub mod standby;
 pub mod tree;
+pub mod vault;
 
 pub use driver::{Engine, EngineHandle, Previewed, Status};
 pub use ingress::{Beside, Reply};

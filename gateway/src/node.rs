@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data>/keys         private keys: back them up on their own
+//! <data>/vault        what is personal or secret of accounts, encrypted: back it up with `skylink vault backup`
 //! <data>/segments     the log, unless it stands on JetStream
 //! <data>/index        old ids        ┐
 //! <data>/snapshots    the state      │
@@ -29,6 +30,7 @@ use engine::market_keys::{self, MarketKeyRing};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
+use engine::vault::{Vault, VaultError};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
 use events::Head;
 use events::account::Role as AccountRole;
@@ -110,6 +112,9 @@ pub enum NodeError {
     /// The key store refuses.
     #[error("the key store")]
     Keys(#[from] KeyStoreError),
+    /// The vault refuses.
+    #[error("the vault")]
+    Vault(#[from] VaultError),
     /// The segment log refuses.
     #[error("the log")]
     Segments(#[from] OpenError),
@@ -185,6 +190,7 @@ struct Reading {
     log: Arc<dyn EventLog>,
     projections: Projections,
     keys: KeyStore,
+    vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     market: MarketName,
     providers: Vec<Provider>,
@@ -363,6 +369,7 @@ impl Reading {
         if self.views.await.is_err() {
             tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
         }
+        self.vault.close();
     }
 }
 
@@ -422,6 +429,11 @@ impl Node {
         &self.reading.keys
     }
 
+    /// Gives what keeps what is personal or secret of accounts. It is closed when the node shuts down.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.reading.vault
+    }
+
     /// Gives what takes the messages of payment providers.
     pub fn effects(&self) -> &EffectsHandle {
         &self.reading.effects
@@ -462,11 +474,13 @@ struct Parts {
     registrar: StoredKey,
     prepared: Prepared,
     projections: Projections,
+    vault: Arc<Vault>,
 }
 
 impl Parts {
     fn open(config: &NodeConfig) -> Result<Parts, NodeError> {
-        let keys = KeyStore::open(&config.data.join("keys"))?;
+        let key_dir = config.data.join("keys");
+        let keys = KeyStore::open(&key_dir)?;
         // The oldest that is there: it may be the first of them no longer, once that is retired and its file removed.
         let receipt_key = match market_keys::stored(&keys)?.into_iter().next() {
             Some((_, key)) => key,
@@ -475,7 +489,8 @@ impl Parts {
         let registrar = keys.get_or_make(REGISTRAR_KEY)?;
         let prepared = Prepared::open(&config.data)?;
         let projections = Projections::open(&config.data.join("views"))?;
-        Ok(Parts { keys, receipt_key, registrar, prepared, projections })
+        let vault = Arc::new(Vault::open(&key_dir, &config.data.join("vault"))?);
+        Ok(Parts { keys, receipt_key, registrar, prepared, projections, vault })
     }
 
     /// Gives the highest head that something on disk has seen: the log must reach it.
@@ -492,7 +507,7 @@ impl Parts {
         log: Arc<dyn EventLog>,
         clock: Arc<dyn Clock>,
     ) -> Result<StandbyNode, NodeError> {
-        let Parts { keys, receipt_key, registrar, prepared, projections } = self;
+        let Parts { keys, receipt_key, registrar, prepared, projections, vault } = self;
         projections.check_log_head(log.head().await?)?;
         let NodeConfig { market, fee, deadlines, escrow, purchase_limits, verify_threads, providers, .. } =
             config;
@@ -530,7 +545,7 @@ impl Parts {
         );
         let (stop_views, views) = follow(projections.clone(), &log);
         let reading =
-            Reading { log, projections, keys, clock, market, providers, effects, stop_views, views };
+            Reading { log, projections, keys, vault, clock, market, providers, effects, stop_views, views };
         Ok(StandbyNode { engine, reading, broker: None })
     }
 

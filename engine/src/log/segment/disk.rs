@@ -15,6 +15,11 @@ pub trait Disk: Send + Sync + 'static {
     /// folder have been synced.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Makes a file as [`Disk::create`] does, which only its owner may read.
+    fn create_private(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.create(path)
+    }
+
     /// Makes a folder and those above it, durably; one that is there stays.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
@@ -88,6 +93,13 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?))
+    }
+
+    fn create_private(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Ok(Arc::new(options.open(path)?))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
