@@ -134,6 +134,8 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::ListingUnblocked(event) => format!("may be sold again: {}", event.reason),
         Event::SellerSuspended(event) => format!("may not sell: {}", event.reason),
         Event::SellerReinstated(event) => format!("may sell again: {}", event.reason),
+        Event::AccountSuspended(event) => format!("may ask for nothing: {}", event.reason),
+        Event::AccountReinstated(event) => format!("may ask for everything again: {}", event.reason),
         Event::ClearanceGranted(event) => format!("may buy restricted goods: {}", event.reason),
         Event::ClearanceRevoked(event) => format!("may not buy restricted goods: {}", event.reason),
         Event::AccountVerified(event) => format!("known as tier {}", event.tier),

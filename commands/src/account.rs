@@ -36,8 +36,10 @@ pub struct Account {
     pub last_migrated: Option<Box<MigratedCart>>,
     /// The last cart that was merged into another account's, so that asking for that again is harmless.
     pub last_merged: Option<Box<MergedCart>>,
-    /// Whether it is forbidden to sell.
+    /// Whether it may ask for nothing.
     pub is_suspended: bool,
+    /// Whether it is forbidden to sell.
+    pub is_seller_suspended: bool,
     /// Whether it may buy restricted goods.
     pub is_cleared: bool,
     /// How well it is known who it is.
@@ -58,6 +60,7 @@ impl Account {
             last_migrated: None,
             last_merged: None,
             is_suspended: false,
+            is_seller_suspended: false,
             is_cleared: false,
             tier: Tier::default(),
             spent: None,
@@ -108,8 +111,8 @@ impl Accounts {
         self.by_id.insert(event.account, Account::new(event.roles.clone()));
     }
 
-    pub(crate) fn suspend(&mut self, seller: AccountId, is_suspended: bool) {
-        self.known(seller).is_suspended = is_suspended;
+    pub(crate) fn suspend_seller(&mut self, seller: AccountId, is_suspended: bool) {
+        self.known(seller).is_seller_suspended = is_suspended;
     }
 
     pub(crate) fn clear(&mut self, buyer: AccountId, is_cleared: bool) {
@@ -165,19 +168,22 @@ pub(crate) fn in_role(market: &Market, account: AccountId, role: Role) -> Result
     }
 }
 
-pub(crate) fn decide_suspend(market: &Market, command: &SuspendSeller) -> Result<Vec<Event>, Vec<Rejection>> {
+pub(crate) fn decide_suspend_seller(
+    market: &Market,
+    command: &SuspendSeller,
+) -> Result<Vec<Event>, Vec<Rejection>> {
     let SuspendSeller { account, reason } = command;
-    let is_done = in_role(market, *account, Role::Seller)?.is_suspended;
+    let is_done = in_role(market, *account, Role::Seller)?.is_seller_suspended;
     let event = || SellerSuspended { account: *account, reason: reason.as_str().to_owned() };
     Ok(if is_done { vec![] } else { vec![event().into()] })
 }
 
-pub(crate) fn decide_reinstate(
+pub(crate) fn decide_reinstate_seller(
     market: &Market,
     command: &ReinstateSeller,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
     let ReinstateSeller { account, reason } = command;
-    let is_done = !in_role(market, *account, Role::Seller)?.is_suspended;
+    let is_done = !in_role(market, *account, Role::Seller)?.is_seller_suspended;
     let event = || SellerReinstated { account: *account, reason: reason.as_str().to_owned() };
     Ok(if is_done { vec![] } else { vec![event().into()] })
 }

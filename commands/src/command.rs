@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::reservation::OPEN_RESERVATIONS_MAX;
 use crate::spelling;
 
+mod accounts;
 mod carts;
 mod catalogue;
 mod change;
@@ -30,6 +31,7 @@ mod returns;
 mod step_up;
 mod team;
 
+pub use accounts::{ReinstateAccount, SuspendAccount};
 pub use carts::{
     AddToCart, ClearCart, FreezeCart, MergeCart, MoveBack, RemoveFromCart, RestoreCart, SaveForLater,
     SetCartQuantity, UnfreezeCart,
@@ -247,6 +249,8 @@ commands! {
     "listing.unblock" => UnblockListing(UnblockListing),
     "seller.suspend" => SuspendSeller(SuspendSeller),
     "seller.reinstate" => ReinstateSeller(ReinstateSeller),
+    "account.suspend" => SuspendAccount(SuspendAccount),
+    "account.reinstate" => ReinstateAccount(ReinstateAccount),
     "account.grant_clearance" => GrantClearance(GrantClearance),
     "account.revoke_clearance" => RevokeClearance(RevokeClearance),
     "account.verify" => VerifyAccount(VerifyAccount),

@@ -19,7 +19,8 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
-    payment, payout, promotion, reconciliation, reservation, scope, shipping, step_up, stock, tax,
+    payment, payout, promotion, reconciliation, reservation, scope, shipping, step_up, stock, suspension,
+    tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -185,7 +186,7 @@ fn admit(
     if now > verified.expires_at || now.ms_since(verified.issued_at) > freshness_ms {
         return Err(Refusal::Stale { server_time });
     }
-    // 10 role and key allow the command.
+    // 10 the account is not suspended, and role and key allow the command.
     scope::check(market, key, verified)?;
     // 11 a second factor, where one is needed.
     step_up::check(market, verified, now)?;
@@ -296,8 +297,10 @@ fn business(
         Command::WithdrawListing(command) => listing::decide_withdraw(market, account, command),
         Command::BlockListing(command) => listing::decide_block(market, command),
         Command::UnblockListing(command) => listing::decide_unblock(market, command),
-        Command::SuspendSeller(command) => account::decide_suspend(market, command),
-        Command::ReinstateSeller(command) => account::decide_reinstate(market, command),
+        Command::SuspendSeller(command) => account::decide_suspend_seller(market, command),
+        Command::ReinstateSeller(command) => account::decide_reinstate_seller(market, command),
+        Command::SuspendAccount(command) => suspension::decide_suspend(market, account, command),
+        Command::ReinstateAccount(command) => suspension::decide_reinstate(market, command),
         Command::GrantClearance(command) => account::decide_grant_clearance(market, command),
         Command::RevokeClearance(command) => account::decide_revoke_clearance(market, command),
         Command::VerifyAccount(command) => limits::decide_verify(market, command),

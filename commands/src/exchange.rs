@@ -39,7 +39,7 @@ pub(crate) fn decide_exchange(
     if let Some(first) = first {
         reasons.push(Rejection::ReferenceUsed { reference: reference.clone(), first });
     }
-    let signer = market.accounts.active_key(*key).map(|key| key.account);
+    let signer = market.accounts.signer(*key);
     let is_by_provider = signer == Some(quote.provider);
     let ends_in_time = now.plus_ms(QUOTE_MS_MAX) >= quote.exp;
     for (fits, field) in [

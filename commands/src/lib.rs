@@ -53,6 +53,7 @@ pub mod sign;
 mod spelling;
 pub mod step_up;
 pub mod stock;
+mod suspension;
 pub mod tax;
 pub mod validate;
 

@@ -212,7 +212,7 @@ pub(crate) fn check_sale(market: &Market, listing: ListingId, known: &Listing, r
         reasons.push(Rejection::ListingUnavailable { listing, status });
     }
     let seller = known.seller;
-    if market.accounts.get(seller).is_some_and(|account| account.is_suspended) {
+    if market.accounts.get(seller).is_some_and(|account| !account.may_sell()) {
         reasons.push(Rejection::SellerSuspended { listing, seller });
     }
 }

@@ -94,6 +94,12 @@ pub enum Refusal {
         /// The rule it breaks.
         rule: Cow<'static, str>,
     },
+    /// An operator has suspended the account.
+    #[error(
+        "the account is suspended: ask the market's operators; what it asked for before goes on, its queries are answered, and \
+         its devices can be reported lost"
+    )]
+    AccountSuspended,
     /// The command needs a second factor, and none was shown, or none that is good for it.
     #[error("a second factor is needed ({rule}): {problem}")]
     MfaRequired {
@@ -137,6 +143,7 @@ impl Refusal {
             Refusal::SeqTooOld { .. } => "seq_too_old",
             Refusal::SeqJump { .. } => "seq_jump",
             Refusal::ScopeDenied { .. } => "scope_denied",
+            Refusal::AccountSuspended => "account_suspended",
             Refusal::MfaRequired { .. } => "mfa_required",
             Refusal::CommandConflict => "command_conflict",
             Refusal::Busy => "busy",

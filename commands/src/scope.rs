@@ -7,8 +7,8 @@ use events::device::KeyScope;
 use crate::command::{Command, CommandKind, PayoutOutcome, ReportedOutcome, ReturnDecision, Verified};
 use crate::device::DeviceKey;
 use crate::market::Market;
-use crate::order;
 use crate::refusal::Refusal;
+use crate::{order, suspension};
 
 /// Tells which roles may give a command; an account needs one of them. What each may do with what is not his is a rule of the
 /// command itself.
@@ -39,6 +39,8 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::UnblockListing
         | CommandKind::SuspendSeller
         | CommandKind::ReinstateSeller
+        | CommandKind::SuspendAccount
+        | CommandKind::ReinstateAccount
         | CommandKind::GrantClearance
         | CommandKind::RevokeClearance
         | CommandKind::SetTax => &[Role::Operator],
@@ -110,10 +112,13 @@ pub fn may_give(role: Role, kind: CommandKind) -> bool {
     allowed_roles(kind).contains(&role)
 }
 
-/// Check 10: the account has a role that may give the command, and the key's scope leaves it.
+/// Check 10: the account is not suspended, has a role that may give the command, and the key's scope leaves it.
 pub(crate) fn check(market: &Market, key: &DeviceKey, verified: &Verified) -> Result<(), Refusal> {
     let account = verified.stamp.account;
     let kind = verified.command.kind();
+    if !suspension::allows(market, account, kind) {
+        return Err(Refusal::AccountSuspended);
+    }
     if !allowed_roles(kind).iter().any(|role| market.accounts.has_role(account, *role)) {
         return Err(denied("the account has no role that may give this command"));
     }

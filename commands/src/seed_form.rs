@@ -489,6 +489,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::UnblockListing(_)
         | Command::SuspendSeller(_)
         | Command::ReinstateSeller(_)
+        | Command::SuspendAccount(_)
+        | Command::ReinstateAccount(_)
         | Command::GrantClearance(_)
         | Command::RevokeClearance(_)
         | Command::VerifyAccount(_)

@@ -131,6 +131,8 @@ mod tests {
             ("listing.unblock", json!({"listing": ID, "reason": "r"})),
             ("seller.suspend", json!({"account": ID, "reason": "r"})),
             ("seller.reinstate", json!({"account": ID, "reason": "r"})),
+            ("account.suspend", json!({"account": ID, "reason": "r"})),
+            ("account.reinstate", json!({"account": ID, "reason": "r"})),
             ("account.grant_clearance", json!({"account": ID, "reason": "r"})),
             ("account.revoke_clearance", json!({"account": ID, "reason": "r"})),
             ("account.verify", json!({"account": ID, "tier": 2})),

@@ -234,7 +234,7 @@ fn check_quote(
     let listing = asked.listing;
     let quote = &verified.quote;
     let seller = market.listings.get(listing).map(|known| known.seller);
-    let signer = market.accounts.active_key(verified.key).map(|key| key.account);
+    let signer = market.accounts.signer(verified.key);
     let mut differs = |field| reasons.push(Rejection::QuoteMismatch { listing, field });
     if quote.listing != listing {
         differs(QuoteField::Listing);

@@ -102,6 +102,24 @@ pub struct SellerReinstated {
     pub reason: String,
 }
 
+/// An operator forbade an account to ask for anything. What it owes and is owed goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Suspended {
+    /// The account.
+    pub account: AccountId,
+    /// Why, 1 to 200 characters.
+    pub reason: String,
+}
+
+/// An operator took an account's suspension back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reinstated {
+    /// The account.
+    pub account: AccountId,
+    /// Why, 1 to 200 characters.
+    pub reason: String,
+}
+
 /// An operator cleared a buyer for restricted goods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClearanceGranted {

@@ -125,6 +125,8 @@ events! {
     "listing.unblocked.v1" => ListingUnblocked(listing::Unblocked) about |e| Some(e.listing.to_string()),
     "seller.suspended.v1" => SellerSuspended(account::SellerSuspended) about |e| Some(e.account.to_string()),
     "seller.reinstated.v1" => SellerReinstated(account::SellerReinstated) about |e| Some(e.account.to_string()),
+    "account.suspended.v1" => AccountSuspended(account::Suspended) about |e| Some(e.account.to_string()),
+    "account.reinstated.v1" => AccountReinstated(account::Reinstated) about |e| Some(e.account.to_string()),
     "account.clearance_granted.v1" => ClearanceGranted(account::ClearanceGranted) about |e| Some(e.account.to_string()),
     "account.clearance_revoked.v1" => ClearanceRevoked(account::ClearanceRevoked) about |e| Some(e.account.to_string()),
     "account.verified.v1" => AccountVerified(account::Verified) about |e| Some(e.account.to_string()),
@@ -307,6 +309,8 @@ impl Event {
             | Event::ListingUnblocked(_)
             | Event::SellerSuspended(_)
             | Event::SellerReinstated(_)
+            | Event::AccountSuspended(_)
+            | Event::AccountReinstated(_)
             | Event::ClearanceGranted(_)
             | Event::ClearanceRevoked(_)
             | Event::AccountVerified(_)

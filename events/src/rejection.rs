@@ -1,5 +1,6 @@
 //! Why the market refused a command: one name per rule. The names are stored in the log and are stable.
 
+mod accounts;
 mod chargebacks;
 mod devices;
 mod market_keys;
@@ -10,6 +11,7 @@ mod returns;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::accounts::AccountRejection;
 pub use self::chargebacks::{ChargebackRejection, ChargebackState};
 pub use self::devices::DeviceRejection;
 pub use self::market_keys::MarketKeyProblem;
@@ -967,6 +969,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Chargeback(#[from] ChargebackRejection),
+    /// A rule of an account's standing.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Account(#[from] AccountRejection),
 }
 
 impl Rejection {

@@ -41,6 +41,7 @@ kinds! {
     TOKEN_INVALID = UNAUTHORIZED "token_invalid" "An access token is needed";
     TOKEN_EXPIRED = UNAUTHORIZED "token_expired" "An access token is needed";
     FORBIDDEN = FORBIDDEN "scope_denied" "Not allowed";
+    ACCOUNT_SUSPENDED = FORBIDDEN "account_suspended" "The account is suspended";
     NOT_FOUND = NOT_FOUND "not_found" "Not found";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed" "Method not allowed";
     BODY_LATE = REQUEST_TIMEOUT "body_late" "Too slow";
@@ -182,6 +183,7 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::AlgMismatch => (StatusCode::UNAUTHORIZED, "The signature does not hold"),
         Refusal::MfaRequired { .. } => (FORBIDDEN.status, "A second factor is needed"),
         Refusal::ScopeDenied { .. } => (FORBIDDEN.status, FORBIDDEN.title),
+        Refusal::AccountSuspended => (ACCOUNT_SUSPENDED.status, ACCOUNT_SUSPENDED.title),
         Refusal::CmdUnknown { .. } => (StatusCode::NOT_FOUND, "No such command"),
         Refusal::CommandConflict
         | Refusal::NonceReused
@@ -219,6 +221,7 @@ pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
         Refusal::SeqTooOld { high: 0 },
         Refusal::SeqJump { high: 0 },
         Refusal::ScopeDenied { rule: "".into() },
+        Refusal::AccountSuspended,
         Refusal::MfaRequired {
             challenge: Box::default(),
             credentials: Box::default(),

@@ -27,8 +27,8 @@ use crate::http::App;
 use crate::market_keys::{AllKeys, KeySet};
 use crate::payments::{BREAKS_PER_PAGE, BreakList, MessageTaken, PAYOUTS_PER_PAGE, PayoutList, ProviderList};
 use crate::problem::{
-    BODY_BROKEN, BODY_LATE, FORBIDDEN, MESSAGE_REFUSED, NOT_FOUND, OUTCOME_UNKNOWN, QUERY_INVALID,
-    STREAMS_FULL, UNAVAILABLE,
+    ACCOUNT_SUSPENDED, BODY_BROKEN, BODY_LATE, FORBIDDEN, MESSAGE_REFUSED, NOT_FOUND, OUTCOME_UNKNOWN,
+    QUERY_INVALID, STREAMS_FULL, UNAVAILABLE,
 };
 use crate::query::devices::{self, DeviceList};
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
@@ -271,7 +271,7 @@ fn questions() -> Vec<Route> {
                 "The last position received: the stream goes on right behind it, and `from` is not looked at",
                 json!({"type": "integer", "minimum": 0}),
             )
-            .problems([STREAMS_FULL])
+            .problems([ACCOUNT_SUSPENDED, STREAMS_FULL])
             .answers(Content::Text("text/event-stream")),
     ]
 }

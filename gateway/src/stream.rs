@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
+use commands::Refusal;
 use engine::Status;
 use engine::log::{CommitStream, EventLog, ReadError};
 use events::ids::{AccountId, CartId, CommandId, CommitId};
@@ -23,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::http::App;
-use crate::problem::{Problem, STREAMS_FULL};
+use crate::problem::{Problem, STREAMS_FULL, TOKEN_INVALID};
 use crate::query::Params;
 use crate::token::Caller;
 
@@ -62,11 +63,40 @@ pub(crate) async fn stream(
         Problem::new(&STREAMS_FULL, detail)
     };
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
-    let commits = commits_from(app.gateway.log.as_ref(), from.max(1)).await?;
+    let from = from.max(1);
+    let commits = commits_from(app.gateway.log.as_ref(), from).await?;
+    // What ended before the first event that is sent is not met on the way.
+    app.gateway.projections.wait_for(from - 1, VIEWS_TIME_MAX).await?;
+    match standing(&app.gateway.projections, &caller)? {
+        Standing::Good => {}
+        Standing::Suspended => return Err(Refusal::AccountSuspended.into()),
+        Standing::KeyEnded => {
+            return Err(Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account"));
+        }
+    }
     let (views, status) = (app.gateway.projections.clone(), app.gateway.status.clone());
     let (feed, waiting, last_words) = Feed::new(caller, from, views, status, permit)?;
     tokio::spawn(feed.run(commits, last_words));
     Ok(answer(waiting))
+}
+
+/// Whether somebody may go on following what happens to him.
+enum Standing {
+    Good,
+    Suspended,
+    KeyEnded,
+}
+
+/// Tells how somebody stands now.
+fn standing(views: &Projections, caller: &Caller) -> Result<Standing, ViewError> {
+    let accounts = views.accounts();
+    let is_active = accounts.key(caller.key)?.is_some_and(|owner| owner.is_active);
+    let is_suspended = accounts.account(caller.account)?.is_none_or(|known| known.suspended.is_some());
+    Ok(match (is_active, is_suspended) {
+        (false, _) => Standing::KeyEnded,
+        (true, true) => Standing::Suspended,
+        (true, false) => Standing::Good,
+    })
 }
 
 /// Answers with what waits, and with a comment when nothing does.
@@ -166,7 +196,30 @@ impl Feed {
                 Err(_) => return Err("the client is too slow: come back with Last-Event-ID"),
             }
         }
+        for recorded in commit.events() {
+            let (account, key) = (self.caller.account, self.caller.key);
+            let may_end = match &recorded.event {
+                Event::DeviceRevoked(revoked) => revoked.key == key,
+                Event::DeviceRotated(rotated) => rotated.replaced == key,
+                Event::AccountSuspended(suspended) => suspended.account == account,
+                _ => false,
+            };
+            if may_end {
+                self.check_standing(recorded.position).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// Tells whether the caller's stream goes on, by what stands now: an event that ended another stream long ago, and was taken
+    /// back since, ends none.
+    async fn check_standing(&self, position: Position) -> Result<(), &'static str> {
+        let caller = self.caller.clone();
+        match self.ask(position, move |views| standing(views, &caller)).await? {
+            Standing::Good => Ok(()),
+            Standing::Suspended => Err("the account is suspended"),
+            Standing::KeyEnded => Err("its key signs nothing any more"),
+        }
     }
 
     /// Tells whether an event is about something of the caller's.
@@ -192,6 +245,8 @@ impl Feed {
             Event::ListingUnblocked(unblocked) => return Ok(self.is_one(&[unblocked.seller])),
             Event::SellerSuspended(suspended) => return Ok(self.is_one(&[suspended.account])),
             Event::SellerReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
+            Event::AccountSuspended(suspended) => return Ok(self.is_one(&[suspended.account])),
+            Event::AccountReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
             Event::ClearanceGranted(granted) => return Ok(self.is_one(&[granted.account])),
             Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
             Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
@@ -397,7 +452,7 @@ fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'sta
 #[cfg(test)]
 mod tests {
     use events::commit::Seal;
-    use events::ids::WriterId;
+    use events::ids::{KeyId, WriterId};
     use events::listing::StockReceived;
     use events::{Event, Hash, Head, Quantity, Timestamp};
     use tokio::time::Instant;
@@ -444,9 +499,14 @@ mod tests {
             let account = AccountId::from_uuid(Uuid::from_u128(3));
             let roles = [events::account::Role::Operator].into();
             let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
-            let (feed, waiting, last_words) =
-                Feed::new(Caller { account, roles }, from, self.views(), self.status.subscribe(), permit)
-                    .unwrap();
+            let (feed, waiting, last_words) = Feed::new(
+                Caller { account, roles, key: KeyId([0; 32]) },
+                from,
+                self.views(),
+                self.status.subscribe(),
+                permit,
+            )
+            .unwrap();
             let all = futures::stream::iter(commits.to_vec()).map(Ok).chain(futures::stream::pending());
             (waiting, tokio::spawn(feed.run(all.boxed(), last_words)))
         }

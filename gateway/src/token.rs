@@ -74,6 +74,8 @@ pub(crate) struct Token {
 pub(crate) struct Caller {
     pub(crate) account: AccountId,
     pub(crate) roles: BTreeSet<Role>,
+    /// The key that his token was got with.
+    pub(crate) key: KeyId,
 }
 
 impl Caller {
@@ -233,7 +235,7 @@ impl FromRequestParts<Arc<App>> for Caller {
         }
         let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
         app.gateway.limits.take_account(claims.account)?;
-        Ok(Caller { account: claims.account, roles: account.roles })
+        Ok(Caller { account: claims.account, roles: account.roles, key: claims.key })
     }
 }
 

@@ -8,8 +8,8 @@ mod support;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use commands::command::{
-    ClearCart, EnrollDevice, EnrollPasskey, OrderLine, PaymentMethod, PlaceOrder, ReportLost, RotateDevice,
-    SetStepUpTerms,
+    ClearCart, EnrollDevice, EnrollPasskey, OrderLine, PaymentMethod, PlaceOrder, ReinstateAccount,
+    ReportLost, RotateDevice, SetStepUpTerms, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::sign::prove_device;
@@ -96,6 +96,33 @@ async fn with_a_key_its_commands_and_its_tokens_end() {
     problem(shop.post("/v1/tokens", "application/jose", asks), 401, "kid_revoked").await;
     let clear = phone.sign(ClearCart::default(), shop.now());
     problem(shop.post("/v1/commands", "application/jose", clear), 401, "kid_revoked").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_account_reads_and_asks_for_nothing() {
+    let shop = Shop::open().await;
+    let (alice, operator) = (shop.person(&[Role::Buyer]).await, shop.person(&[Role::Operator]).await);
+    let token = shop.token(&alice).await;
+    let (account, reason) = (alice.account, "complaints".to_owned().try_into().unwrap());
+    let receipt = shop.accepted(&operator, SuspendAccount { account, reason }).await;
+    let clear =
+        || shop.post("/v1/commands", "application/jose", alice.sign(ClearCart::default(), shop.now()));
+    problem(clear(), 403, "account_suspended").await;
+    let (status, list) = devices(&shop, &alice, "/v1/accounts/me/devices", &receipt).await;
+    assert_eq!(status, StatusCode::OK, "{list}");
+    assert_eq!(list["suspended"]["reason"], "complaints");
+    assert_eq!(list["suspended"]["position"], receipt["receipt"]["position"]);
+    // She reads with the token of before and gets new ones, but no stream.
+    let (status, _) = json_of(shop.get("/v1/wallet").bearer_auth(&token)).await;
+    assert_eq!(status, StatusCode::OK);
+    problem(shop.get("/v1/stream").bearer_auth(shop.token(&alice).await), 403, "account_suspended").await;
+    let reason = "it is settled".to_owned().try_into().unwrap();
+    let receipt = shop.accepted(&operator, ReinstateAccount { account, reason }).await;
+    let (_, list) = devices(&shop, &alice, "/v1/accounts/me/devices", &receipt).await;
+    assert_eq!(list["suspended"], json!(null));
+    let (status, receipt) = json_of(clear()).await;
+    assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &json!("unchanged")));
     shop.close().await;
 }
 

@@ -11,15 +11,18 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use commands::command::{
-    AddToCart, BlockListing, FreezeCart, GrantClearance, LeaveCart, OrderLine, PaymentMethod, PlaceOrder,
-    ReinstateSeller, RevokeClearance, SaveForLater, ShareCart, SuspendSeller, UnblockListing, UnshareCart,
+    AddToCart, BlockListing, EnrollDevice, FreezeCart, GrantClearance, LeaveCart, OrderLine, PaymentMethod,
+    PlaceOrder, ReinstateAccount, ReinstateSeller, ReportLost, RevokeClearance, RotateDevice, SaveForLater,
+    ShareCart, SuspendAccount, SuspendSeller, UnblockListing, UnshareCart,
 };
-use events::account::Role;
-use events::ids::ListingId;
+use commands::crypto::SigningKey;
+use commands::sign::prove_device;
+use events::account::{Algorithm, Role};
+use events::ids::{DeviceId, ListingId};
 use futures::StreamExt;
 use gateway::stream::STREAMS_MAX;
 use serde_json::{Value, json};
-use support::{Person, Shop, documented, problem, receipt_order, usd};
+use support::{Person, Shop, documented, market_name, problem, receipt_order, usd};
 use tower::ServiceExt;
 
 /// How long something may take to come; when it runs out the test has failed.
@@ -173,6 +176,66 @@ async fn a_stream_tells_what_operators_do_with_ones_account_and_listings() {
         expected(&[("account.clearance_granted", buyer.clone()), ("account.clearance_revoked", buyer)])
     );
     shop.close().await;
+}
+
+/// Reads a stream to its end, and gives the types of its events and its last words.
+async fn to_its_end(response: reqwest::Response) -> (Vec<String>, String) {
+    assert_eq!(response.status(), StatusCode::OK);
+    let text = tokio::time::timeout(WAIT_MAX, response.text()).await.unwrap().unwrap();
+    let types = text.lines().filter_map(|line| line.strip_prefix("event: ")).map(str::to_owned).collect();
+    (types, text.lines().rfind(|line| line.starts_with(": closed")).unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_key_and_with_its_account() {
+    let shop = Shop::open().await;
+    let (buyer, operator) = (shop.person(&[Role::Buyer]).await, shop.person(&[Role::Operator]).await);
+    let reason = || "a reason".to_owned().try_into().unwrap();
+    let account = buyer.account;
+    let stream = async |who: &Person, from: &str| {
+        let asked = shop.get(&format!("/v1/stream{from}")).bearer_auth(shop.token(who).await);
+        asked.send().await.unwrap()
+    };
+    let open = stream(&buyer, "").await;
+    let begun = shop.accepted(&operator, SuspendAccount { account, reason: reason() }).await;
+    let (told, last) = to_its_end(open).await;
+    assert_eq!(told, ["account.suspended.v1"]);
+    assert_eq!(last, ": closed: the account is suspended");
+    // What ended it once ends none that begins later and reads on from there.
+    let settled = shop.accepted(&operator, ReinstateAccount { account, reason: reason() }).await;
+    let behind = format!("/v1/wallet?min_position={}", settled["receipt"]["position"]);
+    shop.get(&behind).bearer_auth(shop.token(&buyer).await).send().await.unwrap();
+    let from = format!("?from={}", begun["receipt"]["position"]);
+    let told: Vec<Value> =
+        events_of(stream(&buyer, &from).await, 2).await.iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(told, ["account.suspended.v1", "account.reinstated.v1"]);
+
+    // Another device of the account goes on when one is lost or takes a new key.
+    let phone = enrolled(&shop, &buyer).await;
+    let (of_buyer, of_phone) = (stream(&buyer, "").await, stream(&phone, "").await);
+    shop.accepted(&buyer, ReportLost { device: phone.device }).await;
+    let (told, last) = to_its_end(of_phone).await;
+    assert_eq!(told, ["device.revoked.v1"]);
+    assert_eq!(last, ": closed: its key signs nothing any more");
+    let later = SigningKey::from_seed(Algorithm::EdDsa, rand::random()).unwrap();
+    let proof = prove_device(&market_name(), account, buyer.device, &later);
+    shop.accepted(&buyer, RotateDevice { key: later.public(), proof }).await;
+    let (told, last) = to_its_end(of_buyer).await;
+    assert_eq!(told, ["device.revoked.v1", "device.rotated.v1"]);
+    assert_eq!(last, ": closed: its key signs nothing any more");
+    shop.close().await;
+}
+
+/// Gives somebody with a second device, once the views know it.
+async fn enrolled(shop: &Shop, owner: &Person) -> Person {
+    let key = SigningKey::from_seed(Algorithm::EdDsa, rand::random()).unwrap();
+    let device = DeviceId::from_uuid(uuid::Uuid::now_v7());
+    let proof = prove_device(&market_name(), owner.account, device, &key);
+    let enroll = EnrollDevice { device, key: key.public(), name: None, proof, scope: None };
+    let receipt = shop.accepted(owner, enroll).await;
+    let behind = format!("/v1/wallet?min_position={}", receipt["receipt"]["position"]);
+    shop.get(&behind).bearer_auth(shop.token(owner).await).send().await.unwrap();
+    Person::with(owner.account, device, key)
 }
 
 #[tokio::test(flavor = "multi_thread")]

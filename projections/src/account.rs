@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use events::account::{DeviceRegistered, PublicKey, Role};
 use events::ids::{AccountId, DeviceId, KeyId};
 use events::metadata::CommitStart;
-use events::{Commit, Event, Recorded};
+use events::{Commit, Event, Position, Recorded, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
@@ -19,7 +20,7 @@ use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,25 @@ pub struct Account {
     pub roles: BTreeSet<Role>,
     /// Its devices, revoked ones among them.
     pub devices: BTreeSet<DeviceId>,
+    /// Since when and why it may ask for nothing; none: it may.
+    pub suspended: Option<Suspension>,
+}
+
+impl Account {
+    fn new(roles: BTreeSet<Role>) -> Account {
+        Account { roles, devices: BTreeSet::new(), suspended: None }
+    }
+}
+
+/// That an operator forbade an account to ask for anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Suspension {
+    /// Since when.
+    pub since: Timestamp,
+    /// Where that stands in the log.
+    pub position: Position,
+    /// Why.
+    pub reason: String,
 }
 
 /// Whose a key is.
@@ -107,11 +127,20 @@ impl AccountFold {
         start: &CommitStart,
     ) -> Result<(), ViewError> {
         let DeviceRegistered { account, device, key: public, .. } = *event;
-        let missing = || ViewError::unknown(format_args!("account {account}"), recorded.position);
-        self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)?.devices.insert(device);
+        self.known(tree, account, recorded)?.devices.insert(device);
         self.keys.set(public.id(), Some(KeyOwner { account, device, public, is_active: true }));
         self.devices.set(device, Some(Device::registered(event, recorded, start)));
         Ok(())
+    }
+
+    fn known(
+        &mut self,
+        tree: &Tree,
+        account: AccountId,
+        recorded: &Recorded,
+    ) -> Result<&mut Account, ViewError> {
+        let missing = || ViewError::unknown(format_args!("account {account}"), recorded.position);
+        self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)
     }
 
     /// Notes that a key signs nothing from here on.
@@ -129,14 +158,24 @@ impl Fold for AccountFold {
             match &recorded.event {
                 Event::MarketOpened(opened) => {
                     let registrar = &opened.registrar;
-                    let roles = BTreeSet::from([Role::Registrar]);
-                    self.accounts.set(registrar.account, Some(Account { roles, devices: BTreeSet::new() }));
+                    let account = Account::new([Role::Registrar].into());
+                    self.accounts.set(registrar.account, Some(account));
                     let first = DeviceRegistered::new(registrar.account, registrar.device, registrar.key);
                     self.add(tree, &first, recorded, start)?;
                 }
                 Event::AccountRegistered(registered) => {
-                    let roles = registered.roles.clone();
-                    self.accounts.set(registered.account, Some(Account { roles, devices: BTreeSet::new() }));
+                    let account = Account::new(registered.roles.clone());
+                    self.accounts.set(registered.account, Some(account));
+                }
+                Event::AccountSuspended(event) => {
+                    self.known(tree, event.account, recorded)?.suspended = Some(Suspension {
+                        since: recorded.metadata.time,
+                        position: recorded.position,
+                        reason: event.reason.clone(),
+                    });
+                }
+                Event::AccountReinstated(event) => {
+                    self.known(tree, event.account, recorded)?.suspended = None;
                 }
                 Event::DeviceRegistered(registered) => self.add(tree, registered, recorded, start)?,
                 Event::DeviceRotated(rotated) => {

@@ -19,7 +19,7 @@ use crate::table::Layout;
 use crate::view::ViewError;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 8;
+pub(crate) const VERSION: u8 = 9;
 
 /// A cart, with today's prices and problems beside what the buyer saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -357,11 +357,11 @@ fn read_cart(tree: &Tree, cart: CartId) -> Result<Option<Cart>, ViewError> {
         };
         if is_current {
             let currency = lines.first().unwrap_or(&line).price().currency;
-            let is_suspended = ROWS.standing(tree, listing.seller)?.is_suspended;
+            let may_sell = ROWS.standing(tree, listing.seller)?.may_sell();
             let own = reserved.iter().find(|reserved| reserved.listing == line.listing);
             let own = own.map_or(0, |own| u64::from(own.quantity.get()));
             let available = listing.stock.available_to(own);
-            line.problems = problems_of(&line, currency, &listing, is_suspended, is_cleared, available);
+            line.problems = problems_of(&line, currency, &listing, may_sell, is_cleared, available);
         }
         lines.push(line);
     }
@@ -396,7 +396,7 @@ fn problems_of(
     line: &CartLine,
     expected: Currency,
     listing: &Listing,
-    is_suspended: bool,
+    may_sell: bool,
     is_cleared: bool,
     available: u64,
 ) -> Vec<LineProblem> {
@@ -409,7 +409,7 @@ fn problems_of(
     if status != ListingStatus::Active {
         problems.push(LineProblem::ListingUnavailable { status });
     }
-    if is_suspended {
+    if !may_sell {
         problems.push(LineProblem::SellerSuspended);
     }
     let (min, max) = listing.limits;

@@ -29,7 +29,7 @@ use crate::table::{Additions, Layout, Table, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// Most listings in one page of a list.
 pub const LISTINGS_PER_PAGE_MAX: usize = 100;
@@ -138,10 +138,19 @@ impl Listing {
 /// What an operator has said of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Standing {
-    /// It may not sell.
+    /// It may ask for nothing.
     pub is_suspended: bool,
+    /// It may not sell.
+    pub is_seller_suspended: bool,
     /// It may buy restricted goods.
     pub is_cleared: bool,
+}
+
+impl Standing {
+    /// Tells whether others may buy from it.
+    pub const fn may_sell(self) -> bool {
+        !self.is_seller_suspended && !self.is_suspended
+    }
 }
 
 /// A listing and whether its seller may sell.
@@ -149,7 +158,7 @@ pub struct Standing {
 pub struct Offer {
     /// The listing.
     pub listing: Listing,
-    /// Whether its seller is suspended.
+    /// Whether its seller may not sell.
     pub is_seller_suspended: bool,
 }
 
@@ -190,7 +199,7 @@ impl Rows {
 
     fn offer(&self, tree: &Tree, listing: ListingId) -> Result<Option<Offer>, ViewError> {
         let Some(listing) = self.listing(tree, listing)? else { return Ok(None) };
-        let is_seller_suspended = self.standing(tree, listing.seller)?.is_suspended;
+        let is_seller_suspended = !self.standing(tree, listing.seller)?.may_sell();
         Ok(Some(Offer { listing, is_seller_suspended }))
     }
 }
@@ -270,8 +279,10 @@ impl Catalogue {
                 self.listing(tree, e.listing, at)?.blocked = Some(e.reason.clone());
             }
             Event::ListingUnblocked(e) => self.listing(tree, e.listing, at)?.blocked = None,
-            Event::SellerSuspended(e) => self.standing(tree, e.account)?.is_suspended = true,
-            Event::SellerReinstated(e) => self.standing(tree, e.account)?.is_suspended = false,
+            Event::SellerSuspended(e) => self.standing(tree, e.account)?.is_seller_suspended = true,
+            Event::SellerReinstated(e) => self.standing(tree, e.account)?.is_seller_suspended = false,
+            Event::AccountSuspended(e) => self.standing(tree, e.account)?.is_suspended = true,
+            Event::AccountReinstated(e) => self.standing(tree, e.account)?.is_suspended = false,
             Event::ClearanceGranted(e) => self.standing(tree, e.account)?.is_cleared = true,
             Event::ClearanceRevoked(e) => self.standing(tree, e.account)?.is_cleared = false,
             Event::StockReceived(e) => self.stock(tree, e.listing, at, |stock| stock.received(e))?,

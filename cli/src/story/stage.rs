@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use commands::Command;
 use commands::command::{CartClaim, ExchangeQuote, Expected, RegisterAccount, RegisterDevice};
 use commands::receipt::{Outcome, Receipt, ReceiptVerifier};
 use commands::sign::{Draft, sign, sign_cart_claim, sign_exchange_quote};
+use commands::{Command, Refusal};
 use engine::Reply;
 use engine::clock::{Clock, ManualClock};
 use engine::keystore::StoredKey;
@@ -82,7 +82,7 @@ impl Stage {
         let device = RegisterDevice::new(key.account, key.device, key.public());
         self.people.insert(name.to_owned(), key);
         for command in [Command::from(account), Command::from(device)] {
-            let receipt = self.give(REGISTRAR_KEY, command, Expected::default()).await?;
+            let receipt = taken(self.give(REGISTRAR_KEY, command, Expected::default()).await?)?;
             ensure!(
                 receipt.receipt.outcome == Outcome::Accepted,
                 "the market rejects it: {:?}",
@@ -101,13 +101,16 @@ impl Stage {
                 self.sign_words(who, &mut body)?;
                 let command = Command::parse(command, &body)
                     .map_err(|refusal| anyhow::anyhow!("`{command}` can't be asked so: {refusal}"))?;
-                let receipt = self.give(who, command, *expected).await?;
+                let receipt = match (self.give(who, command, *expected).await?, expect) {
+                    (Err(refusal), Expect::Rejected(code)) if refusal.code() == code => return Ok(()),
+                    (given, _) => taken(given)?,
+                };
                 check_outcome(&receipt, expect)?;
                 self.name_all(&receipt, names).await
             }
             Step::Again => {
                 let (bytes, position) = self.last.clone().context("nothing was asked before")?;
-                let receipt = self.submit(bytes).await?;
+                let receipt = taken(self.submit(bytes).await?)?;
                 ensure!(
                     receipt.replayed && receipt.receipt.position == position,
                     "sent again, it was decided anew: {:?}",
@@ -161,7 +164,7 @@ impl Stage {
         self.people.get(name).with_context(|| format!("nobody is called {name}"))
     }
 
-    async fn give(&mut self, who: &str, command: Command, expected: Expected) -> anyhow::Result<Receipt> {
+    async fn give(&mut self, who: &str, command: Command, expected: Expected) -> anyhow::Result<Given> {
         self.commands += 1;
         self.clock.advance_to(self.clock.now().plus_ms(COMMAND_MS));
         let now = self.clock.now();
@@ -169,21 +172,23 @@ impl Stage {
         let key = self.person(who)?;
         let draft = self.node.keys().draft(key, self.node.market(), id, command, now)?;
         let bytes = Bytes::from(sign(&Draft { expected, ..draft }, &key.signing()));
-        let receipt = self.submit(bytes.clone()).await?;
-        self.last = Some((bytes, receipt.receipt.position));
-        Ok(receipt)
+        let given = self.submit(bytes.clone()).await?;
+        if let Ok(receipt) = &given {
+            self.last = Some((bytes, receipt.receipt.position));
+        }
+        Ok(given)
     }
 
-    async fn submit(&mut self, bytes: Bytes) -> anyhow::Result<Receipt> {
+    async fn submit(&mut self, bytes: Bytes) -> anyhow::Result<Given> {
         let handle = self.node.handle();
         let reply = tokio::time::timeout(STEP_MAX, handle.submit(bytes, None, None));
         match reply.await.context("the engine does not answer")? {
             Reply::Receipt(receipt) => {
                 self.verifier.verify(&receipt).context("its receipt proves nothing")?;
                 self.position = self.position.max(receipt.receipt.position);
-                Ok(*receipt)
+                Ok(Ok(*receipt))
             }
-            Reply::Refused(refusal) => bail!("it was refused: {refusal}"),
+            Reply::Refused(refusal) => Ok(Err(refusal)),
             Reply::Undecided => bail!("the engine stopped"),
         }
     }
@@ -271,7 +276,7 @@ impl Stage {
         }
         if let Some((bytes, _)) = self.last.clone() {
             // A repeat is answered when everything before it is durable, and so are then the deadlines.
-            self.submit(bytes).await?;
+            taken(self.submit(bytes).await?)?;
         }
         self.position = self.node.log().head().await?.position;
         Ok(())
@@ -348,6 +353,13 @@ impl Stage {
         ensure!(reason == engine::processor::StopReason::Shutdown, "the engine ended early: {reason}");
         Ok(())
     }
+}
+
+/// What came of a command that was given: a receipt, or a refusal before the market's rules.
+type Given = Result<Receipt, Refusal>;
+
+fn taken(given: Given) -> anyhow::Result<Receipt> {
+    given.map_err(|refusal| anyhow::anyhow!("it was refused: {refusal}"))
 }
 
 fn check_outcome(receipt: &Receipt, expect: &Expect) -> anyhow::Result<()> {

@@ -49,7 +49,7 @@ pub(crate) fn decide_merge(
     if claim.to != account {
         return Err(vec![Rejection::ClaimForAnother { cart: id }]);
     }
-    let signer = market.accounts.active_key(*key).map(|key| key.account);
+    let signer = market.accounts.signer(*key);
     let signer = signer.and_then(|signer| Some((signer, market.accounts.get(signer)?)));
     let merged = signer.and_then(|(_, owner)| owner.last_merged.as_deref()).filter(|merged| merged.id == id);
     if let Some(merged) = merged {

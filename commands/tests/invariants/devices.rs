@@ -2,8 +2,8 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, RemovePasskey, RenameDevice, ReportLost, RetireMarketKey,
-    RotateDevice, RotateMarketKey, SetStepUpTerms,
+    AttestDevice, EnrollDevice, EnrollPasskey, ReinstateAccount, RemovePasskey, RenameDevice, ReportLost,
+    RetireMarketKey, RotateDevice, RotateMarketKey, SetStepUpTerms, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
@@ -24,7 +24,7 @@ const SECOND_DEVICES: u32 = 4;
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
-    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..11, 0u32..8)
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..13, 0u32..8)
 }
 
 impl Run {
@@ -73,6 +73,19 @@ impl Run {
                 if let Some(key) = key {
                     self.ask(OPERATOR, RetireMarketKey { key }.into());
                 }
+            }
+            // Mostly for a moment, so that what else happens meets him sometimes only.
+            9 => {
+                let (account, reason) = (owner.account(), || text("complaints"));
+                self.ask(OPERATOR, SuspendAccount { account, reason: reason() }.into());
+                self.ask(owner, RenameDevice { device: second.device(), name: text("Tablet") }.into());
+                if n != 0 {
+                    self.ask(OPERATOR, ReinstateAccount { account, reason: reason() }.into());
+                }
+            }
+            10 => {
+                let (account, reason) = (owner.account(), text("it is settled"));
+                self.ask(OPERATOR, ReinstateAccount { account, reason }.into());
             }
             _ => {
                 let known = self.world.market.accounts.get(owner.account());

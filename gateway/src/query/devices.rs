@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use events::ids::AccountId;
-use projections::account::Device;
+use projections::ViewError;
+use projections::account::{Device, Suspension};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,6 +20,8 @@ use crate::token::Caller;
 pub(crate) struct DeviceList {
     /// Whose they are.
     account: AccountId,
+    /// Since when and why the account may ask for nothing; null: it may.
+    suspended: Option<Suspension>,
     /// Each, in the order of their ids.
     devices: Vec<Device>,
 }
@@ -35,9 +38,12 @@ pub(crate) async fn devices(
         "me" => caller.account,
         id => id_of(id, "account")?,
     };
-    let found = ask(&app, move |views| views.accounts().devices(account)).await?;
-    found.filter("account", |devices| {
-        let devices = devices.filter(|_| caller.may_see(account))?;
-        Some(DeviceList { account, devices })
+    let found = ask(&app, move |views| {
+        let accounts = views.accounts();
+        Ok::<_, ViewError>(accounts.account(account)?.zip(accounts.devices(account)?))
+    });
+    found.await?.filter("account", |found| {
+        let (known, devices) = found.filter(|_| caller.may_see(account))?;
+        Some(DeviceList { account, suspended: known.suspended, devices })
     })
 }

@@ -29,7 +29,7 @@ pub(crate) struct Shown {
     listing: ListingId,
     /// Who sells.
     seller: AccountId,
-    /// Whether an operator forbids the seller to sell.
+    /// Whether an operator forbids the seller to sell, or has suspended his account.
     seller_suspended: bool,
     /// What it is.
     title: String,

@@ -5,7 +5,10 @@ mod doubts;
 
 use std::collections::BTreeMap;
 
-use events::account::{ClearanceGranted, ClearanceRevoked, Role, SellerReinstated, SellerSuspended};
+use events::account::{
+    ClearanceGranted, ClearanceRevoked, Registered, Reinstated, Role, SellerReinstated, SellerSuspended,
+    Suspended,
+};
 use events::cart::Migrated;
 use events::command::Rejected;
 use events::exchange::{Exchanged, Rate};
@@ -193,6 +196,11 @@ pub struct Market {
 /// Makes a history of what `wishes` lead to.
 pub fn history_of(wishes: &[Wish]) -> History {
     let mut market = Market::default();
+    for n in 100..100 + SELLERS {
+        let roles = [Role::Seller].into();
+        let registered = Registered { account: account(n), roles };
+        market.history.commanded(account(OPERATOR), "account.register", vec![registered.into()]);
+    }
     for n in 0..3 {
         market.create_listing(n);
         market.receive_stock(n as usize, 9);
@@ -304,6 +312,8 @@ impl Market {
         let (seller, buyer) = (self.items[item].seller, account(wish.who % BUYERS));
         let reason = "why".to_owned();
         let event: Event = match wish.quantity {
+            1 if wish.who < 6 => Suspended { account: seller, reason }.into(),
+            2 if wish.who < 6 => Reinstated { account: seller, reason }.into(),
             1 => SellerSuspended { account: seller, reason }.into(),
             2 | 3 => SellerReinstated { account: seller, reason }.into(),
             4 => ClearanceGranted { account: buyer, reason }.into(),

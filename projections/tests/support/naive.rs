@@ -314,19 +314,21 @@ pub fn status(history: &History, listing: ListingId) -> ListingStatus {
     }
 }
 
-/// Whether an account is suspended, and whether it is cleared.
+/// Whether an account may not sell, and whether it is cleared.
 pub fn standing(history: &History, account: AccountId) -> (bool, bool) {
-    let (mut is_suspended, mut is_cleared) = (false, false);
+    let (mut is_suspended, mut is_seller_suspended, mut is_cleared) = (false, false, false);
     for recorded in about(history, account) {
         match &recorded.event {
-            Event::SellerSuspended(_) => is_suspended = true,
-            Event::SellerReinstated(_) => is_suspended = false,
+            Event::AccountSuspended(_) => is_suspended = true,
+            Event::AccountReinstated(_) => is_suspended = false,
+            Event::SellerSuspended(_) => is_seller_suspended = true,
+            Event::SellerReinstated(_) => is_seller_suspended = false,
             Event::ClearanceGranted(_) => is_cleared = true,
             Event::ClearanceRevoked(_) => is_cleared = false,
             _ => {}
         }
     }
-    (is_suspended, is_cleared)
+    (is_suspended || is_seller_suspended, is_cleared)
 }
 
 pub fn carts(history: &History) -> BTreeMap<CartId, AccountId> {

@@ -1,0 +1,73 @@
+//! Suspended accounts: they may ask for nothing, and what they asked for before goes on by itself.
+
+use events::account::{Reinstated, Role, Suspended};
+use events::ids::{AccountId, KeyId};
+use events::rejection::AccountRejection;
+use events::{Event, Rejection};
+
+use crate::account::{Account, Accounts};
+use crate::command::{CommandKind, ReinstateAccount, SuspendAccount};
+use crate::market::Market;
+
+/// Roles that a market can't do without: who registers its people, and who reports what became of its money.
+const NEEDED: [Role; 2] = [Role::Registrar, Role::Provider];
+
+impl Account {
+    /// Tells whether others may buy from it.
+    pub const fn may_sell(&self) -> bool {
+        !self.is_seller_suspended && !self.is_suspended
+    }
+}
+
+impl Accounts {
+    /// Finds whose word a key gives for others to hand in, such as a quote; none: nobody's, any more or for the time being.
+    pub(crate) fn signer(&self, key: KeyId) -> Option<AccountId> {
+        let account = self.active_key(key)?.account;
+        self.get(account).filter(|known| !known.is_suspended).map(|_| account)
+    }
+
+    pub(crate) fn account_suspended(&mut self, event: &Suspended) {
+        self.known(event.account).is_suspended = true;
+    }
+
+    pub(crate) fn account_reinstated(&mut self, event: &Reinstated) {
+        self.known(event.account).is_suspended = false;
+    }
+}
+
+/// Tells whether an account may give a command now, whatever its roles are. A device that was lost is reported all the same.
+pub(crate) fn allows(market: &Market, account: AccountId, kind: CommandKind) -> bool {
+    let is_suspended = || market.accounts.get(account).is_some_and(|known| known.is_suspended);
+    kind == CommandKind::ReportLost || !is_suspended()
+}
+
+fn known(market: &Market, account: AccountId) -> Result<&Account, Vec<Rejection>> {
+    market.accounts.get(account).ok_or_else(|| vec![Rejection::AccountUnknown { account }])
+}
+
+pub(crate) fn decide_suspend(
+    market: &Market,
+    operator: AccountId,
+    command: &SuspendAccount,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let SuspendAccount { account, reason } = command;
+    let found = known(market, *account)?;
+    if *account == operator {
+        return Err(vec![AccountRejection::OwnAccount.into()]);
+    }
+    if let Some(role) = NEEDED.into_iter().find(|role| found.roles.contains(role)) {
+        return Err(vec![AccountRejection::AccountNeeded { account: *account, role }.into()]);
+    }
+    let event = || Suspended { account: *account, reason: reason.as_str().to_owned() };
+    Ok(if found.is_suspended { vec![] } else { vec![event().into()] })
+}
+
+pub(crate) fn decide_reinstate(
+    market: &Market,
+    command: &ReinstateAccount,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let ReinstateAccount { account, reason } = command;
+    let is_suspended = known(market, *account)?.is_suspended;
+    let event = || Reinstated { account: *account, reason: reason.as_str().to_owned() };
+    Ok(if is_suspended { vec![event().into()] } else { vec![] })
+}
