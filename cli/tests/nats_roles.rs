@@ -19,12 +19,13 @@ struct Broker {
 impl Broker {
     fn start(cli: &Cli) -> Broker {
         let runtime = Runtime::new().expect("a runtime can be made");
-        let environment = ["SYSTEM", "OPERATOR", "ENGINE", "RECEIPTS", "GATEWAY", "READER"].map(|name| {
-            let file = format!("{}.nk", name.to_lowercase());
-            let public = cli.ok(&["keys", "nkey", &file]);
-            assert_eq!(cli.ok(&["keys", "nkey", &file]), public, "a key is made once");
-            (format!("SKYLINK_NATS_{name}"), public.trim_end().to_owned())
-        });
+        let environment =
+            ["SYSTEM", "OPERATOR", "ENGINE", "RECEIPTS", "GATEWAY", "READER", "ANALYTICS"].map(|name| {
+                let file = format!("{}.nk", name.to_lowercase());
+                let public = cli.ok(&["keys", "nkey", &file]);
+                assert_eq!(cli.ok(&["keys", "nkey", &file]), public, "a key is made once");
+                (format!("SKYLINK_NATS_{name}"), public.trim_end().to_owned())
+            });
         let environment: Vec<_> =
             environment.iter().map(|(name, key)| (name.as_str(), key.as_str())).collect();
         let server = runtime.block_on(NatsServer::start_with(ROLES, &environment)).expect("a broker starts");

@@ -20,7 +20,7 @@ pub use bench::person::Person;
 /// How long a reply may take; only a broken engine needs it.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The price of everything, in minor units.
-const PRICE_MINOR: i64 = 1_000;
+pub const PRICE_MINOR: i64 = 1_000;
 
 /// Makes an amount of US dollars.
 pub fn usd(minor: i64) -> Money {

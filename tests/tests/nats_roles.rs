@@ -67,7 +67,7 @@ impl Market {
     async fn start() -> Result<Self> {
         let folder = TempDir::new()?;
         let mut environment = Vec::new();
-        for name in ["SYSTEM", "OPERATOR", "ENGINE", "RECEIPTS", "GATEWAY", "READER"] {
+        for name in ["SYSTEM", "OPERATOR", "ENGINE", "RECEIPTS", "GATEWAY", "READER", "ANALYTICS"] {
             let public = make_nkey(&folder.path().join(name))?.context("each role has a key of its own")?;
             environment.push((format!("SKYLINK_NATS_{name}"), public));
         }
@@ -245,6 +245,22 @@ async fn each_role_publishes_only_what_is_its_own() -> Result<()> {
         ("READER", "$JS.API.STREAM.MSG.DELETE.EVT_main", Barred),
         ("READER", "$JS.API.STREAM.MSG.GET.CMD_main", Barred),
         ("READER", "$JS.API.STREAM.NAMES", Barred),
+        ("ANALYTICS", "$JS.API.CONSUMER.MSG.NEXT.EVT_main.analytics", Delivered),
+        ("ANALYTICS", "$JS.ACK.EVT_main.analytics.a", Delivered),
+        ("ANALYTICS", "$JS.API.CONSUMER.MSG.NEXT.EVT_main.other", Barred),
+        ("ANALYTICS", "$JS.ACK.EVT_main.other.a", Barred),
+        ("ANALYTICS", "$JS.ACK.CMD_main.engine.a", Barred),
+        ("ANALYTICS", "$JS.API.CONSUMER.CREATE.EVT_main", Barred),
+        ("ANALYTICS", "$JS.API.CONSUMER.CREATE.EVT_main.analytics", Barred),
+        ("ANALYTICS", "$JS.API.CONSUMER.DURABLE.CREATE.EVT_main.analytics", Barred),
+        ("ANALYTICS", "$JS.API.CONSUMER.DELETE.EVT_main.analytics", Barred),
+        ("ANALYTICS", "$JS.API.STREAM.INFO.EVT_main", Barred),
+        ("ANALYTICS", "$JS.API.STREAM.MSG.GET.EVT_main", Barred),
+        ("ANALYTICS", "$JS.API.DIRECT.GET.EVT_main", Barred),
+        ("ANALYTICS", "evt.main.order.placed", Barred),
+        ("ANALYTICS", "cmd.main.order.place", Barred),
+        ("ANALYTICS", "rcpt.main.a", Barred),
+        ("ANALYTICS", "_INBOX.gateway.a", Barred),
     ];
     for (role, subject, expected) in matrix {
         let verdict = market.connect(role).await?.try_publish(subject, &operator.client).await?;
@@ -275,6 +291,10 @@ async fn each_role_hears_only_what_is_meant_for_it() -> Result<()> {
         ("READER", "evt.main.>", Barred),
         ("READER", "cmd.main.>", Barred),
         ("READER", "rcpt.main.>", Barred),
+        ("ANALYTICS", "_INBOX.analytics.>", Delivered),
+        ("ANALYTICS", "_INBOX.reader.>", Barred),
+        ("ANALYTICS", "evt.main.>", Barred),
+        ("ANALYTICS", "cmd.main.>", Barred),
     ];
     for (role, subject, expected) in matrix {
         let verdict = market.connect(role).await?.try_subscribe(subject, &operator.client).await?;
