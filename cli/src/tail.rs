@@ -16,6 +16,8 @@ use crate::Verdict;
 use crate::log::{self, Form, LogArgs};
 use crate::output::Output;
 
+mod risk;
+
 /// How many of the last events are printed unless a position is named.
 const LAST_EVENTS: u64 = 20;
 
@@ -324,6 +326,7 @@ pub(crate) fn summary(event: &Event) -> String {
                 CancelledBy::PaymentFailed => format!("{units}: the payment failed"),
                 CancelledBy::AuthorizationExpired => format!("{units}: not charged in time"),
                 CancelledBy::Change => format!("{units} by the change"),
+                CancelledBy::Review => format!("{units}: the review declined it"),
                 CancelledBy::Chargeback => format!("{units} since the bank gave the money back"),
                 CancelledBy::Account(role) => {
                     format!("{units} by the {role}{reason}")
@@ -381,6 +384,13 @@ pub(crate) fn summary(event: &Event) -> String {
             let note = event.note.as_ref().map_or(String::new(), |note| format!(": {note}"));
             format!("operator {} clears it of risk{note}", event.by)
         }
+        Event::RiskRulesProposed(_)
+        | Event::RiskRulesSet(_)
+        | Event::RiskAssessed(_)
+        | Event::ReviewOpened(_)
+        | Event::ReviewClaimed(_)
+        | Event::ReviewDecided(_)
+        | Event::OrderLabelled(_) => risk::describe(event),
         Event::ReturnRequested(event) => {
             format!(
                 "return {}: {} of shipment {}, {}",

@@ -15,6 +15,7 @@ use crate::command::{GrantClearance, RegisterAccount, ReinstateSeller, RevokeCle
 use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;
+use crate::risk::Trust;
 use crate::step_up::Passkeys;
 
 /// An account.
@@ -74,6 +75,7 @@ pub struct Accounts {
     pub(crate) by_id: BTreeMap<AccountId, Account>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) keys: BTreeMap<KeyId, DeviceKey>,
+    pub(crate) trust: BTreeMap<DeviceId, Trust>,
 }
 
 impl Accounts {

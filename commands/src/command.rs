@@ -28,6 +28,7 @@ mod payments;
 mod reconciliation;
 mod reservations;
 mod returns;
+mod risk;
 mod step_up;
 mod team;
 
@@ -77,6 +78,7 @@ pub use reservations::{
     AllowReservations, ExtendReservation, RESERVATION_MS, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
     ReleaseReservation, ReservationTime, ReserveStock,
 };
+pub use risk::{ClaimReview, DecideReview, LabelOrder, SetRiskRules};
 pub use step_up::{EnrollPasskey, RemovePasskey, SetStepUpTerms};
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
@@ -330,6 +332,10 @@ commands! {
     "return.send" => SendReturn(SendReturn),
     "return.receive" => ReceiveReturn(ReceiveReturn),
     "return.cancel" => CancelReturn(CancelReturn),
+    "risk.set_rules" => SetRiskRules(SetRiskRules),
+    "risk.claim" => ClaimReview(ClaimReview),
+    "risk.decide" => DecideReview(DecideReview),
+    "risk.label" => LabelOrder(LabelOrder),
 }
 
 impl Command {
@@ -345,15 +351,16 @@ impl Command {
             Command::ClearRisk(body) => {
                 1 + market.orders.get(body.order).map_or(0, |order| order.shipments_open())
             }
-            // An order and its escrow for each line at most, what of each was set aside, and the payment; a refusal is one
-            // event.
+            // An order and its escrow for each line at most, what of each was set aside, the payment, and what was made of its risk; a
+            // refusal is one event.
             Command::PlaceOrder(body) => {
                 let lines = body.lines.len().min(LINES_MAX);
-                market.promotions.events_per_order_max() * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1
+                let judged = if market.risk_rules().is_some() { 2 } else { 0 };
+                market.promotions.events_per_order_max() * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1 + judged
             }
             // The same, and the migration itself.
             Command::MigrateCart(_) => {
-                market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 2
+                market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 4
             }
             // The units, their money, the platform's part of that, and what becomes of the payment and of one that is asked for
             // in its place.
@@ -364,6 +371,8 @@ impl Command {
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
             | Command::UnholdOrder(_) => 5,
+            // That, and the word.
+            Command::DecideReview(_) => 6,
             Command::AcceptChange(body) => crate::order::change_events_max(market, body.order),
             // That a change lapses, that units leave from elsewhere, and that they leave.
             Command::ShipOrder(_) => 3,

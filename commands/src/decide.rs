@@ -19,8 +19,8 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
-    payment, payout, promotion, reconciliation, reservation, scope, shipping, step_up, stock, suspension,
-    tax,
+    payment, payout, promotion, reconciliation, reservation, risk, scope, shipping, step_up, stock,
+    suspension, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -105,7 +105,7 @@ pub fn decide(market: &Market, verified: &Verified, facts: &Facts, now: Timestam
 }
 
 /// Most events of one deadline's default outcome.
-pub const DEADLINE_EVENTS_MAX: usize = 5;
+pub const DEADLINE_EVENTS_MAX: usize = 6;
 
 /// Decides the default outcome of a deadline that is due.
 ///
@@ -138,6 +138,7 @@ pub fn decide_deadline(market: &Market, deadline: DeadlineStamp, now: Timestamp)
         Waiting::FreezeExpires { order, shipment } => order::decide_not_settled(market, order, shipment, now),
         Waiting::ReturnDue { order, shipment } => order::returns::decide_due(market, order, shipment, now),
         Waiting::ReturnsEnd { order } => order::returns::decide_end(market, order),
+        Waiting::ReviewDue { order } => order::decide_not_reviewed(market, order, now),
     }
 }
 
@@ -223,6 +224,9 @@ fn question(market: &Market, verified: &Verified) -> Option<Question> {
         Command::ReleaseEscrow(body) => Some(body.order),
         Command::SignMilestone(body) => Some(body.order),
         Command::ClearRisk(body) => Some(body.order),
+        Command::ClaimReview(body) => Some(body.order),
+        Command::DecideReview(body) => Some(body.order),
+        Command::LabelOrder(body) => Some(body.order),
         Command::RequestReturn(body) => Some(body.order),
         Command::ApproveReturn(body) => Some(body.order),
         Command::RejectReturn(body) => Some(body.order),
@@ -339,7 +343,8 @@ fn business(
         Command::ShareCart(command) => cart::decide_share(market, account, command),
         Command::UnshareCart(command) => cart::decide_unshare(market, account, command),
         Command::LeaveCart(command) => cart::decide_leave(market, account, command),
-        Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now),
+        Command::MigrateCart(command) => order::decide_migrate(market, account, id, command, now)
+            .map(|events| risk::judged(market, verified, events, now)),
         Command::SaveForLater(command) => cart::decide_save(market, account, command),
         Command::MoveBack(command) => cart::decide_move_back(market, account, id, command),
         Command::MergeCart(command) => {
@@ -353,6 +358,7 @@ fn business(
         Command::RestoreCart(command) => cart::decide_restore(market, account, id, command),
         Command::PlaceOrder(command) => {
             order::decide_place(market, account, id, command, &verified.quotes, now)
+                .map(|events| risk::judged(market, verified, events, now))
         }
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
@@ -377,6 +383,10 @@ fn business(
         Command::ReleaseEscrow(command) => order::decide_release(market, facts, account, command, now),
         Command::SignMilestone(command) => order::decide_sign(market, facts, account, command, now),
         Command::ClearRisk(command) => order::decide_clear(market, facts, account, command, now),
+        Command::SetRiskRules(command) => risk::decide_set_rules(market, account, command),
+        Command::ClaimReview(command) => order::decide_claim(market, facts, account, command, now),
+        Command::DecideReview(command) => order::decide_review(market, facts, account, command, now),
+        Command::LabelOrder(command) => order::decide_label(market, facts, account, command),
         Command::RequestReturn(command) => {
             order::returns::decide_request(market, facts, account, id, command, now)
         }

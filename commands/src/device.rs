@@ -245,8 +245,16 @@ fn revoke(
 }
 
 pub(crate) fn decide_attest(market: &Market, command: &AttestDevice) -> Result<Vec<Event>, Vec<Rejection>> {
-    let AttestDevice { account, device, evidence, format, verdict } = command;
+    let AttestDevice { account, device, evidence, fingerprint, format, verdict } = command;
     let key = active(market, *account, *device)?.key;
-    let (evidence, format) = (*evidence, format.as_str().to_owned());
-    Ok(vec![Attested { account: *account, device: *device, evidence, format, key, verdict: *verdict }.into()])
+    let attested = Attested {
+        account: *account,
+        device: *device,
+        evidence: *evidence,
+        fingerprint: *fingerprint,
+        format: format.as_str().to_owned(),
+        key,
+        verdict: *verdict,
+    };
+    Ok(vec![attested.into()])
 }

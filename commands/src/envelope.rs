@@ -374,6 +374,9 @@ impl Envelope {
                 crate::step_up::check_terms(&body.terms, Command::NAMES)
                     .map_err(|rule| body_invalid(format!("terms: {rule}")))?;
             }
+            Command::SetRiskRules(body) => {
+                body.rules.check().map_err(|rule| body_invalid(format!("rules: {rule}")))?;
+            }
             Command::EnrollPasskey(body) => {
                 VerifyingKey::new(&body.key).map_err(|error| body_invalid(format!("key: {error}")))?;
             }

@@ -8,7 +8,7 @@
 //! [`order`]; money is in [`funding`], [`ledger`] and [`fees`], and [`conservation`] checks each decision about it; the three
 //! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in
 //! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Who may
-//! give which command is in [`scope`], and what needs a second factor in [`step_up`]; protection from replays is in [`replay`].
+//! give which command is in [`scope`], what needs a second factor in [`step_up`], and how risky a purchase is in [`risk`]; protection from replays is in [`replay`].
 //! The market's own keys are in [`market_key`].
 
 pub mod account;
@@ -46,6 +46,7 @@ pub mod reconciliation;
 pub mod refusal;
 pub mod replay;
 pub mod reservation;
+pub mod risk;
 pub mod scope;
 pub mod seed_form;
 pub mod shipping;

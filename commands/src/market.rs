@@ -24,6 +24,7 @@ use crate::promotion::Promotions;
 use crate::reconciliation::Breaks;
 use crate::replay::{Nonces, Recent};
 use crate::reservation::Reservations;
+use crate::risk::Risk;
 use crate::shipping::Rates;
 use crate::tax::Taxes;
 
@@ -72,6 +73,8 @@ pub struct Market {
     pub breaks: Breaks,
     /// What needs a second factor; none: nothing was said yet.
     pub step_up: Option<StepUpTerms>,
+    /// What is known of risk; none: no operator has proposed rules yet.
+    pub risk: Option<Box<Risk>>,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -123,6 +126,7 @@ impl Market {
     }
 
     fn apply(&mut self, event: &Event, position: Position) {
+        self.remember_risk(event);
         match event {
             Event::MarketOpened(event) => self.open(event),
             Event::WriterStarted(event) => self.epoch = event.epoch,
@@ -134,8 +138,7 @@ impl Market {
             Event::DeviceRenamed(event) => self.accounts.device_renamed(event),
             Event::DeviceRotated(event) => self.accounts.device_rotated(event),
             Event::DeviceRevoked(event) => self.accounts.device_revoked(event),
-            // A record: nothing is decided by it.
-            Event::DeviceAttested(_) => {}
+            Event::DeviceAttested(event) => self.accounts.device_attested(event),
             Event::StepUpTermsSet(event) => self.step_up = Some(event.terms.clone()),
             Event::PasskeyEnrolled(event) => self.accounts.passkey_enrolled(event),
             Event::PasskeyRemoved(event) => self.accounts.passkey_removed(event),
@@ -293,6 +296,13 @@ impl Market {
             Event::ReturnEnded(event) => self.return_ended(event),
             Event::OrderClosed(event) => self.order_closed(event, position),
             Event::WalletExchanged(event) => self.wallet_exchanged(event, position),
+            Event::RiskRulesProposed(event) => self.risk_rules_proposed(event),
+            Event::RiskRulesSet(event) => self.risk_rules_set(event),
+            Event::RiskAssessed(event) => self.risk_assessed(event),
+            Event::ReviewOpened(event) => self.review_opened(event),
+            Event::ReviewClaimed(event) => self.review_claimed(event),
+            Event::ReviewDecided(event) => self.review_decided(event),
+            Event::OrderLabelled(event) => self.order_labelled(event),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);

@@ -4,7 +4,7 @@
 //! order's shipments, delivered with it and accepted with it. Whole orders are the case in which all units go together.
 //! In the order the data flows: `state` and `stage` are what is remembered, then `place`, `tender` (what it is paid with),
 //! `capture` (what is charged when it leaves), `accept`, `ship`, `deliver`, `cancel` and `refund`, and `escrow`, where the money
-//! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `freeze` sets money of a
+//! of each step is computed. `location` says from where units leave. `hold` stops a whole order, `review` until somebody has looked at its risk, `freeze` sets money of a
 //! shipment apart, `change` is what buyer and seller agree to change of it before it is shipped, `release` knows orders whose
 //! money is released by another rule than the usual one, and `subsidy` those of which the platform pays a part. `returns` is what
 //! comes back after it was delivered, and `charge` what the buyer's bank makes of it.
@@ -24,6 +24,7 @@ mod place;
 mod refund;
 mod release;
 pub(crate) mod returns;
+mod review;
 mod ship;
 mod stage;
 mod state;
@@ -66,6 +67,8 @@ pub use self::returns::{
     Back, OfOrder, Paid, Planned, ProposedDecision, RETURNS_MAX, Return, ReturnLine, ReturnStage, Returns,
     Sold, SoldLine,
 };
+pub use self::review::{CLAIM_MS, Review};
+pub(crate) use self::review::{decide_claim, decide_label, decide_not_reviewed, decide_review};
 pub(crate) use self::ship::decide_ship;
 pub use self::stage::Stage;
 pub use self::state::{

@@ -24,6 +24,10 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::EnrollPasskey
         | CommandKind::RemovePasskey => Role::ALL,
         CommandKind::SetStepUpTerms => &[Role::Operator],
+        CommandKind::SetRiskRules
+        | CommandKind::ClaimReview
+        | CommandKind::DecideReview
+        | CommandKind::LabelOrder => &[Role::Operator],
         CommandKind::AttestDevice => &[Role::Registrar, Role::Operator],
         CommandKind::CreateListing | CommandKind::ReceiveStock | CommandKind::ShipOrder => &[Role::Seller],
         CommandKind::UpdateListing

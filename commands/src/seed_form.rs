@@ -533,6 +533,10 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::SendReturn(_)
         | Command::ReceiveReturn(_)
         | Command::CancelReturn(_)
+        | Command::SetRiskRules(_)
+        | Command::ClaimReview(_)
+        | Command::DecideReview(_)
+        | Command::LabelOrder(_)
         | Command::AllowReservations(_)
         | Command::ExchangeMoney(_) => return None,
     };

@@ -291,6 +291,25 @@ mod tests {
                 }),
             ),
             ("return.cancel", json!({"order": ID, "return": 2})),
+            (
+                "risk.set_rules",
+                json!({"rules": {
+                    "elevated": "review", "highest": "block",
+                    "lists": [{"list": "deny", "until": 1_900_000_000_000_i64, "what": {"account": ID}}],
+                    "review": {"decide_within_ms": 7_200_000, "sla_ms": 3_600_000, "then": "decline"},
+                    "rules": [{
+                        "name": "many_cards", "reason": "SHARED_INSTRUMENT", "shadow": true, "then": "block",
+                        "when": [{"above": 3, "below": 9, "feature": "account.instruments", "known": true}],
+                    }],
+                    "scores": [{
+                        "name": "much", "points": 20, "reason": "HIGH_AMOUNT", "shadow": true,
+                        "when": [{"above": 50_000, "currency": "USD", "feature": "account.amount.24h"}],
+                    }],
+                }}),
+            ),
+            ("risk.claim", json!({"order": ID})),
+            ("risk.decide", json!({"order": ID, "verdict": "approve"})),
+            ("risk.label", json!({"label": "fraud", "note": "n", "order": ID})),
         ]
     }
 

@@ -19,11 +19,11 @@ use events::{Event, Hash, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::account::Accounts;
+use crate::account::{Account, Accounts};
 use crate::command::{Command, EnrollPasskey, RemovePasskey, SetStepUpTerms, Verified};
 use crate::market::Market;
 use crate::refusal::Refusal;
-use crate::{jcs, scope};
+use crate::{jcs, risk, scope};
 
 mod webauthn;
 
@@ -95,7 +95,17 @@ pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'
     }
     let rules = &market.step_up.as_ref()?.rules;
     let is_needed = rules.iter().any(|rule| holds(market, verified, rule, now));
-    is_needed.then_some("a rule of this market")
+    if is_needed {
+        return Some("a rule of this market");
+    }
+    // Why is nobody's to know but the operators'.
+    risk::is_challenged(market, verified, now).then_some("the market wants to be sure that it is you")
+}
+
+/// Tells whether an account has a second factor that this market takes.
+pub fn has_second_factor(market: &Market, account: AccountId) -> bool {
+    let has_passkey = |known: &Account| !known.passkeys.is_empty();
+    market.step_up.is_some() && market.accounts.get(account).is_some_and(has_passkey)
 }
 
 fn holds(market: &Market, verified: &Verified, rule: &StepUpRule, now: Timestamp) -> bool {

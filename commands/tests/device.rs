@@ -289,6 +289,7 @@ fn what_is_known_about_a_key_is_recorded_by_who_checked_it() {
         account: account.account(),
         device: device.device(),
         evidence,
+        fingerprint: None,
         format: text("android-key"),
         verdict: AttestationVerdict::Verified,
     };
@@ -296,6 +297,7 @@ fn what_is_known_about_a_key_is_recorded_by_who_checked_it() {
         account: BUYER.account(),
         device: PHONE.device(),
         evidence,
+        fingerprint: None,
         format: "android-key".to_owned(),
         key: PHONE.key().id(),
         verdict: AttestationVerdict::Verified,

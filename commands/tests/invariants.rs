@@ -11,6 +11,7 @@ mod invariants {
     pub(crate) mod checks;
     pub(crate) mod devices;
     pub(crate) mod paid;
+    pub(crate) mod risking;
     pub(crate) mod sending_back;
     pub(crate) mod steps;
 }
@@ -598,6 +599,7 @@ impl Run {
                 other => {
                     self.came_back(other);
                     self.banked(other);
+                    self.risked(other, &commit);
                 }
             }
             self.accepted(&recorded.event);

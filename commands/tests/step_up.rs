@@ -8,7 +8,7 @@ mod support;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use commands::command::{
-    EnrollDevice, EnrollPasskey, RemovePasskey, ReportLost, RevokeDevice, SetStepUpTerms,
+    EnrollDevice, EnrollPasskey, RemovePasskey, ReportLost, RevokeDevice, SetRiskRules, SetStepUpTerms,
 };
 use commands::crypto::SigningKey;
 use commands::step_up::{
@@ -18,11 +18,12 @@ use commands::{Command, Decision, Refusal, Verified, decide};
 use events::account::{Algorithm, PublicKey};
 use events::device::RevokeReason;
 use events::rejection::DeviceRejection;
+use events::risk::rules::{Outcome, RuleSet};
 use events::step_up::{
     Assertion, Base64Url, CredentialId, Domain, Origin, PasskeyEnrolled, PasskeyRemoved, StepUp, StepUpRule,
     StepUpTerms, TermsSet,
 };
-use events::{Hash, Rejection};
+use events::{Event, Hash, Rejection};
 use serde_json::json;
 use support::*;
 
@@ -565,4 +566,56 @@ fn what_an_independent_authenticator_approves_is_taken_and_nothing_changed_of_it
             assert_eq!(known.sign_count, assertion.sign_count(), "what was counted is remembered");
         }
     }
+}
+
+/// Rules of risk that challenge whoever spends more than 10.00 USD, and review him if he has no second factor.
+fn challenging(world: &mut World) {
+    let rules = serde_json::from_value(json!({
+        "elevated": "review", "highest": "block",
+        "review": {"decide_within_ms": HOUR_MS, "sla_ms": HOUR_MS, "then": "approve"},
+        "rules": [{"name": "much", "reason": "HIGH_AMOUNT", "then": "challenge",
+                   "when": [{"above": 1_000, "currency": "USD", "feature": "purchase.amount"}]}],
+    }));
+    let rules: RuleSet = rules.unwrap();
+    let set = SetRiskRules { rules };
+    world.given(OPERATOR, set.clone().into()).given(OTHER_OPERATOR, set.into());
+}
+
+#[test]
+fn what_the_rules_of_risk_challenge_needs_one_and_who_has_none_is_reviewed() {
+    let passkey = Authenticator::new(Algorithm::Es256, 4);
+    let mut world = World::new();
+    world
+        .given_listing(SELLER, 1, usd(500), 100)
+        .given(PROVIDER, fund(BUYER, usd(100_000)))
+        .given(OPERATOR, set(&[rule(&["payout.*"], &[], 0)]));
+    challenging(&mut world);
+    let outcome =
+        |world: &World| match world.events().iter().find(|event| matches!(event, Event::RiskAssessed(_))) {
+            Some(Event::RiskAssessed(made)) => (made.outcome, made.stepped_up),
+            _ => panic!("nothing was judged: {:?}", world.events()),
+        };
+    world.when(BUYER, large());
+    assert_eq!(outcome(&world), (Outcome::Review, false), "there is no second factor to ask for");
+    world.given(BUYER, passkey.enroll());
+    let head = world.head();
+    let verified = signed(&mut world, BUYER, large());
+    world.when_signed(verified.clone());
+    asked(&world);
+    let Decision::Refuse(Refusal::MfaRequired { rule, .. }) = world.outcome() else { unreachable!() };
+    assert!(!rule.contains("amount") && !rule.contains("much"), "why is not told: {rule}");
+    assert_eq!(world.head(), head, "it consumed nothing");
+    let mut again = verified;
+    let assertion = passkey.approve(challenge(&again.stamp.signed).unwrap(), &GOOD);
+    again.stamp.step_up = Some(Box::new(StepUp::Webauthn(assertion)));
+    settle(&world.market, &mut again, world.now);
+    assert!(again.stamp.step_up.is_some(), "it is asked for, so it is kept");
+    world.when_signed(again);
+    assert_eq!(outcome(&world), (Outcome::Allow, true));
+    // What is small is not asked about, and an approval of it is dropped.
+    let mut small = approved(&mut world, BUYER, &passkey, &GOOD, place(&[(1, 1)], usd(500)));
+    settle(&world.market, &mut small, world.now);
+    assert_eq!(small.stamp.step_up, None);
+    world.when_signed(small);
+    assert_eq!(outcome(&world), (Outcome::Allow, false));
 }

@@ -152,7 +152,7 @@ pub enum RevokeReason {
     Policy,
 }
 
-/// What somebody found out about where a device's key is kept. It is a record: no rule of the market goes by it.
+/// What somebody found out about a device, and where its key is kept. Only rules of risk go by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attested {
     /// Whose device it is.
@@ -161,6 +161,9 @@ pub struct Attested {
     pub device: DeviceId,
     /// SHA-256 of the statement, which is kept elsewhere.
     pub evidence: Hash,
+    /// SHA-256 of what the device looks like; two that look the same have the same. Absent: nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Hash>,
     /// Of what form the statement is, such as `android-key`, 1 to 64 characters.
     pub format: String,
     /// The key it is about.

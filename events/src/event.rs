@@ -7,7 +7,7 @@ use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
-    payment, payout, promotion, reconciliation, reservation, returns, shipping, step_up, stock, tax,
+    payment, payout, promotion, reconciliation, reservation, returns, risk, shipping, step_up, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -242,7 +242,14 @@ events! {
     "return.refunded.v1" => ReturnRefunded(returns::Refunded) about |e| Some(e.order.to_string()),
     "return.ended.v1" => ReturnEnded(returns::Ended) about |e| Some(e.order.to_string()),
     "order.closed.v1" => OrderClosed(order::Closed) about |e| Some(e.order.to_string()),
-    "order.risk_cleared.v1" => RiskCleared(order::RiskCleared) about |e| Some(e.order.to_string());
+    "order.risk_cleared.v1" => RiskCleared(order::RiskCleared) about |e| Some(e.order.to_string()),
+    "risk.rules_proposed.v1" => RiskRulesProposed(risk::RulesProposed) about |_| None,
+    "risk.rules_set.v1" => RiskRulesSet(risk::RulesSet) about |_| None,
+    "order.risk_assessed.v1" => RiskAssessed(risk::Assessed) about |e| e.orders.first().map(ToString::to_string),
+    "order.review_opened.v1" => ReviewOpened(risk::ReviewOpened) about |e| e.orders.first().map(ToString::to_string),
+    "order.review_claimed.v1" => ReviewClaimed(risk::ReviewClaimed) about |e| Some(e.order.to_string()),
+    "order.review_decided.v1" => ReviewDecided(risk::ReviewDecided) about |e| Some(e.order.to_string()),
+    "order.labelled.v1" => OrderLabelled(risk::Labelled) about |e| Some(e.order.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -380,6 +387,13 @@ impl Event {
             | Event::ReleaseScheduled(_)
             | Event::MilestoneSigned(_)
             | Event::RiskCleared(_)
+            | Event::RiskRulesProposed(_)
+            | Event::RiskRulesSet(_)
+            | Event::RiskAssessed(_)
+            | Event::ReviewOpened(_)
+            | Event::ReviewClaimed(_)
+            | Event::ReviewDecided(_)
+            | Event::OrderLabelled(_)
             | Event::ReturnRequested(_)
             | Event::ReturnApproved(_)
             | Event::ReplacementReserved(_)

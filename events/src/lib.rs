@@ -33,6 +33,7 @@ pub mod reconciliation;
 pub mod rejection;
 pub mod reservation;
 pub mod returns;
+pub mod risk;
 pub mod shipping;
 pub mod step_up;
 pub mod stock;

@@ -212,6 +212,11 @@ pub enum Waiting {
         /// The chargeback.
         chargeback: ChargebackId,
     },
+    /// An order waits for somebody to look at its risk.
+    ReviewDue {
+        /// The order.
+        order: OrderId,
+    },
 }
 
 impl Waiting {
@@ -237,6 +242,7 @@ impl Waiting {
             Waiting::AuthorizationExpiring { .. } => DeadlineKind::AuthorizationExpiring,
             Waiting::ChangeExpires { .. } => DeadlineKind::ChangeExpires,
             Waiting::ChargebackDue { .. } => DeadlineKind::ChargebackDue,
+            Waiting::ReviewDue { .. } => DeadlineKind::ReviewDue,
         }
     }
 
@@ -252,6 +258,7 @@ impl Waiting {
             | Waiting::FreezeExpires { order, .. }
             | Waiting::ReleaseDue { order, .. }
             | Waiting::ReturnDue { order, .. }
+            | Waiting::ReviewDue { order }
             | Waiting::ReturnsEnd { order } => order.uuid(),
             Waiting::PaymentExpires { payment }
             | Waiting::AuthorizationExpires { payment }
@@ -307,6 +314,7 @@ impl From<DeadlineStamp> for FlatDeadline {
             | Waiting::AcceptBy { order }
             | Waiting::PaymentDue { order }
             | Waiting::ChangeExpires { order }
+            | Waiting::ReviewDue { order }
             | Waiting::ReturnsEnd { order } => FlatDeadline { order: Some(order), ..flat },
             Waiting::DeliveryDue { order, shipment }
             | Waiting::InspectionEnds { order, shipment }
@@ -373,6 +381,7 @@ impl FlatDeadline {
                 Waiting::ReturnDue { order, shipment: first() }
             }
             (DeadlineKind::ReturnsEnd, Some(order), None, None, None) => Waiting::ReturnsEnd { order },
+            (DeadlineKind::ReviewDue, Some(order), None, None, None) => Waiting::ReviewDue { order },
             (DeadlineKind::ReservationExpires, None, None, None, None) => {
                 Waiting::ReservationExpires { reservation: reservation? }
             }
@@ -472,6 +481,8 @@ pub enum DeadlineKind {
     ReturnsEnd,
     /// The time in which a provider takes evidence of a chargeback.
     ChargebackDue,
+    /// The time in which an order's risk is to be decided about.
+    ReviewDue,
 }
 
 #[cfg(test)]
@@ -502,6 +513,7 @@ mod tests {
             ("reserve_due", "account", "order"),
             ("return_due", "order", "account"),
             ("returns_end", "order", "payment"),
+            ("review_due", "order", "account"),
             ("chargeback_due", "chargeback", "payment"),
             ("payout_due", "payout", "chargeback"),
         ] {

@@ -476,6 +476,8 @@ pub enum CancelledBy {
     Change,
     /// The buyer's bank, which gave him the money back.
     Chargeback,
+    /// The review of its risk.
+    Review,
 }
 
 /// What a shipment's units cost was paid from the escrow to the seller, less the platform's part and taxes.

@@ -7,6 +7,7 @@ mod market_keys;
 mod parts;
 mod reconciliation;
 mod returns;
+mod risk;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use self::market_keys::MarketKeyProblem;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
+pub use self::risk::RiskRejection;
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -973,6 +975,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Account(#[from] AccountRejection),
+    /// A rule of risk.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Risk(#[from] RiskRejection),
 }
 
 impl Rejection {

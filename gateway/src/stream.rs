@@ -322,6 +322,7 @@ impl Feed {
             // That an order is held or cleared of risk, and how two operators come to agree, is told by its view; the notes
             // are not.
             Event::OrderUnheld(unheld) => unheld.order,
+            Event::ReviewDecided(decided) => decided.order,
             Event::EscrowFrozen(frozen) => frozen.order,
             Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
             Event::ReleaseScheduled(scheduled) => scheduled.order,

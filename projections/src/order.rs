@@ -4,6 +4,7 @@ mod change;
 mod charge;
 mod fold;
 mod group;
+mod hold;
 mod location;
 mod note;
 mod returns;
@@ -48,7 +49,7 @@ pub use self::returns::{
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 10;
+pub(crate) const VERSION: u8 = 11;
 
 /// Most orders in one page of a list.
 pub const ORDERS_PER_PAGE_MAX: usize = 100;
@@ -465,6 +466,12 @@ pub enum Step {
     /// A second operator agreed, and it goes on.
     #[serde(rename = "order.unheld")]
     Unheld,
+    /// It waits for somebody to look at its risk.
+    #[serde(rename = "order.review_opened")]
+    ReviewOpened,
+    /// That was decided, by an operator or by nobody in time.
+    #[serde(rename = "order.review_decided")]
+    ReviewDecided,
     /// Money of a shipment was frozen.
     #[serde(rename = "escrow.frozen")]
     EscrowFrozen,

@@ -14,6 +14,7 @@ use events::account::Role;
 use events::ids::OrderId;
 use events::ledger::LedgerAccount;
 use events::metadata::Cause;
+use events::order::hold::HoldReason;
 use events::{Commit, Event};
 use futures::StreamExt;
 use projections::Projections;
@@ -70,8 +71,11 @@ fn check_order(id: OrderId, open: &order::Order, market: &Market, shown: &Order)
         (shown.buyer, shown.seller, shown.total, shown.closed_as),
         (open.buyer, open.seller, open.total, None)
     );
-    let by_operators = open.hold.as_ref().and_then(|hold| hold.by_operators);
-    let held = by_operators.map(|hold| (hold.reason, hold.lift_requested_by.is_some()));
+    let held = open.hold.as_ref().and_then(|hold| match (hold.by_operators, hold.review) {
+        (Some(hold), _) => Some((hold.reason, hold.lift_requested_by.is_some())),
+        (None, Some(_)) => Some((HoldReason::RiskReview, false)),
+        (None, None) => None,
+    });
     assert_eq!(shown.hold.map(|hold| (hold.reason, hold.is_lift_requested)), held);
     let since = open.hold.as_ref().map(|hold| hold.since);
     assert_eq!(shown.stopped_since.or(shown.hold.map(|hold| hold.since)), since);

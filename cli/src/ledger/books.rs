@@ -359,6 +359,10 @@ impl Books {
             |transfers: &[Transfer]| transfers.iter().map(|transfer| transfer.amount.minor).sum::<i64>();
         let (id, shipment, went) = match event {
             Event::OrderHeld(held) => return self.set_held(held.order, true),
+            Event::ReviewOpened(opened) => {
+                return opened.orders.iter().for_each(|order| self.set_held(*order, true));
+            }
+            Event::ReviewDecided(decided) => return self.set_held(decided.order, false),
             Event::OrderUnheld(unheld) => {
                 self.set_held(unheld.order, false);
                 let are_two = unheld.agreed_by != unheld.requested_by;

@@ -124,6 +124,10 @@ pub struct AttestDevice {
     pub device: DeviceId,
     /// SHA-256 of the statement, which is kept elsewhere.
     pub evidence: Hash,
+    /// SHA-256 of what the device looks like, of whatever tells one from another: two that look the same have the same. Absent: as it
+    /// was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Hash>,
     /// Of what form the statement is, such as `android-key`.
     pub format: Text<REFERENCE_LENGTH_MAX>,
     /// What came of checking it.

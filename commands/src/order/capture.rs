@@ -9,7 +9,7 @@ use events::{Event, Money, Rejection, Timestamp};
 
 use super::cancel::cancel;
 use super::tender::{awaiting, request};
-use super::{Found, Order, Stage, sold, waiting, wrong_state};
+use super::{Found, Order, Stage, review, sold, waiting, wrong_state};
 use crate::command::{PaymentMethod, ProviderMethod, ReadyOrder};
 use crate::decide::Facts;
 use crate::fees;
@@ -75,13 +75,14 @@ pub(crate) fn authorized(
     now: Timestamp,
 ) -> Vec<Event> {
     let orders = awaiting(market, before.unwrap_or(payment)).into_iter();
-    let authorized = orders.map(|order| {
-        let Order { stage, ship_by, .. } = *waiting(market, order);
-        let (accept_by, ship_by) = match stage {
-            Stage::Authorized { accept_by } => (accept_by, ship_by),
+    let authorized = orders.flat_map(|id| {
+        let order = waiting(market, id);
+        let (accept_by, ship_by) = match order.stage {
+            Stage::Authorized { accept_by } => (accept_by, order.ship_by),
             _ => market.dues(now),
         };
-        Authorized { accept_by, capture_by, order, payment, ship_by }.into()
+        let authorized = Authorized { accept_by, capture_by, order: id, payment, ship_by }.into();
+        [authorized].into_iter().chain(review::begin(market, id, order, Some(capture_by), now))
     });
     authorized.collect()
 }

@@ -108,6 +108,7 @@ impl Market {
         order.hold.get_or_insert_with(|| Box::new(Hold::since(since))).chargebacks += 1;
         order.escrow.refunded += escrow + dispute;
         order.escrow.frozen -= dispute;
+        self.await_review(id);
     }
 
     /// Gives an order back what a chargeback had taken of it, which was won.
@@ -120,6 +121,7 @@ impl Market {
         order.escrow.refunded -= escrow + dispute;
         order.escrow.frozen += dispute;
         order.charged().chargebacks -= 1;
+        self.await_review(id);
     }
 
     /// Notes that what a chargeback took of an order is lost.
@@ -130,6 +132,7 @@ impl Market {
         let hold = self.orders.known(charged.order).charged();
         hold.chargebacks -= 1;
         hold.lost.add(id, charged, taken);
+        self.await_review(charged.order);
     }
 
     pub(crate) fn order_resumed(&mut self, event: &OrderResumed) {
@@ -187,7 +190,7 @@ pub(crate) fn freed(
     if freed.is_lost {
         hold.lost.add(freed.chargeback, charged, freed.taken);
     }
-    if hold.chargebacks > 0 || hold.by_operators.is_some() {
+    if hold.chargebacks > 0 || hold.by_operators.is_some() || hold.review.is_some() {
         return Vec::new();
     }
     let mut escrow = order.escrow;

@@ -1,4 +1,4 @@
-//! Orders that operators stop, or chargebacks. A hold changes nothing of an order but that it stands still: what the order was before is
+//! Orders that operators stop, or a review of their risk, or chargebacks. A hold changes nothing of an order but that it stands still: what the order was before is
 //! still there, and its deadlines are shifted by as long as the hold lasted.
 
 use events::ids::{AccountId, OrderId};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capture::ended_on_hold;
 use super::charge::{Lost, charged_back};
+use super::review::Review;
 use super::state::{Order, Shipment, ShipmentState};
 use super::{Stage, open, wrong_state};
 use crate::command::{HoldOrder, UnholdOrder};
@@ -22,6 +23,8 @@ use crate::market::Market;
 pub struct Hold {
     /// The operators' hold, if they stopped it.
     pub by_operators: Option<OperatorHold>,
+    /// The review of its risk, if the market's rules stopped it.
+    pub review: Option<Review>,
     /// How many chargebacks stop it, until their banks have decided.
     pub chargebacks: u32,
     /// Since when it is stopped.
@@ -41,7 +44,7 @@ pub struct OperatorHold {
 
 impl Hold {
     pub(super) fn since(since: Timestamp) -> Hold {
-        Hold { by_operators: None, chargebacks: 0, since, lost: Lost::default() }
+        Hold { by_operators: None, review: None, chargebacks: 0, since, lost: Lost::default() }
     }
 }
 
@@ -89,9 +92,10 @@ impl Order {
     /// Checks that neither operators nor a chargeback have stopped the order. Whoever changes anything of an order asks this first.
     pub(crate) fn check_free(&self, id: OrderId) -> Result<(), Vec<Rejection>> {
         match &self.hold {
-            Some(hold) => Err(vec![match hold.by_operators {
-                Some(by_operators) => Rejection::OrderOnHold { order: id, reason: by_operators.reason },
-                None => ChargebackRejection::PaymentDisputed { order: id }.into(),
+            Some(hold) => Err(vec![match (hold.by_operators, hold.review) {
+                (Some(by_operators), _) => Rejection::OrderOnHold { order: id, reason: by_operators.reason },
+                (None, Some(_)) => Rejection::OrderOnHold { order: id, reason: HoldReason::RiskReview },
+                (None, None) => ChargebackRejection::PaymentDisputed { order: id }.into(),
             }]),
             None => Ok(()),
         }
@@ -218,6 +222,10 @@ pub(crate) fn decide_unhold(
     let id = command.order;
     let order = open(market, facts, id)?;
     let Some(hold) = &order.hold else { return Ok(vec![]) };
+    if hold.review.is_some() {
+        // One operator decides it, with a command of its own.
+        return order.check_free(id).map(|()| vec![]);
+    }
     let Some(by_operators) = hold.by_operators else { return Ok(vec![]) };
     if hold.chargebacks > 0 {
         return Err(vec![ChargebackRejection::PaymentDisputed { order: id }.into()]);

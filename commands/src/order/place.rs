@@ -15,9 +15,9 @@ use crate::price::Part;
 use crate::reservation::{self, OPEN_RESERVATIONS_MAX};
 use crate::validate::{self, AskedLine, Purchase};
 
-// An order and its escrow, with what the platform pays of it, for each line at most, what was set aside, the payment and the
-// cart's migration.
-const _: () = assert!(3 * LINES_MAX + OPEN_RESERVATIONS_MAX + 2 <= events::metadata::EVENTS_PER_COMMIT_MAX);
+// An order and its escrow, with what the platform pays of it, for each line at most, what was set aside, the payment, the
+// cart's migration, and what was made of its risk.
+const _: () = assert!(3 * LINES_MAX + OPEN_RESERVATIONS_MAX + 4 <= events::metadata::EVENTS_PER_COMMIT_MAX);
 
 impl Market {
     pub(crate) fn order_placed(&mut self, event: &Placed) {
@@ -104,6 +104,7 @@ fn extras(event: &Placed) -> Option<Box<Extras>> {
         changes: None,
         final_lines: final_lines(&event.lines),
         is_risk_cleared: false,
+        is_to_review: false,
         subsidy: Subsidy::of(event),
     };
     (shipping.is_some() || !extras.promotions.is_empty() || extras.final_lines != 0).then(|| Box::new(extras))

@@ -76,6 +76,8 @@ pub struct Extras {
     pub final_lines: u128,
     /// Whether an operator has cleared it of risk, where its rule of release asks for that.
     pub is_risk_cleared: bool,
+    /// Whether somebody is to look at its risk when a provider has paid it.
+    pub is_to_review: bool,
     /// What was changed of it since it was placed, or may be.
     pub changes: Option<Box<Changes>>,
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cancel::cancel;
 use super::capture::{authorize_anew, paid};
-use super::{Found, Order, find, waiting, wrong_state};
+use super::{Found, Order, find, review, waiting, wrong_state};
 use crate::command::{PayOrder, PaymentMethod, ProviderMethod, SetUpEscrow};
 use crate::decide::Facts;
 use crate::fees;
@@ -258,6 +258,7 @@ pub(crate) fn fund(market: &Market, payment: PaymentId, captured: Money, now: Ti
         left -= missing.minor;
         events.extend(top_up(market, id, order, missing));
         events.push(paid(market, id, Some(payment), now));
+        events.extend(review::begin(market, id, order, None, now));
     }
     events
 }
@@ -372,7 +373,8 @@ pub(crate) fn decide_set_up(
         return Err(vec![Rejection::InsufficientFunds { available, required: missing }]);
     }
     let held = top_up(market, id, order, missing).into_iter().chain([paid(market, id, None, now)]);
-    Ok(held.chain(unwanted(market, id, order)).collect())
+    let review = review::begin(market, id, order, None, now);
+    Ok(held.chain(review).chain(unwanted(market, id, order)).collect())
 }
 
 /// Gives what a payment that is asked for an order would bring: for all that one payment was for; none: the order waits for none.

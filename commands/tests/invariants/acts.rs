@@ -219,6 +219,7 @@ impl Run {
             | Step::Settle(..) => self.doubt(step),
             Step::Return(step) => self.send_back(&step),
             Step::Bank(step) => self.bank(&step),
+            Step::Risk(step) => self.risk(step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
             }

@@ -145,8 +145,9 @@ pub(crate) fn check_orders(market: &Market, paid: &BTreeMap<OrderId, Paid>) {
         let frozen = order.shipments.iter().filter_map(Shipment::frozen);
         let frozen: i64 = frozen.map(|frozen| frozen.amount_minor).sum();
         assert_eq!(frozen, escrow.frozen + paid.pending[1]);
-        let by_operators = order.hold.as_ref().is_some_and(|hold| hold.by_operators.is_some());
-        assert_eq!(by_operators, paid.is_held);
+        let hold = order.hold.as_ref();
+        let is_held = hold.is_some_and(|hold| hold.by_operators.is_some() || hold.review.is_some());
+        assert_eq!(is_held, paid.is_held);
         let left = cost_of(&order.left(), order.shipping_left());
         let open = order.shipments.iter().filter(|shipment| shipment.state != ShipmentState::Accepted);
         let waits: i64 = open.map(|shipment| shipment.amount_minor).sum();
@@ -366,7 +367,12 @@ pub(crate) fn check_deadlines(market: &Market) {
         waits.extend(waits_of(market, id));
         assert!(!waits.is_empty(), "an open order waits for something");
         assert_eq!(market.orders.deadlines(id), waits);
-        if order.hold.is_some() { Vec::new() } else { waits }
+        match order.hold.as_deref() {
+            None => waits,
+            // A bank decides before somebody looks at its risk.
+            Some(hold) if hold.chargebacks > 0 => Vec::new(),
+            Some(hold) => hold.review.iter().map(|review| review.deadline(id)).collect(),
+        }
     };
     let of_payment = |(payment, open): (&PaymentId, &payment::Payment)| {
         let payment = *payment;

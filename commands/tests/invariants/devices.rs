@@ -47,6 +47,7 @@ impl Run {
                     account: owner.account(),
                     device: second.device(),
                     evidence: Hash::of(b"a statement"),
+                    fingerprint: Some(Hash::of(b"a tablet")),
                     format: text("packed"),
                     verdict: AttestationVerdict::Unknown,
                 };

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::banks::{BankStep, banking};
 use super::changes::{Act, changing};
 use super::devices::{DeviceStep, tending};
+use super::risking::{RiskStep, risking};
 use super::sending_back::{ReturnStep, returning};
 use crate::support::*;
 
@@ -108,6 +109,7 @@ pub(crate) enum Step {
     Settle(usize, usize, u8, i64),
     Return(ReturnStep),
     Bank(BankStep),
+    Risk(RiskStep),
     Request(usize, usize, i64),
     Report(usize, u8, i64, u8),
     GiveUp(usize),
@@ -230,6 +232,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         16 => disputing(),
         6 => returning().prop_map(Step::from),
         14 => banking().prop_map(Step::Bank),
+        5 => risking().prop_map(Step::Risk),
         14 => reserving(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),

@@ -246,14 +246,17 @@ impl Fold for OrderFold {
                 }
                 Event::OrderUnheld(unheld) => {
                     let entry = entry(Step::Unheld, None, None);
-                    self.change(tree, unheld.order, entry, |order| {
-                        let hold = order.hold.take()?;
-                        // What banks gave back meanwhile is taken off it first, and then it goes on.
-                        if !order.is_losing() {
-                            order.go_on(hold.since, time);
-                        }
-                        unheld.deadlines.iter().try_for_each(|stamp| set_due(order, *stamp))
-                    })?;
+                    self.change(tree, unheld.order, entry, |order| order.unhold(&unheld.deadlines, time))?;
+                }
+                Event::ReviewOpened(opened) => {
+                    for order in &opened.orders {
+                        let entry = entry(Step::ReviewOpened, None, None);
+                        self.change(tree, *order, entry, |order| order.review(time))?;
+                    }
+                }
+                Event::ReviewDecided(decided) => {
+                    let entry = entry(Step::ReviewDecided, None, Some(decided.verdict.to_string()));
+                    self.change(tree, decided.order, entry, |order| order.unhold(&decided.deadlines, time))?;
                 }
                 Event::EscrowFrozen(frozen) => {
                     let note = Some(note::frozen(frozen));

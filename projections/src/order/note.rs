@@ -58,6 +58,7 @@ pub(super) fn cancelled(by: CancelledBy) -> String {
         CancelledBy::PaymentDeadline => "not paid in time".to_owned(),
         CancelledBy::PaymentFailed => "the payment failed".to_owned(),
         CancelledBy::Change => "by a change".to_owned(),
+        CancelledBy::Review => "by the market".to_owned(),
         CancelledBy::Chargeback => "the buyer's bank gave the money back".to_owned(),
         CancelledBy::AuthorizationExpired => "not charged while the provider held the money".to_owned(),
     }

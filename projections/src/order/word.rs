@@ -6,6 +6,7 @@ use events::ids::{CommandId, KeyId};
 use events::metadata::Cause;
 use events::order::{CancelledBy, DeliveryProof, ReleaseCondition, ShipmentNumber};
 use events::returns::ReturnEnd;
+use events::risk::ReviewDecided;
 use events::{Commit, Event, Position, Timestamp};
 
 use super::{Actor, Step, TimelineEntry, returns};
@@ -74,6 +75,7 @@ impl Word {
                 }
                 Event::OrderHeld(_)
                 | Event::UnholdRequested(_)
+                | Event::ReviewDecided(ReviewDecided { by: Some(_), .. })
                 | Event::OrderUnheld(_)
                 | Event::RiskCleared(_)
                 | Event::ReturnDecisionProposed(_)

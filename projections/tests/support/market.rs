@@ -600,7 +600,10 @@ impl Market {
             | CancelledBy::PaymentFailed
             | CancelledBy::AuthorizationExpired
             | CancelledBy::Change
-            | CancelledBy::Chargeback => unreachable!("orders are paid at once here, and not changed"),
+            | CancelledBy::Chargeback
+            | CancelledBy::Review => {
+                unreachable!("orders are paid at once here, neither changed nor reviewed")
+            }
         };
     }
 

@@ -248,6 +248,14 @@ impl Returns {
                 self.held.insert(held.order, self.now);
                 None
             }
+            Event::ReviewOpened(opened) => {
+                for order in &opened.orders {
+                    self.held.entry(*order).or_insert(self.now);
+                }
+                None
+            }
+            Event::ReviewDecided(decided) if self.losing.contains(&decided.order) => None,
+            Event::ReviewDecided(decided) => self.go_on(decided.order),
             Event::OrderUnheld(unheld) if self.losing.contains(&unheld.order) => None,
             Event::OrderUnheld(unheld) => self.go_on(unheld.order),
             Event::OrderResumed(resumed) => self.go_on(resumed.order),
