@@ -132,6 +132,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::ListingPaused(_) => "not sold for the time being".to_owned(),
         Event::ListingResumed(_) => "sold again".to_owned(),
         Event::ListingWithdrawn(_) => "not sold any more".to_owned(),
+        Event::ListingDescribed(event) => {
+            let category = event.category.as_ref().map_or("no category", |category| category.as_str());
+            format!("described, {category}, {} tags", event.tags.len())
+        }
         Event::ListingBlocked(event) => format!("may not be sold: {}", event.reason),
         Event::ListingUnblocked(event) => format!("may be sold again: {}", event.reason),
         Event::SellerSuspended(event) => format!("may not sell: {}", event.reason),

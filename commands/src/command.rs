@@ -29,6 +29,7 @@ mod reconciliation;
 mod reservations;
 mod returns;
 mod risk;
+mod search;
 mod step_up;
 mod team;
 
@@ -79,6 +80,7 @@ pub use reservations::{
     ReleaseReservation, ReservationTime, ReserveStock,
 };
 pub use risk::{ClaimReview, DecideReview, LabelOrder, SetRiskRules};
+pub use search::{DESCRIPTION_LENGTH_MAX, DescribeListing, TAG_LENGTH_MAX, TAGS_MAX, Tags};
 pub use step_up::{EnrollPasskey, RemovePasskey, SetStepUpTerms};
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
@@ -247,6 +249,7 @@ commands! {
     "listing.pause" => PauseListing(PauseListing),
     "listing.resume" => ResumeListing(ResumeListing),
     "listing.withdraw" => WithdrawListing(WithdrawListing),
+    "listing.describe" => DescribeListing(DescribeListing),
     "listing.block" => BlockListing(BlockListing),
     "listing.unblock" => UnblockListing(UnblockListing),
     "seller.suspend" => SuspendSeller(SuspendSeller),

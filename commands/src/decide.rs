@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
-    payment, payout, promotion, reconciliation, reservation, risk, scope, shipping, step_up, stock,
+    payment, payout, promotion, reconciliation, reservation, risk, scope, search, shipping, step_up, stock,
     suspension, tax,
 };
 
@@ -299,6 +299,7 @@ fn business(
         Command::PauseListing(command) => listing::decide_pause(market, account, command),
         Command::ResumeListing(command) => listing::decide_resume(market, account, command),
         Command::WithdrawListing(command) => listing::decide_withdraw(market, account, command),
+        Command::DescribeListing(command) => search::decide_describe(market, account, command),
         Command::BlockListing(command) => listing::decide_block(market, command),
         Command::UnblockListing(command) => listing::decide_unblock(market, command),
         Command::SuspendSeller(command) => account::decide_suspend_seller(market, command),
@@ -430,6 +431,7 @@ fn check_versions(market: &Market, verified: &Verified) -> Result<(), Vec<Reject
         Command::PauseListing(body) => Some(body.listing),
         Command::ResumeListing(body) => Some(body.listing),
         Command::WithdrawListing(body) => Some(body.listing),
+        Command::DescribeListing(body) => Some(body.listing),
         Command::BlockListing(body) => Some(body.listing),
         Command::UnblockListing(body) => Some(body.listing),
         Command::ReceiveStock(body) => Some(body.listing),

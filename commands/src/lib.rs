@@ -48,6 +48,7 @@ pub mod replay;
 pub mod reservation;
 pub mod risk;
 pub mod scope;
+mod search;
 pub mod seed_form;
 pub mod shipping;
 pub mod sign;

@@ -197,7 +197,11 @@ pub(crate) fn owned(
 }
 
 /// Finds a listing of a seller that he has not withdrawn.
-fn offered(market: &Market, seller: AccountId, listing: ListingId) -> Result<&Listing, Vec<Rejection>> {
+pub(crate) fn offered(
+    market: &Market,
+    seller: AccountId,
+    listing: ListingId,
+) -> Result<&Listing, Vec<Rejection>> {
     let known = owned(market, seller, listing)?;
     match known.status() {
         status @ ListingStatus::Withdrawn => Err(vec![Rejection::ListingUnavailable { listing, status }]),

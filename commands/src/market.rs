@@ -150,6 +150,8 @@ impl Market {
             Event::ListingPaused(event) => self.listings.enter(event.listing, Sale::Paused),
             Event::ListingResumed(event) => self.listings.enter(event.listing, Sale::Open),
             Event::ListingWithdrawn(event) => self.listings.enter(event.listing, Sale::Withdrawn),
+            // What is found by which words decides nothing.
+            Event::ListingDescribed(_) => {}
             Event::ListingBlocked(event) => self.listings.block(event.listing, true),
             Event::ListingUnblocked(event) => self.listings.block(event.listing, false),
             Event::SellerSuspended(event) => self.accounts.suspend_seller(event.account, true),

@@ -34,6 +34,7 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::PauseListing
         | CommandKind::ResumeListing
         | CommandKind::WithdrawListing
+        | CommandKind::DescribeListing
         | CommandKind::AdjustStock
         | CommandKind::SetSafetyStock
         | CommandKind::SetBackorderLimit

@@ -485,6 +485,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::PauseListing(_)
         | Command::ResumeListing(_)
         | Command::WithdrawListing(_)
+        | Command::DescribeListing(_)
         | Command::BlockListing(_)
         | Command::UnblockListing(_)
         | Command::SuspendSeller(_)

@@ -127,6 +127,13 @@ mod tests {
             ("listing.pause", json!({"listing": ID})),
             ("listing.resume", json!({"listing": ID})),
             ("listing.withdraw", json!({"listing": ID})),
+            (
+                "listing.describe",
+                json!({
+                    "attributes": {"colour": "green"}, "category": "kitchen/tea", "description": "From Uji.", "listing": ID,
+                    "tags": ["leaf", "loose"],
+                }),
+            ),
             ("listing.block", json!({"listing": ID, "reason": "r"})),
             ("listing.unblock", json!({"listing": ID, "reason": "r"})),
             ("seller.suspend", json!({"account": ID, "reason": "r"})),

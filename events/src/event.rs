@@ -7,7 +7,8 @@ use crate::account::PublicKey;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
-    payment, payout, promotion, reconciliation, reservation, returns, risk, shipping, step_up, stock, tax,
+    payment, payout, promotion, reconciliation, reservation, returns, risk, search, shipping, step_up, stock,
+    tax,
 };
 
 /// Why a stored event can't be understood.
@@ -121,6 +122,7 @@ events! {
     "listing.paused.v1" => ListingPaused(listing::Paused) about |e| Some(e.listing.to_string()),
     "listing.resumed.v1" => ListingResumed(listing::Resumed) about |e| Some(e.listing.to_string()),
     "listing.withdrawn.v1" => ListingWithdrawn(listing::Withdrawn) about |e| Some(e.listing.to_string()),
+    "listing.described.v1" => ListingDescribed(search::Described) about |e| Some(e.listing.to_string()),
     "listing.blocked.v1" => ListingBlocked(listing::Blocked) about |e| Some(e.listing.to_string()),
     "listing.unblocked.v1" => ListingUnblocked(listing::Unblocked) about |e| Some(e.listing.to_string()),
     "seller.suspended.v1" => SellerSuspended(account::SellerSuspended) about |e| Some(e.account.to_string()),
@@ -312,6 +314,7 @@ impl Event {
             | Event::ListingPaused(_)
             | Event::ListingResumed(_)
             | Event::ListingWithdrawn(_)
+            | Event::ListingDescribed(_)
             | Event::ListingBlocked(_)
             | Event::ListingUnblocked(_)
             | Event::SellerSuspended(_)

@@ -34,6 +34,7 @@ pub mod rejection;
 pub mod reservation;
 pub mod returns;
 pub mod risk;
+pub mod search;
 pub mod shipping;
 pub mod step_up;
 pub mod stock;

@@ -13,6 +13,7 @@ use engine::log::EventLog;
 use events::Position;
 use events::Timestamp;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use projections::search::{Search, SearchState};
 use projections::{Projections, RunState, ViewName};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,6 +23,9 @@ use crate::problem::Problem;
 
 /// How many events the views may be behind the log while the process counts as ready.
 pub const LAG_MAX: u64 = 10_000;
+
+/// How long a change of words may wait to be found while the process counts as ready.
+const SEARCH_BEHIND_MAX: Duration = Duration::from_secs(60);
 
 /// How long the log may take to tell its head.
 const LOG_ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
@@ -66,6 +70,8 @@ pub(crate) struct Readiness {
     lag: u64,
     /// How far each view has read.
     views: BTreeMap<&'static str, Position>,
+    /// How the search follows the views; null: this process has none.
+    search: Option<SearchHealth>,
     /// How what payment providers are asked for goes. A provider that does not answer makes nothing else wait, so it
     /// makes no process unready.
     effects: EffectsHealth,
@@ -73,6 +79,15 @@ pub(crate) struct Readiness {
     chargebacks_overdue: u64,
     /// Why it is not ready.
     reasons: Vec<String>,
+}
+
+/// How the search follows the views.
+#[derive(Serialize, JsonSchema)]
+struct SearchHealth {
+    /// Whether it answers, and what it finds does not grow old.
+    following: bool,
+    /// For how long the oldest change of words has waited that is not found yet, in milliseconds.
+    behind_ms: u64,
 }
 
 /// How what payment providers are asked for goes.
@@ -147,6 +162,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     if lag > LAG_MAX {
         reasons.push(format!("the views are {lag} events behind"));
     }
+    let search = views.search().map(|search| search_health(&search, &mut reasons));
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let following = run_state == RunState::Running;
@@ -164,11 +180,26 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
         applied,
         lag,
         views: heads,
+        search,
         effects,
         chargebacks_overdue,
         reasons,
     };
     (status, axum::Json(readiness)).into_response()
+}
+
+fn search_health(search: &Search<'_>, reasons: &mut Vec<String>) -> SearchHealth {
+    let (state, behind) = (search.state().borrow().clone(), search.behind());
+    match &state {
+        SearchState::Running => {}
+        SearchState::Filling => reasons.push("the search still reads what is in the views".to_owned()),
+        SearchState::Stopped(reason) => reasons.push(format!("the search stands still: {reason}")),
+    }
+    if behind > SEARCH_BEHIND_MAX {
+        reasons.push(format!("the search has not taken in words of {} s ago", behind.as_secs()));
+    }
+    let behind_ms = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX);
+    SearchHealth { following: state == SearchState::Running, behind_ms }
 }
 
 /// Counts the chargebacks that got no evidence in time; nothing, if the view can't be read, which is told by its own state.
@@ -210,6 +241,11 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
     }
     let is_writing = matches!(status, Status::Writing(_));
     ::metrics::gauge!("skylink_engine_writing").set(f64::from(u8::from(is_writing)));
+    if let Some(search) = views.search() {
+        let is_searching = *search.state().borrow() == SearchState::Running;
+        ::metrics::gauge!("skylink_search_following").set(f64::from(u8::from(is_searching)));
+        ::metrics::gauge!("skylink_search_behind_seconds").set(search.behind().as_secs_f64());
+    }
     let is_following = *views.state().borrow() == RunState::Running;
     ::metrics::gauge!("skylink_views_following").set(f64::from(u8::from(is_following)));
     recorder.run_upkeep();

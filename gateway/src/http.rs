@@ -26,6 +26,7 @@ use crate::limits::Limits;
 use crate::page;
 use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
 use crate::routes::{Route, UNLIMITED, routes};
+use crate::search::Turns;
 use crate::stream::STREAMS_MAX;
 use crate::submit::Commands;
 use crate::token::Tokens;
@@ -70,12 +71,13 @@ pub(crate) struct App {
     pub(crate) gateway: Gateway,
     pub(crate) tokens: Tokens,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) searches: Turns,
 }
 
 /// Makes the router of a gateway.
 pub fn router(gateway: Gateway) -> Router {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-    let app = Arc::new(App { gateway, tokens: Tokens::new(), streams });
+    let app = Arc::new(App { gateway, tokens: Tokens::new(), streams, searches: Turns::new() });
     let mut router = Router::new();
     for Route { path, handler, .. } in routes() {
         router = router.route(path, handler);
@@ -112,7 +114,7 @@ async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let client = limits.client(peer, request.headers());
     let path = request.uri().path();
     let is_limited = !UNLIMITED.contains(&path);
-    let is_private = path.starts_with("/v1/");
+    let is_private = ["/v1/", "/api/"].iter().any(|start| path.starts_with(start));
     let mut response = match limits.take_address(client.as_ref().filter(|_| is_limited)) {
         Ok(()) => next.run(request).await,
         Err(too_many) => Problem::from(too_many).into_response(),

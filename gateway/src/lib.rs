@@ -2,7 +2,7 @@
 //!
 //! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections,
 //! [`http`] says what all requests have in common, [`routes`] lists them: commands are taken by [`submit`], access
-//! [`token`]s are got by signed requests, [`query`] and [`analytics`] read the views, [`stream`] follows the log, [`health`]
+//! [`token`]s are got by signed requests, [`query`], [`analytics`] and [`search`] read the views, [`stream`] follows the log, [`health`]
 //! is for operators, [`openapi`] describes it all, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
 
 mod analytics;
@@ -20,6 +20,7 @@ mod payments;
 mod problem;
 pub mod query;
 mod routes;
+mod search;
 pub mod server;
 pub mod stream;
 pub mod submit;

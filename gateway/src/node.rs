@@ -7,7 +7,8 @@
 //! <data>/index        old ids        ┐
 //! <data>/snapshots    the state      │
 //! <data>/tree         the proofs     ├ rebuilt from the log when deleted
-//! <data>/views        the read side  ┘
+//! <data>/views        the read side  │
+//! <data>/views/search words          ┘
 //! ```
 
 use std::future::Future;
@@ -37,6 +38,7 @@ use events::account::Role as AccountRole;
 use events::ids::{CommandId, MarketName, WriterId};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
 use metrics_exporter_prometheus::PrometheusHandle;
+use projections::search::{SearchError, SearchRun};
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -127,6 +129,9 @@ pub enum NodeError {
     /// The views can't be opened.
     #[error("the views")]
     Views(#[from] ViewError),
+    /// The search can't be begun.
+    #[error("the search")]
+    Search(#[from] SearchError),
     /// The views have seen another log.
     #[error("the views")]
     Mismatch(#[from] Box<LogMismatch>),
@@ -197,6 +202,7 @@ struct Reading {
     effects: EffectsHandle,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
+    search: SearchRun,
 }
 
 /// What a node on JetStream has besides.
@@ -369,6 +375,10 @@ impl Reading {
         if self.views.await.is_err() {
             tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
         }
+        let search = self.search;
+        if tokio::task::spawn_blocking(move || drop(search)).await.is_err() {
+            tracing::error!("the search ended badly; it goes on from its last commit at the next start");
+        }
         self.vault.close();
     }
 }
@@ -509,8 +519,17 @@ impl Parts {
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections, vault } = self;
         projections.check_log_head(log.head().await?)?;
-        let NodeConfig { market, fee, deadlines, escrow, purchase_limits, verify_threads, providers, .. } =
-            config;
+        let NodeConfig {
+            market,
+            data,
+            fee,
+            deadlines,
+            escrow,
+            purchase_limits,
+            verify_threads,
+            access: _,
+            providers,
+        } = config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
             deadlines,
@@ -543,9 +562,23 @@ impl Parts {
             keys.clone(),
             Arc::clone(&clock),
         );
+        let (views, dir) = (projections.clone(), data.join("views").join("search"));
+        let start = move || views.start_search(&dir);
+        let search = tokio::task::spawn_blocking(start).await.expect("opening an index does not panic")?;
         let (stop_views, views) = follow(projections.clone(), &log);
-        let reading =
-            Reading { log, projections, keys, vault, clock, market, providers, effects, stop_views, views };
+        let reading = Reading {
+            log,
+            projections,
+            keys,
+            vault,
+            clock,
+            market,
+            providers,
+            effects,
+            stop_views,
+            views,
+            search,
+        };
         Ok(StandbyNode { engine, reading, broker: None })
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::{KINDS, PROBLEM_JSON, ProblemDetails, REJECTED, refusals};
 use crate::query::TIME_MEMBERS;
-use crate::routes::{Content, Parameter, Route, Takes, routes};
+use crate::routes::{Content, NeedOfToken, Parameter, Route, Takes, routes};
 use crate::stream::CloudEvent;
 use crate::submit::{COMMAND_TYPES, JWS_TYPES};
 
@@ -109,8 +109,10 @@ impl Parts {
         if let Some(takes) = route.takes {
             add_body(&mut operation, takes);
         }
-        if route.needs_token {
-            operation["security"] = json!([{"token": []}]);
+        match route.token {
+            NeedOfToken::None => {}
+            NeedOfToken::Optional => operation["security"] = json!([{}, {"token": []}]),
+            NeedOfToken::Always => operation["security"] = json!([{"token": []}]),
         }
         if !route.parameters.is_empty() {
             operation["parameters"] = route.parameters.iter().map(parameter).collect();
@@ -297,13 +299,17 @@ fn position_header() -> Value {
 }
 
 fn parameter(parameter: &Parameter) -> Value {
-    json!({
+    let mut described = json!({
         "name": parameter.name,
         "in": parameter.place,
         "required": parameter.is_required,
         "description": parameter.description,
         "schema": parameter.schema,
-    })
+    });
+    if parameter.place == "query" && parameter.schema["type"] == "object" {
+        described["style"] = "deepObject".into();
+    }
+    described
 }
 
 fn add_body(operation: &mut Value, takes: Takes) {

@@ -49,6 +49,7 @@ kinds! {
     RATE_LIMITED = TOO_MANY_REQUESTS "rate_limited" "Too many requests";
     HEADERS_TOO_MANY = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_many" "Too many headers";
     UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable" "Not available now";
+    SEARCH_BUSY = SERVICE_UNAVAILABLE "search_busy" "Too many searches";
     STREAMS_FULL = SERVICE_UNAVAILABLE "streams_full" "Too many streams";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT "outcome_unknown" "The outcome is not known yet";
     VIEWS_BEHIND = GATEWAY_TIMEOUT "views_behind" "The views are behind";

@@ -83,6 +83,18 @@ impl Params {
         }
     }
 
+    /// The same, where parameters named `<prefix>[<anything>]` are known, too.
+    pub(crate) fn only_and(&self, known: &[&str], prefix: &str) -> Result<(), Problem> {
+        let others = self.0.iter().filter(|(name, _)| member_of(name, prefix).is_none());
+        Params(others.cloned().collect()).only(known)
+    }
+
+    /// Gives the parameters named `<prefix>[<name>]`, by that name.
+    pub(crate) fn named(&self, prefix: &str) -> impl Iterator<Item = (String, String)> {
+        let members = self.0.iter().filter_map(move |(name, value)| Some((member_of(name, prefix)?, value)));
+        members.map(|(name, value)| (name.to_owned(), value.clone()))
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
@@ -120,6 +132,11 @@ impl Params {
         }
         Ok(Some(moment))
     }
+}
+
+/// Gives the `<name>` of `<prefix>[<name>]`.
+fn member_of<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
+    name.strip_prefix(prefix)?.strip_prefix('[')?.strip_suffix(']')
 }
 
 /// A question, once the views have come to the position it asks for.

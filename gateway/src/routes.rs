@@ -42,8 +42,9 @@ use crate::{
 };
 
 mod route;
+mod search;
 
-pub(crate) use self::route::{Content, Parameter, Route, Takes, UNLIMITED};
+pub(crate) use self::route::{Content, NeedOfToken, Parameter, Route, Takes, UNLIMITED};
 use self::route::{json_of, uuid, view};
 
 /// The command that each path of its own takes.
@@ -88,7 +89,7 @@ const COMMAND_PATHS: &[(&str, &str)] = &[
 
 /// Lists every route.
 pub(crate) fn routes() -> Vec<Route> {
-    [commands(), questions(), through_providers(), numbers(), proofs(), operation()]
+    [commands(), questions(), search::routes(), through_providers(), numbers(), proofs(), operation()]
         .into_iter()
         .flatten()
         .collect()

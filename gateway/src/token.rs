@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -236,6 +236,18 @@ impl FromRequestParts<Arc<App>> for Caller {
         let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
         app.gateway.limits.take_account(claims.account)?;
         Ok(Caller { account: claims.account, roles: account.roles, key: claims.key })
+    }
+}
+
+/// Where anybody may ask: nobody in particular does who sends no token.
+impl OptionalFromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Caller>, Problem> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(None);
+        }
+        <Caller as FromRequestParts<Arc<App>>>::from_request_parts(parts, app).await.map(Some)
     }
 }
 

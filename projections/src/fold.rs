@@ -7,7 +7,7 @@ use events::{Commit, Head, Position};
 use sled::Batch;
 
 use crate::store::Generation;
-use crate::view::{Fold, ViewError, ViewName};
+use crate::view::{Fold, Touched, ViewError, ViewName};
 
 /// Says that a log does not go on where a view stopped reading: it was restored from an older copy, truncated, or is
 /// another market's. The operator either puts back the log the view has read, or deletes the view to have it built
@@ -77,6 +77,11 @@ impl Folder {
         let mut batch = Batch::default();
         self.fold.write(&self.generation.tree, &mut batch).map_err(FoldError::View)?;
         Ok(Some((batch, self.generation.head)))
+    }
+
+    /// Gives what the last batch changed of what the search follows.
+    pub(crate) fn take_touched(&mut self) -> Touched {
+        self.fold.take_touched()
     }
 
     /// Tells whether a commit is the next to fold (true) or was folded before (false).

@@ -2,7 +2,7 @@
 //!
 //! [`Projections`] takes the commits of a log from whoever starts it and folds them into eight views, each in one tree on
 //! disk with its checkpoint inside: [`account`], [`listing`], [`terms`], [`cart`], [`order`], [`payment`], [`ledger`] and
-//! [`analytics`]. All of it can be deleted at any time; the log builds it again. Queries are plain functions that read the
+//! [`analytics`]; [`search`] follows the view of listings. All of it can be deleted at any time; the log builds it again. Queries are plain functions that read the
 //! disk for a short time; [`Projections::wait_for`] makes them read what a receipt has promised.
 
 pub mod account;
@@ -16,6 +16,7 @@ pub mod order;
 pub mod payment;
 pub mod rebuild;
 pub mod runner;
+pub mod search;
 mod store;
 mod table;
 pub mod terms;

@@ -5,6 +5,9 @@
 //! | a listing | listing | about 120 bytes, with its title and attributes |
 //! | a seller's listings, by id | seller, listing | 32 bytes, nothing but its key |
 //! | whether an account is suspended, or cleared for restricted goods | account, where something was ever said of it | 18 bytes |
+//! | what a listing is found by besides its title ([`words`]) | listing | what its seller says of it, 40 bytes if he says nothing |
+//! | which listings' words changed, in the order of the changes | position of the event | 24 bytes |
+//! | how often a listing was ordered | listing | 18 bytes |
 //! | what an order not yet shipped has reserved | order | 36 bytes and more for each further line |
 //!
 //! Carts tell what is wrong with their lines now, and so hold the same rows of listings, folded by the same code, at
@@ -24,12 +27,15 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 use uuid::Uuid;
 
+use self::words::{Words, WordsFold};
 use crate::store::Slot;
 use crate::table::{Additions, Layout, Table, read_uuid};
-use crate::view::{Fold, ViewError};
+use crate::view::{Fold, Touched, ViewError};
+
+pub mod words;
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// Most listings in one page of a list.
 pub const LISTINGS_PER_PAGE_MAX: usize = 100;
@@ -160,6 +166,8 @@ pub struct Offer {
     pub listing: Listing,
     /// Whether its seller may not sell.
     pub is_seller_suspended: bool,
+    /// What it is found by besides its title.
+    pub words: Words,
 }
 
 /// Some listings of a seller.
@@ -197,14 +205,19 @@ impl Rows {
         Ok(self.standings.get(tree, &account)?.unwrap_or_default())
     }
 
-    fn offer(&self, tree: &Tree, listing: ListingId) -> Result<Option<Offer>, ViewError> {
+    /// Gives a listing of the view's own tree: carts keep no words.
+    pub(crate) fn offer(&self, tree: &Tree, listing: ListingId) -> Result<Option<Offer>, ViewError> {
         let Some(listing) = self.listing(tree, listing)? else { return Ok(None) };
         let is_seller_suspended = !self.standing(tree, listing.seller)?.may_sell();
-        Ok(Some(Offer { listing, is_seller_suspended }))
+        let words = words::words(tree, listing.listing)?.ok_or_else(|| ViewError::Damaged {
+            source: format!("listing {} is there, but not what it is found by", listing.listing).into(),
+        })?;
+        Ok(Some(Offer { listing, is_seller_suspended, words }))
     }
 }
 
-const ROWS: Rows = Rows::new(VERSION);
+/// The rows of this view.
+pub(crate) const ROWS: Rows = Rows::new(VERSION);
 const BY_SELLER: Layout<(AccountId, ListingId), ()> = Layout::new(b'i', VERSION);
 
 /// Answers about listings.
@@ -332,6 +345,11 @@ impl Catalogue {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Gives the listings and the accounts of which something changed since the last writing.
+    fn dirty(&self) -> (&[ListingId], &[AccountId]) {
+        (self.listings.dirty(), self.standings.dirty())
     }
 
     pub(crate) fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
@@ -467,11 +485,18 @@ impl Catalogue {
 pub(crate) struct ListingFold {
     catalogue: Catalogue,
     by_seller: Additions<(AccountId, ListingId), ()>,
+    words: WordsFold,
+    touched: Touched,
 }
 
 impl ListingFold {
     pub(crate) fn new() -> Self {
-        ListingFold { catalogue: Catalogue::new(ROWS), by_seller: Additions::new(BY_SELLER) }
+        ListingFold {
+            catalogue: Catalogue::new(ROWS),
+            by_seller: Additions::new(BY_SELLER),
+            words: WordsFold::new(),
+            touched: Touched::default(),
+        }
     }
 }
 
@@ -482,12 +507,22 @@ impl Fold for ListingFold {
                 self.by_seller.add(&(created.seller, created.listing), &());
             }
             self.catalogue.apply(tree, recorded)?;
+            self.words.apply(tree, recorded)?;
         }
         Ok(())
     }
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        let (listings, accounts) = self.catalogue.dirty();
+        let listings = listings.iter().chain(self.words.ordered()).copied().collect();
+        let words_at = self.words.newest_change();
+        self.touched = Touched { listings, accounts: accounts.to_vec(), words_at };
         self.catalogue.write(tree, batch)?;
+        self.words.write(tree, batch)?;
         self.by_seller.write(tree, batch)
+    }
+
+    fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 }

@@ -208,6 +208,9 @@ impl Inner {
             tracing::warn!(%view, position = live.position, "the view differed from its log and is mended");
         }
         self.store.swap(view, rebuilt.clone())?;
+        if let Some(search) = self.search.get() {
+            search.look_again();
+        }
         Ok(Some(Rebuilt { view, head: live, live_hash, rebuilt_hash }))
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use events::{Commit, Hash, Head, Position};
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{account, analytics, cart, ledger, listing, order, payment, terms};
+use crate::{account, analytics, cart, ledger, listing, order, payment, search, terms};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -86,6 +86,8 @@ pub(crate) struct Inner {
     wanted: Notify,
     is_running: AtomicBool,
     state: watch::Sender<RunState>,
+    /// What looks for listings, in a process that does.
+    pub(crate) search: OnceLock<Arc<search::Inner>>,
     /// How many threads fold the views when they are behind; at least one.
     folding_threads: usize,
 }
@@ -101,7 +103,8 @@ impl Projections {
         let is_running = AtomicBool::new(false);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let folding_threads = cores.min(FOLDING_THREADS_MAX);
-        let inner = Inner { store, applied, wanted, is_running, state, folding_threads };
+        let search = OnceLock::new();
+        let inner = Inner { store, applied, wanted, is_running, state, search, folding_threads };
         Ok(Projections { inner: Arc::new(inner) })
     }
 
@@ -323,6 +326,12 @@ impl Inner {
         }
         if let Some((batch, head)) = folder.fold(commits)? {
             slot.apply(batch, head).map_err(FoldError::View)?;
+            let touched = folder.take_touched();
+            if view == ViewName::Listings
+                && let Some(search) = self.search.get()
+            {
+                search.take(&slot.read().tree, &touched).map_err(FoldError::View)?;
+            }
         }
         Ok(())
     }
@@ -419,7 +428,7 @@ impl Drop for Running {
 }
 
 /// Writes an error with its causes, outermost first.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

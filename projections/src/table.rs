@@ -56,6 +56,17 @@ impl Key for i64 {
     }
 }
 
+impl Key for u64 {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_be_bytes());
+    }
+}
+
+/// Reads what [`Key::write`] wrote for a `u64`.
+pub(crate) fn read_u64(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?))
+}
+
 /// Reads what [`Key::write`] wrote for an `i64`.
 pub(crate) fn read_i64(bytes: &[u8]) -> Option<i64> {
     let bytes: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
@@ -278,6 +289,11 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
             self.dirty.push(key.clone());
         }
         self.young.insert(key, Cached { value, is_dirty: true });
+    }
+
+    /// Gives the keys of what was touched since the last call of [`Table::write`].
+    pub(crate) fn dirty(&self) -> &[K] {
+        &self.dirty
     }
 
     /// Puts all that was touched since the last call into `batch`.

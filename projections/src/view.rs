@@ -1,7 +1,9 @@
 //! What all views have in common: their names, how they fold commits, and why one stops.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use events::ids::{AccountId, ListingId};
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
@@ -99,6 +101,22 @@ pub(crate) trait Fold: Send {
 
     /// Puts what changed since the last call into `batch`; the one before was written to `tree`.
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError>;
+
+    /// Gives what the last batch changed of what the search follows; of most views that is nothing.
+    fn take_touched(&mut self) -> Touched {
+        Touched::default()
+    }
+}
+
+/// What a batch changed of what the search follows.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// Listings of which anything changed, and those that were ordered.
+    pub(crate) listings: BTreeSet<ListingId>,
+    /// Accounts that an operator said something of.
+    pub(crate) accounts: Vec<AccountId>,
+    /// The newest event that changed what any listing is found by, since the fold began; 0: none.
+    pub(crate) words_at: Position,
 }
 
 /// Why a view can't go on or can't answer.

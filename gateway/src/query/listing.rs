@@ -1,5 +1,6 @@
 //! Answers questions about listings: what is offered to anybody, what is in stock to those whose it is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,6 +9,7 @@ use events::Money;
 use events::escrow::rule::ReleaseRule;
 use events::ids::{AccountId, ListingId};
 use events::listing::{ListingStatus, TaxClass, Variant};
+use events::search::Category;
 use events::stock::Stock;
 use projections::listing::{LISTINGS_PER_PAGE_MAX, Offer, Page, Reservable};
 use schemars::JsonSchema;
@@ -51,6 +53,14 @@ pub(crate) struct Shown {
     variant: Option<Variant>,
     /// What sets its money free besides what the market asks for; null: nothing.
     release: Option<ReleaseRule>,
+    /// Where it belongs; null: nowhere.
+    category: Option<Category>,
+    /// What there is to tell of it; null: nothing.
+    description: Option<String>,
+    /// What more there is to tell by name.
+    attributes: BTreeMap<String, String>,
+    /// Words it is also found by.
+    tags: BTreeSet<String>,
     /// How many units can be ordered now, of those in stock and of those to come.
     available: u64,
     /// How many units a buyer may reserve before he orders them, and for how long; null: none.
@@ -85,7 +95,7 @@ pub(crate) struct ShownStock {
 
 impl Shown {
     fn to(caller: &Caller, offer: Offer) -> Shown {
-        let Offer { listing, is_seller_suspended } = offer;
+        let Offer { listing, is_seller_suspended, words } = offer;
         let sees_all = caller.may_see(listing.seller);
         let status = listing.status();
         let (min, max) = listing.limits;
@@ -108,6 +118,10 @@ impl Shown {
             reservable: listing.reservable,
             blocked_reason: listing.blocked.filter(|_| sees_all),
             release: listing.release,
+            category: words.category,
+            description: words.description,
+            attributes: words.attributes,
+            tags: words.tags,
             stock: sees_all.then_some(ShownStock { stock: listing.stock, shortfall }),
         }
     }

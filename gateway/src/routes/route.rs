@@ -42,6 +42,17 @@ pub(crate) enum Takes {
     ProviderMessage,
 }
 
+/// Whether a request has a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NeedOfToken {
+    /// None is looked at.
+    None,
+    /// One that is there must be good, and tells who asks.
+    Optional,
+    /// Without one nothing is answered.
+    Always,
+}
+
 /// A parameter of a path or a query, or a header.
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
@@ -57,7 +68,7 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) takes: Option<Takes>,
-    pub(crate) needs_token: bool,
+    pub(crate) token: NeedOfToken,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) answers: Vec<(StatusCode, Content)>,
     pub(crate) problems: Vec<Kind>,
@@ -92,7 +103,7 @@ impl Route {
             path,
             summary,
             takes: None,
-            needs_token: false,
+            token: NeedOfToken::None,
             parameters: Vec::new(),
             answers: Vec::new(),
             problems: if UNLIMITED.contains(&path) {
@@ -124,8 +135,17 @@ impl Route {
     }
 
     /// Says that a question to the views stands here: with a token, and with `min_position`.
-    pub(super) fn question(mut self) -> Route {
-        self.needs_token = true;
+    pub(super) fn question(self) -> Route {
+        self.asked(NeedOfToken::Always)
+    }
+
+    /// Says that a question to the views stands here which anybody may ask, with a token or without.
+    pub(super) fn open_question(self) -> Route {
+        self.asked(NeedOfToken::Optional)
+    }
+
+    fn asked(mut self, token: NeedOfToken) -> Route {
+        self.token = token;
         self.problems.extend([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED]);
         self.problems.extend([QUERY_INVALID, UNAVAILABLE, VIEWS_BEHIND]);
         self.query(

@@ -12,7 +12,7 @@ use sled::{Batch, Tree};
 use uuid::Uuid;
 
 use super::{BALANCES, VERSION};
-use crate::table::{Additions, Key, Layout};
+use crate::table::{Additions, Layout};
 use crate::view::ViewError;
 
 /// Most postings of one page.
@@ -77,12 +77,6 @@ pub(super) struct Moved {
 const POSTINGS_PER_MARK: u64 = 64;
 
 type Account = (LedgerAccount, Currency);
-
-impl Key for Position {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_be_bytes());
-    }
-}
 
 const POSTINGS: Layout<(Position, Account), Row> = Layout::new(b'p', VERSION);
 const MARKS: Layout<(Account, Position), ()> = Layout::new(b'm', VERSION);

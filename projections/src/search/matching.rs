@@ -1,0 +1,292 @@
+//! Which listings have the words that are looked for, and how well.
+//!
+//! Words are found in the terms of each segment, and the listings of all terms of a word are gone through one term after
+//! another. How well a listing fits is a sum of small whole numbers and depends on nothing but its own words and the
+//! question: so it is the same in every segment, and pages of results hold together.
+
+use std::sync::LazyLock;
+
+use levenshtein_automata::{DFA, Distance, LevenshteinAutomatonBuilder, SINK_STATE};
+use tantivy::postings::TermInfo;
+use tantivy::schema::IndexRecordOption;
+use tantivy::{InvertedIndexReader, TantivyError};
+use tantivy_fst::Automaton;
+
+use super::index::{BEGINNING_LETTERS_MAX, Segment, Snapshot};
+use super::text::Word;
+
+/// Most terms of one field of one segment that a beginning is completed to; those behind it in the order of letters are not
+/// looked at.
+const COMPLETIONS_MAX: usize = 512;
+/// Most terms of one field of one segment that a word may be misspelled from.
+const MISSPELLINGS_MAX: usize = 128;
+
+/// How well a term fits that is the word itself.
+pub(super) const EXACT: u32 = 1_000;
+/// One that begins with the word.
+const BEGUN: u32 = 800;
+/// One that is a letter away.
+const ONE_OFF: u32 = 600;
+/// One that begins with something a letter away.
+const BEGUN_ONE_OFF: u32 = 500;
+/// One that is two letters away.
+const TWO_OFF: u32 = 400;
+/// What is left of it, in percent, where the term does not stand in the title.
+const OUTSIDE_TITLE_PERCENT: u32 = 60;
+
+static ONE: LazyLock<LevenshteinAutomatonBuilder> =
+    LazyLock::new(|| LevenshteinAutomatonBuilder::new(1, true));
+static TWO: LazyLock<LevenshteinAutomatonBuilder> =
+    LazyLock::new(|| LevenshteinAutomatonBuilder::new(2, true));
+
+/// How many letters a word of this many may be away from what is meant. Two letters that changed places are one.
+pub(super) fn typos_max(letters: usize) -> u8 {
+    match letters {
+        0..=3 => 0,
+        4..=7 => 1,
+        _ => 2,
+    }
+}
+
+/// A word that is looked for.
+pub(super) struct Wanted<'a> {
+    word: &'a str,
+    /// Whether it may be the beginning of what is meant: it is the last one.
+    may_go_on: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// Gives what is looked for by the words of a text.
+    pub(super) fn all(words: &'a [Word]) -> Vec<Wanted<'a>> {
+        let last = words.len().saturating_sub(1);
+        let wanted = words.iter().enumerate();
+        wanted.map(|(at, word)| Wanted { word: &word.folded, may_go_on: at == last }).collect()
+    }
+}
+
+/// The terms of a word in one segment, and how well each fits.
+#[derive(Default)]
+struct Terms {
+    title: Vec<(TermInfo, u32)>,
+    body: Vec<(TermInfo, u32)>,
+    beginning: Vec<(TermInfo, u32)>,
+}
+
+impl Terms {
+    fn listings(&self) -> u64 {
+        let all = self.title.iter().chain(&self.body).chain(&self.beginning);
+        all.map(|(term, _)| u64::from(term.doc_freq)).sum()
+    }
+}
+
+/// A document that has all words, and how well it fits: up to [`EXACT`].
+pub(super) struct Match {
+    pub(super) document: u32,
+    pub(super) fit: u32,
+}
+
+/// Finds the documents of each segment that have all words, for each segment in its turn.
+pub(super) fn matches(
+    snapshot: &Snapshot,
+    wanted: &[Wanted<'_>],
+    mut found: impl FnMut(&Segment, Match) -> Result<(), TantivyError>,
+) -> Result<(), TantivyError> {
+    let mut words = Vec::with_capacity(wanted.len());
+    for word in wanted {
+        let terms = terms_of(snapshot, word)?;
+        let listings: u64 = terms.iter().map(Terms::listings).sum();
+        if listings == 0 {
+            return Ok(());
+        }
+        words.push((listings, terms));
+    }
+    // The rarest first: the words behind it only look at what is left.
+    words.sort_by_key(|(listings, _)| *listings);
+    for (at, segment) in snapshot.segments.iter().enumerate() {
+        let mut tally = Tally::new(segment.documents);
+        for (_, terms) in &words {
+            tally.take(segment, &terms[at])?;
+        }
+        let count = u32::try_from(words.len()).expect("a text has few words");
+        for document in tally.documents {
+            let fit = tally.fits[document as usize] / count;
+            if segment.is_alive(document) {
+                found(segment, Match { document, fit })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Finds the terms of a word in each segment. A word that no listing has is taken for misspelled.
+fn terms_of(snapshot: &Snapshot, word: &Wanted<'_>) -> Result<Vec<Terms>, TantivyError> {
+    let each = snapshot.segments.iter();
+    let spelled: Result<Vec<Terms>, TantivyError> = each.map(|segment| spelled(segment, word)).collect();
+    let spelled = spelled?;
+    let letters = word.word.chars().count();
+    if spelled.iter().any(|terms| terms.listings() > 0) || typos_max(letters) == 0 {
+        return Ok(spelled);
+    }
+    let whole = match typos_max(letters) {
+        1 => ONE.build_dfa(word.word),
+        _ => TWO.build_dfa(word.word),
+    };
+    let begun = word.may_go_on.then(|| ONE.build_prefix_dfa(word.word));
+    let each = snapshot.segments.iter();
+    each.map(|segment| {
+        let mut terms = Terms::default();
+        for (index, terms) in [(&segment.title, &mut terms.title), (&segment.body, &mut terms.body)] {
+            misspelled(index, &whole, terms, |distance| if distance < 2 { ONE_OFF } else { TWO_OFF })?;
+            if let Some(begun) = &begun {
+                misspelled(index, begun, terms, |_| BEGUN_ONE_OFF)?;
+            }
+        }
+        Ok(terms)
+    })
+    .collect()
+}
+
+/// Finds the terms that are the word, or begin with it.
+fn spelled(segment: &Segment, Wanted { word, may_go_on }: &Wanted<'_>) -> Result<Terms, TantivyError> {
+    let mut terms = Terms::default();
+    let is_short = word.chars().count() <= BEGINNING_LETTERS_MAX;
+    for (index, terms) in [(&segment.title, &mut terms.title), (&segment.body, &mut terms.body)] {
+        terms.extend(index.terms().get(word)?.map(|term| (term, EXACT)));
+        if !*may_go_on || is_short {
+            continue;
+        }
+        let mut stream = index.terms().range().gt(word).into_stream()?;
+        for _ in 0..COMPLETIONS_MAX {
+            match stream.next() {
+                Some((key, term)) if key.starts_with(word.as_bytes()) => terms.push((term.clone(), BEGUN)),
+                _ => break,
+            }
+        }
+    }
+    if *may_go_on && is_short {
+        let term = segment.beginning.terms().get(word)?;
+        terms.beginning.extend(term.map(|term| (term, BEGUN)));
+    }
+    Ok(terms)
+}
+
+/// Finds the terms that the word may have been misspelled from.
+fn misspelled(
+    index: &InvertedIndexReader,
+    near: &DFA,
+    terms: &mut Vec<(TermInfo, u32)>,
+    fit: impl Fn(u8) -> u32,
+) -> Result<(), TantivyError> {
+    let mut stream = index.terms().search(Near(near)).into_stream()?;
+    for _ in 0..MISSPELLINGS_MAX {
+        let Some((key, term)) = stream.next() else { break };
+        if let Distance::Exact(distance) = near.eval(key) {
+            terms.push((term.clone(), fit(distance)));
+        }
+    }
+    Ok(())
+}
+
+/// Walks the terms that are near a word.
+struct Near<'a>(&'a DFA);
+
+impl Automaton for Near<'_> {
+    type State = u32;
+
+    fn start(&self) -> u32 {
+        self.0.initial_state()
+    }
+
+    fn is_match(&self, state: &u32) -> bool {
+        matches!(self.0.distance(*state), Distance::Exact(_))
+    }
+
+    fn can_match(&self, state: &u32) -> bool {
+        *state != SINK_STATE
+    }
+
+    fn accept(&self, state: &u32, byte: u8) -> u32 {
+        self.0.transition(*state, byte)
+    }
+}
+
+/// Counts, for each document of a segment, how many words it has and how well they fit.
+struct Tally {
+    /// How many of the words so far it has.
+    words: Vec<u8>,
+    /// How well the words before this one fit, together.
+    fits: Vec<u32>,
+    /// How well this word fits best.
+    best: Vec<u32>,
+    /// Those that have all words so far, in no order.
+    documents: Vec<u32>,
+    taken: u8,
+}
+
+impl Tally {
+    fn new(documents: u32) -> Self {
+        let documents = documents as usize;
+        Tally {
+            words: vec![0; documents],
+            fits: vec![0; documents],
+            best: vec![0; documents],
+            documents: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// Takes in which documents have the next word.
+    fn take(&mut self, segment: &Segment, terms: &Terms) -> Result<(), TantivyError> {
+        let outside = |fit: u32| fit * OUTSIDE_TITLE_PERCENT / 100;
+        for (term, fit) in &terms.title {
+            self.take_term(&segment.title, term, *fit)?;
+        }
+        for (term, fit) in &terms.body {
+            self.take_term(&segment.body, term, outside(*fit))?;
+        }
+        // It does not say where the word stands that begins so.
+        for (term, fit) in &terms.beginning {
+            self.take_term(&segment.beginning, term, *fit)?;
+        }
+        self.taken += 1;
+        let Tally { words, fits, best, documents, taken } = self;
+        documents.retain(|document| {
+            let at = *document as usize;
+            let has_all = words[at] == *taken;
+            if has_all {
+                fits[at] += best[at];
+            }
+            has_all
+        });
+        Ok(())
+    }
+
+    fn take_term(
+        &mut self,
+        index: &InvertedIndexReader,
+        term: &TermInfo,
+        fit: u32,
+    ) -> Result<(), TantivyError> {
+        let mut postings = index.read_block_postings_from_terminfo(term, IndexRecordOption::Basic)?;
+        let Tally { words, best, documents, taken, .. } = self;
+        loop {
+            let block = postings.docs();
+            if block.is_empty() {
+                return Ok(());
+            }
+            for document in block {
+                let at = *document as usize;
+                if words[at] == *taken {
+                    words[at] += 1;
+                    best[at] = fit;
+                    if *taken == 0 {
+                        documents.push(*document);
+                    }
+                } else if words[at] == *taken + 1 {
+                    best[at] = best[at].max(fit);
+                }
+            }
+            postings.advance();
+        }
+    }
+}

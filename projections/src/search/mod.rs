@@ -1,0 +1,271 @@
+//! Looking for listings by words, with filters and in an order.
+//!
+//! | what | where it stands | how fresh |
+//! |---|---|---|
+//! | which listing has which words and labels | an index on disk ([`index`], tantivy) | about a second behind the view |
+//! | price, stock, status, standing of the seller, number of orders | memory ([`columns`]) | as the view of listings |
+//! | what is shown of a result | the view of listings | as the view |
+//!
+//! The search follows the view of listings, which keeps the changes of words in their order; its checkpoint stands in each
+//! commit of the index. All of it can be deleted, and is made again from the view. What can't be bought is never shown, nor is
+//! it filtered, sorted or priced by what the index once knew: the index only tells who has the words.
+
+mod columns;
+mod follow;
+mod index;
+mod matching;
+mod question;
+mod rank;
+mod text;
+
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use events::Position;
+use events::listing::ListingStatus;
+use tokio::sync::watch;
+
+use self::columns::Columns;
+use self::follow::{Follower, Signal};
+use self::index::{Labels, Opened, Snapshot};
+pub use self::question::{
+    ATTRIBUTE_FILTERS_MAX, Cursor, Filters, HITS_PER_PAGE_MAX, Question, Sort, TEXT_LENGTH_MAX, WORDS_MAX,
+};
+use self::rank::{Found, Sieve};
+use crate::listing::{Offer, ROWS};
+use crate::runner::{self, Projections, TooFarBehind};
+use crate::view::{ViewError, ViewName};
+
+/// Whether listings can be looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchState {
+    /// Not yet: what is in the view is being read.
+    Filling,
+    /// They can, and what is found follows the view.
+    Running,
+    /// What is found grows old.
+    Stopped(String),
+}
+
+/// Why a search gives nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// This process has no search, or has only begun it.
+    #[error("the search has only begun: ask again in a moment")]
+    NotReady,
+    /// The question has too many words, letters or attributes.
+    #[error("{rule}: ask for less")]
+    TooMuch {
+        /// The bound that is passed.
+        rule: String,
+    },
+    /// A price or an order by price is asked for in no currency.
+    #[error("a price is compared in one currency: name it")]
+    NoCurrency,
+    /// The cursor is not of this question.
+    #[error("the cursor belongs to another question: begin at the first page")]
+    OtherQuestion,
+    /// The index can't be read.
+    #[error(
+        "the index of words can't be read: mend the disk and start again; the index can be deleted and is made again"
+    )]
+    Index(#[from] tantivy::TantivyError),
+    /// The view of listings can't be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The search runs already.
+    #[error("the search runs already")]
+    AlreadyRunning,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// How many listings match, on this page and all others.
+    pub count: u64,
+    /// Those of this page.
+    pub hits: Vec<Offer>,
+    /// Give it as `after` to get the next page; none: this was the last.
+    pub next: Option<Cursor>,
+}
+
+/// What a search is made of.
+pub(crate) struct Inner {
+    columns: Columns,
+    labels: Arc<RwLock<Labels>>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    state: watch::Sender<SearchState>,
+    /// How far the changes of words are in the index.
+    indexed: watch::Sender<Position>,
+    /// The newest change of words in the view.
+    changed_at: AtomicU64,
+    /// Since when a change of words waits; none: none waits.
+    behind_since: Mutex<Option<Instant>>,
+    signal: Mutex<Signal>,
+    signalled: Condvar,
+}
+
+/// Keeps the search going until it is dropped.
+pub struct SearchRun {
+    inner: Arc<Inner>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for SearchRun {
+    fn drop(&mut self) {
+        self.inner.signal(|signal| signal.is_over = true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the search ended badly; it goes on from its last commit at the next start");
+        }
+    }
+}
+
+/// Looks for listings.
+#[derive(Clone, Copy)]
+pub struct Search<'a> {
+    views: &'a runner::Inner,
+    inner: &'a Arc<Inner>,
+}
+
+impl Projections {
+    /// Begins to follow the view of listings with an index at `dir`, which is made if there is none. Reads the disk.
+    pub fn start_search(&self, dir: &Path) -> Result<SearchRun, SearchError> {
+        let views = &self.inner;
+        let (generation, head) = {
+            let live = views.store.slot(ViewName::Listings).read();
+            (live.number, live.head)
+        };
+        let Opened { writer, reader, labels, checkpoint } = index::open(dir, generation, head)?;
+        let indexed = checkpoint.map_or(0, |checkpoint| checkpoint.indexed);
+        let inner = Arc::new(Inner {
+            columns: Columns::default(),
+            labels,
+            snapshot: RwLock::default(),
+            state: watch::Sender::new(SearchState::Filling),
+            indexed: watch::Sender::new(indexed),
+            changed_at: AtomicU64::new(indexed),
+            behind_since: Mutex::new(None),
+            signal: Mutex::default(),
+            signalled: Condvar::new(),
+        });
+        views.search.set(Arc::clone(&inner)).map_err(|_| SearchError::AlreadyRunning)?;
+        let follower = Follower {
+            views: Arc::clone(views),
+            inner: Arc::clone(&inner),
+            writer,
+            reader,
+            generation,
+            indexed,
+        };
+        let thread = std::thread::Builder::new().name("search".to_owned()).spawn(move || follower.run());
+        let thread = thread.map_err(tantivy::TantivyError::from)?;
+        Ok(SearchRun { inner, thread: Some(thread) })
+    }
+
+    /// Looks for listings; none: this process does not.
+    pub fn search(&self) -> Option<Search<'_>> {
+        self.inner.search.get().map(|inner| Search { views: &self.inner, inner })
+    }
+}
+
+impl Search<'_> {
+    /// Tells whether listings can be looked for, and whenever that changes.
+    pub fn state(&self) -> watch::Receiver<SearchState> {
+        self.inner.state.subscribe()
+    }
+
+    /// Tells for how long the oldest change of words has waited that is not in the index yet.
+    pub fn behind(&self) -> Duration {
+        let since = self.inner.behind_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Waits until words are found that changed up to `min_position`, which the views have read already, at most `timeout`.
+    pub async fn wait_for(&self, min_position: Position, timeout: Duration) -> Result<(), TooFarBehind> {
+        let newest = self.inner.changed_at.load(std::sync::atomic::Ordering::Acquire);
+        let wanted = min_position.min(newest);
+        let mut indexed = self.inner.indexed.subscribe();
+        if *indexed.borrow() < wanted {
+            self.inner.signal(|signal| signal.is_wanted = true);
+        }
+        match tokio::time::timeout(timeout, indexed.wait_for(|indexed| *indexed >= wanted)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                Err(TooFarBehind { wanted: min_position, applied: *self.inner.indexed.borrow() })
+            }
+        }
+    }
+
+    /// Looks for listings. Computes and reads the disk for a short time.
+    pub fn find(&self, question: &Question) -> Result<Answer, SearchError> {
+        if *self.inner.state.borrow() == SearchState::Filling {
+            return Err(SearchError::NotReady);
+        }
+        let words = check(question)?;
+        let after = match question.after {
+            None => None,
+            Some(cursor) => Some(cursor.place_in(question).ok_or(SearchError::OtherQuestion)?),
+        };
+        let nothing = Answer { count: 0, hits: Vec::new(), next: None };
+        if words.is_empty() && !question.text.trim().is_empty() {
+            // Nothing but signs, which nothing is found by.
+            return Ok(nothing);
+        }
+        let Inner { columns, labels, snapshot, .. } = &**self.inner;
+        let Some(sieve) = Sieve::new(&question.filters, columns, labels) else { return Ok(nothing) };
+        let snapshot = Arc::clone(&snapshot.read().unwrap_or_else(PoisonError::into_inner));
+        let limit = question.limit.clamp(1, HITS_PER_PAGE_MAX);
+        let found = rank::search(&snapshot, &columns.view(), &sieve, question, &words, after, limit + 1)?;
+        self.show(question, found, limit)
+    }
+
+    /// Reads what is shown from the view: what can't be bought any more is left out.
+    fn show(&self, question: &Question, found: Found, limit: usize) -> Result<Answer, SearchError> {
+        let Found { count, best } = found;
+        let next = match best.get(limit - 1) {
+            Some((place, _)) if best.len() > limit => Some(Cursor::new(question, *place)),
+            _ => None,
+        };
+        let live = self.views.store.slot(ViewName::Listings).read();
+        let mut hits = Vec::with_capacity(limit);
+        for (_, number) in best.into_iter().take(limit) {
+            let Some(listing) = self.inner.columns.listing(number) else { continue };
+            let offer = ROWS.offer(&live.tree, listing)?;
+            hits.extend(offer.filter(|offer| {
+                offer.listing.status() == ListingStatus::Active && !offer.is_seller_suspended
+            }));
+        }
+        Ok(Answer { count, hits, next })
+    }
+}
+
+/// Checks a question's bounds, and gives its words.
+fn check(question: &Question) -> Result<Vec<text::Word>, SearchError> {
+    let letters = question.text.chars().count();
+    if letters > TEXT_LENGTH_MAX {
+        return Err(SearchError::TooMuch {
+            rule: format!("a text has at most {TEXT_LENGTH_MAX} characters"),
+        });
+    }
+    let words = text::words(&question.text);
+    if words.len() > WORDS_MAX {
+        return Err(SearchError::TooMuch { rule: format!("a text has at most {WORDS_MAX} words") });
+    }
+    let Filters { attributes, currency, price_min, price_max, .. } = &question.filters;
+    if attributes.len() > ATTRIBUTE_FILTERS_MAX {
+        let rule = format!("at most {ATTRIBUTE_FILTERS_MAX} attributes are filtered by");
+        return Err(SearchError::TooMuch { rule });
+    }
+    let is_priced = price_min.is_some()
+        || price_max.is_some()
+        || matches!(question.sort(), Sort::Price | Sort::PriceDesc);
+    if is_priced && currency.is_none() {
+        return Err(SearchError::NoCurrency);
+    }
+    Ok(words)
+}
