@@ -14,6 +14,7 @@ mod output;
 mod payments;
 mod reconcile;
 mod replay;
+mod risk;
 mod roles;
 mod sandbox;
 mod send;
@@ -59,6 +60,7 @@ enum Subcommands {
     Verify(verify::VerifyArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Risk(risk::RiskArgs),
     Roles(roles::RolesArgs),
     Vault(vault::VaultArgs),
     Sandbox(sandbox::SandboxArgs),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
+        Subcommands::Risk(arguments) => risk::run(&arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Vault(arguments) => vault::run(&arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),

@@ -2,10 +2,11 @@
 //! device, what he pays with and from whom he buys.
 //!
 //! [`history`] is what is remembered, `asked` what a purchase is about, `features` what is known of it, and [`judge`] what rules make
-//! of that. It is judged twice by the same function: before a second factor is asked for, which a challenge does, and when the
+//! of that; [`backtest`] tries rules out on what has happened. It is judged twice by the same function: before a second factor is asked for, which a challenge does, and when the
 //! purchase is decided. A market whose operators never proposed rules remembers nothing and judges nothing.
 
 mod asked;
+pub mod backtest;
 mod features;
 pub mod history;
 pub mod judge;

@@ -5,6 +5,7 @@
 
 mod support;
 mod risk {
+    mod backtest;
     mod features;
     mod review;
     mod rules;

@@ -41,6 +41,7 @@ use crate::{
     token, tree,
 };
 
+mod risk;
 mod route;
 mod search;
 
@@ -89,10 +90,19 @@ const COMMAND_PATHS: &[(&str, &str)] = &[
 
 /// Lists every route.
 pub(crate) fn routes() -> Vec<Route> {
-    [commands(), questions(), search::routes(), through_providers(), numbers(), proofs(), operation()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        commands(),
+        questions(),
+        search::routes(),
+        through_providers(),
+        risk::routes(),
+        numbers(),
+        proofs(),
+        operation(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn commands() -> Vec<Route> {

@@ -7,7 +7,7 @@ use events::ids::{AccountId, ListingId};
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{account, analytics, cart, ledger, listing, order, payment, terms};
+use crate::{account, analytics, cart, ledger, listing, order, payment, risk, terms};
 
 /// A view of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -29,11 +29,13 @@ pub enum ViewName {
     Payments,
     /// What purchases are priced by.
     Terms,
+    /// How purchases were judged, and reviews.
+    Risk,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 8] = [
+    pub const ALL: [ViewName; 9] = [
         ViewName::Carts,
         ViewName::Orders,
         ViewName::Ledger,
@@ -42,6 +44,7 @@ impl ViewName {
         ViewName::Listings,
         ViewName::Payments,
         ViewName::Terms,
+        ViewName::Risk,
     ];
 
     /// Gives the name its trees begin with.
@@ -55,6 +58,7 @@ impl ViewName {
             ViewName::Listings => "listings",
             ViewName::Payments => "payments",
             ViewName::Terms => "terms",
+            ViewName::Risk => "risk",
         }
     }
 
@@ -69,6 +73,7 @@ impl ViewName {
             ViewName::Listings => listing::VERSION,
             ViewName::Payments => payment::VERSION,
             ViewName::Terms => terms::VERSION,
+            ViewName::Risk => risk::VERSION,
         }
     }
 
@@ -83,6 +88,7 @@ impl ViewName {
             ViewName::Listings => Box::new(listing::ListingFold::new()),
             ViewName::Payments => Box::new(payment::PaymentFold::new()),
             ViewName::Terms => Box::new(terms::TermsFold::new()),
+            ViewName::Risk => Box::new(risk::RiskFold::new()),
         }
     }
 }
