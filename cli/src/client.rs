@@ -13,6 +13,7 @@ use commands::Refusal;
 use commands::crypto::VerifyingKey;
 use commands::market_key::{Announcement, follow};
 use commands::receipt::{Receipt, ReceiptError, verify_receipt_with};
+use commands::step_up::{Shown, write_header};
 use engine::Reply;
 use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
@@ -106,9 +107,22 @@ impl Client {
         key: &StoredKey,
         market_keys: &[VerifyingKey],
     ) -> anyhow::Result<Answer> {
+        self.send_with(signed, wish, key, market_keys, None).await
+    }
+
+    /// Sends a signed command with a second factor beside it, if there is one, and checks the receipt it gets.
+    pub(crate) async fn send_with(
+        &self,
+        signed: &Signed,
+        wish: &Wish,
+        key: &StoredKey,
+        market_keys: &[VerifyingKey],
+        shown: Option<&Shown>,
+    ) -> anyhow::Result<Answer> {
+        let step_up = shown.map(write_header);
         let (answer, url) = match self {
-            Client::Http(client) => (client.send(signed).await?, client.url()),
-            Client::Nats(client) => (client.send(signed, wish).await?, client.url()),
+            Client::Http(client) => (client.send(signed, step_up).await?, client.url()),
+            Client::Nats(client) => (client.send(signed, wish, step_up).await?, client.url()),
         };
         if let Answer::Receipt(receipt) = &answer {
             self.check_holds(receipt, market_keys).await.with_context(|| {

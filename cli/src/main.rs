@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod client;
 mod demo;
+mod factors;
 mod import;
 mod keys;
 mod ledger;
@@ -19,6 +20,7 @@ mod roles;
 mod sandbox;
 mod send;
 mod signing;
+mod step_up;
 mod story;
 mod tail;
 mod up;
@@ -55,6 +57,7 @@ enum Subcommands {
     Up(Box<up::UpArgs>),
     Keys(keys::KeysArgs),
     Send(send::SendArgs),
+    Factors(factors::FactorsArgs),
     Tail(tail::TailArgs),
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Subcommands::Up(arguments) => up::run(*arguments),
         Subcommands::Keys(arguments) => keys::run(arguments),
         Subcommands::Send(arguments) => send::run(arguments),
+        Subcommands::Factors(arguments) => factors::run(arguments),
         Subcommands::Tail(arguments) => tail::run(arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),

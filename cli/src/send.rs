@@ -21,6 +21,7 @@ use crate::client::{self, Answer, Client, MarketArgs};
 use crate::log::DataArgs;
 use crate::output::{Output, talk};
 use crate::signing::{Form, Wish, sign_wish};
+use crate::step_up::StepUpArgs;
 
 /// Sign a command, send it, and check the receipt.
 ///
@@ -41,6 +42,8 @@ pub(crate) struct SendArgs {
     /// The command's id, to ask again for the same; it wins over "cid" in the file.
     #[arg(long, value_name = "UUID")]
     cid: Option<CommandId>,
+    #[command(flatten)]
+    step_up: StepUpArgs,
     /// Sign the flat JSON form instead of a JWS.
     #[arg(long)]
     seed_form: bool,
@@ -83,7 +86,7 @@ pub(crate) fn run(arguments: SendArgs) -> anyhow::Result<Verdict> {
         // Signed last: what was waited for before does not age it.
         let now = client.now().await;
         let signed = sign_wish(&store, &key, &arguments.market.market, &wish, form, now)?;
-        client.send(&signed, &wish, &key, &market_keys).await
+        arguments.step_up.send(&client, &signed, &wish, &key, &market_keys).await
     })?;
     let mut output = Output::stdout();
     if let Answer::Receipt(receipt) = &answer

@@ -120,6 +120,11 @@ pub(crate) fn summary(event: &Event) -> String {
         }
         Event::PasskeyEnrolled(event) => format!("passkey {} approves", event.credential),
         Event::PasskeyRemoved(event) => format!("passkey {} approves nothing any more", event.credential),
+        Event::TotpEnrolled(event) => format!("codes of app {} approve", event.authenticator),
+        Event::TotpRemoved(event) => format!("codes of app {} approve nothing any more", event.authenticator),
+        Event::RecoveryEnrolled(event) => format!("{} recovery codes approve", event.commitments.len()),
+        Event::RecoveryRemoved(_) => "its recovery codes approve nothing any more".to_owned(),
+        Event::CodeRefused(event) => format!("a wrong code, number {} in 15 minutes", event.tries),
         Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
         Event::StockReceived(event) => {
             let at = at(event.location.as_ref());

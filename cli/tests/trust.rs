@@ -11,7 +11,7 @@ use std::sync::Arc;
 use commands::command::ClearCart;
 use commands::crypto::{SigningKey, VerifyingKey};
 use commands::envelope::verify_command;
-use commands::step_up::{challenge, write_header};
+use commands::step_up::{Shown, challenge, write_header};
 use common::{Cli, segment};
 use engine::keystore::KeyStore;
 use engine::log::segment::format::{
@@ -197,7 +197,7 @@ fn the_table_of_roles_is_printed_for_people_and_for_programs() {
 }
 
 /// What the page of a market and its authenticator make of a challenge.
-fn approve(passkey: &SigningKey, challenge: Hash) -> StepUp {
+fn approve(passkey: &SigningKey, challenge: Hash) -> Assertion {
     let challenge = Base64Url(challenge.as_bytes().to_vec());
     let client = json!({"type": "webauthn.get", "challenge": challenge, "origin": "https://market.example"});
     let client = client.to_string().into_bytes();
@@ -205,12 +205,12 @@ fn approve(passkey: &SigningKey, challenge: Hash) -> StepUp {
     data.extend([0b101, 0, 0, 0, 0]);
     let mut message = data.clone();
     message.extend(Hash::of(&client).as_bytes());
-    StepUp::Webauthn(Assertion {
+    Assertion {
         authenticator_data: Base64Url(data),
         client_data: Base64Url(client),
         credential: credential(passkey).parse().unwrap(),
         signature: Base64Url(passkey.sign(&message).to_vec()),
-    })
+    }
 }
 
 fn credential(passkey: &SigningKey) -> String {
@@ -273,7 +273,7 @@ fn a_second_factor_stands_in_the_log_and_is_checked_again() {
     let passkey = SigningKey::from_seed(Algorithm::EdDsa, [5; 32]).unwrap();
     asking(&Town::over(&cli, "--url", url.clone()), &passkey);
     let signed = sign_clear(&cli);
-    let header = write_header(&approve(&passkey, challenge(&signed).unwrap()));
+    let header = write_header(&Shown::Webauthn(approve(&passkey, challenge(&signed).unwrap())));
     let runtime = Runtime::new().unwrap();
     let sent = runtime.block_on(async {
         let post = reqwest::Client::new().post(format!("{url}/v1/commands")).body(signed);
@@ -302,7 +302,8 @@ fn a_second_factor_stands_in_the_log_and_is_checked_again() {
         (
             restamped(&log, |stamp| {
                 if is_approved(stamp) {
-                    stamp.step_up = Some(Box::new(approve(&passkey, Hash::of(b"another command"))));
+                    stamp.step_up =
+                        Some(Box::new(StepUp::Webauthn(approve(&passkey, Hash::of(b"another command")))));
                 }
             }),
             "it approves another command",
@@ -310,7 +311,10 @@ fn a_second_factor_stands_in_the_log_and_is_checked_again() {
         (
             restamped(&log, |stamp| {
                 if stamp.name == "step_up.enroll_passkey" {
-                    stamp.step_up = Some(Box::new(approve(&passkey, challenge(&stamp.signed).unwrap())));
+                    stamp.step_up = Some(Box::new(StepUp::Webauthn(approve(
+                        &passkey,
+                        challenge(&stamp.signed).unwrap(),
+                    ))));
                 }
             }),
             "it shows a second factor that no rule asked for",
@@ -337,7 +341,7 @@ fn a_second_factor_travels_over_nats_beside_the_command_and_is_kept_in_its_heade
         step_up,
         traceparent: None,
     };
-    let approved = write_header(&approve(&passkey, challenge(&signed).unwrap()));
+    let approved = write_header(&Shown::Webauthn(approve(&passkey, challenge(&signed).unwrap())));
     let (told, receipt) = runtime.block_on(async {
         let client = connect(std::slice::from_ref(&nats)).await.unwrap();
         let sender = CommandSender::open(client, "main".parse().unwrap()).await.unwrap();

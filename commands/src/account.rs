@@ -16,7 +16,7 @@ use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;
 use crate::risk::Trust;
-use crate::step_up::Passkeys;
+use crate::step_up::{Codes, Passkeys};
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Account {
     pub keys: u32,
     /// Its passkeys, which approve what needs a second factor.
     pub passkeys: Passkeys,
+    /// What it has of codes, if it ever had any.
+    pub codes: Option<Box<Codes>>,
     /// Its active cart, if it has one.
     pub cart: Option<Box<Cart>>,
     /// What it saved for later; at most [`crate::cart::SAVED_MAX`] lines.
@@ -56,6 +58,7 @@ impl Account {
             devices: BTreeSet::new(),
             keys: 0,
             passkeys: Passkeys::new(),
+            codes: None,
             cart: None,
             saved: BTreeMap::new(),
             last_migrated: None,

@@ -81,7 +81,9 @@ pub use reservations::{
 };
 pub use risk::{ClaimReview, DecideReview, LabelOrder, SetRiskRules};
 pub use search::{DESCRIPTION_LENGTH_MAX, DescribeListing, TAG_LENGTH_MAX, TAGS_MAX, Tags};
-pub use step_up::{EnrollPasskey, RemovePasskey, SetStepUpTerms};
+pub use step_up::{
+    EnrollPasskey, EnrollRecovery, EnrollTotp, RemovePasskey, RemoveRecovery, RemoveTotp, SetStepUpTerms,
+};
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 
 pub use returns::{
@@ -243,6 +245,10 @@ commands! {
     "step_up.set_terms" => SetStepUpTerms(SetStepUpTerms),
     "step_up.enroll_passkey" => EnrollPasskey(EnrollPasskey),
     "step_up.remove_passkey" => RemovePasskey(RemovePasskey),
+    "step_up.enroll_totp" => EnrollTotp(EnrollTotp),
+    "step_up.remove_totp" => RemoveTotp(RemoveTotp),
+    "step_up.enroll_recovery" => EnrollRecovery(EnrollRecovery),
+    "step_up.remove_recovery" => RemoveRecovery(RemoveRecovery),
     "listing.create" => CreateListing(CreateListing),
     "stock.receive" => ReceiveStock(ReceiveStock),
     "listing.update" => UpdateListing(UpdateListing),

@@ -189,12 +189,12 @@ fn admit(
     }
     // 10 the account is not suspended, and role and key allow the command.
     scope::check(market, key, verified)?;
-    // 11 a second factor, where one is needed.
-    step_up::check(market, verified, now)?;
+    // 11 a second factor, where one is needed. A wrong code is noted and consumes the command, or it could be guessed at for ever.
+    let wrong = step_up::check(market, verified, now)?;
     // 12 replay guard.
     key.window.check(stamp.seq)?;
     market.nonces.check(stamp.key, stamp.nonce, now)?;
-    Ok(None)
+    Ok(wrong.map(Decision::Commit))
 }
 
 /// Tells what of a command may be known only to the index. When anything is, all that the command names is asked for:
@@ -294,6 +294,10 @@ fn business(
         Command::SetStepUpTerms(command) => step_up::decide_set_terms(market, command),
         Command::EnrollPasskey(command) => step_up::decide_enroll(market, account, command),
         Command::RemovePasskey(command) => step_up::decide_remove(market, account, command),
+        Command::EnrollTotp(command) => step_up::decide_enroll_totp(market, account, command),
+        Command::RemoveTotp(command) => step_up::decide_remove_totp(market, account, command),
+        Command::EnrollRecovery(command) => step_up::decide_enroll_recovery(market, account, command),
+        Command::RemoveRecovery(command) => step_up::decide_remove_recovery(market, account, command),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
         Command::UpdateListing(command) => listing::decide_update(market, account, command),
         Command::PauseListing(command) => listing::decide_pause(market, account, command),

@@ -142,6 +142,11 @@ impl Market {
             Event::StepUpTermsSet(event) => self.step_up = Some(event.terms.clone()),
             Event::PasskeyEnrolled(event) => self.accounts.passkey_enrolled(event),
             Event::PasskeyRemoved(event) => self.accounts.passkey_removed(event),
+            Event::TotpEnrolled(event) => self.accounts.totp_enrolled(event),
+            Event::TotpRemoved(event) => self.accounts.totp_removed(event),
+            Event::RecoveryEnrolled(event) => self.accounts.recovery_enrolled(event),
+            Event::RecoveryRemoved(event) => self.accounts.recovery_removed(event),
+            Event::CodeRefused(event) => self.accounts.code_refused(event, self.time),
             Event::ListingCreated(event) => self.listings.created(event),
             Event::StockReceived(event) => {
                 self.listings.change_stock(event.listing, |stock| stock.received(event));

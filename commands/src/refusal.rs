@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use events::Timestamp;
-use events::step_up::{CredentialId, Domain};
+use events::ids::AuthenticatorId;
+use events::step_up::{CredentialId, Domain, FactorKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +106,11 @@ pub enum Refusal {
     MfaRequired {
         /// What a passkey is to sign: SHA-256 of the signed bytes, in base64url.
         challenge: Box<str>,
-        /// The account's passkeys; none: enroll one first, with `step_up.enroll_passkey`.
+        /// The account's passkeys.
         credentials: Box<[CredentialId]>,
+        /// Of which kinds the account has some.
+        #[serde(flatten)]
+        has: Box<HasFactors>,
         /// What is missing, or wrong with what was shown.
         problem: Box<str>,
         /// The domain that passkeys are made for; null: the market has not said.
@@ -114,12 +118,29 @@ pub enum Refusal {
         /// Why one is needed.
         rule: Box<str>,
     },
+    /// Too many wrong codes were shown for the account.
+    #[error(
+        "too many wrong codes were shown: codes are taken again at {until}; a passkey is taken meanwhile"
+    )]
+    MfaLocked {
+        /// From when on codes are looked at again.
+        until: Timestamp,
+    },
     /// The command id was used for another wish.
     #[error("this command id was used before for something else: use a new one")]
     CommandConflict,
     /// The engine has as much work as it takes.
     #[error("the market is busy: send the same command again after a moment")]
     Busy,
+}
+
+/// Which second factors an account has, its passkeys aside.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct HasFactors {
+    /// The app whose codes the account has; null: none.
+    pub app: Option<AuthenticatorId>,
+    /// Which kinds of second factors the account has; none: enroll one first, with `step_up.enroll_passkey`, say.
+    pub factors: Vec<FactorKind>,
 }
 
 impl Refusal {
@@ -145,6 +166,7 @@ impl Refusal {
             Refusal::ScopeDenied { .. } => "scope_denied",
             Refusal::AccountSuspended => "account_suspended",
             Refusal::MfaRequired { .. } => "mfa_required",
+            Refusal::MfaLocked { .. } => "mfa_locked",
             Refusal::CommandConflict => "command_conflict",
             Refusal::Busy => "busy",
         }

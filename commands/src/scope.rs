@@ -22,7 +22,11 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::RevokeDevice
         | CommandKind::ReportLost
         | CommandKind::EnrollPasskey
-        | CommandKind::RemovePasskey => Role::ALL,
+        | CommandKind::RemovePasskey
+        | CommandKind::EnrollTotp
+        | CommandKind::RemoveTotp
+        | CommandKind::EnrollRecovery
+        | CommandKind::RemoveRecovery => Role::ALL,
         CommandKind::SetStepUpTerms => &[Role::Operator],
         CommandKind::SetRiskRules
         | CommandKind::ClaimReview

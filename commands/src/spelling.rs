@@ -109,6 +109,10 @@ mod tests {
             ),
             ("step_up.enroll_passkey", json!({"credential": "bGFtcHMtYW5kLXBlYXJzLTE", "key": key})),
             ("step_up.remove_passkey", json!({"account": ID, "credential": "bGFtcHMtYW5kLXBlYXJzLTE"})),
+            ("step_up.enroll_totp", json!({"authenticator": ID})),
+            ("step_up.remove_totp", json!({"account": ID, "authenticator": ID})),
+            ("step_up.enroll_recovery", json!({"commitments": [hash, hash]})),
+            ("step_up.remove_recovery", json!({"account": ID})),
             (
                 "listing.create",
                 json!({

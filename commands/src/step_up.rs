@@ -1,36 +1,49 @@
-//! The second factor: which commands need one, who has which, and whether what was shown beside a command is one.
+//! The second factor: which commands need one, who has which, and whether what was shown beside a command is one. It is a passkey's
+//! approval, a code of an app, or a recovery code.
 //!
 //! It travels beside the signed bytes and is bound to them, so that an approval is good for just one command. It is shown when
 //! the market has asked for it: the refusal `mfa_required` says what it is to sign. What was shown stands in the decision's
 //! metadata, so that everybody can check it again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::account::{PublicKey, Role};
-use events::ids::AccountId;
+use events::ids::{AccountId, AuthenticatorId};
 use events::metadata::CommandStamp;
 use events::rejection::DeviceRejection;
 use events::step_up::{
-    CredentialId, PasskeyEnrolled, PasskeyRemoved, StepUp, StepUpRule, StepUpTerms, TermsSet,
+    Assertion, CredentialId, PasskeyEnrolled, PasskeyRemoved, RecoveryShown, StepUp, StepUpRule, StepUpTerms,
+    TermsSet,
 };
 use events::{Event, Hash, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::account::{Account, Accounts};
-use crate::command::{Command, EnrollPasskey, RemovePasskey, SetStepUpTerms, Verified};
+use crate::command::{
+    Command, EnrollPasskey, RemovePasskey, RemoveRecovery, RemoveTotp, SetStepUpTerms, Verified,
+};
 use crate::market::Market;
-use crate::refusal::Refusal;
+use crate::refusal::{HasFactors, Refusal};
 use crate::{jcs, risk, scope};
 
+mod codes;
 mod webauthn;
+
+pub use self::codes::{App, Codes, RECOVERY_CODES, STEP_MS, TRIES_MAX, TRIES_MS};
+pub(crate) use self::codes::{
+    decide_enroll_recovery, decide_enroll_totp, decide_remove_recovery, decide_remove_totp,
+};
 
 /// How old a command may be when it is decided, if a second factor that it needs is shown beside it: a person has to be asked.
 pub const STEP_UP_FRESHNESS_MS: i64 = 600_000;
 /// Most passkeys of one account.
 pub const PASSKEYS_PER_ACCOUNT_MAX: usize = 8;
+/// Digits of an app's code.
+pub const CODE_DIGITS: usize = 6;
 /// Longest header with a second factor, in bytes.
 pub const HEADER_BYTES_MAX: usize = 8 * 1024;
 
@@ -46,25 +59,63 @@ pub struct Passkey {
 /// The passkeys of an account, by their ids.
 pub type Passkeys = BTreeMap<CredentialId, Passkey>;
 
+/// A second factor as it is shown beside a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Shown {
+    /// A passkey's approval.
+    Webauthn(Assertion),
+    /// An app's code.
+    Totp(TotpCode),
+    /// A recovery code.
+    Recovery(RecoveryShown),
+}
+
+/// An app's code.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TotpCode {
+    /// The app.
+    pub authenticator: AuthenticatorId,
+    /// Its code: 6 digits.
+    pub code: String,
+}
+
+/// Never says the code.
+impl fmt::Debug for TotpCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TotpCode").field("authenticator", &self.authenticator).finish_non_exhaustive()
+    }
+}
+
 /// Reads the header with a second factor: base64url of its JSON.
-pub fn read_header(text: &str) -> Result<Box<StepUp>, Refusal> {
+pub fn read_header(text: &str) -> Result<Box<Shown>, Refusal> {
     let wrong = |rule: String| Refusal::BodyInvalid { rule: format!("Skylink-Step-Up: {rule}") };
     if text.len() > HEADER_BYTES_MAX {
         return Err(wrong(format!("it may have {HEADER_BYTES_MAX} bytes")));
     }
     let json = URL_SAFE_NO_PAD.decode(text).map_err(|error| wrong(error.to_string()))?;
-    let step_up: StepUp = serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))?;
-    let StepUp::Webauthn(assertion) = &step_up;
-    if !assertion.fits() {
-        return Err(wrong("its parts are none of a passkey's approval".to_owned()));
+    // What it holds is not repeated in an error: it may be a code.
+    let shown: Shown = serde_json::from_slice(&json).map_err(|_| {
+        wrong("it holds `webauthn`, `totp` or `recovery` with its members, see docs/step-up.md".to_owned())
+    })?;
+    match &shown {
+        Shown::Webauthn(assertion) if !assertion.fits() => {
+            Err(wrong("its parts are none of a passkey's approval".to_owned()))
+        }
+        Shown::Totp(code)
+            if code.code.len() != CODE_DIGITS || !code.code.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            Err(wrong(format!("an app's code has {CODE_DIGITS} digits")))
+        }
+        _ => Ok(Box::new(shown)),
     }
-    Ok(Box::new(step_up))
 }
 
 /// Writes the header with a second factor.
-pub fn write_header(step_up: &StepUp) -> String {
+pub fn write_header(shown: &Shown) -> String {
     URL_SAFE_NO_PAD
-        .encode(serde_json::to_vec(step_up).expect("a second factor holds nothing that JSON can't say"))
+        .encode(serde_json::to_vec(shown).expect("a second factor holds nothing that JSON can't say"))
 }
 
 /// Gives what a passkey is to sign for a command: SHA-256 of the bytes that the device signed. `None`: this is no signed command.
@@ -80,16 +131,21 @@ pub fn challenge(signed: &str) -> Option<Hash> {
 /// Tells why a command needs a second factor, if it does.
 pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'static str> {
     let stamp = &verified.stamp;
-    let has_passkey = market.accounts.get(stamp.account).is_some_and(|account| !account.passkeys.is_empty());
+    let has_one = || market.accounts.get(stamp.account).is_some_and(Account::has_factor);
+    let is_own = |account: Option<AccountId>| account.is_none_or(|account| account == stamp.account);
     match &verified.command {
         // What is lost may be the second factor too.
         Command::ReportLost(_) => return None,
         // Else whoever has the device could give himself a second factor. Who has none yet begins with this.
-        Command::EnrollPasskey(_) => {
-            return has_passkey.then_some("a passkey is enrolled with one that is there");
+        Command::EnrollPasskey(_) | Command::EnrollTotp(_) | Command::EnrollRecovery(_) => {
+            return has_one().then_some("a second factor is enrolled with one that is there");
         }
-        Command::RemovePasskey(body) if body.account.is_none_or(|account| account == stamp.account) => {
-            return has_passkey.then_some("a passkey is removed with one that is there");
+        Command::RemovePasskey(RemovePasskey { account, .. })
+        | Command::RemoveTotp(RemoveTotp { account, .. })
+        | Command::RemoveRecovery(RemoveRecovery { account })
+            if is_own(*account) =>
+        {
+            return has_one().then_some("a second factor is removed with one that is there");
         }
         _ => {}
     }
@@ -104,8 +160,7 @@ pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'
 
 /// Tells whether an account has a second factor that this market takes.
 pub fn has_second_factor(market: &Market, account: AccountId) -> bool {
-    let has_passkey = |known: &Account| !known.passkeys.is_empty();
-    market.step_up.is_some() && market.accounts.get(account).is_some_and(has_passkey)
+    market.step_up.is_some() && market.accounts.get(account).is_some_and(Account::has_factor)
 }
 
 fn holds(market: &Market, verified: &Verified, rule: &StepUpRule, now: Timestamp) -> bool {
@@ -137,39 +192,65 @@ pub(crate) fn freshness_ms(market: &Market, verified: &Verified, now: Timestamp)
     if is_shown { STEP_UP_FRESHNESS_MS } else { crate::replay::FRESHNESS_MS }
 }
 
-/// Check 11: a second factor is there where one is needed, and it is of this account and for this command.
-pub(crate) fn check(market: &Market, verified: &Verified, now: Timestamp) -> Result<(), Refusal> {
-    let Some(rule) = reason(market, verified, now) else { return Ok(()) };
+/// Check 11: a second factor is there where one is needed, and it is of this account and for this command. Gives what is to be written
+/// if it is a wrong code.
+pub(crate) fn check(
+    market: &Market,
+    verified: &Verified,
+    now: Timestamp,
+) -> Result<Option<Vec<Event>>, Refusal> {
+    let Some(rule) = reason(market, verified, now) else { return Ok(None) };
     let stamp = &verified.stamp;
-    let refuse = |problem: &'static str| {
-        let passkeys = market.accounts.get(stamp.account).map(|account| account.passkeys.keys().cloned());
-        let challenge = challenge(&stamp.signed).map(|hash| URL_SAFE_NO_PAD.encode(hash.as_bytes()));
-        Refusal::MfaRequired {
-            challenge: challenge.unwrap_or_default().into(),
-            credentials: passkeys.into_iter().flatten().collect(),
-            problem: problem.into(),
-            relying_party: market.step_up.as_ref().map(|terms| terms.relying_party.clone()),
-            rule: rule.into(),
+    let refuse = |problem: &'static str| required(market, stamp, rule, problem);
+    let known = market.accounts.get(stamp.account).ok_or_else(|| refuse("there is no such account"))?;
+    match stamp.step_up.as_deref() {
+        None => Err(refuse("send the same bytes again with a second factor in `Skylink-Step-Up`")),
+        Some(StepUp::Webauthn(assertion)) => {
+            let passkey = known.passkeys.get(&assertion.credential);
+            let passkey = passkey.ok_or_else(|| refuse("the passkey is none of this account"))?;
+            let terms = market.step_up.as_ref().ok_or_else(|| refuse("this market takes no passkeys yet"))?;
+            let challenge = challenge(&stamp.signed).ok_or_else(|| refuse("these are no signed bytes"))?;
+            webauthn::check(assertion, passkey, terms, challenge).map_err(refuse)?;
+            Ok(None)
         }
+        Some(StepUp::Totp(shown)) => codes::check_totp(known, *shown, stamp, &verified.command, now, refuse),
+        Some(StepUp::Recovery(shown)) => {
+            codes::check_recovery(known, *shown, stamp, &verified.command, now, refuse)
+        }
+    }
+}
+
+/// Says that a second factor is needed, and which the account has.
+fn required(market: &Market, stamp: &CommandStamp, rule: &str, problem: &str) -> Refusal {
+    let known = market.accounts.get(stamp.account);
+    let challenge = challenge(&stamp.signed).map(|hash| URL_SAFE_NO_PAD.encode(hash.as_bytes()));
+    let has = HasFactors {
+        app: known.and_then(Account::app).map(|app| app.authenticator),
+        factors: known.map(Account::factors).unwrap_or_default(),
     };
-    let Some(StepUp::Webauthn(assertion)) = stamp.step_up.as_deref() else {
-        return Err(refuse("send the same bytes again with a passkey's approval in `Skylink-Step-Up`"));
-    };
-    let passkey =
-        market.accounts.get(stamp.account).and_then(|known| known.passkeys.get(&assertion.credential));
-    let passkey = passkey.ok_or_else(|| refuse("the passkey is none of this account"))?;
-    let terms = market.step_up.as_ref().ok_or_else(|| refuse("this market takes no passkeys yet"))?;
-    let challenge = challenge(&stamp.signed).ok_or_else(|| refuse("these are no signed bytes"))?;
-    webauthn::check(assertion, passkey, terms, challenge).map_err(refuse)
+    Refusal::MfaRequired {
+        challenge: challenge.unwrap_or_default().into(),
+        credentials: known.into_iter().flat_map(|account| account.passkeys.keys().cloned()).collect(),
+        has: Box::new(has),
+        problem: problem.into(),
+        relying_party: market.step_up.as_ref().map(|terms| terms.relying_party.clone()),
+        rule: rule.into(),
+    }
 }
 
 impl Accounts {
-    /// Notes what a passkey that approved a command says to have signed before.
+    /// Notes what was shown beside a command, so that it is good only once: what a passkey says to have signed before, which code it was.
     pub(crate) fn stepped_up(&mut self, stamp: &CommandStamp) {
-        let Some(StepUp::Webauthn(assertion)) = stamp.step_up.as_deref() else { return };
-        let passkeys = self.by_id.get_mut(&stamp.account).map(|account| &mut account.passkeys);
-        if let Some(passkey) = passkeys.and_then(|passkeys| passkeys.get_mut(&assertion.credential)) {
-            passkey.sign_count = assertion.sign_count();
+        let Some(shown) = stamp.step_up.as_deref() else { return };
+        let Some(account) = self.by_id.get_mut(&stamp.account) else { return };
+        match shown {
+            StepUp::Webauthn(assertion) => {
+                if let Some(passkey) = account.passkeys.get_mut(&assertion.credential) {
+                    passkey.sign_count = assertion.sign_count();
+                }
+            }
+            StepUp::Totp(shown) => account.totp_shown(*shown),
+            StepUp::Recovery(shown) => account.recovery_shown(shown.commitment(stamp.account)),
         }
     }
 
@@ -192,7 +273,6 @@ pub(crate) fn decide_set_terms(
     Ok(if is_done { vec![] } else { vec![event().into()] })
 }
 
-/// Tells whether terms can be met with passkeys that were made for other ones: their domain is that of all passkeys there are.
 fn passkeys_of(market: &Market, account: AccountId) -> Result<&Passkeys, Vec<Rejection>> {
     let known = market.accounts.get(account).map(|known| &known.passkeys);
     known.ok_or_else(|| vec![Rejection::AccountUnknown { account }])
@@ -227,15 +307,25 @@ pub(crate) fn decide_remove(
     giver: AccountId,
     command: &RemovePasskey,
 ) -> Result<Vec<Event>, Vec<Rejection>> {
-    let owner = command.account.unwrap_or(giver);
+    let owner = owner_of(market, giver, command.account)?;
+    let is_there = passkeys_of(market, owner)?.contains_key(&command.credential);
+    let event = || PasskeyRemoved { account: owner, credential: command.credential.clone() };
+    Ok(if is_there { vec![event().into()] } else { vec![] })
+}
+
+/// Finds whose second factor is to be removed: the giver's own, or, by an operator or the registrar, another's.
+fn owner_of(
+    market: &Market,
+    giver: AccountId,
+    named: Option<AccountId>,
+) -> Result<AccountId, Vec<Rejection>> {
+    let owner = named.unwrap_or(giver);
     let may_for_others =
         [Role::Operator, Role::Registrar].into_iter().any(|role| market.accounts.has_role(giver, role));
     if owner != giver && !may_for_others {
         return Err(vec![DeviceRejection::NotYourDevice { account: owner }.into()]);
     }
-    let is_there = passkeys_of(market, owner)?.contains_key(&command.credential);
-    let event = || PasskeyRemoved { account: owner, credential: command.credential.clone() };
-    Ok(if is_there { vec![event().into()] } else { vec![] })
+    Ok(owner)
 }
 
 /// Checks that terms are in range and speak of commands that there are.

@@ -11,8 +11,9 @@ use commands::command::{
     EnrollDevice, EnrollPasskey, RemovePasskey, ReportLost, RevokeDevice, SetRiskRules, SetStepUpTerms,
 };
 use commands::crypto::SigningKey;
+use commands::refusal::HasFactors;
 use commands::step_up::{
-    PASSKEYS_PER_ACCOUNT_MAX, STEP_UP_FRESHNESS_MS, challenge, read_header, settle, write_header,
+    PASSKEYS_PER_ACCOUNT_MAX, STEP_UP_FRESHNESS_MS, Shown, challenge, read_header, settle, write_header,
 };
 use commands::{Command, Decision, Refusal, Verified, decide};
 use events::account::{Algorithm, PublicKey};
@@ -20,8 +21,8 @@ use events::device::RevokeReason;
 use events::rejection::DeviceRejection;
 use events::risk::rules::{Outcome, RuleSet};
 use events::step_up::{
-    Assertion, Base64Url, CredentialId, Domain, Origin, PasskeyEnrolled, PasskeyRemoved, StepUp, StepUpRule,
-    StepUpTerms, TermsSet,
+    Assertion, Base64Url, CredentialId, Domain, FactorKind, Origin, PasskeyEnrolled, PasskeyRemoved, StepUp,
+    StepUpRule, StepUpTerms, TermsSet,
 };
 use events::{Event, Hash, Rejection};
 use serde_json::json;
@@ -187,7 +188,8 @@ fn what_is_small_needs_none_and_what_is_large_says_what_would_satisfy_it() {
             .encode(Hash::of(format!("header.payload-{}", verified.stamp.seq).as_bytes()).as_bytes())
             .into(),
         credentials: [passkey.credential()].into(),
-        problem: "send the same bytes again with a passkey's approval in `Skylink-Step-Up`".into(),
+        has: Box::new(HasFactors { app: None, factors: vec![FactorKind::Webauthn] }),
+        problem: "send the same bytes again with a second factor in `Skylink-Step-Up`".into(),
         relying_party: Some(DOMAIN.parse().unwrap()),
         rule: "a rule of this market".into(),
     };
@@ -470,8 +472,8 @@ fn a_retry_gets_its_first_outcome_whether_or_not_it_is_approved() {
 #[test]
 fn the_header_holds_one_approval_of_bounded_size() {
     let passkey = Authenticator::new(Algorithm::Es256, 1);
-    let step_up = StepUp::Webauthn(passkey.approve(Hash::of(b"a command"), &GOOD));
-    assert_eq!(*read_header(&write_header(&step_up)).unwrap(), step_up);
+    let shown = Shown::Webauthn(passkey.approve(Hash::of(b"a command"), &GOOD));
+    assert_eq!(*read_header(&write_header(&shown)).unwrap(), shown);
     let mut long = passkey.approve(Hash::of(b"a command"), &GOOD);
     long.client_data.0.resize(Assertion::CLIENT_DATA_BYTES_MAX + 1, b' ');
     for bad in [
@@ -479,7 +481,7 @@ fn the_header_holds_one_approval_of_bounded_size() {
         "{}".to_owned(),
         "e30".to_owned(),
         URL_SAFE_NO_PAD.encode(r#"{"totp":{"code":"123456"}}"#),
-        write_header(&StepUp::Webauthn(long)),
+        write_header(&Shown::Webauthn(long)),
         "A".repeat(commands::step_up::HEADER_BYTES_MAX + 1),
     ] {
         assert_eq!(read_header(&bad).unwrap_err().code(), "body_invalid", "{bad}");
@@ -537,7 +539,7 @@ fn what_an_independent_authenticator_approves_is_taken_and_nothing_changed_of_it
             let mut verified = world.sign(BUYER, large());
             verified.stamp.signed.clone_from(signed);
             verified.stamp.step_up = Some(Box::new(step_up.clone()));
-            let StepUp::Webauthn(assertion) = step_up;
+            let StepUp::Webauthn(assertion) = step_up else { panic!("only passkeys are in it") };
             let parts = [&assertion.authenticator_data, &assertion.client_data, &assertion.signature];
             let bits: usize = parts.iter().map(|part| part.0.len() * 8).sum();
             for bit in 0..bits {

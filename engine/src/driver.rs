@@ -22,11 +22,12 @@ use crate::answerer::{self, Answers, Durable};
 use crate::appender::{self, APPEND_PAUSE, ToLog};
 use crate::clock::{Clock, ClockGuard};
 use crate::index::{Index, IndexError};
-use crate::ingress::{self, Beside, Reply, ReplyTo, Request};
+use crate::ingress::{self, Beside, Checker, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::LiveKeys;
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
+use crate::secrets::Secrets;
 use crate::standby::{EngineConfig, Prepared, Standby, StartError};
 use crate::tree::TreeReader;
 
@@ -116,6 +117,7 @@ pub struct EngineHandle {
     pub(crate) wakes: mpsc::Sender<ToWriter>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) live: Arc<LiveKeys>,
     pub(crate) index: Index,
     pub(crate) tree: TreeReader,
@@ -148,7 +150,13 @@ impl Engine {
         appender::spawn(Arc::clone(&log), wishes, wakes_in);
         appender::watch_for_others(&log, head, config.writer, wakes_in);
         tokio::spawn(look_regularly(wakes_in.downgrade()));
-        ingress::spawn(verify_threads, &config.market, &handle.keys, requests, wakes_in);
+        let checker = Checker {
+            market: config.market.clone(),
+            keys: Arc::clone(&handle.keys),
+            secrets: Arc::clone(&handle.secrets),
+            clock: Arc::clone(&clock),
+        };
+        ingress::spawn(verify_threads, &checker, requests, wakes_in);
 
         let begun = (head, market.effects());
         let now = guard.look(clock.as_ref()).now;
@@ -315,6 +323,11 @@ impl EngineHandle {
         if self.wakes.send(ToWriter::Look(done)).await.is_ok() {
             let _ = is_done.await;
         }
+    }
+
+    /// Gives the secrets of people's apps.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
     }
 
     /// Gives the keys that may sign.

@@ -6,14 +6,17 @@ use std::thread;
 use bytes::Bytes;
 use commands::envelope::verify_command;
 use commands::receipt::Receipt;
-use commands::step_up::read_header;
-use commands::{Refusal, Verified};
+use commands::step_up::{Shown, read_header};
+use commands::{Command, Refusal, Verified};
 use events::ids::MarketName;
+use events::step_up::{StepUp, TotpShown};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::driver::ToWriter;
 use crate::keys::KeyRing;
 use crate::processor::{Incoming, Wake};
+use crate::secrets::{SecretError, Secrets};
 
 /// Most requests that wait for a check of their signature; one more is answered `busy`.
 pub const REQUESTS_MAX: usize = 16_384;
@@ -79,31 +82,34 @@ pub struct Request {
     pub(crate) reply: ReplyTo,
 }
 
+/// What commands are checked with before they are decided.
+#[derive(Clone)]
+pub(crate) struct Checker {
+    pub(crate) market: MarketName,
+    pub(crate) keys: Arc<KeyRing>,
+    /// Whether an app's code is right can be told only here.
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 /// Starts the threads that check signatures. They end when the requests or the writer do.
 pub(crate) fn spawn(
     threads: usize,
-    market: &MarketName,
-    keys: &Arc<KeyRing>,
+    checker: &Checker,
     requests: mpsc::Receiver<Request>,
     wakes: &mpsc::Sender<ToWriter>,
 ) {
     let requests = Arc::new(Mutex::new(requests));
     for number in 0..threads {
-        let (requests, keys, wakes) = (Arc::clone(&requests), Arc::clone(keys), wakes.clone());
-        let market = market.clone();
+        let (requests, checker, wakes) = (Arc::clone(&requests), checker.clone(), wakes.clone());
         thread::Builder::new()
             .name(format!("verify-{number}"))
-            .spawn(move || check(&requests, &market, &keys, &wakes))
+            .spawn(move || check(&requests, &checker, &wakes))
             .expect("a thread can be started at start-up");
     }
 }
 
-fn check(
-    requests: &Mutex<mpsc::Receiver<Request>>,
-    market: &MarketName,
-    keys: &KeyRing,
-    wakes: &mpsc::Sender<ToWriter>,
-) {
+fn check(requests: &Mutex<mpsc::Receiver<Request>>, checker: &Checker, wakes: &mpsc::Sender<ToWriter>) {
     let mut batch = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
     loop {
         // Held while it waits: the other threads wait for the lock, which is the same.
@@ -116,7 +122,7 @@ fn check(
         for request in batch.drain(..) {
             let Request { bytes, arrived_as, beside, reply } = request;
             let Beside { step_up, traceparent } = beside;
-            match verify_request(&bytes, market, arrived_as.as_deref(), step_up.as_deref(), keys) {
+            match checker.verify(&bytes, arrived_as.as_deref(), step_up.as_deref()) {
                 Ok(verified) => good.push(Incoming { verified, traceparent, reply }),
                 Err(refusal) => {
                     metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
@@ -131,16 +137,41 @@ fn check(
     }
 }
 
-/// Checks the signed bytes, and reads what was shown beside them; whether that is a second factor is asked where it is known which
-/// are the account's.
-fn verify_request(
-    bytes: &[u8],
-    market: &MarketName,
-    arrived_as: Option<&str>,
-    step_up: Option<&str>,
-    keys: &KeyRing,
-) -> Result<Verified, Refusal> {
-    let mut verified = verify_command(bytes, market, arrived_as, keys)?;
-    verified.stamp.step_up = step_up.map(read_header).transpose()?;
-    Ok(verified)
+impl Checker {
+    /// Checks the signed bytes, and reads what was shown beside them; whether that is a second factor is asked where it is known
+    /// which are the account's.
+    fn verify(
+        &self,
+        bytes: &[u8],
+        arrived_as: Option<&str>,
+        step_up: Option<&str>,
+    ) -> Result<Verified, Refusal> {
+        let mut verified = verify_command(bytes, &self.market, arrived_as, self.keys.as_ref())?;
+        let account = verified.stamp.account;
+        let unkept = "get a secret for it and show its first code, see docs/step-up.md";
+        let refuse = |name: &str, rule: &str| Refusal::BodyInvalid { rule: format!("{name}: {rule}") };
+        if let Command::EnrollTotp(body) = &verified.command
+            && !self.secrets.has(account, body.authenticator).map_err(unreadable)?
+        {
+            return Err(refuse("authenticator", unkept));
+        }
+        let Some(shown) = step_up.map(read_header).transpose()? else { return Ok(verified) };
+        verified.stamp.step_up = Some(Box::new(match *shown {
+            Shown::Webauthn(assertion) => StepUp::Webauthn(assertion),
+            Shown::Recovery(code) => StepUp::Recovery(code),
+            Shown::Totp(shown) => {
+                let (authenticator, now) = (shown.authenticator, self.clock.now());
+                let step = self.secrets.step(account, authenticator, &shown.code, now).map_err(unreadable)?;
+                let step = step.ok_or_else(|| refuse("Skylink-Step-Up", "the account has no such app"))?;
+                StepUp::Totp(TotpShown { authenticator, step })
+            }
+        }));
+        Ok(verified)
+    }
+}
+
+/// What can't be read now may be read later; nobody's try is counted for it.
+fn unreadable(error: SecretError) -> Refusal {
+    tracing::error!(error = &error as &dyn std::error::Error, "a secret can't be read");
+    Refusal::Busy
 }

@@ -23,6 +23,7 @@ pub mod nats_commands;
 pub mod nats_serve;
 pub mod processor;
 pub mod providers;
+pub mod secrets;
 mod seen;
 pub mod snapshot;
 pub mod standby;

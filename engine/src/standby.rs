@@ -26,6 +26,7 @@ use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::{LiveKeys, MarketKeyRing};
 use crate::processor::{StopReason, Wake, WriterConfig};
+use crate::secrets::Secrets;
 use crate::snapshot::Snapshots;
 use crate::tree::{Tree, TreeError};
 
@@ -77,6 +78,8 @@ pub struct EngineConfig {
     pub writer: WriterConfig,
     /// The market's keys that receipts and checkpoints are signed with.
     pub market_keys: MarketKeyRing,
+    /// The secrets of people's apps.
+    pub secrets: Arc<Secrets>,
     /// Threads that check signatures.
     pub verify_threads: usize,
 }
@@ -145,7 +148,7 @@ impl Standby {
         for key in market.accounts.keys() {
             keys.add(&key.public)?;
         }
-        let EngineConfig { writer, market_keys, verify_threads } = config;
+        let EngineConfig { writer, market_keys, secrets, verify_threads } = config;
         let opened = writer.opened.receipt_key;
         let live = Arc::new(LiveKeys::new(market_keys, &market.keys, market.position, opened));
         let answers = Answers::new(Arc::clone(&log), Arc::clone(&live), writer.market.clone());
@@ -184,6 +187,7 @@ impl Standby {
             wakes: wakes_in,
             status: status_out,
             keys,
+            secrets,
             live,
             index,
             tree: tree_reader,

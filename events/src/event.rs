@@ -116,6 +116,11 @@ events! {
     "step_up.terms_set.v1" => StepUpTermsSet(step_up::TermsSet) about |_| None,
     "step_up.passkey_enrolled.v1" => PasskeyEnrolled(step_up::PasskeyEnrolled) about |e| Some(e.account.to_string()),
     "step_up.passkey_removed.v1" => PasskeyRemoved(step_up::PasskeyRemoved) about |e| Some(e.account.to_string()),
+    "step_up.totp_enrolled.v1" => TotpEnrolled(step_up::TotpEnrolled) about |e| Some(e.account.to_string()),
+    "step_up.totp_removed.v1" => TotpRemoved(step_up::TotpRemoved) about |e| Some(e.account.to_string()),
+    "step_up.recovery_enrolled.v1" => RecoveryEnrolled(step_up::RecoveryEnrolled) about |e| Some(e.account.to_string()),
+    "step_up.recovery_removed.v1" => RecoveryRemoved(step_up::RecoveryRemoved) about |e| Some(e.account.to_string()),
+    "step_up.code_refused.v1" => CodeRefused(step_up::CodeRefused) about |e| Some(e.account.to_string()),
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
     "listing.updated.v1" => ListingUpdated(listing::Updated) about |e| Some(e.listing.to_string()),
@@ -308,6 +313,11 @@ impl Event {
             | Event::StepUpTermsSet(_)
             | Event::PasskeyEnrolled(_)
             | Event::PasskeyRemoved(_)
+            | Event::TotpEnrolled(_)
+            | Event::TotpRemoved(_)
+            | Event::RecoveryEnrolled(_)
+            | Event::RecoveryRemoved(_)
+            | Event::CodeRefused(_)
             | Event::ListingCreated(_)
             | Event::StockReceived(_)
             | Event::ListingUpdated(_)

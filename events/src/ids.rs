@@ -96,6 +96,8 @@ uuid_ids! {
     AccountId = "account id",
     /// One device of an account; its key may change, its id does not.
     DeviceId = "device id",
+    /// One app of an account that makes codes.
+    AuthenticatorId = "authenticator id",
     /// One thing offered for sale.
     ListingId = "listing id",
     /// One cart; an account has at most one active.

@@ -3,6 +3,7 @@
 mod accounts;
 mod chargebacks;
 mod devices;
+mod factors;
 mod market_keys;
 mod parts;
 mod reconciliation;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::accounts::AccountRejection;
 pub use self::chargebacks::{ChargebackRejection, ChargebackState};
 pub use self::devices::DeviceRejection;
+pub use self::factors::FactorRejection;
 pub use self::market_keys::MarketKeyProblem;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::reconciliation::ReconciliationProblem;
@@ -979,6 +981,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Risk(#[from] RiskRejection),
+    /// A rule of codes.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Factor(#[from] FactorRejection),
 }
 
 impl Rejection {

@@ -14,6 +14,13 @@ use crate::device::Commands;
 use crate::ids::AccountId;
 use crate::money::{Currency, Money};
 
+mod codes;
+
+pub use self::codes::{
+    CodeRefused, FactorKind, RecoveryEnrolled, RecoveryRemoved, RecoveryShown, TotpEnrolled, TotpRemoved,
+    TotpShown,
+};
+
 /// Longest domain that second factors are for, in bytes.
 const DOMAIN_LENGTH_MAX: usize = 253;
 /// Longest origin, in bytes.
@@ -169,6 +176,10 @@ pub struct PasskeyRemoved {
 pub enum StepUp {
     /// A passkey's approval.
     Webauthn(Assertion),
+    /// What was made of an app's code.
+    Totp(TotpShown),
+    /// A recovery code.
+    Recovery(RecoveryShown),
 }
 
 /// What a passkey signed for one command (WebAuthn Level 2, §7.2). Its challenge is SHA-256 of what the device signed.

@@ -15,6 +15,7 @@ use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
 use engine::log::EventLog;
 use engine::market_keys::LiveKeys;
+use engine::secrets::Secrets;
 use engine::tree::TreeReader;
 use events::ids::MarketName;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -52,6 +53,8 @@ pub struct Gateway {
     pub tree: TreeReader,
     /// The keys that may sign requests for tokens.
     pub keys: Arc<KeyRing>,
+    /// The secrets of people's apps.
+    pub secrets: Arc<Secrets>,
     /// The market.
     pub market: MarketName,
     /// The market's own keys, with which it signs receipts and checkpoints.

@@ -31,6 +31,7 @@ use engine::market_keys::{self, MarketKeyRing};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
+use engine::secrets::Secrets;
 use engine::vault::{Vault, VaultError};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
 use events::Head;
@@ -331,6 +332,7 @@ impl Reading {
             log: Arc::clone(&self.log),
             tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
+            secrets: Arc::clone(handle.secrets()),
             market: self.market.clone(),
             market_keys: Arc::clone(handle.market_keys()),
             clock,
@@ -518,6 +520,7 @@ impl Parts {
         clock: Arc<dyn Clock>,
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections, vault } = self;
+        let secrets = Arc::new(Secrets::in_vault(Arc::clone(&vault)));
         projections.check_log_head(log.head().await?)?;
         let NodeConfig {
             market,
@@ -546,8 +549,12 @@ impl Parts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             opened,
         };
-        let engine_config =
-            EngineConfig { writer, market_keys: MarketKeyRing::in_store(keys.clone()), verify_threads };
+        let engine_config = EngineConfig {
+            writer,
+            market_keys: MarketKeyRing::in_store(keys.clone()),
+            secrets,
+            verify_threads,
+        };
         let with_key = |adapter: Arc<dyn PaymentProvider>| {
             let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
             Ok(Provider { adapter, key })

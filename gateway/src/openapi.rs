@@ -107,7 +107,11 @@ impl Parts {
         }
         operation["responses"] = json!(answers);
         if let Some(takes) = route.takes {
-            add_body(&mut operation, takes);
+            let plain = match takes {
+                Takes::Json(schema, _) => schema(&mut self.as_is).to_value(),
+                _ => Value::Null,
+            };
+            add_body(&mut operation, takes, &json!({"schema": plain}));
         }
         match route.token {
             NeedOfToken::None => {}
@@ -312,7 +316,7 @@ fn parameter(parameter: &Parameter) -> Value {
     described
 }
 
-fn add_body(operation: &mut Value, takes: Takes) {
+fn add_body(operation: &mut Value, takes: Takes, plain: &Value) {
     let jws = json!({"schema": {"type": "string", "description": "compact JWS, see docs/signing.md"}});
     let flat = json!({"schema": {
         "type": "object",
@@ -327,12 +331,13 @@ fn add_body(operation: &mut Value, takes: Takes) {
     let types = match takes {
         Takes::Command(_) => COMMAND_TYPES.as_slice(),
         Takes::TokenRequest => JWS_TYPES.as_slice(),
-        Takes::ProviderMessage => &["application/json"],
+        Takes::ProviderMessage | Takes::Json(..) => &["application/json"],
     };
     let content: BTreeMap<&str, &Value> = types
         .iter()
         .map(|media_type| match (*media_type, takes) {
             (media_type, Takes::ProviderMessage) => (media_type, &of_provider),
+            (media_type, Takes::Json(..)) => (media_type, plain),
             ("application/json", _) => ("application/json", &flat),
             (media_type, _) => (media_type, &jws),
         })
@@ -342,6 +347,7 @@ fn add_body(operation: &mut Value, takes: Takes) {
         Takes::Command(Some(name)) => format!("Takes `{name}`; its body is schema `command.{name}`.").into(),
         Takes::Command(None) => "The body of a command `x.y` is schema `command.x.y`.".into(),
         Takes::TokenRequest => "Takes `token.issue` with the body `{\"ttl_s\": 1 to 3600}`.".into(),
+        Takes::Json(_, description) => description.into(),
         Takes::ProviderMessage => {
             "A message says only that something happened: what, is asked of the provider. Answered when all that it is \
              about is durable; else it is to be sent again."

@@ -35,6 +35,8 @@ macro_rules! kinds {
 
 kinds! {
     QUERY_INVALID = BAD_REQUEST "query_invalid" "The query is not valid";
+    APP_UNKNOWN = CONFLICT "app_unknown" "No such app waits";
+    CODE_WRONG = BAD_REQUEST "code_wrong" "The code is wrong";
     MESSAGE_REFUSED = BAD_REQUEST "message_refused" "The message is not taken";
     BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";
     TOKEN_MISSING = UNAUTHORIZED "token_missing" "An access token is needed";
@@ -183,6 +185,7 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::KidRevoked
         | Refusal::AlgMismatch => (StatusCode::UNAUTHORIZED, "The signature does not hold"),
         Refusal::MfaRequired { .. } => (FORBIDDEN.status, "A second factor is needed"),
+        Refusal::MfaLocked { .. } => (FORBIDDEN.status, "Codes are locked"),
         Refusal::ScopeDenied { .. } => (FORBIDDEN.status, FORBIDDEN.title),
         Refusal::AccountSuspended => (ACCOUNT_SUSPENDED.status, ACCOUNT_SUSPENDED.title),
         Refusal::CmdUnknown { .. } => (StatusCode::NOT_FOUND, "No such command"),
@@ -225,11 +228,13 @@ pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
         Refusal::AccountSuspended,
         Refusal::MfaRequired {
             challenge: Box::default(),
+            has: Box::default(),
             credentials: Box::default(),
             problem: Box::default(),
             relying_party: None,
             rule: Box::default(),
         },
+        Refusal::MfaLocked { until: server_time },
         Refusal::CommandConflict,
         Refusal::Busy,
     ];

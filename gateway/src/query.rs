@@ -27,6 +27,7 @@ use crate::token::Caller;
 use crate::tree;
 
 pub(crate) mod devices;
+pub(crate) mod factors;
 pub(crate) mod listing;
 pub(crate) mod returns;
 pub(crate) mod risk;

@@ -41,6 +41,7 @@ use crate::{
     token, tree,
 };
 
+mod factors;
 mod risk;
 mod route;
 mod search;
@@ -92,6 +93,7 @@ const COMMAND_PATHS: &[(&str, &str)] = &[
 pub(crate) fn routes() -> Vec<Route> {
     [
         commands(),
+        factors::factors(),
         questions(),
         search::routes(),
         through_providers(),

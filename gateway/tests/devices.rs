@@ -13,11 +13,11 @@ use commands::command::{
 };
 use commands::crypto::SigningKey;
 use commands::sign::prove_device;
-use commands::step_up::{challenge, write_header};
+use commands::step_up::{Shown, challenge, write_header};
 use events::Hash;
 use events::account::{Algorithm, Role};
 use events::ids::DeviceId;
-use events::step_up::{Assertion, Base64Url, StepUp, StepUpRule, StepUpTerms};
+use events::step_up::{Assertion, Base64Url, StepUpRule, StepUpTerms};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Person, Shop, json_of, market_name, problem, usd};
@@ -134,7 +134,7 @@ fn approve(passkey: &SigningKey, credential: &str, challenge: &str) -> String {
     data.extend([0b101, 0, 0, 0, 0]);
     let mut message = data.clone();
     message.extend(Hash::of(&client).as_bytes());
-    write_header(&StepUp::Webauthn(Assertion {
+    write_header(&Shown::Webauthn(Assertion {
         authenticator_data: Base64Url(data),
         client_data: Base64Url(client),
         credential: credential.parse().unwrap(),

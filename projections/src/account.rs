@@ -2,6 +2,7 @@
 //! answers, without asking the writer.
 
 mod device;
+mod factors;
 
 use std::collections::BTreeSet;
 
@@ -14,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
 pub use self::device::{Device, DeviceEntry, DeviceState, DeviceStep, HISTORY_MAX};
+pub use self::factors::{Factors, Used};
 
 use crate::store::Slot;
 use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +80,7 @@ impl Key for KeyId {
 const ACCOUNTS: Layout<AccountId, Account> = Layout::new(b'a', VERSION);
 const DEVICES: Layout<DeviceId, Device> = Layout::new(b'd', VERSION);
 const KEYS: Layout<KeyId, KeyOwner> = Layout::new(b'k', VERSION);
+const FACTORS: Layout<AccountId, Factors> = Layout::new(b'f', VERSION);
 
 /// Answers about accounts.
 #[derive(Clone, Copy)]
@@ -101,6 +104,11 @@ impl<'a> Accounts<'a> {
         devices.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
     }
 
+    /// Gives the second factors of an account; none, if it never had any.
+    pub fn factors(&self, account: AccountId) -> Result<Option<Factors>, ViewError> {
+        FACTORS.get(&self.0.read().tree, &account)
+    }
+
     /// Tells whose a key is or was; `None` if no device had it.
     pub fn key(&self, key: KeyId) -> Result<Option<KeyOwner>, ViewError> {
         KEYS.get(&self.0.read().tree, &key)
@@ -112,11 +120,17 @@ pub(crate) struct AccountFold {
     accounts: Table<AccountId, Account>,
     devices: Table<DeviceId, Device>,
     keys: Table<KeyId, KeyOwner>,
+    factors: Table<AccountId, Factors>,
 }
 
 impl AccountFold {
     pub(crate) fn new() -> Self {
-        AccountFold { accounts: Table::new(ACCOUNTS), devices: Table::new(DEVICES), keys: Table::new(KEYS) }
+        AccountFold {
+            accounts: Table::new(ACCOUNTS),
+            devices: Table::new(DEVICES),
+            keys: Table::new(KEYS),
+            factors: Table::new(FACTORS),
+        }
     }
 
     fn add(
@@ -154,7 +168,14 @@ impl AccountFold {
 impl Fold for AccountFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
         let start = commit.start();
+        if let Some(stamp) = Factors::shown(start) {
+            let factors = self.factors.entry(tree, &stamp.account)?.get_or_insert_default();
+            factors.use_up(stamp, commit.time());
+        }
         for recorded in commit.events() {
+            if let Some(account) = Factors::of(&recorded.event) {
+                self.factors.entry(tree, &account)?.get_or_insert_default().apply(recorded);
+            }
             match &recorded.event {
                 Event::MarketOpened(opened) => {
                     let registrar = &opened.registrar;
@@ -197,6 +218,7 @@ impl Fold for AccountFold {
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.accounts.write(tree, batch)?;
         self.devices.write(tree, batch)?;
-        self.keys.write(tree, batch)
+        self.keys.write(tree, batch)?;
+        self.factors.write(tree, batch)
     }
 }

@@ -8,6 +8,7 @@ use engine::keystore::{KeyStore, StoredKey};
 use engine::log::EventLog;
 use engine::market_keys::MarketKeyRing;
 use engine::processor::WriterConfig;
+use engine::secrets::Secrets;
 use engine::{Engine, EngineConfig, Prepared, Standby, StartError};
 use events::ids::WriterId;
 use events::market::{Deadlines, FeePolicy, Opened, Registrar};
@@ -80,6 +81,7 @@ impl Keys {
         let config = EngineConfig {
             writer,
             market_keys: MarketKeyRing::of([self.receipt.signing()]),
+            secrets: Arc::new(Secrets::nowhere()),
             verify_threads: 2,
         };
         Standby::start(Prepared::open(dir)?, config, log, clock).await

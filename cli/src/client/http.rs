@@ -74,10 +74,13 @@ impl HttpClient {
     }
 
     /// Sends a signed command.
-    pub(super) async fn send(&self, signed: &Signed) -> anyhow::Result<Answer> {
+    pub(super) async fn send(&self, signed: &Signed, step_up: Option<String>) -> anyhow::Result<Answer> {
         let url = format!("{}{COMMANDS_PATH}", self.url);
         let kind = if signed.bytes.starts_with('{') { "application/json" } else { "application/jose" };
-        let request = self.http.post(&url).header("content-type", kind).body(signed.bytes.clone());
+        let mut request = self.http.post(&url).header("content-type", kind).body(signed.bytes.clone());
+        if let Some(step_up) = step_up {
+            request = request.header("Skylink-Step-Up", step_up);
+        }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
@@ -99,6 +102,26 @@ impl HttpClient {
     pub(crate) async fn token(&self, signed: String) -> anyhow::Result<Result<Value, String>> {
         let url = format!("{}{TOKENS_PATH}", self.url);
         let request = self.http.post(&url).header("content-type", "application/jose").body(signed);
+        let response = request.send().await.with_context(|| {
+            format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
+        })?;
+        let status = response.status();
+        let body = response.bytes().await.context("the answer broke off: ask again")?;
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(if status.is_success() { Ok(answer) } else { Err(problem_text(status, &answer)) })
+    }
+
+    /// Asks with an access token for something that is no command, by POST; gives the answer, or why there is none.
+    pub(crate) async fn ask(
+        &self,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Result<Value, String>> {
+        let mut request = self.http.post(format!("{}{path}", self.url)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         let response = request.send().await.with_context(|| {
             format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
         })?;

@@ -35,12 +35,17 @@ impl NatsClient {
     }
 
     /// Sends a signed command.
-    pub(super) async fn send(&self, signed: &Signed, wish: &Wish) -> anyhow::Result<Answer> {
+    pub(super) async fn send(
+        &self,
+        signed: &Signed,
+        wish: &Wish,
+        step_up: Option<String>,
+    ) -> anyhow::Result<Answer> {
         let name = wish.command.name();
         let command = Outgoing {
             name: name.to_owned(),
             payload: signed.bytes.clone().into(),
-            step_up: None,
+            step_up,
             traceparent: None,
         };
         let sending = self.sender.send(command, ANSWER_TIME_MAX);

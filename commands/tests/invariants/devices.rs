@@ -2,15 +2,18 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, ReinstateAccount, RemovePasskey, RenameDevice, ReportLost,
-    RetireMarketKey, RotateDevice, RotateMarketKey, SetStepUpTerms, SuspendAccount,
+    AttestDevice, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, ReinstateAccount, RemovePasskey,
+    RemoveRecovery, RemoveTotp, RenameDevice, ReportLost, RetireMarketKey, RotateDevice, RotateMarketKey,
+    SetStepUpTerms, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
+use commands::step_up::{STEP_MS, settle};
 use events::Hash;
 use events::account::Algorithm;
 use events::device::AttestationVerdict;
-use events::step_up::{CredentialId, StepUpRule, StepUpTerms};
+use events::ids::AuthenticatorId;
+use events::step_up::{CredentialId, RecoveryShown, StepUp, StepUpRule, StepUpTerms, TotpShown};
 use proptest::prelude::*;
 
 use super::steps::*;
@@ -24,7 +27,7 @@ const SECOND_DEVICES: u32 = 4;
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
-    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..13, 0u32..8)
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..16, 0u32..8)
 }
 
 impl Run {
@@ -88,6 +91,7 @@ impl Run {
                 let (account, reason) = (owner.account(), text("it is settled"));
                 self.ask(OPERATOR, ReinstateAccount { account, reason }.into());
             }
+            11 | 12 => self.show_codes(owner, n),
             _ => {
                 let known = self.world.market.accounts.get(owner.account());
                 match known.and_then(|known| known.passkeys.keys().next().cloned()) {
@@ -98,6 +102,42 @@ impl Run {
                     None => self.ask(owner, EnrollPasskey { credential, key }.into()),
                 }
             }
+        }
+    }
+
+    /// Enrolls codes and shows right ones and wrong ones where a rule asks for them, or removes what there is.
+    fn show_codes(&mut self, owner: Actor, n: u32) {
+        let account = owner.account();
+        let authenticator = AuthenticatorId::from_uuid(uuid::Uuid::from_u128(account.uuid().as_u128() + 1));
+        let code = |n: u32| RecoveryShown::of(&format!("code {n}"));
+        let commitments: Vec<Hash> = (0..9).map(|n| code(n).commitment(account)).collect();
+        let step = (self.world.now.ms() / STEP_MS) as u64;
+        let shown = [
+            StepUp::Totp(TotpShown { authenticator, step: Some(step) }),
+            StepUp::Totp(TotpShown { authenticator, step: None }),
+            StepUp::Recovery(code(n)),
+            StepUp::Recovery(code(99)),
+        ];
+        if self.world.market.step_up.is_none() {
+            let terms = StepUpTerms {
+                origins: ["https://market.example".parse().unwrap()].into(),
+                relying_party: "market.example".parse().unwrap(),
+                rules: Vec::new(),
+            };
+            self.ask(OPERATOR, SetStepUpTerms { terms }.into());
+        }
+        self.ask(owner, EnrollTotp { authenticator }.into());
+        let command = EnrollRecovery { commitments: commitments.into_iter().skip(n as usize % 2).collect() };
+        for shown in [&shown[n as usize % 4], &shown[(n as usize + 1) % 4]] {
+            let mut signed = self.world.sign(owner, command.clone());
+            signed.stamp.step_up = Some(Box::new(shown.clone()));
+            settle(&self.world.market, &mut signed, self.world.now);
+            self.send(signed);
+        }
+        // Mostly all of it goes again, so that what else happens is asked for no second factor.
+        if n != 0 {
+            self.ask(REGISTRAR, RemoveTotp { account: Some(account), authenticator }.into());
+            self.ask(REGISTRAR, RemoveRecovery { account: Some(account) }.into());
         }
     }
 

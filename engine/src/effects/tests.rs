@@ -19,6 +19,7 @@ use crate::providers::{
     Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall,
     RefundAnswer, RefundCall,
 };
+use crate::secrets::Secrets;
 use crate::tree::Tree;
 
 /// A provider that never answers, and counts what it is asked.
@@ -92,6 +93,7 @@ fn nobody(dir: &std::path::Path, key: &StoredKey) -> EngineHandle {
         wakes: mpsc::channel(1).0,
         status: watch::channel(Status::StandingBy(Head::EMPTY)).1,
         keys: Arc::new(KeyRing::default()),
+        secrets: Arc::new(Secrets::nowhere()),
         index: Index::open(&dir.join("index")).unwrap(),
         tree: Tree::open(&dir.join("tree")).unwrap().reader(),
         answers: Answers::new(log, Arc::clone(&live), market),

@@ -60,7 +60,7 @@ pub enum DeviceRejection {
         /// The limit.
         max: u32,
     },
-    /// The market has not said what passkeys are made for.
-    #[error("this market takes no passkeys: an operator gives `step_up.set_terms` first")]
+    /// The market has not said what needs a second factor, and what passkeys are made for.
+    #[error("this market takes no second factors: an operator gives `step_up.set_terms` first")]
     StepUpNotOffered,
 }

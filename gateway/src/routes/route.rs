@@ -40,6 +40,8 @@ pub(crate) enum Takes {
     TokenRequest,
     /// A message that a provider signs in its own way.
     ProviderMessage,
+    /// JSON that is not signed, of this form.
+    Json(fn(&mut SchemaGenerator) -> Schema, &'static str),
 }
 
 /// Whether a request has a token.

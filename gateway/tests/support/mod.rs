@@ -198,6 +198,7 @@ impl Shop {
             log: node.log(),
             tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
+            secrets: Arc::clone(handle.secrets()),
             market: market_name(),
             market_keys: Arc::clone(handle.market_keys()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
