@@ -121,7 +121,7 @@ impl Client {
     ) -> anyhow::Result<Answer> {
         let step_up = shown.map(write_header);
         let (answer, url) = match self {
-            Client::Http(client) => (client.send(signed, step_up).await?, client.url()),
+            Client::Http(client) => (client.send(signed, step_up, &wish.personal).await?, client.url()),
             Client::Nats(client) => (client.send(signed, wish, step_up).await?, client.url()),
         };
         if let Answer::Receipt(receipt) = &answer {

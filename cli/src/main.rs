@@ -13,6 +13,7 @@ mod log;
 mod nats;
 mod output;
 mod payments;
+mod profile;
 mod reconcile;
 mod replay;
 mod risk;
@@ -63,6 +64,7 @@ enum Subcommands {
     Verify(verify::VerifyArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Profile(profile::ProfileArgs),
     Risk(risk::RiskArgs),
     Roles(roles::RolesArgs),
     Vault(vault::VaultArgs),
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
+        Subcommands::Profile(arguments) => profile::run(arguments),
         Subcommands::Risk(arguments) => risk::run(&arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Vault(arguments) => vault::run(&arguments),

@@ -115,8 +115,8 @@ fn backtest(arguments: &BacktestArgs) -> anyhow::Result<Verdict> {
             _ => None,
         };
         backtest.follow(commit, verified.as_ref());
-        for key in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
-            keys.add(key)?;
+        for (account, key) in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
+            keys.add(account, key)?;
         }
         Ok(())
     })?;

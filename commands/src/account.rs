@@ -7,6 +7,7 @@ use events::account::{
     ClearanceGranted, ClearanceRevoked, Registered, Role, SellerReinstated, SellerSuspended, Tier, Verified,
 };
 use events::ids::{AccountId, DeviceId, KeyId, ListingId};
+use events::rejection::PrivacyRejection;
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use crate::command::{GrantClearance, RegisterAccount, ReinstateSeller, RevokeCle
 use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;
+use crate::privacy::Profile;
 use crate::risk::Trust;
 use crate::step_up::{Codes, Passkeys};
 
@@ -47,6 +49,10 @@ pub struct Account {
     pub is_cleared: bool,
     /// How well it is known who it is.
     pub tier: Tier,
+    /// What it has told of whose it is, by hashes; none: nothing.
+    pub profile: Option<Profile>,
+    /// Whether it was erased.
+    pub is_erased: bool,
     /// What it bought today, where that is limited.
     pub(crate) spent: Option<Box<Spent>>,
 }
@@ -67,6 +73,8 @@ impl Account {
             is_seller_suspended: false,
             is_cleared: false,
             tier: Tier::default(),
+            profile: None,
+            is_erased: false,
             spent: None,
         }
     }
@@ -159,6 +167,9 @@ pub(crate) fn decide_register(
     }
     match market.accounts.get(*account) {
         None => Ok(vec![Registered { account: *account, roles: roles.clone() }.into()]),
+        Some(known) if known.is_erased => {
+            Err(vec![PrivacyRejection::AccountErased { account: *account }.into()])
+        }
         Some(known) if known.roles == *roles => Ok(vec![]),
         Some(_) => Err(vec![Rejection::AccountExists { account: *account }]),
     }
@@ -168,6 +179,7 @@ pub(crate) fn decide_register(
 pub(crate) fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
     match market.accounts.get(account) {
         None => Err(vec![Rejection::AccountUnknown { account }]),
+        Some(known) if known.is_erased => Err(vec![PrivacyRejection::AccountErased { account }.into()]),
         Some(known) if !known.roles.contains(&role) => Err(vec![Rejection::RoleMissing { account, role }]),
         Some(known) => Ok(known),
     }

@@ -25,6 +25,7 @@ mod inside;
 mod market_keys;
 mod orders;
 mod payments;
+mod privacy;
 mod reconciliation;
 mod reservations;
 mod returns;
@@ -72,6 +73,7 @@ pub use payments::{
     CancelPayment, FundWallet, PayoutOutcome, ProviderMethod, RefundPayment, ReportPayment, ReportPayout,
     ReportedOutcome, RequestPayment, RequestPayout,
 };
+pub use privacy::{EraseAccount, SetProfile};
 pub use reconciliation::{
     BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
 };
@@ -240,6 +242,8 @@ commands! {
     "device.revoke" => RevokeDevice(RevokeDevice),
     "device.report_lost" => ReportLost(ReportLost),
     "device.attest" => AttestDevice(AttestDevice),
+    "account.set_profile" => SetProfile(SetProfile),
+    "account.erase" => EraseAccount(EraseAccount),
     "market.rotate_key" => RotateMarketKey(RotateMarketKey),
     "market.retire_key" => RetireMarketKey(RetireMarketKey),
     "step_up.set_terms" => SetStepUpTerms(SetStepUpTerms),

@@ -27,6 +27,8 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::RemoveTotp
         | CommandKind::EnrollRecovery
         | CommandKind::RemoveRecovery => Role::ALL,
+        CommandKind::SetProfile => &[Role::Buyer, Role::Seller],
+        CommandKind::EraseAccount => &[Role::Buyer, Role::Seller, Role::Operator, Role::Guest],
         CommandKind::SetStepUpTerms => &[Role::Operator],
         CommandKind::SetRiskRules
         | CommandKind::ClaimReview

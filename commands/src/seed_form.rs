@@ -476,6 +476,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::RevokeDevice(_)
         | Command::ReportLost(_)
         | Command::AttestDevice(_)
+        | Command::SetProfile(_)
+        | Command::EraseAccount(_)
         | Command::SetStepUpTerms(_)
         | Command::EnrollPasskey(_)
         | Command::RemovePasskey(_)

@@ -95,6 +95,8 @@ mod tests {
                     "account": ID, "device": ID, "evidence": hash, "format": "android-key", "verdict": "verified",
                 }),
             ),
+            ("account.set_profile", json!({"fields": {"email": hash, "name": hash, "phone": null}})),
+            ("account.erase", json!({"account": ID})),
             ("market.rotate_key", json!({"announcement": "a.b.c", "proof": "a.b.d"})),
             ("market.retire_key", json!({"key": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"})),
             (

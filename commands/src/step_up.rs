@@ -147,6 +147,9 @@ pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'
         {
             return has_one().then_some("a second factor is removed with one that is there");
         }
+        Command::EraseAccount(body) if is_own(body.account) && has_one() => {
+            return Some("an account that has a second factor is erased with it");
+        }
         _ => {}
     }
     let rules = &market.step_up.as_ref()?.rules;

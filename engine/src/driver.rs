@@ -139,7 +139,7 @@ impl Engine {
     /// Begins to write behind a folded log, and waits until the first append is durable: only then is the market taken.
     pub(crate) async fn write(begin: Begin) -> Result<Engine, StartError> {
         let Begin { standby, market, head, taken_behind } = begin;
-        let Standby { writer: config, verify_threads, log, clock, mut guard, handle, .. } = standby;
+        let Standby { writer: config, verify_threads, vault, log, clock, mut guard, handle, .. } = standby;
         let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
         // Without it nothing more may be decided: it ends badly only if a receipt did not hold.
@@ -154,6 +154,7 @@ impl Engine {
             market: config.market.clone(),
             keys: Arc::clone(&handle.keys),
             secrets: Arc::clone(&handle.secrets),
+            vault,
             clock: Arc::clone(&clock),
         };
         ingress::spawn(verify_threads, &checker, requests, wakes_in);
@@ -240,7 +241,7 @@ impl EngineHandle {
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Reply {
-        self.submit_with(bytes, arrived_as, Beside { step_up: None, traceparent }).await
+        self.submit_with(bytes, arrived_as, Beside { traceparent, ..Beside::default() }).await
     }
 
     /// Hands in a signed command with what comes beside it, and waits for its reply, as [`EngineHandle::submit`] does.
@@ -259,7 +260,7 @@ impl EngineHandle {
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Result<oneshot::Receiver<Reply>, Reply> {
-        self.enqueue_with(bytes, arrived_as, Beside { step_up: None, traceparent })
+        self.enqueue_with(bytes, arrived_as, Beside { traceparent, ..Beside::default() })
     }
 
     /// Hands in a signed command with what comes beside it, as [`EngineHandle::enqueue`] does.
@@ -512,8 +513,8 @@ impl Writer {
                 }
                 Action::Answer(reply, answer) => self.send_answers(Vec::new(), vec![(reply, answer)]),
                 Action::LookUp(number, question) => self.look_up(number, question),
-                Action::KeyRegistered(key) => {
-                    self.keys.add(&key).expect("a key is checked when its registration is read");
+                Action::KeyRegistered(account, key) => {
+                    self.keys.add(account, &key).expect("a key is checked when its registration is read");
                 }
                 Action::WakeAt(due) => self.wake_at(due),
                 Action::GoOn => goes_on = true,

@@ -32,12 +32,13 @@ use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
 use engine::secrets::Secrets;
-use engine::vault::{Vault, VaultError};
+use engine::vault::follow::FollowError;
+use engine::vault::{self, Vault, VaultError};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
-use events::Head;
 use events::account::Role as AccountRole;
 use events::ids::{CommandId, MarketName, WriterId};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
+use events::{Head, Position};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::search::{SearchError, SearchRun};
 use projections::{LogMismatch, Projections, ViewError};
@@ -118,6 +119,9 @@ pub enum NodeError {
     /// The vault refuses.
     #[error("the vault")]
     Vault(#[from] VaultError),
+    /// The vault does not follow the log.
+    #[error("what is personal of accounts")]
+    VaultFollows(#[from] FollowError),
     /// The segment log refuses.
     #[error("the log")]
     Segments(#[from] OpenError),
@@ -196,7 +200,7 @@ struct Reading {
     log: Arc<dyn EventLog>,
     projections: Projections,
     keys: KeyStore,
-    vault: Arc<Vault>,
+    vault: Kept,
     clock: Arc<dyn Clock>,
     market: MarketName,
     providers: Vec<Provider>,
@@ -204,6 +208,35 @@ struct Reading {
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
     search: SearchRun,
+}
+
+/// The vault, and what follows the log for it.
+struct Kept {
+    vault: Arc<Vault>,
+    followed: watch::Receiver<Position>,
+    following: JoinHandle<Result<(), FollowError>>,
+}
+
+impl Kept {
+    /// Waits until what the log says up to a position is done: whoever was erased is, before the market goes on.
+    async fn has_followed(&mut self, position: Position) -> Result<(), FollowError> {
+        if self.followed.wait_for(|followed| *followed >= position).await.is_ok() {
+            return Ok(());
+        }
+        let ended = (&mut self.following).await.unwrap_or(Ok(()));
+        ended.and(Err(FollowError::Vault(VaultError::Closed)))
+    }
+
+    async fn shutdown(self) {
+        match self.following.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the vault did not follow the log");
+            }
+            Err(_) => tracing::error!("the vault ended badly; it follows the log on at the next start"),
+        }
+        self.vault.close();
+    }
 }
 
 /// What a node on JetStream has besides.
@@ -289,8 +322,9 @@ impl StandbyNode {
                 error = self.engine.failed() => return Err(error.into()),
             }
         }
-        let StandbyNode { engine, reading, broker } = self;
+        let StandbyNode { engine, mut reading, broker } = self;
         let engine = engine.take_over().await?;
+        reading.vault.has_followed(engine.begun().0.position).await?;
         let broker = broker.map(|(mut broker, source, receipts)| {
             let stop = broker.stop_commands.subscribe();
             let serving = engine::nats_serve::serve(source, receipts, engine.handle(), stop);
@@ -331,6 +365,7 @@ impl Reading {
             projections: self.projections.clone(),
             log: Arc::clone(&self.log),
             tree: handle.tree().clone(),
+            vault: Some(Arc::clone(&self.vault.vault)),
             keys: Arc::clone(handle.keys()),
             secrets: Arc::clone(handle.secrets()),
             market: self.market.clone(),
@@ -381,7 +416,7 @@ impl Reading {
         if tokio::task::spawn_blocking(move || drop(search)).await.is_err() {
             tracing::error!("the search ended badly; it goes on from its last commit at the next start");
         }
-        self.vault.close();
+        self.vault.shutdown().await;
     }
 }
 
@@ -443,7 +478,7 @@ impl Node {
 
     /// Gives what keeps what is personal or secret of accounts. It is closed when the node shuts down.
     pub fn vault(&self) -> &Arc<Vault> {
-        &self.reading.vault
+        &self.reading.vault.vault
     }
 
     /// Gives what takes the messages of payment providers.
@@ -554,6 +589,7 @@ impl Parts {
             market_keys: MarketKeyRing::in_store(keys.clone()),
             secrets,
             verify_threads,
+            vault: Some(Arc::clone(&vault)),
         };
         let with_key = |adapter: Arc<dyn PaymentProvider>| {
             let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
@@ -573,6 +609,10 @@ impl Parts {
         let start = move || views.start_search(&dir);
         let search = tokio::task::spawn_blocking(start).await.expect("opening an index does not panic")?;
         let (stop_views, views) = follow(projections.clone(), &log);
+        let (followed_in, followed) = watch::channel(0);
+        let following =
+            vault::follow::follow(Arc::clone(&vault), Arc::clone(&log), followed_in, stop_views.subscribe());
+        let vault = Kept { vault, followed, following: tokio::spawn(following) };
         let reading = Reading {
             log,
             projections,

@@ -29,6 +29,7 @@ use crate::tree;
 pub(crate) mod devices;
 pub(crate) mod factors;
 pub(crate) mod listing;
+pub(crate) mod profile;
 pub(crate) mod returns;
 pub(crate) mod risk;
 pub(crate) mod statement;

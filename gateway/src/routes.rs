@@ -42,6 +42,7 @@ use crate::{
 };
 
 mod factors;
+mod privacy;
 mod risk;
 mod route;
 mod search;
@@ -96,6 +97,7 @@ pub(crate) fn routes() -> Vec<Route> {
         factors::factors(),
         questions(),
         search::routes(),
+        privacy::personal(),
         through_providers(),
         risk::routes(),
         numbers(),

@@ -4,12 +4,13 @@
 mod device;
 mod factors;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::account::{DeviceRegistered, PublicKey, Role};
 use events::ids::{AccountId, DeviceId, KeyId};
 use events::metadata::CommitStart;
-use events::{Commit, Event, Position, Recorded, Timestamp};
+use events::privacy::{ProfileField, ProfileSet};
+use events::{Commit, Event, Hash, Position, Recorded, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
@@ -22,7 +23,7 @@ use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,11 +34,21 @@ pub struct Account {
     pub devices: BTreeSet<DeviceId>,
     /// Since when and why it may ask for nothing; none: it may.
     pub suspended: Option<Suspension>,
+    /// What it has told of whose it is, by hashes.
+    pub profile: BTreeMap<ProfileField, Hash>,
+    /// Whether it was erased.
+    pub is_erased: bool,
 }
 
 impl Account {
     fn new(roles: BTreeSet<Role>) -> Account {
-        Account { roles, devices: BTreeSet::new(), suspended: None }
+        Account {
+            roles,
+            devices: BTreeSet::new(),
+            suspended: None,
+            profile: BTreeMap::new(),
+            is_erased: false,
+        }
     }
 }
 
@@ -157,6 +168,34 @@ impl AccountFold {
         self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)
     }
 
+    fn set_profile(&mut self, tree: &Tree, event: &ProfileSet, recorded: &Recorded) -> Result<(), ViewError> {
+        let missing = || ViewError::unknown(format_args!("account {}", event.account), recorded.position);
+        let account = self.accounts.entry(tree, &event.account)?.as_mut().ok_or_else(missing)?;
+        for (field, hash) in &event.fields {
+            match hash {
+                Some(hash) => drop(account.profile.insert(*field, *hash)),
+                None => drop(account.profile.remove(field)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that an account is no more: nothing of its profile, and none of its keys signs.
+    fn erase(&mut self, tree: &Tree, account: AccountId, recorded: &Recorded) -> Result<(), ViewError> {
+        let missing = || ViewError::unknown(format_args!("account {account}"), recorded.position);
+        let known = self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)?;
+        known.is_erased = true;
+        known.profile.clear();
+        for device in known.devices.clone() {
+            let missing = || ViewError::unknown(format_args!("device {device}"), recorded.position);
+            let device = self.devices.entry(tree, &device)?.as_mut().ok_or_else(missing)?;
+            device.state = DeviceState::Revoked;
+            let key = device.key;
+            self.end(tree, key, recorded)?;
+        }
+        Ok(())
+    }
+
     /// Notes that a key signs nothing from here on.
     fn end(&mut self, tree: &Tree, key: KeyId, recorded: &Recorded) -> Result<(), ViewError> {
         let missing = || ViewError::unknown(format_args!("key {key}"), recorded.position);
@@ -204,6 +243,8 @@ impl Fold for AccountFold {
                     let (account, device, public) = (rotated.account, rotated.device, rotated.key);
                     self.keys.set(public.id(), Some(KeyOwner { account, device, public, is_active: true }));
                 }
+                Event::ProfileSet(set) => self.set_profile(tree, set, recorded)?,
+                Event::AccountErased(erased) => self.erase(tree, erased.account, recorded)?,
                 Event::DeviceRevoked(revoked) => self.end(tree, revoked.key, recorded)?,
                 _ => {}
             }

@@ -83,6 +83,7 @@ impl Keys {
             market_keys: MarketKeyRing::of([self.receipt.signing()]),
             secrets: Arc::new(Secrets::nowhere()),
             verify_threads: 2,
+            vault: None,
         };
         Standby::start(Prepared::open(dir)?, config, log, clock).await
     }

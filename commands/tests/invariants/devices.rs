@@ -2,9 +2,9 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, ReinstateAccount, RemovePasskey,
-    RemoveRecovery, RemoveTotp, RenameDevice, ReportLost, RetireMarketKey, RotateDevice, RotateMarketKey,
-    SetStepUpTerms, SuspendAccount,
+    AttestDevice, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, EraseAccount, ReinstateAccount,
+    RemovePasskey, RemoveRecovery, RemoveTotp, RenameDevice, ReportLost, RetireMarketKey, RotateDevice,
+    RotateMarketKey, SetProfile, SetStepUpTerms, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
@@ -13,6 +13,7 @@ use events::Hash;
 use events::account::Algorithm;
 use events::device::AttestationVerdict;
 use events::ids::AuthenticatorId;
+use events::privacy::ProfileField;
 use events::step_up::{CredentialId, RecoveryShown, StepUp, StepUpRule, StepUpTerms, TotpShown};
 use proptest::prelude::*;
 
@@ -27,7 +28,7 @@ const SECOND_DEVICES: u32 = 4;
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
-    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..16, 0u32..8)
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..18, 0u32..8)
 }
 
 impl Run {
@@ -70,6 +71,11 @@ impl Run {
                 self.ask(OPERATOR, SetStepUpTerms { terms }.into());
             }
             7 => self.rotate_market_key(n),
+            13 => {
+                let hash = (n > 0).then(|| Hash::of(&n.to_le_bytes()));
+                self.ask(owner, SetProfile { fields: [(ProfileField::Email, hash)].into() }.into());
+            }
+            14 => self.erase(owner, n),
             8 => {
                 // The one before the present one, or, wrongly, that one.
                 let nth = usize::from(n % 4 != 3);
@@ -138,6 +144,21 @@ impl Run {
         if n != 0 {
             self.ask(REGISTRAR, RemoveTotp { account: Some(account), authenticator }.into());
             self.ask(REGISTRAR, RemoveRecovery { account: Some(account) }.into());
+        }
+    }
+
+    /// Has somebody erased who trades nothing; and, wrongly or once nothing of his is open, a trader by another.
+    fn erase(&mut self, owner: Actor, n: u32) {
+        let guest = Actor(70_000 + n);
+        let erase = |account: Actor| EraseAccount { account: Some(account.account()) };
+        match n % 3 {
+            0 => self.ask(OPERATOR, erase(guest).into()),
+            1 => self.ask(guest, erase(owner).into()),
+            _ => {
+                self.ask(REGISTRAR, register(guest));
+                self.ask(REGISTRAR, register_device(guest));
+                self.ask(OPERATOR, erase(guest).into());
+            }
         }
     }
 
