@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::http::App;
 use crate::problem::Problem;
-use crate::query::{Params, ask};
+use crate::query::{Params, ask_as_of};
 use crate::token::Caller;
 
 /// The time that is asked about unless the query says otherwise, up to now.
@@ -106,23 +106,42 @@ pub(crate) async fn summary(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["from", "to", "seller", "listing"])?;
-    let (whose, range) = (whose(&caller, &params)?, range(&params, app.gateway.clock.now())?);
-    let found = ask(&app, move |views| -> Result<Summary, Problem> {
-        let (analytics, since) = (views.analytics(), Since::Opening);
-        Ok(match whose {
+    params.only(&["from", "to", "seller", "listing", "as_of"])?;
+    let question = SummaryQuestion::read(&caller, &params, app.gateway.clock.now())?;
+    ask_as_of(&caller, &params, &app, move |views| question.answer(views)).await
+}
+
+/// Whose numbers of which time are asked for, by somebody who may see them.
+#[derive(Debug, Clone)]
+pub(crate) struct SummaryQuestion {
+    caller: Caller,
+    whose: Whose,
+    range: TimeRange,
+}
+
+impl SummaryQuestion {
+    pub(crate) fn read(caller: &Caller, params: &Params, now: Timestamp) -> Result<Self, Problem> {
+        Ok(SummaryQuestion {
+            caller: caller.clone(),
+            whose: whose(caller, params)?,
+            range: range(params, now)?,
+        })
+    }
+
+    pub(crate) fn answer(&self, views: &Projections) -> Result<Summary, Problem> {
+        let (analytics, since, range) = (views.analytics(), Since::Opening, self.range);
+        Ok(match self.whose {
             Whose::Market => Summary::Market { range, numbers: analytics.summary(range)? },
             Whose::Seller(seller) => {
                 let numbers = SellerNumbers { sales: analytics.seller(seller)? };
                 Summary::Seller { seller, since, numbers }
             }
             Whose::Listing(listing) => {
-                check_listing(views, &caller, listing)?;
+                check_listing(views, &self.caller, listing)?;
                 Summary::Listing { listing, since, numbers: analytics.listing(listing)? }
             }
         })
-    });
-    found.await
+    }
 }
 
 /// What happened step by step. A seller's and a listing's steps without sales are left out.
@@ -143,13 +162,14 @@ pub(crate) async fn series(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["from", "to", "seller", "listing", "step"])?;
+    params.only(&["from", "to", "seller", "listing", "step", "as_of"])?;
     let (whose, range) = (whose(&caller, &params)?, range(&params, app.gateway.clock.now())?);
     let step = params.word("step")?.unwrap_or(Step::Day);
     if !matches!(whose, Whose::Market) && step != Step::Day {
         return Err(Problem::query_invalid("a seller's and a listing's numbers are kept by `day`"));
     }
-    let found = ask(&app, move |views| -> Result<Series, Problem> {
+    let seen_by = caller.clone();
+    let found = ask_as_of(&caller, &params, &app, move |views| -> Result<Series, Problem> {
         let analytics = views.analytics();
         Ok(match whose {
             Whose::Market => Series::Market { range, step, points: analytics.series(step, range)? },
@@ -157,7 +177,7 @@ pub(crate) async fn series(
                 Series::Seller { seller, range, step, points: analytics.seller_days(seller, range)? }
             }
             Whose::Listing(listing) => {
-                check_listing(views, &caller, listing)?;
+                check_listing(views, &seen_by, listing)?;
                 Series::Listing { listing, range, step, points: analytics.listing_days(listing, range)? }
             }
         })
@@ -181,7 +201,7 @@ pub(crate) async fn top(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["of", "currency", "limit"])?;
+    params.only(&["of", "currency", "limit", "as_of"])?;
     operators_only(&caller)?;
     let currency: Currency = params
         .get("currency")?
@@ -192,7 +212,7 @@ pub(crate) async fn top(
         Some("listings") => false,
         Some(_) => return Err(Problem::query_invalid("`of` is `sellers` or `listings`")),
     };
-    let found = ask(&app, move |views| -> Result<Top, ViewError> {
+    let found = ask_as_of(&caller, &params, &app, move |views| -> Result<Top, ViewError> {
         let analytics = views.analytics();
         Ok(if of_sellers {
             Top::Sellers { currency, sellers: analytics.top_sellers(currency, limit)? }
@@ -209,9 +229,9 @@ pub(crate) async fn funnel(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&[])?;
+    params.only(&["as_of"])?;
     operators_only(&caller)?;
-    ask(&app, |views| views.analytics().funnel()).await
+    ask_as_of(&caller, &params, &app, |views| views.analytics().funnel()).await
 }
 
 /// How long orders take.
@@ -227,9 +247,9 @@ pub(crate) async fn latency(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&[])?;
+    params.only(&["as_of"])?;
     operators_only(&caller)?;
-    let found = ask(&app, |views| views.analytics().latency()).await?;
+    let found = ask_as_of(&caller, &params, &app, |views| views.analytics().latency()).await?;
     Ok(found.map(|milestones| Latencies { milestones }))
 }
 
@@ -248,9 +268,9 @@ pub(crate) async fn rejections(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["from", "to"])?;
+    params.only(&["from", "to", "as_of"])?;
     operators_only(&caller)?;
     let range = range(&params, app.gateway.clock.now())?;
-    let found = ask(&app, move |views| views.analytics().rejections(range)).await?;
+    let found = ask_as_of(&caller, &params, &app, move |views| views.analytics().rejections(range)).await?;
     Ok(found.map(|rejections| Rejections { range, rejections }))
 }

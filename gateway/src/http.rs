@@ -26,6 +26,7 @@ use tracing::Instrument;
 
 use crate::limits::Limits;
 use crate::page;
+use crate::past::Past;
 use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
 use crate::routes::{Route, UNLIMITED, routes};
 use crate::search::Turns;
@@ -50,6 +51,8 @@ pub struct Gateway {
     pub projections: Projections,
     /// The log that streams follow.
     pub log: Arc<dyn EventLog>,
+    /// The views as they were.
+    pub past: Arc<Past>,
     /// The tree over the log, which proofs are made of.
     pub tree: TreeReader,
     /// What is personal of accounts; none: it is not kept here.

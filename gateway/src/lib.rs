@@ -7,6 +7,7 @@
 
 mod analytics;
 pub mod asyncapi;
+mod changes;
 mod chargebacks;
 pub mod health;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod nats;
 pub mod node;
 pub mod openapi;
 mod page;
+pub mod past;
 mod payments;
 mod problem;
 pub mod query;

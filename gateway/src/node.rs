@@ -49,6 +49,7 @@ use uuid::Uuid;
 use crate::http::Gateway;
 use crate::limits::Limits;
 use crate::nats::{Access, ConnectError, Connection, Refused, Role};
+use crate::past::Past;
 
 /// The name in the key store of the key that a market is opened with; receipts are signed with it until it is rotated.
 pub const RECEIPT_KEY: &str = market_keys::MARKET_KEY;
@@ -198,6 +199,7 @@ pub struct StandbyNode {
 /// What a node has whether it writes or stands by.
 struct Reading {
     log: Arc<dyn EventLog>,
+    past: Arc<Past>,
     projections: Projections,
     keys: KeyStore,
     vault: Kept,
@@ -364,6 +366,7 @@ impl Reading {
             effects: self.effects.clone(),
             projections: self.projections.clone(),
             log: Arc::clone(&self.log),
+            past: Arc::clone(&self.past),
             tree: handle.tree().clone(),
             vault: Some(Arc::clone(&self.vault.vault)),
             keys: Arc::clone(handle.keys()),
@@ -613,8 +616,10 @@ impl Parts {
         let following =
             vault::follow::follow(Arc::clone(&vault), Arc::clone(&log), followed_in, stop_views.subscribe());
         let vault = Kept { vault, followed, following: tokio::spawn(following) };
+        let past = Arc::new(Past::new(data.join("past"), Arc::clone(&log)));
         let reading = Reading {
             log,
+            past,
             projections,
             keys,
             vault,

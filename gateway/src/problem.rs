@@ -53,6 +53,7 @@ kinds! {
     HEADERS_TOO_MANY = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_many" "Too many headers";
     UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable" "Not available now";
     SEARCH_BUSY = SERVICE_UNAVAILABLE "search_busy" "Too many searches";
+    PAST_BUILDING = SERVICE_UNAVAILABLE "past_building" "The past is being built";
     STREAMS_FULL = SERVICE_UNAVAILABLE "streams_full" "Too many streams";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT "outcome_unknown" "The outcome is not known yet";
     VIEWS_BEHIND = GATEWAY_TIMEOUT "views_behind" "The views are behind";
@@ -145,6 +146,11 @@ impl Problem {
              {retry_after_s} s"
         );
         Problem { retry_after_s: Some(retry_after_s), ..Problem::new(&RATE_LIMITED, detail) }
+    }
+
+    /// Says when to come again.
+    pub(crate) fn retrying_after(self, seconds: u64) -> Self {
+        Problem { retry_after_s: Some(seconds), ..self }
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::http::{App, POSITION_HEADER};
+use crate::past::{AsOf, views_for};
 use crate::problem::Problem;
 use crate::token::Caller;
 use crate::tree;
@@ -142,6 +143,14 @@ fn member_of<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     name.strip_prefix(prefix)?.strip_prefix('[')?.strip_suffix(']')
 }
 
+impl Params {
+    /// Reads a moment of the log.
+    pub(crate) fn as_of(&self, name: &str) -> Result<Option<AsOf>, Problem> {
+        let invalid = |error| Problem::query_invalid(format!("`{name}`: {error}"));
+        self.text(name).map(|text| text.parse().map_err(invalid)).transpose()
+    }
+}
+
 /// A question, once the views have come to the position it asks for.
 impl FromRequestParts<Arc<App>> for Params {
     type Rejection = Problem;
@@ -193,7 +202,34 @@ where
     E: Send + 'static,
     Problem: From<E>,
 {
-    let views = app.gateway.projections.clone();
+    ask_views(app.gateway.projections.clone(), question).await
+}
+
+/// Asks the views as they were where the query says `as_of`, else as they are.
+pub(crate) async fn ask_as_of<T, E>(
+    caller: &Caller,
+    params: &Params,
+    app: &App,
+    question: impl FnOnce(&Projections) -> Result<T, E> + Send + 'static,
+) -> Result<Answer<T>, Problem>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Problem: From<E>,
+{
+    ask_views(views_for(caller, params, app).await?, question).await
+}
+
+/// Asks some views, as [`ask`] does.
+pub(crate) async fn ask_views<T, E>(
+    views: Projections,
+    question: impl FnOnce(&Projections) -> Result<T, E> + Send + 'static,
+) -> Result<Answer<T>, Problem>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Problem: From<E>,
+{
     let asked = tokio::task::spawn_blocking(move || {
         let position = *views.applied().borrow();
         (position, question(&views))
@@ -256,6 +292,35 @@ pub(crate) fn show_times(value: &mut Value) {
     }
 }
 
+/// What an order is asked for by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OrderKey {
+    Id(OrderId),
+    Number(OrderNumber),
+}
+
+impl FromStr for OrderKey {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        match text.parse() {
+            Ok(number) => Ok(OrderKey::Number(number)),
+            // Whoever mistypes a number is told so; nothing is told of any order by that.
+            Err(error @ NumberError::CheckDigit) => Err(Problem::query_invalid(error.to_string())),
+            Err(NumberError::Form) => id_of(text, "order").map(OrderKey::Id),
+        }
+    }
+}
+
+impl OrderKey {
+    pub(crate) fn find(self, views: &Projections) -> Result<Option<Order>, ViewError> {
+        match self {
+            OrderKey::Id(order) => views.orders().order(order),
+            OrderKey::Number(number) => views.orders().numbered(number),
+        }
+    }
+}
+
 /// `GET /v1/orders/{id}`, by its id or by its number
 pub(crate) async fn order(
     caller: Caller,
@@ -263,16 +328,9 @@ pub(crate) async fn order(
     State(app): State<Arc<App>>,
     PathParts(id): PathParts<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&[])?;
-    let found = match id.parse::<OrderNumber>() {
-        Ok(number) => ask(&app, move |views| views.orders().numbered(number)).await?,
-        // Whoever mistypes a number is told so; nothing is told of any order by that.
-        Err(error @ NumberError::CheckDigit) => return Err(Problem::query_invalid(error.to_string())),
-        Err(NumberError::Form) => {
-            let id: OrderId = id_of(&id, "order")?;
-            ask(&app, move |views| views.orders().order(id)).await?
-        }
-    };
+    params.only(&["as_of"])?;
+    let key: OrderKey = id.parse()?;
+    let found = ask_as_of(&caller, &params, &app, move |views| key.find(views)).await?;
     found.filter("order", |order| {
         order.filter(|order| caller.may_see(order.buyer) || caller.may_see(order.seller))
     })
@@ -307,7 +365,7 @@ pub(crate) async fn orders(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["role", "cursor", "limit", "account"])?;
+    params.only(&["role", "cursor", "limit", "account", "as_of"])?;
     let side = match params.text("role") {
         None | Some("buyer") => Side::Buyer,
         Some("seller") => Side::Seller,
@@ -319,7 +377,8 @@ pub(crate) async fn orders(
     }
     let cursor: Option<Position> = params.get("cursor")?;
     let limit = params.limit(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)?;
-    let found = ask(&app, move |views| views.orders().list(side, account, cursor, limit)).await?;
+    let list = move |views: &Projections| views.orders().list(side, account, cursor, limit);
+    let found = ask_as_of(&caller, &params, &app, list).await?;
     let shown = |page: projections::order::Page| OrderList {
         orders: page.orders,
         next_cursor: page.next.map(|next| next.to_string()),
@@ -344,9 +403,9 @@ pub(crate) async fn cart(
     State(app): State<Arc<App>>,
     PathParts(id): PathParts<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&[])?;
+    params.only(&["as_of"])?;
     let id: CartId = id_of(&id, "cart")?;
-    let found = ask(&app, move |views| views.carts().cart(id)).await?;
+    let found = ask_as_of(&caller, &params, &app, move |views| views.carts().cart(id)).await?;
     found.filter("cart", |cart| {
         cart.and_then(|cart| {
             let sees_all = caller.may_see(cart.account);
@@ -471,20 +530,25 @@ pub(crate) async fn wallet(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&[])?;
-    let found = ask(&app, move |views| -> Result<_, ViewError> {
-        let balances = views.ledger().account(caller.account)?;
-        Ok(Wallet {
-            account: caller.account,
-            wallet: balances.wallet,
-            wallet_pending: balances.wallet_pending,
-            seller_available: balances.seller_available,
-            seller_reserve: balances.seller_reserve,
-            seller_receivable: balances.seller_receivable,
-            buyer_receivable: balances.buyer_receivable,
-        })
-    });
-    found.await
+    params.only(&["account", "as_of"])?;
+    let account = params.get("account")?.unwrap_or(caller.account);
+    if !caller.may_see(account) {
+        return Err(Problem::forbidden("only operators see the balances of others"));
+    }
+    ask_as_of(&caller, &params, &app, move |views| wallet_of(views, account)).await
+}
+
+pub(crate) fn wallet_of(views: &Projections, account: AccountId) -> Result<Wallet, ViewError> {
+    let balances = views.ledger().account(account)?;
+    Ok(Wallet {
+        account,
+        wallet: balances.wallet,
+        wallet_pending: balances.wallet_pending,
+        seller_available: balances.seller_available,
+        seller_reserve: balances.seller_reserve,
+        seller_receivable: balances.seller_receivable,
+        buyer_receivable: balances.buyer_receivable,
+    })
 }
 
 /// `GET /v1/receipts/{account}/{command}`

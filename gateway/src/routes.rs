@@ -37,8 +37,8 @@ use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, Ta
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
 use crate::{
-    analytics, asyncapi, chargebacks, health, market_keys, openapi, page, payments, query, stream, submit,
-    token, tree,
+    analytics, asyncapi, changes, chargebacks, health, market_keys, openapi, page, payments, query, stream,
+    submit, token, tree,
 };
 
 mod factors;
@@ -170,6 +170,7 @@ fn questions() -> Vec<Route> {
             .limit(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)
             .query("account", "Whose, for operators", uuid())
             .problems([FORBIDDEN])
+            .of_past()
             .answers(view::<OrderList>()),
         Route::get("/v1/orders/{id}", "An order with its timeline", query::order)
             .question()
@@ -179,7 +180,12 @@ fn questions() -> Vec<Route> {
                 json!({"oneOf": [uuid(), {"type": "string", "pattern": "^[1-9][0-9]*-[0-9]$", "examples": ["1002-4"]}]}),
             )
             .problems([NOT_FOUND])
+            .of_past()
             .answers(view::<Order>()),
+        Route::get("/v1/orders/{id}/changes", "How an order changed between two moments of the log", changes::order)
+            .in_path("id", "The order, or its number with its check digit", json!({"type": "string"}))
+            .problems([NOT_FOUND])
+            .changes(),
         Route::get("/v1/returns", "Returns that wait: of what you sell, or for operators those they are to decide about", query::returns::returns)
             .question()
             .query(
@@ -250,8 +256,25 @@ fn questions() -> Vec<Route> {
             .question()
             .in_path("id", "The cart", uuid())
             .problems([NOT_FOUND])
+            .of_past()
             .answers(view::<Cart>()),
-        Route::get("/v1/wallet", "Your balances", query::wallet).question().answers(view::<Wallet>()),
+        Route::get("/v1/carts/{id}/changes", "How a cart changed between two moments of the log", changes::cart)
+            .in_path("id", "The cart", uuid())
+            .problems([NOT_FOUND])
+            .changes(),
+        Route::get("/v1/wallet", "Your balances", query::wallet)
+            .question()
+            .query("account", "Whose, for operators", uuid())
+            .of_past()
+            .answers(view::<Wallet>()),
+        Route::get(
+            "/v1/wallet/changes",
+            "How somebody's balances changed between two moments of the log",
+            changes::wallet,
+        )
+        .query("account", "Whose; your own if absent", uuid())
+        .problems([NOT_FOUND])
+        .changes(),
         Route::get(
             "/v1/wallet/statement",
             "What changed your wallet or another account of yours, newest first, and what it held",
@@ -371,14 +394,25 @@ fn numbers() -> Vec<Route> {
         .question()
         .query("of", "Of what", ranked)
         .limit(TOP, TOP_MAX)
+        .of_past()
         .answers(view::<Top>());
     top.parameters.push(currency);
     let routes = vec![
+        Route::get(
+            "/v1/analytics/summary/changes",
+            "How the numbers of a time changed between two moments of the log",
+            changes::summary,
+        )
+        .time()
+        .whose()
+        .problems([NOT_FOUND])
+        .changes(),
         Route::get("/v1/analytics/summary", "What happened in a time", analytics::summary)
             .question()
             .time()
             .whose()
             .problems([NOT_FOUND])
+            .of_past()
             .answers(view::<Summary>()),
         Route::get("/v1/analytics/series", "What happened, hour by hour or day by day", analytics::series)
             .question()
@@ -386,17 +420,21 @@ fn numbers() -> Vec<Route> {
             .whose()
             .query("step", "How long each point is; a seller's and a listing's are by `day`", steps)
             .problems([NOT_FOUND])
+            .of_past()
             .answers(view::<Series>()),
         top,
         Route::get("/v1/analytics/funnel", "How many carts and orders came how far", analytics::funnel)
             .question()
+            .of_past()
             .answers(view::<Funnel>()),
         Route::get("/v1/analytics/latency", "How long orders take", analytics::latency)
             .question()
+            .of_past()
             .answers(view::<Latencies>()),
         Route::get("/v1/analytics/rejections", "Why commands were rejected", analytics::rejections)
             .question()
             .time()
+            .of_past()
             .answers(view::<Rejections>()),
     ];
     routes.into_iter().map(|route| route.problems([FORBIDDEN])).collect()

@@ -10,9 +10,9 @@ use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use engine::Status;
-use engine::log::{CommitStream, EventLog, ReadError};
+use engine::log::{CommitStream, EventLog};
 use events::ids::{AccountId, CartId, CommandId, CommitId};
-use events::metadata::{Cause, EVENTS_PER_COMMIT_MAX};
+use events::metadata::Cause;
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
 use projections::{Projections, ViewError};
@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::http::App;
+use crate::past::{commit_holding, unreadable};
 use crate::problem::{Problem, STREAMS_FULL, TOKEN_INVALID};
 use crate::query::Params;
 use crate::token::Caller;
@@ -117,20 +118,8 @@ async fn commits_from(log: &dyn EventLog, from: Position) -> Result<CommitStream
     if from > head.saturating_add(1) {
         return Err(Problem::query_invalid(format!("the log ends at position {head}")));
     }
-    let lowest = from.saturating_sub(EVENTS_PER_COMMIT_MAX as u64).max(1);
-    for start in (lowest..=from).rev() {
-        match log.read(start).next().await {
-            Some(Err(ReadError::NotACommit { .. })) => {}
-            Some(Err(ReadError::Beyond { .. })) | Some(Ok(_)) | None => return Ok(log.follow(start)),
-            Some(Err(error)) => return Err(unreadable(error)),
-        }
-    }
-    Err(Problem::query_invalid("no event stands at this position"))
-}
-
-fn unreadable(error: ReadError) -> Problem {
-    tracing::error!(error = &error as &dyn std::error::Error, "a stream can't read the log");
-    Problem::unavailable("the log can't be read now")
+    let held = commit_holding(log, from).await.map_err(unreadable)?;
+    Ok(log.follow(held.map_or(from, |commit| commit.first_position())))
 }
 
 /// One client's stream.

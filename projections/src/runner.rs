@@ -95,7 +95,15 @@ pub(crate) struct Inner {
 impl Projections {
     /// Opens the views at `dir`, creating what is not there. One process at a time can.
     pub fn open(dir: &Path) -> Result<Projections, ViewError> {
-        let store = Store::open(dir)?;
+        Ok(Projections::on(Store::open(dir)?))
+    }
+
+    /// Opens views at `dir` that have read nothing and are removed with the last of their handles.
+    pub fn open_temporary(dir: &Path) -> Result<Projections, ViewError> {
+        Ok(Projections::on(Store::open_temporary(dir)?))
+    }
+
+    fn on(store: Store) -> Projections {
         let (applied, _) = watch::channel(lowest(&store).position);
         let (state, _) =
             watch::channel(RunState::Stopped("they have not begun to follow the log".to_owned()));
@@ -105,7 +113,7 @@ impl Projections {
         let folding_threads = cores.min(FOLDING_THREADS_MAX);
         let search = OnceLock::new();
         let inner = Inner { store, applied, wanted, is_running, state, search, folding_threads };
-        Ok(Projections { inner: Arc::new(inner) })
+        Projections { inner: Arc::new(inner) }
     }
 
     /// Gives the lowest head over all views: the log must be read from the position behind it. Views that are further

@@ -17,6 +17,8 @@ use crate::view::{ViewError, ViewName};
 
 /// Memory that sled uses for pages, in bytes.
 const PAGE_CACHE_BYTES: u64 = 192 * 1024 * 1024;
+/// The same, of views that go when they are closed.
+const TEMPORARY_PAGE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How long the lock of the views is waited for, and how often it is tried.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -121,6 +123,21 @@ impl Store {
             }
             opened => opened?,
         };
+        Store::on(db)
+    }
+
+    /// Opens an empty database at `dir`, which is removed with it.
+    pub(crate) fn open_temporary(dir: &Path) -> Result<Store, ViewError> {
+        let config = sled::Config::new()
+            .path(dir)
+            .temporary(true)
+            .cache_capacity(TEMPORARY_PAGE_CACHE_BYTES)
+            .flush_every_ms(None)
+            .mode(sled::Mode::HighThroughput);
+        Store::on(config.open()?)
+    }
+
+    fn on(db: Db) -> Result<Store, ViewError> {
         let meta = db.open_tree(META)?;
         let mut slots = Vec::with_capacity(ViewName::ALL.len());
         for view in ViewName::ALL {

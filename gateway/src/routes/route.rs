@@ -10,10 +10,12 @@ use commands::receipt::Receipt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::changes::Changes;
 use crate::http::App;
 use crate::problem::{
-    BODY_BROKEN, BODY_LATE, ERASED, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, OUTCOME_UNKNOWN, QUERY_INVALID,
-    RATE_LIMITED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
+    BODY_BROKEN, BODY_LATE, ERASED, FORBIDDEN, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, OUTCOME_UNKNOWN,
+    PAST_BUILDING, QUERY_INVALID, RATE_LIMITED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
+    VIEWS_BEHIND,
 };
 
 /// What is asked by those who look after this process, and always answered.
@@ -194,6 +196,26 @@ impl Route {
         self
     }
 
+    /// Says that the past can be asked, by operators.
+    pub(super) fn of_past(self) -> Route {
+        self.query("as_of", "For operators: what was answered when the log ended here", moment_of_log())
+            .past()
+    }
+
+    /// Says that what changed between two moments of the log is asked for, by operators.
+    pub(super) fn changes(self) -> Route {
+        self.question()
+            .query("since", "The first of both moments; must be named", moment_of_log())
+            .query("until", "The second one; now if absent", moment_of_log())
+            .past()
+            .answers(view::<Changes>())
+    }
+
+    fn past(mut self) -> Route {
+        self.problems.extend([FORBIDDEN, PAST_BUILDING]);
+        self
+    }
+
     /// Adds a time to be asked about.
     pub(super) fn time(self) -> Route {
         let moment = json!({"oneOf": [
@@ -221,6 +243,13 @@ impl Route {
             uuid(),
         )
     }
+}
+
+fn moment_of_log() -> Value {
+    json!({"oneOf": [
+        {"type": "string", "pattern": "^[0-9]{1,19}$", "description": "a position"},
+        {"type": "string", "format": "date-time"},
+    ]})
 }
 
 pub(super) fn uuid() -> Value {

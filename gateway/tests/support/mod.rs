@@ -21,6 +21,7 @@ use events::{Money, Timestamp};
 use gateway::health::install_metrics;
 use gateway::limits::Limits;
 use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
+use gateway::past::Past;
 use gateway::{Commands, Gateway};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::Projections;
@@ -196,6 +197,7 @@ impl Shop {
             commands: commands.unwrap_or_else(|| Arc::new(handle.clone())),
             projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
+            past: Arc::new(Past::new(dir.path().join("past"), node.log())),
             tree: handle.tree().clone(),
             vault: Some(Arc::clone(node.vault())),
             keys: Arc::clone(handle.keys()),
