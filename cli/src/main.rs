@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod client;
+mod console;
 mod demo;
 mod factors;
 mod import;
@@ -56,6 +57,7 @@ struct Arguments {
 enum Subcommands {
     // What each is for is said where its arguments are.
     Up(Box<up::UpArgs>),
+    Console(console::ConsoleArgs),
     Keys(keys::KeysArgs),
     Send(send::SendArgs),
     Factors(factors::FactorsArgs),
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
     start_logging(arguments.log_json, default_level);
     let outcome = match arguments.command {
         Subcommands::Up(arguments) => up::run(*arguments),
+        Subcommands::Console(arguments) => console::run(&arguments),
         Subcommands::Keys(arguments) => keys::run(arguments),
         Subcommands::Send(arguments) => send::run(arguments),
         Subcommands::Factors(arguments) => factors::run(arguments),

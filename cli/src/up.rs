@@ -477,6 +477,7 @@ fn tell(node: &Node, arguments: &UpArgs, address: SocketAddr) -> anyhow::Result<
 
   data      {data}
   keys      {keys} (in {data}/keys: back them up)
+  page      http://{address} (sign in with `skylink console --data {data} --url http://{address} --market {market}`)
   interface http://{address}/openapi.json
   health    http://{address}/readyz
   payments  {payments}

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use commands::Refusal;
 use commands::receipt::{Outcome, Receipt, ReceiptBody, ReceiptVerifier, sign_group};
 use events::ids::{KeyId, MarketName};
-use events::{Commit, Head, Position};
+use events::{Commit, Event, Head, Position};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::ingress::{Reply, ReplyTo};
 use crate::log::EventLog;
 use crate::market_keys::LiveKeys;
+use crate::pace::{Answered, Pace};
 use crate::processor::Answer;
 
 /// Most answers that are read from the log again at once.
@@ -36,14 +37,20 @@ struct Inner {
     verifier: Mutex<Option<(KeyId, ReceiptVerifier)>>,
     repeats_at_once: Semaphore,
     repeats_waiting: Arc<Semaphore>,
+    pace: Arc<Pace>,
 }
 
 impl Answers {
-    pub(crate) fn new(log: Arc<dyn EventLog>, keys: Arc<LiveKeys>, market: MarketName) -> Self {
+    pub(crate) fn new(
+        log: Arc<dyn EventLog>,
+        keys: Arc<LiveKeys>,
+        market: MarketName,
+        pace: Arc<Pace>,
+    ) -> Self {
         let repeats_at_once = Semaphore::new(REPEATS_AT_ONCE_MAX);
         let repeats_waiting = Arc::new(Semaphore::new(REPEATS_WAITING_MAX));
         let verifier = Mutex::default();
-        let inner = Inner { log, keys, market, verifier, repeats_at_once, repeats_waiting };
+        let inner = Inner { log, keys, market, verifier, repeats_at_once, repeats_waiting, pace };
         Answers { inner: Arc::new(inner) }
     }
 
@@ -106,11 +113,11 @@ impl Answers {
     /// Answers a command that was decided earlier, as soon as its commit is read; the next group does not wait.
     fn send_repeat(&self, reply: ReplyTo, position: Position) {
         let Ok(place) = Arc::clone(&self.inner.repeats_waiting).try_acquire_owned() else {
-            return send(reply, Reply::Refused(Refusal::Busy));
+            return reply.send(Reply::Refused(Refusal::Busy));
         };
         let answers = self.clone();
         tokio::spawn(async move {
-            send(reply, answers.repeat(position).await);
+            reply.send(answers.repeat(position).await);
             drop(place);
         });
     }
@@ -118,6 +125,7 @@ impl Answers {
     fn answer_group(&self, answers: Vec<(ReplyTo, Answer)>, head: Head) {
         let mut bodies = Vec::with_capacity(answers.len());
         let mut askers = Vec::with_capacity(answers.len());
+        let mut counted = Vec::with_capacity(answers.len());
         for (reply, answer) in answers {
             match answer {
                 Answer::Decided(commit) => {
@@ -129,26 +137,26 @@ impl Answers {
                 Answer::Repeat(position) => self.send_repeat(reply, position),
                 Answer::Refused(refusal) => {
                     metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
-                    send(reply, Reply::Refused(refusal));
+                    counted.push((Answered::Refused, reply.waited()));
+                    reply.send(Reply::Refused(refusal));
                 }
-                Answer::Undecided => send(reply, Reply::Undecided),
+                Answer::Undecided => reply.send(Reply::Undecided),
             }
         }
         for (reply, receipt) in askers.into_iter().zip(self.sign(bodies, head)) {
-            let outcome = match receipt.receipt.outcome {
-                Outcome::Accepted => "accepted",
-                Outcome::Unchanged => "unchanged",
-                Outcome::Rejected => "rejected",
+            let (outcome, answered) = match receipt.receipt.outcome {
+                Outcome::Accepted => ("accepted", Answered::Accepted),
+                Outcome::Unchanged => ("unchanged", Answered::Accepted),
+                Outcome::Rejected => ("rejected", Answered::Rejected),
             };
             metrics::counter!("skylink_commands_total", "outcome" => outcome).increment(1);
-            send(reply, Reply::Receipt(Box::new(receipt)));
+            counted.push((answered, reply.waited()));
+            reply.send(Reply::Receipt(Box::new(receipt)));
+        }
+        if !counted.is_empty() {
+            self.inner.pace.answered(counted.into_iter());
         }
     }
-}
-
-fn send(reply: ReplyTo, with: Reply) {
-    // Whoever asked may be gone; the receipt can be asked for by command id.
-    let _ = reply.send(with);
 }
 
 /// Answers groups as they become durable.
@@ -159,6 +167,9 @@ pub(crate) async fn run(answers: Answers, mut groups: mpsc::Receiver<Durable>) {
         commits.iter().for_each(|commit| answers.inner.keys.take(commit));
         if let Some(last) = commits.last() {
             head = last.head();
+            let events = commits.iter().flat_map(|commit| commit.events());
+            let orders = events.filter(|recorded| matches!(recorded.event, Event::OrderPlaced(_))).count();
+            answers.inner.pace.durable(orders as u64);
         }
         answers.answer_group(group, head);
     }

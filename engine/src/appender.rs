@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::driver::ToWriter;
 use crate::ingress::ReplyTo;
 use crate::log::{AppendError, EventLog, chain_of};
+use crate::pace::Pace;
 use crate::processor::Wake;
 
 /// Most wishes that wait: an append, and the preparation for the next.
@@ -32,8 +33,13 @@ pub(crate) enum ToLog {
 }
 
 /// Starts to make groups durable.
-pub(crate) fn spawn(log: Arc<dyn EventLog>, wishes: mpsc::Receiver<ToLog>, wakes: &mpsc::Sender<ToWriter>) {
-    let appending = tokio::spawn(append(log, wishes, wakes.clone()));
+pub(crate) fn spawn(
+    log: Arc<dyn EventLog>,
+    wishes: mpsc::Receiver<ToLog>,
+    pace: &Arc<Pace>,
+    wakes: &mpsc::Sender<ToWriter>,
+) {
+    let appending = tokio::spawn(append(log, wishes, Arc::clone(pace), wakes.clone()));
     tokio::spawn(stop_with(appending, "the appender", wakes.downgrade()));
 }
 
@@ -91,7 +97,12 @@ async fn tell(wakes: &mpsc::WeakSender<ToWriter>, wake: Wake<ReplyTo>) {
 }
 
 /// Makes groups durable, one at a time, and has the log prepare for the next meanwhile.
-async fn append(log: Arc<dyn EventLog>, mut wishes: mpsc::Receiver<ToLog>, wakes: mpsc::Sender<ToWriter>) {
+async fn append(
+    log: Arc<dyn EventLog>,
+    mut wishes: mpsc::Receiver<ToLog>,
+    pace: Arc<Pace>,
+    wakes: mpsc::Sender<ToWriter>,
+) {
     let mut under_way = FuturesUnordered::new();
     loop {
         let wake = tokio::select! {
@@ -100,7 +111,7 @@ async fn append(log: Arc<dyn EventLog>, mut wishes: mpsc::Receiver<ToLog>, wakes
             Some(wake) = under_way.next() => wake,
             wish = wishes.recv() => match wish {
                 Some(wish) => {
-                    under_way.push(fulfil(log.as_ref(), wish));
+                    under_way.push(fulfil(log.as_ref(), &pace, wish));
                     continue;
                 }
                 None => return,
@@ -112,28 +123,36 @@ async fn append(log: Arc<dyn EventLog>, mut wishes: mpsc::Receiver<ToLog>, wakes
     }
 }
 
-async fn fulfil(log: &dyn EventLog, wish: ToLog) -> Wake<ReplyTo> {
+async fn fulfil(log: &dyn EventLog, pace: &Pace, wish: ToLog) -> Wake<ReplyTo> {
     match wish {
         ToLog::Prepare(expected, commits) => {
             log.prepare(expected, &commits).await;
             Wake::Prepared
         }
-        ToLog::Append(expected, commits) => append_group(log, expected, &commits).await,
+        ToLog::Append(expected, commits) => append_group(log, pace, expected, &commits).await,
         ToLog::AppendAgain(expected, commits) => {
             tokio::time::sleep(APPEND_PAUSE).await;
-            append_group(log, expected, &commits).await
+            append_group(log, pace, expected, &commits).await
         }
     }
 }
 
-async fn append_group(log: &dyn EventLog, expected: Head, commits: &[Arc<Commit>]) -> Wake<ReplyTo> {
+async fn append_group(
+    log: &dyn EventLog,
+    pace: &Pace,
+    expected: Head,
+    commits: &[Arc<Commit>],
+) -> Wake<ReplyTo> {
     let started = std::time::Instant::now();
     let outcome = log.append(expected, commits).await;
     let elapsed = started.elapsed();
     metrics::histogram!("skylink_append_seconds").record(elapsed.as_secs_f64());
     tracing::debug!(commits = commits.len(), elapsed_us = elapsed.as_micros() as u64, "appended");
     match outcome {
-        Ok(()) => Wake::Appended,
+        Ok(()) => {
+            pace.appended(elapsed);
+            Wake::Appended
+        }
         Err(AppendError::Conflict { .. }) => Wake::AppendConflict,
         Err(error @ AppendError::Unknown(_)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the append is tried again");

@@ -26,6 +26,7 @@ use crate::ingress::{self, Beside, Checker, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::LiveKeys;
+use crate::pace::{Answered, Pace};
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
 use crate::secrets::Secrets;
 use crate::standby::{EngineConfig, Prepared, Standby, StartError};
@@ -123,6 +124,7 @@ pub struct EngineHandle {
     pub(crate) tree: TreeReader,
     pub(crate) answers: Answers,
     pub(crate) previews: Arc<Semaphore>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Engine {
@@ -147,7 +149,7 @@ impl Engine {
         let answerer = tokio::spawn(appender::stop_with(answering, "the answerer", handle.wakes.downgrade()));
         let (to_log, wishes) = mpsc::channel(appender::WISHES_MAX);
         let wakes_in = &handle.wakes;
-        appender::spawn(Arc::clone(&log), wishes, wakes_in);
+        appender::spawn(Arc::clone(&log), wishes, &handle.pace, wakes_in);
         appender::watch_for_others(&log, head, config.writer, wakes_in);
         tokio::spawn(look_regularly(wakes_in.downgrade()));
         let checker = Checker {
@@ -156,6 +158,7 @@ impl Engine {
             secrets: Arc::clone(&handle.secrets),
             vault,
             clock: Arc::clone(&clock),
+            pace: Arc::clone(&handle.pace),
         };
         ingress::spawn(verify_threads, &checker, requests, wakes_in);
 
@@ -274,9 +277,12 @@ impl EngineHandle {
             return Err(Reply::Refused(Refusal::Busy));
         }
         let (reply, replied) = oneshot::channel();
-        match self.requests.try_send(Request { bytes, arrived_as, beside, reply }) {
+        match self.requests.try_send(Request { bytes, arrived_as, beside, reply: ReplyTo::new(reply) }) {
             Ok(()) => Ok(replied),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Reply::Refused(Refusal::Busy)),
+            Err(mpsc::error::TrySendError::Full(request)) => {
+                self.pace.answered(std::iter::once((Answered::Refused, request.reply.waited())));
+                Err(Reply::Refused(Refusal::Busy))
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Reply::Undecided),
         }
     }
@@ -339,6 +345,11 @@ impl EngineHandle {
     /// Gives the market's own keys.
     pub fn market_keys(&self) -> &Arc<LiveKeys> {
         &self.live
+    }
+
+    /// Tells how fast the writer is.
+    pub fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// Gives what reads the tree over the log.

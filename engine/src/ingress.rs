@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use commands::envelope::verify_command;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::driver::ToWriter;
 use crate::keys::KeyRing;
+use crate::pace::{Answered, Pace};
 use crate::processor::{Incoming, Wake};
 use crate::secrets::{SecretError, Secrets};
 use crate::vault::{Staged, Staging, Vault, VaultError, Zeroizing};
@@ -61,8 +63,29 @@ impl Reply {
     }
 }
 
-/// Where a reply goes.
-pub(crate) type ReplyTo = oneshot::Sender<Reply>;
+/// Where a reply goes, and since when it is waited for.
+#[derive(Debug)]
+pub(crate) struct ReplyTo {
+    sender: oneshot::Sender<Reply>,
+    arrived: Instant,
+}
+
+impl ReplyTo {
+    /// Begins to wait.
+    pub(crate) fn new(sender: oneshot::Sender<Reply>) -> Self {
+        ReplyTo { sender, arrived: Instant::now() }
+    }
+
+    /// Sends the reply. Whoever asked may be gone; the receipt can be asked for by command id.
+    pub(crate) fn send(self, reply: Reply) {
+        let _ = self.sender.send(reply);
+    }
+
+    /// Tells how long the reply has been waited for.
+    pub(crate) fn waited(&self) -> Duration {
+        self.arrived.elapsed()
+    }
+}
 
 /// What comes with a command and is not signed.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -106,6 +129,7 @@ pub(crate) struct Checker {
     /// Where what is personal is stored; none: nowhere.
     pub(crate) vault: Option<Arc<Vault>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// Starts the threads that check signatures. They end when the requests or the writer do.
@@ -152,7 +176,7 @@ impl Checker {
                             None => good.push(incoming),
                         }
                     }
-                    Err(refusal) => refuse(reply, refusal),
+                    Err(refusal) => self.refuse(reply, refusal),
                 }
             }
             let hand_over =
@@ -227,6 +251,12 @@ impl Checker {
         Ok(Some(Staged { account, values }))
     }
 
+    fn refuse(&self, reply: ReplyTo, refusal: Refusal) {
+        metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
+        self.pace.answered(std::iter::once((Answered::Refused, reply.waited())));
+        reply.send(Reply::Refused(refusal));
+    }
+
     /// Stores what commands name, durably, and gives those that may be decided now.
     fn store(&self, unstored: Vec<Unstored>) -> Vec<Incoming<ReplyTo>> {
         let Some(vault) = self.vault.as_ref().filter(|_| !unstored.is_empty()) else { return Vec::new() };
@@ -236,7 +266,7 @@ impl Checker {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 let refusal = unstorable(error);
-                incoming.into_iter().for_each(|one| refuse(one.reply, refusal.clone()));
+                incoming.into_iter().for_each(|one| self.refuse(one.reply, refusal.clone()));
                 return Vec::new();
             }
         };
@@ -245,7 +275,7 @@ impl Checker {
             match outcome {
                 // Of one who was erased the writer knows it too, or what came of the command when he was not.
                 Staging::Stored | Staging::Erased => good.push(one),
-                Staging::TooMany => refuse(one.reply, Refusal::Busy),
+                Staging::TooMany => self.refuse(one.reply, Refusal::Busy),
             }
         }
         good
@@ -261,10 +291,4 @@ fn unreadable(error: SecretError) -> Refusal {
 fn unstorable(error: VaultError) -> Refusal {
     tracing::error!(error = &error as &dyn std::error::Error, "what is personal can't be stored");
     Refusal::Busy
-}
-
-fn refuse(reply: ReplyTo, refusal: Refusal) {
-    metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
-    // Whoever asked may be gone; then nobody misses the answer.
-    let _ = reply.send(Reply::Refused(refusal));
 }

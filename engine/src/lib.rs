@@ -1,7 +1,7 @@
 //! The engine of a SkyLink market: everything that touches the world so that `commands` need not.
 //!
 //! In the order the data flows: [`ingress`] checks signatures against [`keys`], the [`processor`] decides and groups,
-//! the [`log`] makes it durable, the answerer signs receipts; [`driver`] runs all that, after it has stood by in
+//! the [`log`] makes it durable, the answerer signs receipts, [`pace`] says how fast; [`driver`] runs all that, after it has stood by in
 //! [`standby`].
 //! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS. The keeper follows the log with
 //! the [`index`] of old ids, the [`snapshot`]s and the [`tree`] over all events. What is personal or secret of an account is in the
@@ -21,6 +21,7 @@ pub mod log;
 pub mod market_keys;
 pub mod nats_commands;
 pub mod nats_serve;
+pub mod pace;
 pub mod processor;
 pub mod providers;
 pub mod secrets;

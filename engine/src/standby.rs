@@ -25,6 +25,7 @@ use crate::keeper::{self, KeeperError, Kept};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::{LiveKeys, MarketKeyRing};
+use crate::pace::Pace;
 use crate::processor::{StopReason, Wake, WriterConfig};
 use crate::secrets::Secrets;
 use crate::snapshot::Snapshots;
@@ -155,7 +156,9 @@ impl Standby {
         let EngineConfig { writer, market_keys, secrets, verify_threads, vault } = config;
         let opened = writer.opened.receipt_key;
         let live = Arc::new(LiveKeys::new(market_keys, &market.keys, market.position, opened));
-        let answers = Answers::new(Arc::clone(&log), Arc::clone(&live), writer.market.clone());
+        let pace = Arc::new(Pace::default());
+        let answers =
+            Answers::new(Arc::clone(&log), Arc::clone(&live), writer.market.clone(), Arc::clone(&pace));
         let tree_reader = tree.reader();
         let (wakes_in, wakes) = mpsc::channel(WAKES_MAX);
         let (requests_in, requests) = mpsc::channel(REQUESTS_MAX);
@@ -197,6 +200,7 @@ impl Standby {
             tree: tree_reader,
             answers,
             previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE_MAX)),
+            pace,
         };
         Ok(Standby {
             writer,

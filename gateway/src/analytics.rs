@@ -10,13 +10,14 @@ use events::{Currency, Timestamp};
 use projections::analytics::{
     Activity, Latency, ListingSales, Point, QueryError, Rank, RejectionCount, Sales, Step, TOP_MAX, TimeRange,
 };
+use projections::order::Escrows;
 use projections::{Projections, ViewError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::App;
 use crate::problem::Problem;
-use crate::query::{Params, ask_as_of};
+use crate::query::{Params, ask, ask_as_of};
 use crate::token::Caller;
 
 /// The time that is asked about unless the query says otherwise, up to now.
@@ -251,6 +252,28 @@ pub(crate) async fn latency(
     operators_only(&caller)?;
     let found = ask_as_of(&caller, &params, &app, |views| views.analytics().latency()).await?;
     Ok(found.map(|milestones| Latencies { milestones }))
+}
+
+/// What is held in escrow.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct EscrowAges {
+    /// When: ages are counted up to it.
+    time: Timestamp,
+    /// By currency; one in which nothing is held is left out.
+    escrows: Vec<Escrows>,
+}
+
+/// `GET /v1/analytics/escrows`
+pub(crate) async fn escrows(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&[])?;
+    operators_only(&caller)?;
+    let time = app.gateway.clock.now();
+    let found = ask(&app, move |views| views.orders().escrows(time)).await?;
+    Ok(found.map(|escrows| EscrowAges { time, escrows }))
 }
 
 /// Why commands were rejected.

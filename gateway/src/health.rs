@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use engine::Status;
 use engine::effects::EffectsStatus;
 use engine::log::EventLog;
+use engine::log::jetstream::Durability;
 use events::Position;
 use events::Timestamp;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -51,39 +52,107 @@ pub(crate) async fn alive() -> Response {
     axum::Json(Alive { alive: true }).into_response()
 }
 
+/// Where a log stands.
+#[derive(Debug, Clone)]
+pub enum Storage {
+    /// In segments of this process's own folder, which are synced before anything is answered.
+    Segments,
+    /// On JetStream.
+    JetStream {
+        /// What the log is written through.
+        client: async_nats::Client,
+        /// Whether the broker synced before it acknowledged when this process asked it, at its start.
+        durability: Durability,
+    },
+}
+
+/// Where the log stands, and what an answer of the market is worth there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct StorageHealth {
+    /// Where the log stands.
+    pub(crate) kind: StorageKind,
+    /// Whether the log can be reached, as far as is known.
+    pub(crate) connected: bool,
+    /// Whether what was answered survives the loss of power, as far as syncing decides it; null: the broker was not asked, or
+    /// did not say, when this process started.
+    pub(crate) synced: Option<bool>,
+    /// How long the broker may wait until it syncs, in milliseconds, where it acknowledges before.
+    pub(crate) sync_interval_ms: Option<u64>,
+}
+
+/// Where a log stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StorageKind {
+    /// In segments on this machine.
+    Segments,
+    /// On JetStream.
+    #[serde(rename = "jetstream")]
+    JetStream,
+}
+
+impl Storage {
+    pub(crate) fn health(&self) -> StorageHealth {
+        match self {
+            Storage::Segments => StorageHealth {
+                kind: StorageKind::Segments,
+                connected: true,
+                synced: Some(true),
+                sync_interval_ms: None,
+            },
+            Storage::JetStream { client, durability } => {
+                let (synced, interval) = match durability {
+                    Durability::Synced => (Some(true), None),
+                    Durability::NotSynced { sync_interval } => (Some(false), Some(sync_interval)),
+                    Durability::Unknown => (None, None),
+                };
+                StorageHealth {
+                    kind: StorageKind::JetStream,
+                    connected: client.connection_state() == async_nats::connection::State::Connected,
+                    synced,
+                    sync_interval_ms: interval
+                        .map(|interval| u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)),
+                }
+            }
+        }
+    }
+}
+
 /// Whether the market writes and its views follow.
-#[derive(Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Readiness {
     /// Whether requests should be sent here.
-    ready: bool,
+    pub(crate) ready: bool,
     /// What the engine does.
-    state: EngineState,
+    pub(crate) state: EngineState,
     /// Whether the engine writes.
-    writing: bool,
+    pub(crate) writing: bool,
     /// Whether the views follow the log.
-    following: bool,
+    pub(crate) following: bool,
     /// Where the log ends.
-    head: Position,
+    pub(crate) head: Position,
     /// How far the slowest view has read it.
-    applied: Position,
+    pub(crate) applied: Position,
     /// How many events that is behind.
-    lag: u64,
+    pub(crate) lag: u64,
     /// How far each view has read.
-    views: BTreeMap<&'static str, Position>,
+    pub(crate) views: BTreeMap<&'static str, Position>,
     /// How the search follows the views; null: this process has none.
-    search: Option<SearchHealth>,
+    pub(crate) search: Option<SearchHealth>,
+    /// Where the log stands. A broker that does not sync before it acknowledges makes no process unready.
+    pub(crate) storage: StorageHealth,
     /// How what payment providers are asked for goes. A provider that does not answer makes nothing else wait, so it
     /// makes no process unready.
-    effects: EffectsHealth,
+    pub(crate) effects: EffectsHealth,
     /// How many chargebacks got no evidence in time; they make no process unready, but somebody should look.
-    chargebacks_overdue: u64,
+    pub(crate) chargebacks_overdue: u64,
     /// Why it is not ready.
-    reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 /// How the search follows the views.
-#[derive(Serialize, JsonSchema)]
-struct SearchHealth {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct SearchHealth {
     /// Whether it answers, and what it finds does not grow old.
     following: bool,
     /// For how long the oldest change of words has waited that is not found yet, in milliseconds.
@@ -91,20 +160,20 @@ struct SearchHealth {
 }
 
 /// How what payment providers are asked for goes.
-#[derive(Serialize, JsonSchema)]
-struct EffectsHealth {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct EffectsHealth {
     /// How many things they were asked for and have not done.
-    pending: usize,
+    pub(crate) pending: usize,
     /// How many of them were asked for often without an answer.
-    stuck: usize,
+    pub(crate) stuck: usize,
     /// What went wrong last with one that is stuck.
-    trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// What an engine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum EngineState {
+pub(crate) enum EngineState {
     /// It follows the log while another process writes it, or none yet.
     Standby,
     /// It writes.
@@ -133,6 +202,13 @@ pub(crate) async fn time(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /readyz`
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+    let readiness = readiness(&app).await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(readiness)).into_response()
+}
+
+/// Looks at everything that readiness depends on.
+pub(crate) async fn readiness(app: &App) -> Readiness {
     let views = &app.gateway.projections;
     let applied = *views.applied().borrow();
     let status = app.gateway.status.borrow().clone();
@@ -164,14 +240,13 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     }
     let search = views.search().map(|search| search_health(&search, &mut reasons));
     let ready = reasons.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let following = run_state == RunState::Running;
     let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
     let writing = state == EngineState::Writing;
     let EffectsStatus { pending, stuck, trouble } = app.gateway.effects.status().borrow().clone();
     let effects = EffectsHealth { pending, stuck, trouble };
     let chargebacks_overdue = overdue_chargebacks(views).await.unwrap_or(0);
-    let readiness = Readiness {
+    Readiness {
         ready,
         state,
         writing,
@@ -181,11 +256,11 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
         lag,
         views: heads,
         search,
+        storage: app.gateway.storage.health(),
         effects,
         chargebacks_overdue,
         reasons,
-    };
-    (status, axum::Json(readiness)).into_response()
+    }
 }
 
 fn search_health(search: &Search<'_>, reasons: &mut Vec<String>) -> SearchHealth {

@@ -15,6 +15,7 @@ use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
 use engine::log::EventLog;
 use engine::market_keys::LiveKeys;
+use engine::pace::Pace;
 use engine::secrets::Secrets;
 use engine::tree::TreeReader;
 use engine::vault::Vault;
@@ -24,8 +25,9 @@ use projections::Projections;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
+use crate::console::{Board, Sessions};
+use crate::health::Storage;
 use crate::limits::Limits;
-use crate::page;
 use crate::past::Past;
 use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
 use crate::routes::{Route, UNLIMITED, routes};
@@ -36,6 +38,10 @@ use crate::token::Tokens;
 
 /// Most headers of a request. The server reads some more, so that it can say so.
 pub const HEADERS_MAX: usize = 100;
+
+/// What an answer may do that is no page: nothing. Pages say what they may themselves.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// How far the views had read the log when an answer was made; for a receipt, where its events stand.
 pub(crate) const POSITION_HEADER: HeaderName = HeaderName::from_static("skylink-position");
@@ -69,6 +75,10 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// How the engine is.
     pub status: watch::Receiver<Status>,
+    /// How fast the engine is, while it writes.
+    pub pace: Arc<Pace>,
+    /// Where the log stands.
+    pub storage: Storage,
     /// How much anybody may ask for.
     pub limits: Arc<Limits>,
     /// The metrics, where a recorder is installed (see [`crate::health::install_metrics`]).
@@ -81,12 +91,16 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) searches: Turns,
+    pub(crate) sessions: Sessions,
+    pub(crate) board: Board,
 }
 
 /// Makes the router of a gateway.
 pub fn router(gateway: Gateway) -> Router {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-    let app = Arc::new(App { gateway, tokens: Tokens::new(), streams, searches: Turns::new() });
+    let (tokens, sessions) = (Tokens::new(), Sessions::new(&gateway.market));
+    let app =
+        Arc::new(App { gateway, tokens, streams, searches: Turns::new(), sessions, board: Board::default() });
     let mut router = Router::new();
     for Route { path, handler, .. } in routes() {
         router = router.route(path, handler);
@@ -141,7 +155,7 @@ fn secure(headers: &mut HeaderMap, is_private: bool, is_behind_tls: bool) {
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     say(header::REFERRER_POLICY, "no-referrer");
     say(header::X_FRAME_OPTIONS, "DENY");
-    say(header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY.as_str());
+    say(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     if is_private {
         say(header::CACHE_CONTROL, "no-store");
     }

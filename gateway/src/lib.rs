@@ -3,12 +3,13 @@
 //! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections,
 //! [`http`] says what all requests have in common, [`routes`] lists them: commands are taken by [`submit`], access
 //! [`token`]s are got by signed requests, [`query`], [`analytics`] and [`search`] read the views, [`stream`] follows the log, [`health`]
-//! is for operators, [`openapi`] describes it all, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
+//! is for operators, [`openapi`] describes it all, [`console`] is the pages for people, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
 
 mod analytics;
 pub mod asyncapi;
 mod changes;
 mod chargebacks;
+pub mod console;
 pub mod health;
 pub mod http;
 pub mod limits;
@@ -16,7 +17,6 @@ mod market_keys;
 pub mod nats;
 pub mod node;
 pub mod openapi;
-mod page;
 pub mod past;
 mod payments;
 mod problem;

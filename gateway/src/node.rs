@@ -46,6 +46,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::health::Storage;
 use crate::http::Gateway;
 use crate::limits::Limits;
 use crate::nats::{Access, ConnectError, Connection, Refused, Role};
@@ -205,6 +206,7 @@ struct Reading {
     vault: Kept,
     clock: Arc<dyn Clock>,
     market: MarketName,
+    storage: Storage,
     providers: Vec<Provider>,
     effects: EffectsHandle,
     stop_views: watch::Sender<bool>,
@@ -277,7 +279,7 @@ impl StandbyNode {
         if let Some(cut) = log.cut() {
             tracing::warn!(?cut, "an unfinished write was cut from the log's end");
         }
-        parts.stand_by(config, Arc::new(log), clock).await
+        parts.stand_by(config, Arc::new(log), Storage::Segments, clock).await
     }
 
     /// Starts a node on JetStream, and asks the broker for the market.
@@ -375,6 +377,8 @@ impl Reading {
             market_keys: Arc::clone(handle.market_keys()),
             clock,
             status: handle.status(),
+            pace: Arc::clone(handle.pace()),
+            storage: self.storage.clone(),
             // Whoever serves it says how much may be asked.
             limits: Arc::new(Limits::none()),
             metrics,
@@ -555,6 +559,7 @@ impl Parts {
         self,
         config: NodeConfig,
         log: Arc<dyn EventLog>,
+        storage: Storage,
         clock: Arc<dyn Clock>,
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections, vault } = self;
@@ -625,6 +630,7 @@ impl Parts {
             vault,
             clock,
             market,
+            storage,
             providers,
             effects,
             stop_views,
@@ -654,7 +660,8 @@ impl Parts {
             );
         }
         let log = Arc::new(TailedLog::new(log).await?);
-        let mut node = self.stand_by(config, log, clock).await?;
+        let storage = Storage::JetStream { client: client.clone(), durability: broker.durability };
+        let mut node = self.stand_by(config, log, storage, clock).await?;
         // Only now: a process that can't stand by must not be given the market.
         let source = CommandSource::open(client, market.clone(), nats.replicas).await?;
         let receipts = ReceiptSender::new(broker.receipts.client().clone(), market);

@@ -103,7 +103,12 @@ impl Parts {
             answers.insert(status.as_str().to_owned(), self.problem(status, &codes));
         }
         for (status, content) in &route.answers {
-            answers.insert(status.as_str().to_owned(), self.answer(route, *status, *content));
+            let answer = self.answer(route, *status, *content);
+            match answers.get_mut(status.as_str()).and_then(|known| known["content"].as_object_mut()) {
+                // One path has what is of several media types.
+                Some(known) => known.extend(answer["content"].as_object().cloned().unwrap_or_default()),
+                None => drop(answers.insert(status.as_str().to_owned(), answer)),
+            }
         }
         operation["responses"] = json!(answers);
         if let Some(takes) = route.takes {
@@ -389,7 +394,8 @@ pub(crate) mod tests {
         for route in routes {
             let path = described(route.path);
             let operation = &document["paths"][&path][route.method];
-            assert!(operation["responses"]["200"]["content"].is_object(), "{} {}", route.method, route.path);
+            let is_answered = ["200", "303"].iter().any(|s| operation["responses"][s]["content"].is_object());
+            assert!(is_answered, "{} {}", route.method, route.path);
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
             let in_path: BTreeSet<&str> =

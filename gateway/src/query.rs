@@ -46,7 +46,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 23] = [
+pub(crate) const TIME_MEMBERS: [&str; 24] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -59,6 +59,7 @@ pub(crate) const TIME_MEMBERS: [&str; 23] = [
     "expires_at",
     "from",
     "inspection_ends",
+    "oldest_since",
     "opened_at",
     "placed_at",
     "requested_at",

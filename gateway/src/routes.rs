@@ -20,7 +20,7 @@ use projections::payment::{
 use projections::terms::PROMOTIONS_PER_PAGE_MAX;
 use serde_json::{Value, json};
 
-use crate::analytics::{Latencies, Rejections, Series, Summary, TOP, Top};
+use crate::analytics::{EscrowAges, Latencies, Rejections, Series, Summary, TOP, Top};
 use crate::chargebacks::{CHARGEBACKS_PER_PAGE, ChargebackList};
 use crate::health::{Alive, MarketTime, Readiness};
 use crate::http::App;
@@ -37,11 +37,12 @@ use crate::query::terms::{self, PROMOTIONS_PER_PAGE, PromotionList, RateList, Ta
 use crate::query::{ORDERS_PER_PAGE, OrderList, ReservationList, SHARED_PER_PAGE, Saved, SharedList, Wallet};
 use crate::token::Token;
 use crate::{
-    analytics, asyncapi, changes, chargebacks, health, market_keys, openapi, page, payments, query, stream,
-    submit, token, tree,
+    analytics, asyncapi, changes, chargebacks, health, market_keys, openapi, payments, query, stream, submit,
+    token, tree,
 };
 
 mod factors;
+mod pages;
 mod privacy;
 mod risk;
 mod route;
@@ -103,6 +104,7 @@ pub(crate) fn routes() -> Vec<Route> {
         numbers(),
         proofs(),
         operation(),
+        pages::pages(),
     ]
     .into_iter()
     .flatten()
@@ -431,6 +433,13 @@ fn numbers() -> Vec<Route> {
             .question()
             .of_past()
             .answers(view::<Latencies>()),
+        Route::get(
+            "/v1/analytics/escrows",
+            "What is held in escrow, by what it waits for and by age",
+            analytics::escrows,
+        )
+        .question()
+        .answers(view::<EscrowAges>()),
         Route::get("/v1/analytics/rejections", "Why commands were rejected", analytics::rejections)
             .question()
             .time()
@@ -507,8 +516,5 @@ fn operation() -> Vec<Route> {
             .answers(json_of::<std::collections::BTreeMap<String, Value>>()),
         Route::get("/asyncapi.json", "What travels over NATS", asyncapi::serve)
             .answers(json_of::<std::collections::BTreeMap<String, Value>>()),
-        Route::get("/", "What is here, for people", page::landing)
-            .problems([UNAVAILABLE])
-            .answers(Content::Text("text/html")),
     ]
 }

@@ -89,6 +89,31 @@ impl Caller {
     }
 }
 
+/// The key that somebody has proven to have, with whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) account: AccountId,
+    pub(crate) device: DeviceId,
+    pub(crate) key: KeyId,
+}
+
+impl Holder {
+    /// Tells who that is now; none, if the key is no longer that of its account. The question counts as one of the account's.
+    pub(crate) fn caller(&self, app: &App) -> Result<Option<Caller>, Problem> {
+        let accounts = app.gateway.projections.accounts();
+        let Some(account) = accounts.account(self.account)? else { return Ok(None) };
+        if account.is_erased {
+            return Err(Refusal::Erased.into());
+        }
+        let Some(owner) = accounts.key(self.key)? else { return Ok(None) };
+        if !owner.is_active || (owner.account, owner.device) != (self.account, self.device) {
+            return Ok(None);
+        }
+        app.gateway.limits.take_account(self.account)?;
+        Ok(Some(Caller { account: self.account, roles: account.roles, key: self.key }))
+    }
+}
+
 /// Makes and checks tokens with a key that lives as long as the process.
 pub(crate) struct Tokens {
     key: hmac::Key,
@@ -219,10 +244,10 @@ pub(crate) async fn issue(
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
 }
 
-impl FromRequestParts<Arc<App>> for Caller {
+impl FromRequestParts<Arc<App>> for Holder {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Holder, Problem> {
         let missing =
             || Problem::new(&TOKEN_MISSING, "send `Authorization: Bearer` with a token from POST /v1/tokens");
         let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -230,19 +255,17 @@ impl FromRequestParts<Arc<App>> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(missing());
         }
-        let claims = app.tokens.open(token.trim(), app.gateway.clock.now())?;
-        let accounts = app.gateway.projections.accounts();
+        let Claims { account, device, key, .. } = app.tokens.open(token.trim(), app.gateway.clock.now())?;
+        Ok(Holder { account, device, key })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem> {
         let revoked = || Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account");
-        let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
-        if account.is_erased {
-            return Err(Refusal::Erased.into());
-        }
-        let owner = accounts.key(claims.key)?.ok_or_else(revoked)?;
-        if !owner.is_active || (owner.account, owner.device) != (claims.account, claims.device) {
-            return Err(revoked());
-        }
-        app.gateway.limits.take_account(claims.account)?;
-        Ok(Caller { account: claims.account, roles: account.roles, key: claims.key })
+        Holder::from_request_parts(parts, app).await?.caller(app)?.ok_or_else(revoked)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod charge;
+mod escrows;
 mod fold;
 mod group;
 mod hold;
@@ -41,6 +42,7 @@ use crate::view::ViewError;
 
 pub use self::change::{AddedLine, AddedUnits, OpenChange, RemovedUnits, Version};
 pub use self::charge::{Charge, ChargeState};
+pub use self::escrows::{ESCROW_AGE_BOUNDS_MS, EscrowState, Escrows, EscrowsInState, EscrowsOfAge};
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
 pub use self::returns::{

@@ -6,17 +6,17 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::Event;
 use events::account::Role;
 use events::ids::{AccountId, CartId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{ListingStatus, WalletFunded};
 use events::order::Placed;
 use events::stock::Stock;
+use events::{Event, Timestamp};
 use projections::Projections;
 use projections::cart::{CartState, LineProblem, PriceChange};
 use projections::ledger::has_statement;
-use projections::order::{Actor, ORDERS_PER_PAGE_MAX, Side};
+use projections::order::{Actor, ESCROW_AGE_BOUNDS_MS, EscrowAxis, EscrowState, ORDERS_PER_PAGE_MAX, Side};
 use proptest::prelude::*;
 use support::market::{BERLIN, BUYERS, SELLERS, history_of, wishes};
 use support::{History, account, follow, naive};
@@ -107,6 +107,56 @@ fn check_orders(history: &History, views: &Projections) {
             let expected = shipped.iter().map(|(listing, units, _)| (*listing, *units));
             assert_eq!(Vec::from_iter(lines), Vec::from_iter(expected));
         }
+    }
+}
+
+/// What each ledger account of an order holds stands in one state and at one age, and nothing else does.
+fn check_escrows(history: &History, views: &Projections) {
+    let balances = naive::balances(history);
+    let Some(last) = naive::events(history).last() else { return };
+    let last = last.metadata.time;
+    for now in [last, last.plus_ms(5 * 86_400_000), last.plus_ms(90 * 86_400_000)] {
+        let mut expected: BTreeMap<_, (u64, i64)> = BTreeMap::new();
+        for (_, placed) in naive::placed(history) {
+            let currency = placed.total.currency;
+            let of = [LedgerAccount::Escrow(placed.order), LedgerAccount::Dispute(placed.order)];
+            let held = of.map(|account| balances.get(&(account, currency)).copied().unwrap_or(0));
+            let held: i64 = held.iter().sum();
+            if held == 0 {
+                continue;
+            }
+            let is_begin = |event: &Event| matches!(event, Event::EscrowHeld(_) | Event::EscrowSubsidized(_));
+            let about = naive::about(history, placed.order);
+            let begun = about.iter().find(|recorded| is_begin(&recorded.event)).unwrap().metadata.time;
+            let hour = Timestamp::from_ms(begun.ms().div_euclid(3_600_000) * 3_600_000);
+            let age = ESCROW_AGE_BOUNDS_MS.iter().filter(|bound| **bound <= now.ms_since(hour)).count();
+            let state = match views.orders().order(placed.order).unwrap().unwrap().axes.escrow {
+                EscrowAxis::Created => EscrowState::AwaitingPayment,
+                EscrowAxis::Funded { .. } => EscrowState::ToShip,
+                EscrowAxis::InDelivery { .. } => EscrowState::InDelivery,
+                EscrowAxis::Inspection { .. } => EscrowState::Inspection,
+                EscrowAxis::Disputed { .. } => EscrowState::Disputed,
+                EscrowAxis::Returning { .. } => EscrowState::Returning,
+                other => panic!("{other:?} holds {held}"),
+            };
+            let (orders, sum) = expected.entry((currency, state, age)).or_default();
+            (*orders, *sum) = (*orders + 1, *sum + held);
+        }
+        let escrows = views.orders().escrows(now).unwrap();
+        let mut found = BTreeMap::new();
+        for of_currency in &escrows {
+            for in_state in &of_currency.states {
+                assert_eq!(in_state.ages.iter().map(|age| age.orders).sum::<u64>(), in_state.orders);
+                assert_eq!(in_state.ages.iter().map(|age| age.held).sum::<i64>(), in_state.held);
+                assert!(in_state.oldest_since >= of_currency.oldest_since);
+                for (at, age) in in_state.ages.iter().enumerate().filter(|(_, age)| age.orders > 0) {
+                    found.insert((of_currency.currency, in_state.state, at), (age.orders, age.held));
+                }
+            }
+            assert_eq!(of_currency.states.iter().map(|state| state.held).sum::<i64>(), of_currency.held);
+            assert_eq!(of_currency.states.iter().map(|state| state.orders).sum::<u64>(), of_currency.orders);
+        }
+        assert_eq!(found, expected);
     }
 }
 
@@ -334,6 +384,7 @@ proptest! {
         let history = history_of(&wishes);
         with_views(&history, |views| {
             check_orders(&history, views);
+            check_escrows(&history, views);
             check_groups(&history, views);
             check_lists(&history, views, limit);
             check_ledger(&history, views);

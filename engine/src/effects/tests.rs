@@ -96,9 +96,10 @@ fn nobody(dir: &std::path::Path, key: &StoredKey) -> EngineHandle {
         secrets: Arc::new(Secrets::nowhere()),
         index: Index::open(&dir.join("index")).unwrap(),
         tree: Tree::open(&dir.join("tree")).unwrap().reader(),
-        answers: Answers::new(log, Arc::clone(&live), market),
+        answers: Answers::new(log, Arc::clone(&live), market, Arc::default()),
         live,
         previews: Arc::new(Semaphore::new(1)),
+        pace: Arc::default(),
     }
 }
 

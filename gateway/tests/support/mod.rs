@@ -18,7 +18,7 @@ use events::account::{Algorithm, Role};
 use events::ids::{AccountId, CommandId, DeviceId, ListingId, MarketName, Nonce};
 use events::market::{EscrowTerms, ReturnTerms};
 use events::{Money, Timestamp};
-use gateway::health::install_metrics;
+use gateway::health::{Storage, install_metrics};
 use gateway::limits::Limits;
 use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use gateway::past::Past;
@@ -206,6 +206,8 @@ impl Shop {
             market_keys: Arc::clone(handle.market_keys()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             status: handle.status(),
+            pace: Arc::clone(handle.pace()),
+            storage: Storage::Segments,
             limits: Arc::new(Limits::none()),
             metrics: Some(METRICS.clone()),
         };

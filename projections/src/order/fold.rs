@@ -16,6 +16,7 @@ use events::{Commit, Event, Money, Position, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
 use super::change;
+use super::escrows::HeldFold;
 use super::group::GROUPS;
 use super::location::{deallocate, reallocate};
 use super::note;
@@ -39,6 +40,7 @@ pub(crate) struct OrderFold {
     numbers: Additions<OrderNumber, OrderId>,
     pub(super) returning: Table<AccountId, Vec<OrderId>>,
     pub(super) appealed: Table<(), Vec<OrderId>>,
+    held: HeldFold,
 }
 
 impl OrderFold {
@@ -51,6 +53,7 @@ impl OrderFold {
             numbers: Additions::new(NUMBERS),
             returning: Table::new(RETURNING),
             appealed: Table::new(APPEALED),
+            held: HeldFold::new(),
         }
     }
 
@@ -78,9 +81,10 @@ impl OrderFold {
         let position = entry.position;
         let missing = || ViewError::unknown(format_args!("order {order}"), position);
         let found = self.orders.entry(tree, &order)?.as_mut().ok_or_else(missing)?;
+        let before = found.holding();
         change(found).ok_or(ViewError::overflow("what an order holds", position))?;
         found.note(entry);
-        Ok(())
+        self.held.replace(tree, before, found.holding(), position)
     }
 }
 
@@ -329,6 +333,7 @@ impl Fold for OrderFold {
         self.groups.write(tree, batch)?;
         self.returning.write(tree, batch)?;
         self.appealed.write(tree, batch)?;
+        self.held.write(tree, batch)?;
         self.numbers.write(tree, batch)
     }
 }

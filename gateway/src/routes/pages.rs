@@ -1,0 +1,58 @@
+//! The routes of pages for people.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::route::{Content, NeedOfToken, Route, json_of};
+use crate::console::{self, SignInCode};
+use crate::problem::{FORBIDDEN, NOT_FOUND, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE};
+
+/// A page.
+const PAGE: Content = Content::Text("text/html");
+
+pub(super) fn pages() -> Vec<Route> {
+    let page = |route: Route| route.problems([UNAVAILABLE]).answers(PAGE);
+    let mut sign_in = Route::post("/sign-in", "Sign a browser in with a code", console::sign_in);
+    let refused = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    sign_in.answers.extend(refused.map(|status| (status, PAGE)));
+    let mut codes = Route::post(
+        "/v1/sign-in-codes",
+        "Get a code, good once and for a moment, that signs an operator's browser in",
+        console::give_code,
+    )
+    .problems([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, UNAVAILABLE])
+    .answers(json_of::<SignInCode>());
+    codes.token = NeedOfToken::Always;
+    vec![
+        page(Route::get(
+            "/",
+            "How the market is, for people; the numbers for operators who have signed in",
+            console::home,
+        )),
+        page(Route::get("/interface", "What programs can ask for, for people", console::interface)),
+        Route::get("/sign-in", "Where an operator signs a browser in", console::sign_in_page).answers(PAGE),
+        went_on(sign_in),
+        went_on(Route::post("/sign-out", "Sign a browser out", console::sign_out)),
+        codes,
+        asset(),
+    ]
+}
+
+/// Says that a browser is sent to another page.
+fn went_on(mut route: Route) -> Route {
+    route.answers.push((StatusCode::SEE_OTHER, PAGE));
+    route
+}
+
+fn asset() -> Route {
+    let mut route = Route::get("/assets/{digest}/{name}", "A file that pages are made of", console::asset)
+        .in_path("digest", "The digest of its content", json!({"type": "string"}))
+        .in_path("name", "Its name", json!({"type": "string"}))
+        .problems([NOT_FOUND]);
+    for status in [StatusCode::OK, StatusCode::NOT_MODIFIED] {
+        for media_type in ["text/css", "text/javascript", "image/svg+xml"] {
+            route.answers.push((status, Content::Text(media_type)));
+        }
+    }
+    route
+}
