@@ -140,6 +140,9 @@ pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'
         Command::EnrollPasskey(_) | Command::EnrollTotp(_) | Command::EnrollRecovery(_) => {
             return has_one().then_some("a second factor is enrolled with one that is there");
         }
+        Command::SetPassword(_) => {
+            return has_one().then_some("a password is set with a second factor that is there");
+        }
         Command::RemovePasskey(RemovePasskey { account, .. })
         | Command::RemoveTotp(RemoveTotp { account, .. })
         | Command::RemoveRecovery(RemoveRecovery { account })
@@ -314,7 +317,7 @@ pub(crate) fn decide_remove(
 }
 
 /// Finds whose second factor is to be removed: the giver's own, or, by an operator or the registrar, another's.
-fn owner_of(
+pub(crate) fn owner_of(
     market: &Market,
     giver: AccountId,
     named: Option<AccountId>,

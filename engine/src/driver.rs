@@ -26,6 +26,7 @@ use crate::ingress::{self, Beside, Checker, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::LiveKeys;
+use crate::passwords::Passwords;
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
 use crate::secrets::Secrets;
 use crate::standby::{EngineConfig, Prepared, Standby, StartError};
@@ -118,6 +119,7 @@ pub struct EngineHandle {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) secrets: Arc<Secrets>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) live: Arc<LiveKeys>,
     pub(crate) index: Index,
     pub(crate) tree: TreeReader,
@@ -154,6 +156,7 @@ impl Engine {
             market: config.market.clone(),
             keys: Arc::clone(&handle.keys),
             secrets: Arc::clone(&handle.secrets),
+            passwords: Arc::clone(&handle.passwords),
             clock: Arc::clone(&clock),
         };
         ingress::spawn(verify_threads, &checker, requests, wakes_in);
@@ -323,6 +326,11 @@ impl EngineHandle {
         if self.wakes.send(ToWriter::Look(done)).await.is_ok() {
             let _ = is_done.await;
         }
+    }
+
+    /// Gives what passwords are checked with.
+    pub fn passwords(&self) -> &Arc<Passwords> {
+        &self.passwords
     }
 
     /// Gives the secrets of people's apps.

@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::driver::ToWriter;
 use crate::keys::KeyRing;
+use crate::passwords::Passwords;
 use crate::processor::{Incoming, Wake};
-use crate::secrets::{SecretError, Secrets};
+use crate::secrets::Secrets;
 
 /// Most requests that wait for a check of their signature; one more is answered `busy`.
 pub const REQUESTS_MAX: usize = 16_384;
@@ -89,6 +90,7 @@ pub(crate) struct Checker {
     pub(crate) keys: Arc<KeyRing>,
     /// Whether an app's code is right can be told only here.
     pub(crate) secrets: Arc<Secrets>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -155,6 +157,12 @@ impl Checker {
         {
             return Err(refuse("authenticator", unkept));
         }
+        if let Command::SetPassword(body) = &verified.command
+            && !self.passwords.has(account, body.password).map_err(unreadable)?
+        {
+            let rule = "give the password to the gateway first, see docs/accounts.md";
+            return Err(refuse("password", rule));
+        }
         let Some(shown) = step_up.map(read_header).transpose()? else { return Ok(verified) };
         verified.stamp.step_up = Some(Box::new(match *shown {
             Shown::Webauthn(assertion) => StepUp::Webauthn(assertion),
@@ -171,7 +179,7 @@ impl Checker {
 }
 
 /// What can't be read now may be read later; nobody's try is counted for it.
-fn unreadable(error: SecretError) -> Refusal {
+fn unreadable(error: impl std::error::Error + 'static) -> Refusal {
     tracing::error!(error = &error as &dyn std::error::Error, "a secret can't be read");
     Refusal::Busy
 }

@@ -21,6 +21,7 @@ pub mod log;
 pub mod market_keys;
 pub mod nats_commands;
 pub mod nats_serve;
+pub mod passwords;
 pub mod processor;
 pub mod providers;
 pub mod secrets;

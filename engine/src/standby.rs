@@ -25,6 +25,7 @@ use crate::keeper::{self, KeeperError, Kept};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::{LiveKeys, MarketKeyRing};
+use crate::passwords::Passwords;
 use crate::processor::{StopReason, Wake, WriterConfig};
 use crate::secrets::Secrets;
 use crate::snapshot::Snapshots;
@@ -80,6 +81,8 @@ pub struct EngineConfig {
     pub market_keys: MarketKeyRing,
     /// The secrets of people's apps.
     pub secrets: Arc<Secrets>,
+    /// What passwords are checked with.
+    pub passwords: Arc<Passwords>,
     /// Threads that check signatures.
     pub verify_threads: usize,
 }
@@ -148,7 +151,7 @@ impl Standby {
         for key in market.accounts.keys() {
             keys.add(&key.public)?;
         }
-        let EngineConfig { writer, market_keys, secrets, verify_threads } = config;
+        let EngineConfig { writer, market_keys, secrets, passwords, verify_threads } = config;
         let opened = writer.opened.receipt_key;
         let live = Arc::new(LiveKeys::new(market_keys, &market.keys, market.position, opened));
         let answers = Answers::new(Arc::clone(&log), Arc::clone(&live), writer.market.clone());
@@ -188,6 +191,7 @@ impl Standby {
             status: status_out,
             keys,
             secrets,
+            passwords,
             live,
             index,
             tree: tree_reader,

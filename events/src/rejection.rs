@@ -9,6 +9,7 @@ mod parts;
 mod reconciliation;
 mod returns;
 mod risk;
+mod sign_in;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, Pa
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
 pub use self::risk::RiskRejection;
+pub use self::sign_in::SignInRejection;
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -985,6 +987,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Factor(#[from] FactorRejection),
+    /// A rule of signing in.
+    #[error(transparent)]
+    #[serde(untagged)]
+    SignIn(#[from] SignInRejection),
 }
 
 impl Rejection {

@@ -13,8 +13,10 @@ use engine::Status;
 use engine::clock::Clock;
 use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
+use engine::keystore::KeyStore;
 use engine::log::EventLog;
 use engine::market_keys::LiveKeys;
+use engine::passwords::Passwords;
 use engine::secrets::Secrets;
 use engine::tree::TreeReader;
 use events::ids::MarketName;
@@ -55,6 +57,10 @@ pub struct Gateway {
     pub keys: Arc<KeyRing>,
     /// The secrets of people's apps.
     pub secrets: Arc<Secrets>,
+    /// What passwords are checked with.
+    pub passwords: Arc<Passwords>,
+    /// The key store, for the registrar's key, with which is told who signed in.
+    pub store: KeyStore,
     /// The market.
     pub market: MarketName,
     /// The market's own keys, with which it signs receipts and checkpoints.

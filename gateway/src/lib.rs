@@ -22,6 +22,7 @@ pub mod query;
 mod routes;
 mod search;
 pub mod server;
+mod sessions;
 pub mod stream;
 pub mod submit;
 pub mod token;

@@ -37,6 +37,10 @@ kinds! {
     QUERY_INVALID = BAD_REQUEST "query_invalid" "The query is not valid";
     APP_UNKNOWN = CONFLICT "app_unknown" "No such app waits";
     CODE_WRONG = BAD_REQUEST "code_wrong" "The code is wrong";
+    PASSWORD_LENGTH = BAD_REQUEST "password_length" "No good password";
+    SIGN_IN_FAILED = UNAUTHORIZED "sign_in_failed" "Not signed in";
+    SIGN_IN_LOCKED = FORBIDDEN "sign_in_locked" "Locked for a while";
+    TOO_MANY_SESSIONS = CONFLICT "too_many_sessions" "Too many sessions";
     MESSAGE_REFUSED = BAD_REQUEST "message_refused" "The message is not taken";
     BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";
     TOKEN_MISSING = UNAUTHORIZED "token_missing" "An access token is needed";

@@ -94,6 +94,7 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         commands(),
         factors::factors(),
+        factors::sign_in(),
         questions(),
         search::routes(),
         through_providers(),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use engine::Status;
 use engine::log::{CommitStream, EventLog, ReadError};
-use events::ids::{AccountId, CartId, CommandId, CommitId};
+use events::ids::{AccountId, CartId, CommandId, CommitId, KeyId};
 use events::metadata::{Cause, EVENTS_PER_COMMIT_MAX};
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
@@ -26,7 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::http::App;
 use crate::problem::{Problem, STREAMS_FULL, TOKEN_INVALID};
 use crate::query::Params;
-use crate::token::Caller;
+use crate::token::{By, Caller};
 
 /// Most streams at once.
 pub const STREAMS_MAX: usize = 1024;
@@ -71,12 +71,24 @@ pub(crate) async fn stream(
         Standing::Good => {}
         Standing::Suspended => return Err(Refusal::AccountSuspended.into()),
         Standing::KeyEnded => {
-            return Err(Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account"));
+            return Err(Problem::new(&TOKEN_INVALID, "what the token was got by is no longer its account's"));
         }
     }
     let (views, status) = (app.gateway.projections.clone(), app.gateway.status.clone());
+    let left = match caller.by {
+        By::Key(..) => None,
+        By::Session(_, until) => {
+            let ms = u64::try_from(until.ms_since(app.gateway.clock.now())).unwrap_or_default();
+            Some(Duration::from_millis(ms))
+        }
+    };
     let (feed, waiting, last_words) = Feed::new(caller, from, views, status, permit)?;
-    tokio::spawn(feed.run(commits, last_words));
+    tokio::spawn(async move {
+        match left {
+            None => feed.run(commits, last_words, std::future::pending()).await,
+            Some(left) => feed.run(commits, last_words, tokio::time::sleep(left)).await,
+        }
+    });
     Ok(answer(waiting))
 }
 
@@ -90,7 +102,13 @@ enum Standing {
 /// Tells how somebody stands now.
 fn standing(views: &Projections, caller: &Caller) -> Result<Standing, ViewError> {
     let accounts = views.accounts();
-    let is_active = accounts.key(caller.key)?.is_some_and(|owner| owner.is_active);
+    let is_active = match caller.by {
+        By::Key(_, key) => accounts.key(key)?.is_some_and(|owner| owner.is_active),
+        // When its time is over the stream ends by itself.
+        By::Session(session, _) => {
+            accounts.sign_in(caller.account)?.is_some_and(|known| known.sessions.contains_key(&session))
+        }
+    };
     let is_suspended = accounts.account(caller.account)?.is_none_or(|known| known.suspended.is_some());
     Ok(match (is_active, is_suspended) {
         (false, _) => Standing::KeyEnded,
@@ -156,11 +174,18 @@ impl Feed {
     }
 
     /// Sends until there is a reason not to, and then says it.
-    async fn run(mut self, mut commits: CommitStream, last_words: OwnedPermit<Sent>) {
+    async fn run(
+        mut self,
+        mut commits: CommitStream,
+        last_words: OwnedPermit<Sent>,
+        is_over: impl Future<Output = ()>,
+    ) {
+        let mut is_over = std::pin::pin!(is_over);
         let reason = loop {
             let commit = tokio::select! {
                 commit = commits.next() => commit,
                 () = self.out.closed() => return,
+                () = &mut is_over => break "its session is over",
                 _ = self.status.wait_for(|status| matches!(status, Status::Stopped(_))) => break "the engine has stopped",
             };
             match commit {
@@ -197,10 +222,14 @@ impl Feed {
             }
         }
         for recorded in commit.events() {
-            let (account, key) = (self.caller.account, self.caller.key);
+            let account = self.caller.account;
+            let is_key = |key: KeyId| matches!(self.caller.by, By::Key(_, own) if own == key);
             let may_end = match &recorded.event {
-                Event::DeviceRevoked(revoked) => revoked.key == key,
-                Event::DeviceRotated(rotated) => rotated.replaced == key,
+                Event::DeviceRevoked(revoked) => is_key(revoked.key),
+                Event::DeviceRotated(rotated) => is_key(rotated.replaced),
+                Event::SessionEnded(ended) => ended.account == account,
+                Event::PasswordSet(set) => set.account == account,
+                Event::PasswordRemoved(removed) => removed.account == account,
                 Event::AccountSuspended(suspended) => suspended.account == account,
                 _ => false,
             };
@@ -218,7 +247,10 @@ impl Feed {
         match self.ask(position, move |views| standing(views, &caller)).await? {
             Standing::Good => Ok(()),
             Standing::Suspended => Err("the account is suspended"),
-            Standing::KeyEnded => Err("its key signs nothing any more"),
+            Standing::KeyEnded => Err(match self.caller.by {
+                By::Key(..) => "its key signs nothing any more",
+                By::Session(..) => "its session has ended",
+            }),
         }
     }
 
@@ -247,6 +279,10 @@ impl Feed {
             Event::SellerReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
             Event::AccountSuspended(suspended) => return Ok(self.is_one(&[suspended.account])),
             Event::AccountReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
+            Event::PasswordRemoved(removed) => return Ok(self.is_one(&[removed.account])),
+            Event::SignInFailed(failed) => return Ok(self.is_one(&[failed.account])),
+            Event::SessionStarted(started) => return Ok(self.is_one(&[started.account])),
+            Event::SessionEnded(ended) => return Ok(self.is_one(&[ended.account])),
             Event::PasskeyRemoved(removed) => return Ok(self.is_one(&[removed.account])),
             Event::TotpRemoved(removed) => return Ok(self.is_one(&[removed.account])),
             Event::RecoveryRemoved(removed) => return Ok(self.is_one(&[removed.account])),
@@ -456,7 +492,7 @@ fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'sta
 #[cfg(test)]
 mod tests {
     use events::commit::Seal;
-    use events::ids::{KeyId, WriterId};
+    use events::ids::{DeviceId, WriterId};
     use events::listing::StockReceived;
     use events::{Event, Hash, Head, Quantity, Timestamp};
     use tokio::time::Instant;
@@ -502,17 +538,13 @@ mod tests {
         fn follow(&self, from: Position, commits: &[Arc<Commit>]) -> (mpsc::Receiver<Sent>, Task) {
             let account = AccountId::from_uuid(Uuid::from_u128(3));
             let roles = [events::account::Role::Operator].into();
+            let by = By::Key(DeviceId::from_uuid(Uuid::from_u128(4)), KeyId([0; 32]));
             let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
-            let (feed, waiting, last_words) = Feed::new(
-                Caller { account, roles, key: KeyId([0; 32]) },
-                from,
-                self.views(),
-                self.status.subscribe(),
-                permit,
-            )
-            .unwrap();
+            let (feed, waiting, last_words) =
+                Feed::new(Caller { account, roles, by }, from, self.views(), self.status.subscribe(), permit)
+                    .unwrap();
             let all = futures::stream::iter(commits.to_vec()).map(Ok).chain(futures::stream::pending());
-            (waiting, tokio::spawn(feed.run(all.boxed(), last_words)))
+            (waiting, tokio::spawn(feed.run(all.boxed(), last_words, std::future::pending())))
         }
 
         fn views(&self) -> Projections {

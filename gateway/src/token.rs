@@ -1,7 +1,7 @@
 //! Access tokens for queries: got with a request signed by a device's key, good for an hour at most, and known only
 //! to the gateway that gave them. A command never needs one: it is signed itself.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -19,7 +19,7 @@ use commands::envelope::{Envelope, verify_request};
 use commands::replay::{CLOCK_SKEW_MS, FRESHNESS_MS};
 use events::Timestamp;
 use events::account::Role;
-use events::ids::{AccountId, DeviceId, KeyId, Nonce};
+use events::ids::{AccountId, DeviceId, KeyId, Nonce, SessionId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,10 +47,23 @@ struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Claims {
     account: AccountId,
-    device: DeviceId,
+    by: By,
     exp: Timestamp,
-    key: KeyId,
 }
+
+/// By what a token was got, and ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum By {
+    /// By a key of a device.
+    Key(DeviceId, KeyId),
+    /// By signing in, until when at the latest.
+    Session(SessionId, Timestamp),
+}
+
+/// How long a session may be without a question, in ms.
+pub const SESSION_IDLE_MS: i64 = 1_800_000;
+/// Most sessions that tokens of this process are good for.
+pub const SESSIONS_SEEN_MAX: usize = 65_536;
 
 /// An access token (the members of RFC 6749, and whose it is).
 #[derive(Serialize, JsonSchema)]
@@ -74,8 +87,8 @@ pub(crate) struct Token {
 pub(crate) struct Caller {
     pub(crate) account: AccountId,
     pub(crate) roles: BTreeSet<Role>,
-    /// The key that his token was got with.
-    pub(crate) key: KeyId,
+    /// By what his token was got.
+    pub(crate) by: By,
 }
 
 impl Caller {
@@ -93,6 +106,8 @@ impl Caller {
 pub(crate) struct Tokens {
     key: hmac::Key,
     nonces: Mutex<Nonces>,
+    /// When each session last asked something.
+    seen: Mutex<BTreeMap<SessionId, Timestamp>>,
 }
 
 #[derive(Default)]
@@ -125,7 +140,41 @@ impl Tokens {
     pub(crate) fn new() -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .expect("the operating system gives random bytes");
-        Tokens { key, nonces: Mutex::default() }
+        Tokens { key, nonces: Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// Gives a token for a session that begins now; none, if there are too many already.
+    pub(crate) fn of_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Option<String> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= SESSIONS_SEEN_MAX {
+            seen.retain(|_, last| now.ms_since(*last) < SESSION_IDLE_MS);
+        }
+        if seen.len() >= SESSIONS_SEEN_MAX {
+            return None;
+        }
+        seen.insert(session, now);
+        Some(self.seal(&Claims { account, by: By::Session(session, until), exp: until }))
+    }
+
+    /// Notes that a session asks something, unless it did not for too long.
+    fn is_awake(&self, session: SessionId, now: Timestamp) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get_mut(&session) {
+            Some(last) if now.ms_since(*last) < SESSION_IDLE_MS => {
+                *last = now;
+                true
+            }
+            _ => {
+                seen.remove(&session);
+                false
+            }
+        }
     }
 
     fn seal(&self, claims: &Claims) -> String {
@@ -203,7 +252,7 @@ pub(crate) async fn issue(
     nonces.unwrap_or_else(PoisonError::into_inner).use_up(key, envelope.stamp.nonce, now)?;
     let ttl_ms = i64::try_from(wanted.ttl_s).unwrap_or_default() * 1000;
     let exp = now.plus_ms(ttl_ms);
-    let token = app.tokens.seal(&Claims { account, device, exp, key });
+    let token = app.tokens.seal(&Claims { account, by: By::Key(device, key), exp });
     let answer = Token {
         access_token: token,
         token_type: "Bearer",
@@ -226,16 +275,31 @@ impl FromRequestParts<Arc<App>> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(missing());
         }
-        let claims = app.tokens.open(token.trim(), app.gateway.clock.now())?;
+        let now = app.gateway.clock.now();
+        let claims = app.tokens.open(token.trim(), now)?;
         let accounts = app.gateway.projections.accounts();
-        let revoked = || Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account");
-        let owner = accounts.key(claims.key)?.ok_or_else(revoked)?;
-        if !owner.is_active || (owner.account, owner.device) != (claims.account, claims.device) {
-            return Err(revoked());
+        let revoked = || Problem::new(&TOKEN_INVALID, "what the token was got by is no longer its account's");
+        match claims.by {
+            By::Key(device, key) => {
+                let owner = accounts.key(key)?.ok_or_else(revoked)?;
+                if !owner.is_active || (owner.account, owner.device) != (claims.account, device) {
+                    return Err(revoked());
+                }
+            }
+            By::Session(session, _) => {
+                let known = accounts.sign_in(claims.account)?;
+                if !known.is_some_and(|known| known.is_live(session, now)) {
+                    return Err(revoked());
+                }
+                if !app.tokens.is_awake(session, now) {
+                    let detail = "the session asked nothing for too long: sign in again";
+                    return Err(Problem::new(&TOKEN_EXPIRED, detail));
+                }
+            }
         }
         let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
         app.gateway.limits.take_account(claims.account)?;
-        Ok(Caller { account: claims.account, roles: account.roles, key: claims.key })
+        Ok(Caller { account: claims.account, roles: account.roles, by: claims.by })
     }
 }
 
@@ -279,9 +343,8 @@ mod tests {
         let exp = Timestamp::from_ms(5_000);
         let claims = Claims {
             account: AccountId::from_uuid(uuid::Uuid::from_u128(1)),
-            device: DeviceId::from_uuid(uuid::Uuid::from_u128(2)),
+            by: By::Key(DeviceId::from_uuid(uuid::Uuid::from_u128(2)), KeyId([3; 32])),
             exp,
-            key: KeyId([3; 32]),
         };
         let token = tokens.seal(&claims);
         assert_eq!(tokens.open(&token, exp.plus_ms(-1)).unwrap(), claims);

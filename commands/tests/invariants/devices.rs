@@ -2,9 +2,10 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, ReinstateAccount, RemovePasskey,
-    RemoveRecovery, RemoveTotp, RenameDevice, ReportLost, RetireMarketKey, RotateDevice, RotateMarketKey,
-    SetStepUpTerms, SuspendAccount,
+    AttestDevice, EndSession, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, ReinstateAccount,
+    RemovePasskey, RemovePassword, RemoveRecovery, RemoveTotp, RenameDevice, ReportLost, ReportSignInFailed,
+    RetireMarketKey, RotateDevice, RotateMarketKey, SetPassword, SetStepUpTerms, StartSession,
+    SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
@@ -12,7 +13,7 @@ use commands::step_up::{STEP_MS, settle};
 use events::Hash;
 use events::account::Algorithm;
 use events::device::AttestationVerdict;
-use events::ids::AuthenticatorId;
+use events::ids::{AuthenticatorId, PasswordId, SessionId};
 use events::step_up::{CredentialId, RecoveryShown, StepUp, StepUpRule, StepUpTerms, TotpShown};
 use proptest::prelude::*;
 
@@ -27,7 +28,7 @@ const SECOND_DEVICES: u32 = 4;
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
-    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..16, 0u32..8)
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..18, 0u32..8)
 }
 
 impl Run {
@@ -92,6 +93,7 @@ impl Run {
                 self.ask(OPERATOR, ReinstateAccount { account, reason }.into());
             }
             11 | 12 => self.show_codes(owner, n),
+            13 | 14 => self.sign_in(owner, n),
             _ => {
                 let known = self.world.market.accounts.get(owner.account());
                 match known.and_then(|known| known.passkeys.keys().next().cloned()) {
@@ -102,6 +104,22 @@ impl Run {
                     None => self.ask(owner, EnrollPasskey { credential, key }.into()),
                 }
             }
+        }
+    }
+
+    /// Sets a password or removes it, tries wrong ones, and begins and ends sessions.
+    fn sign_in(&mut self, owner: Actor, n: u32) {
+        let account = owner.account();
+        let password = PasswordId::from_uuid(uuid::Uuid::from_u128(account.uuid().as_u128() + 2));
+        let session =
+            SessionId::from_uuid(uuid::Uuid::from_u128(account.uuid().as_u128() + u128::from(n % 2)));
+        let until = self.world.now.plus_ms(3_600_000);
+        match n {
+            0 => self.ask(REGISTRAR, RemovePassword { account: Some(account) }.into()),
+            1 | 2 => self.ask(REGISTRAR, ReportSignInFailed { account, password }.into()),
+            3 => self.ask(REGISTRAR, EndSession { account: Some(account), session }.into()),
+            4 | 5 => self.ask(REGISTRAR, StartSession { account, password, session, until }.into()),
+            _ => self.ask(owner, SetPassword { password }.into()),
         }
     }
 

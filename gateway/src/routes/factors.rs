@@ -1,13 +1,18 @@
-//! Routes of second factors.
+//! Routes of second factors and of signing in.
 
+use axum::routing::delete;
 use serde_json::json;
 
 use super::route::{NeedOfToken, Route, Takes, json_of, schema_of, uuid, view};
 use crate::problem::{
-    APP_UNKNOWN, CODE_WRONG, NOT_FOUND, QUERY_INVALID, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING,
-    UNAVAILABLE, VIEWS_BEHIND,
+    APP_UNKNOWN, CODE_WRONG, FORBIDDEN, NOT_FOUND, PASSWORD_LENGTH, QUERY_INVALID, SIGN_IN_FAILED,
+    SIGN_IN_LOCKED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, TOO_MANY_SESSIONS, UNAVAILABLE,
+    VIEWS_BEHIND,
 };
 use crate::query::factors::{self, AppSecret, FactorList, FirstCode, KeptApp};
+use crate::sessions::{
+    self, Credentials, EndedSession, KeptPassword, NewPassword, SessionList, SessionToken,
+};
 
 pub(super) fn factors() -> Vec<Route> {
     let list = Route::get(
@@ -45,4 +50,46 @@ pub(super) fn factors() -> Vec<Route> {
         "`step_up.enroll_totp` enrolls the app afterwards, see docs/step-up.md.",
     ));
     vec![list, begin, confirm]
+}
+
+pub(super) fn sign_in() -> Vec<Route> {
+    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, UNAVAILABLE, VIEWS_BEHIND];
+    let mut password = Route::post(
+        "/v1/sign-in/password",
+        "Give a password, so that it is kept as what it is checked with and can be set",
+        sessions::keep_password,
+    )
+    .body_problems()
+    .problems(token)
+    .problems([FORBIDDEN, PASSWORD_LENGTH, QUERY_INVALID])
+    .answers(json_of::<KeptPassword>());
+    password.token = NeedOfToken::Always;
+    password.takes = Some(Takes::Json(
+        schema_of::<NewPassword>,
+        "`sign_in.set_password` sets it afterwards, see docs/accounts.md.",
+    ));
+    let mut begin = Route::post("/v1/sessions", "Sign in with a password", sessions::sign_in)
+        .body_problems()
+        .problems([
+            QUERY_INVALID,
+            SIGN_IN_FAILED,
+            SIGN_IN_LOCKED,
+            TOO_MANY_SESSIONS,
+            UNAVAILABLE,
+            VIEWS_BEHIND,
+        ])
+        .answers(json_of::<SessionToken>());
+    begin.takes = Some(Takes::Json(schema_of::<Credentials>, "Signs in without a device, for queries."));
+    let list = Route::get("/v1/sessions", "Your sessions that go on", sessions::sessions)
+        .question()
+        .problems([NOT_FOUND])
+        .answers(view::<SessionList>());
+    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, UNAVAILABLE, VIEWS_BEHIND];
+    let mut end = Route::new("delete", "/v1/sessions/{session}", "End a session", delete(sessions::end))
+        .in_path("session", "The session, or `this`", json!({"oneOf": [uuid(), {"const": "this"}]}))
+        .problems(token)
+        .problems([FORBIDDEN, NOT_FOUND])
+        .answers(json_of::<EndedSession>());
+    end.token = NeedOfToken::Always;
+    vec![password, begin, list, end]
 }

@@ -199,6 +199,8 @@ impl Shop {
             tree: handle.tree().clone(),
             keys: Arc::clone(handle.keys()),
             secrets: Arc::clone(handle.secrets()),
+            passwords: Arc::clone(handle.passwords()),
+            store: node.keys().clone(),
             market: market_name(),
             market_keys: Arc::clone(handle.market_keys()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

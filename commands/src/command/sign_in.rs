@@ -1,0 +1,60 @@
+//! Bodies of commands about signing in without a device.
+
+use events::Timestamp;
+use events::ids::{AccountId, PasswordId, SessionId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Sets the password of the giver's account, in place of the one before, and ends all of its sessions. The gateway was given the
+/// password before, and names it. Where the account has a second factor, one has to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPassword {
+    /// The password, as the gateway named it.
+    pub password: PasswordId,
+}
+
+/// Removes the password of an account and ends all of its sessions. One's own needs a second factor, if there is one; those of others
+/// are removed by operators and the registrar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemovePassword {
+    /// Whose it is; absent: the giver's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+}
+
+/// Tells that somebody tried to sign in with a wrong password. Given by the registrar, for who checks passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportSignInFailed {
+    /// To which account.
+    pub account: AccountId,
+    /// The password that he did not know: one that was set meanwhile is another.
+    pub password: PasswordId,
+}
+
+/// Tells that somebody signed in with the right password. Given by the registrar, for who checks passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartSession {
+    /// To which account.
+    pub account: AccountId,
+    /// The password that he knew.
+    pub password: PasswordId,
+    /// The session.
+    pub session: SessionId,
+    /// When it ends at the latest.
+    pub until: Timestamp,
+}
+
+/// Ends a session before its time: one of the giver's own, or by an operator or the registrar another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndSession {
+    /// Whose it is; absent: the giver's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// The session.
+    pub session: SessionId,
+}
