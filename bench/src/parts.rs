@@ -123,7 +123,7 @@ impl Bare {
         };
         let begun = Arc::new(Commit::seal(Head::EMPTY, seal, vec![opened.into(), started.into()]));
         let (name, market, keys) = (name.clone(), Market::new(), KeyRing::default());
-        keys.add(&registrar.public())?;
+        keys.add(registrar.account(), &registrar.public())?;
         let mut bare = Bare { name, writer, market, head: Head::EMPTY, keys, key, begun: Arc::clone(&begun) };
         bare.fold(&begun);
         Ok(bare)
@@ -154,8 +154,8 @@ impl Bare {
         let events = self.decide(&verified)?;
         let commit = self.seal(Cause::Command(Box::new(verified.stamp)), events);
         self.fold(&commit);
-        for key in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
-            self.keys.add(key)?;
+        for (account, key) in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
+            self.keys.add(account, key)?;
         }
         Ok(commit)
     }

@@ -157,8 +157,8 @@ fn read(
 /// it was used is asked again by the fold, in order.
 fn note_keys(commit: &Commit, keys: &KeyRing) {
     for recorded in commit.events() {
-        let Some(key) = recorded.event.registered_key() else { continue };
-        if let Err(error) = keys.add(key) {
+        let Some((account, key)) = recorded.event.registered_key() else { continue };
+        if let Err(error) = keys.add(account, key) {
             // Its registration, or whatever is signed with it, will not verify.
             tracing::warn!(position = recorded.position, %error, "a registered key is none");
         }

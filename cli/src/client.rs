@@ -107,7 +107,7 @@ impl Client {
         market_keys: &[VerifyingKey],
     ) -> anyhow::Result<Answer> {
         let (answer, url) = match self {
-            Client::Http(client) => (client.send(signed).await?, client.url()),
+            Client::Http(client) => (client.send(signed, &wish.personal).await?, client.url()),
             Client::Nats(client) => (client.send(signed, wish).await?, client.url()),
         };
         if let Answer::Receipt(receipt) = &answer {

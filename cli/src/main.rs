@@ -1,5 +1,6 @@
 //! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
 
+mod address;
 mod audit;
 mod bench;
 mod client;
@@ -12,6 +13,7 @@ mod log;
 mod nats;
 mod output;
 mod payments;
+mod profile;
 mod reconcile;
 mod replay;
 mod roles;
@@ -59,6 +61,8 @@ enum Subcommands {
     Verify(verify::VerifyArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Address(address::AddressArgs),
+    Profile(profile::ProfileArgs),
     Roles(roles::RolesArgs),
     Vault(vault::VaultArgs),
     Sandbox(sandbox::SandboxArgs),
@@ -89,6 +93,8 @@ fn main() -> ExitCode {
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
+        Subcommands::Address(arguments) => address::run(arguments),
+        Subcommands::Profile(arguments) => profile::run(arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Vault(arguments) => vault::run(&arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),

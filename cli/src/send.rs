@@ -8,10 +8,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use commands::Command;
 use commands::command::Expected;
+use commands::personal::Personal;
 use commands::receipt::Outcome;
 use engine::clock::{Clock, WallClock};
 use engine::keystore::KeyStore;
 use events::ids::CommandId;
+use events::step_up::Base64Url;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,7 +27,7 @@ use crate::signing::{Form, Wish, sign_wish};
 /// Sign a command, send it, and check the receipt.
 ///
 /// The file holds {"command": "order.place", "body": {…}}, and perhaps "if": {"cart": 7}, the versions it expects,
-/// and "cid", the command's id: a UUIDv7. What each command's body holds stands in /openapi.json of the gateway and in
+/// and "cid", the command's id: a UUIDv7; and "personal": [{"salt": "…", "value": "…"}], what it names by hash (docs/privacy.md). What each command's body holds stands in /openapi.json of the gateway and in
 /// the schemas of the source. The receipt goes to standard output.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
@@ -60,6 +62,17 @@ struct File {
     #[serde(default, rename = "if")]
     expected: Expected,
     cid: Option<CommandId>,
+    #[serde(default)]
+    personal: Vec<Beside>,
+}
+
+/// What is personal, with the salt that it was hashed with: a text, or bytes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Beside {
+    salt: Base64Url,
+    value: Option<String>,
+    bytes: Option<Base64Url>,
 }
 
 /// Signs and sends.
@@ -167,12 +180,21 @@ fn read(path: &Path, cid: Option<CommandId>) -> anyhow::Result<Wish> {
 
 fn parse(text: &str, cid: Option<CommandId>) -> anyhow::Result<Wish> {
     let json = commands::json::parse(text.as_bytes())?;
-    let File { command, body, expected, cid: written } = File::deserialize(json)
-        .context("a command is {\"command\": \"…\", \"body\": {…}}, perhaps with \"if\" and \"cid\"")?;
+    let File { command, body, expected, cid: written, personal } = File::deserialize(json).context(
+        "a command is {\"command\": \"…\", \"body\": {…}}, perhaps with \"if\", \"cid\" and \"personal\"",
+    )?;
     if !Command::NAMES.contains(&command.as_str()) {
         bail!("there is no command `{command}`; there are: {}", Command::NAMES.join(", "));
     }
     let command = Command::parse(&command, &body)?;
     let command_id = cid.or(written).unwrap_or_else(|| CommandId::from_uuid(Uuid::now_v7()));
-    Ok(Wish { command, command_id, expected })
+    let personal = personal.into_iter().map(|Beside { salt, value, bytes }| {
+        let salt = salt.0.as_slice().try_into().context("a salt has 16 bytes in base64url")?;
+        match (value, bytes) {
+            (Some(value), None) => Ok(Personal { salt, value: value.into_bytes() }),
+            (None, Some(Base64Url(value))) => Ok(Personal { salt, value }),
+            _ => bail!("what is personal has a \"value\", a text, or \"bytes\" in base64url"),
+        }
+    });
+    Ok(Wish { command, command_id, expected, personal: personal.collect::<anyhow::Result<_>>()? })
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use commands::Command;
 use commands::command::{ClearCart, Expected};
 use commands::crypto::VerifyingKey;
+use commands::personal::Personal;
 use commands::sign::{Draft, sign, sign_request, sign_seed_form};
 use engine::keystore::{KeyStore, StoredKey};
 use events::ids::{CommandId, MarketName};
@@ -24,13 +25,15 @@ pub(crate) struct Wish {
     pub(crate) command_id: CommandId,
     /// The versions it expects.
     pub(crate) expected: Expected,
+    /// What is personal and goes beside it.
+    pub(crate) personal: Vec<Personal>,
 }
 
 impl Wish {
     /// Makes a wish with an id of its own.
     pub(crate) fn new(command: impl Into<Command>) -> Wish {
         let command_id = CommandId::from_uuid(Uuid::now_v7());
-        Wish { command: command.into(), command_id, expected: Expected::default() }
+        Wish { command: command.into(), command_id, expected: Expected::default(), personal: Vec::new() }
     }
 }
 

@@ -53,7 +53,7 @@ struct ListArgs {
     to: PathBuf,
 }
 
-/// Restore a backup, where there is no vault.
+/// Restore a backup, where there is no vault. Accounts that were erased since are erased again when the market starts.
 #[derive(Debug, Args)]
 struct RestoreArgs {
     /// The backup: a folder inside that of the backups.

@@ -7,6 +7,8 @@ use events::account::{
     ClearanceGranted, ClearanceRevoked, Registered, Role, SellerReinstated, SellerSuspended, Tier, Verified,
 };
 use events::ids::{AccountId, DeviceId, KeyId, ListingId};
+use events::privacy::EncryptionKey;
+use events::rejection::PrivacyRejection;
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,7 @@ use crate::command::{GrantClearance, RegisterAccount, ReinstateSeller, RevokeCle
 use crate::device::{Device, DeviceKey};
 use crate::limits::Spent;
 use crate::market::Market;
+use crate::privacy::Profile;
 use crate::risk::Trust;
 use crate::step_up::Passkeys;
 
@@ -45,6 +48,12 @@ pub struct Account {
     pub is_cleared: bool,
     /// How well it is known who it is.
     pub tier: Tier,
+    /// What it has told of whose it is, by hashes; none: nothing.
+    pub profile: Option<Profile>,
+    /// With which key addresses are encrypted to it.
+    pub encryption_key: Option<EncryptionKey>,
+    /// Whether it was erased.
+    pub is_erased: bool,
     /// What it bought today, where that is limited.
     pub(crate) spent: Option<Box<Spent>>,
 }
@@ -64,6 +73,9 @@ impl Account {
             is_seller_suspended: false,
             is_cleared: false,
             tier: Tier::default(),
+            profile: None,
+            encryption_key: None,
+            is_erased: false,
             spent: None,
         }
     }
@@ -156,6 +168,9 @@ pub(crate) fn decide_register(
     }
     match market.accounts.get(*account) {
         None => Ok(vec![Registered { account: *account, roles: roles.clone() }.into()]),
+        Some(known) if known.is_erased => {
+            Err(vec![PrivacyRejection::AccountErased { account: *account }.into()])
+        }
         Some(known) if known.roles == *roles => Ok(vec![]),
         Some(_) => Err(vec![Rejection::AccountExists { account: *account }]),
     }
@@ -165,6 +180,7 @@ pub(crate) fn decide_register(
 pub(crate) fn in_role(market: &Market, account: AccountId, role: Role) -> Result<&Account, Vec<Rejection>> {
     match market.accounts.get(account) {
         None => Err(vec![Rejection::AccountUnknown { account }]),
+        Some(known) if known.is_erased => Err(vec![PrivacyRejection::AccountErased { account }.into()]),
         Some(known) if !known.roles.contains(&role) => Err(vec![Rejection::RoleMissing { account, role }]),
         Some(known) => Ok(known),
     }

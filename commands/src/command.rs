@@ -25,6 +25,7 @@ mod inside;
 mod market_keys;
 mod orders;
 mod payments;
+mod privacy;
 mod reconciliation;
 mod reservations;
 mod returns;
@@ -49,8 +50,8 @@ pub use chargebacks::{
     STATEMENT_LENGTH_MAX, Standing, SubmitEvidence, WriteOffDebt,
 };
 pub use checkout::{
-    ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
-    SetTax, VerifyAccount,
+    ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate,
+    SEALED_ADDRESSES_MAX, SetShippingRate, SetTax, VerifyAccount,
 };
 pub use devices::{
     AttestDevice, DEVICE_NAME_LENGTH_MAX, DeviceProof, EnrollDevice, RegisterAccount, RegisterDevice,
@@ -71,6 +72,7 @@ pub use payments::{
     CancelPayment, FundWallet, PayoutOutcome, ProviderMethod, RefundPayment, ReportPayment, ReportPayout,
     ReportedOutcome, RequestPayment, RequestPayout,
 };
+pub use privacy::{EraseAccount, SealedAddress, SetEncryptionKey, SetProfile};
 pub use reconciliation::{
     BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
 };
@@ -236,6 +238,9 @@ commands! {
     "device.revoke" => RevokeDevice(RevokeDevice),
     "device.report_lost" => ReportLost(ReportLost),
     "device.attest" => AttestDevice(AttestDevice),
+    "account.set_profile" => SetProfile(SetProfile),
+    "account.erase" => EraseAccount(EraseAccount),
+    "seller.set_encryption_key" => SetEncryptionKey(SetEncryptionKey),
     "market.rotate_key" => RotateMarketKey(RotateMarketKey),
     "market.retire_key" => RetireMarketKey(RetireMarketKey),
     "step_up.set_terms" => SetStepUpTerms(SetStepUpTerms),
@@ -356,11 +361,14 @@ impl Command {
             Command::PlaceOrder(body) => {
                 let lines = body.lines.len().min(LINES_MAX);
                 let judged = if market.risk_rules().is_some() { 2 } else { 0 };
-                market.promotions.events_per_order_max() * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1 + judged
+                let sealed = body.delivery.as_ref().map_or(0, |delivery| delivery.sealed_addresses.len());
+                let orders = market.promotions.events_per_order_max() * lines;
+                orders + lines.min(OPEN_RESERVATIONS_MAX) + 1 + judged + sealed
             }
             // The same, and the migration itself.
-            Command::MigrateCart(_) => {
-                market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 4
+            Command::MigrateCart(body) => {
+                let sealed = body.delivery.as_ref().map_or(0, |delivery| delivery.sealed_addresses.len());
+                market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 4 + sealed
             }
             // The units, their money, the platform's part of that, and what becomes of the payment and of one that is asked for
             // in its place.

@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
-    payment, payout, promotion, reconciliation, reservation, risk, scope, shipping, step_up, stock,
+    payment, payout, privacy, promotion, reconciliation, reservation, risk, scope, shipping, step_up, stock,
     suspension, tax,
 };
 
@@ -171,6 +171,9 @@ fn admit(
             Err(Refusal::CommandConflict)
         };
     }
+    if market.accounts.is_erased(stamp.account) {
+        return Err(Refusal::Erased);
+    }
     // A key that was revoked is told what became of what it asked before, so that a device that took a new key can ask again
     // what came of that; and nothing else.
     if !key.is_active {
@@ -291,6 +294,9 @@ fn business(
         Command::RevokeDevice(command) => device::decide_revoke(market, &verified.stamp, command),
         Command::ReportLost(command) => device::decide_report_lost(market, &verified.stamp, command),
         Command::AttestDevice(command) => device::decide_attest(market, command),
+        Command::SetProfile(command) => privacy::decide_set_profile(market, account, command),
+        Command::SetEncryptionKey(command) => privacy::decide_set_encryption_key(market, account, command),
+        Command::EraseAccount(command) => privacy::decide_erase(market, &verified.stamp, command),
         Command::SetStepUpTerms(command) => step_up::decide_set_terms(market, command),
         Command::EnrollPasskey(command) => step_up::decide_enroll(market, account, command),
         Command::RemovePasskey(command) => step_up::decide_remove(market, account, command),

@@ -14,6 +14,7 @@ use crate::command::{
     AttestDevice, EnrollDevice, RegisterDevice, RenameDevice, ReportLost, RevokeDevice, RotateDevice,
 };
 use crate::market::Market;
+use crate::privacy::check_not_erased;
 use crate::replay::SeqWindow;
 
 /// Most devices of one account that may sign.
@@ -133,6 +134,7 @@ fn decide_new(market: &Market, event: DeviceRegistered) -> Result<Vec<Event>, Ve
     let Some(owner) = market.accounts.get(account) else {
         return Err(vec![Rejection::AccountUnknown { account }]);
     };
+    check_not_erased(market, account).map_err(|reason| vec![reason])?;
     if let Some(known) = market.accounts.device(device) {
         if known.account != account || known.key != key.id() {
             return Err(vec![Rejection::DeviceExists { device }]);

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::command::{
-    COMMAND_BYTES_MAX, CartClaim, Command, DeviceProof, ExchangeQuote, Expected, Quote, Verified,
-    VerifiedClaim, VerifiedExchange, VerifiedQuote,
+    COMMAND_BYTES_MAX, CartClaim, Command, DeviceProof, ExchangeQuote, Expected, MigrateCart, PlaceOrder,
+    Quote, Verified, VerifiedClaim, VerifiedExchange, VerifiedQuote,
 };
 use crate::crypto::VerifyingKey;
 use crate::jcs;
@@ -339,6 +339,11 @@ impl Envelope {
         let command = Command::parse(&stamp.name, &body)?;
         let mut quotes = Vec::new();
         let (mut claim, mut exchange) = (None, None);
+        if let Command::PlaceOrder(PlaceOrder { delivery: Some(delivery), .. })
+        | Command::MigrateCart(MigrateCart { delivery: Some(delivery), .. }) = &command
+        {
+            delivery.check_size()?;
+        }
         match &command {
             Command::PlaceOrder(order) => {
                 order.check_size()?;

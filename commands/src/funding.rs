@@ -15,6 +15,7 @@ use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::payment::Captured;
 use events::reconciliation::Reported;
+use events::rejection::PrivacyRejection;
 use events::{Event, Hash, Position, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -166,6 +167,9 @@ pub(crate) fn decide_fund(
     }
     match market.accounts.get(*account) {
         None => reasons.push(Rejection::AccountUnknown { account: *account }),
+        Some(owner) if owner.is_erased => {
+            reasons.push(PrivacyRejection::AccountErased { account: *account }.into());
+        }
         Some(owner) if !owner.roles.contains(&Role::Buyer) => {
             reasons.push(Rejection::RoleMissing { account: *account, role: Role::Buyer });
         }

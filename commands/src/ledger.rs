@@ -28,6 +28,12 @@ impl Ledger {
         Money::new(minor, currency)
     }
 
+    /// Tells whether an account holds something, or owes something, in any currency.
+    pub(crate) fn holds(&self, account: LedgerAccount) -> bool {
+        let from = self.balances.range((account, Currency::FIRST)..).next();
+        from.is_some_and(|((found, _), _)| *found == account)
+    }
+
     /// Gives every balance that is not zero.
     pub fn balances(&self) -> impl Iterator<Item = (LedgerAccount, Money)> + '_ {
         self.balances.iter().map(|((account, currency), minor)| (*account, Money::new(*minor, *currency)))

@@ -9,7 +9,7 @@
 //! validators of a purchase are in [`validate`], and what they make of a cart in [`preview`]. What it costs is computed in
 //! `price`, by the rules of [`tax`], [`shipping`] and [`promotion`]; how much one may buy is in [`limits`]. Who may
 //! give which command is in [`scope`], what needs a second factor in [`step_up`], and how risky a purchase is in [`risk`]; protection from replays is in [`replay`].
-//! The market's own keys are in [`market_key`].
+//! What is personal travels beside a command, [`personal`], and what the market knows of it is in [`privacy`]. The market's own keys are in [`market_key`].
 
 pub mod account;
 pub mod card;
@@ -38,8 +38,10 @@ pub mod market_key;
 pub mod order;
 pub mod payment;
 pub mod payout;
+pub mod personal;
 pub mod preview;
 mod price;
+pub mod privacy;
 pub mod promotion;
 pub mod receipt;
 pub mod reconciliation;

@@ -121,7 +121,7 @@ impl Payouts {
         self.open.iter()
     }
 
-    fn open_of(&self, account: AccountId) -> u32 {
+    pub(crate) fn open_of(&self, account: AccountId) -> u32 {
         self.open_of.get(&account).copied().unwrap_or(0)
     }
 

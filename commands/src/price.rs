@@ -17,6 +17,7 @@ use events::{Bps, Currency, Money, Rejection, Timestamp};
 
 use crate::fees;
 use crate::market::Market;
+use crate::privacy::check_addresses;
 use crate::promotion::{Offer, Promotion};
 use crate::tax::shipping_class;
 use crate::validate::{PricedLine, Purchase};
@@ -117,6 +118,7 @@ fn check_address(
             }
         }
         Some(delivery) => {
+            check_addresses(market, delivery, |seller| by_seller.contains_key(&seller), reasons);
             for (seller, method) in &delivery.methods {
                 if !by_seller.contains_key(seller) || market.rates.of(*seller).is_none() {
                     let (method, region) = (Some(method.clone()), delivery.region.clone());

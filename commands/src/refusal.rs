@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use events::Timestamp;
 use events::step_up::{CredentialId, Domain};
+use events::{Hash, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,23 @@ pub enum Refusal {
     /// The command id was used for another wish.
     #[error("this command id was used before for something else: use a new one")]
     CommandConflict,
+    /// The account was erased.
+    #[error("the account was erased: nothing is done for it any more")]
+    Erased,
+    /// The command names a personal value that did not come beside it and is not stored yet.
+    #[error(
+        "the value with hash {hash} did not come beside the command: send the same command again with it in `Skylink-Personal`"
+    )]
+    PersonalMissing {
+        /// By what the command names it.
+        hash: Hash,
+    },
+    /// What came beside the command is not what it names, or not of the form that it must have.
+    #[error("what came in `Skylink-Personal` is not valid: {rule}")]
+    PersonalInvalid {
+        /// What is wrong.
+        rule: String,
+    },
     /// The engine has as much work as it takes.
     #[error("the market is busy: send the same command again after a moment")]
     Busy,
@@ -146,6 +163,9 @@ impl Refusal {
             Refusal::AccountSuspended => "account_suspended",
             Refusal::MfaRequired { .. } => "mfa_required",
             Refusal::CommandConflict => "command_conflict",
+            Refusal::Erased => "erased",
+            Refusal::PersonalMissing { .. } => "personal_missing",
+            Refusal::PersonalInvalid { .. } => "personal_invalid",
             Refusal::Busy => "busy",
         }
     }

@@ -23,6 +23,9 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::ReportLost
         | CommandKind::EnrollPasskey
         | CommandKind::RemovePasskey => Role::ALL,
+        CommandKind::SetEncryptionKey => &[Role::Seller],
+        CommandKind::SetProfile => &[Role::Buyer, Role::Seller],
+        CommandKind::EraseAccount => &[Role::Buyer, Role::Seller, Role::Operator, Role::Guest],
         CommandKind::SetStepUpTerms => &[Role::Operator],
         CommandKind::SetRiskRules
         | CommandKind::ClaimReview

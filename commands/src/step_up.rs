@@ -91,6 +91,11 @@ pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'
         Command::RemovePasskey(body) if body.account.is_none_or(|account| account == stamp.account) => {
             return has_passkey.then_some("a passkey is removed with one that is there");
         }
+        Command::EraseAccount(body)
+            if body.account.is_none_or(|account| account == stamp.account) && has_passkey =>
+        {
+            return Some("an account that has a second factor is erased with it");
+        }
         _ => {}
     }
     let rules = &market.step_up.as_ref()?.rules;

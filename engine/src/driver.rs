@@ -22,7 +22,7 @@ use crate::answerer::{self, Answers, Durable};
 use crate::appender::{self, APPEND_PAUSE, ToLog};
 use crate::clock::{Clock, ClockGuard};
 use crate::index::{Index, IndexError};
-use crate::ingress::{self, Beside, Reply, ReplyTo, Request};
+use crate::ingress::{self, Beside, Checks, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::LiveKeys;
@@ -137,7 +137,7 @@ impl Engine {
     /// Begins to write behind a folded log, and waits until the first append is durable: only then is the market taken.
     pub(crate) async fn write(begin: Begin) -> Result<Engine, StartError> {
         let Begin { standby, market, head, taken_behind } = begin;
-        let Standby { writer: config, verify_threads, log, clock, mut guard, handle, .. } = standby;
+        let Standby { writer: config, verify_threads, vault, log, clock, mut guard, handle, .. } = standby;
         let Standby { status, wakes, requests, keeper, stop_keeper, .. } = standby;
         let (answers_in, answers_out) = mpsc::channel(ANSWERS_MAX);
         // Without it nothing more may be decided: it ends badly only if a receipt did not hold.
@@ -148,7 +148,13 @@ impl Engine {
         appender::spawn(Arc::clone(&log), wishes, wakes_in);
         appender::watch_for_others(&log, head, config.writer, wakes_in);
         tokio::spawn(look_regularly(wakes_in.downgrade()));
-        ingress::spawn(verify_threads, &config.market, &handle.keys, requests, wakes_in);
+        let checks = Checks {
+            market: config.market.clone(),
+            keys: Arc::clone(&handle.keys),
+            vault,
+            clock: Arc::clone(&clock),
+        };
+        ingress::spawn(verify_threads, checks, requests, wakes_in);
 
         let begun = (head, market.effects());
         let now = guard.look(clock.as_ref()).now;
@@ -232,7 +238,7 @@ impl EngineHandle {
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Reply {
-        self.submit_with(bytes, arrived_as, Beside { step_up: None, traceparent }).await
+        self.submit_with(bytes, arrived_as, Beside { traceparent, ..Beside::default() }).await
     }
 
     /// Hands in a signed command with what comes beside it, and waits for its reply, as [`EngineHandle::submit`] does.
@@ -251,7 +257,7 @@ impl EngineHandle {
         arrived_as: Option<String>,
         traceparent: Option<String>,
     ) -> Result<oneshot::Receiver<Reply>, Reply> {
-        self.enqueue_with(bytes, arrived_as, Beside { step_up: None, traceparent })
+        self.enqueue_with(bytes, arrived_as, Beside { traceparent, ..Beside::default() })
     }
 
     /// Hands in a signed command with what comes beside it, as [`EngineHandle::enqueue`] does.
@@ -499,8 +505,8 @@ impl Writer {
                 }
                 Action::Answer(reply, answer) => self.send_answers(Vec::new(), vec![(reply, answer)]),
                 Action::LookUp(number, question) => self.look_up(number, question),
-                Action::KeyRegistered(key) => {
-                    self.keys.add(&key).expect("a key is checked when its registration is read");
+                Action::KeyRegistered(account, key) => {
+                    self.keys.add(account, &key).expect("a key is checked when its registration is read");
                 }
                 Action::WakeAt(due) => self.wake_at(due),
                 Action::GoOn => goes_on = true,

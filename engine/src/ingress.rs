@@ -1,19 +1,22 @@
 //! Takes requests from wherever they come and checks their signatures on all cores.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
 use commands::envelope::verify_command;
+use commands::personal::{self, Personal};
 use commands::receipt::Receipt;
-use commands::step_up::read_header;
-use commands::{Refusal, Verified};
+use commands::{Refusal, Verified, step_up};
 use events::ids::MarketName;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::driver::ToWriter;
 use crate::keys::KeyRing;
 use crate::processor::{Incoming, Wake};
+use crate::vault::{Staged, Staging, Vault, VaultError, Zeroizing};
 
 /// Most requests that wait for a check of their signature; one more is answered `busy`.
 pub const REQUESTS_MAX: usize = 16_384;
@@ -59,12 +62,23 @@ impl Reply {
 pub(crate) type ReplyTo = oneshot::Sender<Reply>;
 
 /// What comes with a command and is not signed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Beside {
     /// The second factor as it stands in the header `Skylink-Step-Up`, if there is one.
     pub step_up: Option<String>,
+    /// What is personal, as it stands in the header `Skylink-Personal`, if there is something.
+    pub personal: Option<String>,
     /// W3C trace context, if any.
     pub traceparent: Option<String>,
+}
+
+/// Writes nothing of what is personal.
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Beside { step_up, personal: _, traceparent } = self;
+        let mut shown = f.debug_struct("Beside");
+        shown.field("step_up", step_up).field("traceparent", traceparent).finish_non_exhaustive()
+    }
 }
 
 /// A command as it arrived.
@@ -79,68 +93,143 @@ pub struct Request {
     pub(crate) reply: ReplyTo,
 }
 
+/// What a command is checked against on its way to the writer.
+pub(crate) struct Checks {
+    pub(crate) market: MarketName,
+    pub(crate) keys: Arc<KeyRing>,
+    /// Where what is personal is stored; none: nowhere.
+    pub(crate) vault: Option<Arc<Vault>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 /// Starts the threads that check signatures. They end when the requests or the writer do.
 pub(crate) fn spawn(
     threads: usize,
-    market: &MarketName,
-    keys: &Arc<KeyRing>,
+    checks: Checks,
     requests: mpsc::Receiver<Request>,
     wakes: &mpsc::Sender<ToWriter>,
 ) {
-    let requests = Arc::new(Mutex::new(requests));
+    let (checks, requests) = (Arc::new(checks), Arc::new(Mutex::new(requests)));
     for number in 0..threads {
-        let (requests, keys, wakes) = (Arc::clone(&requests), Arc::clone(keys), wakes.clone());
-        let market = market.clone();
+        let (checks, requests, wakes) = (Arc::clone(&checks), Arc::clone(&requests), wakes.clone());
         thread::Builder::new()
             .name(format!("verify-{number}"))
-            .spawn(move || check(&requests, &market, &keys, &wakes))
+            .spawn(move || checks.run(&requests, &wakes))
             .expect("a thread can be started at start-up");
     }
 }
 
-fn check(
-    requests: &Mutex<mpsc::Receiver<Request>>,
-    market: &MarketName,
-    keys: &KeyRing,
-    wakes: &mpsc::Sender<ToWriter>,
-) {
-    let mut batch = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
-    loop {
-        // Held while it waits: the other threads wait for the lock, which is the same.
-        let mut queue = requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.blocking_recv_many(&mut batch, REQUESTS_PER_BATCH_MAX) == 0 {
-            return;
-        }
-        drop(queue);
-        let mut good = Vec::with_capacity(batch.len());
-        for request in batch.drain(..) {
-            let Request { bytes, arrived_as, beside, reply } = request;
-            let Beside { step_up, traceparent } = beside;
-            match verify_request(&bytes, market, arrived_as.as_deref(), step_up.as_deref(), keys) {
-                Ok(verified) => good.push(Incoming { verified, traceparent, reply }),
-                Err(refusal) => {
-                    metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
-                    // Whoever asked may be gone; then nobody misses the answer.
-                    let _ = reply.send(Reply::Refused(refusal));
+/// A command that names something personal, which has to be stored first.
+struct Unstored {
+    incoming: Incoming<ReplyTo>,
+    staged: Staged,
+}
+
+impl Checks {
+    fn run(&self, requests: &Mutex<mpsc::Receiver<Request>>, wakes: &mpsc::Sender<ToWriter>) {
+        let mut batch = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
+        loop {
+            // Held while it waits: the other threads wait for the lock, which is the same.
+            let mut queue = requests.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.blocking_recv_many(&mut batch, REQUESTS_PER_BATCH_MAX) == 0 {
+                return;
+            }
+            drop(queue);
+            let (mut good, mut unstored) = (Vec::with_capacity(batch.len()), Vec::new());
+            for request in batch.drain(..) {
+                let Request { bytes, arrived_as, beside, reply } = request;
+                match self.verify(&bytes, arrived_as.as_deref(), &beside) {
+                    Ok((verified, staged)) => {
+                        let incoming = Incoming { verified, traceparent: beside.traceparent, reply };
+                        match staged {
+                            Some(staged) => unstored.push(Unstored { incoming, staged }),
+                            None => good.push(incoming),
+                        }
+                    }
+                    Err(refusal) => refuse(reply, refusal),
                 }
             }
+            let hand_over =
+                |good: Vec<_>| good.is_empty() || wakes.blocking_send(Wake::Commands(good).into()).is_ok();
+            // What needs no disk does not wait for it.
+            if !hand_over(good) || !hand_over(self.store(unstored)) {
+                return;
+            }
         }
-        if !good.is_empty() && wakes.blocking_send(Wake::Commands(good).into()).is_err() {
-            return;
+    }
+
+    /// Checks the signed bytes, and reads what was shown beside them; whether that is a second factor is asked where it is known
+    /// which are the account's. Gives what is to be stored before the command is decided.
+    fn verify(
+        &self,
+        bytes: &[u8],
+        arrived_as: Option<&str>,
+        beside: &Beside,
+    ) -> Result<(Verified, Option<Staged>), Refusal> {
+        let mut verified = verify_command(bytes, &self.market, arrived_as, self.keys.as_ref())?;
+        verified.stamp.step_up = beside.step_up.as_deref().map(step_up::read_header).transpose()?;
+        let given = beside.personal.as_deref().map(personal::read_header).transpose()?.unwrap_or_default();
+        let staged = self.personal(&verified, given)?;
+        Ok((verified, staged))
+    }
+
+    /// Checks that there is every value that a command names: beside it, or stored already.
+    fn personal(&self, verified: &Verified, given: Vec<Personal>) -> Result<Option<Staged>, Refusal> {
+        let matched = personal::match_up(&verified.command, given)?;
+        let account = verified.stamp.account;
+        // With the key of another the writer refuses it; nothing is stored for him. So does he for one who was erased.
+        if matched.is_empty() || self.keys.owner(verified.stamp.key) != Some(account) {
+            return Ok(None);
         }
+        let missing = |hash| Refusal::PersonalMissing { hash };
+        let vault = self.vault.as_ref().ok_or(missing(matched[0].0.hash))?;
+        let mut values = Vec::new();
+        for (named, found) in matched {
+            match found {
+                Some(value) => values.push((named.name, Zeroizing::new(value.to_bytes()))),
+                None if vault.is_erased(account).map_err(unstorable)? => return Ok(None),
+                // It may be there only for a while yet: where it is, it waits for longer.
+                None => match vault.get(account, &named.name).map_err(unstorable)? {
+                    Some(value) => values.push((named.name, value)),
+                    None => return Err(missing(named.hash)),
+                },
+            }
+        }
+        Ok(Some(Staged { account, values }))
+    }
+
+    /// Stores what commands name, durably, and gives those that may be decided now.
+    fn store(&self, unstored: Vec<Unstored>) -> Vec<Incoming<ReplyTo>> {
+        let Some(vault) = self.vault.as_ref().filter(|_| !unstored.is_empty()) else { return Vec::new() };
+        let (incoming, staged): (Vec<_>, Vec<_>) =
+            unstored.into_iter().map(|one| (one.incoming, one.staged)).unzip();
+        let outcomes = match vault.stage(&staged, self.clock.now()) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                let refusal = unstorable(error);
+                incoming.into_iter().for_each(|one| refuse(one.reply, refusal.clone()));
+                return Vec::new();
+            }
+        };
+        let mut good = Vec::with_capacity(incoming.len());
+        for (one, outcome) in incoming.into_iter().zip(outcomes) {
+            match outcome {
+                // Of one who was erased the writer knows it too, or what came of the command when he was not.
+                Staging::Stored | Staging::Erased => good.push(one),
+                Staging::TooMany => refuse(one.reply, Refusal::Busy),
+            }
+        }
+        good
     }
 }
 
-/// Checks the signed bytes, and reads what was shown beside them; whether that is a second factor is asked where it is known which
-/// are the account's.
-fn verify_request(
-    bytes: &[u8],
-    market: &MarketName,
-    arrived_as: Option<&str>,
-    step_up: Option<&str>,
-    keys: &KeyRing,
-) -> Result<Verified, Refusal> {
-    let mut verified = verify_command(bytes, market, arrived_as, keys)?;
-    verified.stamp.step_up = step_up.map(read_header).transpose()?;
-    Ok(verified)
+fn unstorable(error: VaultError) -> Refusal {
+    tracing::error!(error = &error as &dyn std::error::Error, "what is personal can't be stored");
+    Refusal::Busy
+}
+
+fn refuse(reply: ReplyTo, refusal: Refusal) {
+    metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
+    // Whoever asked may be gone; then nobody misses the answer.
+    let _ = reply.send(Reply::Refused(refusal));
 }

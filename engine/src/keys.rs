@@ -6,21 +6,27 @@ use std::sync::{Arc, PoisonError, RwLock};
 use commands::crypto::{KeyError, VerifyingKey};
 use commands::envelope::KeyDirectory;
 use events::account::PublicKey;
-use events::ids::KeyId;
+use events::ids::{AccountId, KeyId};
 
 /// Every key of a market, ready to verify with. Whether a key may give a command is decided by the market's state,
 /// not here.
 #[derive(Default)]
 pub struct KeyRing {
-    keys: RwLock<HashMap<KeyId, Arc<VerifyingKey>>>,
+    keys: RwLock<HashMap<KeyId, (AccountId, Arc<VerifyingKey>)>>,
 }
 
 impl KeyRing {
-    /// Adds a key.
-    pub fn add(&self, key: &PublicKey) -> Result<(), KeyError> {
+    /// Adds a key of an account.
+    pub fn add(&self, account: AccountId, key: &PublicKey) -> Result<(), KeyError> {
         let verifying = Arc::new(VerifyingKey::new(key)?);
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id(), verifying);
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id(), (account, verifying));
         Ok(())
+    }
+
+    /// Tells whose a key is or was.
+    pub fn owner(&self, key: KeyId) -> Option<AccountId> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(&key).map(|(account, _)| *account)
     }
 
     /// Counts the keys.
@@ -36,6 +42,6 @@ impl KeyRing {
 
 impl KeyDirectory for KeyRing {
     fn key(&self, id: KeyId) -> Option<Arc<VerifyingKey>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&id).map(|(_, key)| Arc::clone(key))
     }
 }

@@ -41,7 +41,12 @@ pub async fn serve(
 
 async fn answer(message: CommandMessage, receipts: &ReceiptSender, handle: &EngineHandle) {
     let name = Some(message.name.clone());
-    let beside = Beside { step_up: message.step_up.clone(), traceparent: message.traceparent.clone() };
+    let beside = Beside {
+        step_up: message.step_up.clone(),
+        // What is personal does not go through a broker, which may store it.
+        personal: None,
+        traceparent: message.traceparent.clone(),
+    };
     let reply = handle.submit_with(message.payload.clone(), name, beside).await;
     let settled = match &reply {
         Reply::Receipt(receipt) => {

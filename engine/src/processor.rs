@@ -15,7 +15,7 @@ use commands::{
 };
 use events::account::PublicKey;
 use events::commit::Seal;
-use events::ids::{CommitId, MarketName, WriterId};
+use events::ids::{AccountId, CommitId, MarketName, WriterId};
 use events::market::{Opened, WriterStarted};
 use events::metadata::{Cause, DeadlineStamp, EVENTS_PER_COMMIT_MAX};
 use events::{Commit, Event, Head, Position, Timestamp};
@@ -106,7 +106,7 @@ pub enum Action<T> {
     /// Ask the index; wake with the answer and this number.
     LookUp(u64, Question),
     /// A key may sign from now on.
-    KeyRegistered(PublicKey),
+    KeyRegistered(AccountId, PublicKey),
     /// Wake at this time, at the latest.
     WakeAt(Timestamp),
     /// Wake at once, when what came before is performed: commands wait, and an append is not to wait for their decision.
@@ -533,7 +533,7 @@ impl<T> Processor<T> {
             return None;
         }
         let keys = commit.events().iter().filter_map(|recorded| recorded.event.registered_key());
-        actions.extend(keys.copied().map(Action::KeyRegistered));
+        actions.extend(keys.map(|(account, key)| Action::KeyRegistered(account, *key)));
         self.head = commit.head();
         self.forming.events += commit.events().len();
         self.forming.commits.push(Arc::clone(&commit));

@@ -28,6 +28,7 @@ use crate::market_keys::{LiveKeys, MarketKeyRing};
 use crate::processor::{StopReason, Wake, WriterConfig};
 use crate::snapshot::Snapshots;
 use crate::tree::{Tree, TreeError};
+use crate::vault::Vault;
 
 /// Most commits that are folded at once.
 const COMMITS_PER_BATCH_MAX: usize = 512;
@@ -79,6 +80,8 @@ pub struct EngineConfig {
     pub market_keys: MarketKeyRing,
     /// Threads that check signatures.
     pub verify_threads: usize,
+    /// Where what is personal is stored; none: commands that name something personal are refused.
+    pub vault: Option<Arc<Vault>>,
 }
 
 /// What an engine has on disk besides its log: read before the log is opened, since the log must reach this far.
@@ -113,6 +116,7 @@ impl Prepared {
 pub struct Standby {
     pub(crate) writer: WriterConfig,
     pub(crate) verify_threads: usize,
+    pub(crate) vault: Option<Arc<Vault>>,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guard: ClockGuard,
@@ -143,9 +147,9 @@ impl Standby {
         check_reaches(log.head().await?, head, seen, tree.head())?;
         let keys = Arc::new(KeyRing::default());
         for key in market.accounts.keys() {
-            keys.add(&key.public)?;
+            keys.add(key.account, &key.public)?;
         }
-        let EngineConfig { writer, market_keys, verify_threads } = config;
+        let EngineConfig { writer, market_keys, verify_threads, vault } = config;
         let opened = writer.opened.receipt_key;
         let live = Arc::new(LiveKeys::new(market_keys, &market.keys, market.position, opened));
         let answers = Answers::new(Arc::clone(&log), Arc::clone(&live), writer.market.clone());
@@ -193,6 +197,7 @@ impl Standby {
         Ok(Standby {
             writer,
             verify_threads,
+            vault,
             log,
             clock,
             guard,
@@ -298,8 +303,8 @@ impl Folding {
         commit.check_follows(self.head).map_err(broken)?;
         self.market.evolve_commit(commit);
         self.live.take(commit);
-        for key in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
-            self.keys.add(key)?;
+        for (account, key) in commit.events().iter().filter_map(|recorded| recorded.event.registered_key()) {
+            self.keys.add(account, key)?;
         }
         self.head = commit.head();
         let contains =

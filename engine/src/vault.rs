@@ -9,7 +9,7 @@
 //!
 //! A value is durable when [`Vault::put`] or [`Vault::stage`] returns, and is in the clear nowhere on disk. With a value that a command
 //! names by its hash, the command must be decided first to be worth keeping: it *waits*, until the event that names it is followed
-//! ([`Vault::follow_to`]), or for [`WAIT_MS_MAX`]. One process has the vault at a time.
+//! ([`follow`]), or for [`WAIT_MS_MAX`]. One process has the vault at a time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ use self::values::{Record, Values};
 use crate::log::segment::disk::{Disk, Lock, LockError, RealDisk};
 
 pub mod backup;
+pub mod follow;
 mod masters;
 mod seal;
 mod slots;

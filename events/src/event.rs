@@ -4,10 +4,12 @@
 //! (`order.shipped.v2`), and the name before it a line under `older`, from where [`Event::decode`] lifts it.
 
 use crate::account::PublicKey;
+use crate::ids::AccountId;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
-    payment, payout, promotion, reconciliation, reservation, returns, risk, shipping, step_up, stock, tax,
+    payment, payout, privacy, promotion, reconciliation, reservation, returns, risk, shipping, step_up,
+    stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -112,6 +114,10 @@ events! {
     "device.rotated.v1" => DeviceRotated(device::Rotated) about |e| Some(e.device.to_string()),
     "device.revoked.v1" => DeviceRevoked(device::Revoked) about |e| Some(e.device.to_string()),
     "device.attested.v1" => DeviceAttested(device::Attested) about |e| Some(e.device.to_string()),
+    "account.profile_set.v1" => ProfileSet(privacy::ProfileSet) about |e| Some(e.account.to_string()),
+    "account.erased.v1" => AccountErased(privacy::Erased) about |e| Some(e.account.to_string()),
+    "seller.encryption_key_set.v1" => EncryptionKeySet(privacy::EncryptionKeySet) about |e| Some(e.account.to_string()),
+    "order.address_sealed.v1" => AddressSealed(privacy::AddressSealed) about |e| Some(e.order.to_string()),
     "step_up.terms_set.v1" => StepUpTermsSet(step_up::TermsSet) about |_| None,
     "step_up.passkey_enrolled.v1" => PasskeyEnrolled(step_up::PasskeyEnrolled) about |e| Some(e.account.to_string()),
     "step_up.passkey_removed.v1" => PasskeyRemoved(step_up::PasskeyRemoved) about |e| Some(e.account.to_string()),
@@ -321,6 +327,10 @@ impl Event {
             | Event::ClearanceGranted(_)
             | Event::ClearanceRevoked(_)
             | Event::AccountVerified(_)
+            | Event::ProfileSet(_)
+            | Event::AccountErased(_)
+            | Event::EncryptionKeySet(_)
+            | Event::AddressSealed(_)
             | Event::TaxSet(_)
             | Event::ShippingRateSet(_)
             | Event::ShippingRateRemoved(_)
@@ -416,12 +426,12 @@ impl Event {
         }
     }
 
-    /// Gives the key that may sign commands from this event on, if it registers one.
-    pub fn registered_key(&self) -> Option<&PublicKey> {
+    /// Gives the key that may sign commands from this event on, if it registers one, and whose it is.
+    pub fn registered_key(&self) -> Option<(AccountId, &PublicKey)> {
         match self {
-            Event::MarketOpened(opened) => Some(&opened.registrar.key),
-            Event::DeviceRegistered(registered) => Some(&registered.key),
-            Event::DeviceRotated(rotated) => Some(&rotated.key),
+            Event::MarketOpened(opened) => Some((opened.registrar.account, &opened.registrar.key)),
+            Event::DeviceRegistered(registered) => Some((registered.account, &registered.key)),
+            Event::DeviceRotated(rotated) => Some((rotated.account, &rotated.key)),
             _ => None,
         }
     }

@@ -28,6 +28,7 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod payout;
+pub mod privacy;
 pub mod promotion;
 pub mod reconciliation;
 pub mod rejection;

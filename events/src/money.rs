@@ -40,6 +40,9 @@ pub enum MoneyError {
 }
 
 impl Currency {
+    /// Comes before every currency, and is none: where a range over currencies begins.
+    pub const FIRST: Currency = Currency(*b"AAA");
+
     /// Gives the three letters.
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a currency is made from ASCII letters only")

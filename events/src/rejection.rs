@@ -2,9 +2,11 @@
 
 mod accounts;
 mod chargebacks;
+mod code;
 mod devices;
 mod market_keys;
 mod parts;
+mod privacy;
 mod reconciliation;
 mod returns;
 mod risk;
@@ -12,11 +14,14 @@ mod risk;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::code::named;
+
 pub use self::accounts::AccountRejection;
 pub use self::chargebacks::{ChargebackRejection, ChargebackState};
 pub use self::devices::DeviceRejection;
 pub use self::market_keys::MarketKeyProblem;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
+pub use self::privacy::{Open, PrivacyRejection};
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
 pub use self::risk::RiskRejection;
@@ -967,6 +972,10 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Device(#[from] DeviceRejection),
+    /// A rule of erasure.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Privacy(#[from] PrivacyRejection),
     /// A rule of chargebacks and debts.
     #[error(transparent)]
     #[serde(untagged)]
@@ -979,21 +988,4 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Risk(#[from] RiskRejection),
-}
-
-impl Rejection {
-    /// Gives the rule's name as it stands in events, receipts and problem details.
-    pub fn code(&self) -> String {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(mut fields)) => match fields.remove("code") {
-                Some(serde_json::Value::String(code)) => code,
-                _ => unreachable!("a rejection is tagged with its code"),
-            },
-            _ => unreachable!("a rejection is an object in JSON"),
-        }
-    }
-}
-
-fn named(location: &Option<Location>) -> &str {
-    location.as_ref().map_or("no named location", Location::as_str)
 }

@@ -16,6 +16,7 @@ use engine::keys::KeyRing;
 use engine::log::EventLog;
 use engine::market_keys::LiveKeys;
 use engine::tree::TreeReader;
+use engine::vault::Vault;
 use events::ids::MarketName;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::Projections;
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub log: Arc<dyn EventLog>,
     /// The tree over the log, which proofs are made of.
     pub tree: TreeReader,
+    /// What is personal of accounts; none: it is not kept here.
+    pub vault: Option<Arc<Vault>>,
     /// The keys that may sign requests for tokens.
     pub keys: Arc<KeyRing>,
     /// The market.

@@ -30,12 +30,13 @@ use engine::market_keys::{self, MarketKeyRing};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
-use engine::vault::{Vault, VaultError};
+use engine::vault::follow::FollowError;
+use engine::vault::{self, Vault, VaultError};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
-use events::Head;
 use events::account::Role as AccountRole;
 use events::ids::{CommandId, MarketName, WriterId};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
+use events::{Head, Position};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
@@ -115,6 +116,9 @@ pub enum NodeError {
     /// The vault refuses.
     #[error("the vault")]
     Vault(#[from] VaultError),
+    /// The vault does not follow the log.
+    #[error("what is personal of accounts")]
+    VaultFollows(#[from] FollowError),
     /// The segment log refuses.
     #[error("the log")]
     Segments(#[from] OpenError),
@@ -190,13 +194,42 @@ struct Reading {
     log: Arc<dyn EventLog>,
     projections: Projections,
     keys: KeyStore,
-    vault: Arc<Vault>,
+    vault: Kept,
     clock: Arc<dyn Clock>,
     market: MarketName,
     providers: Vec<Provider>,
     effects: EffectsHandle,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
+}
+
+/// The vault, and what follows the log for it.
+struct Kept {
+    vault: Arc<Vault>,
+    followed: watch::Receiver<Position>,
+    following: JoinHandle<Result<(), FollowError>>,
+}
+
+impl Kept {
+    /// Waits until what the log says up to a position is done: whoever was erased is, before the market goes on.
+    async fn has_followed(&mut self, position: Position) -> Result<(), FollowError> {
+        if self.followed.wait_for(|followed| *followed >= position).await.is_ok() {
+            return Ok(());
+        }
+        let ended = (&mut self.following).await.unwrap_or(Ok(()));
+        ended.and(Err(FollowError::Vault(VaultError::Closed)))
+    }
+
+    async fn shutdown(self) {
+        match self.following.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the vault did not follow the log");
+            }
+            Err(_) => tracing::error!("the vault ended badly; it follows the log on at the next start"),
+        }
+        self.vault.close();
+    }
 }
 
 /// What a node on JetStream has besides.
@@ -282,8 +315,9 @@ impl StandbyNode {
                 error = self.engine.failed() => return Err(error.into()),
             }
         }
-        let StandbyNode { engine, reading, broker } = self;
+        let StandbyNode { engine, mut reading, broker } = self;
         let engine = engine.take_over().await?;
+        reading.vault.has_followed(engine.begun().0.position).await?;
         let broker = broker.map(|(mut broker, source, receipts)| {
             let stop = broker.stop_commands.subscribe();
             let serving = engine::nats_serve::serve(source, receipts, engine.handle(), stop);
@@ -324,6 +358,7 @@ impl Reading {
             projections: self.projections.clone(),
             log: Arc::clone(&self.log),
             tree: handle.tree().clone(),
+            vault: Some(Arc::clone(&self.vault.vault)),
             keys: Arc::clone(handle.keys()),
             market: self.market.clone(),
             market_keys: Arc::clone(handle.market_keys()),
@@ -369,7 +404,7 @@ impl Reading {
         if self.views.await.is_err() {
             tracing::error!("the views ended badly; they read on from their checkpoints at the next start");
         }
-        self.vault.close();
+        self.vault.shutdown().await;
     }
 }
 
@@ -431,7 +466,7 @@ impl Node {
 
     /// Gives what keeps what is personal or secret of accounts. It is closed when the node shuts down.
     pub fn vault(&self) -> &Arc<Vault> {
-        &self.reading.vault
+        &self.reading.vault.vault
     }
 
     /// Gives what takes the messages of payment providers.
@@ -527,8 +562,12 @@ impl Parts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             opened,
         };
-        let engine_config =
-            EngineConfig { writer, market_keys: MarketKeyRing::in_store(keys.clone()), verify_threads };
+        let engine_config = EngineConfig {
+            writer,
+            market_keys: MarketKeyRing::in_store(keys.clone()),
+            verify_threads,
+            vault: Some(Arc::clone(&vault)),
+        };
         let with_key = |adapter: Arc<dyn PaymentProvider>| {
             let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
             Ok(Provider { adapter, key })
@@ -544,6 +583,10 @@ impl Parts {
             Arc::clone(&clock),
         );
         let (stop_views, views) = follow(projections.clone(), &log);
+        let (followed_in, followed) = watch::channel(0);
+        let following =
+            vault::follow::follow(Arc::clone(&vault), Arc::clone(&log), followed_in, stop_views.subscribe());
+        let vault = Kept { vault, followed, following: tokio::spawn(following) };
         let reading =
             Reading { log, projections, keys, vault, clock, market, providers, effects, stop_views, views };
         Ok(StandbyNode { engine, reading, broker: None })

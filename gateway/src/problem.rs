@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use commands::receipt::Receipt;
-use events::{Position, Rejection, Timestamp};
+use events::{Hash, Position, Rejection, Timestamp};
 use projections::{TooFarBehind, ViewError};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,6 +43,7 @@ kinds! {
     FORBIDDEN = FORBIDDEN "scope_denied" "Not allowed";
     ACCOUNT_SUSPENDED = FORBIDDEN "account_suspended" "The account is suspended";
     NOT_FOUND = NOT_FOUND "not_found" "Not found";
+    ERASED = GONE "erased" "The account was erased";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed" "Method not allowed";
     BODY_LATE = REQUEST_TIMEOUT "body_late" "Too slow";
     MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "media_type_unsupported" "Unsupported content";
@@ -191,6 +192,10 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::SeqTooOld { .. }
         | Refusal::SeqJump { .. } => (StatusCode::CONFLICT, "Used before"),
         Refusal::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
+        Refusal::Erased => (ERASED.status, ERASED.title),
+        Refusal::PersonalMissing { .. } | Refusal::PersonalInvalid { .. } => {
+            (StatusCode::BAD_REQUEST, "What is personal must come beside the command")
+        }
         Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The market is busy"),
         Refusal::SigMalformed { .. }
         | Refusal::AudMismatch
@@ -230,6 +235,9 @@ pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
             rule: Box::default(),
         },
         Refusal::CommandConflict,
+        Refusal::Erased,
+        Refusal::PersonalMissing { hash: Hash::ZERO },
+        Refusal::PersonalInvalid { rule: String::new() },
         Refusal::Busy,
     ];
     one_of_each.iter().map(|refusal| (refusal.code(), status_of(refusal).0)).collect()

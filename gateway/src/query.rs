@@ -26,8 +26,10 @@ use crate::problem::Problem;
 use crate::token::Caller;
 use crate::tree;
 
+pub(crate) mod address;
 pub(crate) mod devices;
 pub(crate) mod listing;
+pub(crate) mod profile;
 pub(crate) mod returns;
 pub(crate) mod statement;
 pub(crate) mod terms;

@@ -41,6 +41,7 @@ use crate::{
     token, tree,
 };
 
+mod privacy;
 mod route;
 
 pub(crate) use self::route::{Content, Parameter, Route, Takes, UNLIMITED};
@@ -88,7 +89,7 @@ const COMMAND_PATHS: &[(&str, &str)] = &[
 
 /// Lists every route.
 pub(crate) fn routes() -> Vec<Route> {
-    [commands(), questions(), through_providers(), numbers(), proofs(), operation()]
+    [commands(), questions(), privacy::personal(), through_providers(), numbers(), proofs(), operation()]
         .into_iter()
         .flatten()
         .collect()

@@ -70,6 +70,7 @@ pub(crate) async fn stream(
     match standing(&app.gateway.projections, &caller)? {
         Standing::Good => {}
         Standing::Suspended => return Err(Refusal::AccountSuspended.into()),
+        Standing::Erased => return Err(Refusal::Erased.into()),
         Standing::KeyEnded => {
             return Err(Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account"));
         }
@@ -84,6 +85,7 @@ pub(crate) async fn stream(
 enum Standing {
     Good,
     Suspended,
+    Erased,
     KeyEnded,
 }
 
@@ -91,7 +93,11 @@ enum Standing {
 fn standing(views: &Projections, caller: &Caller) -> Result<Standing, ViewError> {
     let accounts = views.accounts();
     let is_active = accounts.key(caller.key)?.is_some_and(|owner| owner.is_active);
-    let is_suspended = accounts.account(caller.account)?.is_none_or(|known| known.suspended.is_some());
+    let known = accounts.account(caller.account)?;
+    if known.as_ref().is_some_and(|known| known.is_erased) {
+        return Ok(Standing::Erased);
+    }
+    let is_suspended = known.is_none_or(|known| known.suspended.is_some());
     Ok(match (is_active, is_suspended) {
         (false, _) => Standing::KeyEnded,
         (true, true) => Standing::Suspended,
@@ -202,6 +208,7 @@ impl Feed {
                 Event::DeviceRevoked(revoked) => revoked.key == key,
                 Event::DeviceRotated(rotated) => rotated.replaced == key,
                 Event::AccountSuspended(suspended) => suspended.account == account,
+                Event::AccountErased(erased) => erased.account == account,
                 _ => false,
             };
             if may_end {
@@ -218,6 +225,7 @@ impl Feed {
         match self.ask(position, move |views| standing(views, &caller)).await? {
             Standing::Good => Ok(()),
             Standing::Suspended => Err("the account is suspended"),
+            Standing::Erased => Err("the account was erased"),
             Standing::KeyEnded => Err("its key signs nothing any more"),
         }
     }
@@ -250,6 +258,10 @@ impl Feed {
             Event::ClearanceGranted(granted) => return Ok(self.is_one(&[granted.account])),
             Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
             Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
+            Event::EncryptionKeySet(set) => return Ok(self.is_one(&[set.account])),
+            Event::AddressSealed(sealed) => return Ok(self.is_one(&[sealed.buyer, sealed.seller])),
+            Event::ProfileSet(set) => return Ok(self.is_one(&[set.account])),
+            Event::AccountErased(erased) => return Ok(self.is_one(&[erased.account])),
             Event::PromotionEnded(ended) => {
                 return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));
             }

@@ -36,6 +36,8 @@ pub(crate) const COMMAND_TYPES: [&str; 3] = ["application/jose", "text/plain", "
 
 /// The header with a second factor.
 pub(crate) const STEP_UP_HEADER: HeaderName = HeaderName::from_static("skylink-step-up");
+/// The header with what is personal and is named by the command.
+pub(crate) const PERSONAL_HEADER: HeaderName = HeaderName::from_static("skylink-personal");
 const REPLAYED_HEADER: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Who takes commands: the engine in this process, or one behind a broker.
@@ -113,7 +115,11 @@ async fn submit(
     let bytes = read_body(headers, body).await?;
     let limits = &app.gateway.limits;
     let key = limits.check_key(&bytes)?;
-    let beside = Beside { step_up: step_up(headers), traceparent: traceparent(headers) };
+    let beside = Beside {
+        step_up: text_of(headers, &STEP_UP_HEADER),
+        personal: text_of(headers, &PERSONAL_HEADER),
+        traceparent: traceparent(headers),
+    };
     let sent = app.gateway.commands.send(bytes.clone(), arrived_as, beside);
     let reply = tokio::time::timeout(RECEIPT_TIME_MAX, sent).await;
     limits.charge_key(key, if let Ok(Reply::Refused(refusal)) = &reply { Some(refusal) } else { None });
@@ -194,9 +200,9 @@ async fn discard(mut chunks: BodyDataStream) {
     let _ = tokio::time::timeout(BODY_TIME_MAX, all).await;
 }
 
-/// Gives the second factor that is shown beside a command. What is no text is none, and is refused as that.
-fn step_up(headers: &HeaderMap) -> Option<String> {
-    headers.get(STEP_UP_HEADER).map(|value| value.to_str().unwrap_or_default().to_owned())
+/// Gives what is shown beside a command. What is no text is nothing of use, and is refused as that.
+fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default().to_owned())
 }
 
 /// Gives the request's W3C trace context if it is one; what is not is left out, as the standard says.

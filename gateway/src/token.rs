@@ -189,10 +189,14 @@ pub(crate) async fn issue(
         let rule = "the key is not that of this account and device";
         return Err(Refusal::ScopeDenied { rule: rule.into() }.into());
     }
+    let known = views.accounts().account(account)?;
+    if known.as_ref().is_some_and(|known| known.is_erased) {
+        return Err(Refusal::Erased.into());
+    }
     if !owner.is_active {
         return Err(Refusal::KidRevoked.into());
     }
-    let roles = views.accounts().account(account)?.map(|account| account.roles).unwrap_or_default();
+    let roles = known.map(|known| known.roles).unwrap_or_default();
     let wanted: Wanted = serde_json::from_value(envelope.body)
         .map_err(|error| Refusal::BodyInvalid { rule: error.to_string() })?;
     if wanted.ttl_s == 0 || wanted.ttl_s > TOKEN_TTL_S_MAX {
@@ -229,11 +233,14 @@ impl FromRequestParts<Arc<App>> for Caller {
         let claims = app.tokens.open(token.trim(), app.gateway.clock.now())?;
         let accounts = app.gateway.projections.accounts();
         let revoked = || Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account");
+        let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
+        if account.is_erased {
+            return Err(Refusal::Erased.into());
+        }
         let owner = accounts.key(claims.key)?.ok_or_else(revoked)?;
         if !owner.is_active || (owner.account, owner.device) != (claims.account, claims.device) {
             return Err(revoked());
         }
-        let account = accounts.account(claims.account)?.ok_or_else(revoked)?;
         app.gateway.limits.take_account(claims.account)?;
         Ok(Caller { account: claims.account, roles: account.roles, key: claims.key })
     }

@@ -3,12 +3,13 @@
 
 mod device;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::account::{DeviceRegistered, PublicKey, Role};
-use events::ids::{AccountId, DeviceId, KeyId};
-use events::metadata::CommitStart;
-use events::{Commit, Event, Position, Recorded, Timestamp};
+use events::ids::{AccountId, CommandId, DeviceId, KeyId, OrderId};
+use events::metadata::{Cause, CommitStart};
+use events::privacy::{AddressSealed, EncryptionKey, ProfileField, ProfileSet};
+use events::{Commit, Event, Hash, Position, Recorded, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
@@ -20,7 +21,7 @@ use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 5;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +32,39 @@ pub struct Account {
     pub devices: BTreeSet<DeviceId>,
     /// Since when and why it may ask for nothing; none: it may.
     pub suspended: Option<Suspension>,
+    /// What it has told of whose it is, by hashes.
+    pub profile: BTreeMap<ProfileField, Hash>,
+    /// With which key addresses are encrypted to it.
+    pub encryption_key: Option<EncryptionKey>,
+    /// Whether it was erased.
+    pub is_erased: bool,
+}
+
+/// An address that an order was placed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedAddress {
+    /// Who buys.
+    pub buyer: AccountId,
+    /// Who sells, and can read it.
+    pub seller: AccountId,
+    /// The purchase that it is bound to.
+    pub command: CommandId,
+    /// SHA-256 of the salt and of what was encrypted.
+    pub hash: Hash,
+    /// The key that it was encrypted with.
+    pub key: EncryptionKey,
 }
 
 impl Account {
     fn new(roles: BTreeSet<Role>) -> Account {
-        Account { roles, devices: BTreeSet::new(), suspended: None }
+        Account {
+            roles,
+            devices: BTreeSet::new(),
+            suspended: None,
+            profile: BTreeMap::new(),
+            encryption_key: None,
+            is_erased: false,
+        }
     }
 }
 
@@ -77,6 +106,7 @@ impl Key for KeyId {
 
 const ACCOUNTS: Layout<AccountId, Account> = Layout::new(b'a', VERSION);
 const DEVICES: Layout<DeviceId, Device> = Layout::new(b'd', VERSION);
+const ADDRESSES: Layout<OrderId, SealedAddress> = Layout::new(b's', VERSION);
 const KEYS: Layout<KeyId, KeyOwner> = Layout::new(b'k', VERSION);
 
 /// Answers about accounts.
@@ -101,6 +131,11 @@ impl<'a> Accounts<'a> {
         devices.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
     }
 
+    /// Gives the address that an order was placed with, if it was with one.
+    pub fn sealed_address(&self, order: OrderId) -> Result<Option<SealedAddress>, ViewError> {
+        ADDRESSES.get(&self.0.read().tree, &order)
+    }
+
     /// Tells whose a key is or was; `None` if no device had it.
     pub fn key(&self, key: KeyId) -> Result<Option<KeyOwner>, ViewError> {
         KEYS.get(&self.0.read().tree, &key)
@@ -112,11 +147,17 @@ pub(crate) struct AccountFold {
     accounts: Table<AccountId, Account>,
     devices: Table<DeviceId, Device>,
     keys: Table<KeyId, KeyOwner>,
+    addresses: Table<OrderId, SealedAddress>,
 }
 
 impl AccountFold {
     pub(crate) fn new() -> Self {
-        AccountFold { accounts: Table::new(ACCOUNTS), devices: Table::new(DEVICES), keys: Table::new(KEYS) }
+        AccountFold {
+            accounts: Table::new(ACCOUNTS),
+            devices: Table::new(DEVICES),
+            keys: Table::new(KEYS),
+            addresses: Table::new(ADDRESSES),
+        }
     }
 
     fn add(
@@ -141,6 +182,35 @@ impl AccountFold {
     ) -> Result<&mut Account, ViewError> {
         let missing = || ViewError::unknown(format_args!("account {account}"), recorded.position);
         self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)
+    }
+
+    fn set_profile(&mut self, tree: &Tree, event: &ProfileSet, recorded: &Recorded) -> Result<(), ViewError> {
+        let missing = || ViewError::unknown(format_args!("account {}", event.account), recorded.position);
+        let account = self.accounts.entry(tree, &event.account)?.as_mut().ok_or_else(missing)?;
+        for (field, hash) in &event.fields {
+            match hash {
+                Some(hash) => drop(account.profile.insert(*field, *hash)),
+                None => drop(account.profile.remove(field)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that an account is no more: nothing of its profile, and none of its keys signs.
+    fn erase(&mut self, tree: &Tree, account: AccountId, recorded: &Recorded) -> Result<(), ViewError> {
+        let missing = || ViewError::unknown(format_args!("account {account}"), recorded.position);
+        let known = self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)?;
+        known.is_erased = true;
+        known.profile.clear();
+        known.encryption_key = None;
+        for device in known.devices.clone() {
+            let missing = || ViewError::unknown(format_args!("device {device}"), recorded.position);
+            let device = self.devices.entry(tree, &device)?.as_mut().ok_or_else(missing)?;
+            device.state = DeviceState::Revoked;
+            let key = device.key;
+            self.end(tree, key, recorded)?;
+        }
+        Ok(())
     }
 
     /// Notes that a key signs nothing from here on.
@@ -183,6 +253,21 @@ impl Fold for AccountFold {
                     let (account, device, public) = (rotated.account, rotated.device, rotated.key);
                     self.keys.set(public.id(), Some(KeyOwner { account, device, public, is_active: true }));
                 }
+                Event::ProfileSet(set) => self.set_profile(tree, set, recorded)?,
+                Event::EncryptionKeySet(set) => {
+                    let missing =
+                        || ViewError::unknown(format_args!("account {}", set.account), recorded.position);
+                    let account = self.accounts.entry(tree, &set.account)?.as_mut().ok_or_else(missing)?;
+                    account.encryption_key.clone_from(&set.key);
+                }
+                Event::AddressSealed(sealed) => {
+                    if let Cause::Command(stamp) = &start.cause {
+                        let AddressSealed { order, buyer, seller, hash, key } = sealed.clone();
+                        let address = SealedAddress { buyer, seller, command: stamp.command, hash, key };
+                        self.addresses.set(order, Some(address));
+                    }
+                }
+                Event::AccountErased(erased) => self.erase(tree, erased.account, recorded)?,
                 Event::DeviceRevoked(revoked) => self.end(tree, revoked.key, recorded)?,
                 _ => {}
             }
@@ -197,6 +282,7 @@ impl Fold for AccountFold {
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.accounts.write(tree, batch)?;
         self.devices.write(tree, batch)?;
+        self.addresses.write(tree, batch)?;
         self.keys.write(tree, batch)
     }
 }

@@ -81,6 +81,7 @@ impl Keys {
             writer,
             market_keys: MarketKeyRing::of([self.receipt.signing()]),
             verify_threads: 2,
+            vault: None,
         };
         Standby::start(Prepared::open(dir)?, config, log, clock).await
     }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use commands::market_key::Announcement;
+use commands::personal::{Personal, write_header};
 use commands::receipt::Receipt;
 use engine::clock::{Clock, WallClock};
 use events::Timestamp;
@@ -74,10 +75,13 @@ impl HttpClient {
     }
 
     /// Sends a signed command.
-    pub(super) async fn send(&self, signed: &Signed) -> anyhow::Result<Answer> {
+    pub(super) async fn send(&self, signed: &Signed, personal: &[Personal]) -> anyhow::Result<Answer> {
         let url = format!("{}{COMMANDS_PATH}", self.url);
         let kind = if signed.bytes.starts_with('{') { "application/json" } else { "application/jose" };
-        let request = self.http.post(&url).header("content-type", kind).body(signed.bytes.clone());
+        let mut request = self.http.post(&url).header("content-type", kind).body(signed.bytes.clone());
+        if !personal.is_empty() {
+            request = request.header("skylink-personal", write_header(personal));
+        }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => {
@@ -99,6 +103,18 @@ impl HttpClient {
     pub(crate) async fn token(&self, signed: String) -> anyhow::Result<Result<Value, String>> {
         let url = format!("{}{TOKENS_PATH}", self.url);
         let request = self.http.post(&url).header("content-type", "application/jose").body(signed);
+        let response = request.send().await.with_context(|| {
+            format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
+        })?;
+        let status = response.status();
+        let body = response.bytes().await.context("the answer broke off: ask again")?;
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(if status.is_success() { Ok(answer) } else { Err(problem_text(status, &answer)) })
+    }
+
+    /// Asks a question with an access token; gives the answer, or why there is none.
+    pub(crate) async fn ask(&self, path: &str, token: &str) -> anyhow::Result<Result<Value, String>> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
         let response = request.send().await.with_context(|| {
             format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
         })?;

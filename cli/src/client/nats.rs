@@ -1,6 +1,6 @@
 //! Commands over NATS.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use commands::Refusal;
 use commands::command::COMMAND_BYTES_MAX;
 use engine::nats_commands::{CommandSender, Outgoing, SendError};
@@ -36,6 +36,11 @@ impl NatsClient {
 
     /// Sends a signed command.
     pub(super) async fn send(&self, signed: &Signed, wish: &Wish) -> anyhow::Result<Answer> {
+        if !wish.personal.is_empty() {
+            bail!(
+                "what is personal goes over HTTP only, since a broker may store it: name the gateway with --url"
+            );
+        }
         let name = wish.command.name();
         let command = Outgoing {
             name: name.to_owned(),

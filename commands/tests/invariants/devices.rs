@@ -2,14 +2,16 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, ReinstateAccount, RemovePasskey, RenameDevice, ReportLost,
-    RetireMarketKey, RotateDevice, RotateMarketKey, SetStepUpTerms, SuspendAccount,
+    AttestDevice, Delivery, EnrollDevice, EnrollPasskey, EraseAccount, PlaceOrder, ReinstateAccount,
+    RemovePasskey, RenameDevice, ReportLost, RetireMarketKey, RotateDevice, RotateMarketKey, SealedAddress,
+    SetEncryptionKey, SetProfile, SetStepUpTerms, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
 use events::Hash;
 use events::account::Algorithm;
 use events::device::AttestationVerdict;
+use events::privacy::{EncryptionKey, ProfileField};
 use events::step_up::{CredentialId, StepUpRule, StepUpTerms};
 use proptest::prelude::*;
 
@@ -20,11 +22,16 @@ use crate::support::*;
 /// Second devices of each buyer.
 const SECOND_DEVICES: u32 = 4;
 
+fn encryption_key(n: u32) -> EncryptionKey {
+    let letter = char::from(b'B' + u8::try_from(n).unwrap());
+    format!("{letter}{}", "A".repeat(42)).parse().unwrap()
+}
+
 /// What happens to which second device of which buyer, and a number that makes keys different.
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
-    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..13, 0u32..8)
+    (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..17, 0u32..8)
 }
 
 impl Run {
@@ -67,6 +74,16 @@ impl Run {
                 self.ask(OPERATOR, SetStepUpTerms { terms }.into());
             }
             7 => self.rotate_market_key(n),
+            11 => {
+                let hash = (n > 0).then(|| Hash::of(&n.to_le_bytes()));
+                self.ask(owner, SetProfile { fields: [(ProfileField::Email, hash)].into() }.into());
+            }
+            12 => self.erase(owner, n),
+            13 => {
+                let key = (n > 0).then(|| encryption_key(n));
+                self.ask(SELLER, SetEncryptionKey { key }.into());
+            }
+            14 => self.buy_to_an_address(owner, n),
             8 => {
                 // The one before the present one, or, wrongly, that one.
                 let nth = usize::from(n % 4 != 3);
@@ -98,6 +115,37 @@ impl Run {
                     None => self.ask(owner, EnrollPasskey { credential, key }.into()),
                 }
             }
+        }
+    }
+
+    /// Has somebody erased who trades nothing; and, wrongly or once nothing of his is open, a trader by another.
+    fn erase(&mut self, owner: Actor, n: u32) {
+        let guest = Actor(70_000 + n);
+        let erase = |account: Actor| EraseAccount { account: Some(account.account()) };
+        match n % 3 {
+            0 => self.ask(OPERATOR, erase(guest).into()),
+            1 => self.ask(guest, erase(owner).into()),
+            _ => {
+                self.ask(REGISTRAR, register(guest));
+                self.ask(REGISTRAR, register_device(guest));
+                self.ask(OPERATOR, erase(guest).into());
+            }
+        }
+    }
+
+    /// Buys something with an address that its seller can read, or, wrongly, somebody else.
+    fn buy_to_an_address(&mut self, owner: Actor, n: u32) {
+        let key =
+            self.world.market.accounts.get(SELLER.account()).and_then(|known| known.encryption_key.clone());
+        let key = key.filter(|_| n > 0).unwrap_or_else(|| encryption_key(9));
+        let to_whom = if n == 1 { OTHER_SELLER } else { SELLER };
+        let sealed = SealedAddress { hash: Hash::of(&n.to_le_bytes()), key };
+        let delivery =
+            to("DE").map(|to| Delivery { sealed_addresses: [(to_whom.account(), sealed)].into(), ..to });
+        let lines: Vec<_> = (0..4).map(|listing| (listing, 1)).collect();
+        for line in lines {
+            let Command::PlaceOrder(order) = place(&[line], usd(1_000_000)) else { unreachable!() };
+            self.ask(owner, PlaceOrder { delivery: delivery.clone(), ..order }.into());
         }
     }
 

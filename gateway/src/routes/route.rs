@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
+use commands::personal::HEADER_BYTES_MAX;
 use commands::receipt::Receipt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::http::App;
 use crate::problem::{
-    BODY_BROKEN, BODY_LATE, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, OUTCOME_UNKNOWN, QUERY_INVALID, RATE_LIMITED,
-    TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
+    BODY_BROKEN, BODY_LATE, ERASED, HEADERS_TOO_MANY, Kind, MEDIA_TYPE, OUTCOME_UNKNOWN, QUERY_INVALID,
+    RATE_LIMITED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
 };
 
 /// What is asked by those who look after this process, and always answered.
@@ -115,6 +116,12 @@ impl Route {
             "The second factor that `mfa_required` asked for, see docs/step-up.md",
             step_up,
         )
+        .parameter(
+            "header",
+            "Skylink-Personal",
+            "What the command names by hash, see docs/privacy.md",
+            json!({"type": "string", "maxLength": HEADER_BYTES_MAX}),
+        )
         .body_problems()
         .answers(json_of::<Receipt>())
     }
@@ -126,7 +133,7 @@ impl Route {
     /// Says that a question to the views stands here: with a token, and with `min_position`.
     pub(super) fn question(mut self) -> Route {
         self.needs_token = true;
-        self.problems.extend([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED]);
+        self.problems.extend([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, ERASED]);
         self.problems.extend([QUERY_INVALID, UNAVAILABLE, VIEWS_BEHIND]);
         self.query(
             "min_position",

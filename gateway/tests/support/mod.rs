@@ -197,6 +197,7 @@ impl Shop {
             projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
             tree: handle.tree().clone(),
+            vault: Some(Arc::clone(node.vault())),
             keys: Arc::clone(handle.keys()),
             market: market_name(),
             market_keys: Arc::clone(handle.market_keys()),

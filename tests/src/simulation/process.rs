@@ -164,7 +164,7 @@ impl Simulation {
                     self.tell(at, reply, answer, true);
                 }
                 Action::LookUp(number, question) => self.processes[at].look_ups.push((number, question)),
-                Action::KeyRegistered(_) => {}
+                Action::KeyRegistered(..) => {}
                 Action::WakeAt(due) => self.processes[at].wake_at = Some(due),
                 Action::GoOn => goes_on = true,
                 Action::Stop(reason) => {

@@ -1,0 +1,278 @@
+//! What is personal and travels beside a command: a command names SHA-256(salt ‖ value), and the header has salt and value. What
+//! is in it is stored, encrypted, before the command is decided; nothing of it is signed by itself, since the hash is.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use events::ids::{AccountId, CommandId, MarketName};
+use events::privacy::ProfileField;
+use events::{Hash, hash::Hasher};
+
+use crate::card;
+use crate::command::{Command, MigrateCart, PlaceOrder};
+use crate::refusal::Refusal;
+
+/// Bytes of a salt.
+pub const SALT_BYTES: usize = 16;
+/// Longest header, in bytes.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Most values of one header.
+pub const VALUES_MAX: usize = 128;
+
+/// What is said in HPKE when an address is encrypted.
+pub const ADDRESS_INFO: &str = "skylink address 1";
+/// Bytes of an encrypted address: an encapsulated key, something, and a tag.
+const SEALED_BYTES_MIN: usize = 32 + 1 + 16;
+/// Most bytes of an encrypted address.
+pub const SEALED_BYTES_MAX: usize = 1024;
+
+/// A value and its salt.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Personal {
+    /// Random bytes, that nobody can guess the value from its hash.
+    pub salt: [u8; SALT_BYTES],
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// Writes nothing of it.
+impl std::fmt::Debug for Personal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Personal").finish_non_exhaustive()
+    }
+}
+
+impl Personal {
+    /// Gives the hash that a command names it by.
+    pub fn hash(&self) -> Hash {
+        let mut hasher = Hasher::new();
+        hasher.update(&self.salt);
+        hasher.update(&self.value);
+        hasher.finish()
+    }
+
+    /// Writes it as it is stored: the salt, and the value behind it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.salt.as_slice(), &self.value].concat()
+    }
+
+    /// Reads what [`Personal::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Personal> {
+        let (salt, value) = bytes.split_first_chunk()?;
+        Some(Personal { salt: *salt, value: value.to_vec() })
+    }
+}
+
+/// What a command names of personal values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// What it is called where it is stored.
+    pub name: String,
+    /// By what the command names it.
+    pub hash: Hash,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Profile(ProfileField),
+    Sealed,
+}
+
+/// Gives what the value of a profile's field is called where it is stored.
+pub fn profile_name(field: ProfileField, hash: Hash) -> String {
+    format!("profile/{field}/{hash}")
+}
+
+/// Gives what an encrypted address is called where it is stored.
+pub fn address_name(hash: Hash) -> String {
+    format!("address/{hash}")
+}
+
+/// Gives what an address is bound to when it is encrypted to a seller with HPKE (RFC 9180), as its additional data: it opens for no
+/// other purchase. `info` is [`ADDRESS_INFO`].
+pub fn address_binding(market: &MarketName, seller: AccountId, command: CommandId) -> String {
+    format!("{market}/{seller}/{command}")
+}
+
+/// Lists what a command names.
+pub fn named(command: &Command) -> Vec<Named> {
+    match command {
+        Command::SetProfile(body) => {
+            let set = body.fields.iter().filter_map(|(field, hash)| Some((*field, (*hash)?)));
+            set.map(|(field, hash)| Named {
+                name: profile_name(field, hash),
+                hash,
+                kind: Kind::Profile(field),
+            })
+            .collect()
+        }
+        Command::PlaceOrder(PlaceOrder { delivery: Some(delivery), .. })
+        | Command::MigrateCart(MigrateCart { delivery: Some(delivery), .. }) => {
+            let sealed = delivery.sealed_addresses.values();
+            sealed
+                .map(|sealed| Named {
+                    name: address_name(sealed.hash),
+                    hash: sealed.hash,
+                    kind: Kind::Sealed,
+                })
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Writes the header: for each value, salt and value in base64url with a point between; a comma between two.
+pub fn write_header<'a>(values: impl IntoIterator<Item = &'a Personal>) -> String {
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let parts = values.into_iter().map(|one| format!("{}.{}", encode(&one.salt), encode(&one.value)));
+    parts.collect::<Vec<_>>().join(",")
+}
+
+/// Reads a header. It is looked at only as far as its bounds go.
+pub fn read_header(text: &str) -> Result<Vec<Personal>, Refusal> {
+    if text.len() > HEADER_BYTES_MAX {
+        return Err(invalid(format!("the header has {HEADER_BYTES_MAX} bytes at most")));
+    }
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > VALUES_MAX {
+        return Err(invalid(format!("the header has {VALUES_MAX} values at most")));
+    }
+    parts.into_iter().map(|part| read_part(part.trim())).collect()
+}
+
+fn read_part(part: &str) -> Result<Personal, Refusal> {
+    let form = || invalid("each value is `<16 bytes of salt>.<value>`, both in base64url without padding");
+    let (salt, value) = part.split_once('.').ok_or_else(form)?;
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| form());
+    let salt = decode(salt)?.try_into().map_err(|_| form())?;
+    Ok(Personal { salt, value: decode(value)? })
+}
+
+/// Finds for each value that a command names the one that came beside it, if one did, and checks it. Whatever came that the command
+/// does not name is refused: it would be stored for nothing.
+pub fn match_up(
+    command: &Command,
+    mut given: Vec<Personal>,
+) -> Result<Vec<(Named, Option<Personal>)>, Refusal> {
+    let mut matched = Vec::new();
+    for named in named(command) {
+        let at = given.iter().position(|one| one.hash() == named.hash);
+        let found = at.map(|at| given.swap_remove(at));
+        if let Some(found) = &found {
+            check(named.kind, &found.value).map_err(invalid)?;
+        }
+        matched.push((named, found));
+    }
+    if !given.is_empty() {
+        let rule = "a value beside the command is none that it names: the hash is SHA-256 of the salt's bytes and the value's";
+        return Err(invalid(rule));
+    }
+    Ok(matched)
+}
+
+fn check(kind: Kind, value: &[u8]) -> Result<(), String> {
+    let Kind::Profile(field) = kind else {
+        let fits = SEALED_BYTES_MIN..=SEALED_BYTES_MAX;
+        let rule = || format!("an encrypted address has {SEALED_BYTES_MIN} to {SEALED_BYTES_MAX} bytes");
+        return if fits.contains(&value.len()) { Ok(()) } else { Err(rule()) };
+    };
+    let text = std::str::from_utf8(value).map_err(|_| format!("`{field}` is no text"))?;
+    let max = match field {
+        ProfileField::Name | ProfileField::Company => 200,
+        ProfileField::Email => 254,
+        ProfileField::Phone => 32,
+        ProfileField::Address => 500,
+        ProfileField::TaxNumber => 64,
+    };
+    let is_line = |character: char| character == '\n' && field == ProfileField::Address;
+    let is_bad = |character: char| character.is_control() && !is_line(character);
+    let length = text.chars().count();
+    if length == 0 || length > max || text.chars().any(is_bad) {
+        return Err(format!("`{field}` must have 1 to {max} characters and no control characters"));
+    }
+    let fits = match field {
+        ProfileField::Email => {
+            let parts = text.split_once('@');
+            parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'))
+        }
+        ProfileField::Phone => {
+            let is_digit = |byte: u8| byte.is_ascii_digit();
+            text.bytes().all(|byte| is_digit(byte) || b"+-() ".contains(&byte)) && text.bytes().any(is_digit)
+        }
+        _ => !card::looks_like_a_number(text),
+    };
+    if fits { Ok(()) } else { Err(format!("`{field}` is not of the form that it must have")) }
+}
+
+fn invalid(rule: impl Into<String>) -> Refusal {
+    Refusal::PersonalInvalid { rule: rule.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::command::SetProfile;
+
+    fn personal(salt: u8, value: &str) -> Personal {
+        Personal { salt: [salt; SALT_BYTES], value: value.as_bytes().to_vec() }
+    }
+
+    fn set(fields: &[(ProfileField, Option<Hash>)]) -> Command {
+        SetProfile { fields: BTreeMap::from_iter(fields.iter().copied()) }.into()
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        let values = [personal(1, "alice@example.com"), personal(2, "Alice, of 1.5 Long Lane")];
+        assert_eq!(read_header(&write_header(&values)).unwrap(), values);
+        for bad in ["", "x", "AAAA.AAAA", "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA.=", ","] {
+            assert!(matches!(read_header(bad), Err(Refusal::PersonalInvalid { .. })), "{bad}");
+        }
+        let long = vec!["AAAAAAAAAAAAAAAAAAAAAA.AA"; VALUES_MAX + 1].join(",");
+        assert!(read_header(&long).is_err());
+        assert!(read_header(&long[26..]).is_ok());
+    }
+
+    #[test]
+    fn a_value_goes_with_the_hash_that_the_command_names_and_with_no_other() {
+        let (email, name) = (personal(1, "alice@example.com"), personal(2, "Alice"));
+        let command = set(&[
+            (ProfileField::Email, Some(email.hash())),
+            (ProfileField::Name, Some(name.hash())),
+            (ProfileField::Phone, None),
+        ]);
+        let matched = match_up(&command, vec![name.clone()]).unwrap();
+        let found: Vec<_> = matched.iter().map(|(_, found)| found.clone()).collect();
+        assert_eq!(found, [Some(name.clone()), None]);
+        assert_eq!(matched[0].0.name, format!("profile/name/{}", name.hash()));
+        let other = personal(3, "alice@example.com");
+        for given in [vec![other], vec![name.clone(), name]] {
+            assert!(matches!(match_up(&command, given), Err(Refusal::PersonalInvalid { .. })));
+        }
+    }
+
+    #[test]
+    fn a_value_is_of_its_fields_form() {
+        let long = "x".repeat(201);
+        let cases = [
+            (ProfileField::Email, "alice@example.com", true),
+            (ProfileField::Email, "alice", false),
+            (ProfileField::Email, "alice@host", false),
+            (ProfileField::Phone, "+49 (30) 555-0100", true),
+            (ProfileField::Phone, "call me", false),
+            (ProfileField::Address, "1 Long Lane\nLondon", true),
+            (ProfileField::Name, "Alice\nB", false),
+            (ProfileField::Name, "", false),
+            (ProfileField::Name, &long, false),
+            (ProfileField::Name, "4111 1111 1111 1111", false),
+            (ProfileField::Company, "Zoë & Söhne", true),
+        ];
+        for (field, value, fits) in cases {
+            let value = personal(1, value);
+            let command = set(&[(field, Some(value.hash()))]);
+            assert_eq!(match_up(&command, vec![value.clone()]).is_ok(), fits, "{field} {value:?}");
+        }
+    }
+}
