@@ -170,7 +170,7 @@ pub(crate) fn is_challenged(market: &Market, verified: &Verified, now: Timestamp
     judge::judge(&rules.0, &asked, &vector, true, false, now).outcome == Outcome::Challenge
 }
 
-/// Judges a purchase that is good otherwise: it goes on, or its orders wait for a review, or it is refused.
+/// Judges a purchase, or a payment, that is good otherwise: it goes on, or its orders wait for a review, or it is refused.
 pub(crate) fn judged(
     market: &Market,
     verified: &Verified,
@@ -184,14 +184,21 @@ pub(crate) fn judged(
         _ => None,
     });
     let placed: BTreeMap<OrderId, bool> = placed.collect();
-    if placed.is_empty() {
+    // One that is asked for by itself, for orders that wait for it or for the wallet.
+    let payment = events.iter().find_map(|event| match event {
+        Event::PaymentRequested(requested) if placed.is_empty() => Some(requested),
+        _ => None,
+    });
+    if placed.is_empty() && payment.is_none() {
         return events;
     }
+    let orders = payment.map_or_else(|| placed.keys().copied().collect(), |payment| payment.orders.clone());
+    let payment = payment.map(|payment| payment.payment);
     let Some((asked, vector, judgement)) = assess(market, &risk.history, &rules.0, verified, now) else {
         return events;
     };
     let outcome = judgement.outcome;
-    let assessed = assessed(asked, vector, judgement, *version, placed.keys().copied().collect());
+    let assessed = Assessed { payment, ..assessed(asked, vector, judgement, *version, orders) };
     match outcome {
         Outcome::Block => {
             let command = verified.command.name().to_owned();
@@ -231,6 +238,7 @@ pub fn assessed(
         matched,
         orders,
         outcome,
+        payment: None,
         region,
         rules: version,
         score,

@@ -33,7 +33,7 @@ const ASSESSED: &str = "order.risk_assessed.v1";
 pub struct OrderRisk {
     /// The order; if the purchase was blocked, the one that it would have become.
     pub order: OrderId,
-    /// When it was judged.
+    /// When it was judged last: when it was bought, or paid anew.
     pub assessed_at: Timestamp,
     /// Where that stands in the log.
     pub position: Position,
@@ -209,13 +209,22 @@ impl RiskFold {
         }
     }
 
-    fn judged(&mut self, event: &Event, assessed: &Assessed, recorded: &Recorded) {
+    fn judged(
+        &mut self,
+        tree: &Tree,
+        event: &Event,
+        assessed: &Assessed,
+        recorded: &Recorded,
+    ) -> Result<(), ViewError> {
         let (assessed_at, position) = (recorded.metadata.time, recorded.position);
         self.purchases.add(&position, &event.encode());
         for order in &assessed.orders {
-            let row = Row { assessed_at, position, review: None, label: None, chargebacks: 0 };
-            self.orders.set(*order, Some(row));
+            // An order that is paid anew is judged again, and keeps what is known of it.
+            let row = self.orders.entry(tree, order)?;
+            let new = Row { assessed_at, position, review: None, label: None, chargebacks: 0 };
+            *row = Some(row.take().map_or(new, |known| Row { assessed_at, position, ..known }));
         }
+        Ok(())
     }
 
     fn opened(&mut self, tree: &Tree, opened: &ReviewOpened, recorded: &Recorded) -> Result<(), ViewError> {
@@ -269,7 +278,7 @@ impl Fold for RiskFold {
         for recorded in commit.events() {
             let at = recorded.metadata.time;
             match &recorded.event {
-                event @ Event::RiskAssessed(assessed) => self.judged(event, assessed, recorded),
+                event @ Event::RiskAssessed(assessed) => self.judged(tree, event, assessed, recorded)?,
                 Event::ReviewOpened(opened) => self.opened(tree, opened, recorded)?,
                 Event::ReviewClaimed(claimed) => {
                     let review = self.review(tree, claimed.order, recorded)?;

@@ -50,6 +50,7 @@ fn assessed(orders: Vec<OrderId>, outcome: Outcome) -> Assessed {
         matched: None,
         orders,
         outcome,
+        payment: None,
         region: None,
         rules: 1,
         score: 7,

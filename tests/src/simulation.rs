@@ -14,6 +14,7 @@ mod process;
 mod promotions;
 mod reconcile;
 mod returns;
+mod risk;
 mod world;
 
 use std::sync::Arc;
@@ -185,6 +186,9 @@ pub fn run(seed: u64) -> Run {
     if seed % 50 == 7 {
         simulation.burst();
     }
+    if risk::has_rules(seed) {
+        simulation.set_rules();
+    }
     simulation.clients.with_money = true;
     for _ in 0..STEPS {
         simulation.step();
@@ -228,6 +232,15 @@ impl Simulation {
         let Some(at) = self.some_process() else { return };
         let count = self.rng.random_range(1..5);
         self.send(at, count);
+    }
+
+    /// Has both operators set rules of risk.
+    fn set_rules(&mut self) {
+        for operator in people::OPERATORS {
+            let verified = self.clients.sign(operator, risk::rules(), self.now);
+            let incoming = self.ask(0, verified);
+            self.wake(0, Wake::Commands(vec![incoming]));
+        }
     }
 
     /// Sends more than an append can hold while one is under way.

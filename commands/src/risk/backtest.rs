@@ -1,4 +1,4 @@
-//! Rules tried out on what has happened: how each purchase of a log would have been judged, against what it turned out to be and what
+//! Rules tried out on what has happened: how each purchase and payment of a log would have been judged, against what it turned out to be and what
 //! was done with it.
 //!
 //! What is remembered for the rules begins with the log, and not, as in a market, when rules are first proposed. What they would have
@@ -75,7 +75,7 @@ impl Count {
 /// What came of trying rules out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// All purchases.
+    /// All purchases, and payments that were asked for by themselves.
     pub purchases: Count,
     /// By what would have been done.
     pub outcomes: BTreeMap<Outcome, Count>,
@@ -124,7 +124,7 @@ impl Backtest {
     pub fn is_purchase(commit: &Commit) -> bool {
         commit.events().iter().any(|recorded| match &recorded.event {
             Event::OrderPlaced(placed) => placed.replaces.is_none(),
-            Event::RiskAssessed(_) => true,
+            Event::PaymentRequested(_) | Event::RiskAssessed(_) => true,
             _ => false,
         })
     }
@@ -168,10 +168,16 @@ impl Backtest {
             Event::OrderPlaced(placed) => Some(placed.order),
             _ => None,
         });
-        let orders = recorded.map_or_else(|| placed.collect(), |recorded| recorded.orders.clone());
-        let made = assessed(asked, vector, judgement, 0, orders);
+        let placed: Vec<OrderId> = placed.collect();
+        let payment = events().find_map(|event| match event {
+            Event::PaymentRequested(requested) if placed.is_empty() => Some(requested.payment),
+            _ => None,
+        });
+        let (orders, payment) =
+            recorded.map_or((placed, payment), |recorded| (recorded.orders.clone(), recorded.payment));
+        let made = Assessed { payment, ..assessed(asked, vector, judgement, 0, orders) };
         self.history.purchased(&made, now);
-        for order in &made.orders {
+        for order in made.orders.iter().filter(|_| payment.is_none()) {
             self.of_order.insert(*order, self.purchases.len());
         }
         let held = held(&made);

@@ -110,7 +110,7 @@ struct Span {
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sums {
-    /// Purchases.
+    /// Purchases and payments.
     pub purchases: u32,
     /// Payments that were declined; of sellers, purchases that were disputed.
     pub declines: u32,
@@ -282,7 +282,7 @@ impl History {
         known
     }
 
-    /// Remembers a purchase that was judged.
+    /// Remembers a purchase, or a payment, that was judged.
     pub fn purchased(&mut self, event: &Assessed, now: Timestamp) {
         let currency = event.amount.currency;
         let sums = Sums { purchases: 1, declines: 0, minor: event.amount.minor };
@@ -299,8 +299,9 @@ impl History {
         if let Some(region) = &region {
             self.seen(region.clone(), now).count(now, currency, sums);
         }
-        let is_blocked = event.outcome == Outcome::Block;
-        if !is_blocked {
+        // What is blocked was not bought, and what is paid for was bought before.
+        let is_no_purchase = event.outcome == Outcome::Block || event.payment.is_some();
+        if !is_no_purchase {
             for seller in &event.sellers {
                 self.seen(Subject::Seller(*seller), now).count(now, currency, sums);
             }
@@ -310,7 +311,7 @@ impl History {
         for other in [instrument, fingerprint, region].into_iter().flatten() {
             known.link(other, now);
         }
-        if is_blocked {
+        if is_no_purchase {
             return;
         }
         for seller in &event.sellers {

@@ -96,7 +96,7 @@ impl Run {
                 });
                 let placed: BTreeSet<OrderId> = placed.collect();
                 let orders: BTreeSet<OrderId> = assessed.orders.iter().copied().collect();
-                let is_blocked = assessed.outcome == Outcome::Block;
+                let is_blocked = assessed.outcome == Outcome::Block || assessed.payment.is_some();
                 assert_eq!(
                     placed,
                     if is_blocked { BTreeSet::new() } else { orders },
