@@ -55,8 +55,8 @@ pub(super) struct Columns {
     sellers: RwLock<Arc<Vec<Arc<AtomicBool>>>>,
     /// The listing of each number; only grows.
     listings: RwLock<Vec<ListingId>>,
-    /// The place of each seller.
-    places: RwLock<HashMap<AccountId, u32>>,
+    /// The place of each seller, and who stands at each.
+    places: RwLock<(HashMap<AccountId, u32>, Vec<AccountId>)>,
 }
 
 /// The columns as they are when a search begins; their numbers go on changing.
@@ -100,7 +100,12 @@ impl Columns {
 
     /// Finds a seller's place; none: he has no listings.
     pub(super) fn place_of(&self, seller: AccountId) -> Option<u32> {
-        self.places.read().unwrap_or_else(PoisonError::into_inner).get(&seller).copied()
+        self.places.read().unwrap_or_else(PoisonError::into_inner).0.get(&seller).copied()
+    }
+
+    /// Gives the seller at a place.
+    pub(super) fn seller_at(&self, place: u32) -> Option<AccountId> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner).1.get(place as usize).copied()
     }
 
     /// Gives the listing of a number.
@@ -140,7 +145,8 @@ impl Columns {
         let place =
             u32::try_from(sellers.len()).expect("there are fewer sellers than listings can be counted");
         Arc::make_mut(&mut sellers).push(Arc::new(AtomicBool::new(may_sell)));
-        places.insert(seller, place);
+        places.0.insert(seller, place);
+        places.1.push(seller);
         place
     }
 

@@ -116,11 +116,18 @@ impl<'a> Label<'a> {
     }
 }
 
+/// Tells one kind of labels from another: categories, tags, and the attributes of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FacetNumber(u32);
+
 /// Labels by number, as they are met while segments are opened. Only grows.
 #[derive(Default)]
 pub(super) struct Labels {
     numbers: HashMap<Arc<str>, u32>,
     names: Vec<Arc<str>>,
+    /// The facet of each label.
+    facets: Arc<Vec<FacetNumber>>,
+    facet_numbers: HashMap<Box<str>, FacetNumber>,
 }
 
 impl Labels {
@@ -128,16 +135,39 @@ impl Labels {
         self.numbers.get(name).copied()
     }
 
+    pub(super) fn name_of(&self, number: u32) -> Option<&str> {
+        self.names.get(number as usize).map(|name| &**name)
+    }
+
+    /// Gives the facet that a label is of; none: no label of it was met.
+    pub(super) fn facet_of(&self, name: &str) -> Option<FacetNumber> {
+        self.facet_numbers.get(facet_name(name)).copied()
+    }
+
+    /// Gives the facet of each label by the label's number.
+    pub(super) fn facets(&self) -> Arc<Vec<FacetNumber>> {
+        Arc::clone(&self.facets)
+    }
+
     fn number(&mut self, name: &str) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
+        let next =
+            FacetNumber(u32::try_from(self.facet_numbers.len()).expect("facets are fewer than labels"));
+        let facet = *self.facet_numbers.entry(facet_name(name).into()).or_insert(next);
+        Arc::make_mut(&mut self.facets).push(facet);
         let number = u32::try_from(self.names.len()).expect("labels are fewer than memory has bytes");
         let name: Arc<str> = name.into();
         self.names.push(Arc::clone(&name));
         self.numbers.insert(name, number);
         number
     }
+}
+
+/// Gives what a label's name has before its value.
+fn facet_name(name: &str) -> &str {
+    name.rsplit_once('\u{1f}').map_or(name, |(facet, _)| facet)
 }
 
 /// What is read of a segment once and never changes.
