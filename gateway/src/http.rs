@@ -25,7 +25,7 @@ use projections::Projections;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-use crate::console::{Board, Sessions};
+use crate::console::{Board, PAGES_LIVE_MAX, Sessions};
 use crate::health::Storage;
 use crate::limits::Limits;
 use crate::past::Past;
@@ -93,14 +93,16 @@ pub(crate) struct App {
     pub(crate) searches: Turns,
     pub(crate) sessions: Sessions,
     pub(crate) board: Board,
+    pub(crate) pages_live: Arc<Semaphore>,
 }
 
 /// Makes the router of a gateway.
 pub fn router(gateway: Gateway) -> Router {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let (tokens, sessions) = (Tokens::new(), Sessions::new(&gateway.market));
-    let app =
-        Arc::new(App { gateway, tokens, streams, searches: Turns::new(), sessions, board: Board::default() });
+    let pages_live = Arc::new(Semaphore::new(PAGES_LIVE_MAX));
+    let (searches, board) = (Turns::new(), Board::default());
+    let app = Arc::new(App { gateway, tokens, streams, searches, sessions, board, pages_live });
     let mut router = Router::new();
     for Route { path, handler, .. } in routes() {
         router = router.route(path, handler);
