@@ -239,6 +239,9 @@ pub(crate) async fn readiness(app: &App) -> Readiness {
         reasons.push(format!("the views are {lag} events behind"));
     }
     let search = views.search().map(|search| search_health(&search, &mut reasons));
+    if let Some(failure) = views.search_failure() {
+        reasons.push(format!("there is no search until a restart: {failure}"));
+    }
     let ready = reasons.is_empty();
     let following = run_state == RunState::Running;
     let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();

@@ -136,9 +136,6 @@ pub enum NodeError {
     /// The views can't be opened.
     #[error("the views")]
     Views(#[from] ViewError),
-    /// The search can't be begun.
-    #[error("the search")]
-    Search(#[from] SearchError),
     /// The views have seen another log.
     #[error("the views")]
     Mismatch(#[from] Box<LogMismatch>),
@@ -211,7 +208,8 @@ struct Reading {
     effects: EffectsHandle,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
-    search: SearchRun,
+    /// None: it could not be begun, and the market goes on without.
+    search: Option<SearchRun>,
 }
 
 /// The vault, and what follows the log for it.
@@ -615,7 +613,8 @@ impl Parts {
         );
         let (views, dir) = (projections.clone(), data.join("views").join("search"));
         let start = move || views.start_search(&dir);
-        let search = tokio::task::spawn_blocking(start).await.expect("opening an index does not panic")?;
+        let begun = tokio::task::spawn_blocking(start).await.expect("opening an index does not panic");
+        let search = begun.inspect_err(|error| search_is_missing(&projections, error)).ok();
         let (stop_views, views) = follow(projections.clone(), &log);
         let (followed_in, followed) = watch::channel(0);
         let following =
@@ -671,6 +670,12 @@ impl Parts {
 }
 
 /// Lets the views follow a log until they are told to stop.
+/// Nobody's money hangs on the search: a market whose index can't be opened runs without, and its readiness says so.
+fn search_is_missing(projections: &Projections, error: &SearchError) {
+    tracing::error!(error = error as &dyn std::error::Error, "there is no search until a restart");
+    projections.search_failed(error);
+}
+
 fn follow(projections: Projections, log: &Arc<dyn EventLog>) -> (watch::Sender<bool>, JoinHandle<()>) {
     let (stop, mut stopped) = watch::channel(false);
     let commits = log.follow(projections.checkpoint().position + 1);

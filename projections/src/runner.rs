@@ -88,6 +88,8 @@ pub(crate) struct Inner {
     state: watch::Sender<RunState>,
     /// What looks for listings, in a process that does.
     pub(crate) search: OnceLock<Arc<search::Inner>>,
+    /// Why there is no search though one was to be.
+    pub(crate) search_failure: OnceLock<String>,
     /// How many threads fold the views when they are behind; at least one.
     folding_threads: usize,
 }
@@ -111,8 +113,9 @@ impl Projections {
         let is_running = AtomicBool::new(false);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let folding_threads = cores.min(FOLDING_THREADS_MAX);
-        let search = OnceLock::new();
-        let inner = Inner { store, applied, wanted, is_running, state, search, folding_threads };
+        let (search, search_failure) = (OnceLock::new(), OnceLock::new());
+        let inner =
+            Inner { store, applied, wanted, is_running, state, search, search_failure, folding_threads };
         Projections { inner: Arc::new(inner) }
     }
 

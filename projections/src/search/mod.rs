@@ -167,6 +167,17 @@ impl Projections {
         Ok(SearchRun { inner, thread: Some(thread) })
     }
 
+    /// Notes why there is no search, for whoever asks how the views are.
+    pub fn search_failed(&self, why: &SearchError) {
+        // The first reason is the one that says most.
+        let _ = self.inner.search_failure.set(why.to_string());
+    }
+
+    /// Tells why there is no search; none: there is one, or none was to be.
+    pub fn search_failure(&self) -> Option<&str> {
+        self.inner.search_failure.get().map(String::as_str)
+    }
+
     /// Looks for listings; none: this process does not.
     pub fn search(&self) -> Option<Search<'_>> {
         self.inner.search.get().map(|inner| Search { views: &self.inner, inner })
