@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use commands::command::{
-    CancelOrder, ClearCart, ConfirmDelivery, CreatePromotion, Delivery, FreezeEscrow, LineQuantity,
-    MigrateCart, PayoutOutcome, PlaceOrder, RemoveFromCart, ReportPayment, ReportedOutcome, RequestPayout,
-    SetTax, ShipOrder, UpdateListing,
+    CancelOrder, ClearCart, ConfirmDelivery, CreatePromotion, Delivery, DescribeListing, FreezeEscrow,
+    LineQuantity, MigrateCart, PayoutOutcome, PlaceOrder, RemoveFromCart, ReportPayment, ReportedOutcome,
+    RequestPayout, SetTax, ShipOrder, UpdateListing,
 };
 use commands::order::{Line, Shipment, ShipmentState, Stage};
 use commands::{Command, Verified};
@@ -56,6 +56,14 @@ impl Run {
                     ..update(thing)
                 };
                 self.ask(seller_of(thing), asked.into());
+                let words = DescribeListing {
+                    attributes: None,
+                    category: None,
+                    description: Some(text("as good as new")),
+                    listing: listing(thing),
+                    tags: None,
+                };
+                self.ask(seller_of(thing), words.into());
             }
             Step::Stop(kind, thing, stops) => self.stop(kind, thing, stops),
             Step::Device(step) => self.tend(step),
