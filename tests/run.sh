@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
-# a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events, and
-# linters of AsyncAPI and OpenAPI.
+# a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events,
+# linters of AsyncAPI and OpenAPI, and a Chromium that pages are looked at with.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
@@ -30,6 +30,10 @@ SKYLINK_BEANCOUNT=$("$root/scripts/get-beancount.sh")
 export SKYLINK_BEANCOUNT
 SKYLINK_CRYPTOGRAPHY=$("$root/scripts/get-cryptography.sh")
 export SKYLINK_CRYPTOGRAPHY
+SKYLINK_CHROMIUM=$("$root/scripts/get-chromium.sh")
+export SKYLINK_CHROMIUM
+SKYLINK_AXE=$("$root/scripts/get-axe.sh")
+export SKYLINK_AXE
 SKYLINK_NATSPY=$("$root/scripts/get-natspy.sh")
 export SKYLINK_NATSPY
 SKYLINK_SPEC_LINTERS=$("$root/scripts/get-spec-linters.sh")

@@ -1,18 +1,12 @@
 //! `skylink console`: lets a browser sign in to the pages of a running market.
 
-use std::path::Path;
-
 use anyhow::Context;
 use clap::Args;
-use engine::keystore::KeyStore;
-use events::ids::MarketName;
 use serde_json::json;
 
 use crate::Verdict;
-use crate::client::http::{GatewayArgs, HttpClient};
-use crate::log::DataArgs;
+use crate::client::http::OperatorArgs;
 use crate::output::{Output, talk};
-use crate::signing::sign_token_request;
 
 /// Where codes are given that sign a browser in.
 const SIGN_IN_CODES_PATH: &str = "/v1/sign-in-codes";
@@ -25,16 +19,8 @@ const TOKEN_TTL_S: u64 = 60;
 /// decided anew each time, by what the account may do then.
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleArgs {
-    /// The key of an operator.
-    #[arg(long, default_value = "operator", value_name = "NAME")]
-    key: String,
     #[command(flatten)]
-    data: DataArgs,
-    #[command(flatten)]
-    gateway: GatewayArgs,
-    /// The market that is asked.
-    #[arg(long, default_value = "main", value_name = "NAME")]
-    market: MarketName,
+    operator: OperatorArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -45,19 +31,14 @@ pub(crate) fn run(arguments: &ConsoleArgs) -> anyhow::Result<Verdict> {
 }
 
 async fn sign_in(arguments: &ConsoleArgs) -> anyhow::Result<Verdict> {
-    let store = open(&arguments.data.data)?;
-    let key = store.get(&arguments.key)?;
-    let client = HttpClient::new(&arguments.gateway.url)?;
-    let now = client.now().await;
-    let signed = sign_token_request(&store, &key, &arguments.market, TOKEN_TTL_S, now)?;
+    let OperatorArgs { key, gateway, .. } = &arguments.operator;
+    let url = gateway.url.trim_end_matches('/');
     let refused = |problem: String| {
-        talk(format_args!("The gateway lets key `{}` sign in nobody: {problem}.", arguments.key));
+        talk(format_args!("The gateway lets key `{key}` sign in nobody: {problem}."));
         Ok(Verdict::FoundWrong)
     };
-    let token = match client.token(signed).await? {
-        Ok(given) => {
-            given["access_token"].as_str().context("the gateway's answer holds no token")?.to_owned()
-        }
+    let (client, token) = match arguments.operator.access(TOKEN_TTL_S).await? {
+        Ok(access) => access,
         Err(problem) => return refused(problem),
     };
     let given = match client.ask(SIGN_IN_CODES_PATH, &token, None).await? {
@@ -66,7 +47,7 @@ async fn sign_in(arguments: &ConsoleArgs) -> anyhow::Result<Verdict> {
     };
     let code = given["code"].as_str().context("the gateway's answer holds no code")?;
     // Behind `#`, so that the code is sent to no server before the page's form does.
-    let address = format!("{}/sign-in#{code}", arguments.gateway.url.trim_end_matches('/'));
+    let address = format!("{url}/sign-in#{code}");
     let mut output = Output::stdout();
     if arguments.json {
         output.json(&json!({"address": address, "code": code, "expires_in": given["expires_in"]}))?;
@@ -74,15 +55,10 @@ async fn sign_in(arguments: &ConsoleArgs) -> anyhow::Result<Verdict> {
         output.line(format_args!("{address}"))?;
         output.flush()?;
         talk(format_args!(
-            "Open it within {} s; it is good once. In a browser without scripts, give this code at {}/sign-in: {code}",
+            "Open it within {} s; it is good once. In a browser without scripts, give this code at {url}/sign-in: {code}",
             given["expires_in"],
-            arguments.gateway.url.trim_end_matches('/')
         ));
     }
     output.flush()?;
     Ok(Verdict::Done)
-}
-
-fn open(data: &Path) -> anyhow::Result<KeyStore> {
-    KeyStore::open(&data.join("keys")).context("the folder of keys can't be used: name another with --data")
 }

@@ -16,7 +16,7 @@ use crate::client::{self, Answer, Client, MarketArgs};
 use crate::log::DataArgs;
 use crate::output::{Output, talk};
 use crate::send;
-use crate::signing::{Form, Wish, sign_token_request, sign_wish};
+use crate::signing::{Form, Wish, sign_wish};
 use crate::step_up::{StepUpArgs, ask};
 
 /// How long the token is good that a secret is asked for with, in seconds.
@@ -78,11 +78,9 @@ async fn app(arguments: &EnrollArgs) -> anyhow::Result<Verdict> {
         .context("the folder of keys can't be used: name another with --data")?;
     let (key, market) = (store.get(&arguments.key)?, &arguments.market.market);
     let http = HttpClient::new(&arguments.market.gateway.url)?;
-    let request = sign_token_request(&store, &key, market, TOKEN_TTL_S, http.now().await)?;
     let told = |why: String| anyhow::anyhow!("the market gives no secret: {why}");
-    let token = http.token(request).await?.map_err(told)?;
-    let token = token["access_token"].as_str().context("the gateway gives no token")?;
-    let begun = http.ask("/v1/factors/app", token, None).await?.map_err(told)?;
+    let token = http.access(&store, &key, market, TOKEN_TTL_S).await?.map_err(told)?;
+    let begun = http.ask("/v1/factors/app", &token, None).await?.map_err(told)?;
     let member = |name: &str| begun[name].as_str().with_context(|| format!("the gateway gives no {name}"));
     let authenticator = member("authenticator")?;
     let mut output = Output::stdout();
@@ -91,7 +89,7 @@ async fn app(arguments: &EnrollArgs) -> anyhow::Result<Verdict> {
     for tries_left in (0..FIRST_CODES_MAX).rev() {
         let code = ask("Give the secret to the app. Its present code:")?;
         let first = json!({ "authenticator": authenticator, "code": code });
-        match http.ask("/v1/factors/app/confirm", token, Some(&first)).await? {
+        match http.ask("/v1/factors/app/confirm", &token, Some(&first)).await? {
             Ok(_) => break,
             Err(why) if tries_left == 0 => {
                 talk(format_args!("The app was not enrolled: {why}."));

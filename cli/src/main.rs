@@ -28,6 +28,7 @@ mod tail;
 mod up;
 mod vault;
 mod verify;
+mod views;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ enum Subcommands {
     Tail(tail::TailArgs),
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
+    Views(views::ViewsArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
     Profile(profile::ProfileArgs),
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Subcommands::Tail(arguments) => tail::run(arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
+        Subcommands::Views(arguments) => views::run(&arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
         Subcommands::Profile(arguments) => profile::run(arguments),

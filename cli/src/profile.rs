@@ -18,7 +18,7 @@ use crate::client::{self, Client, MarketArgs};
 use crate::log::DataArgs;
 use crate::output::{Output, talk};
 use crate::send::report;
-use crate::signing::{Form, Wish, sign_token_request, sign_wish};
+use crate::signing::{Form, Wish, sign_wish};
 
 /// How long the token is good that a profile is read with, in seconds.
 const TOKEN_TTL_S: u64 = 60;
@@ -168,11 +168,8 @@ async fn show(arguments: &ShowArgs) -> anyhow::Result<Verdict> {
     let ShowArgs { who, account, min_position } = arguments;
     let (store, key) = who.key()?;
     let client = HttpClient::new(&who.market.gateway.url)?;
-    let signed = sign_token_request(&store, &key, &who.market.market, TOKEN_TTL_S, client.now().await)?;
-    let token = match client.token(signed).await? {
-        Ok(given) => {
-            given["access_token"].as_str().context("the gateway's answer holds no token")?.to_owned()
-        }
+    let token = match client.access(&store, &key, &who.market.market, TOKEN_TTL_S).await? {
+        Ok(token) => token,
         Err(problem) => {
             talk(format_args!("The gateway gives no token: {problem}."));
             return Ok(Verdict::FoundWrong);

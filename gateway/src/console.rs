@@ -1,6 +1,7 @@
 //! Pages for people. What is here now is the first page for operators; their whole console and the shoppers' storefront are to
 //! stand on the same ground: [`shell`] frames a page, [`session`] knows who looks, [`assets`] are what pages are made of,
-//! [`board`] gathers the numbers that [`home`] shows.
+//! [`board`] gathers the numbers that [`home`] shows and [`live`] keeps new, [`feed`] lists the last of them, and [`order`] is an
+//! order's page.
 //!
 //! A page's cookie is good for pages alone: `/v1` takes tokens and signed commands, so no other site can have a browser do
 //! anything there.
@@ -8,7 +9,10 @@
 mod assets;
 mod board;
 mod chart;
+mod feed;
 mod home;
+mod live;
+mod order;
 mod session;
 mod shell;
 mod words;
@@ -16,8 +20,8 @@ mod words;
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::State;
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Json};
@@ -28,6 +32,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::assets::serve as asset;
 pub use self::board::BOARD_AGE_MAX;
 pub(crate) use self::board::Board;
+pub use self::feed::EVENTS_KEPT;
+use self::feed::Filter;
+pub use self::live::PAGES_LIVE_MAX;
+pub(crate) use self::live::follow;
+pub(crate) use self::order::{find as find_order, show as order};
 pub(crate) use self::session::Sessions;
 pub use self::session::{CODE_TIME_MAX, CODES_MAX, SESSION_TIME_MAX, SESSIONS_MAX};
 use self::session::{Visitor, is_of_this_site};
@@ -39,13 +48,20 @@ use crate::routes::routes;
 use crate::token::Holder;
 
 /// `GET /`
-pub(crate) async fn home(visitor: Visitor, State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn home(
+    visitor: Visitor,
+    State(app): State<Arc<App>>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Response {
     let market = &app.gateway.market;
     match &visitor {
         Visitor::Operator(operator) => {
             let numbers = app.board.numbers(&app).await;
-            let (title, body) = ("Now", home::page(&numbers));
-            Page { market, title, operator: Some(operator), live: None, body }.into_response()
+            let filter = filter.map(|Query(filter)| filter).unwrap_or_default().checked();
+            let found = app.board.events(&app, &filter).await;
+            let (title, body) = ("Now", home::page(&numbers, &found, &filter));
+            let live = Some("/console/live".to_owned());
+            Page { market, title, operator: Some(operator), live, body }.into_response()
         }
         Visitor::Anybody => {
             let body = home::welcome(&readiness(&app).await, how_to_sign_in(&app, None));

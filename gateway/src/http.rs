@@ -25,11 +25,12 @@ use projections::Projections;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-use crate::console::{Board, Sessions};
+use crate::console::{Board, PAGES_LIVE_MAX, Sessions};
 use crate::health::Storage;
 use crate::limits::Limits;
 use crate::past::Past;
 use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
+use crate::rebuild::Rebuilds;
 use crate::routes::{Route, UNLIMITED, routes};
 use crate::search::Turns;
 use crate::stream::STREAMS_MAX;
@@ -93,14 +94,17 @@ pub(crate) struct App {
     pub(crate) searches: Turns,
     pub(crate) sessions: Sessions,
     pub(crate) board: Board,
+    pub(crate) pages_live: Arc<Semaphore>,
+    pub(crate) rebuilds: Rebuilds,
 }
 
 /// Makes the router of a gateway.
 pub fn router(gateway: Gateway) -> Router {
     let streams = Arc::new(Semaphore::new(STREAMS_MAX));
     let (tokens, sessions) = (Tokens::new(), Sessions::new(&gateway.market));
-    let app =
-        Arc::new(App { gateway, tokens, streams, searches: Turns::new(), sessions, board: Board::default() });
+    let pages_live = Arc::new(Semaphore::new(PAGES_LIVE_MAX));
+    let (searches, board, rebuilds) = (Turns::new(), Board::default(), Rebuilds::default());
+    let app = Arc::new(App { gateway, tokens, streams, searches, sessions, board, pages_live, rebuilds });
     let mut router = Router::new();
     for Route { path, handler, .. } in routes() {
         router = router.route(path, handler);

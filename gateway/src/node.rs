@@ -669,13 +669,13 @@ impl Parts {
     }
 }
 
-/// Lets the views follow a log until they are told to stop.
 /// Nobody's money hangs on the search: a market whose index can't be opened runs without, and its readiness says so.
 fn search_is_missing(projections: &Projections, error: &SearchError) {
     tracing::error!(error = error as &dyn std::error::Error, "there is no search until a restart");
     projections.search_failed(error);
 }
 
+/// Lets the views follow a log until they are told to stop.
 fn follow(projections: Projections, log: &Arc<dyn EventLog>) -> (watch::Sender<bool>, JoinHandle<()>) {
     let (stop, mut stopped) = watch::channel(false);
     let commits = log.follow(projections.checkpoint().position + 1);

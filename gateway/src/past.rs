@@ -180,7 +180,7 @@ fn building(detail: String, retry_after_s: u64) -> Problem {
 }
 
 /// Estimates how long it takes from `applied` to `wanted`, in seconds, by how long it took until there.
-fn left_s(elapsed: Duration, applied: Position, wanted: Position) -> u64 {
+pub(crate) fn left_s(elapsed: Duration, applied: Position, wanted: Position) -> u64 {
     if applied == 0 {
         return RETRY_AFTER_S;
     }

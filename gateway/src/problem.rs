@@ -36,6 +36,7 @@ macro_rules! kinds {
 kinds! {
     QUERY_INVALID = BAD_REQUEST "query_invalid" "The query is not valid";
     APP_UNKNOWN = CONFLICT "app_unknown" "No such app waits";
+    REBUILD_RUNNING = CONFLICT "rebuild_running" "A rebuild runs";
     CODE_WRONG = BAD_REQUEST "code_wrong" "The code is wrong";
     MESSAGE_REFUSED = BAD_REQUEST "message_refused" "The message is not taken";
     BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";

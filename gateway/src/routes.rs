@@ -47,6 +47,7 @@ mod privacy;
 mod risk;
 mod route;
 mod search;
+mod views;
 
 pub(crate) use self::route::{Content, NeedOfToken, Parameter, Route, Takes, UNLIMITED};
 use self::route::{json_of, uuid, view};
@@ -104,6 +105,7 @@ pub(crate) fn routes() -> Vec<Route> {
         numbers(),
         proofs(),
         operation(),
+        views::views(),
         pages::pages(),
     ]
     .into_iter()

@@ -1,13 +1,15 @@
-//! Building a view again from zero, beside the live one, which goes on serving and following the log meanwhile.
+//! Building views again from zero, beside the live ones, which go on serving and following the log meanwhile.
 
 use std::sync::Arc;
 
 use events::{Commit, Hash, Head};
-use futures::{Stream, StreamExt};
 use serde::Serialize;
+use tokio_stream::{Stream, StreamExt as _};
 
 use crate::fold::{FoldError, Folder, LogMismatch};
-use crate::runner::{COMMITS_PER_BATCH_MAX, Exclusive, Inner, Projections, blocking};
+use crate::runner::{
+    COMMITS_PER_BATCH_MAX, Exclusive, GATHER_TIME, Inner, Projections, blocking, side_by_side,
+};
 use crate::table;
 use crate::view::{ViewError, ViewName};
 
@@ -31,7 +33,7 @@ impl Rebuilt {
     }
 }
 
-/// Why a view was not rebuilt. The live one is untouched.
+/// Why views were not rebuilt. Each is what it was, or the fold of the log already.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError<E: std::error::Error + 'static> {
     /// The log could not be read. Try again.
@@ -55,73 +57,92 @@ pub enum RebuildError<E: std::error::Error + 'static> {
     /// The view can't be folded or stored.
     #[error("the view can't be built; it is as it was")]
     View(#[from] ViewError),
-    /// The view is being rebuilt already; wait for that.
-    #[error("the view is being rebuilt already")]
-    AlreadyRunning,
+    /// A view is being rebuilt already; wait for that.
+    #[error("the view `{0}` is being rebuilt already")]
+    AlreadyRunning(ViewName),
 }
 
-/// What came of folding a chunk.
-enum Progress {
-    /// The log goes on.
-    Behind(Folder),
-    /// The new generation is live.
-    Swapped(Rebuilt),
+/// A view that is built again.
+struct Building {
+    view: ViewName,
+    folder: Folder,
+    /// What was found when it took the live one's place.
+    rebuilt: Option<Rebuilt>,
 }
 
 impl Projections {
-    /// Builds `view` again from `stream`, which begins at the log's first position, and swaps it in as soon as it
-    /// stands where the live one stands. Before the swap the contents of both are hashed at that same position:
+    /// Builds `views` again in one pass over `stream`, which begins at the log's first position, and swaps each in as soon
+    /// as it stands where the live one stands. Before the swap the contents of both are hashed at that same position:
     /// equal hashes prove that the view was the fold of its log.
     ///
     /// [`Projections::run`] may go on meanwhile; the stream must then be one that follows the log, not one that ends
-    /// at a head the live view has passed. One rebuild of a view at a time.
-    pub async fn rebuild<S, E>(&self, view: ViewName, stream: S) -> Result<Rebuilt, RebuildError<E>>
+    /// at a head the live views have passed. One rebuild of a view at a time. A stream that ends early gives the rebuild up:
+    /// what was swapped by then is live, of the others nothing is left.
+    pub async fn rebuild<S, E>(&self, views: &[ViewName], stream: S) -> Result<Vec<Rebuilt>, RebuildError<E>>
     where
         S: Stream<Item = Result<Arc<Commit>, E>>,
         E: std::error::Error + 'static,
     {
-        let right = Exclusive::start(&self.inner, Some(view)).ok_or(RebuildError::AlreadyRunning)?;
-        let mut chunks = std::pin::pin!(stream.ready_chunks(COMMITS_PER_BATCH_MAX));
-        let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&right));
-        let mut progress = blocking(move || {
+        let right = |view: &ViewName| {
+            Exclusive::start(&self.inner, Some(*view)).ok_or(RebuildError::AlreadyRunning(*view))
+        };
+        let rights = Arc::new(views.iter().map(right).collect::<Result<Vec<_>, _>>()?);
+        let views = views.to_vec();
+        let mut chunks = std::pin::pin!(stream.chunks_timeout(COMMITS_PER_BATCH_MAX, GATHER_TIME));
+        let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&rights));
+        let (mut building, mut folded) = blocking(move || {
             let _held = held;
-            let folder = Folder::new(view, inner.store.next_generation(view)?);
-            inner.advance(view, folder, &[])
+            let mut building = Vec::with_capacity(views.len());
+            for view in views {
+                match inner.store.next_generation(view) {
+                    Ok(next) => {
+                        building.push(Building { view, folder: Folder::new(view, next), rebuilt: None });
+                    }
+                    Err(error) => return (building, Err(error.into())),
+                }
+            }
+            let folded = inner.advance_all(&mut building, &[]);
+            (building, folded)
         })
         .await;
         loop {
-            let folder = match progress.map_err(RebuildError::from_fold)? {
-                Progress::Swapped(rebuilt) => return Ok(rebuilt),
-                Progress::Behind(folder) => folder,
+            if let Err(error) = folded {
+                self.give_up(building).await?;
+                return Err(RebuildError::from_fold(error));
+            }
+            let behind = building.iter().find(|building| building.rebuilt.is_none());
+            let Some((reached, live)) =
+                behind.map(|behind| (behind.folder.generation().head, self.head(behind.view)))
+            else {
+                return Ok(building.into_iter().filter_map(|building| building.rebuilt).collect());
             };
             let Some(chunk) = chunks.next().await else {
-                return Err(self.give_up(view, folder).await);
+                self.give_up(building).await?;
+                return Err(RebuildError::Short { reached, live });
             };
             let (commits, failure) = whole_until_error(chunk);
             if let Some(error) = failure {
-                self.give_up::<E>(view, folder).await;
+                self.give_up(building).await?;
                 return Err(RebuildError::Log(error));
             }
-            let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&right));
-            progress = blocking(move || {
+            let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&rights));
+            (building, folded) = blocking(move || {
                 let _held = held;
-                inner.advance(view, folder, &commits)
+                let folded = inner.advance_all(&mut building, &commits);
+                (building, folded)
             })
             .await;
         }
     }
 
-    async fn give_up<E: std::error::Error + 'static>(
-        &self,
-        view: ViewName,
-        folder: Folder,
-    ) -> RebuildError<E> {
+    /// Drops what was built and did not become live.
+    async fn give_up(&self, building: Vec<Building>) -> Result<(), ViewError> {
         let inner = Arc::clone(&self.inner);
-        let (reached, live) = (folder.generation().head, self.head(view));
-        match blocking(move || inner.store.discard(view, folder.into_generation())).await {
-            Ok(()) => RebuildError::Short { reached, live },
-            Err(error) => error.into(),
-        }
+        blocking(move || {
+            let unfinished = building.into_iter().filter(|building| building.rebuilt.is_none());
+            unfinished.map(|left| inner.store.discard(left.view, left.folder.into_generation())).collect()
+        })
+        .await
     }
 }
 
@@ -141,20 +162,29 @@ impl From<ViewError> for FoldError {
 }
 
 impl Inner {
-    /// Folds `commits` into the new generation, and swaps where it meets the live one.
+    /// Folds `commits` into all that is not live yet.
+    fn advance_all(&self, building: &mut [Building], commits: &[Arc<Commit>]) -> Result<(), FoldError> {
+        let unfinished = building.iter_mut().filter(|building| building.rebuilt.is_none());
+        side_by_side(unfinished, self.threads_for(commits), |building| {
+            building.rebuilt = self.advance(building.view, &mut building.folder, commits)?;
+            Ok(())
+        })
+    }
+
+    /// Folds `commits` into the new generation, and swaps where it meets the live one; `None`: it is behind that.
     fn advance(
         &self,
         view: ViewName,
-        mut folder: Folder,
+        folder: &mut Folder,
         mut commits: &[Arc<Commit>],
-    ) -> Result<Progress, FoldError> {
+    ) -> Result<Option<Rebuilt>, FoldError> {
         // Each turn either takes commits from the slice or ends the loop.
         loop {
-            if let Some(rebuilt) = self.try_swap(view, &folder)? {
-                return Ok(Progress::Swapped(rebuilt));
+            if let Some(rebuilt) = self.try_swap(view, folder)? {
+                return Ok(Some(rebuilt));
             }
             if commits.is_empty() {
-                return Ok(Progress::Behind(folder));
+                return Ok(None);
             }
             // Never beyond the live view: the two must meet at one position to be compared.
             let live = self.store.slot(view).read().head.position;

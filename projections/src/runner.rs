@@ -309,22 +309,15 @@ impl Inner {
 
     /// Folds every view. They have nothing in common but the log: each is one thread's until it is done.
     fn fold_all(&self, folders: &mut [Folder], commits: &[Arc<Commit>]) -> Result<(), (ViewName, FoldError)> {
-        let waiting = Mutex::new(folders.iter_mut().zip(ViewName::ALL));
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let fold = || {
-            while let Some((folder, view)) = next() {
-                self.apply_to(view, folder, commits).map_err(|error| (view, error))?;
-            }
-            Ok(())
-        };
-        let others = if commits.len() < SIDE_BY_SIDE_COMMITS { 0 } else { self.folding_threads - 1 };
-        std::thread::scope(|scope| {
-            let others = Vec::from_iter((0..others).map(|_| scope.spawn(fold)));
-            let own = fold();
-            others.into_iter().fold(own, |outcome, other| {
-                outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            })
+        let views = folders.iter_mut().zip(ViewName::ALL);
+        side_by_side(views, self.threads_for(commits), |(folder, view)| {
+            self.apply_to(view, folder, commits).map_err(|error| (view, error))
         })
+    }
+
+    /// Gives how many threads are worth it for so many commits.
+    pub(crate) fn threads_for(&self, commits: &[Arc<Commit>]) -> usize {
+        if commits.len() < SIDE_BY_SIDE_COMMITS { 1 } else { self.folding_threads }
     }
 
     fn apply_to(
@@ -357,6 +350,29 @@ impl Inner {
         let position = lowest(&self.store).position;
         self.applied.send_if_modified(|applied| std::mem::replace(applied, position) != position);
     }
+}
+
+/// Does a task for each item, each on one of so many threads; an error keeps its thread from beginning another.
+pub(crate) fn side_by_side<T: Send, E: Send>(
+    items: impl Iterator<Item = T> + Send,
+    threads: usize,
+    task: impl Fn(T) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let waiting = Mutex::new(items);
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(item) = next() {
+            task(item)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let others = Vec::from_iter((1..threads).map(|_| scope.spawn(work)));
+        let own = work();
+        others.into_iter().fold(own, |outcome, other| {
+            outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    })
 }
 
 /// What was taken off a log's stream and is not folded yet.

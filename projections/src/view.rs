@@ -10,7 +10,19 @@ use sled::{Batch, Tree};
 use crate::{account, analytics, cart, ledger, listing, order, payment, risk, terms};
 
 /// A view of the market.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ViewName {
     /// Carts with what is wrong with them now.

@@ -15,7 +15,9 @@ use events::listing::WalletFunded;
 use events::{Commit, Hash, Head};
 use futures::{FutureExt, StreamExt};
 use projections::runner::COMMITS_PER_BATCH_MAX;
-use projections::{Projections, RebuildError, RunError, RunState, TooFarBehind, ViewError, ViewName};
+use projections::{
+    Projections, RebuildError, Rebuilt, RunError, RunState, TooFarBehind, ViewError, ViewName,
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use support::market::{history_of, wishes};
@@ -194,7 +196,8 @@ async fn a_rebuilt_view_equals_the_live_one_and_takes_its_place() {
     for view in ViewName::ALL {
         let before = views.content_hash(view).unwrap();
         // The log is longer than the live view: it meets it on the way.
-        let rebuilt = views.rebuild(view, history.all()).await.unwrap();
+        let rebuilt = views.rebuild(&[view], history.all()).await.unwrap();
+        let [rebuilt] = rebuilt[..] else { panic!("{rebuilt:?}") };
         assert!(rebuilt.is_equal(), "{rebuilt:?}");
         assert_eq!((rebuilt.head, rebuilt.rebuilt_hash), before);
         assert_eq!(views.content_hash(view).unwrap(), before);
@@ -207,7 +210,7 @@ async fn a_rebuilt_view_equals_the_live_one_and_takes_its_place() {
 }
 
 #[tokio::test]
-async fn a_view_is_rebuilt_while_it_follows() {
+async fn all_views_are_rebuilt_in_one_pass_while_they_follow() {
     let history = random_history(300);
     let dir = tempfile::tempdir().unwrap();
     let views = open(dir.path());
@@ -217,12 +220,12 @@ async fn a_view_is_rebuilt_while_it_follows() {
         tokio::task::yield_now().await;
         commit
     });
-    let (run, rebuilt) = tokio::join!(
-        views.run(slowly, std::future::pending()),
-        views.rebuild(ViewName::Analytics, history.all())
-    );
+    let (run, rebuilt) =
+        tokio::join!(views.run(slowly, std::future::pending()), views.rebuild(&ViewName::ALL, history.all()));
     run.unwrap();
-    assert!(rebuilt.unwrap().is_equal());
+    let rebuilt = rebuilt.unwrap();
+    assert_eq!(rebuilt.iter().map(|rebuilt| rebuilt.view).collect::<Vec<_>>(), ViewName::ALL);
+    assert!(rebuilt.iter().all(Rebuilt::is_equal), "{rebuilt:?}");
     assert_eq!(hashes(&views), hashes_of(&history).await);
 }
 
@@ -235,13 +238,13 @@ async fn a_rebuild_from_a_log_that_is_too_short_or_another_changes_nothing() {
     let before = hashes(&views);
     let half = history.commits.len() / 2;
 
-    let short = views.rebuild(ViewName::Orders, stream(history.commits[..half].to_vec())).await;
+    let short = views.rebuild(&[ViewName::Orders], stream(history.commits[..half].to_vec())).await;
     assert!(
         matches!(short, Err(RebuildError::Short { reached, .. }) if reached == history.commits[half - 1].head())
     );
-    let other = views.rebuild(ViewName::Orders, forked(&history, half).all()).await;
+    let other = views.rebuild(&[ViewName::Orders], forked(&history, half).all()).await;
     assert!(matches!(other, Err(RebuildError::Mismatch(_))), "{other:?}");
-    let late = views.rebuild(ViewName::Orders, stream(history.commits[1..].to_vec())).await;
+    let late = views.rebuild(&[ViewName::Orders], stream(history.commits[1..].to_vec())).await;
     assert!(matches!(late, Err(RebuildError::Mismatch(_))), "{late:?}");
     assert_eq!(hashes(&views), before);
 }
@@ -272,7 +275,7 @@ async fn a_damaged_view_is_found_and_mended_by_a_rebuild() {
     drop(views);
     damage(dir.path(), ViewName::Ledger, false, |value| *value.last_mut().unwrap() ^= 2);
     let views = open(dir.path());
-    let rebuilt = views.rebuild(ViewName::Ledger, history.all()).await.unwrap();
+    let rebuilt = views.rebuild(&[ViewName::Ledger], history.all()).await.unwrap()[0];
     assert!(!rebuilt.is_equal());
     assert_eq!(rebuilt.rebuilt_hash, sound);
     assert_eq!(views.content_hash(ViewName::Ledger).unwrap().1, sound);
@@ -288,7 +291,7 @@ async fn a_view_whose_rows_can_not_be_told_apart_is_mended_by_a_rebuild() {
     drop(views);
     damage(dir.path(), ViewName::Ledger, false, |value| value.truncate(value.len() - 1));
     let views = open(dir.path());
-    let rebuilt = views.rebuild(ViewName::Ledger, history.all()).await.unwrap();
+    let rebuilt = views.rebuild(&[ViewName::Ledger], history.all()).await.unwrap()[0];
     assert!(!rebuilt.is_equal());
     assert_eq!(views.content_hash(ViewName::Ledger).unwrap().1, sound);
 }

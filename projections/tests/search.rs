@@ -396,7 +396,7 @@ async fn a_view_that_is_built_again_is_followed_again() {
     let mut market = Market::new();
     market.offers(1, "Tea").follows().await;
     let log = market.history.all();
-    market.views.rebuild(projections::ViewName::Listings, log).await.unwrap();
+    market.views.rebuild(&[projections::ViewName::Listings], log).await.unwrap();
     market.offers(2, "Tea").follows().await;
     assert_eq!(market.find("tea"), [2, 1]);
     let market = market.reopen().await;

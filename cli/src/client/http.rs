@@ -5,12 +5,15 @@ use commands::market_key::Announcement;
 use commands::personal::{Personal, write_header};
 use commands::receipt::Receipt;
 use engine::clock::{Clock, WallClock};
+use engine::keystore::{KeyStore, StoredKey};
 use events::Timestamp;
 use events::account::PublicKey;
+use events::ids::MarketName;
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
-use crate::signing::Signed;
+use crate::log::DataArgs;
+use crate::signing::{Signed, sign_token_request};
 
 use super::{ANSWER_TIME_MAX, Answer, announcements, public_key, understand_reply};
 
@@ -33,6 +36,33 @@ pub(crate) struct GatewayArgs {
     /// The market's HTTP gateway.
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = gateway_url)]
     pub(crate) url: String,
+}
+
+/// Which operator asks which market, over HTTP.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OperatorArgs {
+    /// The key of an operator.
+    #[arg(long, default_value = "operator", value_name = "NAME")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    /// The market that is asked.
+    #[arg(long, default_value = "main", value_name = "NAME")]
+    pub(crate) market: MarketName,
+}
+
+impl OperatorArgs {
+    /// Gets a token that is good for some seconds; gives it with who takes it, or why there is none.
+    pub(crate) async fn access(&self, ttl_s: u64) -> anyhow::Result<Result<(HttpClient, String), String>> {
+        let store = KeyStore::open(&self.data.data.join("keys"))
+            .context("the folder of keys can't be used: name another with --data")?;
+        let key = store.get(&self.key)?;
+        let client = HttpClient::new(&self.gateway.url)?;
+        let given = client.access(&store, &key, &self.market, ttl_s).await?;
+        Ok(given.map(|token| (client, token)))
+    }
 }
 
 /// Takes the URL of a gateway.
@@ -111,25 +141,29 @@ impl HttpClient {
     pub(crate) async fn token(&self, signed: String) -> anyhow::Result<Result<Value, String>> {
         let url = format!("{}{TOKENS_PATH}", self.url);
         let request = self.http.post(&url).header("content-type", "application/jose").body(signed);
-        let response = request.send().await.with_context(|| {
-            format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
-        })?;
-        let status = response.status();
-        let body = response.bytes().await.context("the answer broke off: ask again")?;
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(if status.is_success() { Ok(answer) } else { Err(problem_text(status, &answer)) })
+        self.answer_to(request).await
+    }
+
+    /// Gets an access token for a key that is good for some seconds; gives it, or why there is none.
+    pub(crate) async fn access(
+        &self,
+        store: &KeyStore,
+        key: &StoredKey,
+        market: &MarketName,
+        ttl_s: u64,
+    ) -> anyhow::Result<Result<String, String>> {
+        let signed = sign_token_request(store, key, market, ttl_s, self.now().await)?;
+        let given = match self.token(signed).await? {
+            Ok(given) => given,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let token = given["access_token"].as_str().context("the gateway's answer holds no token")?;
+        Ok(Ok(token.to_owned()))
     }
 
     /// Asks a question with an access token; gives the answer, or why there is none.
     pub(crate) async fn question(&self, path: &str, token: &str) -> anyhow::Result<Result<Value, String>> {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(token);
-        let response = request.send().await.with_context(|| {
-            format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
-        })?;
-        let status = response.status();
-        let body = response.bytes().await.context("the answer broke off: ask again")?;
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(if status.is_success() { Ok(answer) } else { Err(problem_text(status, &answer)) })
+        self.answer_to(self.http.get(format!("{}{path}", self.url)).bearer_auth(token)).await
     }
 
     /// Asks with an access token for something that is no command, by POST; gives the answer, or why there is none.
@@ -143,6 +177,15 @@ impl HttpClient {
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.answer_to(request).await
+    }
+
+    /// Asks with an access token for the end of something, by DELETE; gives the answer, or why there is none.
+    pub(crate) async fn end(&self, path: &str, token: &str) -> anyhow::Result<Result<Value, String>> {
+        self.answer_to(self.http.delete(format!("{}{path}", self.url)).bearer_auth(token)).await
+    }
+
+    async fn answer_to(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Result<Value, String>> {
         let response = request.send().await.with_context(|| {
             format!("{} can't be reached: start the market with `skylink up` or name it with --url", self.url)
         })?;

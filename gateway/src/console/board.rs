@@ -11,17 +11,23 @@ use projections::{Projections, ViewError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::feed::{Filter, Recent, Row};
 use crate::health::{Readiness, readiness};
 use crate::http::App;
 
 /// How old numbers may be that are shown.
 pub const BOARD_AGE_MAX: Duration = Duration::from_secs(1);
+/// How long the log may take to give the last events.
+const LOG_TIME_MAX: Duration = Duration::from_secs(2);
 /// The time of which the first page says what happened, widened to full hours.
 const DAY_MS: i64 = 86_400_000;
 
-/// The numbers as they were last gathered.
+/// The numbers as they were last gathered, and the last events.
 #[derive(Default)]
-pub(crate) struct Board(Mutex<Option<(Instant, Arc<Numbers>)>>);
+pub(crate) struct Board {
+    numbers: Mutex<Option<(Instant, Arc<Numbers>)>>,
+    recent: Mutex<Recent>,
+}
 
 /// Everything that the first page shows of a moment.
 pub(super) struct Numbers {
@@ -47,7 +53,7 @@ pub(super) struct Counted {
 impl Board {
     /// Gives numbers that are at most [`BOARD_AGE_MAX`] old. Who comes while they are gathered gets the same.
     pub(super) async fn numbers(&self, app: &App) -> Arc<Numbers> {
-        let mut kept = self.0.lock().await;
+        let mut kept = self.numbers.lock().await;
         if let Some((gathered, numbers)) = kept.as_ref()
             && gathered.elapsed() < BOARD_AGE_MAX
         {
@@ -56,6 +62,18 @@ impl Board {
         let numbers = Arc::new(gather(app).await);
         *kept = Some((Instant::now(), Arc::clone(&numbers)));
         numbers
+    }
+
+    /// Gives the last events that a filter lets through, newest first; why not, if the log can't be read. What the log has more
+    /// is read once, whoever comes first.
+    pub(super) async fn events(&self, app: &App, filter: &Filter) -> Result<Vec<Row>, String> {
+        let mut recent = self.recent.lock().await;
+        let reading = recent.catch_up(app.gateway.log.as_ref());
+        match tokio::time::timeout(LOG_TIME_MAX, reading).await {
+            Ok(Ok(())) => Ok(recent.found(filter)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it does not answer".to_owned()),
+        }
     }
 }
 

@@ -35,9 +35,9 @@ pub(super) fn lines(
                     span.legend { @for line in lines { span class=(format!("key {}", line.class)) { (line.name) } } }
                 }
             }
-            div.plot data-plot=(id) {
+            div.plot data-plot=(id) role="img" aria-label=(about) {
                 span.top { (told(top)) }
-                svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(about) {
+                svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" aria-hidden="true" {
                     @for part in 0..=2 {
                         line.grid x1="0" x2=(WIDTH) y1=(HEIGHT * part / 2) y2=(HEIGHT * part / 2) {}
                     }
@@ -47,7 +47,11 @@ pub(super) fn lines(
                 }
                 span.zero { "0" }
             }
-            div.ends aria-hidden="true" { span { (seconds_max / 60) " min ago" } span { "now" } }
+            div.ends aria-hidden="true" {
+                span.axis { (seconds_max / 60) " min ago" }
+                span data-readout {}
+                span.axis { "now" }
+            }
         }
     }
 }

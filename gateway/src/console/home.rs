@@ -8,6 +8,7 @@ use projections::order::{EscrowState, Escrows};
 
 use super::board::{Counted, Numbers};
 use super::chart::{self, Line};
+use super::feed::{self, Filter, Row};
 use super::words::{age, count, many, money, percent, rate, took};
 use crate::health::{EngineState, Readiness, StorageHealth, StorageKind};
 
@@ -61,13 +62,13 @@ pub(super) fn parts(numbers: &Numbers) -> Vec<(&'static str, Markup)> {
 }
 
 /// The whole page for an operator.
-pub(super) fn page(numbers: &Numbers) -> Markup {
+pub(super) fn page(numbers: &Numbers, found: &Result<Vec<Row>, String>, filter: &Filter) -> Markup {
     let part = |name: &str, markup: Markup| html! { div data-part=(name) { (markup) } };
     let mut parts = parts(numbers).into_iter();
     let mut next = || parts.next().map(|(name, markup)| part(name, markup)).unwrap_or_default();
     html! {
         h1.unseen { "The market now" }
-        p.freshness data-freshness role="status" {
+        p.freshness data-freshness data-at=(time(numbers.at).into_string()) {
             "As of " (time(numbers.at)) ". "
             noscript { a href="/" { "Load the page again" } " for what is new: scripts are off." }
         }
@@ -81,6 +82,11 @@ pub(super) fn page(numbers: &Numbers) -> Markup {
         div.pair {
             section aria-labelledby="h-funnel" { h2 id="h-funnel" { "From cart to delivery" } (next()) }
             section aria-labelledby="h-plant" { h2 id="h-plant" { "Log and views" } (next()) }
+        }
+        section.last id="events" aria-labelledby="h-events" {
+            h2 id="h-events" { "Last events" }
+            div.forms { (feed::form(filter)) (feed::find_order()) }
+            (part("events", feed::list(found, filter)))
         }
     }
 }
@@ -302,31 +308,50 @@ fn figures(numbers: &Numbers) -> Markup {
     }
 }
 
-fn charts(pace: &Reading) -> Markup {
-    let of = |value: fn(&Span) -> Option<u64>| pace.seconds.iter().map(value).collect::<Vec<_>>();
-    let recent = &pace.recent;
-    let orders = format!(
+/// Says in words what the chart of orders shows.
+fn orders_label(pace: &Reading) -> String {
+    format!(
         "Orders placed in each of the last {} s: {} in the last {SECONDS_RECENT} s",
         pace.seconds.len(),
-        count(recent.counts.orders)
-    );
-    let answers = match recent.answers {
+        count(pace.recent.counts.orders)
+    )
+}
+
+/// Says in words what the chart of answers shows.
+fn answers_label(pace: &Reading) -> String {
+    match pace.recent.answers {
         None => "How long answers took: nothing was answered in the last minute".to_owned(),
         Some(times) => format!(
             "How long answers took: half within {}, 99 of a hundred within {}",
             took(times.p50_us),
             took(times.p99_us)
         ),
-    };
+    }
+}
+
+fn charts(pace: &Reading) -> Markup {
+    let of = |value: fn(&Span) -> Option<u64>| pace.seconds.iter().map(value).collect::<Vec<_>>();
     html! {
-        (chart::lines("orders", "Orders per second", &orders, SECONDS_KEPT, &[
+        (chart::lines("orders", "Orders per second", &orders_label(pace), SECONDS_KEPT, &[
             Line { name: "orders", class: "one", values: of(|second| Some(second.counts.orders)) },
         ], |value| format!("{} /s", count(value))))
-        (chart::lines("answers", "From a command's arrival to its answer", &answers, SECONDS_KEPT, &[
+        (chart::lines("answers", "From a command's arrival to its answer", &answers_label(pace), SECONDS_KEPT, &[
             Line { name: "99 % within", class: "two", values: of(|second| second.answers.map(|times| times.p99_us)) },
             Line { name: "half within", class: "one", values: of(|second| second.answers.map(|times| times.p50_us)) },
         ], took))
     }
+}
+
+/// What the charts are drawn of, for a script: the seconds, each list from the oldest to the newest.
+pub(super) fn points(pace: &Reading) -> serde_json::Value {
+    let of = |value: fn(&Span) -> Option<u64>| pace.seconds.iter().map(value).collect::<Vec<_>>();
+    serde_json::json!({
+        "seconds": SECONDS_KEPT,
+        "labels": {"orders": orders_label(pace), "answers": answers_label(pace)},
+        "orders": of(|second| Some(second.counts.orders)),
+        "p50_us": of(|second| second.answers.map(|times| times.p50_us)),
+        "p99_us": of(|second| second.answers.map(|times| times.p99_us)),
+    })
 }
 
 fn money_part(numbers: &Numbers) -> Markup {

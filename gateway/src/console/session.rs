@@ -153,12 +153,21 @@ impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Visitor, Problem> {
-        let Some(holder) = app.sessions.holder(&parts.headers) else { return Ok(Visitor::Anybody) };
+        Visitor::of(app, &parts.headers)
+    }
+}
+
+impl Visitor {
+    /// Tells who sends a request with these headers.
+    pub(super) fn of(app: &App, headers: &HeaderMap) -> Result<Visitor, Problem> {
+        let Some(holder) = app.sessions.holder(headers) else { return Ok(Visitor::Anybody) };
         // As of a token, what counts is the log's word of today.
-        match holder.caller(app)? {
-            Some(caller) if caller.is_operator() => Ok(Visitor::Operator(caller)),
-            _ => Ok(Visitor::Anybody),
-        }
+        let Some(caller) = holder.caller(app)?.filter(Caller::is_operator) else {
+            return Ok(Visitor::Anybody);
+        };
+        let known = app.gateway.projections.accounts().account(caller.account)?;
+        let is_suspended = known.is_none_or(|known| known.suspended.is_some());
+        Ok(if is_suspended { Visitor::Anybody } else { Visitor::Operator(caller) })
     }
 }
 

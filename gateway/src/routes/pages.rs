@@ -5,7 +5,9 @@ use serde_json::json;
 
 use super::route::{Content, NeedOfToken, Route, json_of};
 use crate::console::{self, SignInCode};
-use crate::problem::{FORBIDDEN, NOT_FOUND, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE};
+use crate::problem::{
+    FORBIDDEN, NOT_FOUND, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
+};
 
 /// A page.
 const PAGE: Content = Content::Text("text/html");
@@ -23,6 +25,18 @@ pub(super) fn pages() -> Vec<Route> {
     .problems([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, UNAVAILABLE])
     .answers(json_of::<SignInCode>());
     codes.token = NeedOfToken::Always;
+    let find = Route::get("/console/orders", "Find an order's page", console::find_order).query(
+        "id",
+        "Its id, or its number with its check digit",
+        json!({"type": "string"}),
+    );
+    let mut order = Route::get(
+        "/console/orders/{id}",
+        "An order's page, for operators who have signed in",
+        console::order,
+    )
+    .in_path("id", "Its id, or its number with its check digit", json!({"type": "string"}));
+    order.answers.push((StatusCode::NOT_FOUND, PAGE));
     vec![
         page(Route::get(
             "/",
@@ -34,6 +48,15 @@ pub(super) fn pages() -> Vec<Route> {
         went_on(sign_in),
         went_on(Route::post("/sign-out", "Sign a browser out", console::sign_out)),
         codes,
+        page(went_on(find)),
+        page(went_on(order)),
+        Route::get(
+            "/console/live",
+            "What is new on the first page (server-sent events), for who has signed in",
+            console::follow,
+        )
+        .problems([FORBIDDEN, STREAMS_FULL, UNAVAILABLE])
+        .answers(Content::Text("text/event-stream")),
         asset(),
     ]
 }
