@@ -3,14 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use commands::command::ClearCart;
 use commands::command::{Command, Expected, RegisterAccount, RegisterDevice};
 use commands::crypto::SigningKey;
-use commands::sign::{Draft, sign};
+use commands::sign::{Draft, sign, sign_request};
 use engine::clock::{Clock, WallClock};
 use engine::keystore::StoredKey;
 use events::account::{Algorithm, PublicKey, Role};
 use events::ids::{AccountId, CommandId, DeviceId, MarketName, Nonce};
+use gateway::token::TOKEN_REQUEST;
 use rand::Rng;
+use serde_json::json;
 use uuid::Uuid;
 
 /// How long a signed command is good: as long as the market takes one.
@@ -100,6 +103,14 @@ impl Person {
             expected,
             command: command.into(),
         }
+    }
+
+    /// Signs a request for an access token that is good for some seconds.
+    pub fn token_request(&self, ttl_s: u64) -> Bytes {
+        // A request has what a command has, but for the command.
+        let id = CommandId::from_uuid(Uuid::now_v7());
+        let draft = self.draft(id, Expected::default(), ClearCart::default());
+        Bytes::from(sign_request(&draft, TOKEN_REQUEST, json!({ "ttl_s": ttl_s }), &self.key))
     }
 
     /// Signs a draft of this person.

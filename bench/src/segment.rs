@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::load::{self, Seen};
 use crate::person::Person;
+use crate::views::Rebuild;
 use crate::workload::Town;
 use crate::{floor, views};
 
@@ -58,6 +59,8 @@ pub struct Figures {
     pub sent: usize,
     /// Events per second that all views read of the finished log.
     pub projection_events_per_s: f64,
+    /// All views built again, beside the steady load.
+    pub rebuild: Rebuild,
 }
 
 /// Founds a town in a running market.
@@ -91,6 +94,7 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
     node.projections().wait_for(full.position, CATCH_UP_MAX).await?;
     let with_views = started.elapsed();
     let projection_events_per_s = views::events_per_s(&dir.join("views-anew"), node.log()).await?;
+    let rebuild = rebuild_beside_load(&node, &mut verifier, &town, plan).await?;
     node.shutdown().await;
     Ok(Figures {
         crypto_floor_per_s: floor_now,
@@ -102,5 +106,25 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
         accepted: full.accepted,
         sent: full.receipts,
         projection_events_per_s,
+        rebuild,
     })
+}
+
+/// Builds all views again while orders come at the steady rate.
+async fn rebuild_beside_load(
+    node: &Node,
+    verifier: &mut ReceiptVerifier,
+    town: &Arc<Town>,
+    plan: Plan,
+) -> anyhow::Result<Rebuild> {
+    let (handle, mut rebuild) = (node.handle(), std::pin::pin!(views::rebuild(node)));
+    for seed in 4.. {
+        let orders = town.orders((plan.steady_per_second * plan.steady_s) as usize, seed);
+        let orders = orders.into_iter().map(|order| order.bytes).collect();
+        tokio::select! {
+            rebuilt = &mut rebuild => return rebuilt,
+            seen = load::open_loop(&handle, verifier, orders, plan.steady_per_second) => seen?.check_accepted()?,
+        }
+    }
+    rebuild.await
 }

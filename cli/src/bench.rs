@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{jetstream, machine, memory, mix, parts, restart, segment};
+use ::bench::{http, jetstream, machine, memory, mix, parts, restart, segment};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use events::account::Algorithm;
@@ -74,6 +74,8 @@ enum Stage {
     Mix,
     /// What of an order takes how long, on one thread.
     Parts,
+    /// Carts filled over HTTP at the steady rate, and a stream of events.
+    Http,
     /// JetStream.
     Jetstream,
     /// A restart.
@@ -103,6 +105,7 @@ struct Report {
     segment_es256: Option<segment::Figures>,
     mix: Option<mix::Figures>,
     parts: Option<parts::Figures>,
+    http: Option<http::Figures>,
     jetstream: Option<jetstream::Figures>,
     projection_events_per_s: Option<f64>,
     restart_s: Option<f64>,
@@ -179,6 +182,11 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         let (buyers, listings) = (arguments.buyers as usize, arguments.listings as usize);
         parts = Some(parts::run(&dir.join("parts"), orders, buyers, listings)?);
     }
+    let mut http = None;
+    if arguments.includes(Stage::Http) {
+        talk(format_args!("Carts over HTTP …"));
+        http = Some(http::run(&dir.join("http"), arguments.steady, arguments.steady_s).await?);
+    }
     let mut jetstream = None;
     if arguments.includes(Stage::Jetstream) {
         if let Some(server) = nats_server(arguments.nats_server.as_deref()) {
@@ -203,6 +211,7 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         segment_es256,
         mix,
         parts,
+        http,
         jetstream,
         restart_s: restart.map(|figures| figures.restart_s),
         restart,
@@ -265,6 +274,14 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.tree_us
         )?;
     }
+    if let Some(figures) = &report.http {
+        writeln!(
+            out,
+            "carts over HTTP, {} requests/s: p50 {:.2} ms, p99 {:.2} ms; a stream has their events within p50 {:.0} ms, p99 {:.0} ms \
+             of the decision",
+            figures.per_second, figures.p50_ms, figures.p99_ms, figures.stream_p50_ms, figures.stream_p99_ms
+        )?;
+    }
     if let Some(figures) = &report.jetstream {
         writeln!(
             out,
@@ -278,6 +295,15 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     }
     if let Some(events_per_s) = report.projection_events_per_s {
         writeln!(out, "views: {events_per_s:.0} events/s")?;
+    }
+    if let Some(segment::Figures { rebuild, .. }) = &report.segment {
+        writeln!(
+            out,
+            "all views built again beside the steady load: {:.1} s for {} events, {:.0} events/s",
+            rebuild.seconds,
+            rebuild.events,
+            rebuild.events_per_s()
+        )?;
     }
     if let Some(figures) = &report.restart {
         writeln!(
