@@ -139,8 +139,8 @@ impl Projections {
     async fn give_up(&self, building: Vec<Building>) -> Result<(), ViewError> {
         let inner = Arc::clone(&self.inner);
         blocking(move || {
-            let unfinished = building.into_iter().filter(|building| building.rebuilt.is_none());
-            unfinished.map(|left| inner.store.discard(left.view, left.folder.into_generation())).collect()
+            let mut unfinished = building.into_iter().filter(|building| building.rebuilt.is_none());
+            unfinished.try_for_each(|left| inner.store.discard(left.view, left.folder.into_generation()))
         })
         .await
     }
