@@ -1,5 +1,7 @@
 //! The first page in a real Chromium, of a real market in which people trade.
 
+#![allow(clippy::unwrap_used)] // what a test calls is a test too
+
 mod browser;
 mod common;
 
