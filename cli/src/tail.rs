@@ -125,6 +125,11 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::RecoveryEnrolled(event) => format!("{} recovery codes approve", event.commitments.len()),
         Event::RecoveryRemoved(_) => "its recovery codes approve nothing any more".to_owned(),
         Event::CodeRefused(event) => format!("a wrong code, number {} in 15 minutes", event.tries),
+        Event::PasswordSet(_) => "has a new password, and its sessions have ended".to_owned(),
+        Event::PasswordRemoved(_) => "has no password any more, and its sessions have ended".to_owned(),
+        Event::SignInFailed(event) => format!("a wrong password, number {}", event.failures),
+        Event::SessionStarted(event) => format!("session {} until {}", event.session, event.until),
+        Event::SessionEnded(event) => format!("session {} ended", event.session),
         Event::ListingCreated(event) => format!("{:?} at {}", event.title, event.price),
         Event::StockReceived(event) => {
             let at = at(event.location.as_ref());

@@ -18,6 +18,7 @@ use crate::limits::Spent;
 use crate::market::Market;
 use crate::privacy::Profile;
 use crate::risk::Trust;
+use crate::sign_in::SignIn;
 use crate::step_up::{Codes, Passkeys};
 
 /// An account.
@@ -31,6 +32,8 @@ pub struct Account {
     pub keys: u32,
     /// Its passkeys, which approve what needs a second factor.
     pub passkeys: Passkeys,
+    /// What is remembered of its signing in, if it was ever signed in to or had a password.
+    pub sign_in: Option<Box<SignIn>>,
     /// What it has of codes, if it ever had any.
     pub codes: Option<Box<Codes>>,
     /// Its active cart, if it has one.
@@ -64,6 +67,7 @@ impl Account {
             devices: BTreeSet::new(),
             keys: 0,
             passkeys: Passkeys::new(),
+            sign_in: None,
             codes: None,
             cart: None,
             saved: BTreeMap::new(),

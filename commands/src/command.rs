@@ -31,6 +31,7 @@ mod reservations;
 mod returns;
 mod risk;
 mod search;
+mod sign_in;
 mod step_up;
 mod team;
 
@@ -86,6 +87,7 @@ pub use search::{
     DESCRIPTION_LENGTH_MAX, DescribeListing, SYNONYM_GROUPS_MAX, SYNONYM_LENGTH_MAX, SYNONYMS_MAX,
     SetSynonyms, SynonymGroup, TAG_LENGTH_MAX, TAGS_MAX, Tags,
 };
+pub use sign_in::{EndSession, RemovePassword, ReportSignInFailed, SetPassword, StartSession};
 pub use step_up::{
     EnrollPasskey, EnrollRecovery, EnrollTotp, RemovePasskey, RemoveRecovery, RemoveTotp, SetStepUpTerms,
 };
@@ -256,6 +258,11 @@ commands! {
     "step_up.remove_totp" => RemoveTotp(RemoveTotp),
     "step_up.enroll_recovery" => EnrollRecovery(EnrollRecovery),
     "step_up.remove_recovery" => RemoveRecovery(RemoveRecovery),
+    "sign_in.set_password" => SetPassword(SetPassword),
+    "sign_in.remove_password" => RemovePassword(RemovePassword),
+    "sign_in.report_failed" => ReportSignInFailed(ReportSignInFailed),
+    "session.start" => StartSession(StartSession),
+    "session.end" => EndSession(EndSession),
     "listing.create" => CreateListing(CreateListing),
     "stock.receive" => ReceiveStock(ReceiveStock),
     "listing.update" => UpdateListing(UpdateListing),

@@ -19,8 +19,8 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
-    payment, payout, privacy, promotion, reconciliation, reservation, risk, scope, search, shipping, step_up,
-    stock, suspension, tax,
+    payment, payout, privacy, promotion, reconciliation, reservation, risk, scope, search, shipping, sign_in,
+    step_up, stock, suspension, tax,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -303,6 +303,11 @@ fn business(
         Command::RemoveTotp(command) => step_up::decide_remove_totp(market, account, command),
         Command::EnrollRecovery(command) => step_up::decide_enroll_recovery(market, account, command),
         Command::RemoveRecovery(command) => step_up::decide_remove_recovery(market, account, command),
+        Command::SetPassword(command) => sign_in::decide_set_password(market, account, command),
+        Command::RemovePassword(command) => sign_in::decide_remove_password(market, account, command),
+        Command::ReportSignInFailed(command) => sign_in::decide_failed(market, command, now),
+        Command::StartSession(command) => sign_in::decide_start(market, command, now),
+        Command::EndSession(command) => sign_in::decide_end(market, account, command, now),
         Command::CreateListing(command) => listing::decide_create(market, account, command),
         Command::UpdateListing(command) => listing::decide_update(market, account, command),
         Command::PauseListing(command) => listing::decide_pause(market, account, command),

@@ -54,6 +54,7 @@ mod search;
 pub mod seed_form;
 pub mod shipping;
 pub mod sign;
+pub mod sign_in;
 mod spelling;
 pub mod step_up;
 pub mod stock;

@@ -149,6 +149,11 @@ impl Market {
             Event::RecoveryEnrolled(event) => self.accounts.recovery_enrolled(event),
             Event::RecoveryRemoved(event) => self.accounts.recovery_removed(event),
             Event::CodeRefused(event) => self.accounts.code_refused(event, self.time),
+            Event::PasswordSet(event) => self.accounts.password_set(event),
+            Event::PasswordRemoved(event) => self.accounts.password_removed(event),
+            Event::SignInFailed(event) => self.accounts.sign_in_failed(event, self.time),
+            Event::SessionStarted(event) => self.accounts.session_started(event, self.time),
+            Event::SessionEnded(event) => self.accounts.session_ended(event),
             Event::ListingCreated(event) => self.listings.created(event),
             Event::StockReceived(event) => {
                 self.listings.change_stock(event.listing, |stock| stock.received(event));

@@ -38,6 +38,7 @@ impl Accounts {
         owner.profile = None;
         owner.passkeys.clear();
         owner.codes = None;
+        owner.sign_in = None;
         owner.saved.clear();
         for device in std::mem::take(&mut owner.devices) {
             let key = self.devices.get(&device).map(|device| device.key);

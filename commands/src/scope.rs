@@ -14,7 +14,10 @@ use crate::{order, suspension};
 /// command itself.
 pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
     match kind {
-        CommandKind::RegisterAccount | CommandKind::RegisterDevice => &[Role::Registrar],
+        CommandKind::RegisterAccount
+        | CommandKind::RegisterDevice
+        | CommandKind::ReportSignInFailed
+        | CommandKind::StartSession => &[Role::Registrar],
         CommandKind::RotateMarketKey | CommandKind::RetireMarketKey => &[Role::Registrar, Role::Operator],
         CommandKind::EnrollDevice
         | CommandKind::RenameDevice
@@ -26,8 +29,10 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::EnrollTotp
         | CommandKind::RemoveTotp
         | CommandKind::EnrollRecovery
-        | CommandKind::RemoveRecovery => Role::ALL,
-        CommandKind::SetProfile => &[Role::Buyer, Role::Seller],
+        | CommandKind::RemoveRecovery
+        | CommandKind::RemovePassword
+        | CommandKind::EndSession => Role::ALL,
+        CommandKind::SetProfile | CommandKind::SetPassword => &[Role::Buyer, Role::Seller],
         CommandKind::EraseAccount => &[Role::Buyer, Role::Seller, Role::Operator, Role::Guest],
         CommandKind::SetStepUpTerms => &[Role::Operator],
         CommandKind::SetRiskRules

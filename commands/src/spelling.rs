@@ -115,6 +115,21 @@ mod tests {
             ("step_up.remove_totp", json!({"account": ID, "authenticator": ID})),
             ("step_up.enroll_recovery", json!({"commitments": [hash, hash]})),
             ("step_up.remove_recovery", json!({"account": ID})),
+            ("sign_in.set_password", json!({"password": ID})),
+            ("sign_in.remove_password", json!({"account": ID})),
+            ("sign_in.report_failed", json!({"account": ID, "password": ID})),
+            (
+                "session.start",
+                json!({
+                    "account": ID,
+                    "nonce": "AAAAAAAAAAIAAAAAAAAAAA",
+                    "password": ID,
+                    "session": ID,
+                    "shown": {"totp": {"authenticator": ID, "step": 58_459_440}},
+                    "until": 1_753_783_200_000_i64
+                }),
+            ),
+            ("session.end", json!({"account": ID, "session": ID})),
             (
                 "listing.create",
                 json!({

@@ -24,7 +24,8 @@ use serde_json::Value;
 
 use crate::account::{Account, Accounts};
 use crate::command::{
-    Command, EnrollPasskey, RemovePasskey, RemoveRecovery, RemoveTotp, SetStepUpTerms, Verified,
+    Command, EnrollPasskey, RemovePasskey, RemovePassword, RemoveRecovery, RemoveTotp, SetStepUpTerms,
+    Verified,
 };
 use crate::market::Market;
 use crate::refusal::{HasFactors, Refusal};
@@ -140,6 +141,12 @@ pub fn reason(market: &Market, verified: &Verified, now: Timestamp) -> Option<&'
         Command::EnrollPasskey(_) | Command::EnrollTotp(_) | Command::EnrollRecovery(_) => {
             return has_one().then_some("a second factor is enrolled with one that is there");
         }
+        Command::SetPassword(_) => {
+            return has_one().then_some("a password is set with a second factor that is there");
+        }
+        Command::RemovePassword(RemovePassword { account }) if is_own(*account) => {
+            return has_one().then_some("a password is removed with a second factor that is there");
+        }
         Command::RemovePasskey(RemovePasskey { account, .. })
         | Command::RemoveTotp(RemoveTotp { account, .. })
         | Command::RemoveRecovery(RemoveRecovery { account })
@@ -209,17 +216,67 @@ pub(crate) fn check(
     match stamp.step_up.as_deref() {
         None => Err(refuse("send the same bytes again with a second factor in `Skylink-Step-Up`")),
         Some(StepUp::Webauthn(assertion)) => {
-            let passkey = known.passkeys.get(&assertion.credential);
-            let passkey = passkey.ok_or_else(|| refuse("the passkey is none of this account"))?;
-            let terms = market.step_up.as_ref().ok_or_else(|| refuse("this market takes no passkeys yet"))?;
             let challenge = challenge(&stamp.signed).ok_or_else(|| refuse("these are no signed bytes"))?;
-            webauthn::check(assertion, passkey, terms, challenge).map_err(refuse)?;
+            check_passkey(market, known, assertion, challenge).map_err(refuse)?;
             Ok(None)
         }
         Some(StepUp::Totp(shown)) => codes::check_totp(known, *shown, stamp, &verified.command, now, refuse),
         Some(StepUp::Recovery(shown)) => {
             codes::check_recovery(known, *shown, stamp, &verified.command, now, refuse)
         }
+    }
+}
+
+/// Checks that a passkey of an account approved a challenge. Says what is wrong.
+fn check_passkey(
+    market: &Market,
+    known: &Account,
+    assertion: &Assertion,
+    challenge: Hash,
+) -> Result<(), &'static str> {
+    let passkey = known.passkeys.get(&assertion.credential).ok_or("the passkey is none of this account")?;
+    let terms = market.step_up.as_ref().ok_or("this market takes no passkeys yet")?;
+    webauthn::check(assertion, passkey, terms, challenge)
+}
+
+/// Reads which challenge a passkey says to have approved; nothing of it is checked.
+pub fn challenge_of(assertion: &Assertion) -> Option<Hash> {
+    webauthn::challenge_of(assertion)
+}
+
+/// Tells whether a key signed a passkey's approval, and nothing else of what counts.
+pub fn is_signed_by(assertion: &Assertion, key: &PublicKey) -> bool {
+    assertion.fits() && webauthn::check_signature(assertion, key).is_some()
+}
+
+/// Tells whether what was shown is enough without a password.
+pub(crate) const fn is_passkey(shown: &StepUp) -> bool {
+    matches!(shown, StepUp::Webauthn(_))
+}
+
+/// Checks what was shown to sign in to an account: a passkey's approval of a challenge, or a code. Tells whether a code is the right one.
+///
+/// # Errors
+/// What is wrong, if it does not count whether right or not.
+pub(crate) fn check_sign_in(
+    market: &Market,
+    account: AccountId,
+    shown: &StepUp,
+    challenge: Option<Hash>,
+    now: Timestamp,
+) -> Result<bool, &'static str> {
+    let known = market.accounts.get(account).ok_or("there is no such account")?;
+    let is_locked = || known.codes.as_deref().is_some_and(|codes| codes.locked_until(now).is_some());
+    if !is_passkey(shown) && is_locked() {
+        return Err("too many wrong codes were shown beside commands: wait, or use a passkey");
+    }
+    match shown {
+        StepUp::Webauthn(assertion) => {
+            let challenge = challenge.ok_or("there is no challenge for the passkey")?;
+            check_passkey(market, known, assertion, challenge).map(|()| true)
+        }
+        StepUp::Totp(shown) => codes::is_right_totp(known, *shown, now),
+        StepUp::Recovery(shown) => codes::is_right_recovery(known, shown.commitment(account)),
     }
 }
 
@@ -244,16 +301,22 @@ fn required(market: &Market, stamp: &CommandStamp, rule: &str, problem: &str) ->
 impl Accounts {
     /// Notes what was shown beside a command, so that it is good only once: what a passkey says to have signed before, which code it was.
     pub(crate) fn stepped_up(&mut self, stamp: &CommandStamp) {
-        let Some(shown) = stamp.step_up.as_deref() else { return };
-        let Some(account) = self.by_id.get_mut(&stamp.account) else { return };
+        if let Some(shown) = stamp.step_up.as_deref() {
+            self.factor_shown(stamp.account, shown);
+        }
+    }
+
+    /// Notes that a second factor of an account was shown.
+    pub(crate) fn factor_shown(&mut self, account: AccountId, shown: &StepUp) {
+        let Some(known) = self.by_id.get_mut(&account) else { return };
         match shown {
             StepUp::Webauthn(assertion) => {
-                if let Some(passkey) = account.passkeys.get_mut(&assertion.credential) {
+                if let Some(passkey) = known.passkeys.get_mut(&assertion.credential) {
                     passkey.sign_count = assertion.sign_count();
                 }
             }
-            StepUp::Totp(shown) => account.totp_shown(*shown),
-            StepUp::Recovery(shown) => account.recovery_shown(shown.commitment(stamp.account)),
+            StepUp::Totp(shown) => known.totp_shown(*shown),
+            StepUp::Recovery(shown) => known.recovery_shown(shown.commitment(account)),
         }
     }
 
@@ -264,6 +327,8 @@ impl Accounts {
 
     pub(crate) fn passkey_removed(&mut self, event: &PasskeyRemoved) {
         self.known(event.account).passkeys.remove(&event.credential);
+        // It may have been lost, and have begun any of them.
+        self.sign_out(event.account);
     }
 }
 
@@ -317,7 +382,7 @@ pub(crate) fn decide_remove(
 }
 
 /// Finds whose second factor is to be removed: the giver's own, or, by an operator or the registrar, another's.
-fn owner_of(
+pub(crate) fn owner_of(
     market: &Market,
     giver: AccountId,
     named: Option<AccountId>,

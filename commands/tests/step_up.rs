@@ -8,9 +8,8 @@ mod support;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use commands::command::{
-    EnrollDevice, EnrollPasskey, RemovePasskey, ReportLost, RevokeDevice, SetRiskRules, SetStepUpTerms,
+    EnrollDevice, EnrollPasskey, ReportLost, RevokeDevice, SetRiskRules, SetStepUpTerms,
 };
-use commands::crypto::SigningKey;
 use commands::refusal::HasFactors;
 use commands::step_up::{
     PASSKEYS_PER_ACCOUNT_MAX, STEP_UP_FRESHNESS_MS, Shown, challenge, read_header, settle, write_header,
@@ -21,91 +20,17 @@ use events::device::RevokeReason;
 use events::rejection::DeviceRejection;
 use events::risk::rules::{Outcome, RuleSet};
 use events::step_up::{
-    Assertion, Base64Url, CredentialId, Domain, FactorKind, Origin, PasskeyEnrolled, PasskeyRemoved, StepUp,
-    StepUpRule, StepUpTerms, TermsSet,
+    Assertion, CredentialId, Domain, FactorKind, Origin, PasskeyEnrolled, PasskeyRemoved, StepUp, StepUpRule,
+    StepUpTerms, TermsSet,
 };
 use events::{Event, Hash, Rejection};
 use serde_json::json;
+use support::passkeys::{Authenticator, Ceremony, DOMAIN, GOOD, ORIGIN};
 use support::*;
 
 const HOUR_MS: i64 = 3_600_000;
-const ORIGIN: &str = "https://market.example";
-const DOMAIN: &str = "market.example";
 /// A second device of the buyer.
 const PHONE: Actor = Actor(120);
-
-/// A passkey, made by nothing but this test.
-struct Authenticator {
-    key: SigningKey,
-    algorithm: Algorithm,
-}
-
-/// What of an approval is to be otherwise.
-#[derive(Clone)]
-struct Ceremony {
-    kind: &'static str,
-    origin: &'static str,
-    domain: &'static str,
-    flags: u8,
-    count: u32,
-    is_cross_origin: bool,
-}
-
-const GOOD: Ceremony = Ceremony {
-    kind: "webauthn.get",
-    origin: ORIGIN,
-    domain: DOMAIN,
-    flags: 0b101,
-    count: 0,
-    is_cross_origin: false,
-};
-
-impl Authenticator {
-    fn new(algorithm: Algorithm, seed: u8) -> Authenticator {
-        Authenticator { key: SigningKey::from_seed(algorithm, [seed; 32]).unwrap(), algorithm }
-    }
-
-    fn credential(&self) -> CredentialId {
-        URL_SAFE_NO_PAD.encode(self.key.id().0).parse().unwrap()
-    }
-
-    fn enroll(&self) -> Command {
-        EnrollPasskey { credential: self.credential(), key: self.key.public() }.into()
-    }
-
-    fn remove(&self, account: Option<Actor>) -> Command {
-        RemovePasskey { account: account.map(Actor::account), credential: self.credential() }.into()
-    }
-
-    fn approve(&self, challenge: Hash, ceremony: &Ceremony) -> Assertion {
-        let mut data = Hash::of(ceremony.domain.as_bytes()).as_bytes().to_vec();
-        data.push(ceremony.flags);
-        data.extend(ceremony.count.to_be_bytes());
-        let client = json!({
-            "type": ceremony.kind,
-            "challenge": URL_SAFE_NO_PAD.encode(challenge.as_bytes()),
-            "origin": ceremony.origin,
-            "crossOrigin": ceremony.is_cross_origin,
-            "other_keys_can_be_added_here": "do not compare clientDataJSON against a template",
-        });
-        let client = client.to_string().into_bytes();
-        let mut message = data.clone();
-        message.extend(Hash::of(&client).as_bytes());
-        let signature = self.key.sign(&message);
-        let signature = match self.algorithm {
-            Algorithm::EdDsa => signature.to_vec(),
-            Algorithm::Es256 => {
-                p256::ecdsa::Signature::from_slice(&signature).unwrap().to_der().as_bytes().to_vec()
-            }
-        };
-        Assertion {
-            authenticator_data: Base64Url(data),
-            client_data: Base64Url(client),
-            credential: self.credential(),
-            signature: Base64Url(signature),
-        }
-    }
-}
 
 /// Signs a command whose bytes can be approved.
 fn signed(world: &mut World, actor: Actor, command: impl Into<Command>) -> Verified {

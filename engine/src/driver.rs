@@ -27,6 +27,7 @@ use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::LiveKeys;
 use crate::pace::{Answered, Pace};
+use crate::passwords::Passwords;
 use crate::processor::{Action, Answer, Processor, StopReason, Wake};
 use crate::secrets::Secrets;
 use crate::standby::{EngineConfig, Prepared, Standby, StartError};
@@ -119,6 +120,7 @@ pub struct EngineHandle {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) secrets: Arc<Secrets>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) live: Arc<LiveKeys>,
     pub(crate) index: Index,
     pub(crate) tree: TreeReader,
@@ -157,6 +159,7 @@ impl Engine {
             keys: Arc::clone(&handle.keys),
             secrets: Arc::clone(&handle.secrets),
             vault,
+            passwords: Arc::clone(&handle.passwords),
             clock: Arc::clone(&clock),
             pace: Arc::clone(&handle.pace),
         };
@@ -330,6 +333,11 @@ impl EngineHandle {
         if self.wakes.send(ToWriter::Look(done)).await.is_ok() {
             let _ = is_done.await;
         }
+    }
+
+    /// Gives what passwords are checked with.
+    pub fn passwords(&self) -> &Arc<Passwords> {
+        &self.passwords
     }
 
     /// Gives the secrets of people's apps.

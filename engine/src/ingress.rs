@@ -19,8 +19,9 @@ use crate::clock::Clock;
 use crate::driver::ToWriter;
 use crate::keys::KeyRing;
 use crate::pace::{Answered, Pace};
+use crate::passwords::Passwords;
 use crate::processor::{Incoming, Wake};
-use crate::secrets::{SecretError, Secrets};
+use crate::secrets::Secrets;
 use crate::vault::{Staged, Staging, Vault, VaultError, Zeroizing};
 
 /// Most requests that wait for a check of their signature; one more is answered `busy`.
@@ -128,6 +129,7 @@ pub(crate) struct Checker {
     pub(crate) secrets: Arc<Secrets>,
     /// Where what is personal is stored; none: nowhere.
     pub(crate) vault: Option<Arc<Vault>>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pace: Arc<Pace>,
 }
@@ -212,6 +214,12 @@ impl Checker {
         {
             return Err(refuse("authenticator", unkept));
         }
+        if let Command::SetPassword(body) = &verified.command
+            && !self.passwords.has(account, body.password).map_err(unreadable)?
+        {
+            let rule = "give the password to the gateway first, see docs/accounts.md";
+            return Err(refuse("password", rule));
+        }
         let Some(shown) = step_up.map(read_header).transpose()? else { return Ok(()) };
         verified.stamp.step_up = Some(Box::new(match *shown {
             Shown::Webauthn(assertion) => StepUp::Webauthn(assertion),
@@ -283,7 +291,7 @@ impl Checker {
 }
 
 /// What can't be read now may be read later; nobody's try is counted for it.
-fn unreadable(error: SecretError) -> Refusal {
+fn unreadable(error: impl std::error::Error + 'static) -> Refusal {
     tracing::error!(error = &error as &dyn std::error::Error, "a secret can't be read");
     Refusal::Busy
 }

@@ -22,6 +22,7 @@ pub mod market_keys;
 pub mod nats_commands;
 pub mod nats_serve;
 pub mod pace;
+pub mod passwords;
 pub mod processor;
 pub mod providers;
 pub mod secrets;

@@ -178,7 +178,7 @@ impl Secrets {
     }
 }
 
-fn name_of(authenticator: AuthenticatorId) -> String {
+pub(crate) fn name_of(authenticator: AuthenticatorId) -> String {
     format!("{PREFIX}{authenticator}")
 }
 

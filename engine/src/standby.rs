@@ -26,6 +26,7 @@ use crate::keys::KeyRing;
 use crate::log::{EventLog, ReadError, chain_of};
 use crate::market_keys::{LiveKeys, MarketKeyRing};
 use crate::pace::Pace;
+use crate::passwords::Passwords;
 use crate::processor::{StopReason, Wake, WriterConfig};
 use crate::secrets::Secrets;
 use crate::snapshot::Snapshots;
@@ -82,6 +83,8 @@ pub struct EngineConfig {
     pub market_keys: MarketKeyRing,
     /// The secrets of people's apps.
     pub secrets: Arc<Secrets>,
+    /// What passwords are checked with.
+    pub passwords: Arc<Passwords>,
     /// Threads that check signatures.
     pub verify_threads: usize,
     /// Where what is personal is stored; none: commands that name something personal are refused.
@@ -153,7 +156,7 @@ impl Standby {
         for key in market.accounts.keys() {
             keys.add(key.account, &key.public)?;
         }
-        let EngineConfig { writer, market_keys, secrets, verify_threads, vault } = config;
+        let EngineConfig { writer, market_keys, secrets, passwords, verify_threads, vault } = config;
         let opened = writer.opened.receipt_key;
         let live = Arc::new(LiveKeys::new(market_keys, &market.keys, market.position, opened));
         let pace = Arc::new(Pace::default());
@@ -195,6 +198,7 @@ impl Standby {
             status: status_out,
             keys,
             secrets,
+            passwords,
             live,
             index,
             tree: tree_reader,

@@ -9,7 +9,7 @@ use crate::ledger::Transfer;
 use crate::{
     account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
     payment, payout, privacy, promotion, reconciliation, reservation, returns, risk, search, shipping,
-    step_up, stock, tax,
+    sign_in, step_up, stock, tax,
 };
 
 /// Why a stored event can't be understood.
@@ -124,6 +124,11 @@ events! {
     "step_up.recovery_enrolled.v1" => RecoveryEnrolled(step_up::RecoveryEnrolled) about |e| Some(e.account.to_string()),
     "step_up.recovery_removed.v1" => RecoveryRemoved(step_up::RecoveryRemoved) about |e| Some(e.account.to_string()),
     "step_up.code_refused.v1" => CodeRefused(step_up::CodeRefused) about |e| Some(e.account.to_string()),
+    "sign_in.password_set.v1" => PasswordSet(sign_in::PasswordSet) about |e| Some(e.account.to_string()),
+    "sign_in.password_removed.v1" => PasswordRemoved(sign_in::PasswordRemoved) about |e| Some(e.account.to_string()),
+    "sign_in.failed.v1" => SignInFailed(sign_in::SignInFailed) about |e| Some(e.account.to_string()),
+    "session.started.v1" => SessionStarted(sign_in::SessionStarted) about |e| Some(e.account.to_string()),
+    "session.ended.v1" => SessionEnded(sign_in::SessionEnded) about |e| Some(e.account.to_string()),
     "listing.created.v1" => ListingCreated(listing::Created) about |e| Some(e.listing.to_string()),
     "stock.received.v1" => StockReceived(listing::StockReceived) about |e| Some(e.listing.to_string()),
     "listing.updated.v1" => ListingUpdated(listing::Updated) about |e| Some(e.listing.to_string()),
@@ -322,6 +327,11 @@ impl Event {
             | Event::RecoveryEnrolled(_)
             | Event::RecoveryRemoved(_)
             | Event::CodeRefused(_)
+            | Event::PasswordSet(_)
+            | Event::PasswordRemoved(_)
+            | Event::SignInFailed(_)
+            | Event::SessionStarted(_)
+            | Event::SessionEnded(_)
             | Event::ListingCreated(_)
             | Event::StockReceived(_)
             | Event::ListingUpdated(_)

@@ -98,6 +98,10 @@ uuid_ids! {
     DeviceId = "device id",
     /// One app of an account that makes codes.
     AuthenticatorId = "authenticator id",
+    /// One password of an account.
+    PasswordId = "password id",
+    /// One time that somebody is signed in.
+    SessionId = "session id",
     /// One thing offered for sale.
     ListingId = "listing id",
     /// One cart; an account has at most one active.

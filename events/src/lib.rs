@@ -37,6 +37,7 @@ pub mod returns;
 pub mod risk;
 pub mod search;
 pub mod shipping;
+pub mod sign_in;
 pub mod step_up;
 pub mod stock;
 pub mod tax;

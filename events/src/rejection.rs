@@ -11,6 +11,7 @@ mod privacy;
 mod reconciliation;
 mod returns;
 mod risk;
+mod sign_in;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub use self::privacy::{Open, PrivacyRejection};
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
 pub use self::risk::RiskRejection;
+pub use self::sign_in::SignInRejection;
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -994,4 +996,8 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Factor(#[from] FactorRejection),
+    /// A rule of signing in.
+    #[error(transparent)]
+    #[serde(untagged)]
+    SignIn(#[from] SignInRejection),
 }

@@ -13,9 +13,11 @@ use engine::Status;
 use engine::clock::Clock;
 use engine::effects::EffectsHandle;
 use engine::keys::KeyRing;
+use engine::keystore::KeyStore;
 use engine::log::EventLog;
 use engine::market_keys::LiveKeys;
 use engine::pace::Pace;
+use engine::passwords::Passwords;
 use engine::secrets::Secrets;
 use engine::tree::TreeReader;
 use engine::vault::Vault;
@@ -33,6 +35,7 @@ use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
 use crate::rebuild::Rebuilds;
 use crate::routes::{Route, UNLIMITED, routes};
 use crate::search::Turns;
+use crate::sign_in::Challenges;
 use crate::stream::STREAMS_MAX;
 use crate::submit::Commands;
 use crate::token::Tokens;
@@ -68,6 +71,10 @@ pub struct Gateway {
     pub keys: Arc<KeyRing>,
     /// The secrets of people's apps.
     pub secrets: Arc<Secrets>,
+    /// What passwords are checked with.
+    pub passwords: Arc<Passwords>,
+    /// The key store, for the registrar's key, with which is told who signed in.
+    pub store: KeyStore,
     /// The market.
     pub market: MarketName,
     /// The market's own keys, with which it signs receipts and checkpoints.
@@ -93,6 +100,7 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) searches: Turns,
     pub(crate) sessions: Sessions,
+    pub(crate) challenges: Challenges,
     pub(crate) board: Board,
     pub(crate) pages_live: Arc<Semaphore>,
     pub(crate) rebuilds: Rebuilds,
@@ -104,7 +112,18 @@ pub fn router(gateway: Gateway) -> Router {
     let (tokens, sessions) = (Tokens::new(), Sessions::new(&gateway.market));
     let pages_live = Arc::new(Semaphore::new(PAGES_LIVE_MAX));
     let (searches, board, rebuilds) = (Turns::new(), Board::default(), Rebuilds::default());
-    let app = Arc::new(App { gateway, tokens, streams, searches, sessions, board, pages_live, rebuilds });
+    let challenges = Challenges::default();
+    let app = Arc::new(App {
+        gateway,
+        tokens,
+        streams,
+        searches,
+        sessions,
+        challenges,
+        board,
+        pages_live,
+        rebuilds,
+    });
     let mut router = Router::new();
     for Route { path, handler, .. } in routes() {
         router = router.route(path, handler);

@@ -29,6 +29,7 @@ use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
 use engine::market_keys::{self, MarketKeyRing};
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
+use engine::passwords::Passwords;
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
 use engine::secrets::Secrets;
@@ -371,6 +372,8 @@ impl Reading {
             vault: Some(Arc::clone(&self.vault.vault)),
             keys: Arc::clone(handle.keys()),
             secrets: Arc::clone(handle.secrets()),
+            passwords: Arc::clone(handle.passwords()),
+            store: self.keys.clone(),
             market: self.market.clone(),
             market_keys: Arc::clone(handle.market_keys()),
             clock,
@@ -562,6 +565,7 @@ impl Parts {
     ) -> Result<StandbyNode, NodeError> {
         let Parts { keys, receipt_key, registrar, prepared, projections, vault } = self;
         let secrets = Arc::new(Secrets::in_vault(Arc::clone(&vault)));
+        let passwords = Arc::new(Passwords::in_vault(Arc::clone(&vault)));
         projections.check_log_head(log.head().await?)?;
         let NodeConfig {
             market,
@@ -594,6 +598,7 @@ impl Parts {
             writer,
             market_keys: MarketKeyRing::in_store(keys.clone()),
             secrets,
+            passwords,
             verify_threads,
             vault: Some(Arc::clone(&vault)),
         };

@@ -38,6 +38,9 @@ kinds! {
     APP_UNKNOWN = CONFLICT "app_unknown" "No such app waits";
     REBUILD_RUNNING = CONFLICT "rebuild_running" "A rebuild runs";
     CODE_WRONG = BAD_REQUEST "code_wrong" "The code is wrong";
+    PASSWORD_LENGTH = BAD_REQUEST "password_length" "No good password";
+    SIGN_IN_FAILED = UNAUTHORIZED "sign_in_failed" "Not signed in";
+    SIGN_IN_LOCKED = FORBIDDEN "sign_in_locked" "Locked for a while";
     MESSAGE_REFUSED = BAD_REQUEST "message_refused" "The message is not taken";
     BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";
     TOKEN_MISSING = UNAUTHORIZED "token_missing" "An access token is needed";

@@ -47,6 +47,7 @@ mod privacy;
 mod risk;
 mod route;
 mod search;
+mod sign_in;
 mod views;
 
 pub(crate) use self::route::{Content, NeedOfToken, Parameter, Route, Takes, UNLIMITED};
@@ -97,6 +98,7 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         commands(),
         factors::factors(),
+        sign_in::sign_in(),
         questions(),
         search::routes(),
         privacy::personal(),

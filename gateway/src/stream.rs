@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use engine::Status;
 use engine::log::{CommitStream, EventLog};
-use events::ids::{CommandId, CommitId};
+use events::ids::{CommandId, CommitId, KeyId};
 use events::metadata::Cause;
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
@@ -28,7 +28,7 @@ use crate::past::{commit_holding, unreadable};
 use crate::problem::{Problem, STREAMS_FULL, TOKEN_INVALID};
 use crate::query::Params;
 use crate::sight::{Sight, VIEWS_TIME_MAX};
-use crate::token::Caller;
+use crate::token::{By, Caller, ENDED};
 
 /// Most streams at once.
 pub const STREAMS_MAX: usize = 1024;
@@ -71,13 +71,25 @@ pub(crate) async fn stream(
         Standing::Good => {}
         Standing::Suspended => return Err(Refusal::AccountSuspended.into()),
         Standing::Erased => return Err(Refusal::Erased.into()),
-        Standing::KeyEnded => {
-            return Err(Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account"));
+        Standing::Ended => {
+            return Err(Problem::new(&TOKEN_INVALID, ENDED));
         }
     }
     let (views, status) = (app.gateway.projections.clone(), app.gateway.status.clone());
+    let left = match caller.by {
+        By::Key(..) => None,
+        By::Session(_, until) => {
+            let ms = u64::try_from(until.ms_since(app.gateway.clock.now())).unwrap_or_default();
+            Some(Duration::from_millis(ms))
+        }
+    };
     let (feed, waiting, last_words) = Feed::new(caller, from, views, status, permit)?;
-    tokio::spawn(feed.run(commits, last_words));
+    tokio::spawn(async move {
+        match left {
+            None => feed.run(commits, last_words, std::future::pending()).await,
+            Some(left) => feed.run(commits, last_words, tokio::time::sleep(left)).await,
+        }
+    });
     Ok(answer(waiting))
 }
 
@@ -86,20 +98,27 @@ enum Standing {
     Good,
     Suspended,
     Erased,
-    KeyEnded,
+    /// What he asks with.
+    Ended,
 }
 
 /// Tells how somebody stands now.
 fn standing(views: &Projections, caller: &Caller) -> Result<Standing, ViewError> {
     let accounts = views.accounts();
-    let is_active = accounts.key(caller.key)?.is_some_and(|owner| owner.is_active);
+    let is_active = match caller.by {
+        By::Key(_, key) => accounts.key(key)?.is_some_and(|owner| owner.is_active),
+        // When its time is over the stream ends by itself.
+        By::Session(session, _) => {
+            accounts.sign_in(caller.account)?.is_some_and(|known| known.sessions.contains_key(&session))
+        }
+    };
     let known = accounts.account(caller.account)?;
     if known.as_ref().is_some_and(|known| known.is_erased) {
         return Ok(Standing::Erased);
     }
     let is_suspended = known.is_none_or(|known| known.suspended.is_some());
     Ok(match (is_active, is_suspended) {
-        (false, _) => Standing::KeyEnded,
+        (false, _) => Standing::Ended,
         (true, true) => Standing::Suspended,
         (true, false) => Standing::Good,
     })
@@ -149,11 +168,18 @@ impl Feed {
     }
 
     /// Sends until there is a reason not to, and then says it.
-    async fn run(mut self, mut commits: CommitStream, last_words: OwnedPermit<Sent>) {
+    async fn run(
+        mut self,
+        mut commits: CommitStream,
+        last_words: OwnedPermit<Sent>,
+        is_over: impl Future<Output = ()>,
+    ) {
+        let mut is_over = std::pin::pin!(is_over);
         let reason = loop {
             let commit = tokio::select! {
                 commit = commits.next() => commit,
                 () = self.out.closed() => return,
+                () = &mut is_over => break "its session is over",
                 _ = self.status.wait_for(|status| matches!(status, Status::Stopped(_))) => break "the engine has stopped",
             };
             match commit {
@@ -190,10 +216,15 @@ impl Feed {
             }
         }
         for recorded in commit.events() {
-            let (account, key) = (self.caller.account, self.caller.key);
+            let account = self.caller.account;
+            let is_key = |key: KeyId| matches!(self.caller.by, By::Key(_, own) if own == key);
             let may_end = match &recorded.event {
-                Event::DeviceRevoked(revoked) => revoked.key == key,
-                Event::DeviceRotated(rotated) => rotated.replaced == key,
+                Event::DeviceRevoked(revoked) => is_key(revoked.key),
+                Event::DeviceRotated(rotated) => is_key(rotated.replaced),
+                Event::SessionEnded(ended) => ended.account == account,
+                Event::PasswordSet(set) => set.account == account,
+                Event::PasswordRemoved(removed) => removed.account == account,
+                Event::PasskeyRemoved(removed) => removed.account == account,
                 Event::AccountSuspended(suspended) => suspended.account == account,
                 Event::AccountErased(erased) => erased.account == account,
                 _ => false,
@@ -213,7 +244,10 @@ impl Feed {
             Standing::Good => Ok(()),
             Standing::Suspended => Err("the account is suspended"),
             Standing::Erased => Err("the account was erased"),
-            Standing::KeyEnded => Err("its key signs nothing any more"),
+            Standing::Ended => Err(match self.caller.by {
+                By::Key(..) => "its key signs nothing any more",
+                By::Session(..) => "its session has ended",
+            }),
         }
     }
 }
@@ -278,7 +312,7 @@ fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'sta
 #[cfg(test)]
 mod tests {
     use events::commit::Seal;
-    use events::ids::{AccountId, KeyId, WriterId};
+    use events::ids::{AccountId, DeviceId, WriterId};
     use events::listing::StockReceived;
     use events::{Event, Hash, Head, Quantity, Timestamp};
     use tokio::time::Instant;
@@ -324,17 +358,13 @@ mod tests {
         fn follow(&self, from: Position, commits: &[Arc<Commit>]) -> (mpsc::Receiver<Sent>, Task) {
             let account = AccountId::from_uuid(Uuid::from_u128(3));
             let roles = [events::account::Role::Operator].into();
+            let by = By::Key(DeviceId::from_uuid(Uuid::from_u128(4)), KeyId([0; 32]));
             let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
-            let (feed, waiting, last_words) = Feed::new(
-                Caller { account, roles, key: KeyId([0; 32]) },
-                from,
-                self.views(),
-                self.status.subscribe(),
-                permit,
-            )
-            .unwrap();
+            let (feed, waiting, last_words) =
+                Feed::new(Caller { account, roles, by }, from, self.views(), self.status.subscribe(), permit)
+                    .unwrap();
             let all = futures::stream::iter(commits.to_vec()).map(Ok).chain(futures::stream::pending());
-            (waiting, tokio::spawn(feed.run(all.boxed(), last_words)))
+            (waiting, tokio::spawn(feed.run(all.boxed(), last_words, std::future::pending())))
         }
 
         fn views(&self) -> Projections {

@@ -201,7 +201,7 @@ async fn discard(mut chunks: BodyDataStream) {
 }
 
 /// Gives what is shown beside a command. What is no text is nothing of use, and is refused as that.
-fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+pub(crate) fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(|value| value.to_str().unwrap_or_default().to_owned())
 }
 

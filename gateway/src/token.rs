@@ -1,7 +1,7 @@
 //! Access tokens for queries: got with a request signed by a device's key, good for an hour at most, and known only
 //! to the gateway that gave them. A command never needs one: it is signed itself.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -19,13 +19,14 @@ use commands::envelope::{Envelope, verify_request};
 use commands::replay::{CLOCK_SKEW_MS, FRESHNESS_MS};
 use events::Timestamp;
 use events::account::Role;
-use events::ids::{AccountId, DeviceId, KeyId, Nonce};
+use events::ids::{AccountId, DeviceId, KeyId, Nonce, SessionId};
+use projections::account::Account;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::http::App;
 use crate::problem::{Problem, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING};
-use crate::query::VIEWS_TIME_MAX;
+use crate::query::{VIEWS_TIME_MAX, id_of};
 use crate::submit::{JWS_TYPES, check_content_type, read_body};
 
 /// The name (`cmd`) of a request for a token. No command has it.
@@ -47,10 +48,28 @@ struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Claims {
     account: AccountId,
-    device: DeviceId,
+    by: By,
     exp: Timestamp,
-    key: KeyId,
 }
+
+/// By what a token was got, and ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum By {
+    /// By a key of a device.
+    Key(DeviceId, KeyId),
+    /// By signing in, until when at the latest.
+    Session(SessionId, Timestamp),
+}
+
+/// What is told when that has ended.
+pub(crate) const ENDED: &str = "what the token was got by, a key or a session, is no longer its account's";
+const DEVICE_NEEDED: &str = "this takes a token of a device, from POST /v1/tokens";
+/// What an account may do in a session, if it may do it at all.
+const SESSION_ROLES: [Role; 2] = [Role::Buyer, Role::Seller];
+/// How long a session may be without a question, in ms.
+pub const SESSION_IDLE_MS: i64 = 1_800_000;
+/// Most sessions that tokens of this process are good for.
+pub const SESSIONS_SEEN_MAX: usize = 65_536;
 
 /// An access token (the members of RFC 6749, and whose it is).
 #[derive(Serialize, JsonSchema)]
@@ -74,13 +93,26 @@ pub(crate) struct Token {
 pub(crate) struct Caller {
     pub(crate) account: AccountId,
     pub(crate) roles: BTreeSet<Role>,
-    /// The key that his token was got with.
-    pub(crate) key: KeyId,
+    /// By what his token was got.
+    pub(crate) by: By,
 }
 
 impl Caller {
     pub(crate) fn is_operator(&self) -> bool {
         self.roles.contains(&Role::Operator)
+    }
+
+    /// Refuses who asks in a session where a device is needed.
+    pub(crate) fn check_device(&self) -> Result<(), Problem> {
+        match self.by {
+            By::Key(..) => Ok(()),
+            By::Session(..) => Err(Problem::forbidden(DEVICE_NEEDED)),
+        }
+    }
+
+    /// Reads whose something is, as a path names it: `me`, or an account's id.
+    pub(crate) fn account_named(&self, text: &str) -> Result<AccountId, Problem> {
+        if text == "me" { Ok(self.account) } else { id_of(text, "account") }
     }
 
     /// Tells whether he may see what belongs to an account.
@@ -101,16 +133,43 @@ impl Holder {
     /// Tells who that is now; none, if the key is no longer that of its account. The question counts as one of the account's.
     pub(crate) fn caller(&self, app: &App) -> Result<Option<Caller>, Problem> {
         let accounts = app.gateway.projections.accounts();
-        let Some(account) = accounts.account(self.account)? else { return Ok(None) };
-        if account.is_erased {
-            return Err(Refusal::Erased.into());
-        }
+        let Some(account) = unless_erased(app, self.account)? else { return Ok(None) };
         let Some(owner) = accounts.key(self.key)? else { return Ok(None) };
         if !owner.is_active || (owner.account, owner.device) != (self.account, self.device) {
             return Ok(None);
         }
         app.gateway.limits.take_account(self.account)?;
-        Ok(Some(Caller { account: self.account, roles: account.roles, key: self.key }))
+        let by = By::Key(self.device, self.key);
+        Ok(Some(Caller { account: self.account, roles: account.roles, by }))
+    }
+}
+
+/// Tells who asks in a session; none, if it has ended. What operators may do takes a key, whatever else the account is.
+fn caller_in_session(
+    app: &App,
+    account: AccountId,
+    session: SessionId,
+    until: Timestamp,
+) -> Result<Option<Caller>, Problem> {
+    let Some(known) = unless_erased(app, account)? else { return Ok(None) };
+    let now = app.gateway.clock.now();
+    let sign_in = app.gateway.projections.accounts().sign_in(account)?;
+    if !sign_in.is_some_and(|sign_in| sign_in.is_live(session, now)) {
+        return Ok(None);
+    }
+    if !app.tokens.is_awake(session, now) {
+        let detail = "the session asked nothing for too long: sign in again";
+        return Err(Problem::new(&TOKEN_EXPIRED, detail));
+    }
+    app.gateway.limits.take_account(account)?;
+    let roles = known.roles.into_iter().filter(|role| SESSION_ROLES.contains(role)).collect();
+    Ok(Some(Caller { account, roles, by: By::Session(session, until) }))
+}
+
+fn unless_erased(app: &App, account: AccountId) -> Result<Option<Account>, Problem> {
+    match app.gateway.projections.accounts().account(account)? {
+        Some(known) if known.is_erased => Err(Refusal::Erased.into()),
+        known => Ok(known),
     }
 }
 
@@ -118,6 +177,8 @@ impl Holder {
 pub(crate) struct Tokens {
     key: hmac::Key,
     nonces: Mutex<Nonces>,
+    /// When each session last asked something.
+    seen: Mutex<BTreeMap<SessionId, Timestamp>>,
 }
 
 #[derive(Default)]
@@ -150,7 +211,41 @@ impl Tokens {
     pub(crate) fn new() -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .expect("the operating system gives random bytes");
-        Tokens { key, nonces: Mutex::default() }
+        Tokens { key, nonces: Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// Gives a token for a session that begins now; none, if there are too many already.
+    pub(crate) fn of_session(
+        &self,
+        account: AccountId,
+        session: SessionId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Option<String> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= SESSIONS_SEEN_MAX {
+            seen.retain(|_, last| now.ms_since(*last) < SESSION_IDLE_MS);
+        }
+        if seen.len() >= SESSIONS_SEEN_MAX {
+            return None;
+        }
+        seen.insert(session, now);
+        Some(self.seal(&Claims { account, by: By::Session(session, until), exp: until }))
+    }
+
+    /// Notes that a session asks something, unless it did not for too long.
+    fn is_awake(&self, session: SessionId, now: Timestamp) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get_mut(&session) {
+            Some(last) if now.ms_since(*last) < SESSION_IDLE_MS => {
+                *last = now;
+                true
+            }
+            _ => {
+                seen.remove(&session);
+                false
+            }
+        }
     }
 
     fn seal(&self, claims: &Claims) -> String {
@@ -232,7 +327,7 @@ pub(crate) async fn issue(
     nonces.unwrap_or_else(PoisonError::into_inner).use_up(key, envelope.stamp.nonce, now)?;
     let ttl_ms = i64::try_from(wanted.ttl_s).unwrap_or_default() * 1000;
     let exp = now.plus_ms(ttl_ms);
-    let token = app.tokens.seal(&Claims { account, device, exp, key });
+    let token = app.tokens.seal(&Claims { account, by: By::Key(device, key), exp });
     let answer = Token {
         access_token: token,
         token_type: "Bearer",
@@ -244,19 +339,28 @@ pub(crate) async fn issue(
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
 }
 
+/// Reads the token of a request.
+fn claims_of(parts: &Parts, app: &App) -> Result<Claims, Problem> {
+    let missing =
+        || Problem::new(&TOKEN_MISSING, "send `Authorization: Bearer` with a token from POST /v1/tokens");
+    let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = text.and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    app.tokens.open(token.trim(), app.gateway.clock.now())
+}
+
+/// For what takes a device: a session is not enough.
 impl FromRequestParts<Arc<App>> for Holder {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Holder, Problem> {
-        let missing =
-            || Problem::new(&TOKEN_MISSING, "send `Authorization: Bearer` with a token from POST /v1/tokens");
-        let text = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = text.and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(missing());
+        let Claims { account, by, .. } = claims_of(parts, app)?;
+        match by {
+            By::Key(device, key) => Ok(Holder { account, device, key }),
+            By::Session(..) => Err(Problem::forbidden(DEVICE_NEEDED)),
         }
-        let Claims { account, device, key, .. } = app.tokens.open(token.trim(), app.gateway.clock.now())?;
-        Ok(Holder { account, device, key })
     }
 }
 
@@ -264,8 +368,12 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, Problem> {
-        let revoked = || Problem::new(&TOKEN_INVALID, "the token's key is no longer that of its account");
-        Holder::from_request_parts(parts, app).await?.caller(app)?.ok_or_else(revoked)
+        let Claims { account, by, .. } = claims_of(parts, app)?;
+        let found = match by {
+            By::Key(device, key) => Holder { account, device, key }.caller(app)?,
+            By::Session(session, until) => caller_in_session(app, account, session, until)?,
+        };
+        found.ok_or_else(|| Problem::new(&TOKEN_INVALID, ENDED))
     }
 }
 
@@ -309,9 +417,8 @@ mod tests {
         let exp = Timestamp::from_ms(5_000);
         let claims = Claims {
             account: AccountId::from_uuid(uuid::Uuid::from_u128(1)),
-            device: DeviceId::from_uuid(uuid::Uuid::from_u128(2)),
+            by: By::Key(DeviceId::from_uuid(uuid::Uuid::from_u128(2)), KeyId([3; 32])),
             exp,
-            key: KeyId([3; 32]),
         };
         let token = tokens.seal(&claims);
         assert_eq!(tokens.open(&token, exp.plus_ms(-1)).unwrap(), claims);

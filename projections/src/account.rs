@@ -3,6 +3,7 @@
 
 mod device;
 mod factors;
+mod sign_in;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +17,15 @@ use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
 pub use self::device::{Device, DeviceEntry, DeviceState, DeviceStep, HISTORY_MAX};
-pub use self::factors::{Factors, Used};
+pub use self::factors::{Factors, Passkey, Used};
+pub use self::sign_in::{Session, SignIn};
 
 use crate::store::Slot;
 use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +94,7 @@ const ACCOUNTS: Layout<AccountId, Account> = Layout::new(b'a', VERSION);
 const DEVICES: Layout<DeviceId, Device> = Layout::new(b'd', VERSION);
 const KEYS: Layout<KeyId, KeyOwner> = Layout::new(b'k', VERSION);
 const FACTORS: Layout<AccountId, Factors> = Layout::new(b'f', VERSION);
+const SIGN_INS: Layout<AccountId, SignIn> = Layout::new(b's', VERSION);
 
 /// Answers about accounts.
 #[derive(Clone, Copy)]
@@ -120,6 +123,11 @@ impl<'a> Accounts<'a> {
         FACTORS.get(&self.0.read().tree, &account)
     }
 
+    /// Gives how an account is signed in to; none, if it never was.
+    pub fn sign_in(&self, account: AccountId) -> Result<Option<SignIn>, ViewError> {
+        SIGN_INS.get(&self.0.read().tree, &account)
+    }
+
     /// Tells whose a key is or was; `None` if no device had it.
     pub fn key(&self, key: KeyId) -> Result<Option<KeyOwner>, ViewError> {
         KEYS.get(&self.0.read().tree, &key)
@@ -132,6 +140,7 @@ pub(crate) struct AccountFold {
     devices: Table<DeviceId, Device>,
     keys: Table<KeyId, KeyOwner>,
     factors: Table<AccountId, Factors>,
+    sign_ins: Table<AccountId, SignIn>,
 }
 
 impl AccountFold {
@@ -141,6 +150,7 @@ impl AccountFold {
             devices: Table::new(DEVICES),
             keys: Table::new(KEYS),
             factors: Table::new(FACTORS),
+            sign_ins: Table::new(SIGN_INS),
         }
     }
 
@@ -186,6 +196,7 @@ impl AccountFold {
         let known = self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)?;
         known.is_erased = true;
         known.profile.clear();
+        self.sign_ins.set(account, None);
         for device in known.devices.clone() {
             let missing = || ViewError::unknown(format_args!("device {device}"), recorded.position);
             let device = self.devices.entry(tree, &device)?.as_mut().ok_or_else(missing)?;
@@ -212,6 +223,9 @@ impl Fold for AccountFold {
             factors.use_up(stamp, commit.time());
         }
         for recorded in commit.events() {
+            if let Some(account) = SignIn::of(&recorded.event) {
+                self.sign_ins.entry(tree, &account)?.get_or_insert_default().apply(recorded);
+            }
             if let Some(account) = Factors::of(&recorded.event) {
                 self.factors.entry(tree, &account)?.get_or_insert_default().apply(recorded);
             }
@@ -260,6 +274,7 @@ impl Fold for AccountFold {
         self.accounts.write(tree, batch)?;
         self.devices.write(tree, batch)?;
         self.keys.write(tree, batch)?;
-        self.factors.write(tree, batch)
+        self.factors.write(tree, batch)?;
+        self.sign_ins.write(tree, batch)
     }
 }

@@ -7,6 +7,7 @@ use engine::clock::{Clock, WallClock};
 use engine::keystore::{KeyStore, StoredKey};
 use engine::log::EventLog;
 use engine::market_keys::MarketKeyRing;
+use engine::passwords::Passwords;
 use engine::processor::WriterConfig;
 use engine::secrets::Secrets;
 use engine::{Engine, EngineConfig, Prepared, Standby, StartError};
@@ -82,6 +83,7 @@ impl Keys {
             writer,
             market_keys: MarketKeyRing::of([self.receipt.signing()]),
             secrets: Arc::new(Secrets::nowhere()),
+            passwords: Arc::new(Passwords::nowhere()),
             verify_threads: 2,
             vault: None,
         };

@@ -130,7 +130,29 @@ impl Accounts {
     }
 }
 
-/// Checks an app's code; the right one is good once, while it or the next is the present one.
+/// Tells whether an app's code is right, which is good once, while it or the next is the present one. Says why it is not looked at.
+pub(super) fn is_right_totp(known: &Account, shown: TotpShown, now: Timestamp) -> Result<bool, &'static str> {
+    let app = known.app().filter(|app| app.authenticator == shown.authenticator);
+    let app = app.ok_or("the app is none of this account")?;
+    let Some(step) = shown.step else { return Ok(false) };
+    let present = u64::try_from(now.ms() / STEP_MS).unwrap_or_default();
+    if step > present || present - step > STEPS_BEHIND_MAX {
+        return Err("the code is of another time: show the present one");
+    }
+    if step <= app.last_step {
+        return Err("the code, or a later one, was shown before: wait for the next");
+    }
+    Ok(true)
+}
+
+/// Tells whether a recovery code is right, which is good once. Says why it is not looked at.
+pub(super) fn is_right_recovery(known: &Account, commitment: Hash) -> Result<bool, &'static str> {
+    let codes = known.codes.as_deref().filter(|codes| !codes.recovery.is_empty());
+    let codes = codes.ok_or("the account has no recovery codes left")?;
+    Ok(codes.recovery.contains(&commitment))
+}
+
+/// Checks an app's code that is shown beside a command. Gives what is to be written if it is wrong.
 pub(super) fn check_totp(
     known: &Account,
     shown: TotpShown,
@@ -139,21 +161,15 @@ pub(super) fn check_totp(
     now: Timestamp,
     refuse: impl Fn(&'static str) -> Refusal,
 ) -> Result<Option<Vec<Event>>, Refusal> {
-    let app = known.app().filter(|app| app.authenticator == shown.authenticator);
-    let app = app.ok_or_else(|| refuse("the app is none of this account"))?;
-    check_locked(known, now)?;
-    let Some(step) = shown.step else { return Ok(Some(wrong(known, FactorKind::Totp, stamp, command, now))) };
-    let present = u64::try_from(now.ms() / STEP_MS).unwrap_or_default();
-    if step > present || present - step > STEPS_BEHIND_MAX {
-        return Err(refuse("the code is of another time: show the present one"));
+    // Of another's app nothing is told, not even that codes of this account are locked.
+    if known.app().is_some_and(|app| app.authenticator == shown.authenticator) {
+        check_locked(known, now)?;
     }
-    if step <= app.last_step {
-        return Err(refuse("the code, or a later one, was shown before: wait for the next"));
-    }
-    Ok(None)
+    let is_right = is_right_totp(known, shown, now).map_err(refuse)?;
+    Ok((!is_right).then(|| wrong(known, FactorKind::Totp, stamp, command, now)))
 }
 
-/// Checks a recovery code, which is good once.
+/// Checks a recovery code that is shown beside a command, as [`check_totp`] does an app's.
 pub(super) fn check_recovery(
     known: &Account,
     shown: RecoveryShown,
@@ -162,10 +178,10 @@ pub(super) fn check_recovery(
     now: Timestamp,
     refuse: impl Fn(&'static str) -> Refusal,
 ) -> Result<Option<Vec<Event>>, Refusal> {
-    let codes = known.codes.as_deref().filter(|codes| !codes.recovery.is_empty());
-    let codes = codes.ok_or_else(|| refuse("the account has no recovery codes left"))?;
-    check_locked(known, now)?;
-    let is_right = codes.recovery.contains(&shown.commitment(stamp.account));
+    if known.codes.as_deref().is_some_and(|codes| !codes.recovery.is_empty()) {
+        check_locked(known, now)?;
+    }
+    let is_right = is_right_recovery(known, shown.commitment(stamp.account)).map_err(refuse)?;
     Ok((!is_right).then(|| wrong(known, FactorKind::Recovery, stamp, command, now)))
 }
 

@@ -60,19 +60,26 @@ pub(super) fn check(
     if (count != 0 || passkey.sign_count != 0) && count <= passkey.sign_count {
         return Err("the passkey has signed more than this says: it may have been copied");
     }
-    check_signature(assertion, passkey).ok_or("its signature is wrong")
+    check_signature(assertion, &passkey.key).ok_or("its signature is wrong")
 }
 
-fn check_signature(assertion: &Assertion, passkey: &Passkey) -> Option<()> {
+/// Reads which challenge was approved.
+pub(super) fn challenge_of(assertion: &Assertion) -> Option<Hash> {
+    let client: ClientData = serde_json::from_slice(&assertion.client_data.0).ok()?;
+    let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(client.challenge).ok()?.try_into().ok()?;
+    Some(Hash::from_bytes(bytes))
+}
+
+pub(super) fn check_signature(assertion: &Assertion, key: &PublicKey) -> Option<()> {
     let mut message = assertion.authenticator_data.0.clone();
     message.extend(Hash::of(&assertion.client_data.0).as_bytes());
-    let key = VerifyingKey::new(&passkey.key).ok()?;
+    let verifying = VerifyingKey::new(key).ok()?;
     let given = &assertion.signature.0;
-    match passkey.key {
-        PublicKey::Ed25519(_) => key.verify(&message, given).ok(),
+    match key {
+        PublicKey::Ed25519(_) => verifying.verify(&message, given).ok(),
         PublicKey::P256(..) => {
             let fixed = p256::ecdsa::Signature::from_der(given).ok()?.to_bytes();
-            key.verify(&message, &fixed).ok()
+            verifying.verify(&message, &fixed).ok()
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, EraseAccount, ReinstateAccount,
-    RemovePasskey, RemoveRecovery, RemoveTotp, RenameDevice, ReportLost, RetireMarketKey, RotateDevice,
-    RotateMarketKey, SetProfile, SetStepUpTerms, SuspendAccount,
+    AttestDevice, EndSession, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, EraseAccount,
+    ReinstateAccount, RemovePasskey, RemovePassword, RemoveRecovery, RemoveTotp, RenameDevice, ReportLost,
+    ReportSignInFailed, RetireMarketKey, RotateDevice, RotateMarketKey, SetPassword, SetProfile,
+    SetStepUpTerms, StartSession, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
@@ -12,7 +13,7 @@ use commands::step_up::{STEP_MS, settle};
 use events::Hash;
 use events::account::Algorithm;
 use events::device::AttestationVerdict;
-use events::ids::AuthenticatorId;
+use events::ids::{AuthenticatorId, PasswordId, SessionId};
 use events::privacy::ProfileField;
 use events::step_up::{CredentialId, RecoveryShown, StepUp, StepUpRule, StepUpTerms, TotpShown};
 use proptest::prelude::*;
@@ -98,6 +99,7 @@ impl Run {
                 self.ask(OPERATOR, ReinstateAccount { account, reason }.into());
             }
             11 | 12 => self.show_codes(owner, n),
+            15 => self.sign_in(owner, n),
             _ => {
                 let known = self.world.market.accounts.get(owner.account());
                 match known.and_then(|known| known.passkeys.keys().next().cloned()) {
@@ -108,6 +110,30 @@ impl Run {
                     None => self.ask(owner, EnrollPasskey { credential, key }.into()),
                 }
             }
+        }
+    }
+
+    /// Sets a password, tries wrong ones, begins a session with a code and without, and ends it, all of them now and then.
+    fn sign_in(&mut self, owner: Actor, n: u32) {
+        let account = owner.account();
+        let id = |n: u128| uuid::Uuid::from_u128(account.uuid().as_u128() + n);
+        let (password, session) = (PasswordId::from_uuid(id(2)), SessionId::from_uuid(id(u128::from(n % 2))));
+        self.ask(owner, SetPassword { password }.into());
+        if n > 3 {
+            self.ask(REGISTRAR, ReportSignInFailed { account, password }.into());
+        }
+        let (until, password) = (self.world.now.plus_ms(3_600_000), Some(password));
+        let (authenticator, step) =
+            (AuthenticatorId::from_uuid(id(1)), Some((self.world.now.ms() / STEP_MS) as u64));
+        for shown in [None, Some(StepUp::Totp(TotpShown { authenticator, step }))] {
+            let start = StartSession { account, session, until, password, shown, nonce: None };
+            self.ask(REGISTRAR, start.into());
+        }
+        if n.is_multiple_of(2) {
+            self.ask(REGISTRAR, EndSession { account: Some(account), session }.into());
+        }
+        if n == 2 {
+            self.ask(REGISTRAR, RemovePassword { account: Some(account) }.into());
         }
     }
 

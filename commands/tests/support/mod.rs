@@ -8,6 +8,7 @@
 
 pub mod changes;
 pub mod chargebacks;
+pub mod passkeys;
 mod people;
 pub mod returns;
 mod words;

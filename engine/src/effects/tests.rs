@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::keys::KeyRing;
 use crate::log::memory::MemoryLog;
 use crate::market_keys::{LiveKeys, MarketKeyRing};
+use crate::passwords::Passwords;
 use crate::providers::{
     Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PayoutAnswer, PayoutCall,
     RefundAnswer, RefundCall,
@@ -94,6 +95,7 @@ fn nobody(dir: &std::path::Path, key: &StoredKey) -> EngineHandle {
         status: watch::channel(Status::StandingBy(Head::EMPTY)).1,
         keys: Arc::new(KeyRing::default()),
         secrets: Arc::new(Secrets::nowhere()),
+        passwords: Arc::new(Passwords::nowhere()),
         index: Index::open(&dir.join("index")).unwrap(),
         tree: Tree::open(&dir.join("tree")).unwrap().reader(),
         answers: Answers::new(log, Arc::clone(&live), market, Arc::default()),

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use commands::personal::profile_name;
 use events::commit::ChainError;
+use events::ids::AccountId;
 use events::{Commit, Event, Head, Position, Recorded};
 use futures::StreamExt;
 use tokio::sync::watch;
 
 use super::{Change, UNNOTED_EVENTS_MAX, Vault, VaultError};
 use crate::log::{EventLog, ReadError};
+use crate::{passwords, secrets};
 
 /// Most commits that are taken at once.
 const COMMITS_PER_BATCH_MAX: usize = 512;
@@ -85,6 +87,10 @@ fn said_by(commit: &Commit) -> impl Iterator<Item = Change> + '_ {
     commit.events().iter().flat_map(said)
 }
 
+fn drop_of(account: AccountId, name: String) -> Change {
+    Change::Drop { account, name: name.into() }
+}
+
 fn said(recorded: &Recorded) -> Vec<Change> {
     let position = recorded.position;
     match &recorded.event {
@@ -101,6 +107,12 @@ fn said(recorded: &Recorded) -> Vec<Change> {
                 .map(|(field, hash)| Change::Drop { account, name: profile_name(*field, *hash).into() });
             drop.chain(keep).collect()
         }
+        Event::PasswordSet(event) => {
+            let replaced = event.replaced.into_iter();
+            replaced.map(|replaced| drop_of(event.account, passwords::name_of(replaced))).collect()
+        }
+        Event::PasswordRemoved(event) => vec![drop_of(event.account, passwords::name_of(event.password))],
+        Event::TotpRemoved(event) => vec![drop_of(event.account, secrets::name_of(event.authenticator))],
         Event::AccountErased(event) => vec![Change::Erase { account: event.account }],
         _ => Vec::new(),
     }

@@ -10,7 +10,7 @@ use projections::account::{Device, Suspension};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Params, PathParts, ask, id_of};
+use super::{Params, PathParts, ask};
 use crate::http::App;
 use crate::problem::Problem;
 use crate::token::Caller;
@@ -34,10 +34,7 @@ pub(crate) async fn devices(
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
-    let account: AccountId = match account.as_str() {
-        "me" => caller.account,
-        id => id_of(id, "account")?,
-    };
+    let account = caller.account_named(&account)?;
     let found = ask(&app, move |views| {
         let accounts = views.accounts();
         Ok::<_, ViewError>(accounts.account(account)?.zip(accounts.devices(account)?))

@@ -16,7 +16,7 @@ use projections::account::Used;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Params, PathParts, VIEWS_TIME_MAX, ask, id_of};
+use super::{Params, PathParts, VIEWS_TIME_MAX, ask};
 use crate::http::App;
 use crate::problem::{APP_UNKNOWN, CODE_WRONG, Problem};
 use crate::submit::{check_content_type, read_body};
@@ -77,10 +77,7 @@ pub(crate) async fn factors(
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
-    let account: AccountId = match account.as_str() {
-        "me" => caller.account,
-        id => id_of(id, "account")?,
-    };
+    let account = caller.account_named(&account)?;
     let found = ask(&app, move |views| {
         let accounts = views.accounts();
         Ok::<_, ViewError>((accounts.account(account)?.is_some(), accounts.factors(account)?))
@@ -93,7 +90,7 @@ pub(crate) async fn factors(
         let passkeys = factors
             .passkeys
             .into_iter()
-            .map(|(credential, used)| ShownPasskey { credential, used })
+            .map(|(credential, passkey)| ShownPasskey { credential, used: passkey.used })
             .collect();
         let left = factors.recovery.len();
         Some(FactorList {
@@ -138,7 +135,7 @@ pub(crate) struct KeptApp {
 }
 
 /// Secrets are given and kept where the market is written: elsewhere nobody would find them.
-fn check_writing(app: &App) -> Result<(), Problem> {
+pub(crate) fn check_writing(app: &App) -> Result<(), Problem> {
     match &*app.gateway.status.borrow() {
         Status::Writing(_) | Status::ClockDoubted { .. } => Ok(()),
         Status::StandingBy(_) | Status::Stopped(_) => {
@@ -149,6 +146,7 @@ fn check_writing(app: &App) -> Result<(), Problem> {
 
 /// `POST /v1/factors/app`
 pub(crate) async fn begin(caller: Caller, State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    caller.check_device()?;
     check_writing(&app)?;
     let gateway = &app.gateway;
     let begun = gateway.secrets.begin(caller.account, gateway.clock.now())?;
@@ -172,6 +170,7 @@ pub(crate) async fn confirm(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    caller.check_device()?;
     check_content_type(&headers, &JSON_TYPES)?;
     let bytes = read_body(&headers, body).await?;
     let first: FirstCode = serde_json::from_slice(&bytes)

@@ -17,7 +17,7 @@ use events::privacy::ProfileField;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Params, PathParts, ask, id_of};
+use super::{Answer, Params, PathParts, ask};
 use crate::http::App;
 use crate::problem::Problem;
 use crate::token::Caller;
@@ -50,10 +50,7 @@ pub(crate) async fn profile(
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&[])?;
-    let account: AccountId = match account.as_str() {
-        "me" => caller.account,
-        id => id_of(id, "account")?,
-    };
+    let account = caller.account_named(&account)?;
     let found = ask(&app, move |views| views.accounts().account(account)).await?;
     let Answer { position, found: known } =
         found.filter("account", |known| known.filter(|_| caller.may_see(account)))?;

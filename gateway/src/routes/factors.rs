@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::route::{NeedOfToken, Route, Takes, json_of, schema_of, uuid, view};
 use crate::problem::{
-    APP_UNKNOWN, CODE_WRONG, NOT_FOUND, QUERY_INVALID, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING,
-    UNAVAILABLE, VIEWS_BEHIND,
+    APP_UNKNOWN, CODE_WRONG, FORBIDDEN, NOT_FOUND, QUERY_INVALID, TOKEN_EXPIRED, TOKEN_INVALID,
+    TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
 };
 use crate::query::factors::{self, AppSecret, FactorList, FirstCode, KeptApp};
 
@@ -23,13 +23,13 @@ pub(super) fn factors() -> Vec<Route> {
     )
     .problems([NOT_FOUND])
     .answers(view::<FactorList>());
-    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, UNAVAILABLE];
+    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, UNAVAILABLE];
     let mut begin =
         Route::post("/v1/factors/app", "Get a secret for an app that makes codes", factors::begin)
             .problems(token)
             .answers(json_of::<AppSecret>());
     begin.token = NeedOfToken::Always;
-    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, UNAVAILABLE];
+    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, UNAVAILABLE];
     let mut confirm = Route::post(
         "/v1/factors/app/confirm",
         "Show the first code of an app, so that its secret is kept and it can be enrolled",

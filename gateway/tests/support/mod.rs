@@ -190,7 +190,9 @@ impl Shop {
         config.escrow = escrow;
         let node = Node::start(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let stored = node.keys().get(REGISTRAR_KEY).unwrap();
-        let registrar = Person::with(stored.account, stored.device, stored.signing());
+        let mut registrar = Person::with(stored.account, stored.device, stored.signing());
+        // The gateway signs with that key, too, which each test is far from giving as many commands with as it is kept apart.
+        registrar.seq = AtomicU64::new(node.keys().reserve_seqs(REGISTRAR_KEY, 512).unwrap());
         let handle = node.handle();
         let gateway = Gateway {
             effects: node.effects().clone(),
@@ -202,6 +204,8 @@ impl Shop {
             vault: Some(Arc::clone(node.vault())),
             keys: Arc::clone(handle.keys()),
             secrets: Arc::clone(handle.secrets()),
+            passwords: Arc::clone(handle.passwords()),
+            store: node.keys().clone(),
             market: market_name(),
             market_keys: Arc::clone(handle.market_keys()),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

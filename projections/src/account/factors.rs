@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::account::PublicKey;
 use events::ids::{AccountId, AuthenticatorId};
 use events::metadata::{Cause, CommandStamp, CommitStart};
 use events::step_up::{CredentialId, StepUp};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Factors {
     /// Its passkeys.
-    pub passkeys: BTreeMap<CredentialId, Used>,
+    pub passkeys: BTreeMap<CredentialId, Passkey>,
     /// Its app, if it has one.
     pub app: Option<(AuthenticatorId, Used)>,
     /// Commitments to the recovery codes that were not shown yet.
@@ -22,6 +23,15 @@ pub struct Factors {
     pub recovery_used: Option<Used>,
     /// When a wrong code was shown last.
     pub wrong_at: Option<Timestamp>,
+}
+
+/// A passkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passkey {
+    /// Its public key.
+    pub key: PublicKey,
+    /// Since when it is there, and when it was used.
+    pub used: Used,
 }
 
 /// Since when something is there, and when it was used.
@@ -44,6 +54,7 @@ impl Factors {
             Event::RecoveryEnrolled(event) => Some(event.account),
             Event::RecoveryRemoved(event) => Some(event.account),
             Event::CodeRefused(event) => Some(event.account),
+            Event::SessionStarted(event) if event.shown.is_some() => Some(event.account),
             _ => None,
         }
     }
@@ -58,26 +69,32 @@ impl Factors {
 
     /// Notes what was shown beside a command.
     pub(super) fn use_up(&mut self, stamp: &CommandStamp, now: Timestamp) {
-        match stamp.step_up.as_deref() {
-            Some(StepUp::Webauthn(assertion)) => {
-                if let Some(used) = self.passkeys.get_mut(&assertion.credential) {
-                    used.last = Some(now);
+        if let Some(shown) = stamp.step_up.as_deref() {
+            self.used(stamp.account, shown, now);
+        }
+    }
+
+    /// Notes what was shown, of the account that has it.
+    fn used(&mut self, account: AccountId, shown: &StepUp, now: Timestamp) {
+        match shown {
+            StepUp::Webauthn(assertion) => {
+                if let Some(passkey) = self.passkeys.get_mut(&assertion.credential) {
+                    passkey.used.last = Some(now);
                 }
             }
-            Some(StepUp::Totp(shown)) => match &mut self.app {
+            StepUp::Totp(shown) => match &mut self.app {
                 Some((app, used)) if *app == shown.authenticator && shown.step.is_some() => {
                     used.last = Some(now)
                 }
                 _ => {}
             },
-            Some(StepUp::Recovery(shown)) => {
-                if self.recovery.remove(&shown.commitment(stamp.account))
+            StepUp::Recovery(shown) => {
+                if self.recovery.remove(&shown.commitment(account))
                     && let Some(used) = &mut self.recovery_used
                 {
                     used.last = Some(now);
                 }
             }
-            None => {}
         }
     }
 
@@ -85,7 +102,9 @@ impl Factors {
         let now = recorded.metadata.time;
         let new = Used { since: now, last: None };
         match &recorded.event {
-            Event::PasskeyEnrolled(event) => _ = self.passkeys.insert(event.credential.clone(), new),
+            Event::PasskeyEnrolled(event) => {
+                self.passkeys.insert(event.credential.clone(), Passkey { key: event.key, used: new });
+            }
             Event::PasskeyRemoved(event) => _ = self.passkeys.remove(&event.credential),
             Event::TotpEnrolled(event) => self.app = Some((event.authenticator, new)),
             Event::TotpRemoved(_) => self.app = None,
@@ -94,6 +113,11 @@ impl Factors {
             }
             Event::RecoveryRemoved(_) => (self.recovery, self.recovery_used) = (BTreeSet::new(), None),
             Event::CodeRefused(_) => self.wrong_at = Some(now),
+            Event::SessionStarted(event) => {
+                if let Some(shown) = &event.shown {
+                    self.used(event.account, shown, now);
+                }
+            }
             _ => {}
         }
     }
