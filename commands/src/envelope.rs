@@ -402,8 +402,9 @@ fn verify_quotes<'a>(
     verified.collect()
 }
 
-/// Checks that a key that is to be registered is one, and that its proof of possession is its own word for just this device.
-fn check_new_key(
+/// Checks that a key that is to be registered is one, and that its proof of possession, if there is one, is its own word for just this
+/// device.
+pub fn check_new_key(
     key: &PublicKey,
     proof: Option<&str>,
     account: AccountId,

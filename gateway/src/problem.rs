@@ -40,6 +40,8 @@ kinds! {
     CODE_WRONG = BAD_REQUEST "code_wrong" "The code is wrong";
     PASSWORD_LENGTH = BAD_REQUEST "password_length" "No good password";
     SIGN_IN_FAILED = UNAUTHORIZED "sign_in_failed" "Not signed in";
+    SIGN_IN_AGAIN = FORBIDDEN "sign_in_again" "Sign in again";
+    DEVICE_REFUSED = CONFLICT "device_refused" "The device is not registered";
     SIGN_IN_LOCKED = FORBIDDEN "sign_in_locked" "Locked for a while";
     MESSAGE_REFUSED = BAD_REQUEST "message_refused" "The message is not taken";
     BODY_BROKEN = BAD_REQUEST "body_broken" "Broken off";

@@ -2,6 +2,7 @@
 //! market with signed commands of the registrar, so it stands in the log; what nobody has proven is not.
 
 mod challenges;
+pub(crate) mod devices;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 pub(crate) use self::challenges::Challenges;
 pub use self::challenges::{CHALLENGE_MS, CHALLENGES_MAX};
+pub use self::devices::DEVICE_MS;
 use crate::http::App;
 use crate::node::REGISTRAR_KEY;
 use crate::problem::{PASSWORD_LENGTH, Problem, SIGN_IN_FAILED, SIGN_IN_LOCKED};
@@ -99,6 +101,7 @@ pub(crate) enum Told {
     Rejected(Vec<Rejection>),
 }
 
+/// Reads a body that holds a secret, or somebody's word.
 async fn json<T: serde::de::DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,

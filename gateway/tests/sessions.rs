@@ -8,19 +8,22 @@ mod support;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use commands::command::{
-    EndSession, EnrollPasskey, EnrollRecovery, EraseAccount, RemovePassword, SetPassword, SetStepUpTerms,
+    EndSession, EnrollPasskey, EnrollRecovery, EraseAccount, RemovePassword, ReportLost, SetPassword,
+    SetStepUpTerms,
 };
 use commands::crypto::SigningKey;
+use commands::sign::prove_device;
 use commands::sign_in::{FAILURES_FREE, LOCK_MS, SESSION_MS_MAX};
 use commands::step_up::{Shown, write_header};
 use events::account::{Algorithm, Role};
+use events::ids::{AccountId, DeviceId};
 use events::step_up::{Assertion, Base64Url, RecoveryShown, StepUpTerms};
 use events::{Hash, Timestamp};
-use gateway::sign_in::CHALLENGE_MS;
+use gateway::sign_in::{CHALLENGE_MS, DEVICE_MS};
 use gateway::token::SESSION_IDLE_MS;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Person, Shop, json_of, problem};
+use support::{Person, Shop, json_of, market_name, problem};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -194,6 +197,10 @@ async fn with_a_second_factor_the_password_alone_does_not_sign_in() {
     shop.close().await;
 }
 
+fn new_key() -> SigningKey {
+    SigningKey::from_seed(Algorithm::EdDsa, rand::random()).unwrap()
+}
+
 /// A passkey, and how often it has signed.
 struct Passkey {
     key: SigningKey,
@@ -202,8 +209,7 @@ struct Passkey {
 
 impl Passkey {
     async fn enrolled(shop: &Shop, owner: &Person) -> Passkey {
-        let key = SigningKey::from_seed(Algorithm::EdDsa, rand::random()).unwrap();
-        let passkey = Passkey { key, count: 0 };
+        let passkey = Passkey { key: new_key(), count: 0 };
         let (credential, key) = (passkey.credential().parse().unwrap(), passkey.key.public());
         shop.accepted(owner, EnrollPasskey { credential, key }).await;
         passkey
@@ -289,6 +295,52 @@ async fn a_passkey_signs_in_alone_with_each_challenge_once() {
     asks(until.plus_ms(-1)).await;
     shop.clock.advance_to(until);
     problem(shop.get("/v1/wallet").bearer_auth(token), 401, "token_expired").await;
+    shop.close().await;
+}
+
+/// Asks for a new device in a session; gives the device's owner with it.
+fn new_device(shop: &Shop, account: AccountId, token: &str) -> (Person, reqwest::RequestBuilder) {
+    let (device, key) = (DeviceId::from_uuid(uuid::Uuid::now_v7()), new_key());
+    let proof = prove_device(&market_name(), account, device, &key);
+    let body = json!({"device": device, "key": key.public(), "name": "Phone", "proof": proof}).to_string();
+    (Person::with(account, device, key), shop.post("/v1/devices", "application/json", body).bearer_auth(token))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lost_his_devices_signs_in_and_registers_a_new_one() {
+    let shop = Shop::open().await;
+    takes_factors(&shop).await;
+    let alice = shop.person(&[Role::Buyer]).await;
+    set_password(&shop, &alice, PASSWORD).await;
+    // The password alone gives no key, and neither does a device.
+    let (_, token) = signed_in(&shop, &alice).await;
+    problem(new_device(&shop, alice.account, &token).1, 403, "sign_in_again").await;
+    problem(new_device(&shop, alice.account, &shop.token(&alice).await).1, 403, "scope_denied").await;
+    let mut passkey = Passkey::enrolled(&shop, &alice).await;
+    let mut by_passkey = async || {
+        let (_, given) = json_of(shop.post("/v1/sign-in/challenges", "application/json", "")).await;
+        let approved = passkey.approve(given["challenge"].as_str().unwrap());
+        let body = json!({ "account": alice.account }).to_string();
+        let post = shop.post("/v1/sessions", "application/json", body);
+        let (status, session) = json_of(post.header("Skylink-Step-Up", approved)).await;
+        assert_eq!(status, StatusCode::OK, "{session}");
+        session["access_token"].as_str().unwrap().to_owned()
+    };
+    let token = by_passkey().await;
+    let (phone, request) = new_device(&shop, alice.account, &token);
+    let (status, registered) = json_of(request).await;
+    assert_eq!(status, StatusCode::OK, "{registered}");
+    assert_eq!(registered["device"], json!(phone.device));
+    shop.accepted(&phone, ReportLost { device: alice.device }).await;
+    // A proof of another's, a device that is there already, and a session that is too old.
+    let bob = shop.person(&[Role::Buyer]).await;
+    problem(new_device(&shop, bob.account, &token).1, 400, "body_invalid").await;
+    let proof = prove_device(&market_name(), alice.account, bob.device, &phone.key);
+    let body = json!({"device": bob.device, "key": phone.key.public(), "proof": proof}).to_string();
+    let request = shop.post("/v1/devices", "application/json", body).bearer_auth(&token);
+    problem(request, 409, "device_refused").await;
+    shop.clock.advance_to(shop.now().plus_ms(DEVICE_MS));
+    problem(new_device(&shop, alice.account, &token).1, 403, "sign_in_again").await;
     shop.close().await;
 }
 

@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::route::{NeedOfToken, Route, Takes, json_of, schema_of, uuid, view};
 use crate::problem::{
-    ERASED, FORBIDDEN, NOT_FOUND, PASSWORD_LENGTH, QUERY_INVALID, SIGN_IN_FAILED, SIGN_IN_LOCKED,
-    TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
+    DEVICE_REFUSED, ERASED, FORBIDDEN, NOT_FOUND, PASSWORD_LENGTH, QUERY_INVALID, SIGN_IN_AGAIN, SIGN_IN_FAILED,
+    SIGN_IN_LOCKED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
 };
 use crate::sessions::{self, EndedSession, SessionList};
+use crate::sign_in::devices::{self, NewDevice, RegisteredDevice};
 use crate::sign_in::{self, Credentials, KeptPassword, NewPassword, SessionToken, SignInChallenge};
 
 pub(super) fn sign_in() -> Vec<Route> {
@@ -61,5 +62,17 @@ pub(super) fn sign_in() -> Vec<Route> {
         .problems([NOT_FOUND])
         .answers(json_of::<EndedSession>());
     end.token = NeedOfToken::Always;
-    vec![password, challenge, begin, list, end]
+    let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, ERASED, UNAVAILABLE, VIEWS_BEHIND];
+    let mut device =
+        Route::post("/v1/devices", "Register a device in a session begun with a passkey or a code", devices::register)
+            .body_problems()
+            .problems(token)
+            .problems([DEVICE_REFUSED, FORBIDDEN, QUERY_INVALID, SIGN_IN_AGAIN])
+            .answers(json_of::<RegisteredDevice>());
+    device.token = NeedOfToken::Always;
+    device.takes = Some(Takes::Json(
+        schema_of::<NewDevice>,
+        "The registrar's key signs `device.register` for it, see docs/sign-in.md.",
+    ));
+    vec![password, challenge, begin, list, end, device]
 }
