@@ -11,6 +11,7 @@ use engine::Status;
 use engine::effects::EffectsStatus;
 use engine::log::EventLog;
 use engine::log::jetstream::Durability;
+use engine::vault::follow::Followed;
 use events::Position;
 use events::Timestamp;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -139,6 +140,8 @@ pub(crate) struct Readiness {
     pub(crate) views: BTreeMap<&'static str, Position>,
     /// How the search follows the views; null: this process has none.
     pub(crate) search: Option<SearchHealth>,
+    /// How the vault follows the log.
+    pub(crate) vault: VaultHealth,
     /// Where the log stands. A broker that does not sync before it acknowledges makes no process unready.
     pub(crate) storage: StorageHealth,
     /// How what payment providers are asked for goes. A provider that does not answer makes nothing else wait, so it
@@ -157,6 +160,15 @@ pub(crate) struct SearchHealth {
     following: bool,
     /// For how long the oldest change of words has waited that is not found yet, in milliseconds.
     behind_ms: u64,
+}
+
+/// How the vault follows the log: it keeps what events name, and destroys the data keys of accounts that were erased.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct VaultHealth {
+    /// Whether it does.
+    pub(crate) following: bool,
+    /// How far it has.
+    pub(crate) position: Position,
 }
 
 /// How what payment providers are asked for goes.
@@ -242,6 +254,13 @@ pub(crate) async fn readiness(app: &App) -> Readiness {
     if let Some(failure) = views.search_failure() {
         reasons.push(format!("there is no search until a restart: {failure}"));
     }
+    let Followed { position, failure } = app.gateway.vault_follows.borrow().clone();
+    let vault = VaultHealth { following: failure.is_none(), position };
+    if let Some(failure) = failure {
+        reasons.push(format!(
+            "the vault does not follow the log, so that what is personal of accounts erased from here on stays until a restart: {failure}"
+        ));
+    }
     let ready = reasons.is_empty();
     let following = run_state == RunState::Running;
     let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
@@ -259,6 +278,7 @@ pub(crate) async fn readiness(app: &App) -> Readiness {
         lag,
         views: heads,
         search,
+        vault,
         storage: app.gateway.storage.health(),
         effects,
         chargebacks_overdue,
@@ -325,6 +345,8 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
         ::metrics::gauge!("skylink_search_behind_seconds").set(search.behind().as_secs_f64());
     }
     let is_following = *views.state().borrow() == RunState::Running;
+    let is_kept = app.gateway.vault_follows.borrow().failure.is_none();
+    ::metrics::gauge!("skylink_vault_following").set(f64::from(u8::from(is_kept)));
     ::metrics::gauge!("skylink_views_following").set(f64::from(u8::from(is_following)));
     recorder.run_upkeep();
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

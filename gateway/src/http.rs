@@ -21,6 +21,7 @@ use engine::passwords::Passwords;
 use engine::secrets::Secrets;
 use engine::tree::TreeReader;
 use engine::vault::Vault;
+use engine::vault::follow::Followed;
 use events::ids::MarketName;
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::Projections;
@@ -67,6 +68,8 @@ pub struct Gateway {
     pub tree: TreeReader,
     /// What is personal of accounts; none: it is not kept here.
     pub vault: Option<Arc<Vault>>,
+    /// How the vault follows the log.
+    pub vault_follows: watch::Receiver<Followed>,
     /// The keys that may sign requests for tokens.
     pub keys: Arc<KeyRing>,
     /// The secrets of people's apps.

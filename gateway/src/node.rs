@@ -33,7 +33,7 @@ use engine::passwords::Passwords;
 use engine::processor::{StopReason, WriterConfig};
 use engine::providers::PaymentProvider;
 use engine::secrets::Secrets;
-use engine::vault::follow::FollowError;
+use engine::vault::follow::{FollowError, Followed};
 use engine::vault::{self, Vault, VaultError};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
 use events::account::Role as AccountRole;
@@ -216,14 +216,16 @@ struct Reading {
 /// The vault, and what follows the log for it.
 struct Kept {
     vault: Arc<Vault>,
-    followed: watch::Receiver<Position>,
+    followed: watch::Receiver<Followed>,
     following: JoinHandle<Result<(), FollowError>>,
 }
 
 impl Kept {
     /// Waits until what the log says up to a position is done: whoever was erased is, before the market goes on.
     async fn has_followed(&mut self, position: Position) -> Result<(), FollowError> {
-        if self.followed.wait_for(|followed| *followed >= position).await.is_ok() {
+        let is_over = |followed: &Followed| followed.position >= position || followed.failure.is_some();
+        let followed = self.followed.wait_for(is_over).await.map(|followed| followed.position);
+        if followed.is_ok_and(|followed| followed >= position) {
             return Ok(());
         }
         let ended = (&mut self.following).await.unwrap_or(Ok(()));
@@ -231,12 +233,9 @@ impl Kept {
     }
 
     async fn shutdown(self) {
-        match self.following.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the vault did not follow the log");
-            }
-            Err(_) => tracing::error!("the vault ended badly; it follows the log on at the next start"),
+        // If it could not follow, that was told when it was noticed.
+        if self.following.await.is_err() {
+            tracing::error!("the vault ended badly; it follows the log on at the next start");
         }
         self.vault.close();
     }
@@ -370,6 +369,7 @@ impl Reading {
             past: Arc::clone(&self.past),
             tree: handle.tree().clone(),
             vault: Some(Arc::clone(&self.vault.vault)),
+            vault_follows: self.vault.followed.clone(),
             keys: Arc::clone(handle.keys()),
             secrets: Arc::clone(handle.secrets()),
             passwords: Arc::clone(handle.passwords()),
@@ -487,6 +487,11 @@ impl Node {
     /// Gives what keeps what is personal or secret of accounts. It is closed when the node shuts down.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.reading.vault.vault
+    }
+
+    /// Tells how the vault follows the log.
+    pub fn vault_follows(&self) -> watch::Receiver<Followed> {
+        self.reading.vault.followed.clone()
     }
 
     /// Gives what takes the messages of payment providers.
@@ -621,7 +626,7 @@ impl Parts {
         let begun = tokio::task::spawn_blocking(start).await.expect("opening an index does not panic");
         let search = begun.inspect_err(|error| search_is_missing(&projections, error)).ok();
         let (stop_views, views) = follow(projections.clone(), &log);
-        let (followed_in, followed) = watch::channel(0);
+        let (followed_in, followed) = watch::channel(Followed::default());
         let following =
             vault::follow::follow(Arc::clone(&vault), Arc::clone(&log), followed_in, stop_views.subscribe());
         let vault = Kept { vault, followed, following: tokio::spawn(following) };

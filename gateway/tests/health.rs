@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use commands::command::EraseAccount;
 use engine::log::ReadError;
 use events::account::Role;
 use futures::StreamExt;
@@ -53,6 +54,24 @@ async fn whether_requests_can_be_served_is_told_with_the_reasons() {
     assert_eq!(metric(&shop, "skylink_engine_writing").await, "skylink_engine_writing 1");
     assert_eq!(metric(&shop, "skylink_views_following").await, "skylink_views_following 0");
     assert_eq!(json_of(shop.get("/healthz")).await, (StatusCode::OK, json!({"alive": true})));
+
+    shop.close().await;
+
+    // A vault that can't do what the log says.
+    let shop = Shop::open().await;
+    let (_, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!(ready["vault"]["following"], json!(true), "{ready}");
+    shop.gateway.vault.as_ref().unwrap().close();
+    let alice = shop.person(&[Role::Buyer]).await;
+    shop.accepted(&alice, EraseAccount { account: None }).await;
+    let mut follows = shop.gateway.vault_follows.clone();
+    let fails = follows.wait_for(|followed| followed.failure.is_some());
+    tokio::time::timeout(STATE_TIME_MAX, fails).await.unwrap().unwrap();
+    let (status, ready) = json_of(shop.get("/readyz")).await;
+    assert_eq!((status, &ready["vault"]["following"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(false)), "{ready}");
+    let reasons = ready["reasons"].to_string();
+    assert!(reasons.contains("the vault does not follow the log") && reasons.contains("closed"), "{ready}");
+    assert_eq!(metric(&shop, "skylink_vault_following").await, "skylink_vault_following 0");
 
     // An engine that has stopped: the process lives on and says so.
     let shop = shop.stop_node().await;

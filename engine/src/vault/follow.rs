@@ -1,6 +1,7 @@
 //! Follows the log for the vault: keeps the values that events name, drops those that they do no longer, and destroys the data keys
 //! of accounts that were erased. The log is what says so; a vault that was restored from a backup hears it again.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use commands::personal::profile_name;
@@ -39,20 +40,51 @@ pub enum FollowError {
     },
 }
 
-/// Follows a log until it is told to stop, and tells how far it is.
+/// How the vault follows its log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Followed {
+    /// Up to where it has.
+    pub position: Position,
+    /// Why it goes no further until a restart; none: it does.
+    pub failure: Option<String>,
+}
+
+/// Follows a log until it is told to stop, and tells how far it is, or why it goes no further.
 pub async fn follow(
     vault: Arc<Vault>,
     log: Arc<dyn EventLog>,
-    followed: watch::Sender<Position>,
+    followed: watch::Sender<Followed>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), FollowError> {
+    let outcome = follow_until(vault, log, &followed, stop).await;
+    if let Err(error) = &outcome {
+        tracing::error!(error = error as &dyn Error, "the vault follows the log no further until a restart");
+        let failure = Some(with_causes(error));
+        followed.send_modify(|followed| followed.failure = failure);
+    }
+    outcome
+}
+
+/// Writes an error with what caused it.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+async fn follow_until(
+    vault: Arc<Vault>,
+    log: Arc<dyn EventLog>,
+    followed: &watch::Sender<Followed>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), FollowError> {
+    let told = |position| followed.send_replace(Followed { position, failure: None });
     let mut head = vault.followed()?;
     let foreign = |position, source| FollowError::Foreign { position, source };
     if log.head().await?.position < head.position {
         return Err(foreign(head.position, None));
     }
     let mut noted = head.position;
-    followed.send_replace(head.position);
+    told(head.position);
     let mut commits = log.follow(head.position + 1).ready_chunks(COMMITS_PER_BATCH_MAX);
     loop {
         let chunk = tokio::select! {
@@ -73,7 +105,7 @@ pub async fn follow(
             note(vault, noting, changes).await?;
             noted = head.position;
         }
-        followed.send_replace(head.position);
+        told(head.position);
     }
 }
 

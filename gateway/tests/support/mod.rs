@@ -202,6 +202,7 @@ impl Shop {
             past: Arc::new(Past::new(dir.path().join("past"), node.log()).await),
             tree: handle.tree().clone(),
             vault: Some(Arc::clone(node.vault())),
+            vault_follows: node.vault_follows(),
             keys: Arc::clone(handle.keys()),
             secrets: Arc::clone(handle.secrets()),
             passwords: Arc::clone(handle.passwords()),
