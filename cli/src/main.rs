@@ -1,5 +1,6 @@
 //! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
 
+mod address;
 mod audit;
 mod bench;
 mod client;
@@ -68,6 +69,7 @@ enum Subcommands {
     Views(views::ViewsArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Address(address::AddressArgs),
     Profile(profile::ProfileArgs),
     Risk(risk::RiskArgs),
     Roles(roles::RolesArgs),
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Subcommands::Views(arguments) => views::run(&arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
+        Subcommands::Address(arguments) => address::run(arguments),
         Subcommands::Profile(arguments) => profile::run(arguments),
         Subcommands::Risk(arguments) => risk::run(&arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),

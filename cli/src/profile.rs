@@ -11,6 +11,7 @@ use engine::keystore::{KeyStore, StoredKey};
 use events::Position;
 use events::ids::AccountId;
 use events::privacy::ProfileField;
+use serde_json::Value;
 
 use crate::Verdict;
 use crate::client::http::HttpClient;
@@ -92,18 +93,19 @@ struct EraseArgs {
 }
 
 #[derive(Debug, Args)]
-struct WhoArgs {
+pub(crate) struct WhoArgs {
     /// The key to sign with.
     #[arg(long, value_name = "NAME")]
-    key: String,
+    pub(crate) key: String,
     #[command(flatten)]
-    data: DataArgs,
+    pub(crate) data: DataArgs,
     #[command(flatten)]
-    market: MarketArgs,
+    pub(crate) market: MarketArgs,
 }
 
 impl WhoArgs {
-    fn key(&self) -> anyhow::Result<(KeyStore, StoredKey)> {
+    /// Gives the store, and the key in it.
+    pub(crate) fn key(&self) -> anyhow::Result<(KeyStore, StoredKey)> {
         let store = KeyStore::open(&self.data.data.join("keys"))
             .context("the folder of keys can't be used: name another with --data")?;
         let key = store.get(&self.key)?;
@@ -154,7 +156,8 @@ fn set(arguments: &SetArgs) -> anyhow::Result<(Command, Vec<Personal>)> {
     Ok((SetProfile { fields }.into(), personal))
 }
 
-async fn give(who: &WhoArgs, wish: Wish) -> anyhow::Result<Verdict> {
+/// Signs and sends, and says what became of it.
+pub(crate) async fn give(who: &WhoArgs, wish: Wish) -> anyhow::Result<Verdict> {
     let (store, key) = who.key()?;
     let client = Client::open(&who.market).await?;
     let market_keys = client::market_keys(&who.market, &who.data.data, &store, &client).await?;
@@ -164,22 +167,20 @@ async fn give(who: &WhoArgs, wish: Wish) -> anyhow::Result<Verdict> {
     report(answer, &wish, "give the same command again", None)
 }
 
-async fn show(arguments: &ShowArgs) -> anyhow::Result<Verdict> {
-    let ShowArgs { who, account, min_position } = arguments;
+/// Asks a question, with a token of its own; gives the answer, or why there is none.
+pub(crate) async fn ask(who: &WhoArgs, path: &str) -> anyhow::Result<Result<Value, String>> {
     let (store, key) = who.key()?;
     let client = HttpClient::new(&who.market.gateway.url)?;
-    let token = match client.access(&store, &key, &who.market.market, TOKEN_TTL_S).await? {
-        Ok(token) => token,
-        Err(problem) => {
-            talk(format_args!("The gateway gives no token: {problem}."));
-            return Ok(Verdict::FoundWrong);
-        }
-    };
+    match client.access(&store, &key, &who.market.market, TOKEN_TTL_S).await? {
+        Ok(token) => client.question(path, &token).await,
+        Err(problem) => Ok(Err(problem)),
+    }
+}
+
+async fn show(arguments: &ShowArgs) -> anyhow::Result<Verdict> {
+    let ShowArgs { who, account, min_position } = arguments;
     let whose = account.map_or_else(|| "me".to_owned(), |account| account.to_string());
-    match client
-        .question(&format!("/v1/accounts/{whose}/profile?min_position={min_position}"), &token)
-        .await?
-    {
+    match ask(who, &format!("/v1/accounts/{whose}/profile?min_position={min_position}")).await? {
         Ok(profile) => {
             let mut output = Output::stdout();
             output.pretty(&profile)?;

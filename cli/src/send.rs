@@ -69,12 +69,13 @@ struct File {
     personal: Vec<Beside>,
 }
 
-/// What is personal, with the salt that it was hashed with.
+/// What is personal, with the salt that it was hashed with: a text, or bytes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Beside {
     salt: Base64Url,
-    value: String,
+    value: Option<String>,
+    bytes: Option<Base64Url>,
 }
 
 /// Signs and sends.
@@ -190,9 +191,13 @@ fn parse(text: &str, cid: Option<CommandId>) -> anyhow::Result<Wish> {
     }
     let command = Command::parse(&command, &body)?;
     let command_id = cid.or(written).unwrap_or_else(|| CommandId::from_uuid(Uuid::now_v7()));
-    let personal = personal.into_iter().map(|Beside { salt, value }| {
+    let personal = personal.into_iter().map(|Beside { salt, value, bytes }| {
         let salt = salt.0.as_slice().try_into().context("a salt has 16 bytes in base64url")?;
-        Ok(Personal { salt, value: value.into_bytes() })
+        match (value, bytes) {
+            (Some(value), None) => Ok(Personal { salt, value: value.into_bytes() }),
+            (None, Some(Base64Url(value))) => Ok(Personal { salt, value }),
+            _ => bail!("what is personal has a \"value\", a text, or \"bytes\" in base64url"),
+        }
     });
     Ok(Wish { command, command_id, expected, personal: personal.collect::<anyhow::Result<_>>()? })
 }

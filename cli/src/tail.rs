@@ -160,6 +160,11 @@ pub(crate) fn summary(event: &Event) -> String {
             let fields: Vec<String> = event.fields.keys().map(ToString::to_string).collect();
             format!("told its {}, which is not in the log", fields.join(", "))
         }
+        Event::EncryptionKeySet(event) => match &event.key {
+            Some(key) => format!("addresses are encrypted with {key}"),
+            None => "takes no encrypted addresses".to_owned(),
+        },
+        Event::AddressSealed(event) => format!("with an address that only seller {} can read", event.seller),
         Event::AccountErased(_) => "nothing personal of it can be read any more".to_owned(),
         Event::TaxSet(event) => {
             let class = event.tax_class.as_ref().map_or("everything", |class| class.as_str());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::Cli;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const NAME: &str = "Alice Aardvark-Featherstone";
 const EMAIL: &str = "alice.aardvark@example.com";
@@ -125,4 +125,88 @@ fn what_is_personal_is_in_no_file_in_the_clear_and_in_none_once_the_account_was_
         (&1.into(), &1.into(), &1.into())
     );
     check_nowhere(&cli);
+}
+
+/// Where a command says that it stands, and the order that it made.
+fn order_of(receipt: &Value) -> (String, String) {
+    let events = receipt["receipt"]["events"].as_array().unwrap();
+    let placed = events.iter().find(|event| event["type"] == "order.placed.v1").unwrap();
+    (receipt["receipt"]["position"].to_string(), placed["subject"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn an_address_is_read_by_its_seller_alone_and_by_nobody_once_the_buyer_was_erased() {
+    const ADDRESS: &str = "Alice Aardvark-Featherstone\n1 Long Lane\nLondon N1";
+    let cli = Cli::new();
+    let up = cli.up(&[]);
+    let url = up.url();
+    for (name, role) in [("alice", "buyer"), ("shop", "seller"), ("other", "seller")] {
+        cli.ok(&["keys", "new", name]);
+        cli.ok(&["keys", "register", name, "--role", role, "--url", &url]);
+    }
+    let account =
+        |name: &str| cli.json(&["keys", "show", name, "--json"])["account"].as_str().unwrap().to_owned();
+    let send = |key: &str, command: Value| {
+        let file = cli.write("command.json", &command.to_string());
+        cli.json(&["send", "--key", key, "--url", &url, &file])
+    };
+    let (listing, alice, shop) = (uuid::Uuid::now_v7().to_string(), account("alice"), account("shop"));
+    let price = json!({"minor": 1000, "currency": "USD"});
+    send(
+        "shop",
+        json!({"command": "listing.create", "body": {"listing": listing, "price": price, "title": "Tea"}}),
+    );
+    send("shop", json!({"command": "stock.receive", "body": {"listing": listing, "quantity": 5}}));
+    send(
+        "provider",
+        json!({"command": "wallet.fund", "body": {"account": alice, "amount": price, "reference": "r"}}),
+    );
+    let (_, said) = cli.ends(0, &["address", "new-key", "--key", "shop", "--url", &url]);
+    let position = position_in(&said);
+
+    cli.write("address.txt", ADDRESS);
+    let cid = uuid::Uuid::now_v7().to_string();
+    let sealed = cli.json(&[
+        "address",
+        "seal",
+        "--key",
+        "alice",
+        "--seller",
+        &shop,
+        "--cid",
+        &cid,
+        "--url",
+        &url,
+        "--min-position",
+        &position,
+        "address.txt",
+    ]);
+    let body = json!({
+        "delivery": {"region": "GB", "sealed_addresses": sealed["sealed_addresses"]},
+        "lines": [{"listing": listing, "quantity": 1}], "payment_method": "wallet", "total": price,
+    });
+    let place = json!({"command": "order.place", "cid": cid, "body": body, "personal": sealed["personal"]});
+    let (position, order) = order_of(&send("alice", place));
+    let open = |key: &str, code: i32| {
+        cli.ends(code, &["address", "open", "--key", key, "--url", &url, "--min-position", &position, &order])
+    };
+    assert_eq!(open("shop", 0).0, format!("{ADDRESS}\n"));
+    assert!(open("other", 1).1.contains("not_found"));
+    // The buyer sees that it is there, and has no key to read it.
+    assert!(open("alice", 2).1.contains("private key"));
+    for line in ADDRESS.lines() {
+        assert_eq!(holding(&cli.path("data"), line), Vec::<PathBuf>::new(), "{line}");
+    }
+
+    send("shop", json!({"command": "order.ship", "body": {"order": order}}));
+    send("alice", json!({"command": "order.confirm_delivery", "body": {"order": order}}));
+    let (_, said) = cli.ends(0, &["profile", "erase", "--key", "alice", "--for-good", "--url", &url]);
+    assert!(said.contains("accepted"), "{said}");
+    // The key is destroyed when the vault has followed the log so far: when the market has stopped, at the latest.
+    assert!(up.interrupt().0.success());
+    let up = cli.up(&[]);
+    let (_, said) = cli.ends(1, &["address", "open", "--key", "shop", "--url", &up.url(), &order]);
+    assert!(said.contains("erased"), "{said}");
+    assert!(up.interrupt().0.success());
+    cli.ok(&["verify"]);
 }

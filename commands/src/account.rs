@@ -7,6 +7,7 @@ use events::account::{
     ClearanceGranted, ClearanceRevoked, Registered, Role, SellerReinstated, SellerSuspended, Tier, Verified,
 };
 use events::ids::{AccountId, DeviceId, KeyId, ListingId};
+use events::privacy::EncryptionKey;
 use events::rejection::PrivacyRejection;
 use events::{Event, Rejection};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ pub struct Account {
     pub tier: Tier,
     /// What it has told of whose it is, by hashes; none: nothing.
     pub profile: Option<Profile>,
+    /// With which key addresses are encrypted to it.
+    pub encryption_key: Option<EncryptionKey>,
     /// Whether it was erased.
     pub is_erased: bool,
     /// What it bought today, where that is limited.
@@ -78,6 +81,7 @@ impl Account {
             is_cleared: false,
             tier: Tier::default(),
             profile: None,
+            encryption_key: None,
             is_erased: false,
             spent: None,
         }

@@ -52,8 +52,8 @@ pub use chargebacks::{
     STATEMENT_LENGTH_MAX, Standing, SubmitEvidence, WriteOffDebt,
 };
 pub use checkout::{
-    ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate, SetShippingRate,
-    SetTax, VerifyAccount,
+    ApplyCoupon, CreatePromotion, Delivery, EndPromotion, RemoveCoupon, RemoveShippingRate,
+    SEALED_ADDRESSES_MAX, SetShippingRate, SetTax, VerifyAccount,
 };
 pub use devices::{
     AttestDevice, DEVICE_NAME_LENGTH_MAX, DeviceProof, EnrollDevice, RegisterAccount, RegisterDevice,
@@ -74,7 +74,7 @@ pub use payments::{
     CancelPayment, FundWallet, PayoutOutcome, ProviderMethod, RefundPayment, ReportPayment, ReportPayout,
     ReportedOutcome, RequestPayment, RequestPayout,
 };
-pub use privacy::{EraseAccount, SetProfile};
+pub use privacy::{EraseAccount, SealedAddress, SetEncryptionKey, SetProfile};
 pub use reconciliation::{
     BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
 };
@@ -248,6 +248,7 @@ commands! {
     "device.report_lost" => ReportLost(ReportLost),
     "device.attest" => AttestDevice(AttestDevice),
     "account.set_profile" => SetProfile(SetProfile),
+    "seller.set_encryption_key" => SetEncryptionKey(SetEncryptionKey),
     "account.erase" => EraseAccount(EraseAccount),
     "market.rotate_key" => RotateMarketKey(RotateMarketKey),
     "market.retire_key" => RetireMarketKey(RetireMarketKey),
@@ -365,6 +366,8 @@ commands! {
 impl Command {
     /// Gives a bound of the events that deciding this command can give in this state.
     pub fn events_max(&self, market: &Market) -> usize {
+        let sealed =
+            |delivery: Option<&Delivery>| delivery.map_or(0, |delivery| delivery.sealed_addresses.len());
         match self {
             // An arrival and a payment for each shipment.
             Command::ConfirmDelivery(body) => {
@@ -380,11 +383,13 @@ impl Command {
             Command::PlaceOrder(body) => {
                 let lines = body.lines.len().min(LINES_MAX);
                 let judged = if market.risk_rules().is_some() { 2 } else { 0 };
-                market.promotions.events_per_order_max() * lines + lines.min(OPEN_RESERVATIONS_MAX) + 1 + judged
+                let orders = market.promotions.events_per_order_max() * lines;
+                orders + lines.min(OPEN_RESERVATIONS_MAX) + 1 + judged + sealed(body.delivery.as_ref())
             }
             // The same, and the migration itself.
-            Command::MigrateCart(_) => {
-                market.promotions.events_per_order_max() * LINES_MAX + OPEN_RESERVATIONS_MAX + 4
+            Command::MigrateCart(body) => {
+                let orders = market.promotions.events_per_order_max() * LINES_MAX;
+                orders + OPEN_RESERVATIONS_MAX + 4 + sealed(body.delivery.as_ref())
             }
             // The units, their money, the platform's part of that, and what becomes of the payment and of one that is asked for
             // in its place.

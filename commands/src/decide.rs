@@ -295,6 +295,7 @@ fn business(
         Command::ReportLost(command) => device::decide_report_lost(market, &verified.stamp, command),
         Command::AttestDevice(command) => device::decide_attest(market, command),
         Command::SetProfile(command) => privacy::decide_set_profile(market, account, command),
+        Command::SetEncryptionKey(command) => privacy::decide_set_encryption_key(market, account, command),
         Command::EraseAccount(command) => privacy::decide_erase(market, &verified.stamp, command),
         Command::SetStepUpTerms(command) => step_up::decide_set_terms(market, command),
         Command::EnrollPasskey(command) => step_up::decide_enroll(market, account, command),

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::command::{
-    COMMAND_BYTES_MAX, CartClaim, Command, DeviceProof, ExchangeQuote, Expected, Quote, Verified,
-    VerifiedClaim, VerifiedExchange, VerifiedQuote,
+    COMMAND_BYTES_MAX, CartClaim, Command, DeviceProof, ExchangeQuote, Expected, MigrateCart, PlaceOrder,
+    Quote, Verified, VerifiedClaim, VerifiedExchange, VerifiedQuote,
 };
 use crate::crypto::VerifyingKey;
 use crate::jcs;
@@ -337,6 +337,11 @@ impl Envelope {
     pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {
         let Envelope { stamp, market, issued_at, expires_at, expected, body } = self;
         let command = Command::parse(&stamp.name, &body)?;
+        if let Command::PlaceOrder(PlaceOrder { delivery: Some(delivery), .. })
+        | Command::MigrateCart(MigrateCart { delivery: Some(delivery), .. }) = &command
+        {
+            delivery.check_size()?;
+        }
         let mut quotes = Vec::new();
         let (mut claim, mut exchange) = (None, None);
         match &command {

@@ -140,6 +140,9 @@ impl Market {
             Event::DeviceRevoked(event) => self.accounts.device_revoked(event),
             Event::DeviceAttested(event) => self.accounts.device_attested(event),
             Event::ProfileSet(event) => self.accounts.profile_set(event),
+            Event::EncryptionKeySet(event) => self.accounts.encryption_key_set(event),
+            // A record: nothing is decided by it.
+            Event::AddressSealed(_) => {}
             Event::AccountErased(event) => self.accounts.erased(event),
             Event::StepUpTermsSet(event) => self.step_up = Some(event.terms.clone()),
             Event::PasskeyEnrolled(event) => self.accounts.passkey_enrolled(event),

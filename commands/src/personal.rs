@@ -3,11 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use events::ids::{AccountId, CommandId, MarketName};
 use events::privacy::ProfileField;
 use events::{Hash, hash::Hasher};
 
 use crate::card;
-use crate::command::Command;
+use crate::command::{Command, MigrateCart, PlaceOrder};
 use crate::refusal::Refusal;
 
 /// Bytes of a salt.
@@ -16,6 +17,13 @@ pub const SALT_BYTES: usize = 16;
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Most values of one header.
 pub const VALUES_MAX: usize = 128;
+
+/// What is said in HPKE when an address is encrypted.
+pub const ADDRESS_INFO: &str = "skylink address 1";
+/// Bytes of an encrypted address: an encapsulated key, something, and a tag.
+const SEALED_BYTES_MIN: usize = 32 + 1 + 16;
+/// Most bytes of an encrypted address.
+pub const SEALED_BYTES_MAX: usize = 1024;
 
 /// A value and its salt.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,11 +75,23 @@ pub struct Named {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Profile(ProfileField),
+    Sealed,
 }
 
 /// Gives what the value of a profile's field is called where it is stored.
 pub fn profile_name(field: ProfileField, hash: Hash) -> String {
     format!("profile/{field}/{hash}")
+}
+
+/// Gives what an encrypted address is called where it is stored.
+pub fn address_name(hash: Hash) -> String {
+    format!("address/{hash}")
+}
+
+/// Gives what an address is bound to when it is encrypted to a seller with HPKE (RFC 9180), as its additional data: it opens for no
+/// other purchase. `info` is [`ADDRESS_INFO`].
+pub fn address_binding(market: &MarketName, seller: AccountId, command: CommandId) -> String {
+    format!("{market}/{seller}/{command}")
 }
 
 /// Lists what a command names.
@@ -85,6 +105,17 @@ pub fn named(command: &Command) -> Vec<Named> {
                 kind: Kind::Profile(field),
             })
             .collect()
+        }
+        Command::PlaceOrder(PlaceOrder { delivery: Some(delivery), .. })
+        | Command::MigrateCart(MigrateCart { delivery: Some(delivery), .. }) => {
+            let sealed = delivery.sealed_addresses.values();
+            sealed
+                .map(|sealed| Named {
+                    name: address_name(sealed.hash),
+                    hash: sealed.hash,
+                    kind: Kind::Sealed,
+                })
+                .collect()
         }
         _ => Vec::new(),
     }
@@ -140,7 +171,11 @@ pub fn match_up(
 }
 
 fn check(kind: Kind, value: &[u8]) -> Result<(), String> {
-    let Kind::Profile(field) = kind;
+    let Kind::Profile(field) = kind else {
+        let fits = SEALED_BYTES_MIN..=SEALED_BYTES_MAX;
+        let rule = || format!("an encrypted address has {SEALED_BYTES_MIN} to {SEALED_BYTES_MAX} bytes");
+        return if fits.contains(&value.len()) { Ok(()) } else { Err(rule()) };
+    };
     let text = std::str::from_utf8(value).map_err(|_| format!("`{field}` is no text"))?;
     let max = match field {
         ProfileField::Name | ProfileField::Company => 200,

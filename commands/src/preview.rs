@@ -1,7 +1,5 @@
 //! What a purchase of a cart would be, decided as the purchase itself is, and without any effect.
 
-use std::collections::BTreeMap;
-
 use events::ids::{AccountId, CartId};
 use events::order::{FeeQuote, Line};
 use events::promotion::CouponCode;
@@ -79,7 +77,7 @@ pub fn preview(market: &Market, account: AccountId, asked: &Asked, now: Timestam
     };
     let whatever = Money::new(Money::MINOR_MAX, currency);
     let region = asked.region.clone();
-    let delivery = region.map(|region| Delivery { methods: BTreeMap::new(), region });
+    let delivery = region.map(|region| Delivery::to(region));
     let of_cart = cart.purchase(account, &PaymentMethod::Wallet, whatever);
     let purchase = Purchase { coupon, delivery: delivery.as_ref(), ..of_cart };
     let Judged { parts, total, reasons: problems } = validate::judge(market, &purchase, now);

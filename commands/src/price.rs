@@ -17,6 +17,7 @@ use events::{Bps, Currency, Money, Rejection, Timestamp};
 
 use crate::fees;
 use crate::market::Market;
+use crate::privacy::check_addresses;
 use crate::promotion::{Offer, Promotion};
 use crate::tax::shipping_class;
 use crate::validate::{PricedLine, Purchase};
@@ -123,6 +124,7 @@ fn check_address(
                     reasons.push(Rejection::DeliveryUnavailable { method, region, seller: *seller });
                 }
             }
+            check_addresses(market, delivery, |seller| by_seller.contains_key(&seller), reasons);
         }
     }
     if let Some(coupon) = purchase.coupon {

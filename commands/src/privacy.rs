@@ -6,12 +6,12 @@ use events::account::Role;
 use events::ids::AccountId;
 use events::ledger::LedgerAccount;
 use events::metadata::CommandStamp;
-use events::privacy::{Erased, ProfileField, ProfileSet};
+use events::privacy::{AddressSealed, EncryptionKeySet, Erased, ProfileField, ProfileSet};
 use events::rejection::{Open, PrivacyRejection};
 use events::{Event, Hash, Rejection};
 
-use crate::account::Accounts;
-use crate::command::{EraseAccount, SetProfile};
+use crate::account::{Accounts, in_role};
+use crate::command::{Delivery, EraseAccount, SealedAddress, SetEncryptionKey, SetProfile};
 use crate::listing::Sale;
 use crate::market::Market;
 
@@ -31,11 +31,16 @@ impl Accounts {
         *profile = (!fields.is_empty()).then_some(fields);
     }
 
+    pub(crate) fn encryption_key_set(&mut self, event: &EncryptionKeySet) {
+        self.known(event.account).encryption_key.clone_from(&event.key);
+    }
+
     /// Ends an account: its keys sign nothing from here on. What it did stays, and so does its id.
     pub(crate) fn erased(&mut self, event: &Erased) {
         let owner = self.known(event.account);
         owner.is_erased = true;
         owner.profile = None;
+        owner.encryption_key = None;
         owner.passkeys.clear();
         owner.codes = None;
         owner.sign_in = None;
@@ -78,6 +83,52 @@ pub(crate) fn decide_set_profile(
     }
     let replaced = fields.keys().filter_map(|field| Some((*field, now(field)?))).collect();
     Ok(vec![ProfileSet { account, fields, replaced }.into()])
+}
+
+pub(crate) fn decide_set_encryption_key(
+    market: &Market,
+    account: AccountId,
+    command: &SetEncryptionKey,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let now = in_role(market, account, Role::Seller)?.encryption_key.as_ref();
+    let event = || EncryptionKeySet { account, key: command.key.clone() };
+    Ok(if now == command.key.as_ref() { vec![] } else { vec![event().into()] })
+}
+
+/// Checks that each address that goes with a purchase can be read by somebody who sells some of it.
+pub(crate) fn check_addresses(
+    market: &Market,
+    delivery: &Delivery,
+    is_seller: impl Fn(AccountId) -> bool,
+    reasons: &mut Vec<Rejection>,
+) {
+    for (seller, sealed) in &delivery.sealed_addresses {
+        let seller = *seller;
+        let key = market.accounts.get(seller).and_then(|known| known.encryption_key.as_ref());
+        let reason = match key {
+            _ if !is_seller(seller) => PrivacyRejection::AddressUnneeded { seller },
+            None => PrivacyRejection::NoEncryptionKey { seller },
+            Some(key) if *key != sealed.key => {
+                PrivacyRejection::OtherEncryptionKey { seller, key: key.clone() }
+            }
+            Some(_) => continue,
+        };
+        reasons.push(reason.into());
+    }
+}
+
+/// Tells of the addresses that go with the orders of a purchase.
+pub(crate) fn sealed(delivery: Option<&Delivery>, events: &[Event]) -> Vec<Event> {
+    let Some(delivery) = delivery else { return Vec::new() };
+    let of = |event: &Event| match event {
+        Event::OrderPlaced(placed) => {
+            let SealedAddress { hash, key } = delivery.sealed_addresses.get(&placed.seller)?.clone();
+            let (order, buyer, seller) = (placed.order, placed.buyer, placed.seller);
+            Some(AddressSealed { order, buyer, seller, hash, key }.into())
+        }
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
 }
 
 pub(crate) fn decide_erase(

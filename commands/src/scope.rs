@@ -32,6 +32,7 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::RemoveRecovery
         | CommandKind::RemovePassword
         | CommandKind::EndSession => Role::ALL,
+        CommandKind::SetEncryptionKey => &[Role::Seller],
         CommandKind::SetProfile | CommandKind::SetPassword => &[Role::Buyer, Role::Seller],
         CommandKind::EraseAccount => &[Role::Buyer, Role::Seller, Role::Operator, Role::Guest],
         CommandKind::SetStepUpTerms => &[Role::Operator],

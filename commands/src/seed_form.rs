@@ -477,6 +477,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ReportLost(_)
         | Command::AttestDevice(_)
         | Command::SetProfile(_)
+        | Command::SetEncryptionKey(_)
         | Command::EraseAccount(_)
         | Command::SetStepUpTerms(_)
         | Command::EnrollPasskey(_)

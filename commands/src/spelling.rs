@@ -73,7 +73,8 @@ mod tests {
         let line = json!({"listing": ID, "quantity": 2, "quote": "a.b.c"});
         let part = json!({"listing": ID, "quantity": 2});
         let lines = json!([line, part]);
-        let delivery = json!({"methods": {ID: "standard"}, "region": "DE"});
+        let sealed = json!({"hash": hash, "key": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"});
+        let delivery = json!({"methods": {ID: "standard"}, "region": "DE", "sealed_addresses": {ID: sealed}});
         let acts = json!({"kind": "3ds", "reference": "r", "url": "u"});
         vec![
             ("account.register", json!({"account": ID, "roles": ["buyer", "seller"]})),
@@ -96,6 +97,7 @@ mod tests {
                 }),
             ),
             ("account.set_profile", json!({"fields": {"email": hash, "name": hash, "phone": null}})),
+            ("seller.set_encryption_key", json!({"key": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"})),
             ("account.erase", json!({"account": ID})),
             ("market.rotate_key", json!({"announcement": "a.b.c", "proof": "a.b.d"})),
             ("market.retire_key", json!({"key": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"})),

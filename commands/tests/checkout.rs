@@ -55,7 +55,7 @@ fn placed(world: &World) -> Vec<Placed> {
 
 fn by(method: &str, seller: Actor, code: &str) -> Option<Delivery> {
     let methods = BTreeMap::from([(seller.account(), method.parse().unwrap())]);
-    Some(Delivery { methods, region: region(code) })
+    Some(Delivery { methods, ..Delivery::to(region(code)) })
 }
 
 fn delivered(lines: &[(u64, u32)], delivery: Option<Delivery>) -> Command {

@@ -7,9 +7,12 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::command::{EnrollPasskey, EraseAccount, SetProfile, SetStepUpTerms};
+use commands::command::{
+    Delivery, EnrollPasskey, EraseAccount, PlaceOrder, SealedAddress, SetEncryptionKey, SetProfile,
+    SetStepUpTerms,
+};
 use commands::{Command, Refusal};
-use events::privacy::{Erased, ProfileField, ProfileSet};
+use events::privacy::{AddressSealed, EncryptionKey, Erased, ProfileField, ProfileSet};
 use events::rejection::{Open, PrivacyRejection};
 use events::step_up::StepUpTerms;
 use events::{Hash, Rejection};
@@ -141,4 +144,51 @@ fn who_has_a_second_factor_is_erased_with_it() {
     );
     // An operator does it for who has lost it.
     world.when(OPERATOR, erase(Some(BUYER))).then_types(["account.erased.v1"]);
+}
+
+fn key(n: u8) -> EncryptionKey {
+    format!("{}{}", char::from(b'B' + n), "A".repeat(42)).parse().unwrap()
+}
+
+fn set_key(key: Option<EncryptionKey>) -> Command {
+    SetEncryptionKey { key }.into()
+}
+
+/// Buys one of the listing, with an address for somebody.
+fn buy_to(addresses: &[(Actor, Hash, EncryptionKey)]) -> Command {
+    let Command::PlaceOrder(order) = place(&[(1, 1)], usd(1000)) else { unreachable!() };
+    let sealed = addresses
+        .iter()
+        .map(|(seller, hash, key)| (seller.account(), SealedAddress { hash: *hash, key: key.clone() }));
+    let delivery = to("DE").map(|to| Delivery { sealed_addresses: sealed.collect(), ..to });
+    PlaceOrder { delivery, ..order }.into()
+}
+
+#[test]
+fn an_order_is_placed_with_an_address_that_its_seller_can_read() {
+    let (address, mut world) = (Hash::of(b"sealed"), World::new());
+    world.given_listing(SELLER, 1, usd(1000), 5).given(PROVIDER, fund(BUYER, usd(5000)));
+    let none = PrivacyRejection::NoEncryptionKey { seller: SELLER.account() };
+    world.when(BUYER, buy_to(&[(SELLER, address, key(1))])).then_rejected([none.into()]);
+    world.given(SELLER, set_key(Some(key(1)))).when(SELLER, set_key(Some(key(1)))).then_unchanged();
+    world.given(OTHER_SELLER, set_key(Some(key(2))));
+    let unneeded = PrivacyRejection::AddressUnneeded { seller: OTHER_SELLER.account() };
+    world
+        .when(BUYER, buy_to(&[(SELLER, address, key(1)), (OTHER_SELLER, address, key(2))]))
+        .then_rejected([unneeded.into()]);
+    world.given(SELLER, set_key(Some(key(3))));
+    let other = PrivacyRejection::OtherEncryptionKey { seller: SELLER.account(), key: key(3) };
+    world.when(BUYER, buy_to(&[(SELLER, address, key(1))])).then_rejected([other.into()]);
+    world.when(BUYER, buy_to(&[(SELLER, address, key(3))])).then_types([
+        "order.placed.v1",
+        "escrow.held.v1",
+        "order.address_sealed.v1",
+    ]);
+    let told = world.log.last().unwrap().events().last().unwrap().event.clone();
+    let (order, buyer, seller) = (world.order(0), BUYER.account(), SELLER.account());
+    assert_eq!(told, AddressSealed { order, buyer, seller, hash: address, key: key(3) }.into());
+    world
+        .given(SELLER, set_key(None))
+        .when(BUYER, buy_to(&[]))
+        .then_types(["order.placed.v1", "escrow.held.v1"]);
 }

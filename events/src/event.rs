@@ -115,6 +115,8 @@ events! {
     "device.revoked.v1" => DeviceRevoked(device::Revoked) about |e| Some(e.device.to_string()),
     "device.attested.v1" => DeviceAttested(device::Attested) about |e| Some(e.device.to_string()),
     "account.profile_set.v1" => ProfileSet(privacy::ProfileSet) about |e| Some(e.account.to_string()),
+    "seller.encryption_key_set.v1" => EncryptionKeySet(privacy::EncryptionKeySet) about |e| Some(e.account.to_string()),
+    "order.address_sealed.v1" => AddressSealed(privacy::AddressSealed) about |e| Some(e.order.to_string()),
     "account.erased.v1" => AccountErased(privacy::Erased) about |e| Some(e.account.to_string()),
     "step_up.terms_set.v1" => StepUpTermsSet(step_up::TermsSet) about |_| None,
     "step_up.passkey_enrolled.v1" => PasskeyEnrolled(step_up::PasskeyEnrolled) about |e| Some(e.account.to_string()),
@@ -350,6 +352,8 @@ impl Event {
             | Event::ClearanceRevoked(_)
             | Event::AccountVerified(_)
             | Event::ProfileSet(_)
+            | Event::EncryptionKeySet(_)
+            | Event::AddressSealed(_)
             | Event::AccountErased(_)
             | Event::TaxSet(_)
             | Event::ShippingRateSet(_)

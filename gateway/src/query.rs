@@ -27,6 +27,7 @@ use crate::problem::Problem;
 use crate::token::Caller;
 use crate::tree;
 
+pub(crate) mod address;
 pub(crate) mod devices;
 pub(crate) mod factors;
 pub(crate) mod listing;

@@ -68,6 +68,8 @@ impl Sight {
             Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
             Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
             Event::ProfileSet(set) => return Ok(self.is_one(&[set.account])),
+            Event::EncryptionKeySet(set) => return Ok(self.is_one(&[set.account])),
+            Event::AddressSealed(sealed) => return Ok(self.is_one(&[sealed.buyer, sealed.seller])),
             Event::AccountErased(erased) => return Ok(self.is_one(&[erased.account])),
             Event::PromotionEnded(ended) => {
                 return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));

@@ -114,8 +114,10 @@ async fn an_app_gets_a_secret_shows_a_code_and_is_enrolled() {
     let path = format!("/v1/accounts/{}/factors", alice.account);
     problem(shop.get(&path).bearer_auth(shop.token(&bob).await), 404, "not_found").await;
     let registrar = &shop.registrar;
+    assert_eq!(shop.kept_of(alice.account, &enrolled).await, [format!("totp/{id}")]);
     let gone = shop.accepted(registrar, RemoveTotp { account: Some(alice.account), authenticator }).await;
     assert_eq!(factors(&shop, &alice, &gone).await["app"], json!(null));
+    assert_eq!(shop.kept_of(alice.account, &gone).await, [""; 0]);
     shop.close().await;
 }
 

@@ -68,7 +68,11 @@ async fn whether_requests_can_be_served_is_told_with_the_reasons() {
     let fails = follows.wait_for(|followed| followed.failure.is_some());
     tokio::time::timeout(STATE_TIME_MAX, fails).await.unwrap().unwrap();
     let (status, ready) = json_of(shop.get("/readyz")).await;
-    assert_eq!((status, &ready["vault"]["following"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(false)), "{ready}");
+    assert_eq!(
+        (status, &ready["vault"]["following"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!(false)),
+        "{ready}"
+    );
     let reasons = ready["reasons"].to_string();
     assert!(reasons.contains("the vault does not follow the log") && reasons.contains("closed"), "{ready}");
     assert_eq!(metric(&shop, "skylink_vault_following").await, "skylink_vault_following 0");

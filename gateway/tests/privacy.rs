@@ -8,15 +8,20 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use commands::command::{EraseAccount, SetProfile};
+use commands::command::{
+    Delivery, EraseAccount, OrderLine, PaymentMethod, PlaceOrder, SEALED_ADDRESSES_MAX, SealedAddress,
+    SetEncryptionKey, SetProfile,
+};
 use commands::personal::{Personal, write_header};
 use events::Hash;
 use events::account::Role;
-use events::privacy::ProfileField;
+use events::ids::AccountId;
+use events::privacy::{EncryptionKey, ProfileField};
 use futures::StreamExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Person, Shop, json_of, problem};
+use support::{Person, Shop, json_of, problem, units, usd};
+use uuid::Uuid;
 
 /// How long something may take to come; when it runs out the test has failed.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -142,5 +147,62 @@ async fn whoever_is_erased_is_gone_with_his_tokens_and_streams() {
         text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
     }
     assert!(!text.contains(&whose) && text.contains("account.erased.v1"), "{text}");
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_encrypted_to_a_seller_is_kept_for_him_and_the_buyer() {
+    let shop = Shop::open().await;
+    let (seller, bob) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Buyer]).await);
+    let buyer = shop.funded_buyer(10_000).await;
+    let listing = shop.listing(&seller, 1_000, 5).await;
+    let key: EncryptionKey = "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo".parse().unwrap();
+    let receipt = shop.accepted(&seller, SetEncryptionKey { key: Some(key.clone()) }).await;
+    let ask = async |who: &Person, path: &str, after: &Value| {
+        let url = format!("{path}?min_position={}", after["receipt"]["position"]);
+        json_of(shop.get(&url).bearer_auth(shop.token(who).await)).await
+    };
+    let (_, told) = ask(&bob, &format!("/v1/accounts/{}/encryption-key", seller.account), &receipt).await;
+    assert_eq!((&told["account"], &told["key"]), (&json!(seller.account), &json!(key)));
+
+    // The market can't tell what is in it; here it is nothing.
+    let sealed = Personal { salt: [1; 16], value: vec![0xfe; 60] };
+    let purchase = |addresses: Vec<(AccountId, Hash)>| {
+        let of = |(to, hash)| (to, SealedAddress { hash, key: key.clone() });
+        let sealed_addresses = addresses.into_iter().map(of).collect();
+        let delivery = Some(Delivery { sealed_addresses, ..Delivery::to("GB".parse().unwrap()) });
+        let lines = vec![OrderLine { listing, quantity: units(1), quote: None }];
+        PlaceOrder { delivery, ..PlaceOrder::new(lines, PaymentMethod::Wallet, usd(1_000)) }
+    };
+    let jws = buyer.sign(purchase(vec![(seller.account, sealed.hash())]), shop.now());
+    let send = |jws: &str| shop.post("/v1/commands", "application/jose", jws.to_owned());
+    problem(send(&jws), 400, "personal_missing").await;
+    let short = Personal { salt: [2; 16], value: vec![0xfe; 48] };
+    let of_short = buyer.sign(purchase(vec![(seller.account, short.hash())]), shop.now());
+    problem(send(&of_short).header("skylink-personal", write_header([&short])), 400, "personal_invalid")
+        .await;
+    let many = (0..=SEALED_ADDRESSES_MAX).map(|_| (AccountId::from_uuid(Uuid::now_v7()), sealed.hash()));
+    problem(send(&buyer.sign(purchase(many.collect()), shop.now())), 400, "body_invalid").await;
+    let (status, receipt) = json_of(send(&jws).header("skylink-personal", write_header([&sealed]))).await;
+    assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &json!("accepted")), "{receipt}");
+    let events = receipt["receipt"]["events"].as_array().unwrap();
+    let order = events.iter().find(|event| event["type"] == "order.placed.v1").unwrap()["subject"].clone();
+    let path = format!("/v1/orders/{}/address", order.as_str().unwrap());
+    for who in [&seller, &buyer] {
+        let (status, told) = ask(who, &path, &receipt).await;
+        assert_eq!(status, StatusCode::OK, "{told}");
+        assert_eq!((&told["hash"], &told["key"]), (&json!(sealed.hash()), &json!(key)));
+        assert_eq!(told["command"], receipt["receipt"]["command"]);
+        assert!(told["sealed"].as_str().unwrap().starts_with("_v7-"), "{told}");
+    }
+    assert_eq!(ask(&bob, &path, &receipt).await.0, StatusCode::NOT_FOUND);
+    let operator = shop.person(&[Role::Operator]).await;
+    assert_eq!(ask(&operator, &path, &receipt).await.0, StatusCode::NOT_FOUND);
+    // An order without one has none.
+    let receipt = shop.accepted(&buyer, purchase(vec![])).await;
+    let events = receipt["receipt"]["events"].as_array().unwrap();
+    let other = events.iter().find(|event| event["type"] == "order.placed.v1").unwrap()["subject"].clone();
+    let path = format!("/v1/orders/{}/address", other.as_str().unwrap());
+    assert_eq!(ask(&seller, &path, &receipt).await.0, StatusCode::NOT_FOUND);
     shop.close().await;
 }

@@ -299,7 +299,7 @@ async fn the_terms_of_purchases_are_for_everybody_and_coupons_for_their_seller()
     assert_eq!(told["total"], json!(usd(2_025 + 385 + 500 + 95)), "{told}");
     assert_eq!((&told["coupon"], &told["orders"][0]["shipping"]["method"]), (&json!("LAMP"), &json!("post")));
     let methods = BTreeMap::from([(seller.account, method())]);
-    let delivery = Some(Delivery { methods, region: region() });
+    let delivery = Some(Delivery { methods, ..Delivery::to(region()) });
     let order =
         PlaceOrder { coupon: Some("LAMP".parse().unwrap()), delivery, total: usd(5_000), ..purchase(lamp) };
     let receipt = shop.accepted(&buyer, order).await;

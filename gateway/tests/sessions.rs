@@ -106,11 +106,14 @@ async fn a_session_asks_until_it_is_ended() {
     let stream = shop.get("/v1/stream").bearer_auth(&token).send().await.unwrap();
     let receipt = set_password(&shop, &alice, "another horse").await;
     read_up_to(&shop, &receipt).await;
+    // What the one before was checked with has left the vault.
+    assert_eq!(shop.kept_of(alice.account, &receipt).await.len(), 1);
     problem(shop.get("/v1/wallet").bearer_auth(&token), 401, "token_invalid").await;
     assert!(stream.text().await.unwrap().trim_end().ends_with(": closed: its session has ended"));
     problem(sign_in(&shop, &alice, PASSWORD), 401, "sign_in_failed").await;
     let receipt = shop.accepted(&alice, RemovePassword { account: None }).await;
     read_up_to(&shop, &receipt).await;
+    assert_eq!(shop.kept_of(alice.account, &receipt).await, [""; 0]);
     problem(sign_in(&shop, &alice, "another horse"), 401, "sign_in_failed").await;
     shop.close().await;
 }
@@ -303,7 +306,10 @@ fn new_device(shop: &Shop, account: AccountId, token: &str) -> (Person, reqwest:
     let (device, key) = (DeviceId::from_uuid(uuid::Uuid::now_v7()), new_key());
     let proof = prove_device(&market_name(), account, device, &key);
     let body = json!({"device": device, "key": key.public(), "name": "Phone", "proof": proof}).to_string();
-    (Person::with(account, device, key), shop.post("/v1/devices", "application/json", body).bearer_auth(token))
+    (
+        Person::with(account, device, key),
+        shop.post("/v1/devices", "application/json", body).bearer_auth(token),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,9 @@ mod sign_in;
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::account::{DeviceRegistered, PublicKey, Role};
-use events::ids::{AccountId, DeviceId, KeyId};
-use events::metadata::CommitStart;
-use events::privacy::{ProfileField, ProfileSet};
+use events::ids::{AccountId, CommandId, DeviceId, KeyId, OrderId};
+use events::metadata::{Cause, CommitStart};
+use events::privacy::{AddressSealed, EncryptionKey, ProfileField, ProfileSet};
 use events::{Commit, Event, Hash, Position, Recorded, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ use crate::table::{Key, Layout, Table};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 6;
+pub(crate) const VERSION: u8 = 7;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub struct Account {
     pub suspended: Option<Suspension>,
     /// What it has told of whose it is, by hashes.
     pub profile: BTreeMap<ProfileField, Hash>,
+    /// With which key addresses are encrypted to it.
+    pub encryption_key: Option<EncryptionKey>,
     /// Whether it was erased.
     pub is_erased: bool,
 }
@@ -49,6 +51,7 @@ impl Account {
             devices: BTreeSet::new(),
             suspended: None,
             profile: BTreeMap::new(),
+            encryption_key: None,
             is_erased: false,
         }
     }
@@ -63,6 +66,21 @@ pub struct Suspension {
     pub position: Position,
     /// Why.
     pub reason: String,
+}
+
+/// An address that an order was placed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedAddress {
+    /// Who buys.
+    pub buyer: AccountId,
+    /// Who sells, and can read it.
+    pub seller: AccountId,
+    /// The purchase that it is bound to.
+    pub command: CommandId,
+    /// SHA-256 of the salt and of what was encrypted.
+    pub hash: Hash,
+    /// The key that it was encrypted with.
+    pub key: EncryptionKey,
 }
 
 /// Whose a key is.
@@ -94,6 +112,7 @@ const ACCOUNTS: Layout<AccountId, Account> = Layout::new(b'a', VERSION);
 const DEVICES: Layout<DeviceId, Device> = Layout::new(b'd', VERSION);
 const KEYS: Layout<KeyId, KeyOwner> = Layout::new(b'k', VERSION);
 const FACTORS: Layout<AccountId, Factors> = Layout::new(b'f', VERSION);
+const ADDRESSES: Layout<OrderId, SealedAddress> = Layout::new(b'o', VERSION);
 const SIGN_INS: Layout<AccountId, SignIn> = Layout::new(b's', VERSION);
 
 /// Answers about accounts.
@@ -128,6 +147,11 @@ impl<'a> Accounts<'a> {
         SIGN_INS.get(&self.0.read().tree, &account)
     }
 
+    /// Gives the address that an order was placed with, if it was with one.
+    pub fn sealed_address(&self, order: OrderId) -> Result<Option<SealedAddress>, ViewError> {
+        ADDRESSES.get(&self.0.read().tree, &order)
+    }
+
     /// Tells whose a key is or was; `None` if no device had it.
     pub fn key(&self, key: KeyId) -> Result<Option<KeyOwner>, ViewError> {
         KEYS.get(&self.0.read().tree, &key)
@@ -141,6 +165,7 @@ pub(crate) struct AccountFold {
     keys: Table<KeyId, KeyOwner>,
     factors: Table<AccountId, Factors>,
     sign_ins: Table<AccountId, SignIn>,
+    addresses: Table<OrderId, SealedAddress>,
 }
 
 impl AccountFold {
@@ -151,6 +176,7 @@ impl AccountFold {
             keys: Table::new(KEYS),
             factors: Table::new(FACTORS),
             sign_ins: Table::new(SIGN_INS),
+            addresses: Table::new(ADDRESSES),
         }
     }
 
@@ -196,6 +222,7 @@ impl AccountFold {
         let known = self.accounts.entry(tree, &account)?.as_mut().ok_or_else(missing)?;
         known.is_erased = true;
         known.profile.clear();
+        known.encryption_key = None;
         self.sign_ins.set(account, None);
         for device in known.devices.clone() {
             let missing = || ViewError::unknown(format_args!("device {device}"), recorded.position);
@@ -258,6 +285,17 @@ impl Fold for AccountFold {
                     self.keys.set(public.id(), Some(KeyOwner { account, device, public, is_active: true }));
                 }
                 Event::ProfileSet(set) => self.set_profile(tree, set, recorded)?,
+                Event::EncryptionKeySet(set) => {
+                    let account = self.known(tree, set.account, recorded)?;
+                    account.encryption_key.clone_from(&set.key);
+                }
+                Event::AddressSealed(sealed) => {
+                    if let Cause::Command(stamp) = &start.cause {
+                        let AddressSealed { order, buyer, seller, hash, key } = sealed.clone();
+                        let address = SealedAddress { buyer, seller, command: stamp.command, hash, key };
+                        self.addresses.set(order, Some(address));
+                    }
+                }
                 Event::AccountErased(erased) => self.erase(tree, erased.account, recorded)?,
                 Event::DeviceRevoked(revoked) => self.end(tree, revoked.key, recorded)?,
                 _ => {}
@@ -275,6 +313,7 @@ impl Fold for AccountFold {
         self.devices.write(tree, batch)?;
         self.keys.write(tree, batch)?;
         self.factors.write(tree, batch)?;
-        self.sign_ins.write(tree, batch)
+        self.sign_ins.write(tree, batch)?;
+        self.addresses.write(tree, batch)
     }
 }

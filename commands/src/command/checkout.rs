@@ -12,7 +12,8 @@ use events::{Bps, Currency, Money, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LINES_MAX, TITLE_LENGTH_MAX, Text};
+use super::{LINES_MAX, SealedAddress, TITLE_LENGTH_MAX, Text};
+use crate::refusal::Refusal;
 
 /// Says how something is taxed from now on. Given by an operator. A rate of 0 says that it is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -112,7 +113,10 @@ pub struct VerifyAccount {
     pub tier: Tier,
 }
 
-/// Where and how what is bought is delivered. The address itself is no business of the market's.
+/// Most addresses that go with one purchase.
+pub const SEALED_ADDRESSES_MAX: usize = 32;
+
+/// Where and how what is bought is delivered. The address itself is no business of the market's: it is encrypted to its seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
@@ -121,6 +125,29 @@ pub struct Delivery {
     pub methods: BTreeMap<AccountId, Method>,
     /// Where to.
     pub region: Region,
+    /// The address for each seller, encrypted to him; a seller left out learns it another way. At most 32.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = SEALED_ADDRESSES_MAX))]
+    pub sealed_addresses: BTreeMap<AccountId, SealedAddress>,
+}
+
+impl Delivery {
+    /// Delivers to a region by whatever method is the cheapest, and says nothing of the address.
+    pub const fn to(region: Region) -> Self {
+        Delivery { methods: BTreeMap::new(), region, sealed_addresses: BTreeMap::new() }
+    }
+
+    /// Checks how many addresses there are, before anything is done with them.
+    pub(crate) fn check_size(&self) -> Result<(), Refusal> {
+        let sealed = self.sealed_addresses.len();
+        if sealed <= SEALED_ADDRESSES_MAX {
+            return Ok(());
+        }
+        let rule = format!(
+            "`sealed_addresses` may be {SEALED_ADDRESSES_MAX}, these are {sealed}: make it several orders"
+        );
+        Err(Refusal::BodyInvalid { rule })
+    }
 }
 
 /// Puts a coupon into the cart, in the place of one that is there. What it gives is decided when the cart is bought.

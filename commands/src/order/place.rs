@@ -9,15 +9,19 @@ use events::{Event, Rejection, Timestamp};
 use super::subsidy::{Subsidy, subsidize};
 use super::tender::{Card, Tender};
 use super::{Escrow, Extras, Line, Order, Release, Stage};
-use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, VerifiedQuote};
+use crate::command::{LINES_MAX, MigrateCart, PlaceOrder, SEALED_ADDRESSES_MAX, VerifiedQuote};
 use crate::market::Market;
 use crate::price::Part;
+use crate::privacy::sealed;
 use crate::reservation::{self, OPEN_RESERVATIONS_MAX};
 use crate::validate::{self, AskedLine, Purchase};
 
 // An order and its escrow, with what the platform pays of it, for each line at most, what was set aside, the payment, the
-// cart's migration, and what was made of its risk.
-const _: () = assert!(3 * LINES_MAX + OPEN_RESERVATIONS_MAX + 4 <= events::metadata::EVENTS_PER_COMMIT_MAX);
+// cart's migration, what was made of its risk, and the addresses.
+const _: () = assert!(
+    3 * LINES_MAX + OPEN_RESERVATIONS_MAX + 4 + SEALED_ADDRESSES_MAX
+        <= events::metadata::EVENTS_PER_COMMIT_MAX
+);
 
 impl Market {
     pub(crate) fn order_placed(&mut self, event: &Placed) {
@@ -219,6 +223,7 @@ fn place(
         events.extend(held);
         events.extend(taken_up);
     }
+    events.extend(sealed(purchase.delivery, &events));
     events.extend(tender.request());
     Ok(events)
 }

@@ -2,10 +2,10 @@
 
 use commands::Command;
 use commands::command::{
-    AttestDevice, EndSession, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp, EraseAccount,
-    ReinstateAccount, RemovePasskey, RemovePassword, RemoveRecovery, RemoveTotp, RenameDevice, ReportLost,
-    ReportSignInFailed, RetireMarketKey, RotateDevice, RotateMarketKey, SetPassword, SetProfile,
-    SetStepUpTerms, StartSession, SuspendAccount,
+    AttestDevice, Delivery, EndSession, EnrollDevice, EnrollPasskey, EnrollRecovery, EnrollTotp,
+    EraseAccount, PlaceOrder, ReinstateAccount, RemovePasskey, RemovePassword, RemoveRecovery, RemoveTotp,
+    RenameDevice, ReportLost, ReportSignInFailed, RetireMarketKey, RotateDevice, RotateMarketKey,
+    SealedAddress, SetEncryptionKey, SetPassword, SetProfile, SetStepUpTerms, StartSession, SuspendAccount,
 };
 use commands::crypto::SigningKey;
 use commands::market_key::Announcement;
@@ -14,7 +14,7 @@ use events::Hash;
 use events::account::Algorithm;
 use events::device::AttestationVerdict;
 use events::ids::{AuthenticatorId, PasswordId, SessionId};
-use events::privacy::ProfileField;
+use events::privacy::{EncryptionKey, ProfileField};
 use events::step_up::{CredentialId, RecoveryShown, StepUp, StepUpRule, StepUpTerms, TotpShown};
 use proptest::prelude::*;
 
@@ -27,6 +27,11 @@ const SECOND_DEVICES: u32 = 4;
 
 /// What happens to which second device of which buyer, and a number that makes keys different.
 pub(crate) type DeviceStep = (usize, u32, u8, u32);
+
+fn encryption_key(n: u32) -> EncryptionKey {
+    let letter = char::from(b'B' + u8::try_from(n).unwrap());
+    format!("{letter}{}", "A".repeat(42)).parse().unwrap()
+}
 
 pub(crate) fn tending() -> impl Strategy<Value = DeviceStep> {
     (0..BUYERS.len(), 0..SECOND_DEVICES, 0u8..18, 0u32..8)
@@ -100,6 +105,7 @@ impl Run {
             }
             11 | 12 => self.show_codes(owner, n),
             15 => self.sign_in(owner, n),
+            16 => self.buy_to_an_address(owner, n),
             _ => {
                 let known = self.world.market.accounts.get(owner.account());
                 match known.and_then(|known| known.passkeys.keys().next().cloned()) {
@@ -110,6 +116,21 @@ impl Run {
                     None => self.ask(owner, EnrollPasskey { credential, key }.into()),
                 }
             }
+        }
+    }
+
+    /// Buys something with an address that its seller can read, or, wrongly, somebody else.
+    fn buy_to_an_address(&mut self, owner: Actor, n: u32) {
+        let key = (n < 6).then(|| encryption_key(n));
+        self.ask(SELLER, SetEncryptionKey { key: key.clone() }.into());
+        let to_whom = if n == 1 { OTHER_SELLER } else { SELLER };
+        let key = key.unwrap_or_else(|| encryption_key(9));
+        let sealed = SealedAddress { hash: Hash::of(&n.to_le_bytes()), key };
+        let delivery =
+            to("DE").map(|to| Delivery { sealed_addresses: [(to_whom.account(), sealed)].into(), ..to });
+        for listing in 0..4 {
+            let Command::PlaceOrder(order) = place(&[(listing, 1)], usd(1_000_000)) else { unreachable!() };
+            self.ask(owner, PlaceOrder { delivery: delivery.clone(), ..order }.into());
         }
     }
 

@@ -256,7 +256,7 @@ pub fn end(promotion: PromotionId) -> Command {
 
 /// Delivers to a region by the cheapest methods.
 pub fn to(code: &str) -> Option<Delivery> {
-    Some(Delivery { methods: BTreeMap::new(), region: region(code) })
+    Some(Delivery::to(region(code)))
 }
 
 /// Buys (listing, units) for at most `total`, with a coupon, delivered to a region.

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use commands::personal::profile_name;
+use commands::personal::{address_name, profile_name};
 use events::commit::ChainError;
 use events::ids::AccountId;
 use events::{Commit, Event, Head, Position, Recorded};
@@ -67,8 +67,12 @@ pub async fn follow(
 
 /// Writes an error with what caused it.
 fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text.extend([": ", &error.to_string()]);
+        cause = error.source();
+    }
+    text
 }
 
 async fn follow_until(
@@ -145,6 +149,10 @@ fn said(recorded: &Recorded) -> Vec<Change> {
         }
         Event::PasswordRemoved(event) => vec![drop_of(event.account, passwords::name_of(event.password))],
         Event::TotpRemoved(event) => vec![drop_of(event.account, secrets::name_of(event.authenticator))],
+        Event::AddressSealed(event) => {
+            let (account, name) = (event.buyer, address_name(event.hash).into());
+            vec![Change::Keep { account, name, position }]
+        }
         Event::AccountErased(event) => vec![Change::Erase { account: event.account }],
         _ => Vec::new(),
     }

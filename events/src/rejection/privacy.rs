@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::AccountId;
+use crate::privacy::EncryptionKey;
 
 /// What keeps an account from being erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,26 @@ pub enum PrivacyRejection {
     NotErasable {
         /// Which.
         account: AccountId,
+    },
+    /// An address was encrypted to somebody who sells nothing of the purchase.
+    #[error("seller {seller} sells nothing of this purchase: leave his address out")]
+    AddressUnneeded {
+        /// To whom.
+        seller: AccountId,
+    },
+    /// An address was encrypted to a seller who has not said with which key.
+    #[error("seller {seller} has no encryption key: leave his address out, and tell him another way")]
+    NoEncryptionKey {
+        /// To whom.
+        seller: AccountId,
+    },
+    /// An address was encrypted with a key that is no longer the seller's.
+    #[error("seller {seller} has another encryption key now: encrypt the address anew with {key}")]
+    OtherEncryptionKey {
+        /// To whom.
+        seller: AccountId,
+        /// His key.
+        key: EncryptionKey,
     },
     /// Others are erased by operators.
     #[error("account {account} is not yours: only operators erase accounts of others")]

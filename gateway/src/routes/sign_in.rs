@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::route::{NeedOfToken, Route, Takes, json_of, schema_of, uuid, view};
 use crate::problem::{
-    DEVICE_REFUSED, ERASED, FORBIDDEN, NOT_FOUND, PASSWORD_LENGTH, QUERY_INVALID, SIGN_IN_AGAIN, SIGN_IN_FAILED,
-    SIGN_IN_LOCKED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
+    DEVICE_REFUSED, ERASED, FORBIDDEN, NOT_FOUND, PASSWORD_LENGTH, QUERY_INVALID, SIGN_IN_AGAIN,
+    SIGN_IN_FAILED, SIGN_IN_LOCKED, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE, VIEWS_BEHIND,
 };
 use crate::sessions::{self, EndedSession, SessionList};
 use crate::sign_in::devices::{self, NewDevice, RegisteredDevice};
@@ -63,12 +63,15 @@ pub(super) fn sign_in() -> Vec<Route> {
         .answers(json_of::<EndedSession>());
     end.token = NeedOfToken::Always;
     let token = [TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, ERASED, UNAVAILABLE, VIEWS_BEHIND];
-    let mut device =
-        Route::post("/v1/devices", "Register a device in a session begun with a passkey or a code", devices::register)
-            .body_problems()
-            .problems(token)
-            .problems([DEVICE_REFUSED, FORBIDDEN, QUERY_INVALID, SIGN_IN_AGAIN])
-            .answers(json_of::<RegisteredDevice>());
+    let mut device = Route::post(
+        "/v1/devices",
+        "Register a device in a session begun with a passkey or a code",
+        devices::register,
+    )
+    .body_problems()
+    .problems(token)
+    .problems([DEVICE_REFUSED, FORBIDDEN, QUERY_INVALID, SIGN_IN_AGAIN])
+    .answers(json_of::<RegisteredDevice>());
     device.token = NeedOfToken::Always;
     device.takes = Some(Takes::Json(
         schema_of::<NewDevice>,

@@ -56,7 +56,9 @@ pub(crate) async fn register(
     body: Body,
 ) -> Result<Response, Problem> {
     let By::Session(session, _) = caller.by else {
-        return Err(Problem::forbidden("a device enrolls another with `device.enroll`; this takes a session"));
+        return Err(Problem::forbidden(
+            "a device enrolls another with `device.enroll`; this takes a session",
+        ));
     };
     let form = "{\"device\": \"…\", \"key\": {…}, \"proof\": \"…\"}";
     let NewDevice { device, key, name, proof } = json(&headers, body, form).await?;

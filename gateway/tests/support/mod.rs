@@ -281,6 +281,15 @@ impl Shop {
         person
     }
 
+    /// Names what is kept of an account once the vault has done what the log says up to a decision.
+    pub(crate) async fn kept_of(&self, account: AccountId, receipt: &Value) -> Vec<String> {
+        let position = receipt["receipt"]["position"].as_u64().unwrap();
+        let mut follows = self.gateway.vault_follows.clone();
+        let done = follows.wait_for(|followed| followed.position >= position);
+        tokio::time::timeout(std::time::Duration::from_secs(10), done).await.unwrap().unwrap();
+        self.gateway.vault.as_ref().unwrap().names(account, "").unwrap()
+    }
+
     pub(crate) async fn funded_buyer(&self, minor: i64) -> Person {
         let buyer = self.person(&[Role::Buyer]).await;
         let provider = self.person(&[Role::Provider]).await;
