@@ -22,6 +22,7 @@ mod payments;
 mod problem;
 pub mod query;
 mod rebuild;
+mod recommendations;
 mod routes;
 mod search;
 pub mod server;

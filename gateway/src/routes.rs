@@ -44,6 +44,7 @@ use crate::{
 mod factors;
 mod pages;
 mod privacy;
+mod recommendations;
 mod risk;
 mod route;
 mod search;
@@ -101,6 +102,7 @@ pub(crate) fn routes() -> Vec<Route> {
         sign_in::sign_in(),
         questions(),
         search::routes(),
+        recommendations::routes(),
         privacy::personal(),
         through_providers(),
         risk::routes(),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::route::{Route, uuid, view};
 use crate::problem::{FORBIDDEN, SEARCH_BUSY};
-use crate::search::{self, HITS_PER_PAGE, SUGGESTIONS, SearchResult, SuggestionList};
+use crate::search::{self, HITS_PER_PAGE, MarketplaceResult, SUGGESTIONS, SearchResult, SuggestionList};
 
 pub(super) fn routes() -> Vec<Route> {
     let text = json!({
@@ -38,7 +38,9 @@ pub(super) fn routes() -> Vec<Route> {
             .limit(SUGGESTIONS, SUGGESTIONS_MAX)
             .problems([SEARCH_BUSY])
             .answers(view::<SuggestionList>());
-    [plain, seed].into_iter().map(filtered).chain([suggest]).collect()
+    let plain = filtered(plain).answers(view::<SearchResult>());
+    let seed = filtered(seed).answers(view::<MarketplaceResult>());
+    vec![plain, seed, suggest]
 }
 
 fn filtered(route: Route) -> Route {
@@ -78,5 +80,4 @@ fn filtered(route: Route) -> Route {
         .query("facets", "`true`: count what the results can be filtered by further", json!({"type": "boolean", "default": false}))
         .paged(json!({"type": "string"}), HITS_PER_PAGE, HITS_PER_PAGE_MAX)
         .problems([SEARCH_BUSY])
-        .answers(view::<SearchResult>())
 }
