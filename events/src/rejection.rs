@@ -224,7 +224,7 @@ pub enum Rejection {
         max: u32,
     },
 
-    // Locations.
+    // Locations and reservations.
     /// Stock of the listing is at as many named locations as may be.
     #[error("listing {listing} can have stock at {max} named locations: name one of those")]
     TooManyLocations {
@@ -260,8 +260,6 @@ pub enum Rejection {
         /// The location.
         location: Location,
     },
-
-    // Reservations.
     /// The seller lets nobody reserve units of the listing.
     #[error("units of listing {listing} can't be reserved: order them")]
     ReservationsOff {
@@ -459,7 +457,7 @@ pub enum Rejection {
         total: Money,
     },
 
-    // Wallets.
+    // Wallets and payments.
     /// The wallet holds too little.
     #[error("the wallet holds {available}, and {required} are to be paid from it")]
     InsufficientFunds {
@@ -479,8 +477,6 @@ pub enum Rejection {
         /// Position of the event that used it.
         first: u64,
     },
-
-    // Payments.
     /// There is no such payment.
     #[error("there is no payment {payment}")]
     PaymentUnknown {
@@ -918,7 +914,7 @@ pub enum Rejection {
         frozen: Money,
     },
 
-    // Currencies.
+    // Currencies, and rules of release.
     /// The offer is not what the buyer asks for, or not what its own rate makes.
     #[error("the offer to exchange does not fit: {field}. Ask the provider for another one")]
     ExchangeMismatch {
@@ -948,8 +944,6 @@ pub enum Rejection {
         /// The order.
         order: OrderId,
     },
-
-    // Rules of release.
     /// A listing's rule is, with the market's own, larger than a rule may be.
     #[error(
         "the release rule of listing {listing} is too large: with the market's own it may have {} conditions, {} deep",
