@@ -77,7 +77,7 @@ pub fn preview(market: &Market, account: AccountId, asked: &Asked, now: Timestam
     };
     let whatever = Money::new(Money::MINOR_MAX, currency);
     let region = asked.region.clone();
-    let delivery = region.map(|region| Delivery::to(region));
+    let delivery = region.map(Delivery::to);
     let of_cart = cart.purchase(account, &PaymentMethod::Wallet, whatever);
     let purchase = Purchase { coupon, delivery: delivery.as_ref(), ..of_cart };
     let Judged { parts, total, reasons: problems } = validate::judge(market, &purchase, now);

@@ -17,8 +17,18 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Shop, json_of, problem, usd};
 
-const VIEWS: [&str; 9] =
-    ["carts", "orders", "ledger", "analytics", "accounts", "listings", "payments", "terms", "risk"];
+const VIEWS: [&str; 10] = [
+    "carts",
+    "orders",
+    "ledger",
+    "analytics",
+    "accounts",
+    "listings",
+    "payments",
+    "terms",
+    "risk",
+    "recommendations",
+];
 
 /// How often it is looked whether a rebuild has come to where it is waited for.
 const LOOKS_MAX: usize = 10_000;
