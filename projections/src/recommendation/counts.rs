@@ -1,5 +1,6 @@
 //! What is bought together, as it is learnt basket by basket.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
@@ -222,11 +223,14 @@ pub(super) fn belonging_to(tree: &Tree, listings: &[ListingId]) -> Result<Vec<Ca
 }
 
 fn known<'a>(tree: &Tree, items: &'a mut HashMap<u32, Item>, number: u32) -> Result<&'a Item, ViewError> {
-    if !items.contains_key(&number) {
-        let missing = || ViewError::Damaged { source: format!("listing number {number} is missing").into() };
-        items.insert(number, ITEMS.get(tree, &number)?.ok_or_else(missing)?);
+    match items.entry(number) {
+        Entry::Occupied(known) => Ok(known.into_mut()),
+        Entry::Vacant(place) => {
+            let missing =
+                || ViewError::Damaged { source: format!("listing number {number} is missing").into() };
+            Ok(place.insert(ITEMS.get(tree, &number)?.ok_or_else(missing)?))
+        }
     }
-    Ok(&items[&number])
 }
 
 /// Gives what is ordered the most of late, each with how many orders of this moment that is as much as.
