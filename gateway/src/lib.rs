@@ -25,6 +25,7 @@ mod rebuild;
 mod routes;
 mod search;
 pub mod server;
+mod sight;
 pub mod stream;
 pub mod submit;
 pub mod token;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use engine::Status;
 use engine::log::{CommitStream, EventLog};
-use events::ids::{AccountId, CartId, CommandId, CommitId};
+use events::ids::{CommandId, CommitId};
 use events::metadata::Cause;
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
@@ -27,6 +27,7 @@ use crate::http::App;
 use crate::past::{commit_holding, unreadable};
 use crate::problem::{Problem, STREAMS_FULL, TOKEN_INVALID};
 use crate::query::Params;
+use crate::sight::{Sight, VIEWS_TIME_MAX};
 use crate::token::Caller;
 
 /// Most streams at once.
@@ -37,8 +38,6 @@ pub const EVENTS_WAITING_MAX: usize = 256;
 pub const SLOW_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often a silent stream says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long an event waits for the views, which tell whose order it is about.
-const VIEWS_TIME_MAX: Duration = Duration::from_secs(10);
 
 type Sent = Result<Sse, Infallible>;
 
@@ -126,10 +125,8 @@ async fn commits_from(log: &dyn EventLog, from: Position) -> Result<CommitStream
 struct Feed {
     caller: Caller,
     from: Position,
-    views: Projections,
+    sight: Sight,
     status: watch::Receiver<Status>,
-    /// Whether a cart of another was ever shared with the caller; none: nobody has looked yet.
-    is_member: Option<bool>,
     out: mpsc::Sender<Sent>,
     _permit: OwnedSemaphorePermit,
 }
@@ -147,7 +144,8 @@ impl Feed {
         let (out, waiting) = mpsc::channel(EVENTS_WAITING_MAX + 1);
         let kept = out.clone().try_reserve_owned();
         let last_words = kept.map_err(|_| Problem::unavailable("the stream can't begin: try again"))?;
-        Ok((Feed { caller, from, views, status, is_member: None, out, _permit: permit }, waiting, last_words))
+        let sight = Sight::new(caller.account, caller.is_operator(), views);
+        Ok((Feed { caller, from, sight, status, out, _permit: permit }, waiting, last_words))
     }
 
     /// Sends until there is a reason not to, and then says it.
@@ -176,7 +174,7 @@ impl Feed {
 
     async fn send(&mut self, commit: &Commit) -> Result<(), &'static str> {
         for recorded in commit.events() {
-            if recorded.position < self.from || !self.may_see(commit, recorded).await? {
+            if recorded.position < self.from || !self.sight.may_see(commit, recorded).await? {
                 continue;
             }
             let shown = cloud_event(commit, recorded)?;
@@ -211,187 +209,12 @@ impl Feed {
     /// back since, ends none.
     async fn check_standing(&self, position: Position) -> Result<(), &'static str> {
         let caller = self.caller.clone();
-        match self.ask(position, move |views| standing(views, &caller)).await? {
+        match self.sight.ask(position, move |views| standing(views, &caller)).await? {
             Standing::Good => Ok(()),
             Standing::Suspended => Err("the account is suspended"),
             Standing::Erased => Err("the account was erased"),
             Standing::KeyEnded => Err("its key signs nothing any more"),
         }
-    }
-
-    /// Tells whether an event is about something of the caller's.
-    async fn may_see(&mut self, commit: &Commit, recorded: &Recorded) -> Result<bool, &'static str> {
-        if self.caller.is_operator() {
-            return Ok(true);
-        }
-        if let Cause::Command(stamp) = &commit.start().cause
-            && stamp.account == self.caller.account
-        {
-            return Ok(true);
-        }
-        let position = recorded.position;
-        let order = match &recorded.event {
-            Event::OrderPlaced(placed) => return Ok(self.is_one(&[placed.buyer, placed.seller])),
-            Event::EscrowReleased(released) => return Ok(self.is_one(&[released.buyer, released.seller])),
-            Event::EscrowRefunded(refunded) => return Ok(self.is_one(&[refunded.buyer, refunded.seller])),
-            Event::WalletFunded(funded) => return Ok(self.is_one(&[funded.account])),
-            Event::WalletExchanged(exchanged) => {
-                return Ok(self.is_one(&[exchanged.account, exchanged.provider]));
-            }
-            Event::ListingBlocked(blocked) => return Ok(self.is_one(&[blocked.seller])),
-            Event::ListingUnblocked(unblocked) => return Ok(self.is_one(&[unblocked.seller])),
-            Event::SellerSuspended(suspended) => return Ok(self.is_one(&[suspended.account])),
-            Event::SellerReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
-            Event::AccountSuspended(suspended) => return Ok(self.is_one(&[suspended.account])),
-            Event::AccountReinstated(reinstated) => return Ok(self.is_one(&[reinstated.account])),
-            Event::PasskeyRemoved(removed) => return Ok(self.is_one(&[removed.account])),
-            Event::TotpRemoved(removed) => return Ok(self.is_one(&[removed.account])),
-            Event::RecoveryRemoved(removed) => return Ok(self.is_one(&[removed.account])),
-            Event::ClearanceGranted(granted) => return Ok(self.is_one(&[granted.account])),
-            Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
-            Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
-            Event::ProfileSet(set) => return Ok(self.is_one(&[set.account])),
-            Event::AccountErased(erased) => return Ok(self.is_one(&[erased.account])),
-            Event::PromotionEnded(ended) => {
-                return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));
-            }
-            Event::PaymentRequested(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentActionRequired(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentAuthorized(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentCaptureRequested(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentVoidRequested(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentCaptured(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentFailed(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::PaymentVoided(payment) => return Ok(self.is_one(&[payment.account])),
-            Event::RefundRequested(refund) => return Ok(self.is_one(&[refund.account])),
-            Event::PaymentRefunded(refund) => return Ok(self.is_one(&[refund.account])),
-            Event::RefundFailed(refund) => return Ok(self.is_one(&[refund.account])),
-            // They tell from whom how much is taken, which is nobody's but his.
-            Event::ChargebackInquired(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
-            Event::ChargebackOpened(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
-            Event::ChargebackWon(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
-            Event::ChargebackLost(e) => return Ok(self.is_only(e.orders.iter().map(|part| part.seller))),
-            Event::WalletRepaid(repaid) => return Ok(self.is_one(&[repaid.account])),
-            Event::CartMerged(merged) => return Ok(self.is_one(&[merged.account, merged.source.account])),
-            // Others may have changed it, whom its owner shares it with, and all of them are told; what he saves for later and what
-            // he buys, they are not.
-            Event::CartItemAdded(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartQuantitySet(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartItemRemoved(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartCleared(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartNamed(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartFrozen(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartUnfrozen(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartAbandoned(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartShared(shared) if self.is_one(&[shared.account, shared.with]) => {
-                self.is_member = self.is_member.map(|was| was || self.is_one(&[shared.with]));
-                return Ok(true);
-            }
-            Event::CartShared(event) => return self.fills(event.account, event.cart, position).await,
-            Event::CartUnshared(event) if self.is_one(&[event.account, event.with]) => return Ok(true),
-            Event::CartUnshared(event) => return self.fills(event.account, event.cart, position).await,
-            Event::PayoutRequested(payout) => return Ok(self.is_one(&[payout.account])),
-            Event::PayoutPaid(payout) => return Ok(self.is_one(&[payout.account])),
-            Event::PayoutFailed(payout) => return Ok(self.is_one(&[payout.account])),
-            Event::PayoutReturned(payout) => return Ok(self.is_one(&[payout.account])),
-            Event::PayoutOverdue(payout) => return Ok(self.is_one(&[payout.account])),
-            Event::ReserveReleased(released) => return Ok(self.is_one(&[released.seller])),
-            Event::EscrowSettled(settled) => return Ok(self.is_one(&[settled.buyer, settled.seller])),
-            Event::ReturnRequested(event) => return Ok(self.is_one(&[event.buyer, event.seller])),
-            Event::OrderClosed(closed) => return Ok(self.is_one(&[closed.buyer, closed.seller])),
-            Event::StockReserved(event) => return Ok(self.is_one(&[event.account, event.seller])),
-            Event::ReservationExtended(event) => return Ok(self.is_one(&[event.account, event.seller])),
-            Event::ReservationReleased(event) => return Ok(self.is_one(&[event.account, event.seller])),
-            Event::ReservationExpired(event) => return Ok(self.is_one(&[event.account, event.seller])),
-            Event::ReservationTakenUp(event) => return Ok(self.is_one(&[event.account, event.seller])),
-            Event::EscrowHeld(held) => held.order,
-            Event::EscrowSubsidized(subsidized) => subsidized.order,
-            Event::SubsidyReturned(returned) => returned.order,
-            Event::OrderAccepted(accepted) => accepted.order,
-            Event::OrderAuthorized(held) => held.order,
-            Event::AuthorizationExpiring(expiring) => expiring.order,
-            Event::OrderPaid(paid) => paid.order,
-            Event::OrderReallocated(event) => event.order,
-            Event::OrderShipped(shipped) => shipped.order,
-            Event::OrderDelivered(delivered) => delivered.order,
-            Event::OrderCancelled(cancelled) => cancelled.order,
-            Event::OrderRefunded(refunded) => refunded.order,
-            Event::ChangeProposed(proposed) => proposed.order,
-            Event::ChangeDeclined(declined) => declined.order,
-            Event::ChangeWithdrawn(withdrawn) => withdrawn.order,
-            Event::ChangeLapsed(lapsed) => lapsed.order,
-            Event::OrderChanged(changed) => changed.order,
-            // That an order is held or cleared of risk, and how two operators come to agree, is told by its view; the notes
-            // are not.
-            Event::OrderUnheld(unheld) => unheld.order,
-            Event::ReviewDecided(decided) => decided.order,
-            Event::EscrowFrozen(frozen) => frozen.order,
-            Event::EscrowUnfrozen(unfrozen) => unfrozen.order,
-            Event::ReleaseScheduled(scheduled) => scheduled.order,
-            Event::MilestoneSigned(signed) => signed.order,
-            Event::ReturnApproved(event) => event.order,
-            Event::ReplacementReserved(event) => event.order,
-            Event::ReplacementGivenUp(event) => event.order,
-            Event::ReturnRejected(event) => event.order,
-            Event::ReturnAppealed(event) => event.order,
-            Event::ReturnSent(event) => event.order,
-            Event::ReturnReceived(event) => event.order,
-            Event::ReturnRefunded(event) => event.order,
-            Event::ReturnEnded(event) => event.order,
-            Event::OrderResumed(event) => event.order,
-            Event::OrderChargedBack(event) => event.order,
-            _ => return Ok(false),
-        };
-        let order = self.ask(position, move |views| views.orders().order(order)).await?;
-        Ok(order.is_some_and(|order| self.is_one(&[order.buyer, order.seller])))
-    }
-
-    /// Tells whether a cart is the caller's, or shared with him.
-    async fn fills(
-        &mut self,
-        owner: AccountId,
-        cart: CartId,
-        position: Position,
-    ) -> Result<bool, &'static str> {
-        let caller = self.caller.account;
-        if owner == caller {
-            return Ok(true);
-        }
-        // Most events are about carts, and few people share one: whom nobody has let in is not asked about each.
-        let is_member = match self.is_member {
-            Some(known) => known,
-            None => self.ask(position, move |views| views.carts().was_ever_shared_with(caller)).await?,
-        };
-        self.is_member = Some(is_member);
-        if !is_member {
-            return Ok(false);
-        }
-        self.ask(position, move |views| views.carts().was_shared_with(cart, caller, position)).await
-    }
-
-    /// Asks the views once they have read what stands at a position.
-    async fn ask<T: Send + 'static>(
-        &self,
-        position: Position,
-        question: impl FnOnce(&Projections) -> Result<T, ViewError> + Send + 'static,
-    ) -> Result<T, &'static str> {
-        let late = |_| "the views are too far behind: come back with Last-Event-ID";
-        self.views.wait_for(position, VIEWS_TIME_MAX).await.map_err(late)?;
-        let views = self.views.clone();
-        match tokio::task::spawn_blocking(move || question(&views)).await {
-            Ok(Ok(found)) => Ok(found),
-            _ => Err("the views can't answer"),
-        }
-    }
-
-    fn is_one(&self, accounts: &[AccountId]) -> bool {
-        accounts.contains(&self.caller.account)
-    }
-
-    /// Tells whether all of some accounts, which are some, are the caller's.
-    fn is_only(&self, accounts: impl Iterator<Item = AccountId>) -> bool {
-        let mut accounts = accounts.peekable();
-        accounts.peek().is_some() && accounts.all(|account| account == self.caller.account)
     }
 }
 
@@ -455,7 +278,7 @@ fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'sta
 #[cfg(test)]
 mod tests {
     use events::commit::Seal;
-    use events::ids::{KeyId, WriterId};
+    use events::ids::{AccountId, KeyId, WriterId};
     use events::listing::StockReceived;
     use events::{Event, Hash, Head, Quantity, Timestamp};
     use tokio::time::Instant;

@@ -13,7 +13,7 @@ use axum::response::Response;
 use commands::command::{
     AddToCart, BlockListing, EnrollDevice, FreezeCart, GrantClearance, LeaveCart, OrderLine, PaymentMethod,
     PlaceOrder, ReinstateAccount, ReinstateSeller, ReportLost, RevokeClearance, RotateDevice, SaveForLater,
-    ShareCart, SuspendAccount, SuspendSeller, UnblockListing, UnshareCart,
+    SetRiskRules, ShareCart, SuspendAccount, SuspendSeller, UnblockListing, UnshareCart,
 };
 use commands::crypto::SigningKey;
 use commands::sign::prove_device;
@@ -79,6 +79,35 @@ async fn a_stream_gives_ones_own_events_as_they_happen() {
         shop.get("/v1/stream").bearer_auth(&token).header("last-event-id", last).send().await.unwrap();
     assert_eq!(events_of(resumed, 1).await, events[1..]);
     problem(shop.get("/v1/stream?from=1000000").bearer_auth(&token), 400, "query_invalid").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_a_buyer_nothing_of_how_his_purchase_was_judged() {
+    let shop = Shop::open().await;
+    let seller = shop.person(&[Role::Seller]).await;
+    let buyer = shop.funded_buyer(10_000).await;
+    let listing = shop.listing(&seller, 2_500, 5).await;
+    let operators = [shop.person(&[Role::Operator]).await, shop.person(&[Role::Operator]).await];
+    let rules = json!({
+        "elevated": "review", "highest": "block", "review": {"decide_within_ms": 9, "sla_ms": 9, "then": "approve"},
+    });
+    for operator in &operators {
+        let rules = serde_json::from_value(rules.clone()).unwrap();
+        shop.accepted(operator, SetRiskRules { rules }).await;
+    }
+    let stream =
+        async |who: &Person| shop.get("/v1/stream").bearer_auth(shop.token(who).await).send().await.unwrap();
+    let (of_buyer, of_operator) = (stream(&buyer).await, stream(&operators[0]).await);
+    shop.accepted(&buyer, purchase(listing)).await;
+    shop.accepted(&buyer, AddToCart { listing, owner: None, quantity: support::units(1) }).await;
+    let types = |events: Vec<Value>| -> Vec<String> {
+        events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let own = ["order.placed.v1", "escrow.held.v1", "cart.item_added.v1"];
+    assert_eq!(types(events_of(of_buyer, own.len()).await), own);
+    let all = ["order.placed.v1", "escrow.held.v1", "order.risk_assessed.v1", "cart.item_added.v1"];
+    assert_eq!(types(events_of(of_operator, all.len()).await), all);
     shop.close().await;
 }
 
