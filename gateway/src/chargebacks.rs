@@ -35,8 +35,7 @@ pub(crate) async fn chargebacks(
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&["cursor", "limit", "state"])?;
     let filter: ChargebackFilter = params.word("state")?.unwrap_or_default();
-    let cursor: Option<Position> = params.get("cursor")?;
-    let limit = params.limit(CHARGEBACKS_PER_PAGE, CHARGEBACKS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<Position>(CHARGEBACKS_PER_PAGE, CHARGEBACKS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| -> Result<_, projections::ViewError> {
         let payments = views.payments();
         let ChargebackPage { chargebacks, next } = if caller.is_operator() {

@@ -77,8 +77,7 @@ pub(crate) async fn payouts(
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&["cursor", "limit"])?;
-    let cursor: Option<Position> = params.get("cursor")?;
-    let limit = params.limit(PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<Position>(PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| -> Result<_, projections::ViewError> {
         let PayoutPage { payouts, next } = views.payments().payouts(caller.account, cursor, limit)?;
         Ok(PayoutList { payouts, next_cursor: next })
@@ -122,8 +121,7 @@ pub(crate) async fn breaks(
         return Err(Problem::forbidden("what differs between providers and the ledger is for operators"));
     }
     let state: BreakState = params.word("state")?.unwrap_or_default();
-    let cursor: Option<u64> = params.get("cursor")?;
-    let limit = params.limit(BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<u64>(BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| -> Result<_, projections::ViewError> {
         let BreakPage { breaks, next } = views.payments().breaks(state, cursor, limit)?;
         Ok(BreakList { breaks, next_cursor: next })

@@ -118,6 +118,11 @@ impl Params {
         }
     }
 
+    /// Reads which page of a list is asked for: behind what, or the first one; and how much of it.
+    pub(crate) fn page<C: FromStr>(&self, usual: usize, max: usize) -> Result<(Option<C>, usize), Problem> {
+        Ok((self.get("cursor")?, self.limit(usual, max)?))
+    }
+
     /// Reads one of the words of an enum.
     pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
         let invalid = |_| Problem::query_invalid(format!("`{name}` is not valid"));
@@ -376,8 +381,7 @@ pub(crate) async fn orders(
     if !caller.may_see(account) {
         return Err(Problem::forbidden("only operators list the orders of others"));
     }
-    let cursor: Option<Position> = params.get("cursor")?;
-    let limit = params.limit(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<Position>(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)?;
     let list = move |views: &Projections| views.orders().list(side, account, cursor, limit);
     let found = ask_as_of(&caller, &params, &app, list).await?;
     let shown = |page: projections::order::Page| OrderList {
@@ -434,8 +438,7 @@ pub(crate) async fn shared(
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&["cursor", "limit"])?;
-    let cursor: Option<CartId> = params.get("cursor")?;
-    let limit = params.limit(SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<CartId>(SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| -> Result<_, ViewError> {
         let SharedPage { carts, next } = views.carts().shared_with(caller.account, cursor, limit)?;
         Ok(SharedList { carts, next_cursor: next })

@@ -50,7 +50,7 @@ mod search;
 mod views;
 
 pub(crate) use self::route::{Content, NeedOfToken, Parameter, Route, Takes, UNLIMITED};
-use self::route::{json_of, uuid, view};
+use self::route::{json_of, position, uuid, view};
 
 /// The command that each path of its own takes.
 const COMMAND_PATHS: &[(&str, &str)] = &[
@@ -170,8 +170,7 @@ fn questions() -> Vec<Route> {
                 "As whom",
                 json!({"type": "string", "enum": ["buyer", "seller"], "default": "buyer"}),
             )
-            .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
-            .limit(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)
+            .paged(position(), ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)
             .query("account", "Whose, for operators", uuid())
             .problems([FORBIDDEN])
             .of_past()
@@ -208,8 +207,7 @@ fn questions() -> Vec<Route> {
         Route::get("/v1/listings", "A seller's listings", listing::listings)
             .question()
             .query("seller", "Whose; your own if absent", uuid())
-            .query("cursor", "`next_cursor` of the page before", uuid())
-            .limit(LISTINGS_PER_PAGE, LISTINGS_PER_PAGE_MAX)
+            .paged(uuid(), LISTINGS_PER_PAGE, LISTINGS_PER_PAGE_MAX)
             .answers(view::<ListingList>()),
         Route::get("/v1/listings/{id}", "A listing, with its stock for its seller", listing::listing)
             .question()
@@ -228,8 +226,7 @@ fn questions() -> Vec<Route> {
             .question()
             .query("seller", "Whose; your own if absent", uuid())
             .query("paid_by", "`platform`: those that it pays", json!({"enum": ["seller", "platform"]}))
-            .query("cursor", "`next_cursor` of the page before", uuid())
-            .limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)
+            .paged(uuid(), PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)
             .answers(view::<PromotionList>()),
         Route::post(
             "/v1/cart/preview",
@@ -243,8 +240,7 @@ fn questions() -> Vec<Route> {
         .answers(json_of::<Preview>()),
         Route::get("/v1/carts/shared", "Carts that others share with you", query::shared)
             .question()
-            .query("cursor", "`next_cursor` of the page before", uuid())
-            .limit(SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)
+            .paged(uuid(), SHARED_PER_PAGE, SHARED_PER_PAGE_MAX)
             .answers(view::<SharedList>()),
         Route::get("/v1/carts/saved", "What you saved for later", query::saved)
             .question()
@@ -294,10 +290,9 @@ fn questions() -> Vec<Route> {
         .query(
             "at",
             "As of this position of the log: the newest posting at or before it comes first",
-            json!({"type": "integer", "minimum": 0}),
+            position(),
         )
-        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
-        .limit(POSTINGS_PER_PAGE, POSTINGS_PER_PAGE_MAX)
+        .paged(position(), POSTINGS_PER_PAGE, POSTINGS_PER_PAGE_MAX)
         .problems([FORBIDDEN])
         .answers(view::<Statement>()),
         Route::get("/v1/stream", "Your events as they happen (server-sent events)", stream::stream)
@@ -305,13 +300,13 @@ fn questions() -> Vec<Route> {
             .query(
                 "from",
                 "The first position; the next event if absent",
-                json!({"type": "integer", "minimum": 0}),
+                position(),
             )
             .parameter(
                 "header",
                 "Last-Event-ID",
                 "The last position received: the stream goes on right behind it, and `from` is not looked at",
-                json!({"type": "integer", "minimum": 0}),
+                position(),
             )
             .problems([ACCOUNT_SUSPENDED, STREAMS_FULL])
             .answers(Content::Text("text/event-stream")),
@@ -338,8 +333,7 @@ fn through_providers() -> Vec<Route> {
             .answers(view::<Payment>()),
         Route::get("/v1/payouts", "Your payouts, newest first", payments::payouts)
             .question()
-            .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
-            .limit(PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)
+            .paged(position(), PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)
             .answers(view::<PayoutList>()),
         Route::get("/v1/payouts/{id}", "A payout of what a seller has earned", payments::payout)
             .question()
@@ -357,8 +351,7 @@ fn through_providers() -> Vec<Route> {
             "Those on which the bank has not decided, or those on which it has",
             json!({"type": "string", "enum": ["open", "decided"], "default": "open"}),
         )
-        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
-        .limit(CHARGEBACKS_PER_PAGE, CHARGEBACKS_PER_PAGE_MAX)
+        .paged(position(), CHARGEBACKS_PER_PAGE, CHARGEBACKS_PER_PAGE_MAX)
         .answers(view::<ChargebackList>()),
         Route::get("/v1/chargebacks/{id}", "A payment that a bank disputes", chargebacks::chargeback)
             .question()
@@ -376,8 +369,7 @@ fn through_providers() -> Vec<Route> {
             "Those that are open, or those that operators have resolved",
             json!({"type": "string", "enum": ["open", "resolved"], "default": "open"}),
         )
-        .query("cursor", "`next_cursor` of the page before", json!({"type": "integer", "minimum": 0}))
-        .limit(BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)
+        .paged(position(), BREAKS_PER_PAGE, BREAKS_PER_PAGE_MAX)
         .problems([FORBIDDEN])
         .answers(view::<BreakList>()),
         message,

@@ -157,8 +157,7 @@ pub(crate) async fn listings(
 ) -> Result<impl IntoResponse, Problem> {
     params.only(&["seller", "cursor", "limit"])?;
     let seller = params.get::<AccountId>("seller")?.unwrap_or(caller.account);
-    let cursor: Option<ListingId> = params.get("cursor")?;
-    let limit = params.limit(LISTINGS_PER_PAGE, LISTINGS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<ListingId>(LISTINGS_PER_PAGE, LISTINGS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| views.listings().list(seller, cursor, limit)).await?;
     Ok(found.map(|Page { offers, next }| ListingList {
         listings: offers.into_iter().map(|offer| Shown::to(&caller, offer)).collect(),

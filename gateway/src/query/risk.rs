@@ -38,8 +38,7 @@ pub(crate) async fn reviews(
         return Err(Problem::forbidden("reviews of risk are for operators"));
     }
     let state: ReviewState = params.word("state")?.unwrap_or_default();
-    let cursor: Option<OrderId> = params.get("cursor")?;
-    let limit = params.limit(REVIEWS_PER_PAGE, REVIEWS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<OrderId>(REVIEWS_PER_PAGE, REVIEWS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| -> Result<_, ViewError> {
         let ReviewPage { reviews, next } = views.risk().reviews(state, cursor, limit)?;
         Ok(ReviewList { reviews, next_cursor: next })

@@ -60,8 +60,7 @@ pub(crate) async fn statement(
         return Err(Problem::forbidden("only operators see the accounts of others and of the platform"));
     }
     let at: Option<Position> = params.get("at")?;
-    let cursor: Option<Position> = params.get("cursor")?;
-    let limit = params.limit(POSTINGS_PER_PAGE, POSTINGS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<Position>(POSTINGS_PER_PAGE, POSTINGS_PER_PAGE_MAX)?;
     if let Some(at) = at {
         // What will stand there nobody knows yet.
         app.gateway.projections.wait_for(at, VIEWS_TIME_MAX).await?;

@@ -84,8 +84,7 @@ pub(crate) async fn promotions(
         (Some(PaidBy::Platform), None) => None,
         (Some(PaidBy::Seller) | None, seller) => Some(seller.unwrap_or(caller.account)),
     };
-    let cursor: Option<PromotionId> = params.get("cursor")?;
-    let limit = params.limit(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)?;
+    let (cursor, limit) = params.page::<PromotionId>(PROMOTIONS_PER_PAGE, PROMOTIONS_PER_PAGE_MAX)?;
     let sees_all = payer.map_or(caller.is_operator(), |seller| caller.may_see(seller));
     let found = ask(&app, move |views| views.terms().promotions(payer, cursor, limit)).await?;
     Ok(found.map(|Page { mut promotions, next }| {

@@ -20,8 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
             "Those that are open, or those that were decided, the last first",
             json!({"type": "string", "enum": ["open", "decided"], "default": "open"}),
         )
-        .query("cursor", "`next_cursor` of the page before", uuid())
-        .limit(REVIEWS_PER_PAGE, REVIEWS_PER_PAGE_MAX)
+        .paged(uuid(), REVIEWS_PER_PAGE, REVIEWS_PER_PAGE_MAX)
         .problems([FORBIDDEN])
         .answers(view::<ReviewList>()),
         Route::get(

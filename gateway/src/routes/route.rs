@@ -159,11 +159,7 @@ impl Route {
         self.token = token;
         self.problems.extend([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, ERASED]);
         self.problems.extend([QUERY_INVALID, UNAVAILABLE, VIEWS_BEHIND]);
-        self.query(
-            "min_position",
-            "Wait until the views have read up to here",
-            json!({"type": "integer", "minimum": 0}),
-        )
+        self.query("min_position", "Wait until the views have read up to here", position())
     }
 
     pub(super) fn answers(mut self, content: Content) -> Route {
@@ -235,6 +231,11 @@ impl Route {
         self.query("limit", "How many at most", schema)
     }
 
+    /// Adds which page of a list is asked for, and how much of it.
+    pub(super) fn paged(self, cursor: Value, usual: usize, max: usize) -> Route {
+        self.query("cursor", "`next_cursor` of the page before", cursor).limit(usual, max)
+    }
+
     /// Adds whose numbers are asked for.
     pub(super) fn whose(self) -> Route {
         self.query("seller", "The seller whose numbers are asked for", uuid()).query(
@@ -250,6 +251,11 @@ fn moment_of_log() -> Value {
         {"type": "string", "pattern": "^[0-9]{1,19}$", "description": "a position"},
         {"type": "string", "format": "date-time"},
     ]})
+}
+
+/// The schema of a position of the log.
+pub(super) fn position() -> Value {
+    json!({"type": "integer", "minimum": 0})
 }
 
 pub(super) fn uuid() -> Value {

@@ -57,8 +57,7 @@ fn filtered(route: Route) -> Route {
             "In which order; by `relevance` where there are words, else the `newest` first. By price only with `currency`",
             json!({"type": "string", "enum": ["relevance", "price", "price_desc", "newest", "popular"]}),
         )
-        .query("cursor", "`next_cursor` of the page before", json!({"type": "string"}))
-        .limit(HITS_PER_PAGE, HITS_PER_PAGE_MAX)
+        .paged(json!({"type": "string"}), HITS_PER_PAGE, HITS_PER_PAGE_MAX)
         .problems([SEARCH_BUSY])
         .answers(view::<SearchResult>())
 }
