@@ -384,6 +384,8 @@ impl Command {
             | Command::SetUpEscrow(_)
             // Its deadlines, and its end if its payment ended meanwhile.
             | Command::UnholdOrder(_) => 5,
+            // The payment, what was made of its risk, and that the order is reviewed.
+            Command::PayOrder(_) => 3,
             // That, and the word.
             Command::DecideReview(_) => 6,
             Command::AcceptChange(body) => crate::order::change_events_max(market, body.order),

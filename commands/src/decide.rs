@@ -330,7 +330,8 @@ fn business(
         Command::ExpectStock(command) => stock::decide_expect(market, account, command, now),
         Command::MoveStock(command) => stock::decide_move(market, account, command),
         Command::FundWallet(command) => funding::decide_fund(market, facts, account, command),
-        Command::RequestPayment(command) => payment::decide_request(market, account, id, command, now),
+        Command::RequestPayment(command) => payment::decide_request(market, account, id, command, now)
+            .map(|events| risk::judged(market, verified, events, now)),
         Command::CancelPayment(command) => payment::decide_cancel(market, facts, account, command),
         Command::RefundPayment(command) => payment::decide_refund(market, facts, account, id, command),
         Command::ReportPayment(command) => payment::decide_report(market, facts, account, command, now),
@@ -373,7 +374,8 @@ fn business(
         Command::AcceptOrder(command) => order::decide_accept(market, facts, account, command, now),
         Command::DeclineOrder(command) => order::decide_decline(market, facts, account, command),
         Command::ReadyOrder(command) => order::decide_ready(market, facts, account, command, now),
-        Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command, now),
+        Command::PayOrder(command) => order::decide_pay(market, facts, account, id, command, now)
+            .map(|events| risk::judged(market, verified, events, now)),
         Command::SetUpEscrow(command) => order::decide_set_up(market, facts, account, command, now),
         Command::ShipOrder(command) => order::decide_ship(market, facts, account, command, now),
         Command::ConfirmDelivery(command) => order::decide_confirm(market, facts, account, command, now),

@@ -403,6 +403,14 @@ impl Payments {
         self.anew.held_before(asked)
     }
 
+    /// Gives until when what a provider holds waits to be charged, if it does.
+    pub(crate) fn held_until(&self, payment: PaymentId) -> Option<Timestamp> {
+        match self.get(payment)?.stage {
+            Stage::Authorized { taking: Taking::Waits { until, .. }, .. } => Some(until),
+            _ => None,
+        }
+    }
+
     /// Notes that an order is paid with a payment: as long as it is open, the payment is not forgotten.
     pub(crate) fn take_up(&mut self, payment: PaymentId, order: OrderId) {
         self.orders_of.entry(payment).or_default().insert(order);

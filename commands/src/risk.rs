@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use events::command::Rejected;
 use events::device::{AttestationVerdict, Attested};
 use events::ids::{AccountId, DeviceId, OrderId};
+use events::payment::Requested;
 use events::rejection::RiskRejection;
 use events::risk::rules::{Outcome, RuleSet};
 use events::risk::{Assessed, Labelled, ReviewOpened, RulesProposed, RulesSet};
@@ -142,7 +143,7 @@ impl Market {
     }
 }
 
-/// Judges what a command asks for by these rules; none: it buys nothing.
+/// Judges what a command asks for by these rules; none: it is nothing that they are about.
 pub fn assess(
     market: &Market,
     history: &History,
@@ -150,7 +151,7 @@ pub fn assess(
     verified: &Verified,
     now: Timestamp,
 ) -> Option<(Asked, Vector, Judgement)> {
-    let asked = asked::of(market, verified)?;
+    let asked = asked::of(market, rules, verified)?;
     let vector = features::of(market, history, &asked, now);
     let can_step_up = step_up::has_second_factor(market, asked.account);
     let is_shown = verified.stamp.step_up.is_some();
@@ -162,7 +163,7 @@ pub fn assess(
 pub(crate) fn is_challenged(market: &Market, verified: &Verified, now: Timestamp) -> bool {
     let Some(risk) = market.risk.as_deref() else { return false };
     let Some(InForce { rules, .. }) = &risk.rules else { return false };
-    let Some(asked) = asked::of(market, verified) else { return false };
+    let Some(asked) = asked::of(market, &rules.0, verified) else { return false };
     if !step_up::has_second_factor(market, asked.account) {
         return false;
     }
@@ -170,7 +171,7 @@ pub(crate) fn is_challenged(market: &Market, verified: &Verified, now: Timestamp
     judge::judge(&rules.0, &asked, &vector, true, false, now).outcome == Outcome::Challenge
 }
 
-/// Judges a purchase that is good otherwise: it goes on, or its orders wait for a review, or it is refused.
+/// Judges a purchase, or a payment, that is good otherwise: it goes on, or its orders wait for a review, or it is refused.
 pub(crate) fn judged(
     market: &Market,
     verified: &Verified,
@@ -184,14 +185,19 @@ pub(crate) fn judged(
         _ => None,
     });
     let placed: BTreeMap<OrderId, bool> = placed.collect();
-    if placed.is_empty() {
+    // One that is asked for by itself, for orders that wait for it or for the wallet.
+    let alone = payment_alone(&events).cloned();
+    if placed.is_empty() && alone.is_none() {
         return events;
     }
+    let orders =
+        alone.as_ref().map_or_else(|| placed.keys().copied().collect(), |alone| alone.orders.clone());
     let Some((asked, vector, judgement)) = assess(market, &risk.history, &rules.0, verified, now) else {
         return events;
     };
     let outcome = judgement.outcome;
-    let assessed = assessed(asked, vector, judgement, *version, placed.keys().copied().collect());
+    let payment = alone.as_ref().map(|alone| alone.payment);
+    let assessed = Assessed { payment, ..assessed(asked, vector, judgement, *version, orders) };
     match outcome {
         Outcome::Block => {
             let command = verified.command.name().to_owned();
@@ -200,13 +206,33 @@ pub(crate) fn judged(
         }
         Outcome::Review => {
             events.push(assessed.into());
-            // What a provider pays is looked at when it has.
-            let paid = placed.into_iter().filter_map(|(id, is_paid)| is_paid.then_some(id)).collect();
-            events.extend(review(market, paid, None, now));
+            // What a provider pays is looked at when it has; what one holds while another is asked, at once.
+            let held =
+                alone.and_then(|alone| Some((alone.orders, market.payments.held_until(alone.replaces?)?)));
+            let (orders, capture_by) = match held {
+                Some((orders, until)) => (orders, Some(until)),
+                None => {
+                    (placed.into_iter().filter_map(|(id, is_paid)| is_paid.then_some(id)).collect(), None)
+                }
+            };
+            events.extend(review(market, orders, capture_by, now));
         }
         Outcome::Allow | Outcome::Challenge => events.push(assessed.into()),
     }
     events
+}
+
+/// Finds the payment among a command's events that is asked for by itself, and not for what is bought with it.
+fn payment_alone<'a>(events: impl IntoIterator<Item = &'a Event>) -> Option<&'a Requested> {
+    let mut found = None;
+    for event in events {
+        match event {
+            Event::OrderPlaced(_) => return None,
+            Event::PaymentRequested(requested) => found = Some(requested),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Puts together what was known and what was made of it.
@@ -231,6 +257,7 @@ pub fn assessed(
         matched,
         orders,
         outcome,
+        payment: None,
         region,
         rules: version,
         score,

@@ -309,7 +309,7 @@ mod tests {
                 json!({"rules": {
                     "elevated": "review", "highest": "block",
                     "lists": [{"list": "deny", "until": 1_900_000_000_000_i64, "what": {"account": ID}}],
-                    "review": {"decide_within_ms": 7_200_000, "sla_ms": 3_600_000, "then": "decline"},
+                    "payments": true, "review": {"decide_within_ms": 7_200_000, "sla_ms": 3_600_000, "then": "decline"},
                     "rules": [{
                         "name": "many_cards", "reason": "SHARED_INSTRUMENT", "shadow": true, "then": "block",
                         "when": [{"above": 3, "below": 9, "feature": "account.instruments", "known": true}],

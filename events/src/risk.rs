@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::feature::Feature;
 use self::rules::{Outcome, ReasonCode, RuleName, RuleSet, Verdict};
 use crate::hash::Hash;
-use crate::ids::{AccountId, DeviceId, OrderId};
+use crate::ids::{AccountId, DeviceId, OrderId, PaymentId};
 use crate::metadata::DeadlineStamp;
 use crate::money::Money;
 use crate::tax::Region;
@@ -40,7 +40,7 @@ pub struct RulesSet {
     pub version: u32,
 }
 
-/// A purchase was judged by the market's rules. It is for operators.
+/// A purchase, or a payment that is asked for by itself, was judged by the market's rules. It is for operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Assessed {
     /// Who buys.
@@ -65,10 +65,13 @@ pub struct Assessed {
     /// The rule, or list, that decided before the score; absent: none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched: Option<Matched>,
-    /// The orders; if it was blocked, those that it would have become.
+    /// The orders; if it was blocked, those that it would have become. Of a payment those that it is for, if any.
     pub orders: Vec<OrderId>,
     /// What was done.
     pub outcome: Outcome,
+    /// The payment, if it was asked for by itself; if it was blocked, the one that it would have been. Absent: it is a purchase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentId>,
     /// Where to it is delivered; absent: it was not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,

@@ -33,7 +33,7 @@ const ASSESSED: &str = "order.risk_assessed.v1";
 pub struct OrderRisk {
     /// The order; if the purchase was blocked, the one that it would have become.
     pub order: OrderId,
-    /// When it was judged.
+    /// When it was judged last: when it was bought, or paid anew.
     pub assessed_at: Timestamp,
     /// Where that stands in the log.
     pub position: Position,
@@ -209,13 +209,25 @@ impl RiskFold {
         }
     }
 
-    fn judged(&mut self, event: &Event, assessed: &Assessed, recorded: &Recorded) {
+    fn judged(
+        &mut self,
+        tree: &Tree,
+        event: &Event,
+        assessed: &Assessed,
+        recorded: &Recorded,
+    ) -> Result<(), ViewError> {
         let (assessed_at, position) = (recorded.metadata.time, recorded.position);
-        self.purchases.add(&position, &event.encode());
-        for order in &assessed.orders {
-            let row = Row { assessed_at, position, review: None, label: None, chargebacks: 0 };
-            self.orders.set(*order, Some(row));
+        // What is for no order, as money for a wallet is, nobody could ask for.
+        if !assessed.orders.is_empty() {
+            self.purchases.add(&position, &event.encode());
         }
+        for order in &assessed.orders {
+            // An order that is paid anew is judged again, and keeps what is known of it.
+            let row = self.orders.entry(tree, order)?;
+            let new = Row { assessed_at, position, review: None, label: None, chargebacks: 0 };
+            *row = Some(row.take().map_or(new, |known| Row { assessed_at, position, ..known }));
+        }
+        Ok(())
     }
 
     fn opened(&mut self, tree: &Tree, opened: &ReviewOpened, recorded: &Recorded) -> Result<(), ViewError> {
@@ -231,10 +243,15 @@ impl RiskFold {
                 decided_by: None,
                 verdict: None,
             };
-            if let Some(place) = review.place(ReviewState::Open, *order) {
-                self.reviews.set(place, Some(()));
+            let place = review.place(ReviewState::Open, *order);
+            let before = self.known(tree, *order, recorded)?.review.replace(review);
+            // An order that is paid anew may be reviewed again: then the first review gives way.
+            let before = before.and_then(|before| before.place(ReviewState::Decided, *order));
+            for (place, there) in [(before, None), (place, Some(()))] {
+                if let Some(place) = place {
+                    self.reviews.set(place, there);
+                }
             }
-            self.known(tree, *order, recorded)?.review = Some(review);
         }
         Ok(())
     }
@@ -269,7 +286,7 @@ impl Fold for RiskFold {
         for recorded in commit.events() {
             let at = recorded.metadata.time;
             match &recorded.event {
-                event @ Event::RiskAssessed(assessed) => self.judged(event, assessed, recorded),
+                event @ Event::RiskAssessed(assessed) => self.judged(tree, event, assessed, recorded)?,
                 Event::ReviewOpened(opened) => self.opened(tree, opened, recorded)?,
                 Event::ReviewClaimed(claimed) => {
                     let review = self.review(tree, claimed.order, recorded)?;

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use events::device::Commands;
-use events::ids::{AccountId, DeviceId, OrderId};
+use events::ids::{AccountId, DeviceId, OrderId, PaymentId};
 use events::listing::{Created, StockReceived};
 use events::risk::rules::{Outcome, Verdict};
 use events::risk::{Assessed, Label, Labelled, ReviewClaimed, ReviewDecided, ReviewOpened};
@@ -50,6 +50,7 @@ fn assessed(orders: Vec<OrderId>, outcome: Outcome) -> Assessed {
         matched: None,
         orders,
         outcome,
+        payment: None,
         region: None,
         rules: 1,
         score: 7,
@@ -125,6 +126,49 @@ async fn open_reviews_are_listed_by_when_they_are_due_and_decided_ones_by_when_t
     assert_eq!((review.decided_by, review.verdict), (Some(operator()), Some(Verdict::Approve)));
     assert!(review.decided_at.unwrap() >= review.opened_at);
     assert_eq!(risk_of(&views, 2).unwrap().review.unwrap().decided_by, None, "nobody did in time");
+}
+
+/// A payment that is judged by itself, for these orders.
+fn payment(n: u128, orders: Vec<OrderId>, outcome: Outcome) -> Event {
+    let payment = Some(PaymentId::from_uuid(uuid::Uuid::from_u128(n)));
+    Assessed { payment, ..assessed(orders, outcome) }.into()
+}
+
+#[tokio::test]
+async fn an_order_that_is_paid_anew_is_told_of_as_it_was_judged_last_and_keeps_what_was_known_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let views = Projections::open(dir.path()).unwrap();
+    let mut history = shop();
+    let due = START.plus_ms(3 * HOUR_MS);
+    reviewed(&mut history, 1, due);
+    reviewed(&mut history, 2, due);
+    history.commanded(operator(), "risk.decide", vec![decided(1, Some(operator()), Verdict::Approve)]);
+    let labelled =
+        Labelled { buyer: account(1), by: operator(), label: Label::Good, note: None, order: order(1) };
+    history.commanded(operator(), "risk.label", vec![labelled.into()]);
+    // Money for a wallet is for no order, and asked for by nobody.
+    history.commanded(account(1), "payment.request", vec![payment(1, vec![], Outcome::Review)]);
+    follow(&views, history.after(0)).await;
+    assert_eq!(listed(&views, ReviewState::Decided, None, 9), (vec![order(1)], None));
+
+    let before = history.head().position;
+    let (orders, sla_by, then) = (vec![order(1)], due, Verdict::Decline);
+    let opened = ReviewOpened { due, orders, sla_by, then };
+    let again = vec![payment(2, vec![order(1)], Outcome::Review), opened.into()];
+    history.commanded(account(1), "order.pay", again);
+    follow(&views, history.after(before)).await;
+    assert_eq!(listed(&views, ReviewState::Open, None, 9).0.len(), 2);
+    assert_eq!(listed(&views, ReviewState::Decided, None, 9), (vec![], None), "it is open again");
+    let one = risk_of(&views, 1).unwrap();
+    assert!(one.position > before && one.assessed.payment.is_some());
+    assert_eq!(one.label.unwrap().label, Label::Good);
+    assert_eq!(one.review.unwrap().verdict, None);
+
+    let before = history.head().position;
+    history.commanded(operator(), "risk.decide", vec![decided(1, Some(operator()), Verdict::Approve)]);
+    follow(&views, history.after(before)).await;
+    assert_eq!(listed(&views, ReviewState::Open, None, 9), (vec![order(2)], None));
+    assert_eq!(listed(&views, ReviewState::Decided, None, 9), (vec![order(1)], None));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Rules tried out on what has happened: how each purchase of a log would have been judged, against what it turned out to be and what
-//! was done with it.
+//! Rules tried out on what has happened: how each purchase and payment of a log would have been judged, against what it turned out to
+//! be and what was done with it.
 //!
 //! What is remembered for the rules begins with the log, and not, as in a market, when rules are first proposed. What they would have
 //! blocked happened all the same, and counts as blocked for the purchases behind it.
@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::chargeback::ChargebackReason;
-use events::ids::OrderId;
+use events::ids::{OrderId, PaymentId};
 use events::risk::rules::{Outcome, RuleName, RuleSet};
 use events::risk::{Assessed, Label};
 use events::{Commit, Event};
 use serde::Serialize;
 
 use super::history::History;
-use super::{assess, assessed};
+use super::{assess, assessed, payment_alone};
 use crate::command::Verified;
 use crate::market::Market;
 
@@ -25,9 +25,10 @@ pub struct Backtest {
     rules: RuleSet,
     purchases: Vec<Purchase>,
     of_order: BTreeMap<OrderId, usize>,
+    of_payment: BTreeMap<PaymentId, usize>,
 }
 
-/// A purchase of the log.
+/// A purchase of the log, or a payment that was asked for by itself.
 struct Purchase {
     outcome: Outcome,
     was: Option<Outcome>,
@@ -75,7 +76,7 @@ impl Count {
 /// What came of trying rules out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// All purchases.
+    /// All purchases, and payments that were asked for by themselves.
     pub purchases: Count,
     /// By what would have been done.
     pub outcomes: BTreeMap<Outcome, Count>,
@@ -117,6 +118,7 @@ impl Backtest {
             rules,
             purchases: Vec::new(),
             of_order: BTreeMap::new(),
+            of_payment: BTreeMap::new(),
         }
     }
 
@@ -124,7 +126,7 @@ impl Backtest {
     pub fn is_purchase(commit: &Commit) -> bool {
         commit.events().iter().any(|recorded| match &recorded.event {
             Event::OrderPlaced(placed) => placed.replaces.is_none(),
-            Event::RiskAssessed(_) => true,
+            Event::PaymentRequested(_) | Event::RiskAssessed(_) => true,
             _ => false,
         })
     }
@@ -148,6 +150,11 @@ impl Backtest {
                     }
                 }
                 Event::ChargebackOpened(opened) if opened.reason == ChargebackReason::Unauthorized => {
+                    let alone =
+                        self.of_payment.get(&opened.payment).and_then(|at| self.purchases.get_mut(*at));
+                    if let Some(payment) = alone {
+                        payment.is_unauthorized = true;
+                    }
                     for charged in opened.orders.iter().filter(|charged| charged.amount.is_positive()) {
                         if let Some(purchase) = self.purchase(charged.order) {
                             purchase.is_unauthorized = true;
@@ -168,11 +175,21 @@ impl Backtest {
             Event::OrderPlaced(placed) => Some(placed.order),
             _ => None,
         });
-        let orders = recorded.map_or_else(|| placed.collect(), |recorded| recorded.orders.clone());
-        let made = assessed(asked, vector, judgement, 0, orders);
+        let requested = events().find_map(|event| match event {
+            Event::PaymentRequested(requested) => Some(requested.payment),
+            _ => None,
+        });
+        let alone = payment_alone(events()).map(|alone| alone.payment);
+        let (orders, alone) = recorded.map_or_else(
+            || (placed.collect(), alone),
+            |recorded| (recorded.orders.clone(), recorded.payment),
+        );
+        let made = Assessed { payment: alone, ..assessed(asked, vector, judgement, 0, orders) };
         self.history.purchased(&made, now);
-        for order in &made.orders {
-            self.of_order.insert(*order, self.purchases.len());
+        match alone {
+            None => self.of_order.extend(made.orders.iter().map(|order| (*order, self.purchases.len()))),
+            // Of orders it is known by their purchase what they turned out to be.
+            Some(_) => self.of_payment.extend(requested.map(|payment| (payment, self.purchases.len()))),
         }
         let held = held(&made);
         let was = recorded.map(done);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::account::Role;
-use events::ids::{AccountId, DeviceId, PaymentId};
+use events::ids::{AccountId, DeviceId, OrderId, PaymentId};
 use events::risk::feature::{Who, Window};
 use events::risk::rules::Outcome;
 use events::risk::{Assessed, Label, Labelled};
@@ -27,6 +27,8 @@ pub const LINKS_MAX: usize = 16;
 pub const USUAL_MAX: usize = 9;
 /// Of how many payments it is remembered what they were paid with; the last ones.
 pub const PAYMENTS_MAX: usize = 1 << 16;
+/// Of how many orders it is remembered that they were a fraud, so that none counts twice; the last ones.
+pub const FRAUDS_MAX: usize = 1 << 16;
 /// Spans are joined when there are more than this.
 const SPANS_LOOSE: usize = 8;
 
@@ -110,7 +112,7 @@ struct Span {
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sums {
-    /// Purchases.
+    /// Purchases and payments.
     pub purchases: u32,
     /// Payments that were declined; of sellers, purchases that were disputed.
     pub declines: u32,
@@ -207,6 +209,8 @@ pub struct History {
     by_time: BTreeSet<(Timestamp, Subject)>,
     /// What the last payments were to be paid with.
     payments: BTreeMap<PaymentId, Short>,
+    /// The last orders that are labelled as a fraud.
+    frauds: BTreeSet<OrderId>,
 }
 
 impl History {
@@ -282,7 +286,7 @@ impl History {
         known
     }
 
-    /// Remembers a purchase that was judged.
+    /// Remembers a purchase, or a payment, that was judged.
     pub fn purchased(&mut self, event: &Assessed, now: Timestamp) {
         let currency = event.amount.currency;
         let sums = Sums { purchases: 1, declines: 0, minor: event.amount.minor };
@@ -299,8 +303,9 @@ impl History {
         if let Some(region) = &region {
             self.seen(region.clone(), now).count(now, currency, sums);
         }
-        let is_blocked = event.outcome == Outcome::Block;
-        if !is_blocked {
+        // What is blocked was not bought, and what is paid for was bought before.
+        let is_no_purchase = event.outcome == Outcome::Block || event.payment.is_some();
+        if !is_no_purchase {
             for seller in &event.sellers {
                 self.seen(Subject::Seller(*seller), now).count(now, currency, sums);
             }
@@ -310,7 +315,7 @@ impl History {
         for other in [instrument, fingerprint, region].into_iter().flatten() {
             known.link(other, now);
         }
-        if is_blocked {
+        if is_no_purchase {
             return;
         }
         for seller in &event.sellers {
@@ -324,10 +329,22 @@ impl History {
 
     /// Remembers what an order turned out to be.
     pub fn labelled(&mut self, event: &Labelled, now: Timestamp) {
-        if event.label == Label::Fraud {
-            let known = self.seen(Subject::Account(event.buyer), now);
-            known.frauds = known.frauds.saturating_add(1);
+        // Said again it is no other one; and what was none after all counts no more.
+        let is_new = match event.label {
+            Label::Fraud => self.frauds.insert(event.order),
+            Label::Good => self.frauds.remove(&event.order),
+        };
+        if !is_new {
+            return;
         }
+        if self.frauds.len() > FRAUDS_MAX {
+            self.frauds.pop_first();
+        }
+        let known = self.seen(Subject::Account(event.buyer), now);
+        known.frauds = match event.label {
+            Label::Fraud => known.frauds.saturating_add(1),
+            Label::Good => known.frauds.saturating_sub(1),
+        };
     }
 
     /// Remembers what else tells something about risk. `market`: before the event.

@@ -46,7 +46,7 @@ fn rules(kind: u8) -> RuleSet {
     };
     let then = if kind == 1 { "decline" } else { "approve" };
     let rules = json!({
-        "elevated": "review", "highest": "block", "rules": rules,
+        "elevated": "review", "highest": "block", "payments": kind != 3, "rules": rules,
         "review": {"decide_within_ms": 2 * DAY_MS, "sla_ms": DAY_MS, "then": then},
     });
     serde_json::from_value(rules).unwrap()
@@ -97,11 +97,23 @@ impl Run {
                 let placed: BTreeSet<OrderId> = placed.collect();
                 let orders: BTreeSet<OrderId> = assessed.orders.iter().copied().collect();
                 let is_blocked = assessed.outcome == Outcome::Block;
+                let is_placed = !is_blocked && assessed.payment.is_none();
                 assert_eq!(
                     placed,
-                    if is_blocked { BTreeSet::new() } else { orders },
+                    if is_placed { orders } else { BTreeSet::new() },
                     "what is blocked is not placed"
                 );
+                let requested = commit.events().iter().find_map(|recorded| match &recorded.event {
+                    Event::PaymentRequested(requested) => Some(requested.payment),
+                    _ => None,
+                });
+                if let Some(payment) = assessed.payment {
+                    assert_eq!(
+                        requested,
+                        (!is_blocked).then_some(payment),
+                        "what is blocked is not asked for"
+                    );
+                }
             }
             Event::ReviewOpened(opened) => {
                 for order in &opened.orders {

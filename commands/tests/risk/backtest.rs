@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use commands::Verified;
-use commands::command::{LabelOrder, Standing};
+use commands::command::{LabelOrder, ReportedOutcome, Standing};
 use commands::risk::backtest::{Backtest, Change, Count, Report};
 use events::chargeback::ChargebackReason;
 use events::ids::{CommandId, OrderId};
@@ -28,10 +28,14 @@ impl Remembered {
     }
 
     fn buys(&mut self, buyer: Actor, command: Command) -> OrderId {
+        self.asks(buyer, command);
+        self.world.order(0)
+    }
+
+    fn asks(&mut self, buyer: Actor, command: Command) {
         let verified = self.world.sign(buyer, command);
         self.signed.insert(verified.stamp.command, verified.clone());
         self.world.when_signed(verified);
-        self.world.order(0)
     }
 
     fn try_out(&self, changes: &Value) -> Report {
@@ -147,6 +151,26 @@ fn a_card_whose_owner_did_not_pay_is_a_fraud_unless_an_operator_knows_better() {
     assert_eq!(past.try_out(&json!({})).purchases, count(1, 1, 0));
     past.world.given(OPERATOR, LabelOrder { label: Label::Good, note: None, order }.into());
     assert_eq!(past.try_out(&json!({})).purchases, count(1, 0, 1));
+}
+
+#[test]
+fn payments_are_tried_out_where_the_rules_are_about_them() {
+    let mut past = Remembered::new(shop());
+    past.asks(BUYER, request(usd(5_000)));
+    let payment = past.world.payment();
+    past.world.given(PROVIDER, report(payment, took("r", usd(5_000))));
+    let mut dispute = disputed(payment, usd(5_000), Standing::NeedsResponse);
+    dispute.reason = ChargebackReason::Unauthorized;
+    past.world.given(PROVIDER, dispute.into());
+    // The purchase of an order that is paid anew is one, and so is its second payment.
+    let order = past.buys(OTHER_BUYER, place_by_card(&[(TEA, 1)], usd(500), None));
+    let refused = ReportedOutcome::Failed { code: text("declined"), retryable: true };
+    past.world.given(PROVIDER, report(past.world.payment(), refused));
+    past.asks(OTHER_BUYER, pay(order));
+    let rules = [above("much", "block", "purchase.amount", 4_000)];
+    assert_eq!(past.try_out(&json!({"rules": rules})).outcomes, [(Outcome::Allow, count(1, 0, 0))].into());
+    let report = past.try_out(&json!({"payments": true, "rules": rules}));
+    assert_eq!(report.outcomes, [(Outcome::Allow, count(2, 0, 0)), (Outcome::Block, count(1, 1, 0))].into());
 }
 
 #[test]

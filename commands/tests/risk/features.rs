@@ -230,3 +230,73 @@ fn nothing_is_remembered_before_rules_are_proposed() {
     world.when(BUYER, tea(1));
     assert_eq!(known(&world, "account.purchases.30d"), None);
 }
+
+#[test]
+fn payments_that_are_asked_for_by_themselves_are_judged_too() {
+    let rules =
+        [above("cards", "block", "account.declines.1h", 1), above("much", "review", "purchase.amount", 700)];
+    let mut world = judging(&json!({"payments": true, "rules": rules}));
+    let refused = || ReportedOutcome::Failed { code: text("declined"), retryable: true };
+    world.when(BUYER, request(usd(500))).then_types(["payment.requested.v1", "order.risk_assessed.v1"]);
+    let payment = world.payment();
+    let made = assessed(&world);
+    assert_eq!((made.payment, made.orders.len(), made.sellers.len()), (Some(payment), 0, 0));
+    world.given(PROVIDER, report(payment, refused()));
+    // An order is paid with one card, and anew with the next.
+    let order = world.placed(BUYER, by_card("card_1"));
+    let payment = world.payment();
+    world.given(PROVIDER, report(payment, refused()));
+    world.when(BUYER, pay(order)).then_types(["command.rejected.v1", "order.risk_assessed.v1"]);
+    let made = assessed(&world);
+    assert_eq!((made.orders.as_slice(), made.payment), ([order].as_slice(), Some(world.payment())));
+    world.when(BUYER, request(usd(500))).then_types(["command.rejected.v1", "order.risk_assessed.v1"]);
+    // None of it is a purchase that tells what is usual.
+    world.after(DAY_MS).when(BUYER, tea(1));
+    assert_eq!(known(&world, "account.purchases.7d"), Some(4));
+    assert_eq!(known(&world, "purchase.usual_bps"), None);
+    then_folds_the_same(&world);
+}
+
+#[test]
+fn payments_are_judged_where_the_rules_say_so() {
+    let mut world = judging(&json!({"rules": [above("all", "block", "purchase.amount", 0)]}));
+    world.when(BUYER, request(usd(500))).then_types(["payment.requested.v1"]);
+    in_force(&mut world, &json!({"payments": true, "rules": [above("all", "block", "purchase.amount", 0)]}));
+    world.when(BUYER, request(usd(500))).then_types(["command.rejected.v1", "order.risk_assessed.v1"]);
+    assert!(world.market.payments.get(assessed(&world).payment.unwrap()).is_none(), "no provider is asked");
+}
+
+#[test]
+fn an_order_counts_once_as_a_fraud_and_not_when_it_was_none_after_all() {
+    let mut world = judging(&json!({}));
+    let (first, second) = (world.placed(BUYER, tea(1)), world.placed(BUYER, tea(1)));
+    let label = |order, label| LabelOrder { label, note: None, order };
+    for (order, said, frauds) in [
+        (first, Label::Fraud, 1),
+        (first, Label::Fraud, 1),
+        (second, Label::Fraud, 2),
+        (first, Label::Good, 1),
+        (first, Label::Good, 1),
+        (first, Label::Fraud, 2),
+    ] {
+        world.when(OPERATOR, label(order, said)).then_types(["order.labelled.v1"]);
+        world.when(BUYER, tea(1));
+        assert_eq!(known(&world, "account.frauds"), Some(frauds), "{order} {said}");
+    }
+    then_folds_the_same(&world);
+}
+
+#[test]
+fn an_order_that_is_paid_anew_may_be_reviewed_for_that() {
+    let rules = [above("anew", "review", "account.declines.1h", 0)];
+    let mut world = judging(&json!({"payments": true, "rules": rules}));
+    let order = world.placed(BUYER, by_card("card_1"));
+    let payment = world.payment();
+    let refused = ReportedOutcome::Failed { code: text("declined"), retryable: true };
+    world.given(PROVIDER, report(payment, refused)).given(BUYER, pay(order));
+    assert_eq!(assessed(&world).outcome, events::risk::rules::Outcome::Review);
+    let payment = world.payment();
+    world.given(PROVIDER, report(payment, took("r", usd(500))));
+    assert!(world.market.orders.get(order).unwrap().review().is_some());
+    then_folds_the_same(&world);
+}

@@ -234,6 +234,37 @@ fn an_order_whose_money_is_held_goes_on_when_it_is_approved_and_is_not_reviewed_
 }
 
 #[test]
+fn an_order_whose_money_is_held_anew_is_reviewed_before_the_first_provider_lets_go() {
+    let mut world =
+        judging(&json!({"payments": true, "rules": [above("anew", "review", "account.purchases.7d", 0)]}));
+    let order = world.placed(BUYER, place_captured(CaptureTime::OnShip, &[(TEA, 1)], usd(500), None));
+    let first = world.payment();
+    let until = world.now.plus_ms(7 * DAY_MS);
+    world.given(PROVIDER, report(first, held(usd(500), until)));
+    assert!(world.market.orders.get(order).unwrap().review().is_none(), "it was the first purchase");
+    world.after(3 * DAY_MS).when(BUYER, pay(order)).then_types([
+        "payment.requested.v1",
+        "order.risk_assessed.v1",
+        "order.review_opened.v1",
+    ]);
+    let Event::ReviewOpened(opened) = &world.events()[2] else { panic!("{:?}", world.events()) };
+    assert_eq!(opened.due, until.plus_ms(-CAPTURE_MARGIN_MS - REVIEW_MARGIN_MS));
+    world.when(SELLER, ready(order)).then_rejected([in_review(order)]);
+    // The other provider holds it meanwhile: the review goes on, and is decided once.
+    let second = world.payment();
+    let until = world.now.plus_ms(7 * DAY_MS);
+    world.when(PROVIDER, report(second, held(usd(500), until))).then_types([
+        "payment.authorized.v1",
+        "order.authorized.v1",
+        "payment.void_requested.v1",
+    ]);
+    world.when(SELLER, ready(order)).then_rejected([in_review(order)]);
+    world.given(OPERATOR, verdict(order, Verdict::Approve)).given(SELLER, ready(order));
+    world.given(PROVIDER, report(second, took("r", usd(500)))).given(SELLER, ship(order));
+    then_folds_the_same(&world);
+}
+
+#[test]
 fn a_purchase_paid_out_of_the_wallet_after_all_is_reviewed_too() {
     let mut world = reviewing();
     let order = world.placed(BUYER, place_by_card(&[(TEA, 1)], usd(500), None));

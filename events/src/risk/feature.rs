@@ -91,7 +91,7 @@ impl Who {
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Measure {
-    /// Purchases that were judged, those that were blocked too, without this one.
+    /// Purchases and payments that were judged, those that were blocked too, without this one.
     Purchases,
     /// What they were signed for, in minor units of this purchase's currency.
     Amount,

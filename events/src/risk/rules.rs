@@ -255,6 +255,9 @@ pub struct RuleSet {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(length(max = RuleSet::LISTED_MAX))]
     pub lists: BTreeSet<ListEntry>,
+    /// Whether payments that are asked for by themselves are judged too, into a wallet or for an order anew.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub payments: bool,
     /// How reviews go on.
     pub review: ReviewTerms,
     /// Rules that decide by themselves, at most 64.
