@@ -5,6 +5,7 @@ mod bench;
 mod client;
 mod console;
 mod demo;
+mod export;
 mod factors;
 mod import;
 mod keys;
@@ -29,6 +30,7 @@ mod up;
 mod vault;
 mod verify;
 mod views;
+mod webhook;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -63,6 +65,7 @@ enum Subcommands {
     Send(send::SendArgs),
     Factors(factors::FactorsArgs),
     Tail(tail::TailArgs),
+    Export(export::ExportArgs),
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
     Views(views::ViewsArgs),
@@ -72,6 +75,7 @@ enum Subcommands {
     Risk(risk::RiskArgs),
     Roles(roles::RolesArgs),
     Vault(vault::VaultArgs),
+    Webhook(webhook::WebhookArgs),
     Sandbox(sandbox::SandboxArgs),
     Import(import::ImportArgs),
     Story(story::StoryArgs),
@@ -98,6 +102,7 @@ fn main() -> ExitCode {
         Subcommands::Send(arguments) => send::run(arguments),
         Subcommands::Factors(arguments) => factors::run(arguments),
         Subcommands::Tail(arguments) => tail::run(arguments),
+        Subcommands::Export(arguments) => export::run(&arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Views(arguments) => views::run(&arguments),
@@ -107,6 +112,7 @@ fn main() -> ExitCode {
         Subcommands::Risk(arguments) => risk::run(&arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Vault(arguments) => vault::run(&arguments),
+        Subcommands::Webhook(arguments) => webhook::run(arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Story(arguments) => story::run(&arguments),

@@ -92,7 +92,7 @@ struct EraseArgs {
 }
 
 #[derive(Debug, Args)]
-struct WhoArgs {
+pub(crate) struct WhoArgs {
     /// The key to sign with.
     #[arg(long, value_name = "NAME")]
     key: String,
@@ -154,7 +154,8 @@ fn set(arguments: &SetArgs) -> anyhow::Result<(Command, Vec<Personal>)> {
     Ok((SetProfile { fields }.into(), personal))
 }
 
-async fn give(who: &WhoArgs, wish: Wish) -> anyhow::Result<Verdict> {
+/// Gives a command with what goes beside it, and says what came of it.
+pub(crate) async fn give(who: &WhoArgs, wish: Wish) -> anyhow::Result<Verdict> {
     let (store, key) = who.key()?;
     let client = Client::open(&who.market).await?;
     let market_keys = client::market_keys(&who.market, &who.data.data, &store, &client).await?;

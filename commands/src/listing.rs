@@ -9,6 +9,7 @@ use events::listing::{
     Withdrawn,
 };
 use events::location::Located;
+use events::rejection::ReleaseRejection;
 use events::stock::Stock;
 use events::{Event, Money, Rejection};
 use serde::{Deserialize, Serialize};
@@ -240,7 +241,7 @@ fn check_release(
     reasons: &mut Vec<Rejection>,
 ) {
     if market.escrow_terms().release().rule().and(release).is_none() {
-        reasons.push(Rejection::ReleaseRuleTooLarge { listing });
+        reasons.push(ReleaseRejection::ReleaseRuleTooLarge { listing }.into());
     }
 }
 

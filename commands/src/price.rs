@@ -10,7 +10,7 @@ use events::ids::{AccountId, PromotionId};
 use events::listing::TaxClass;
 use events::order::{FeeQuote, Line, LinePrice};
 use events::promotion::{CouponCode, Discount, PaidBy};
-use events::rejection::CouponProblem;
+use events::rejection::{CouponProblem, ReleaseRejection};
 use events::shipping::{Method, Quote, Rate};
 use events::tax::{Region, Tax};
 use events::{Bps, Currency, Money, Rejection, Timestamp};
@@ -303,7 +303,7 @@ pub(crate) fn release(
     let terms = market.escrow_terms();
     let terms = terms.release();
     let Some(rule) = terms.rule().and(rules) else {
-        reasons.push(Rejection::TooManyReleaseRules { seller });
+        reasons.push(ReleaseRejection::TooManyReleaseRules { seller }.into());
         return None;
     };
     let all = ReleaseTerms::new(terms.hold_ms(), rule).expect("the market's own delay is in its range");

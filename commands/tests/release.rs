@@ -14,7 +14,7 @@ use events::market::EscrowTerms;
 use events::metadata::{DeadlineStamp, Waiting};
 use events::order::hold::HoldReason;
 use events::order::{EscrowReleased, ReleaseCondition, ShipmentNumber};
-use events::rejection::OrderState;
+use events::rejection::{OrderState, ReleaseRejection};
 use events::{Event, Rejection, Timestamp};
 use support::*;
 
@@ -295,7 +295,7 @@ fn a_listings_rule_is_changed_and_taken_back() {
 fn rules_that_are_too_large_together_are_refused() {
     // With the market's own, which has three, and the list of all, one may have twelve.
     let wide = |from: i64, many: i64| Condition::AllOf((from..from + many).map(age).collect());
-    let too_large = Rejection::ReleaseRuleTooLarge { listing: listing(POT) };
+    let too_large: Rejection = ReleaseRejection::ReleaseRuleTooLarge { listing: listing(POT) }.into();
     let mut world = World::new();
     world
         .given(PROVIDER, fund(BUYER, usd(10_000)))
@@ -306,7 +306,7 @@ fn rules_that_are_too_large_together_are_refused() {
         .given(SELLER, receive(TEA, 5))
         .given(SELLER, receive(POT, 5))
         .when(BUYER, place(&[(TEA, 1), (POT, 1)], usd(1000)))
-        .then_rejected([Rejection::TooManyReleaseRules { seller: SELLER.account() }])
+        .then_rejected([ReleaseRejection::TooManyReleaseRules { seller: SELLER.account() }.into()])
         .given(BUYER, place(&[(TEA, 1)], usd(500)))
         .given(BUYER, place(&[(POT, 1)], usd(500)));
     let release = Some(ReleaseRule::new(wide(1, 13)).unwrap());

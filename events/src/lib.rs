@@ -41,6 +41,7 @@ pub mod step_up;
 pub mod stock;
 pub mod tax;
 pub mod time;
+pub mod webhook;
 pub mod wire;
 
 pub use commit::{Commit, Head, Position, Recorded};

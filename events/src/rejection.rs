@@ -9,8 +9,10 @@ mod market_keys;
 mod parts;
 mod privacy;
 mod reconciliation;
+mod release;
 mod returns;
 mod risk;
+mod webhooks;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,12 +27,13 @@ pub use self::market_keys::MarketKeyProblem;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::privacy::{Open, PrivacyRejection};
 pub use self::reconciliation::ReconciliationProblem;
+pub use self::release::ReleaseRejection;
 pub use self::returns::{ReturnRejection, ReturnState};
 pub use self::risk::RiskRejection;
+pub use self::webhooks::WebhookRejection;
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
-use crate::escrow::rule::ReleaseRule;
 use crate::ids::{
     AccountId, CartId, DeviceId, ListingId, OrderId, PaymentId, PayoutId, PromotionId, ReservationId,
 };
@@ -947,24 +950,6 @@ pub enum Rejection {
         order: OrderId,
     },
 
-    // Rules of release.
-    /// A listing's rule is, with the market's own, larger than a rule may be.
-    #[error(
-        "the release rule of listing {listing} is too large: with the market's own it may have {} conditions, {} deep",
-        ReleaseRule::NODES_MAX,
-        ReleaseRule::DEPTH_MAX
-    )]
-    ReleaseRuleTooLarge {
-        /// The listing.
-        listing: ListingId,
-    },
-    /// The rules of these listings are, with the market's own, more than one order may have.
-    #[error("these listings of seller {seller} have too many release rules for one order: order them apart")]
-    TooManyReleaseRules {
-        /// Who sells them.
-        seller: AccountId,
-    },
-
     // Returns and chargebacks. What has no tag of its own stands last.
     /// A rule of returns.
     #[error(transparent)]
@@ -994,4 +979,12 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Factor(#[from] FactorRejection),
+    /// A rule of rules of release.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Release(#[from] ReleaseRejection),
+    /// A rule of webhooks.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Webhook(#[from] WebhookRejection),
 }

@@ -36,6 +36,7 @@ use crate::search::Turns;
 use crate::stream::STREAMS_MAX;
 use crate::submit::Commands;
 use crate::token::Tokens;
+use crate::webhooks::Webhooks;
 
 /// Most headers of a request. The server reads some more, so that it can say so.
 pub const HEADERS_MAX: usize = 100;
@@ -80,6 +81,8 @@ pub struct Gateway {
     pub pace: Arc<Pace>,
     /// Where the log stands.
     pub storage: Storage,
+    /// Tells addresses what happens.
+    pub webhooks: Webhooks,
     /// How much anybody may ask for.
     pub limits: Arc<Limits>,
     /// The metrics, where a recorder is installed (see [`crate::health::install_metrics`]).

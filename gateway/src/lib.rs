@@ -30,6 +30,7 @@ pub mod stream;
 pub mod submit;
 pub mod token;
 mod tree;
+pub mod webhooks;
 
 pub use http::{Gateway, router};
 pub use server::serve;

@@ -48,6 +48,7 @@ mod risk;
 mod route;
 mod search;
 mod views;
+mod webhooks;
 
 pub(crate) use self::route::{Content, NeedOfToken, Parameter, Route, Takes, UNLIMITED};
 use self::route::{json_of, position, uuid, view};
@@ -102,6 +103,7 @@ pub(crate) fn routes() -> Vec<Route> {
         privacy::personal(),
         through_providers(),
         risk::routes(),
+        webhooks::webhooks(),
         numbers(),
         proofs(),
         operation(),

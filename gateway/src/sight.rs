@@ -64,6 +64,8 @@ impl Sight {
             Event::ClearanceRevoked(revoked) => return Ok(self.is_one(&[revoked.account])),
             Event::AccountVerified(verified) => return Ok(self.is_one(&[verified.account])),
             Event::ProfileSet(set) => return Ok(self.is_one(&[set.account])),
+            Event::WebhookReached(reached) => return Ok(self.is_one(&[reached.account])),
+            Event::WebhookDisabled(disabled) => return Ok(self.is_one(&[disabled.account])),
             Event::AccountErased(erased) => return Ok(self.is_one(&[erased.account])),
             Event::PromotionEnded(ended) => {
                 return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));

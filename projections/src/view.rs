@@ -7,7 +7,7 @@ use events::ids::{AccountId, ListingId};
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{account, analytics, cart, ledger, listing, order, payment, risk, terms};
+use crate::{account, analytics, cart, ledger, listing, order, payment, risk, terms, webhook};
 
 /// A view of the market.
 #[derive(
@@ -43,11 +43,13 @@ pub enum ViewName {
     Terms,
     /// How purchases were judged, and reviews.
     Risk,
+    /// Addresses that are told what happens.
+    Webhooks,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 9] = [
+    pub const ALL: [ViewName; 10] = [
         ViewName::Carts,
         ViewName::Orders,
         ViewName::Ledger,
@@ -57,6 +59,7 @@ impl ViewName {
         ViewName::Payments,
         ViewName::Terms,
         ViewName::Risk,
+        ViewName::Webhooks,
     ];
 
     /// Gives the name its trees begin with.
@@ -71,6 +74,7 @@ impl ViewName {
             ViewName::Payments => "payments",
             ViewName::Terms => "terms",
             ViewName::Risk => "risk",
+            ViewName::Webhooks => "webhooks",
         }
     }
 
@@ -86,6 +90,7 @@ impl ViewName {
             ViewName::Payments => payment::VERSION,
             ViewName::Terms => terms::VERSION,
             ViewName::Risk => risk::VERSION,
+            ViewName::Webhooks => webhook::VERSION,
         }
     }
 
@@ -101,6 +106,7 @@ impl ViewName {
             ViewName::Payments => Box::new(payment::PaymentFold::new()),
             ViewName::Terms => Box::new(terms::TermsFold::new()),
             ViewName::Risk => Box::new(risk::RiskFold::new()),
+            ViewName::Webhooks => Box::new(webhook::WebhookFold::new()),
         }
     }
 }

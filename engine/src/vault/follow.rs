@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use commands::personal::profile_name;
+use commands::personal::{profile_name, webhook_secret_name};
 use events::commit::ChainError;
 use events::{Commit, Event, Head, Position, Recorded};
 use futures::StreamExt;
@@ -100,6 +100,23 @@ fn said(recorded: &Recorded) -> Vec<Change> {
             let drop = replaced
                 .map(|(field, hash)| Change::Drop { account, name: profile_name(*field, *hash).into() });
             drop.chain(keep).collect()
+        }
+        Event::WebhookRegistered(event) => {
+            let name = webhook_secret_name(event.webhook, event.secret).into();
+            vec![Change::Keep { account: event.account, name, position }]
+        }
+        Event::WebhookSecretRotated(event) => {
+            let name = |secret| webhook_secret_name(event.webhook, secret).into();
+            let drop =
+                event.dropped.iter().map(|old| Change::Drop { account: event.account, name: name(*old) });
+            drop.chain([Change::Keep { account: event.account, name: name(event.secret), position }])
+                .collect()
+        }
+        Event::WebhookRemoved(event) => {
+            let name = |secret| webhook_secret_name(event.webhook, secret).into();
+            let drop =
+                event.secrets.iter().map(|old| Change::Drop { account: event.account, name: name(*old) });
+            drop.collect()
         }
         Event::AccountErased(event) => vec![Change::Erase { account: event.account }],
         _ => Vec::new(),

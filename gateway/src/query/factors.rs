@@ -138,7 +138,7 @@ pub(crate) struct KeptApp {
 }
 
 /// Secrets are given and kept where the market is written: elsewhere nobody would find them.
-fn check_writing(app: &App) -> Result<(), Problem> {
+pub(crate) fn check_writing(app: &App) -> Result<(), Problem> {
     match &*app.gateway.status.borrow() {
         Status::Writing(_) | Status::ClockDoubted { .. } => Ok(()),
         Status::StandingBy(_) | Status::Stopped(_) => {

@@ -22,6 +22,7 @@ use gateway::health::{Storage, install_metrics};
 use gateway::limits::Limits;
 use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use gateway::past::Past;
+use gateway::webhooks::WebhooksConfig;
 use gateway::{Commands, Gateway};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::Projections;
@@ -34,6 +35,9 @@ use uuid::Uuid;
 
 /// When the tests begin.
 pub(crate) const START: Timestamp = Timestamp::from_ms(1_753_783_200_000);
+
+/// Most accounts and devices that a test registers.
+const REGISTRATIONS_MAX: u64 = 1_000;
 
 /// A process has one recorder, and its tests share it.
 static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| install_metrics().unwrap());
@@ -188,9 +192,19 @@ impl Shop {
         let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
         config.verify_threads = 1;
         config.escrow = escrow;
+        // Webhooks are on this machine, and fail fast.
+        config.webhooks = WebhooksConfig {
+            allows_private: true,
+            retry_ms: vec![1],
+            request_time_max: std::time::Duration::from_secs(2),
+            ..WebhooksConfig::default()
+        };
         let node = Node::start(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let stored = node.keys().get(REGISTRAR_KEY).unwrap();
         let registrar = Person::with(stored.account, stored.device, stored.signing());
+        // The node signs with this key, too: each has numbers of its own.
+        let first = node.keys().reserve_seqs(REGISTRAR_KEY, REGISTRATIONS_MAX).unwrap();
+        registrar.seq.store(first, Ordering::SeqCst);
         let handle = node.handle();
         let gateway = Gateway {
             effects: node.effects().clone(),
@@ -208,6 +222,7 @@ impl Shop {
             status: handle.status(),
             pace: Arc::clone(handle.pace()),
             storage: Storage::Segments,
+            webhooks: node.webhooks().clone(),
             limits: Arc::new(Limits::none()),
             metrics: Some(METRICS.clone()),
         };
