@@ -620,7 +620,7 @@ impl Parts {
         let following =
             vault::follow::follow(Arc::clone(&vault), Arc::clone(&log), followed_in, stop_views.subscribe());
         let vault = Kept { vault, followed, following: tokio::spawn(following) };
-        let past = Arc::new(Past::new(data.join("past"), Arc::clone(&log)));
+        let past = Arc::new(Past::new(data.join("past"), Arc::clone(&log)).await);
         let reading = Reading {
             log,
             past,

@@ -101,8 +101,11 @@ impl fmt::Debug for Past {
 
 impl Past {
     /// Builds pasts of a log below a folder, which is emptied: whatever is there was left behind by a process that was killed.
-    pub fn new(dir: PathBuf, log: Arc<dyn EventLog>) -> Past {
-        if let Err(error) = std::fs::remove_dir_all(&dir)
+    pub async fn new(dir: PathBuf, log: Arc<dyn EventLog>) -> Past {
+        // It may hold as much as two sets of views, and takes its time.
+        let left_behind = dir.clone();
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(left_behind)).await;
+        if let Err(error) = removed.expect("removing a folder does not panic")
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(dir = %dir.display(), %error, "views of the past can't be removed: remove the folder by hand");

@@ -197,7 +197,7 @@ impl Shop {
             commands: commands.unwrap_or_else(|| Arc::new(handle.clone())),
             projections: views.unwrap_or_else(|| node.projections().clone()),
             log: node.log(),
-            past: Arc::new(Past::new(dir.path().join("past"), node.log())),
+            past: Arc::new(Past::new(dir.path().join("past"), node.log()).await),
             tree: handle.tree().clone(),
             vault: Some(Arc::clone(node.vault())),
             keys: Arc::clone(handle.keys()),
