@@ -4,7 +4,8 @@
 //! signatures; [`load`] sends orders through a running market and checks every receipt; [`segment`] puts these
 //! together on the segment log, [`jetstream`] over a broker; [`views`] and [`restart`] measure what follows, [`memory`]
 //! what open orders cost, [`decide`] what it takes to decide something beside them, [`mix`] carts, orders and what comes
-//! after a sale beside orders alone, [`parts`] what of an order takes how long. Figures are ratios of one run: absolute numbers are those of the machine.
+//! after a sale beside orders alone, [`parts`] what of an order takes how long, [`search`] searches
+//! beside a market at work. Figures are ratios of one run: absolute numbers are those of the machine.
 
 // A benchmark reports rates; nothing here is near money.
 #![allow(clippy::float_arithmetic)]
@@ -20,6 +21,7 @@ pub mod mix;
 pub mod parts;
 pub mod person;
 pub mod restart;
+pub mod search;
 pub mod segment;
 pub mod views;
 pub mod workload;

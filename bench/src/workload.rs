@@ -20,6 +20,8 @@ use crate::person::Person;
 const ZIPF_EXPONENT: f64 = 1.0;
 /// Listings of one seller.
 pub(crate) const LISTINGS_PER_SELLER: usize = 10;
+/// From how many listings on each gets its stock once instead of five times.
+const MANY_LISTINGS: usize = 10_000;
 /// Commands that are signed by one thread at a time.
 const SIGN_CHUNK: usize = 2_000;
 
@@ -40,6 +42,8 @@ pub struct Town {
     pub(crate) listings: Vec<(ListingId, Money)>,
     /// Running sums of the weights by which listings are drawn.
     zipf: Vec<f64>,
+    /// What each listing is called, by its place.
+    title: fn(usize) -> String,
 }
 
 impl Town {
@@ -61,7 +65,17 @@ impl Town {
                 sum
             })
             .collect();
-        Town { buyers, sellers, listings, zipf }
+        Town { buyers, sellers, listings, zipf, title: |n| format!("Listing {n}") }
+    }
+
+    /// Calls the listings otherwise.
+    pub fn entitled(self, title: fn(usize) -> String) -> Town {
+        Town { title, ..self }
+    }
+
+    /// Gives a listing by its place.
+    pub fn listing(&self, n: usize) -> ListingId {
+        self.listings[n].0
     }
 
     /// Signs what founds the town, in rounds: each needs the one before to be decided.
@@ -82,7 +96,7 @@ impl Town {
             provider.sign(FundWallet { account: person.account(), amount, reference })
         };
         let offer = |(n, (listing, price)): (usize, &(ListingId, Money))| {
-            let title = Text::try_from(format!("Listing {n}")).expect("a short text");
+            let title = Text::try_from((self.title)(n)).expect("a short text");
             let command = CreateListing::new(*listing, *price, title);
             self.sellers[n / LISTINGS_PER_SELLER].sign(command)
         };
@@ -98,8 +112,9 @@ impl Town {
         rounds.push(people().map(|(person, _)| enrol(person)).collect());
         let wallets = self.buyers.iter().map(fund);
         rounds.push(wallets.chain(self.listings.iter().enumerate().map(offer)).collect());
-        // Enough for millions of orders of the most popular listing.
-        for _ in 0..5 {
+        // Enough for millions of orders of the most popular listing; of many listings, each is ordered less.
+        let times = if self.listings.len() > MANY_LISTINGS { 1 } else { 5 };
+        for _ in 0..times {
             rounds.push(self.listings.iter().enumerate().map(stock).collect());
         }
         rounds

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{jetstream, machine, memory, mix, parts, restart, segment};
+use ::bench::{jetstream, machine, memory, mix, parts, restart, search, segment};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use events::account::Algorithm;
@@ -18,7 +18,7 @@ const SERVER_VARIABLE: &str = "SKYLINK_NATS_SERVER";
 const SERVER_FETCHED: &str = ".tools/nats-server";
 
 /// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, a
-/// mix of carts and orders, the views, a restart, and what open orders cost in memory.
+/// mix of carts and orders, the views, a restart, searches, and what open orders cost in memory.
 ///
 /// The load runs on the same cores. Latency counts from the moment a command should have been sent to its checked
 /// receipt. Figures are ratios of one run; absolute numbers are this machine's.
@@ -78,6 +78,8 @@ enum Stage {
     Jetstream,
     /// A restart.
     Restart,
+    /// Searches among 100,000 listings, beside orders.
+    Search,
     /// Memory of open orders, and what it takes to decide something beside them.
     Memory,
 }
@@ -90,6 +92,10 @@ impl BenchArgs {
 
 /// Most orders whose parts are measured: more do not change what one takes.
 const PARTS_ORDERS_MAX: usize = 20_000;
+
+/// Listings that are searched, searches a second, orders a second beside them, and for how long.
+const SEARCH: search::Plan =
+    search::Plan { listings: 100_000, searches_per_second: 200, orders_per_second: 200, seconds: 30 };
 
 /// Events behind the snapshot of the market that is restarted.
 const RESTART_TAIL_EVENTS: u64 = 100_000;
@@ -107,6 +113,7 @@ struct Report {
     projection_events_per_s: Option<f64>,
     restart_s: Option<f64>,
     restart: Option<restart::Figures>,
+    search: Option<search::Figures>,
     memory: Option<memory::Figures>,
     /// At its highest, over all that was measured.
     peak_rss_mb: u64,
@@ -195,6 +202,11 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         let orders = arguments.restart_orders as usize;
         restart = Some(restart::run(&dir.join("restart"), orders, RESTART_TAIL_EVENTS).await?);
     }
+    let mut search = None;
+    if arguments.includes(Stage::Search) {
+        talk(format_args!("Search among {} listings …", SEARCH.listings));
+        search = Some(search::run(&dir.join("search"), SEARCH).await?);
+    }
     Ok(Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         crypto_floor_per_s: segment.map(|figures| figures.crypto_floor_per_s),
@@ -206,6 +218,7 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         jetstream,
         restart_s: restart.map(|figures| figures.restart_s),
         restart,
+        search,
         memory,
         peak_rss_mb: machine::peak_rss_mb(),
     })
@@ -284,6 +297,23 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             out,
             "restart: {:.2} s with {} open orders and {} events behind the snapshot",
             figures.restart_s, figures.open_orders, figures.tail_events
+        )?;
+    }
+    if let Some(figures) = &report.search {
+        writeln!(
+            out,
+            "search among {} listings, {} a second beside {} orders/s: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, longest {:.1} ms; \
+             orders p50 {:.2} ms, p99 {:.2} ms; index made in {:.1} s",
+            figures.listings,
+            figures.searches_per_second,
+            figures.orders_per_second,
+            figures.p50_ms,
+            figures.p99_ms,
+            figures.p999_ms,
+            figures.max_ms,
+            figures.orders_p50_ms,
+            figures.orders_p99_ms,
+            figures.fill_s
         )?;
     }
     if let Some(figures) = &report.memory {

@@ -141,6 +141,7 @@ pub(crate) fn summary(event: &Event) -> String {
             let category = event.category.as_ref().map_or("no category", |category| category.as_str());
             format!("described, {category}, {} tags", event.tags.len())
         }
+        Event::SynonymsSet(event) => format!("{} groups of words mean the same", event.groups.len()),
         Event::ListingBlocked(event) => format!("may not be sold: {}", event.reason),
         Event::ListingUnblocked(event) => format!("may be sold again: {}", event.reason),
         Event::SellerSuspended(event) => format!("may not sell: {}", event.reason),

@@ -82,7 +82,10 @@ pub use reservations::{
     ReleaseReservation, ReservationTime, ReserveStock,
 };
 pub use risk::{ClaimReview, DecideReview, LabelOrder, SetRiskRules};
-pub use search::{DESCRIPTION_LENGTH_MAX, DescribeListing, TAG_LENGTH_MAX, TAGS_MAX, Tags};
+pub use search::{
+    DESCRIPTION_LENGTH_MAX, DescribeListing, SYNONYM_GROUPS_MAX, SYNONYM_LENGTH_MAX, SYNONYMS_MAX,
+    SetSynonyms, SynonymGroup, TAG_LENGTH_MAX, TAGS_MAX, Tags,
+};
 pub use step_up::{
     EnrollPasskey, EnrollRecovery, EnrollTotp, RemovePasskey, RemoveRecovery, RemoveTotp, SetStepUpTerms,
 };
@@ -260,6 +263,7 @@ commands! {
     "listing.resume" => ResumeListing(ResumeListing),
     "listing.withdraw" => WithdrawListing(WithdrawListing),
     "listing.describe" => DescribeListing(DescribeListing),
+    "search.set_synonyms" => SetSynonyms(SetSynonyms),
     "listing.block" => BlockListing(BlockListing),
     "listing.unblock" => UnblockListing(UnblockListing),
     "seller.suspend" => SuspendSeller(SuspendSeller),

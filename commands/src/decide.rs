@@ -309,6 +309,7 @@ fn business(
         Command::ResumeListing(command) => listing::decide_resume(market, account, command),
         Command::WithdrawListing(command) => listing::decide_withdraw(market, account, command),
         Command::DescribeListing(command) => search::decide_describe(market, account, command),
+        Command::SetSynonyms(command) => Ok(search::decide_set_synonyms(command)),
         Command::BlockListing(command) => listing::decide_block(market, command),
         Command::UnblockListing(command) => listing::decide_unblock(market, command),
         Command::SuspendSeller(command) => account::decide_suspend_seller(market, command),

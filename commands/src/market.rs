@@ -158,7 +158,7 @@ impl Market {
             Event::ListingResumed(event) => self.listings.enter(event.listing, Sale::Open),
             Event::ListingWithdrawn(event) => self.listings.enter(event.listing, Sale::Withdrawn),
             // What is found by which words decides nothing.
-            Event::ListingDescribed(_) => {}
+            Event::ListingDescribed(_) | Event::SynonymsSet(_) => {}
             Event::ListingBlocked(event) => self.listings.block(event.listing, true),
             Event::ListingUnblocked(event) => self.listings.block(event.listing, false),
             Event::SellerSuspended(event) => self.accounts.suspend_seller(event.account, true),

@@ -47,6 +47,7 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::ExpectStock
         | CommandKind::MoveStock => &[Role::Seller],
         CommandKind::BlockListing
+        | CommandKind::SetSynonyms
         | CommandKind::UnblockListing
         | CommandKind::SuspendSeller
         | CommandKind::ReinstateSeller

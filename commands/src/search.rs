@@ -2,10 +2,10 @@
 //! readers follow.
 
 use events::ids::AccountId;
-use events::search::Described;
+use events::search::{Described, SynonymsSet};
 use events::{Event, Rejection};
 
-use crate::command::DescribeListing;
+use crate::command::{DescribeListing, SetSynonyms};
 use crate::listing::offered;
 use crate::market::Market;
 
@@ -24,4 +24,9 @@ pub(crate) fn decide_describe(
         tags: tags.as_ref().map(|given| given.words().clone()).unwrap_or_default(),
     };
     Ok(vec![described.into()])
+}
+
+pub(crate) fn decide_set_synonyms(command: &SetSynonyms) -> Vec<Event> {
+    let groups = command.groups.iter().map(|group| group.words().clone()).collect();
+    vec![SynonymsSet { groups }.into()]
 }

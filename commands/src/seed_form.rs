@@ -492,6 +492,7 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ResumeListing(_)
         | Command::WithdrawListing(_)
         | Command::DescribeListing(_)
+        | Command::SetSynonyms(_)
         | Command::BlockListing(_)
         | Command::UnblockListing(_)
         | Command::SuspendSeller(_)

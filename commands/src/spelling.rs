@@ -140,6 +140,7 @@ mod tests {
                     "tags": ["leaf", "loose"],
                 }),
             ),
+            ("search.set_synonyms", json!({"groups": [["couch", "sofa"]]})),
             ("listing.block", json!({"listing": ID, "reason": "r"})),
             ("listing.unblock", json!({"listing": ID, "reason": "r"})),
             ("seller.suspend", json!({"account": ID, "reason": "r"})),

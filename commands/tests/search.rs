@@ -6,10 +6,11 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::command::DescribeListing;
+use commands::Refusal;
+use commands::command::{DescribeListing, SetSynonyms, SynonymGroup};
 use events::Rejection;
 use events::listing::ListingStatus;
-use events::search::Described;
+use events::search::{Described, SynonymsSet};
 use support::*;
 
 fn shop() -> World {
@@ -78,4 +79,38 @@ fn only_its_seller_describes_a_listing_and_only_while_it_is_offered() {
         .given(SELLER, withdraw(TEA))
         .when(SELLER, describe(TEA))
         .then_rejected([unavailable]);
+}
+
+fn group(words: &[&str]) -> Result<SynonymGroup, String> {
+    words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>().try_into()
+}
+
+#[test]
+fn an_operator_says_which_words_mean_the_same() {
+    let groups = vec![group(&["sofa", "couch"]).unwrap()];
+    let set = SynonymsSet { groups: vec![BTreeSet::from(["couch".to_owned(), "sofa".to_owned()])] };
+    let rule = "the account has no role that may give this command";
+    shop()
+        .when(OPERATOR, SetSynonyms { groups: groups.clone() })
+        .then_events([set.into()])
+        .when(OPERATOR, SetSynonyms { groups: vec![] })
+        .then_events([SynonymsSet { groups: vec![] }.into()])
+        .when(SELLER, SetSynonyms { groups })
+        .then_refused(Refusal::ScopeDenied { rule: rule.into() });
+}
+
+#[test]
+fn words_that_mean_the_same_are_few_and_plain() {
+    assert!(group(&["day", "ημέρα", "2"]).is_ok());
+    let long = "x".repeat(41);
+    for bad in [&["sofa"][..], &["day bed", "sofa"], &["", "sofa"], &["a"; 9], &[long.as_str(), "y"]] {
+        assert!(group(bad).is_err(), "{bad:?}");
+    }
+    let nine: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+    assert!(group(&nine.iter().map(String::as_str).collect::<Vec<_>>()).is_err());
+    let read = |count: usize| {
+        let groups: Vec<_> = (0..count).map(|_| ["a", "b"]).collect();
+        commands::Command::parse("search.set_synonyms", &serde_json::json!({ "groups": groups }))
+    };
+    assert!(read(500).is_ok() && read(501).is_err());
 }

@@ -131,6 +131,7 @@ events! {
     "listing.resumed.v1" => ListingResumed(listing::Resumed) about |e| Some(e.listing.to_string()),
     "listing.withdrawn.v1" => ListingWithdrawn(listing::Withdrawn) about |e| Some(e.listing.to_string()),
     "listing.described.v1" => ListingDescribed(search::Described) about |e| Some(e.listing.to_string()),
+    "search.synonyms_set.v1" => SynonymsSet(search::SynonymsSet) about |_| None,
     "listing.blocked.v1" => ListingBlocked(listing::Blocked) about |e| Some(e.listing.to_string()),
     "listing.unblocked.v1" => ListingUnblocked(listing::Unblocked) about |e| Some(e.listing.to_string()),
     "seller.suspended.v1" => SellerSuspended(account::SellerSuspended) about |e| Some(e.account.to_string()),
@@ -328,6 +329,7 @@ impl Event {
             | Event::ListingResumed(_)
             | Event::ListingWithdrawn(_)
             | Event::ListingDescribed(_)
+            | Event::SynonymsSet(_)
             | Event::ListingBlocked(_)
             | Event::ListingUnblocked(_)
             | Event::SellerSuspended(_)

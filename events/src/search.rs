@@ -31,6 +31,13 @@ pub struct Described {
     pub tags: BTreeSet<String>,
 }
 
+/// An operator said which words mean the same. It takes the place of all that was said so before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SynonymsSet {
+    /// Groups of words of which each stands for every other: at most 500 of 2 to 8 words of 1 to 40 characters.
+    pub groups: Vec<BTreeSet<String>>,
+}
+
 code! {
     /// Where a listing belongs, from the wide to the narrow: `kitchen/tea/green`.
     Category: "Category", "category", must be "1 to 96 of a-z, 0-9, - and /, with no / at its ends or beside another",

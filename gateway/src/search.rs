@@ -13,7 +13,9 @@ use events::search::Category;
 use events::{Currency, Money};
 use projections::listing::Offer;
 use projections::search::{
-    Answer as FoundAnswer, Cursor, Filters, HITS_PER_PAGE_MAX, Question, SearchError, Sort,
+    Answer as FoundAnswer, Cursor, FacetValue, Facets as FoundFacets, Filters, HITS_PER_PAGE_MAX,
+    Hit as FoundHit, PriceRange as FoundPriceRange, Question, SUGGESTIONS_MAX, Search, SearchError, Sort,
+    Suggestions,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,8 @@ use crate::token::Caller;
 
 /// Results of a page unless the query says otherwise.
 pub(crate) const HITS_PER_PAGE: usize = 20;
+/// Suggestions unless the query says otherwise.
+pub(crate) const SUGGESTIONS: usize = 5;
 /// Most searches that wait for their turn.
 const WAITING_MAX: usize = 64;
 /// Longest cursor that is looked at, in bytes.
@@ -73,6 +77,69 @@ pub(crate) struct SearchResult {
     hits: Vec<Hit>,
     /// Give it as `cursor` to get the next page; null: this was the last.
     next_cursor: Option<String>,
+    /// What the results can be filtered by further, the most frequent first; null: it was not asked for.
+    facets: Option<Facets>,
+}
+
+/// What results can be filtered by further. What is filtered by in a facet does not count against its other values.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SearchFacets")]
+pub(crate) struct Facets {
+    /// Categories, each with those within it.
+    category: Vec<Count<String>>,
+    /// Tags.
+    tag: Vec<Count<String>>,
+    /// Sellers.
+    seller: Vec<Count<AccountId>>,
+    /// Values of attributes, by the attribute's name.
+    attribute: BTreeMap<String, Vec<Count<String>>>,
+    /// What they cost, in each currency.
+    price: Vec<PriceRange>,
+}
+
+/// What results of one currency cost.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SearchPriceRange")]
+pub(crate) struct PriceRange {
+    /// The lowest price.
+    lowest: Money,
+    /// The highest.
+    highest: Money,
+    /// How many results are priced in this currency.
+    count: u64,
+}
+
+impl From<FoundPriceRange> for PriceRange {
+    fn from(FoundPriceRange { currency, count, lowest_minor, highest_minor }: FoundPriceRange) -> PriceRange {
+        let of = |minor| Money::new(minor, currency);
+        PriceRange { lowest: of(lowest_minor), highest: of(highest_minor), count }
+    }
+}
+
+/// A value, and how many results have it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SearchCount{T}")]
+pub(crate) struct Count<T> {
+    /// The value.
+    value: T,
+    /// How many results.
+    count: u64,
+}
+
+fn counts<T>(values: Vec<FacetValue<T>>) -> Vec<Count<T>> {
+    values.into_iter().map(|FacetValue { value, count }| Count { value, count }).collect()
+}
+
+impl From<FoundFacets> for Facets {
+    fn from(FoundFacets { categories, tags, sellers, attributes, prices }: FoundFacets) -> Facets {
+        Facets {
+            category: counts(categories),
+            tag: counts(tags),
+            seller: counts(sellers),
+            attribute: attributes.into_iter().map(|(name, values)| (name, counts(values))).collect(),
+            price: prices.into_iter().map(PriceRange::from).collect(),
+        }
+    }
 }
 
 /// A listing that was found.
@@ -101,11 +168,19 @@ pub(crate) struct Hit {
     attributes: BTreeMap<String, String>,
     /// Words it is also found by.
     tags: BTreeSet<String>,
+    /// The title in HTML with what was looked for between `<mark>` and `</mark>`, everything else escaped; null: no words were.
+    title_marked: Option<String>,
+    /// The part of the description around the first word that was looked for, in the same way; null: it has none.
+    description_marked: Option<String>,
 }
 
-impl From<Offer> for Hit {
-    fn from(Offer { listing, words, .. }: Offer) -> Hit {
+impl From<FoundHit> for Hit {
+    fn from(FoundHit { offer: Offer { listing, words, .. }, marked }: FoundHit) -> Hit {
+        let (title_marked, description_marked) =
+            marked.map_or((None, None), |marked| (Some(marked.title), marked.description));
         Hit {
+            title_marked,
+            description_marked,
             available: listing.stock.available(),
             listing: listing.listing,
             seller: listing.seller,
@@ -138,11 +213,28 @@ impl From<SearchError> for Problem {
 }
 
 /// The parameters that say what is looked for, beside the text and attributes.
-const FILTERS: [&str; 9] =
-    ["seller", "category", "tag", "currency", "price_min", "price_max", "in_stock", "sort", "cursor"];
+const FILTERS: [&str; 12] = [
+    "seller",
+    "category",
+    "tag",
+    "currency",
+    "price_min",
+    "price_max",
+    "in_stock",
+    "sort",
+    "personal",
+    "facets",
+    "cursor",
+    "limit",
+];
 
 /// Reads what is looked for.
-fn question(params: &Params, text: Option<&str>, filters: Filters) -> Result<Question, Problem> {
+fn question(
+    params: &Params,
+    text: Option<&str>,
+    filters: Filters,
+    caller: Option<&Caller>,
+) -> Result<Question, Problem> {
     let category = params.get("category")?.or(filters.category);
     let currency = params.get("currency")?.or(filters.currency);
     let mut attributes = filters.attributes;
@@ -152,6 +244,7 @@ fn question(params: &Params, text: Option<&str>, filters: Filters) -> Result<Que
         let cursor = bytes.and_then(|bytes| Cursor::from_bytes(&bytes));
         cursor.ok_or_else(|| Problem::query_invalid("`cursor` is not valid: begin at the first page"))
     });
+    let is_personal = params.get("personal")?.unwrap_or(true);
     let tag = params.text("tag").map(str::to_owned).or(filters.tag);
     Ok(Question {
         text: text.unwrap_or_default().to_owned(),
@@ -168,10 +261,17 @@ fn question(params: &Params, text: Option<&str>, filters: Filters) -> Result<Que
         sort: params.word::<Sort>("sort")?,
         after: cursor.transpose()?,
         limit: params.limit(HITS_PER_PAGE, HITS_PER_PAGE_MAX)?,
+        taste_of: caller.filter(|_| is_personal).map(|caller| caller.account),
+        facets: params.get("facets")?.unwrap_or(false),
     })
 }
 
-async fn find(app: &Arc<App>, params: &Params, question: Question) -> Result<Answer<SearchResult>, Problem> {
+/// Asks the search when it has come to the position that is asked for, and answers with the position that was read at least.
+async fn ask<T: Send + 'static>(
+    app: &Arc<App>,
+    params: &Params,
+    question: impl FnOnce(&Search<'_>) -> Result<T, SearchError> + Send + 'static,
+) -> Result<Answer<T>, Problem> {
     let not_ready = || Problem::from(SearchError::NotReady);
     let views = app.gateway.projections.clone();
     if let Some(min_position) = params.get("min_position")? {
@@ -179,26 +279,85 @@ async fn find(app: &Arc<App>, params: &Params, question: Question) -> Result<Ans
     }
     let work = move || {
         let position = *views.applied().borrow();
-        let found = views.search().ok_or(SearchError::NotReady)?.find(&question)?;
-        Ok::<_, SearchError>((position, found))
+        let found = question(&views.search().ok_or(SearchError::NotReady)?)?;
+        Ok::<_, SearchError>(Answer { position, found })
     };
-    let (position, FoundAnswer { count, hits, next }) = app.searches.take(work).await??;
-    let found = SearchResult {
+    Ok(app.searches.take(work).await??)
+}
+
+async fn find(app: &Arc<App>, params: &Params, question: Question) -> Result<Answer<SearchResult>, Problem> {
+    let found = ask(app, params, move |search| search.find(&question)).await?;
+    Ok(found.map(|FoundAnswer { count, hits, facets, next }| SearchResult {
+        facets: facets.map(Facets::from),
         found: count,
         hits: hits.into_iter().map(Hit::from).collect(),
         next_cursor: next.map(|cursor| URL_SAFE_NO_PAD.encode(cursor.to_bytes())),
-    };
-    Ok(Answer { position, found })
+    }))
 }
 
-/// `GET /v1/search`
-pub(crate) async fn search(
+/// What a text that is being typed may become.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SearchSuggestions")]
+pub(crate) struct SuggestionList {
+    /// Texts to look for, what is ordered more first.
+    completions: Vec<Completion>,
+    /// Listings that have the words already, the most often ordered first.
+    listings: Vec<Suggested>,
+}
+
+/// A text to look for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SearchCompletion")]
+pub(crate) struct Completion {
+    /// The text with its last word completed, that one without case and accents.
+    text: String,
+    /// How many listings have that word in their title beside the words before it.
+    listings: u64,
+}
+
+/// A listing that has the words already.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SearchSuggested")]
+pub(crate) struct Suggested {
+    /// The listing.
+    listing: ListingId,
+    /// What it is.
+    title: String,
+    /// The title in HTML with what was typed between `<mark>` and `</mark>`, everything else escaped.
+    title_marked: Option<String>,
+}
+
+/// `GET /v1/search/suggest`
+pub(crate) async fn suggest(
     _: Option<Caller>,
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only_and(&[&["q", "limit"], FILTERS.as_slice()].concat(), "attribute")?;
-    let question = question(&params, params.text("q"), Filters::default())?;
+    params.only(&["q", "limit"])?;
+    let text = params.text("q").unwrap_or_default().to_owned();
+    let limit = params.limit(SUGGESTIONS, SUGGESTIONS_MAX)?;
+    let found = ask(&app, &params, move |search| search.suggest(&text, limit)).await?;
+    Ok(found.map(|Suggestions { completions, listings }| {
+        let completions = completions
+            .into_iter()
+            .map(|completion| Completion { text: completion.text, listings: completion.listings });
+        let listings = listings.into_iter().map(|FoundHit { offer, marked }| Suggested {
+            listing: offer.listing.listing,
+            title: offer.listing.title,
+            title_marked: marked.map(|marked| marked.title),
+        });
+        SuggestionList { completions: completions.collect(), listings: listings.collect() }
+    }))
+}
+
+/// `GET /v1/search`
+pub(crate) async fn search(
+    caller: Option<Caller>,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only_and(&[&["q"], FILTERS.as_slice()].concat(), "attribute")?;
+    let question = question(&params, params.text("q"), Filters::default(), caller.as_ref())?;
     find(&app, &params, question).await
 }
 
@@ -224,12 +383,12 @@ pub(crate) async fn marketplace(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    let own = ["query", "filters", "user_id", "device_id", "limit"];
+    let own = ["query", "filters", "user_id", "device_id"];
     params.only_and(&[own.as_slice(), FILTERS.as_slice()].concat(), "attribute")?;
     if let Some(user) = params.get::<AccountId>("user_id")? {
         let missing =
             || Problem::new(&TOKEN_MISSING, "`user_id` is told by a token: send one, or leave it out");
-        if caller.ok_or_else(missing)?.account != user {
+        if caller.as_ref().ok_or_else(missing)?.account != user {
             return Err(Problem::forbidden("`user_id` is another's account"));
         }
     }
@@ -246,6 +405,6 @@ pub(crate) async fn marketplace(
             Filters { attributes, category, currency, in_stock, price_max, price_min, seller, tag }
         }
     };
-    let question = question(&params, params.text("query"), filters)?;
+    let question = question(&params, params.text("query"), filters, caller.as_ref())?;
     find(&app, &params, question).await
 }

@@ -6,7 +6,9 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use commands::command::{BlockListing, CreateListing, DescribeListing, ReceiveStock, UpdateListing};
+use commands::command::{
+    BlockListing, CreateListing, DescribeListing, ReceiveStock, SetSynonyms, UpdateListing,
+};
 use events::account::Role;
 use events::ids::ListingId;
 use reqwest::StatusCode;
@@ -56,9 +58,11 @@ async fn anybody_finds_what_can_be_bought_as_it_is_now() {
         "hits": [{
             "listing": tea, "seller": seller.account, "title": "Grüner Tee", "price": usd(500), "available": 3,
             "restricted": false, "variant": null, "category": "kitchen/tea", "description": "Steamed <leaves>",
-            "attributes": {"colour": "green"}, "tags": ["leaf"],
+            "attributes": {"colour": "green"}, "tags": ["leaf"], "title_marked": "<mark>Grüner</mark> Tee",
+            "description_marked": null,
         }],
         "next_cursor": null,
+        "facets": null,
     });
     assert_eq!(found, expected);
     let token = shop.token(&seller).await;
@@ -132,6 +136,8 @@ async fn a_question_that_can_not_be_understood_is_told_what_is_wrong() {
         "category=A",
         "seller=x",
         "in_stock=1",
+        "facets=1",
+        "personal=no",
         "sort=best",
         "limit=0",
         "limit=51",
@@ -148,6 +154,42 @@ async fn a_question_that_can_not_be_understood_is_told_what_is_wrong() {
     for query in ["q=tea", "filters=x", "filters={\"colour\":1}", "user_id=x", "device_id=x"] {
         problem(shop.get(&format!("/api/marketplace/search?{query}")), 400, "query_invalid").await;
     }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_tell_what_else_there_is_and_what_was_looked_for_is_marked() {
+    let shop = Shop::open().await;
+    let (seller, operator) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Operator]).await);
+    let tea = offer(&shop, &seller, "Green <b>tea</b>", 500).await;
+    offer(&shop, &seller, "Green teapot", 500).await;
+    shop.accepted(&seller, describe(tea)).await;
+    let group = BTreeSet::from(["kettle".to_owned(), "teapot".to_owned()]).try_into().unwrap();
+    let position = position_of(&shop.accepted(&operator, SetSynonyms { groups: vec![group] }).await);
+    let (_, found) =
+        json_of(shop.get(&format!("/v1/search?q=green leaves&facets=true&min_position={position}"))).await;
+    let hit = &found["hits"][0];
+    assert_eq!(hit["title_marked"], "<mark>Green</mark> &lt;b&gt;tea&lt;/b&gt;");
+    assert_eq!(hit["description_marked"], "Steamed &lt;<mark>leaves</mark>&gt;");
+    let expected = json!({
+        "category": [{"value": "kitchen", "count": 1}, {"value": "kitchen/tea", "count": 1}],
+        "tag": [{"value": "leaf", "count": 1}],
+        "seller": [{"value": seller.account, "count": 1}],
+        "attribute": {"colour": [{"value": "green", "count": 1}]},
+        "price": [{"lowest": usd(500), "highest": usd(500), "count": 1}],
+    });
+    assert_eq!(found["facets"], expected);
+    assert_eq!(titles(&json_of(shop.get("/v1/search?q=kettle")).await.1), ["Green teapot"]);
+    let (status, found) = json_of(shop.get("/v1/search/suggest?q=green te")).await;
+    let listings = found["listings"].as_array().unwrap();
+    assert_eq!((status, listings.len()), (StatusCode::OK, 2), "{found}");
+    assert_eq!(listings[0]["title_marked"], "<mark>Green</mark> <mark>teapot</mark>");
+    let completions = json!([{"text": "green tea", "listings": 1}, {"text": "green teapot", "listings": 1}]);
+    assert_eq!(found["completions"], completions);
+    let nothing = json!({"completions": [], "listings": []});
+    assert_eq!(json_of(shop.get("/v1/search/suggest")).await, (StatusCode::OK, nothing));
+    problem(shop.get("/v1/search/suggest?q=te&limit=11"), 400, "query_invalid").await;
+    problem(shop.get("/v1/search/suggest?q=te&sort=price"), 400, "query_invalid").await;
     shop.close().await;
 }
 

@@ -7,6 +7,7 @@
 //! | whether an account is suspended, or cleared for restricted goods | account, where something was ever said of it | 18 bytes |
 //! | what a listing is found by besides its title ([`words`]) | listing | what its seller says of it, 40 bytes if he says nothing |
 //! | which listings' words changed, in the order of the changes | position of the event | 24 bytes |
+//! | which words mean the same | only one | what an operator says, at most 32 KB |
 //! | how often a listing was ordered | listing | 18 bytes |
 //! | what an order not yet shipped has reserved | order | 36 bytes and more for each further line |
 //!
@@ -516,7 +517,8 @@ impl Fold for ListingFold {
         let (listings, accounts) = self.catalogue.dirty();
         let listings = listings.iter().chain(self.words.ordered()).copied().collect();
         let words_at = self.words.newest_change();
-        self.touched = Touched { listings, accounts: accounts.to_vec(), words_at };
+        let synonyms = self.words.has_new_synonyms();
+        self.touched = Touched { listings, accounts: accounts.to_vec(), synonyms, words_at };
         self.catalogue.write(tree, batch)?;
         self.words.write(tree, batch)?;
         self.by_seller.write(tree, batch)

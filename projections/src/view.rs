@@ -121,6 +121,8 @@ pub(crate) struct Touched {
     pub(crate) listings: BTreeSet<ListingId>,
     /// Accounts that an operator said something of.
     pub(crate) accounts: Vec<AccountId>,
+    /// Whether it was said anew which words mean the same.
+    pub(crate) synonyms: bool,
     /// The newest event that changed what any listing is found by, since the fold began; 0: none.
     pub(crate) words_at: Position,
 }

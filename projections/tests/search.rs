@@ -11,10 +11,10 @@ use std::time::Duration;
 use events::Event;
 use events::ids::ListingId;
 use events::listing::{Blocked, Created, Paused, Resumed, StockReceived, Unblocked, Updated, Withdrawn};
-use events::search::Described;
+use events::search::{Described, SynonymsSet};
 use events::{Money, account::SellerReinstated, account::SellerSuspended};
 use projections::Projections;
-use projections::search::{Answer, Filters, Question, SearchError, SearchRun, SearchState, Sort};
+use projections::search::{Answer, FacetValue, Filters, Question, SearchError, SearchRun, SearchState, Sort};
 use support::{History, account, currency, follow, listing, place, units, usd};
 use tempfile::TempDir;
 
@@ -160,7 +160,7 @@ fn number(id: ListingId) -> u64 {
 }
 
 fn numbers(answer: &Answer) -> Vec<u64> {
-    answer.hits.iter().map(|offer| number(offer.listing.listing)).collect()
+    answer.hits.iter().map(|hit| number(hit.offer.listing.listing)).collect()
 }
 
 #[tokio::test]
@@ -235,11 +235,11 @@ async fn price_and_stock_are_those_of_now_whatever_the_index_holds() {
     market.updates(1, None, Some(usd(900))).receives(3, 1).orders(1, 2);
     market.follows().await;
     let answer = market.ask(&sorted(Sort::Price));
-    let prices: Vec<_> = answer.hits.iter().map(|offer| offer.listing.price.minor).collect();
+    let prices: Vec<_> = answer.hits.iter().map(|hit| hit.offer.listing.price.minor).collect();
     assert_eq!((numbers(&answer), prices), (vec![2, 3, 1], vec![200, 300, 900]));
     assert_eq!(numbers(&market.ask(&sorted(Sort::PriceDesc))), [1, 3, 2]);
     assert_eq!(market.filter(in_stock), [3, 2]);
-    let left: Vec<_> = answer.hits.iter().map(|offer| offer.listing.stock.available()).collect();
+    let left: Vec<_> = answer.hits.iter().map(|hit| hit.offer.listing.stock.available()).collect();
     assert_eq!(left, [3, 1, 0]);
 }
 
@@ -401,4 +401,135 @@ async fn a_view_that_is_built_again_is_followed_again() {
     assert_eq!(market.find("tea"), [2, 1]);
     let market = market.reopen().await;
     assert_eq!(market.find("tea"), [2, 1]);
+}
+
+fn counts(values: &[FacetValue<String>]) -> Vec<(&str, u64)> {
+    values.iter().map(|value| (value.value.as_str(), value.count)).collect()
+}
+
+#[tokio::test]
+async fn facets_tell_what_each_further_filter_would_leave_and_what_else_could_be_chosen() {
+    let mut market = Market::new();
+    for (n, colour, size) in [(1, "red", "S"), (2, "red", "L"), (3, "green", "L"), (4, "blue", "S")] {
+        market.offers(n, "Shirt").receives(n, 1).describes(n, |said| {
+            said.attributes = BTreeMap::from([
+                ("colour".to_owned(), colour.to_owned()),
+                ("size".to_owned(), size.to_owned()),
+            ]);
+            said.category = Some(if n == 4 { "sale/shirts" } else { "shirts" }.parse().unwrap());
+        });
+    }
+    market.offers_at(OTHER_SELLER, 5, "Shirt", usd(1)).offers(6, "Hat").follows().await;
+    let ask = |filters: Filters| {
+        let question = Question { text: "shirt".into(), filters, facets: true, ..Question::everything() };
+        let answer = market.ask(&question);
+        (answer.count, answer.facets.unwrap())
+    };
+    let (count, facets) = ask(Filters::default());
+    assert_eq!(count, 5);
+    assert_eq!(counts(&facets.categories), [("shirts", 3), ("sale", 1), ("sale/shirts", 1)]);
+    assert_eq!(counts(&facets.attributes["colour"]), [("red", 2), ("blue", 1), ("green", 1)]);
+    let sellers: Vec<_> = facets.sellers.iter().map(|seller| (seller.value, seller.count)).collect();
+    assert_eq!(sellers, [(account(SELLER), 4), (account(OTHER_SELLER), 1)]);
+    let red = BTreeMap::from([("colour".to_owned(), "red".to_owned())]);
+    let (count, facets) = ask(Filters { attributes: red.clone(), ..Filters::default() });
+    assert_eq!(count, 2);
+    // Other colours could be chosen instead; of sizes and categories only those of red shirts are left.
+    assert_eq!(counts(&facets.attributes["colour"]), [("red", 2), ("blue", 1), ("green", 1)]);
+    assert_eq!(counts(&facets.attributes["size"]), [("L", 1), ("S", 1)]);
+    assert_eq!(counts(&facets.categories), [("shirts", 2)]);
+    let both = Filters { attributes: red, category: Some("sale".parse().unwrap()), ..Filters::default() };
+    let (count, facets) = ask(both);
+    assert_eq!((count, counts(&facets.attributes["colour"])), (0, vec![("blue", 1)]));
+    assert_eq!(counts(&facets.categories), [("shirts", 2)]);
+    assert!(facets.sellers.is_empty(), "two filters are against each of them");
+    let cheap = Filters { currency: Some(currency("USD")), price_max: Some(1), ..Filters::default() };
+    let (count, facets) = ask(cheap);
+    assert_eq!((count, facets.sellers.len(), facets.categories.len()), (1, 1, 0));
+    // What else there is to choose is told: the prices of all shirts.
+    let prices: Vec<_> = facets.prices.iter().map(|p| (p.count, p.lowest_minor, p.highest_minor)).collect();
+    assert_eq!(prices, [(5, 1, 400)]);
+    let elsewhere = Filters { seller: Some(account(OTHER_SELLER)), in_stock: true, ..Filters::default() };
+    let (count, facets) = ask(elsewhere);
+    assert_eq!((count, facets.sellers.len(), facets.attributes.len()), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn words_that_mean_the_same_find_the_same_until_it_is_said_otherwise() {
+    let mut market = Market::new();
+    let groups = |words: &[&str]| vec![words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>()];
+    market.offers(1, "Sofa").offers(2, "Leather couch").follows().await;
+    assert_eq!(market.find("couch"), [2]);
+    market.says(9, SynonymsSet { groups: groups(&["Sofa", "Couch"]) }).follows().await;
+    assert_eq!(market.find("couch"), [2, 1]);
+    assert_eq!(market.find("sofa"), [1, 2]);
+    assert_eq!(market.find("leather sofa"), [2]);
+    let marked = |market: &Market, text: &str| {
+        let hits = market.ask(&words(text)).hits;
+        hits.into_iter().map(|hit| hit.marked.unwrap().title).collect::<Vec<_>>()
+    };
+    assert_eq!(marked(&market, "sofa"), ["<mark>Sofa</mark>", "Leather <mark>couch</mark>"]);
+    assert_eq!(marked(&market, "lether"), ["<mark>Leather</mark> couch"]);
+    let mut market = market.reopen().await;
+    assert_eq!(market.find("couch"), [2, 1]);
+    market.says(9, SynonymsSet { groups: vec![] }).follows().await;
+    assert_eq!(market.find("couch"), [2]);
+}
+
+#[tokio::test]
+async fn what_is_being_typed_is_completed_to_what_can_be_bought() {
+    let mut market = Market::new();
+    market
+        .offers(1, "Green tea")
+        .offers(2, "Green teapot")
+        .offers(3, "Black tea")
+        .offers(4, "Greek teacup")
+        .offers(5, "Green tent")
+        .says(SELLER, Paused { listing: listing(5) })
+        .orders(1, 2)
+        .orders(2, 2)
+        .orders(3, 1)
+        .follows()
+        .await;
+    let suggest = |text: &str| {
+        let found = market.views.search().unwrap().suggest(text, 3).unwrap();
+        let texts: Vec<String> = found.completions.into_iter().map(|completion| completion.text).collect();
+        let listings: Vec<u64> = found.listings.iter().map(|hit| number(hit.offer.listing.listing)).collect();
+        (texts, listings)
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    assert_eq!(suggest("GRE"), (texts(&["green", "greek"]), vec![2, 1, 4]));
+    assert_eq!(suggest("green te"), (texts(&["green teapot", "green tea"]), vec![2, 1]));
+    assert_eq!(suggest("t"), (texts(&["teapot", "tea", "teacup"]), vec![2, 1, 4]));
+    assert_eq!(suggest("xyz"), (texts(&[]), vec![]));
+    assert_eq!(suggest(" "), (texts(&[]), vec![]));
+}
+
+#[tokio::test]
+async fn own_purchases_move_what_fits_about_as_well_and_nothing_else() {
+    let mut market = Market::new();
+    market
+        .offers(1, "Tea strainer")
+        .offers(2, "Tea towel")
+        .offers_at(OTHER_SELLER, 3, "Tea tray", usd(1))
+        .offers_at(OTHER_SELLER, 4, "Teacup", usd(1))
+        .offers(5, "Bowl")
+        .describes(2, |said| said.category = Some("linen/towels".parse().unwrap()))
+        .describes(5, |said| said.category = Some("linen/towels".parse().unwrap()))
+        .follows()
+        .await;
+    let of = |account| Question { taste_of: account, ..words("tea") };
+    let buyer = Some(account(BUYER));
+    assert_eq!(numbers(&market.ask(&of(buyer))), [3, 2, 1, 4]);
+    // A bowl of the first seller, in the category of the towel.
+    market.orders(1, 5).follows().await;
+    assert_eq!(numbers(&market.ask(&of(buyer))), [2, 1, 3, 4]);
+    assert_eq!(numbers(&market.ask(&of(None))), [3, 2, 1, 4]);
+    assert_eq!(numbers(&market.ask(&of(Some(account(BUYER + 1))))), [3, 2, 1, 4]);
+    let newest = Question { sort: Some(Sort::Newest), ..of(buyer) };
+    assert_eq!(numbers(&market.ask(&newest)), [4, 3, 2, 1]);
+    let first = market.ask(&Question { limit: 1, ..of(buyer) });
+    let anothers = Question { after: first.next, ..of(None) };
+    let refused = market.views.search().unwrap().find(&anothers);
+    assert!(matches!(refused, Err(SearchError::OtherQuestion)), "{refused:?}");
 }

@@ -1,11 +1,13 @@
 //! The routes of the search.
 
-use projections::search::{ATTRIBUTE_FILTERS_MAX, HITS_PER_PAGE_MAX, TEXT_LENGTH_MAX, WORDS_MAX};
+use projections::search::{
+    ATTRIBUTE_FILTERS_MAX, HITS_PER_PAGE_MAX, SUGGESTIONS_MAX, TEXT_LENGTH_MAX, WORDS_MAX,
+};
 use serde_json::json;
 
 use super::route::{Route, uuid, view};
 use crate::problem::{FORBIDDEN, SEARCH_BUSY};
-use crate::search::{self, HITS_PER_PAGE, SearchResult};
+use crate::search::{self, HITS_PER_PAGE, SUGGESTIONS, SearchResult, SuggestionList};
 
 pub(super) fn routes() -> Vec<Route> {
     let text = json!({
@@ -25,7 +27,18 @@ pub(super) fn routes() -> Vec<Route> {
         .query("user_id", "Your account, which the token tells", uuid())
         .query("device_id", "Your device, which the token tells", uuid())
         .problems([FORBIDDEN]);
-    [plain, seed].into_iter().map(filtered).collect()
+    let suggest =
+        Route::get("/v1/search/suggest", "What a text that is being typed may become", search::suggest)
+            .open_question()
+            .query(
+                "q",
+                "What is typed so far; the last word is completed",
+                json!({"type": "string", "maxLength": TEXT_LENGTH_MAX}),
+            )
+            .limit(SUGGESTIONS, SUGGESTIONS_MAX)
+            .problems([SEARCH_BUSY])
+            .answers(view::<SuggestionList>());
+    [plain, seed].into_iter().map(filtered).chain([suggest]).collect()
 }
 
 fn filtered(route: Route) -> Route {
@@ -57,6 +70,12 @@ fn filtered(route: Route) -> Route {
             "In which order; by `relevance` where there are words, else the `newest` first. By price only with `currency`",
             json!({"type": "string", "enum": ["relevance", "price", "price_desc", "newest", "popular"]}),
         )
+        .query(
+            "personal",
+            "`false`: what you bought of late does not move what fits about as well; without a token it never does",
+            json!({"type": "boolean", "default": true}),
+        )
+        .query("facets", "`true`: count what the results can be filtered by further", json!({"type": "boolean", "default": false}))
         .query("cursor", "`next_cursor` of the page before", json!({"type": "string"}))
         .limit(HITS_PER_PAGE, HITS_PER_PAGE_MAX)
         .problems([SEARCH_BUSY])

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::ids::ListingId;
-use events::search::{Category, Described};
+use events::search::{Category, Described, SynonymsSet};
 use events::{Event, Position, Recorded};
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
@@ -57,6 +57,21 @@ const WORDS: Layout<ListingId, Words> = Layout::new(b'w', VERSION);
 const BY_CHANGE: Layout<u64, ListingId> = Layout::new(b'c', VERSION);
 const ORDERS: Layout<ListingId, u64> = Layout::new(b'o', VERSION);
 const COUNT: Layout<(), u32> = Layout::new(b'n', VERSION);
+const SYNONYMS: Layout<(), Synonyms> = Layout::new(b'y', VERSION);
+
+/// Which words mean the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Synonyms {
+    /// Groups of words of which each stands for every other.
+    pub groups: Vec<BTreeSet<String>>,
+    /// The event that said so; 0: nobody has said anything.
+    pub set_at: Position,
+}
+
+/// Tells which words mean the same.
+pub(crate) fn synonyms(tree: &Tree) -> Result<Synonyms, ViewError> {
+    Ok(SYNONYMS.get(tree, &())?.unwrap_or_default())
+}
 
 pub(crate) fn words(tree: &Tree, listing: ListingId) -> Result<Option<Words>, ViewError> {
     WORDS.get(tree, &listing)
@@ -103,6 +118,7 @@ pub(super) struct WordsFold {
     by_change: Additions<u64, ListingId>,
     orders: Table<ListingId, u64>,
     count: Table<(), u32>,
+    synonyms: Table<(), Synonyms>,
     newest_change: Position,
 }
 
@@ -113,6 +129,7 @@ impl WordsFold {
             by_change: Additions::new(BY_CHANGE),
             orders: Table::new(ORDERS),
             count: Table::new(COUNT),
+            synonyms: Table::new(SYNONYMS),
             newest_change: 0,
         }
     }
@@ -136,6 +153,9 @@ impl WordsFold {
                 words.changed_at = at;
                 words.describe(e);
                 self.changed(e.listing, at);
+            }
+            Event::SynonymsSet(SynonymsSet { groups }) => {
+                self.synonyms.set((), Some(Synonyms { groups: groups.clone(), set_at: at }));
             }
             Event::OrderPlaced(e) => {
                 for line in &e.lines {
@@ -163,6 +183,11 @@ impl WordsFold {
         self.orders.dirty()
     }
 
+    /// Tells whether it was said since the last writing which words mean the same.
+    pub(super) fn has_new_synonyms(&self) -> bool {
+        !self.synonyms.dirty().is_empty()
+    }
+
     /// Gives the newest event that changed any words, since the fold began; 0: none.
     pub(super) fn newest_change(&self) -> Position {
         self.newest_change
@@ -172,6 +197,7 @@ impl WordsFold {
         self.words.write(tree, batch)?;
         self.by_change.write(tree, batch)?;
         self.orders.write(tree, batch)?;
-        self.count.write(tree, batch)
+        self.count.write(tree, batch)?;
+        self.synonyms.write(tree, batch)
     }
 }

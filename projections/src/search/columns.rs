@@ -55,8 +55,8 @@ pub(super) struct Columns {
     sellers: RwLock<Arc<Vec<Arc<AtomicBool>>>>,
     /// The listing of each number; only grows.
     listings: RwLock<Vec<ListingId>>,
-    /// The place of each seller.
-    places: RwLock<HashMap<AccountId, u32>>,
+    /// The place of each seller, and who stands at each.
+    places: RwLock<(HashMap<AccountId, u32>, Vec<AccountId>)>,
 }
 
 /// The columns as they are when a search begins; their numbers go on changing.
@@ -68,6 +68,12 @@ pub(super) struct View {
 /// Writes a currency as a number.
 pub(super) fn code_of(currency: Currency) -> u32 {
     currency.to_string().bytes().fold(0, |code, letter| (code << 8) | u32::from(letter))
+}
+
+/// Reads what [`code_of`] has written.
+pub(super) fn currency_of(code: u32) -> Option<Currency> {
+    let [_, letters @ ..] = code.to_be_bytes();
+    std::str::from_utf8(&letters).ok()?.parse().ok()
 }
 
 impl Columns {
@@ -100,7 +106,12 @@ impl Columns {
 
     /// Finds a seller's place; none: he has no listings.
     pub(super) fn place_of(&self, seller: AccountId) -> Option<u32> {
-        self.places.read().unwrap_or_else(PoisonError::into_inner).get(&seller).copied()
+        self.places.read().unwrap_or_else(PoisonError::into_inner).0.get(&seller).copied()
+    }
+
+    /// Gives the seller at a place.
+    pub(super) fn seller_at(&self, place: u32) -> Option<AccountId> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner).1.get(place as usize).copied()
     }
 
     /// Gives the listing of a number.
@@ -140,7 +151,8 @@ impl Columns {
         let place =
             u32::try_from(sellers.len()).expect("there are fewer sellers than listings can be counted");
         Arc::make_mut(&mut sellers).push(Arc::new(AtomicBool::new(may_sell)));
-        places.insert(seller, place);
+        places.0.insert(seller, place);
+        places.1.push(seller);
         place
     }
 
@@ -159,6 +171,11 @@ impl Columns {
 }
 
 impl View {
+    /// Gives how many sellers there are; each has a place below.
+    pub(super) fn sellers(&self) -> usize {
+        self.sellers.len()
+    }
+
     /// Gives the numbers of a listing that can be bought if it is in stock; none: it can't, or is not known yet.
     pub(super) fn of_sold(&self, number: u32) -> Option<Numbers> {
         let cell = self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)?;

@@ -12,6 +12,7 @@ use events::listing::ListingStatus;
 use sled::Tree;
 
 use super::index::{Checkpoint, Reader, Writer};
+use super::synonyms::Synonyms;
 use super::{Inner, SearchState};
 use crate::listing::{ROWS, words};
 use crate::runner;
@@ -59,12 +60,21 @@ impl Inner {
         for account in &touched.accounts {
             self.columns.store_standing(*account, ROWS.standing(tree, *account)?.may_sell());
         }
+        if touched.synonyms {
+            self.take_synonyms(tree)?;
+        }
         if touched.words_at > self.changed_at.fetch_max(touched.words_at, Ordering::AcqRel) {
             let mut behind_since = self.behind_since.lock().unwrap_or_else(PoisonError::into_inner);
             behind_since.get_or_insert_with(Instant::now);
             drop(behind_since);
             self.signal(|signal| signal.is_behind = true);
         }
+        Ok(())
+    }
+
+    fn take_synonyms(&self, tree: &Tree) -> Result<(), ViewError> {
+        let known = Arc::new(Synonyms::new(&words::synonyms(tree)?.groups));
+        *self.synonyms.write().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
 
@@ -150,6 +160,11 @@ impl Follower {
     /// Reads the numbers of every listing. The view's follower waits a moment at a time, and what it changes meanwhile it
     /// stores itself.
     fn fill(&self) -> Result<(), ViewError> {
+        {
+            let slot = self.slot();
+            let _writer = slot.write();
+            self.inner.take_synonyms(&slot.read().tree)?;
+        }
         let mut after = None;
         loop {
             let slot = self.slot();

@@ -95,6 +95,9 @@ fn schema() -> (Schema, Fields) {
     (schema.build(), fields)
 }
 
+/// Stands between the parts of a label.
+const PART: char = '\u{1f}';
+
 /// Something a listing can be filtered by, as it is written in the index. What it is made of has no control characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label<'a> {
@@ -109,34 +112,97 @@ pub(super) enum Label<'a> {
 impl<'a> Label<'a> {
     pub(super) fn write(self) -> String {
         match self {
-            Label::Category(category) => format!("c\u{1f}{category}"),
-            Label::Tag(tag) => format!("t\u{1f}{tag}"),
-            Label::Attribute(name, value) => format!("a\u{1f}{name}\u{1f}{value}"),
+            Label::Category(category) => format!("c{PART}{category}"),
+            Label::Tag(tag) => format!("t{PART}{tag}"),
+            Label::Attribute(name, value) => format!("a{PART}{name}{PART}{value}"),
         }
     }
+}
+
+/// Tells one kind of labels from another: categories, tags, and the attributes of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FacetNumber(u32);
+
+/// What a facet is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum FacetName {
+    Category,
+    Tag,
+    Attribute(String),
+}
+
+/// A label that a listing bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Borne {
+    /// The number of the label.
+    pub(super) label: u32,
+    /// What kind of label it is.
+    pub(super) facet: FacetNumber,
 }
 
 /// Labels by number, as they are met while segments are opened. Only grows.
 #[derive(Default)]
 pub(super) struct Labels {
-    numbers: HashMap<Arc<str>, u32>,
-    names: Vec<Arc<str>>,
+    known: HashMap<Arc<str>, Borne>,
+    /// The label of each number.
+    names: Vec<(Arc<str>, FacetNumber)>,
+    facet_numbers: HashMap<FacetName, FacetNumber>,
+    /// The facet of each number.
+    facets: Vec<FacetName>,
 }
 
 impl Labels {
-    pub(super) fn number_of(&self, name: &str) -> Option<u32> {
-        self.numbers.get(name).copied()
+    /// Gives how many labels were met; each has a number below.
+    pub(super) fn count(&self) -> usize {
+        self.names.len()
     }
 
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
+    /// Finds a label; none: it was not met.
+    pub(super) fn find(&self, label: Label<'_>) -> Option<Borne> {
+        self.known.get(label.write().as_str()).copied()
+    }
+
+    /// Gives the facet that a label is of; none: no label of it was met.
+    pub(super) fn facet_of(&self, label: Label<'_>) -> Option<FacetNumber> {
+        self.facet_numbers.get(&facet_and_value(&label.write()).0).copied()
+    }
+
+    /// Gives what a facet is of.
+    pub(super) fn facet(&self, facet: FacetNumber) -> &FacetName {
+        &self.facets[facet.0 as usize]
+    }
+
+    /// Gives the facet that the label of a number is of, and its value.
+    pub(super) fn facet_and_value(&self, label: u32) -> (FacetNumber, &str) {
+        let (name, facet) = &self.names[label as usize];
+        (*facet, facet_and_value(name).1)
+    }
+
+    fn number(&mut self, name: &str) -> Borne {
+        if let Some(borne) = self.known.get(name) {
+            return *borne;
         }
-        let number = u32::try_from(self.names.len()).expect("labels are fewer than memory has bytes");
+        let next = FacetNumber(u32::try_from(self.facets.len()).expect("facets are fewer than labels"));
+        let (facet_name, _) = facet_and_value(name);
+        let facet = *self.facet_numbers.entry(facet_name.clone()).or_insert(next);
+        if facet == next {
+            self.facets.push(facet_name);
+        }
+        let label = u32::try_from(self.names.len()).expect("labels are fewer than memory has bytes");
         let name: Arc<str> = name.into();
-        self.names.push(Arc::clone(&name));
-        self.numbers.insert(name, number);
-        number
+        self.names.push((Arc::clone(&name), facet));
+        self.known.insert(name, Borne { label, facet });
+        Borne { label, facet }
+    }
+}
+
+/// Reads what [`Label::write`] has written.
+fn facet_and_value(name: &str) -> (FacetName, &str) {
+    let (kind, rest) = name.split_once(PART).unwrap_or_default();
+    match (kind, rest.split_once(PART)) {
+        ("a", Some((name, value))) => (FacetName::Attribute(name.to_owned()), value),
+        ("c", _) => (FacetName::Category, rest),
+        _ => (FacetName::Tag, rest),
     }
 }
 
@@ -148,11 +214,11 @@ pub(super) struct Columns {
     pub(super) lengths: Vec<u8>,
     /// Where the labels of each document begin; one more than there are documents.
     label_starts: Vec<u32>,
-    labels: Vec<u32>,
+    labels: Vec<Borne>,
 }
 
 impl Columns {
-    pub(super) fn labels(&self, document: u32) -> &[u32] {
+    pub(super) fn labels(&self, document: u32) -> &[Borne] {
         let at = document as usize;
         &self.labels[self.label_starts[at] as usize..self.label_starts[at + 1] as usize]
     }

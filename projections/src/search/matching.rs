@@ -13,6 +13,7 @@ use tantivy::{InvertedIndexReader, TantivyError};
 use tantivy_fst::Automaton;
 
 use super::index::{BEGINNING_LETTERS_MAX, Segment, Snapshot};
+use super::synonyms::Synonyms;
 use super::text::Word;
 
 /// Most terms of one field of one segment that a beginning is completed to; those behind it in the order of letters are not
@@ -23,6 +24,8 @@ const MISSPELLINGS_MAX: usize = 128;
 
 /// How well a term fits that is the word itself.
 pub(super) const EXACT: u32 = 1_000;
+/// One that stands for it.
+const SYNONYM: u32 = 900;
 /// One that begins with the word.
 const BEGUN: u32 = 800;
 /// One that is a letter away.
@@ -51,16 +54,52 @@ pub(super) fn typos_max(letters: usize) -> u8 {
 /// A word that is looked for.
 pub(super) struct Wanted<'a> {
     word: &'a str,
+    /// What stands for it.
+    synonyms: &'a [String],
     /// Whether it may be the beginning of what is meant: it is the last one.
     may_go_on: bool,
 }
 
 impl<'a> Wanted<'a> {
     /// Gives what is looked for by the words of a text.
-    pub(super) fn all(words: &'a [Word]) -> Vec<Wanted<'a>> {
+    pub(super) fn all(words: &'a [Word], synonyms: &'a Synonyms) -> Vec<Wanted<'a>> {
         let last = words.len().saturating_sub(1);
-        let wanted = words.iter().enumerate();
-        wanted.map(|(at, word)| Wanted { word: &word.folded, may_go_on: at == last }).collect()
+        let wanted = words.iter().enumerate().map(|(at, word)| Wanted {
+            word: &word.folded,
+            synonyms: synonyms.of(&word.folded),
+            may_go_on: at == last,
+        });
+        wanted.collect()
+    }
+}
+
+/// What a word was taken for.
+pub(super) struct Understood<'a> {
+    word: &'a str,
+    synonyms: &'a [String],
+    may_go_on: bool,
+    /// What is near it, and what begins with something near it, if it was taken for misspelled.
+    near: Option<DFA>,
+    begun_near: Option<DFA>,
+}
+
+impl<'a> Understood<'a> {
+    /// Takes a word for itself.
+    #[cfg(test)]
+    pub(super) fn exactly(word: &'a str) -> Self {
+        Understood { word, synonyms: &[], may_go_on: false, near: None, begun_near: None }
+    }
+
+    /// Tells whether a folded word of a listing is what was looked for.
+    pub(super) fn is(&self, folded: &str) -> bool {
+        let is_near = |near: &Option<DFA>| {
+            near.as_ref().is_some_and(|near| matches!(near.eval(folded), Distance::Exact(_)))
+        };
+        folded == self.word
+            || (self.may_go_on && folded.starts_with(self.word))
+            || self.synonyms.iter().any(|synonym| synonym == folded)
+            || is_near(&self.near)
+            || is_near(&self.begun_near)
     }
 }
 
@@ -85,73 +124,122 @@ pub(super) struct Match {
     pub(super) fit: u32,
 }
 
+/// Finds what each word stands for, and its terms in each segment.
+pub(super) fn understand<'a>(
+    snapshot: &Snapshot,
+    wanted: &[Wanted<'a>],
+) -> Result<(Vec<Understood<'a>>, Vec<WordTerms>), TantivyError> {
+    let words: Result<Vec<_>, TantivyError> = wanted.iter().map(|word| terms_of(snapshot, word)).collect();
+    Ok(words?.into_iter().unzip())
+}
+
+/// The terms of a word in each segment.
+pub(super) struct WordTerms(Vec<Terms>);
+
+impl WordTerms {
+    fn listings(&self) -> u64 {
+        self.0.iter().map(Terms::listings).sum()
+    }
+}
+
 /// Finds the documents of each segment that have all words, for each segment in its turn.
 pub(super) fn matches(
     snapshot: &Snapshot,
-    wanted: &[Wanted<'_>],
-    mut found: impl FnMut(&Segment, Match) -> Result<(), TantivyError>,
+    words: &[WordTerms],
+    mut found: impl FnMut(&Segment, Match),
 ) -> Result<(), TantivyError> {
-    let mut words = Vec::with_capacity(wanted.len());
-    for word in wanted {
-        let terms = terms_of(snapshot, word)?;
-        let listings: u64 = terms.iter().map(Terms::listings).sum();
-        if listings == 0 {
-            return Ok(());
-        }
-        words.push((listings, terms));
-    }
     // The rarest first: the words behind it only look at what is left.
-    words.sort_by_key(|(listings, _)| *listings);
+    let mut words: Vec<&WordTerms> = words.iter().collect();
+    words.sort_by_cached_key(|word| word.listings());
+    let count = u32::try_from(words.len()).expect("a text has few words");
     for (at, segment) in snapshot.segments.iter().enumerate() {
-        let mut tally = Tally::new(segment.documents);
-        for (_, terms) in &words {
-            tally.take(segment, &terms[at])?;
-        }
-        let count = u32::try_from(words.len()).expect("a text has few words");
+        let tally = Tally::of(segment, words.iter().map(|word| &word.0[at]))?;
         for document in tally.documents {
             let fit = tally.fits[document as usize] / count;
             if segment.is_alive(document) {
-                found(segment, Match { document, fit })?;
+                found(segment, Match { document, fit });
             }
         }
     }
     Ok(())
 }
 
-/// Finds the terms of a word in each segment. A word that no listing has is taken for misspelled.
-fn terms_of(snapshot: &Snapshot, word: &Wanted<'_>) -> Result<Vec<Terms>, TantivyError> {
-    let each = snapshot.segments.iter();
-    let spelled: Result<Vec<Terms>, TantivyError> = each.map(|segment| spelled(segment, word)).collect();
-    let spelled = spelled?;
-    let letters = word.word.chars().count();
-    if spelled.iter().any(|terms| terms.listings() > 0) || typos_max(letters) == 0 {
-        return Ok(spelled);
+/// The documents of a segment that have all of some words.
+pub(super) enum Matched {
+    /// There are no words.
+    All,
+    /// Those with so many words.
+    Having(Vec<u8>, u8),
+}
+
+impl Matched {
+    /// Finds them in each segment.
+    pub(super) fn of_each(snapshot: &Snapshot, words: &[WordTerms]) -> Result<Vec<Matched>, TantivyError> {
+        let segments = snapshot.segments.iter().enumerate().map(|(at, segment)| {
+            if words.is_empty() {
+                return Ok(Matched::All);
+            }
+            let tally = Tally::of(segment, words.iter().map(|word| &word.0[at]))?;
+            Ok(Matched::Having(tally.words, tally.taken))
+        });
+        segments.collect()
     }
-    let whole = match typos_max(letters) {
-        1 => ONE.build_dfa(word.word),
-        _ => TWO.build_dfa(word.word),
-    };
-    let begun = word.may_go_on.then(|| ONE.build_prefix_dfa(word.word));
+
+    /// Tells whether a document has them.
+    pub(super) fn has(&self, document: u32) -> bool {
+        match self {
+            Matched::All => true,
+            Matched::Having(words, all) => words[document as usize] == *all,
+        }
+    }
+}
+
+/// Finds the terms of a word in each segment. A word that no listing has is taken for misspelled.
+fn terms_of<'a>(
+    snapshot: &Snapshot,
+    wanted: &Wanted<'a>,
+) -> Result<(Understood<'a>, WordTerms), TantivyError> {
+    let Wanted { word, synonyms, may_go_on } = *wanted;
+    let mut understood = Understood { word, synonyms, may_go_on, near: None, begun_near: None };
     let each = snapshot.segments.iter();
-    each.map(|segment| {
+    let spelled: Result<Vec<Terms>, TantivyError> = each.map(|segment| spelled(segment, wanted)).collect();
+    let spelled = WordTerms(spelled?);
+    let letters = word.chars().count();
+    if spelled.listings() > 0 || typos_max(letters) == 0 {
+        return Ok((understood, spelled));
+    }
+    let near = match typos_max(letters) {
+        1 => ONE.build_dfa(word),
+        _ => TWO.build_dfa(word),
+    };
+    let begun_near = may_go_on.then(|| ONE.build_prefix_dfa(word));
+    let each = snapshot.segments.iter().map(|segment| {
         let mut terms = Terms::default();
         for (index, terms) in [(&segment.title, &mut terms.title), (&segment.body, &mut terms.body)] {
-            misspelled(index, &whole, terms, |distance| if distance < 2 { ONE_OFF } else { TWO_OFF })?;
-            if let Some(begun) = &begun {
+            misspelled(index, &near, terms, |distance| if distance < 2 { ONE_OFF } else { TWO_OFF })?;
+            if let Some(begun) = &begun_near {
                 misspelled(index, begun, terms, |_| BEGUN_ONE_OFF)?;
             }
         }
-        Ok(terms)
-    })
-    .collect()
+        Ok::<_, TantivyError>(terms)
+    });
+    let misspelled = WordTerms(each.collect::<Result<_, _>>()?);
+    (understood.near, understood.begun_near) = (Some(near), begun_near);
+    Ok((understood, misspelled))
 }
 
 /// Finds the terms that are the word, or begin with it.
-fn spelled(segment: &Segment, Wanted { word, may_go_on }: &Wanted<'_>) -> Result<Terms, TantivyError> {
+fn spelled(
+    segment: &Segment,
+    Wanted { word, synonyms, may_go_on }: &Wanted<'_>,
+) -> Result<Terms, TantivyError> {
     let mut terms = Terms::default();
     let is_short = word.chars().count() <= BEGINNING_LETTERS_MAX;
     for (index, terms) in [(&segment.title, &mut terms.title), (&segment.body, &mut terms.body)] {
         terms.extend(index.terms().get(word)?.map(|term| (term, EXACT)));
+        for synonym in *synonyms {
+            terms.extend(index.terms().get(synonym)?.map(|term| (term, SYNONYM)));
+        }
         if !*may_go_on || is_short {
             continue;
         }
@@ -168,6 +256,20 @@ fn spelled(segment: &Segment, Wanted { word, may_go_on }: &Wanted<'_>) -> Result
         terms.beginning.extend(term.map(|term| (term, BEGUN)));
     }
     Ok(terms)
+}
+
+/// Goes through the documents that a term stands in, those that were replaced among them.
+pub(super) fn documents_of(
+    index: &InvertedIndexReader,
+    term: &TermInfo,
+    mut take: impl FnMut(u32),
+) -> Result<(), TantivyError> {
+    let mut postings = index.read_block_postings_from_terminfo(term, IndexRecordOption::Basic)?;
+    while !postings.docs().is_empty() {
+        postings.docs().iter().copied().for_each(&mut take);
+        postings.advance();
+    }
+    Ok(())
 }
 
 /// Finds the terms that the word may have been misspelled from.
@@ -224,15 +326,20 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(documents: u32) -> Self {
-        let documents = documents as usize;
-        Tally {
+    /// Counts the words of a segment's documents.
+    fn of<'a>(segment: &Segment, words: impl Iterator<Item = &'a Terms>) -> Result<Tally, TantivyError> {
+        let documents = segment.documents as usize;
+        let mut tally = Tally {
             words: vec![0; documents],
             fits: vec![0; documents],
             best: vec![0; documents],
             documents: Vec::new(),
             taken: 0,
+        };
+        for terms in words {
+            tally.take(segment, terms)?;
         }
+        Ok(tally)
     }
 
     /// Takes in which documents have the next word.
@@ -267,26 +374,18 @@ impl Tally {
         term: &TermInfo,
         fit: u32,
     ) -> Result<(), TantivyError> {
-        let mut postings = index.read_block_postings_from_terminfo(term, IndexRecordOption::Basic)?;
         let Tally { words, best, documents, taken, .. } = self;
-        loop {
-            let block = postings.docs();
-            if block.is_empty() {
-                return Ok(());
-            }
-            for document in block {
-                let at = *document as usize;
-                if words[at] == *taken {
-                    words[at] += 1;
-                    best[at] = fit;
-                    if *taken == 0 {
-                        documents.push(*document);
-                    }
-                } else if words[at] == *taken + 1 {
-                    best[at] = best[at].max(fit);
+        documents_of(index, term, |document| {
+            let at = document as usize;
+            if words[at] == *taken {
+                words[at] += 1;
+                best[at] = fit;
+                if *taken == 0 {
+                    documents.push(document);
                 }
+            } else if words[at] == *taken + 1 {
+                best[at] = best[at].max(fit);
             }
-            postings.advance();
-        }
+        })
     }
 }

@@ -11,11 +11,16 @@
 //! it filtered, sorted or priced by what the index once knew: the index only tells who has the words.
 
 mod columns;
+mod facets;
 mod follow;
 mod index;
+mod marking;
 mod matching;
 mod question;
 mod rank;
+mod suggest;
+mod synonyms;
+mod taste;
 mod text;
 
 use std::path::Path;
@@ -29,14 +34,20 @@ use events::listing::ListingStatus;
 use tokio::sync::watch;
 
 use self::columns::Columns;
+use self::facets::Counter;
+pub use self::facets::{FACET_ATTRIBUTES_MAX, FACET_VALUES_MAX, FacetValue, Facets, PriceRange};
 use self::follow::{Follower, Signal};
 use self::index::{Labels, Opened, Snapshot};
+use self::matching::{Understood, Wanted, understand};
 pub use self::question::{
     ATTRIBUTE_FILTERS_MAX, Cursor, Filters, HITS_PER_PAGE_MAX, Question, Sort, TEXT_LENGTH_MAX, WORDS_MAX,
 };
 use self::rank::{Found, Sieve};
+pub use self::suggest::{Completion, SUGGESTIONS_MAX};
+use self::synonyms::Synonyms;
+use self::taste::Taste;
 use crate::listing::{Offer, ROWS};
-use crate::runner::{self, Projections, TooFarBehind};
+use crate::runner::{Projections, TooFarBehind};
 use crate::view::{ViewError, ViewName};
 
 /// Whether listings can be looked for.
@@ -87,9 +98,38 @@ pub struct Answer {
     /// How many listings match, on this page and all others.
     pub count: u64,
     /// Those of this page.
-    pub hits: Vec<Offer>,
+    pub hits: Vec<Hit>,
+    /// What the results can be filtered by further, if that was asked for.
+    pub facets: Option<Facets>,
     /// Give it as `after` to get the next page; none: this was the last.
     pub next: Option<Cursor>,
+}
+
+/// A listing that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The listing.
+    pub offer: Offer,
+    /// What of it was looked for; none: no words were.
+    pub marked: Option<Marked>,
+}
+
+/// What was looked for in a listing, in HTML: between `<mark>` and `</mark>`, and everything else is escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// The title.
+    pub title: String,
+    /// The part of the description around the first word; none: no word is in it.
+    pub description: Option<String>,
+}
+
+/// What a text that is being typed may become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestions {
+    /// Texts to look for instead.
+    pub completions: Vec<Completion>,
+    /// Listings that have the words already, the most often ordered first.
+    pub listings: Vec<Hit>,
 }
 
 /// What a search is made of.
@@ -97,6 +137,7 @@ pub(crate) struct Inner {
     columns: Columns,
     labels: Arc<RwLock<Labels>>,
     snapshot: RwLock<Arc<Snapshot>>,
+    synonyms: RwLock<Arc<Synonyms>>,
     state: watch::Sender<SearchState>,
     /// How far the changes of words are in the index.
     indexed: watch::Sender<Position>,
@@ -128,7 +169,7 @@ impl Drop for SearchRun {
 /// Looks for listings.
 #[derive(Clone, Copy)]
 pub struct Search<'a> {
-    views: &'a runner::Inner,
+    views: &'a Projections,
     inner: &'a Arc<Inner>,
 }
 
@@ -146,6 +187,7 @@ impl Projections {
             columns: Columns::default(),
             labels,
             snapshot: RwLock::default(),
+            synonyms: RwLock::default(),
             state: watch::Sender::new(SearchState::Filling),
             indexed: watch::Sender::new(indexed),
             changed_at: AtomicU64::new(indexed),
@@ -180,7 +222,7 @@ impl Projections {
 
     /// Looks for listings; none: this process does not.
     pub fn search(&self) -> Option<Search<'_>> {
-        self.inner.search.get().map(|inner| Search { views: &self.inner, inner })
+        self.inner.search.get().map(|inner| Search { views: self, inner })
     }
 }
 
@@ -214,44 +256,99 @@ impl Search<'_> {
 
     /// Looks for listings. Computes and reads the disk for a short time.
     pub fn find(&self, question: &Question) -> Result<Answer, SearchError> {
-        if *self.inner.state.borrow() == SearchState::Filling {
-            return Err(SearchError::NotReady);
-        }
+        self.check_ready()?;
         let words = check(question)?;
         let after = match question.after {
             None => None,
             Some(cursor) => Some(cursor.place_in(question).ok_or(SearchError::OtherQuestion)?),
         };
-        let nothing = Answer { count: 0, hits: Vec::new(), next: None };
         if words.is_empty() && !question.text.trim().is_empty() {
             // Nothing but signs, which nothing is found by.
-            return Ok(nothing);
+            let facets = question.facets.then(Facets::default);
+            return Ok(Answer { count: 0, hits: Vec::new(), facets, next: None });
         }
-        let Inner { columns, labels, snapshot, .. } = &**self.inner;
-        let Some(sieve) = Sieve::new(&question.filters, columns, labels) else { return Ok(nothing) };
-        let snapshot = Arc::clone(&snapshot.read().unwrap_or_else(PoisonError::into_inner));
+        let (snapshot, synonyms) = (self.snapshot(), self.synonyms());
+        let Inner { columns, labels, .. } = &**self.inner;
+        let (sieve, label_count) = {
+            let labels = labels.read().unwrap_or_else(PoisonError::into_inner);
+            (Sieve::new(&question.filters, columns, &labels), labels.count())
+        };
+        let (understood, terms) = understand(&snapshot, &Wanted::all(&words, &synonyms))?;
         let limit = question.limit.clamp(1, HITS_PER_PAGE_MAX);
-        let found = rank::search(&snapshot, &columns.view(), &sieve, question, &words, after, limit + 1)?;
-        self.show(question, found, limit)
-    }
-
-    /// Reads what is shown from the view: what can't be bought any more is left out.
-    fn show(&self, question: &Question, found: Found, limit: usize) -> Result<Answer, SearchError> {
-        let Found { count, best } = found;
+        let taste = match question.taste() {
+            None => Taste::default(),
+            Some(account) => Taste::of(account, self.views, self.inner)?,
+        };
+        let view = columns.view();
+        let mut counter = question.facets.then(|| Counter::new(label_count, &view));
+        let place = (after, limit + 1);
+        let Found { count, best } =
+            rank::search((&snapshot, &view), (&sieve, &taste), question, &terms, place, counter.as_mut())?;
         let next = match best.get(limit - 1) {
             Some((place, _)) if best.len() > limit => Some(Cursor::new(question, *place)),
             _ => None,
         };
-        let live = self.views.store.slot(ViewName::Listings).read();
-        let mut hits = Vec::with_capacity(limit);
-        for (_, number) in best.into_iter().take(limit) {
-            let Some(listing) = self.inner.columns.listing(number) else { continue };
-            let offer = ROWS.offer(&live.tree, listing)?;
-            hits.extend(offer.filter(|offer| {
-                offer.listing.status() == ListingStatus::Active && !offer.is_seller_suspended
-            }));
+        let numbers = best.into_iter().take(limit).map(|(_, number)| number);
+        let hits = self.show(numbers, &understood)?;
+        let facets = counter.map(|counter| counter.tell(columns, labels));
+        Ok(Answer { count, hits, facets, next })
+    }
+
+    /// Tells what a text that is being typed may become, at most `limit` texts and as many listings. Computes and reads the disk
+    /// for a short time.
+    pub fn suggest(&self, text: &str, limit: usize) -> Result<Suggestions, SearchError> {
+        self.check_ready()?;
+        let limit = limit.clamp(1, SUGGESTIONS_MAX);
+        let question =
+            Question { text: text.to_owned(), sort: Some(Sort::Popular), limit, ..Question::everything() };
+        let words = check(&question)?;
+        if words.is_empty() {
+            return Ok(Suggestions { completions: Vec::new(), listings: Vec::new() });
         }
-        Ok(Answer { count, hits, next })
+        let (snapshot, synonyms) = (self.snapshot(), self.synonyms());
+        let wanted = Wanted::all(&words, &synonyms);
+        let view = self.inner.columns.view();
+        let completions = suggest::completions(&snapshot, &view, text, &words, &wanted, limit)?;
+        Ok(Suggestions { completions, listings: self.find(&question)?.hits })
+    }
+
+    fn check_ready(&self) -> Result<(), SearchError> {
+        match *self.inner.state.borrow() {
+            SearchState::Filling => Err(SearchError::NotReady),
+            SearchState::Running | SearchState::Stopped(_) => Ok(()),
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.inner.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn synonyms(&self) -> Arc<Synonyms> {
+        Arc::clone(&self.inner.synonyms.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads what is shown from the view: what can't be bought any more is left out.
+    fn show(
+        &self,
+        numbers: impl Iterator<Item = u32>,
+        understood: &[Understood<'_>],
+    ) -> Result<Vec<Hit>, SearchError> {
+        let live = self.views.inner.store.slot(ViewName::Listings).read();
+        let mut hits = Vec::with_capacity(HITS_PER_PAGE_MAX);
+        for number in numbers {
+            let Some(listing) = self.inner.columns.listing(number) else { continue };
+            let Some(offer) = ROWS.offer(&live.tree, listing)? else { continue };
+            if offer.listing.status() != ListingStatus::Active || offer.is_seller_suspended {
+                continue;
+            }
+            let marked = (!understood.is_empty()).then(|| Marked {
+                title: marking::marked(&offer.listing.title, understood),
+                description: (offer.words.description.as_deref())
+                    .and_then(|description| marking::excerpt(description, understood)),
+            });
+            hits.push(Hit { offer, marked });
+        }
+        Ok(hits)
     }
 }
 

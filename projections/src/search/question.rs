@@ -29,6 +29,10 @@ pub struct Question {
     pub after: Option<Cursor>,
     /// How many results at most.
     pub limit: usize,
+    /// Whose taste moves what fits about as well, where the order is by relevance; none: nobody's.
+    pub taste_of: Option<AccountId>,
+    /// Whether to count what the results can be filtered by further.
+    pub facets: bool,
 }
 
 impl Question {
@@ -40,6 +44,8 @@ impl Question {
             sort: None,
             after: None,
             limit: HITS_PER_PAGE_MAX,
+            taste_of: None,
+            facets: false,
         }
     }
 }
@@ -136,9 +142,14 @@ impl Question {
         self.sort.unwrap_or(usual)
     }
 
+    /// Gives whose taste moves what is found; none: nobody's.
+    pub(super) fn taste(&self) -> Option<AccountId> {
+        self.taste_of.filter(|_| self.sort() == Sort::Relevance)
+    }
+
     /// Tells one question from another, whichever page of it is asked for.
     fn fingerprint(&self) -> [u8; 8] {
-        let text = (&self.text, &self.filters, self.sort());
+        let text = (&self.text, &self.filters, self.sort(), self.taste());
         let bytes = serde_json::to_vec(&text).expect("words, ids and numbers can be written");
         let hash = Hash::of(&bytes);
         *hash.as_bytes().first_chunk().expect("a hash has more bytes than that")

@@ -1,16 +1,15 @@
 //! Which of the listings that match are shown, and in which order.
 
 use std::collections::BinaryHeap;
-use std::sync::{PoisonError, RwLock};
 
 use tantivy::TantivyError;
-use tantivy::schema::IndexRecordOption;
 
 use super::columns::{Columns, Numbers, View, code_of};
-use super::index::{Label, Labels, Segment, Snapshot};
-use super::matching::{EXACT, Match, Wanted, matches};
+use super::facets::Counter;
+use super::index::{Borne, FacetNumber, Label, Labels, Segment, Snapshot};
+use super::matching::{EXACT, Match, WordTerms, documents_of, matches};
 use super::question::{Filters, Place, Question, Sort};
-use super::text::Word;
+use super::taste::Taste;
 
 /// What a title gains that has no other words than those looked for; with others, less.
 const WHOLE_TITLE: u32 = 60;
@@ -20,46 +19,92 @@ const POPULARITY_MAX: u32 = 60;
 
 /// The filters of a question, ready to be asked of each listing.
 pub(super) struct Sieve {
-    seller: Option<u32>,
-    labels: Vec<(String, u32)>,
+    /// The seller's place, if one is asked for; inside, none: he sells nothing.
+    seller: Option<Option<u32>>,
+    labels: Vec<WantedLabel>,
     currency: Option<u32>,
     price_min: i64,
     price_max: i64,
     in_stock: bool,
 }
 
+/// A label that every result bears. No number, no facet: no listing bears it, or any of its kind.
+struct WantedLabel {
+    name: String,
+    number: Option<u32>,
+    facet: Option<FacetNumber>,
+}
+
+/// What a filter is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Facet {
+    /// The price or its currency.
+    Price,
+    Seller,
+    Labels(FacetNumber),
+}
+
+/// What becomes of a listing at the filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It passes.
+    In,
+    /// Another value of this facet is asked for, and nothing else is against it.
+    OutBy(Facet),
+    /// It does not pass.
+    Out,
+}
+
+impl Verdict {
+    fn and_out_by(self, facet: Facet) -> Verdict {
+        match self {
+            Verdict::In => Verdict::OutBy(facet),
+            Verdict::OutBy(_) | Verdict::Out => Verdict::Out,
+        }
+    }
+}
+
 impl Sieve {
-    /// Makes the sieve; none: no listing can pass it.
-    pub(super) fn new(filters: &Filters, columns: &Columns, labels: &RwLock<Labels>) -> Option<Sieve> {
+    pub(super) fn new(filters: &Filters, columns: &Columns, labels: &Labels) -> Sieve {
         let Filters { seller, category, tag, attributes, currency, price_min, price_max, in_stock } = filters;
-        let seller = match seller {
-            None => None,
-            Some(seller) => Some(columns.place_of(*seller)?),
-        };
         let category = category.iter().map(|category| Label::Category(category.as_str()));
         let tag = tag.iter().map(|tag| Label::Tag(tag));
         let attributes = attributes.iter().map(|(name, value)| Label::Attribute(name, value));
-        let known = labels.read().unwrap_or_else(PoisonError::into_inner);
-        let wanted = category.chain(tag).chain(attributes).map(|label| {
-            let name = label.write();
-            known.number_of(&name).map(|number| (name, number))
+        let wanted = category.chain(tag).chain(attributes).map(|label| WantedLabel {
+            name: label.write(),
+            number: labels.find(label).map(|borne| borne.label),
+            facet: labels.facet_of(label),
         });
-        Some(Sieve {
-            seller,
-            labels: wanted.collect::<Option<_>>()?,
+        Sieve {
+            seller: seller.map(|seller| columns.place_of(seller)),
+            labels: wanted.collect(),
             currency: currency.map(code_of),
             price_min: price_min.unwrap_or(i64::MIN),
             price_max: price_max.unwrap_or(i64::MAX),
             in_stock: *in_stock,
-        })
+        }
     }
 
-    fn lets_through(&self, numbers: &Numbers, labels: &[u32]) -> bool {
-        self.seller.is_none_or(|seller| seller == numbers.seller)
-            && self.currency.is_none_or(|currency| currency == numbers.currency)
-            && (self.price_min..=self.price_max).contains(&numbers.price_minor)
-            && (!self.in_stock || numbers.available > 0)
-            && self.labels.iter().all(|(_, label)| labels.contains(label))
+    fn judge(&self, numbers: &Numbers, labels: &[Borne]) -> Verdict {
+        if self.in_stock && numbers.available == 0 {
+            return Verdict::Out;
+        }
+        let mut verdict = Verdict::In;
+        let is_priced_so = self.currency.is_none_or(|currency| currency == numbers.currency)
+            && (self.price_min..=self.price_max).contains(&numbers.price_minor);
+        if !is_priced_so {
+            verdict = verdict.and_out_by(Facet::Price);
+        }
+        if self.seller.is_some_and(|seller| seller != Some(numbers.seller)) {
+            verdict = verdict.and_out_by(Facet::Seller);
+        }
+        for wanted in &self.labels {
+            if wanted.number.is_some_and(|number| labels.iter().any(|borne| borne.label == number)) {
+                continue;
+            }
+            verdict = wanted.facet.map_or(Verdict::Out, |facet| verdict.and_out_by(Facet::Labels(facet)));
+        }
+        verdict
     }
 }
 
@@ -71,36 +116,58 @@ pub(super) struct Found {
     pub(super) best: Vec<(Place, u32)>,
 }
 
-/// Finds the best listings behind `after`, at most `limit`.
-pub(super) fn search(
-    snapshot: &Snapshot,
-    view: &View,
-    sieve: &Sieve,
-    question: &Question,
-    words: &[Word],
-    after: Option<Place>,
+/// The best results so far, at most so many.
+struct Best {
     limit: usize,
+    /// The worst of them first.
+    heap: BinaryHeap<(Place, u32)>,
+}
+
+impl Best {
+    fn take(&mut self, place: Place, number: u32) {
+        if self.heap.len() < self.limit {
+            self.heap.push((place, number));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && place < worst.0
+        {
+            *worst = (place, number);
+        }
+    }
+}
+
+/// Finds the best listings behind `after`, at most `limit`, and counts them by facet for whoever asks.
+pub(super) fn search(
+    (snapshot, view): (&Snapshot, &View),
+    (sieve, taste): (&Sieve, &Taste),
+    question: &Question,
+    words: &[WordTerms],
+    (after, limit): (Option<Place>, usize),
+    mut counter: Option<&mut Counter>,
 ) -> Result<Found, TantivyError> {
     let sort = question.sort();
     let mut count = 0;
-    let mut best = BinaryHeap::with_capacity(limit + 1);
+    let mut best = Best { limit, heap: BinaryHeap::with_capacity(limit) };
     let word_count = u32::try_from(words.len()).expect("a text has few words");
+    // Facets count what one filter keeps out, too, so all must be looked at.
+    let label = sieve.labels.first().map(|label| label.name.as_str()).filter(|_| counter.is_none());
     let take = |segment: &Segment, Match { document, fit }: Match| {
         let columns = &segment.columns;
         let number = columns.numbers[document as usize];
-        let Some(numbers) = view.of_sold(number) else { return Ok(()) };
-        if !sieve.lets_through(&numbers, columns.labels(document)) {
-            return Ok(());
+        let Some(numbers) = view.of_sold(number) else { return };
+        let labels = columns.labels(document);
+        let verdict = sieve.judge(&numbers, labels);
+        if let Some(counter) = &mut counter {
+            counter.take(verdict, &numbers, labels);
+        }
+        if verdict != Verdict::In {
+            return;
         }
         count += 1;
         let key = match sort {
             Sort::Relevance => {
                 let length = u32::from(columns.lengths[document as usize]);
-                let others = length.saturating_sub(word_count);
-                let whole = if fit >= EXACT { WHOLE_TITLE / (others + 1) } else { 0 };
-                let doublings = numbers.orders.checked_ilog2().map_or(0, |log| log + 1);
-                let popularity = (doublings * POPULARITY_STEP).min(POPULARITY_MAX);
-                -i64::from(fit + whole + popularity)
+                let fits = relevance(fit, length.saturating_sub(word_count), numbers.orders);
+                -i64::from(fits + taste.gain(&numbers, labels))
             }
             Sort::Price => numbers.price_minor,
             Sort::PriceDesc => -numbers.price_minor,
@@ -109,43 +176,42 @@ pub(super) fn search(
         };
         let place = Place { key, age: u32::MAX - number };
         if after.is_none_or(|after| place > after) {
-            best.push((place, number));
-            if best.len() > limit {
-                best.pop();
-            }
+            best.take(place, number);
         }
-        Ok(())
     };
     if words.is_empty() {
-        each(snapshot, sieve.labels.first().map(|(name, _)| name.as_str()), take)?;
+        each(snapshot, label, take)?;
     } else {
-        matches(snapshot, &Wanted::all(words), take)?;
+        matches(snapshot, words, take)?;
     }
-    Ok(Found { count, best: best.into_sorted_vec() })
+    Ok(Found { count, best: best.heap.into_sorted_vec() })
+}
+
+/// Gives how well a listing fits that has its words so well, so many others in its title, and was ordered so often.
+fn relevance(fit: u32, others: u32, orders: u64) -> u32 {
+    let whole = if fit >= EXACT { WHOLE_TITLE / (others + 1) } else { 0 };
+    let doublings = orders.checked_ilog2().map_or(0, |log| log + 1);
+    fit + whole + (doublings * POPULARITY_STEP).min(POPULARITY_MAX)
 }
 
 /// Goes through all listings, or those that bear a label.
 fn each(
     snapshot: &Snapshot,
     label: Option<&str>,
-    mut take: impl FnMut(&Segment, Match) -> Result<(), TantivyError>,
+    mut take: impl FnMut(&Segment, Match),
 ) -> Result<(), TantivyError> {
     for segment in &snapshot.segments {
-        let mut take = |document: u32| match segment.is_alive(document) {
-            true => take(segment, Match { document, fit: 0 }),
-            false => Ok(()),
+        let mut take = |document: u32| {
+            if segment.is_alive(document) {
+                take(segment, Match { document, fit: 0 });
+            }
         };
         let Some(label) = label else {
-            (0..segment.documents).try_for_each(&mut take)?;
+            (0..segment.documents).for_each(&mut take);
             continue;
         };
         let Some(term) = segment.label.terms().get(label)? else { continue };
-        let mut postings =
-            segment.label.read_block_postings_from_terminfo(&term, IndexRecordOption::Basic)?;
-        while !postings.docs().is_empty() {
-            postings.docs().iter().copied().try_for_each(&mut take)?;
-            postings.advance();
-        }
+        documents_of(&segment.label, &term, take)?;
     }
     Ok(())
 }
