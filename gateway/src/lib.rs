@@ -21,6 +21,7 @@ pub mod past;
 mod payments;
 mod problem;
 pub mod query;
+mod recommendations;
 mod routes;
 mod search;
 pub mod server;

@@ -44,6 +44,7 @@ use crate::{
 mod factors;
 mod pages;
 mod privacy;
+mod recommendations;
 mod risk;
 mod route;
 mod search;
@@ -98,6 +99,7 @@ pub(crate) fn routes() -> Vec<Route> {
         factors::factors(),
         questions(),
         search::routes(),
+        recommendations::routes(),
         privacy::personal(),
         through_providers(),
         risk::routes(),

@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use crate::http::App;
 use crate::problem::{Problem, SEARCH_BUSY, TOKEN_MISSING};
 use crate::query::{Answer, Params, VIEWS_TIME_MAX};
+use crate::recommendations::{Recommended, suggested};
 use crate::token::Caller;
 
 /// Results of a page unless the query says otherwise.
@@ -79,6 +80,15 @@ pub(crate) struct SearchResult {
     next_cursor: Option<String>,
     /// What the results can be filtered by further, the most frequent first; null: it was not asked for.
     facets: Option<Facets>,
+}
+
+/// What was found, and what else there is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MarketplaceResult {
+    #[serde(flatten)]
+    result: SearchResult,
+    /// What belongs to what the caller has, and what is ordered of late.
+    suggestions: Vec<Recommended>,
 }
 
 /// What results can be filtered by further. What is filtered by in a facet does not count against its other values.
@@ -406,5 +416,8 @@ pub(crate) async fn marketplace(
         }
     };
     let question = question(&params, params.text("query"), filters, caller.as_ref())?;
-    find(&app, &params, question).await
+    let account = question.taste_of;
+    let found = find(&app, &params, question).await?;
+    let suggestions = suggested(&app, account).await?;
+    Ok(found.map(|result| MarketplaceResult { result, suggestions }))
 }

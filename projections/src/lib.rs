@@ -1,8 +1,8 @@
 //! The read side of a market: views that follow the event log.
 //!
-//! [`Projections`] takes the commits of a log from whoever starts it and folds them into nine views, each in one tree on
+//! [`Projections`] takes the commits of a log from whoever starts it and folds them into ten views, each in one tree on
 //! disk with its checkpoint inside: [`account`], [`listing`], [`terms`], [`cart`], [`order`], [`payment`], [`ledger`],
-//! [`analytics`] and [`risk`]; [`search`] follows the view of listings. All of it can be deleted at any time; the log builds it again.
+//! [`analytics`], [`risk`] and [`recommendation`]; [`search`] follows the view of listings. All of it can be deleted at any time; the log builds it again.
 //! Queries are plain functions that read the
 //! disk for a short time; [`Projections::wait_for`] makes them read what a receipt has promised.
 
@@ -16,6 +16,7 @@ pub mod listing;
 pub mod order;
 pub mod payment;
 pub mod rebuild;
+pub mod recommendation;
 pub mod risk;
 pub mod runner;
 pub mod search;

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{account, analytics, cart, ledger, listing, order, payment, risk, search, terms};
+use crate::{account, analytics, cart, ledger, listing, order, payment, recommendation, risk, search, terms};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -281,6 +281,11 @@ impl Projections {
     /// Answers about risk.
     pub fn risk(&self) -> risk::Risk<'_> {
         risk::Risk::new(self.inner.store.slot(ViewName::Risk))
+    }
+
+    /// Answers what else somebody may want.
+    pub fn recommendations(&self) -> recommendation::Recommendations<'_> {
+        recommendation::Recommendations::new(self)
     }
 
     /// Answers about numbers over time.

@@ -78,6 +78,12 @@ pub(crate) fn read_uuid(bytes: &[u8]) -> Option<uuid::Uuid> {
     uuid::Uuid::from_slice(bytes.get(..16)?).ok()
 }
 
+impl Key for u32 {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_be_bytes());
+    }
+}
+
 impl Key for u8 {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(*self);
@@ -260,6 +266,12 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
             self.dirty.push(key.clone());
         }
         Ok(&mut cached.value)
+    }
+
+    /// Gives the value as it is.
+    pub(crate) fn look(&mut self, tree: &Tree, key: &K) -> Result<&Option<V>, ViewError> {
+        self.load(tree, key)?;
+        Ok(&self.young.get(key).expect("it was put there above").value)
     }
 
     /// Takes a value out. Where there is none, nothing is written.

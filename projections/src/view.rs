@@ -7,7 +7,7 @@ use events::ids::{AccountId, ListingId};
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{account, analytics, cart, ledger, listing, order, payment, risk, terms};
+use crate::{account, analytics, cart, ledger, listing, order, payment, recommendation, risk, terms};
 
 /// A view of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -31,11 +31,13 @@ pub enum ViewName {
     Terms,
     /// How purchases were judged, and reviews.
     Risk,
+    /// What is bought together and of late.
+    Recommendations,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 9] = [
+    pub const ALL: [ViewName; 10] = [
         ViewName::Carts,
         ViewName::Orders,
         ViewName::Ledger,
@@ -45,6 +47,7 @@ impl ViewName {
         ViewName::Payments,
         ViewName::Terms,
         ViewName::Risk,
+        ViewName::Recommendations,
     ];
 
     /// Gives the name its trees begin with.
@@ -59,6 +62,7 @@ impl ViewName {
             ViewName::Payments => "payments",
             ViewName::Terms => "terms",
             ViewName::Risk => "risk",
+            ViewName::Recommendations => "recommendations",
         }
     }
 
@@ -74,6 +78,7 @@ impl ViewName {
             ViewName::Payments => payment::VERSION,
             ViewName::Terms => terms::VERSION,
             ViewName::Risk => risk::VERSION,
+            ViewName::Recommendations => recommendation::VERSION,
         }
     }
 
@@ -89,6 +94,7 @@ impl ViewName {
             ViewName::Payments => Box::new(payment::PaymentFold::new()),
             ViewName::Terms => Box::new(terms::TermsFold::new()),
             ViewName::Risk => Box::new(risk::RiskFold::new()),
+            ViewName::Recommendations => Box::new(recommendation::RecommendationFold::new()),
         }
     }
 }

@@ -48,7 +48,18 @@ fn no_two_tables_of_one_view_share_a_prefix() {
     let names: Vec<_> = views.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["account", "analytics", "cart", "ledger", "listing", "order", "payment", "risk", "terms"]
+        [
+            "account",
+            "analytics",
+            "cart",
+            "ledger",
+            "listing",
+            "order",
+            "payment",
+            "recommendation",
+            "risk",
+            "terms"
+        ]
     );
     for (view, tables) in &views {
         let mut known = BTreeMap::new();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::route::{Route, uuid, view};
 use crate::problem::{FORBIDDEN, SEARCH_BUSY};
-use crate::search::{self, HITS_PER_PAGE, SUGGESTIONS, SearchResult, SuggestionList};
+use crate::search::{self, HITS_PER_PAGE, MarketplaceResult, SUGGESTIONS, SearchResult, SuggestionList};
 
 pub(super) fn routes() -> Vec<Route> {
     let text = json!({
@@ -38,7 +38,9 @@ pub(super) fn routes() -> Vec<Route> {
             .limit(SUGGESTIONS, SUGGESTIONS_MAX)
             .problems([SEARCH_BUSY])
             .answers(view::<SuggestionList>());
-    [plain, seed].into_iter().map(filtered).chain([suggest]).collect()
+    let plain = filtered(plain).answers(view::<SearchResult>());
+    let seed = filtered(seed).answers(view::<MarketplaceResult>());
+    vec![plain, seed, suggest]
 }
 
 fn filtered(route: Route) -> Route {
@@ -79,5 +81,4 @@ fn filtered(route: Route) -> Route {
         .query("cursor", "`next_cursor` of the page before", json!({"type": "string"}))
         .limit(HITS_PER_PAGE, HITS_PER_PAGE_MAX)
         .problems([SEARCH_BUSY])
-        .answers(view::<SearchResult>())
 }

@@ -2,21 +2,17 @@
 
 use std::sync::PoisonError;
 
-use events::ids::{AccountId, ListingId};
+use events::ids::AccountId;
 use events::search::Category;
 
 use super::columns::Numbers;
 use super::index::{Borne, Label};
 use super::{Inner, SearchError};
 use crate::listing::ROWS;
-use crate::order::Side;
+use crate::recommendation::owned_of_late;
 use crate::runner::Projections;
 use crate::view::ViewName;
 
-/// Orders that are looked at, the newest.
-const ORDERS_MAX: usize = 10;
-/// Listings of those orders and of the cart that are looked at.
-const LISTINGS_MAX: usize = 30;
 /// What a listing gains whose seller he bought from, and what one gains whose category he bought from. Together less than a word
 /// loses by being a synonym, so of one word they only move what fits equally well.
 const OF_SELLER: u32 = 40;
@@ -52,11 +48,7 @@ impl Numbered {
 impl Taste {
     /// Reads it from the views of orders and carts.
     pub(super) fn of(account: AccountId, views: &Projections, inner: &Inner) -> Result<Taste, SearchError> {
-        let orders = views.orders().list(Side::Buyer, account, None, ORDERS_MAX)?.orders;
-        let cart = views.carts().active(account)?;
-        let carried = cart.iter().flat_map(|cart| cart.lines.iter().map(|line| line.listing));
-        let bought = orders.iter().flat_map(|order| order.lines.iter().map(|line| line.listing));
-        let listings: Vec<ListingId> = carried.chain(bought).take(LISTINGS_MAX).collect();
+        let listings = owned_of_late(views, account)?;
         let mut taste = Taste::default();
         let live = views.inner.store.slot(ViewName::Listings).read();
         let labels = inner.labels.read().unwrap_or_else(PoisonError::into_inner);

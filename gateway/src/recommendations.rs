@@ -1,0 +1,152 @@
+//! Answers what else somebody may want.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use events::Money;
+use events::ids::{AccountId, ListingId};
+use projections::recommendation::{
+    RECOMMENDED_MAX, Reason as FoundReason, Recommended as Found, SOURCES_MAX,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::http::App;
+use crate::problem::Problem;
+use crate::query::{Params, ask};
+use crate::token::Caller;
+
+/// Listings that are recommended unless the query says otherwise.
+pub(crate) const RECOMMENDED: usize = 10;
+/// Listings that are suggested beside the results of a search.
+const SUGGESTED: usize = 5;
+
+/// What somebody may want, what he does the most first.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Recommendations {
+    /// Listings that can be bought now.
+    recommendations: Vec<Recommended>,
+}
+
+/// A listing that somebody may want.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Recommended {
+    /// The listing.
+    listing: ListingId,
+    /// Who sells.
+    seller: AccountId,
+    /// What it is.
+    title: String,
+    /// Price of one unit, as it is now.
+    price: Money,
+    /// How many units can be ordered now.
+    available: u64,
+    /// Why.
+    reason: Reason,
+}
+
+/// Why a listing is recommended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RecommendationReason")]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// It is bought together with another.
+    BoughtWith {
+        /// The other: one that was asked for, or that he has.
+        listing: ListingId,
+        /// What that is.
+        title: String,
+        /// In how many orders at least.
+        orders: u64,
+    },
+    /// It is ordered a lot of late.
+    Popular {
+        /// How many orders of now weigh as much: one counts for half after a week.
+        orders: u64,
+    },
+}
+
+impl From<Found> for Recommended {
+    fn from(Found { offer, reason }: Found) -> Recommended {
+        let listing = offer.listing;
+        Recommended {
+            available: listing.stock.available(),
+            listing: listing.listing,
+            seller: listing.seller,
+            title: listing.title,
+            price: listing.price,
+            reason: match reason {
+                FoundReason::BoughtWith { listing, title, orders } => {
+                    Reason::BoughtWith { listing, title, orders }
+                }
+                FoundReason::Popular { orders } => Reason::Popular { orders },
+            },
+        }
+    }
+}
+
+fn shown(found: Vec<Found>) -> Recommendations {
+    Recommendations { recommendations: found.into_iter().map(Recommended::from).collect() }
+}
+
+/// Reads the listings that something is to belong to.
+fn listings(params: &Params) -> Result<Vec<ListingId>, Problem> {
+    let wrong =
+        || Problem::query_invalid(format!("`listings` is 1 to {SOURCES_MAX} ids with commas between"));
+    let text = params.text("listings").ok_or_else(wrong)?;
+    let listings: Result<Vec<ListingId>, _> = text.split(',').take(SOURCES_MAX + 1).map(str::parse).collect();
+    listings.ok().filter(|listings| listings.len() <= SOURCES_MAX).ok_or_else(wrong)
+}
+
+/// Gives what an account may want beside what it looked for; of nobody, what is ordered of late.
+pub(crate) async fn suggested(
+    app: &Arc<App>,
+    account: Option<AccountId>,
+) -> Result<Vec<Recommended>, Problem> {
+    let now = app.gateway.clock.now();
+    let found = ask(app, move |views| match account {
+        Some(account) => views.recommendations().for_you(account, now, SUGGESTED),
+        None => views.recommendations().popular(now, SUGGESTED),
+    });
+    Ok(found.await?.found.into_iter().map(Recommended::from).collect())
+}
+
+/// `GET /v1/recommendations/bought-with`
+pub(crate) async fn bought_with(
+    _: Option<Caller>,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["listings", "limit"])?;
+    let listings = listings(&params)?;
+    let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
+    let found = ask(&app, move |views| views.recommendations().bought_with(&listings, limit)).await?;
+    Ok(found.map(shown))
+}
+
+/// `GET /v1/recommendations/for-you`
+pub(crate) async fn for_you(
+    caller: Caller,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["limit"])?;
+    let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
+    let now = app.gateway.clock.now();
+    let found = ask(&app, move |views| views.recommendations().for_you(caller.account, now, limit)).await?;
+    Ok(found.map(shown))
+}
+
+/// `GET /v1/recommendations/popular`
+pub(crate) async fn popular(
+    _: Option<Caller>,
+    params: Params,
+    State(app): State<Arc<App>>,
+) -> Result<impl IntoResponse, Problem> {
+    params.only(&["limit"])?;
+    let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
+    let now = app.gateway.clock.now();
+    let found = ask(&app, move |views| views.recommendations().popular(now, limit)).await?;
+    Ok(found.map(shown))
+}
