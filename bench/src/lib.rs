@@ -5,7 +5,7 @@
 //! together on the segment log, [`jetstream`] over a broker; [`views`] and [`restart`] measure what follows, [`memory`]
 //! what open orders cost, [`decide`] what it takes to decide something beside them, [`mix`] carts, orders and what comes
 //! after a sale beside orders alone, [`parts`] what of an order takes how long, [`search`] searches
-//! beside a market at work. Figures are ratios of one run: absolute numbers are those of the machine.
+//! beside a market at work, [`recommendations`] how well it is guessed what else somebody buys. Figures are ratios of one run: absolute numbers are those of the machine.
 
 // A benchmark reports rates; nothing here is near money.
 #![allow(clippy::float_arithmetic)]
@@ -20,6 +20,7 @@ pub mod memory;
 pub mod mix;
 pub mod parts;
 pub mod person;
+pub mod recommendations;
 pub mod restart;
 pub mod search;
 pub mod segment;

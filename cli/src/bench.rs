@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{jetstream, machine, memory, mix, parts, restart, search, segment};
+use ::bench::{jetstream, machine, memory, mix, parts, recommendations, restart, search, segment};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use events::account::Algorithm;
@@ -18,7 +18,7 @@ const SERVER_VARIABLE: &str = "SKYLINK_NATS_SERVER";
 const SERVER_FETCHED: &str = ".tools/nats-server";
 
 /// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, a
-/// mix of carts and orders, the views, a restart, searches, and what open orders cost in memory.
+/// mix of carts and orders, the views, a restart, searches, recommendations, and what open orders cost in memory.
 ///
 /// The load runs on the same cores. Latency counts from the moment a command should have been sent to its checked
 /// receipt. Figures are ratios of one run; absolute numbers are this machine's.
@@ -55,6 +55,10 @@ pub(crate) struct BenchArgs {
     /// Open orders of the market whose memory is measured; 0: none is.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(0..=5_000_000))]
     memory_orders: u32,
+    /// Real baskets that recommendations are measured on, as scripts/get-baskets.sh makes them. Where there are none,
+    /// recommendations are left out.
+    #[arg(long, value_name = "FILE", default_value = ".tools/baskets.tsv")]
+    baskets: PathBuf,
     /// Measure only these, by commas. The views are measured on the log of `segment`.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Stage>,
@@ -80,6 +84,8 @@ enum Stage {
     Restart,
     /// Searches among 100,000 listings, beside orders.
     Search,
+    /// How well it is guessed what else somebody buys, on real baskets.
+    Recommendations,
     /// Memory of open orders, and what it takes to decide something beside them.
     Memory,
 }
@@ -114,6 +120,7 @@ struct Report {
     restart_s: Option<f64>,
     restart: Option<restart::Figures>,
     search: Option<search::Figures>,
+    recommendations: Option<recommendations::Figures>,
     memory: Option<memory::Figures>,
     /// At its highest, over all that was measured.
     peak_rss_mb: u64,
@@ -207,6 +214,17 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         talk(format_args!("Search among {} listings …", SEARCH.listings));
         search = Some(search::run(&dir.join("search"), SEARCH).await?);
     }
+    let mut recommendations = None;
+    if arguments.includes(Stage::Recommendations) {
+        if arguments.baskets.exists() {
+            talk(format_args!("Recommendations on {} …", arguments.baskets.display()));
+            let (dir, baskets) = (dir.join("recommendations"), arguments.baskets.clone());
+            let measured = tokio::task::spawn_blocking(move || recommendations::run(&dir, &baskets));
+            recommendations = Some(measured.await??);
+        } else {
+            talk(format_args!("Recommendations are left out: scripts/get-baskets.sh fetches baskets."));
+        }
+    }
     Ok(Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         crypto_floor_per_s: segment.map(|figures| figures.crypto_floor_per_s),
@@ -219,6 +237,7 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         restart_s: restart.map(|figures| figures.restart_s),
         restart,
         search,
+        recommendations,
         memory,
         peak_rss_mb: machine::peak_rss_mb(),
     })
@@ -314,6 +333,23 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.orders_p50_ms,
             figures.orders_p99_ms,
             figures.fill_s
+        )?;
+    }
+    if let Some(figures) = &report.recommendations {
+        writeln!(
+            out,
+            "recommendations, {} baskets with one of their products left out, after {} others of {} products: hit rate@10 {:.4}, \
+             MRR {:.4}; plain popularity: hit rate@10 {:.4}, MRR {:.4}; learnt {:.0} baskets/s; a guess p50 {:.2} ms, p99 {:.2} ms",
+            figures.guessed,
+            figures.learnt,
+            figures.products,
+            figures.together.hit_rate,
+            figures.together.mean_reciprocal_rank,
+            figures.popularity.hit_rate,
+            figures.popularity.mean_reciprocal_rank,
+            figures.learnt_per_s,
+            figures.guess_p50_ms,
+            figures.guess_p99_ms
         )?;
     }
     if let Some(figures) = &report.memory {
