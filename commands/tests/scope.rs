@@ -43,7 +43,12 @@ impl Least<'_> {
             Some("object") => self.object(schema),
             Some("array") => {
                 let count = schema["minItems"].as_u64().unwrap_or(1).max(1);
-                (0..count).map(|_| self.of(&schema["items"])).collect()
+                let item = |n: u64| match self.of(&schema["items"]) {
+                    // Words of a set; what has a form of its own may stand there twice.
+                    Value::String(word) if word == "a" => format!("{word}{n}").into(),
+                    item => item,
+                };
+                (0..count).map(item).collect()
             }
             Some("integer") => schema["minimum"].as_i64().unwrap_or(1).max(1).into(),
             Some("boolean") => true.into(),

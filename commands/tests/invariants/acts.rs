@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use commands::command::{
     CancelOrder, ClearCart, ConfirmDelivery, CreatePromotion, Delivery, DescribeListing, FreezeEscrow,
     LineQuantity, MigrateCart, PayoutOutcome, PlaceOrder, RemoveFromCart, ReportPayment, ReportedOutcome,
-    RequestPayout, SetTax, ShipOrder, UpdateListing,
+    RequestPayout, SetSynonyms, SetTax, ShipOrder, UpdateListing,
 };
 use commands::order::{Line, Shipment, ShipmentState, Stage};
 use commands::{Command, Verified};
@@ -64,6 +64,9 @@ impl Run {
                     tags: None,
                 };
                 self.ask(seller_of(thing), words.into());
+                let same =
+                    BTreeSet::from(["good".to_owned(), ["fine", "well"][usize::from(n % 2)].to_owned()]);
+                self.ask(OPERATOR, SetSynonyms { groups: vec![same.try_into().unwrap()] }.into());
             }
             Step::Stop(kind, thing, stops) => self.stop(kind, thing, stops),
             Step::Device(step) => self.tend(step),

@@ -249,9 +249,9 @@ fn an_order_whose_money_is_held_anew_is_reviewed_before_the_first_provider_lets_
     ]);
     let Event::ReviewOpened(opened) = &world.events()[2] else { panic!("{:?}", world.events()) };
     assert_eq!(opened.due, until.plus_ms(-CAPTURE_MARGIN_MS - REVIEW_MARGIN_MS));
+    let second = world.payment();
     world.when(SELLER, ready(order)).then_rejected([in_review(order)]);
     // The other provider holds it meanwhile: the review goes on, and is decided once.
-    let second = world.payment();
     let until = world.now.plus_ms(7 * DAY_MS);
     world.when(PROVIDER, report(second, held(usd(500), until))).then_types([
         "payment.authorized.v1",
