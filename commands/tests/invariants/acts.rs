@@ -65,7 +65,7 @@ impl Run {
                 };
                 self.ask(seller_of(thing), words.into());
                 let same =
-                    BTreeSet::from(["good".to_owned(), ["fine", "well"][usize::from(n % 2)].to_owned()]);
+                    BTreeSet::from(["good", if n % 2 == 0 { "fine" } else { "well" }].map(str::to_owned));
                 self.ask(OPERATOR, SetSynonyms { groups: vec![same.try_into().unwrap()] }.into());
             }
             Step::Stop(kind, thing, stops) => self.stop(kind, thing, stops),
