@@ -138,6 +138,9 @@ impl Follower {
                 runner::with_causes(&error)
             }
         };
+        if let Err(error) = self.writer.close() {
+            tracing::warn!(%error, "segments of the index of words were not put together");
+        }
     }
 
     fn follow(&mut self) -> Result<(), FollowError> {

@@ -378,6 +378,11 @@ fn try_open(dir: &Path) -> Result<Opened, TantivyError> {
 }
 
 impl Writer {
+    /// Waits until nothing is written any more: whoever opens the folder next, or removes it, has it for himself.
+    pub(super) fn close(self) -> Result<(), TantivyError> {
+        self.writer.wait_merging_threads()
+    }
+
     /// Puts a listing into the index in place of what is there of it.
     pub(super) fn put(&self, offer: &Offer) -> Result<(), TantivyError> {
         self.remove(offer.words.number);
