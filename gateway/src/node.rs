@@ -611,8 +611,7 @@ impl Parts {
             let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
             Ok(Provider { adapter, key })
         };
-        let providers: Result<Vec<Provider>, KeyStoreError> = providers.into_iter().map(with_key).collect();
-        let providers = providers?;
+        let providers = providers.into_iter().map(with_key).collect::<Result<Vec<_>, KeyStoreError>>()?;
         let engine = Standby::start(prepared, engine_config, Arc::clone(&log), Arc::clone(&clock)).await?;
         let effects = EffectsHandle::new(
             providers.clone(),
