@@ -33,8 +33,6 @@ const BUYERS: usize = 10_000;
 const LISTINGS: usize = 1_000;
 /// Most requests that wait for their answers; more means that the market can't keep up.
 const WAITING_MAX: usize = 4_096;
-/// The first number with which the registrar signs behind the founding.
-const REGISTRAR_SEQ: u64 = 1 << 32;
 /// How long a token is good, in seconds: longer than any run.
 const TOKEN_TTL_S: u64 = 3_600;
 
@@ -64,7 +62,9 @@ pub async fn run(dir: &Path, per_second: u32, seconds: u32) -> anyhow::Result<Fi
     let node = Node::start(config, Arc::new(WallClock)).await?;
     let mut verifier = ReceiptVerifier::new(&node.keys().get(RECEIPT_KEY)?.public())?;
     found(&node, &town, &mut verifier).await?;
-    let operator = operator(&node, &mut verifier).await?;
+    // In the founding the registrar signs twice for each of these and for a provider.
+    let registrar_seq = 2 * (town.buyers.len() + town.sellers.len() + 1) as u64 + 1;
+    let operator = operator(&node, registrar_seq, &mut verifier).await?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -102,8 +102,8 @@ pub async fn run(dir: &Path, per_second: u32, seconds: u32) -> anyhow::Result<Fi
 }
 
 /// Registers somebody who sees all events.
-async fn operator(node: &Node, verifier: &mut ReceiptVerifier) -> anyhow::Result<Person> {
-    let registrar = Person::from_stored(node.market(), &node.keys().get(REGISTRAR_KEY)?, REGISTRAR_SEQ);
+async fn operator(node: &Node, registrar_seq: u64, verifier: &mut ReceiptVerifier) -> anyhow::Result<Person> {
+    let registrar = Person::from_stored(node.market(), &node.keys().get(REGISTRAR_KEY)?, registrar_seq);
     let operator = Person::new(node.market(), Algorithm::EdDsa, &mut StdRng::seed_from_u64(13));
     let account = registrar.sign(operator.account_registration(Role::Operator));
     for round in [account, registrar.sign(operator.device_registration())] {
