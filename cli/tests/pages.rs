@@ -30,6 +30,14 @@ async fn sign_in(cli: &Cli, browser: &Browser, url: &str) {
     assert_eq!(address, format!("{url}/"), "the code is nowhere to be seen");
 }
 
+/// Starts a browser on a desk that is signed in.
+async fn signed_in(cli: &Cli, url: &str) -> Browser {
+    let browser = Browser::start(url).await;
+    browser.look(1280, false).await;
+    sign_in(cli, &browser, url).await;
+    browser
+}
+
 /// The number in a row of the funnel.
 const ORDERS_PLACED: &str = "[...document.querySelectorAll('[data-part=funnel] li')].find(row => row.innerText.includes('Orders placed')).querySelector('strong').innerText";
 
@@ -76,9 +84,7 @@ fn what_happens_is_on_the_page_by_itself_and_a_page_that_hears_nothing_says_so()
     let up = trading(&cli);
     let url = up.url();
     runtime().block_on(async {
-        let browser = Browser::start(&url).await;
-        browser.look(1280, false).await;
-        sign_in(&cli, &browser, &url).await;
+        let browser = signed_in(&cli, &url).await;
         let placed = browser.run(&format!("return {ORDERS_PLACED}")).await;
         let placed = placed.as_str().unwrap();
         browser.wait_for(&format!("{ORDERS_PLACED} !== '{placed}'")).await;
@@ -111,9 +117,7 @@ fn events_are_found_by_a_filter_and_an_order_by_its_id() {
     let up = trading(&cli);
     let url = up.url();
     runtime().block_on(async {
-        let browser = Browser::start(&url).await;
-        browser.look(1280, false).await;
-        sign_in(&cli, &browser, &url).await;
+        let browser = signed_in(&cli, &url).await;
         let all_are = |name: &str| {
             format!(
                 "(rows => rows.length > 0 && rows.every(row => row.innerText.startsWith('{name}')))\
@@ -157,9 +161,7 @@ fn without_scripts_the_numbers_are_there_as_of_when_the_page_was_loaded() {
     let up = trading(&cli);
     let url = up.url();
     runtime().block_on(async {
-        let browser = Browser::start(&url).await;
-        browser.look(1280, false).await;
-        sign_in(&cli, &browser, &url).await;
+        let browser = signed_in(&cli, &url).await;
         browser.let_scripts_run(false).await;
         browser.open(&format!("{url}/?area=order&about=placed")).await;
         let page = browser.text("main").await;

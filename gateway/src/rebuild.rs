@@ -14,20 +14,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use engine::log::ReadError;
 use events::ids::AccountId;
 use events::{Hash, Position, Timestamp};
 use futures::StreamExt;
-use projections::{RebuildError, Rebuilt, ViewName};
+use projections::{RebuildError, Rebuilt, ViewName, with_causes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::http::App;
 use crate::past::left_s;
-use crate::problem::{Problem, REBUILD_RUNNING};
-use crate::query::factors::JSON_TYPES;
-use crate::submit::{check_content_type, read_body};
+use crate::problem::{NOT_FOUND, Problem, REBUILD_RUNNING};
+use crate::submit::read_json;
 use crate::token::Caller;
 
 /// How long who cancels waits for the end.
@@ -238,8 +236,7 @@ pub(crate) async fn begin(
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     check_operator(&caller)?;
-    check_content_type(&headers, &JSON_TYPES)?;
-    let bytes = read_body(&headers, body).await?;
+    let bytes = read_json(&headers, body).await?;
     let RebuildRequest { mut views } = serde_json::from_slice(&bytes)
         .map_err(|error| Problem::query_invalid(format!("send {{\"views\": [\"orders\"]}}: {error}")))?;
     views.sort_unstable();
@@ -247,15 +244,13 @@ pub(crate) async fn begin(
     if views.is_empty() {
         views = ViewName::ALL.to_vec();
     }
-    {
-        let mut last = app.rebuilds.lock();
-        if last.as_ref().is_some_and(Run::is_running) {
-            let detail = "one rebuild runs at a time: wait for it or cancel it, see GET /v1/views";
-            return Err(Problem::new(&REBUILD_RUNNING, detail));
-        }
-        *last = Some(run(&app, views, caller.account));
+    let of = *app.gateway.projections.applied().borrow();
+    let mut last = app.rebuilds.lock();
+    if last.as_ref().is_some_and(Run::is_running) {
+        let detail = "one rebuild runs at a time: wait for it or cancel it, see GET /v1/views";
+        return Err(Problem::new(&REBUILD_RUNNING, detail));
     }
-    let shown = app.rebuilds.shown(&app).ok_or_else(nothing_runs)?;
+    let shown = last.insert(run(&app, views, caller.account)).shown(of);
     Ok((StatusCode::ACCEPTED, Json(shown)))
 }
 
@@ -277,7 +272,7 @@ pub(crate) async fn cancel(
 }
 
 fn nothing_runs() -> Problem {
-    Problem::not_found("rebuild that runs")
+    Problem::new(&NOT_FOUND, "no rebuild runs: there is nothing to give up")
 }
 
 /// Begins to build views again.
@@ -307,21 +302,10 @@ fn run(app: &App, views: Vec<ViewName>, by: AccountId) -> Run {
             Ok(found) => Outcome::Done(found),
             // A log that is followed has no end but that.
             Err(RebuildError::Short { .. }) => Outcome::Cancelled,
-            Err(error) => Outcome::Failed(told(&error)),
+            Err(error) => Outcome::Failed(with_causes(&error)),
         };
         tracing::info!(?views, ?outcome, "a rebuild of views has ended");
         end.send_replace(Some(Ended { at: clock.now(), took: begun.elapsed(), outcome }));
     });
     run
-}
-
-/// Says why a rebuild failed, with the cause behind it.
-fn told(error: &RebuildError<ReadError>) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

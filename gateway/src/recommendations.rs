@@ -6,9 +6,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use events::Money;
 use events::ids::{AccountId, ListingId};
-use projections::recommendation::{
-    RECOMMENDED_MAX, Reason as FoundReason, Recommended as Found, SOURCES_MAX,
-};
+use projections::recommendation::{RECOMMENDED_MAX, Reason, Recommended as Found, SOURCES_MAX};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -46,27 +44,6 @@ pub(crate) struct Recommended {
     reason: Reason,
 }
 
-/// Why a listing is recommended.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "RecommendationReason")]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Reason {
-    /// It is bought together with another.
-    BoughtWith {
-        /// The other: one that was asked for, or that he has.
-        listing: ListingId,
-        /// What that is.
-        title: String,
-        /// In how many orders at least.
-        orders: u64,
-    },
-    /// It is ordered a lot of late.
-    Popular {
-        /// How many orders of now weigh as much: one counts for half after a week.
-        orders: u64,
-    },
-}
-
 impl From<Found> for Recommended {
     fn from(Found { offer, reason }: Found) -> Recommended {
         let listing = offer.listing;
@@ -76,12 +53,7 @@ impl From<Found> for Recommended {
             seller: listing.seller,
             title: listing.title,
             price: listing.price,
-            reason: match reason {
-                FoundReason::BoughtWith { listing, title, orders } => {
-                    Reason::BoughtWith { listing, title, orders }
-                }
-                FoundReason::Popular { orders } => Reason::Popular { orders },
-            },
+            reason,
         }
     }
 }

@@ -160,11 +160,7 @@ fn questions() -> Vec<Route> {
             devices::devices,
         )
         .question()
-        .in_path(
-            "account",
-            "`me`; or the account, which for operators may be anybody's",
-            json!({"oneOf": [uuid(), {"const": "me"}]}),
-        )
+        .of_account()
         .problems([NOT_FOUND])
         .answers(view::<DeviceList>()),
         Route::get("/v1/orders", "Your orders, newest first", query::orders)

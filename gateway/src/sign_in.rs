@@ -37,8 +37,8 @@ use crate::http::App;
 use crate::node::REGISTRAR_KEY;
 use crate::problem::{PASSWORD_LENGTH, Problem, SIGN_IN_FAILED, SIGN_IN_LOCKED};
 use crate::query::VIEWS_TIME_MAX;
-use crate::query::factors::{JSON_TYPES, check_writing};
-use crate::submit::{RECEIPT_TIME_MAX, STEP_UP_HEADER, check_content_type, read_body, text_of};
+use crate::query::factors::check_writing;
+use crate::submit::{RECEIPT_TIME_MAX, STEP_UP_HEADER, read_json, text_of};
 use crate::token::Caller;
 
 /// When an account that was given too many passwords comes again, in seconds.
@@ -107,8 +107,7 @@ async fn json<T: serde::de::DeserializeOwned>(
     body: Body,
     form: &'static str,
 ) -> Result<T, Problem> {
-    check_content_type(headers, &JSON_TYPES)?;
-    let bytes = read_body(headers, body).await?;
+    let bytes = read_json(headers, body).await?;
     // What it holds is not repeated: it may be a password.
     serde_json::from_slice(&bytes).map_err(|_| Problem::query_invalid(format!("send {form}")))
 }

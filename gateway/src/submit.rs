@@ -161,6 +161,12 @@ pub(crate) fn check_content_type(headers: &HeaderMap, allowed: &[&str]) -> Resul
     Err(Problem::new(&MEDIA_TYPE, detail))
 }
 
+/// Reads a body that is JSON and not signed.
+pub(crate) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    check_content_type(headers, &["application/json"])?;
+    read_body(headers, body).await
+}
+
 /// Reads a body of at most [`COMMAND_BYTES_MAX`]. One that is larger is answered as soon as that is known.
 pub(crate) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let late = |_| Problem::new(&BODY_LATE, "the body did not arrive in time: send it again");

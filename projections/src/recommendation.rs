@@ -19,6 +19,7 @@ use events::ids::{AccountId, ListingId, OrderGroupId, OrderId};
 use events::listing::ListingStatus;
 use events::order::{Cancelled, Placed};
 use events::{Commit, Event, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
@@ -58,20 +59,22 @@ pub struct Recommended {
 }
 
 /// Why a listing is recommended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RecommendationReason")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    /// Together with another that was asked for, or that he has.
+    /// It is bought together with another.
     BoughtWith {
-        /// The other.
+        /// The other: one that was asked for, or that he has.
         listing: ListingId,
         /// What that is.
         title: String,
-        /// In how many orders at least; [`TOGETHER_MIN`] or more.
+        /// In how many orders at least.
         orders: u64,
     },
     /// It is ordered a lot of late.
     Popular {
-        /// As if so many orders were of now: one counts for half after [`HALF_LIFE_DAYS`].
+        /// How many orders of now weigh as much: one counts for half after a week.
         orders: u64,
     },
 }

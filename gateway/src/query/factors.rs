@@ -16,16 +16,15 @@ use projections::account::Used;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Params, PathParts, VIEWS_TIME_MAX, ask};
+use super::{Params, PathParts, ask};
 use crate::http::App;
 use crate::problem::{APP_UNKNOWN, CODE_WRONG, Problem};
-use crate::submit::{check_content_type, read_body};
+use crate::sign_in::caught_up;
+use crate::submit::read_json;
 use crate::token::Caller;
 
 /// When an account that has got too many secrets comes again, in seconds.
 const SECRETS_AGAIN_S: u64 = 3600;
-/// The media types of a request that is not signed.
-pub(crate) const JSON_TYPES: [&str; 1] = ["application/json"];
 
 /// The second factors of an account.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -171,15 +170,13 @@ pub(crate) async fn confirm(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.check_device()?;
-    check_content_type(&headers, &JSON_TYPES)?;
-    let bytes = read_body(&headers, body).await?;
+    let bytes = read_json(&headers, body).await?;
     let first: FirstCode = serde_json::from_slice(&bytes)
         .map_err(|_| Problem::query_invalid("send {\"authenticator\": \"…\", \"code\": \"6 digits\"}"))?;
     check_writing(&app)?;
     let account = caller.account;
     // What the log names must not be dropped: all that is durable is looked at.
-    let durable = app.gateway.status.borrow().head().map_or(0, |head| head.position);
-    app.gateway.projections.wait_for(durable, VIEWS_TIME_MAX).await?;
+    caught_up(&app).await?;
     let keep = move || {
         let (gateway, FirstCode { authenticator, code }) = (&app.gateway, first);
         let named = gateway.projections.accounts().factors(account)?.and_then(|factors| factors.app);

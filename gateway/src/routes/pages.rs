@@ -3,11 +3,9 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::route::{Content, NeedOfToken, Route, json_of};
+use super::route::{Content, Route, json_of};
 use crate::console::{self, SignInCode};
-use crate::problem::{
-    FORBIDDEN, NOT_FOUND, STREAMS_FULL, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_MISSING, UNAVAILABLE,
-};
+use crate::problem::{FORBIDDEN, NOT_FOUND, STREAMS_FULL, UNAVAILABLE};
 
 /// A page.
 const PAGE: Content = Content::Text("text/html");
@@ -17,14 +15,14 @@ pub(super) fn pages() -> Vec<Route> {
     let mut sign_in = Route::post("/sign-in", "Sign a browser in with a code", console::sign_in);
     let refused = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
     sign_in.answers.extend(refused.map(|status| (status, PAGE)));
-    let mut codes = Route::post(
+    let codes = Route::post(
         "/v1/sign-in-codes",
         "Get a code, good once and for a moment, that signs an operator's browser in",
         console::give_code,
     )
-    .problems([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, UNAVAILABLE])
+    .with_token()
+    .problems([FORBIDDEN])
     .answers(json_of::<SignInCode>());
-    codes.token = NeedOfToken::Always;
     let find = Route::get("/console/orders", "Find an order's page", console::find_order).query(
         "id",
         "Its id, or its number with its check digit",

@@ -1,7 +1,5 @@
 //! Routes about what is personal of accounts.
 
-use serde_json::json;
-
 use super::route::{Route, uuid, view};
 use crate::problem::NOT_FOUND;
 use crate::query::address::{self, OrderAddress, SellerKey};
@@ -15,11 +13,7 @@ pub(super) fn personal() -> Vec<Route> {
             profile::profile,
         )
         .question()
-        .in_path(
-            "account",
-            "`me`; or the account, which for operators may be anybody's",
-            json!({"oneOf": [uuid(), {"const": "me"}]}),
-        )
+        .of_account()
         .problems([NOT_FOUND])
         .answers(view::<Profile>()),
         Route::get(

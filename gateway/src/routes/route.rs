@@ -145,6 +145,27 @@ impl Route {
         self.problems([BODY_BROKEN, BODY_LATE, MEDIA_TYPE])
     }
 
+    /// Says that JSON which is not signed belongs here, and what becomes of it.
+    pub(super) fn takes_json<T: JsonSchema>(mut self, told: &'static str) -> Route {
+        self.takes = Some(Takes::Json(schema_of::<T>, told));
+        self.body_problems()
+    }
+
+    /// Says that whoever asks must have a token.
+    pub(super) fn with_token(mut self) -> Route {
+        self.token = NeedOfToken::Always;
+        self.problems([TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, ERASED, UNAVAILABLE])
+    }
+
+    /// Adds whose account it is about.
+    pub(super) fn of_account(self) -> Route {
+        self.in_path(
+            "account",
+            "`me`; or the account, which for operators may be anybody's",
+            json!({"oneOf": [uuid(), {"const": "me"}]}),
+        )
+    }
+
     /// Says that a question to the views stands here: with a token, and with `min_position`.
     pub(super) fn question(self) -> Route {
         self.asked(NeedOfToken::Always)
