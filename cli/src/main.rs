@@ -6,6 +6,7 @@ mod bench;
 mod client;
 mod console;
 mod demo;
+mod dify;
 mod factors;
 mod import;
 mod keys;

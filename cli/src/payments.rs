@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use engine::clock::Clock;
-use engine::providers::PaymentProvider;
 use engine::providers::sandbox::{Message, Sandbox};
-use engine::providers::stripe::{self, Secret, Stripe};
+use engine::providers::stripe::{self, Stripe};
+use engine::providers::{PaymentProvider, Secret};
 use tokio::sync::mpsc;
 
 /// The environment variable with Stripe's secret key.
@@ -89,18 +89,20 @@ impl PaymentsArgs {
 
 /// Reads a secret from a file or, without one, from the environment.
 fn secret(file: Option<&Path>, variable: &str) -> anyhow::Result<Option<Secret>> {
-    let text = match file {
-        Some(file) => {
-            std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?
-        }
-        None => match std::env::var(variable) {
-            Ok(text) => text,
-            Err(std::env::VarError::NotPresent) => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("{variable} can't be read")),
-        },
-    };
+    match (file, std::env::var(variable)) {
+        (Some(file), _) => secret_in(file).map(Some),
+        (None, Ok(text)) if text.trim().is_empty() => bail!("{variable} is empty: put the secret into it"),
+        (None, Ok(text)) => Ok(Some(Secret::new(text.trim()))),
+        (None, Err(std::env::VarError::NotPresent)) => Ok(None),
+        (None, Err(error)) => Err(error).with_context(|| format!("{variable} can't be read")),
+    }
+}
+
+/// Reads a secret from a file.
+pub(crate) fn secret_in(file: &Path) -> anyhow::Result<Secret> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
     match text.trim() {
-        "" => bail!("the secret is empty: put it into the file or the variable {variable}"),
-        secret => Ok(Some(Secret::new(secret))),
+        "" => bail!("{} is empty: put the secret into it", file.display()),
+        secret => Ok(Secret::new(secret)),
     }
 }

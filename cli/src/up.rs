@@ -23,6 +23,7 @@ use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit, ReserveTe
 use events::money::Bps;
 use events::money::MoneyError;
 use events::{Currency, Money, Position, Timestamp};
+use gateway::dify::Dify;
 use gateway::nats::{Access, Role};
 use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig, REGISTRAR_KEY, StandbyNode};
 use tokio::net::TcpListener;
@@ -32,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use crate::Verdict;
 use crate::demo;
+use crate::dify::DifyArgs;
 use crate::keys::registrations;
 use crate::limits::LimitsArgs;
 use crate::log::DataArgs;
@@ -144,6 +146,8 @@ pub(crate) struct UpArgs {
     release_hold_hours: u32,
     #[command(flatten)]
     payments: PaymentsArgs,
+    #[command(flatten)]
+    dify: DifyArgs,
     /// Let the market's time run N times as fast as the machine's, from where its log ends: for demonstrations, in which
     /// deadlines of days are to be seen. Commands are signed with the market's time then (GET /v1/time), as send and keys do.
     #[arg(long, conflicts_with = "NATS_URL", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CLOCK_SPEED_MAX))]
@@ -168,6 +172,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         format!("nothing can listen on {}: name another address with --listen", arguments.listen)
     })?;
     let clock = clock(&arguments).await;
+    let dify = arguments.dify.dify()?;
     let (providers, messages) = arguments.payments.providers(&arguments.data.data, &clock)?;
     let prepared = async {
         if arguments.demo
@@ -185,7 +190,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => return Ok(Verdict::Done),
     };
     // Queries are answered from here on, also while another process writes the market.
-    let server = Server::start(&standby, listener, &clock, &arguments.limits)?;
+    let server = Server::start(&standby, listener, &clock, &arguments.limits, dify)?;
     if arguments.nats.url.is_some() {
         talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
     }
@@ -433,10 +438,12 @@ impl Server {
         listener: TcpListener,
         clock: &Arc<dyn Clock>,
         limits: &LimitsArgs,
+        dify: Dify,
     ) -> anyhow::Result<Server> {
         let metrics = gateway::health::install_metrics().context("metrics can't be kept")?;
         let mut gateway = node.gateway(Arc::clone(clock), Some(metrics));
         gateway.limits = Arc::new(limits.limits());
+        gateway.dify = Arc::new(dify);
         let address = listener.local_addr()?;
         let (stop, told) = oneshot::channel();
         // A server whose owner is gone stops as one that is told to.

@@ -2,6 +2,7 @@
 //! [`crate::effects`]), a provider does. Every call is safe to repeat: see each one's rule.
 
 pub mod sandbox;
+mod secret;
 pub mod statement;
 pub mod stripe;
 
@@ -13,6 +14,8 @@ use events::chargeback::{ChargebackReason, EvidenceFile, Round};
 use events::ids::{ChargebackId, PaymentId, PayoutId, RefundId};
 use events::payment::ActionKind;
 use events::{Money, Timestamp};
+
+pub use self::secret::Secret;
 
 /// What a provider says of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use crate::console::{Board, PAGES_LIVE_MAX, Sessions};
+use crate::dify::Dify;
 use crate::health::Storage;
 use crate::limits::Limits;
 use crate::past::Past;
@@ -90,6 +91,8 @@ pub struct Gateway {
     pub pace: Arc<Pace>,
     /// Where the log stands.
     pub storage: Storage,
+    /// What language models are asked for.
+    pub dify: Arc<Dify>,
     /// How much anybody may ask for.
     pub limits: Arc<Limits>,
     /// The metrics, where a recorder is installed (see [`crate::health::install_metrics`]).

@@ -3,13 +3,14 @@
 //! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections,
 //! [`http`] says what all requests have in common, [`routes`] lists them: commands are taken by [`submit`], access
 //! [`token`]s are got by signed requests, [`query`], [`analytics`] and [`search`] read the views, [`stream`] follows the log, [`health`]
-//! is for operators, [`openapi`] describes it all, [`console`] is the pages for people, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
+//! is for operators, [`openapi`] describes it all, [`console`] is the pages for people, [`dify`] asks language models, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
 
 mod analytics;
 pub mod asyncapi;
 mod changes;
 mod chargebacks;
 pub mod console;
+pub mod dify;
 pub mod health;
 pub mod http;
 pub mod limits;

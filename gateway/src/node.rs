@@ -380,7 +380,8 @@ impl Reading {
             status: handle.status(),
             pace: Arc::clone(handle.pace()),
             storage: self.storage.clone(),
-            // Whoever serves it says how much may be asked.
+            // Whoever serves it says what language models are asked for, and how much may be asked of the market.
+            dify: Arc::default(),
             limits: Arc::new(Limits::none()),
             metrics,
             commands: Arc::new(handle),

@@ -58,6 +58,7 @@ kinds! {
     RATE_LIMITED = TOO_MANY_REQUESTS "rate_limited" "Too many requests";
     HEADERS_TOO_MANY = REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_many" "Too many headers";
     UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable" "Not available now";
+    NO_ANALYSIS = SERVICE_UNAVAILABLE "no_analysis" "No analysis now";
     SEARCH_BUSY = SERVICE_UNAVAILABLE "search_busy" "Too many searches";
     PAST_BUILDING = SERVICE_UNAVAILABLE "past_building" "The past is being built";
     STREAMS_FULL = SERVICE_UNAVAILABLE "streams_full" "Too many streams";

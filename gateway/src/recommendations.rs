@@ -10,6 +10,7 @@ use projections::recommendation::{RECOMMENDED_MAX, Reason, Recommended as Found,
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::dify::CANDIDATES;
 use crate::http::App;
 use crate::problem::Problem;
 use crate::query::{Params, ask};
@@ -23,8 +24,20 @@ const SUGGESTED: usize = 5;
 /// What somebody may want, what he does the most first.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Recommendations {
+    /// Who put them in order.
+    ordered_by: OrderedBy,
     /// Listings that can be bought now.
     recommendations: Vec<Recommended>,
+}
+
+/// Who put recommendations in order.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OrderedBy {
+    /// The market, by what is ordered.
+    Market,
+    /// A language model, of what the market recommends.
+    Dify,
 }
 
 /// A listing that somebody may want.
@@ -58,8 +71,24 @@ impl From<Found> for Recommended {
     }
 }
 
-fn shown(found: Vec<Found>) -> Recommendations {
-    Recommendations { recommendations: found.into_iter().map(Recommended::from).collect() }
+fn shown(found: Vec<Found>, ordered_by: OrderedBy) -> Recommendations {
+    Recommendations { ordered_by, recommendations: found.into_iter().map(Recommended::from).collect() }
+}
+
+/// Puts what is recommended to an account in the order of a language model, where one is asked and answers.
+async fn put_in_order(app: &App, account: AccountId, found: &mut [Found]) -> OrderedBy {
+    let Some(ranking) = &app.gateway.dify.ranking else { return OrderedBy::Market };
+    if found.len() < 2 {
+        return OrderedBy::Market;
+    }
+    match ranking.put_in_order(account, found).await {
+        Ok(()) => OrderedBy::Dify,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "recommendations stand in the market's own order: Dify did not help");
+            OrderedBy::Market
+        }
+    }
 }
 
 /// Reads the listings that something is to belong to.
@@ -94,7 +123,7 @@ pub(crate) async fn bought_with(
     let listings = listings(&params)?;
     let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
     let found = ask(&app, move |views| views.recommendations().bought_with(&listings, limit)).await?;
-    Ok(found.map(shown))
+    Ok(found.map(|found| shown(found, OrderedBy::Market)))
 }
 
 /// `GET /v1/recommendations/for-you`
@@ -106,8 +135,13 @@ pub(crate) async fn for_you(
     params.only(&["limit"])?;
     let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
     let now = app.gateway.clock.now();
-    let found = ask(&app, move |views| views.recommendations().for_you(caller.account, now, limit)).await?;
-    Ok(found.map(shown))
+    let account = caller.account;
+    // More than are asked for: the last of them may be what he wants the most.
+    let count = if app.gateway.dify.ranking.is_some() { limit.max(CANDIDATES) } else { limit };
+    let mut found = ask(&app, move |views| views.recommendations().for_you(account, now, count)).await?;
+    let ordered_by = put_in_order(&app, account, &mut found.found).await;
+    found.found.truncate(limit);
+    Ok(found.map(|found| shown(found, ordered_by)))
 }
 
 /// `GET /v1/recommendations/popular`
@@ -120,5 +154,5 @@ pub(crate) async fn popular(
     let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
     let now = app.gateway.clock.now();
     let found = ask(&app, move |views| views.recommendations().popular(now, limit)).await?;
-    Ok(found.map(shown))
+    Ok(found.map(|found| shown(found, OrderedBy::Market)))
 }

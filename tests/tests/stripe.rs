@@ -13,10 +13,10 @@ use commands::command::{ProviderMethod, RefundPayment, RequestPayment};
 use commands::receipt::Outcome;
 use engine::clock::{Clock, WallClock};
 use engine::processor::StopReason;
-use engine::providers::stripe::{Secret, Stripe};
+use engine::providers::stripe::Stripe;
 use engine::providers::{
     About, Answer, Authorize, Capture, Found, PaymentProvider, PayoutAnswer, PayoutCall, RefundAnswer,
-    RefundCall, WebhookError,
+    RefundCall, Secret, WebhookError,
 };
 use events::account::{Algorithm, Role};
 use events::ids::{PaymentId, PayoutId, RefundId};

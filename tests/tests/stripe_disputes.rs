@@ -8,8 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use commands::command::Standing;
-use engine::providers::stripe::{Secret, Stripe};
-use engine::providers::{Dispute, EvidenceCall, PaymentProvider};
+use engine::providers::stripe::Stripe;
+use engine::providers::{Dispute, EvidenceCall, PaymentProvider, Secret};
 use events::chargeback::{ChargebackReason, EvidenceFile, EvidenceKind, MediaType, Round};
 use events::ids::{ChargebackId, PaymentId};
 use events::{Hash, Money, Timestamp};

@@ -8,7 +8,6 @@ pub mod currency;
 mod dispute;
 pub(crate) mod webhook;
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +19,7 @@ use serde_json::Value;
 
 use super::{
     About, Answer, Authorize, Capture, Dispute, EvidenceCall, Found, NoAnswer, Notice, PaymentProvider,
-    PayoutAnswer, PayoutCall, RefundAnswer, RefundCall, WebhookError,
+    PayoutAnswer, PayoutCall, RefundAnswer, RefundCall, Secret, WebhookError,
 };
 
 /// The provider's name.
@@ -42,23 +41,6 @@ const PAGE: usize = 100;
 const PAGES_MAX: usize = 20;
 /// How far the clock of Stripe may differ from ours, in seconds.
 const SKEW_S: i64 = 300;
-
-/// A secret, which is never shown.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes a secret as it was read.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// Why Stripe can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +102,7 @@ impl Stripe {
             let form = "application/x-www-form-urlencoded";
             self.client.request(method, url).header("content-type", form).body(encoded)
         };
-        request = request.bearer_auth(&self.key.0).header("stripe-version", VERSION);
+        request = request.bearer_auth(self.key.reveal()).header("stripe-version", VERSION);
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -494,7 +476,7 @@ impl PaymentProvider for Stripe {
     ) -> Result<Notice, WebhookError> {
         let secret = self.webhook_secret.as_ref().ok_or(WebhookError::NotExpected)?;
         let signature = header("stripe-signature").ok_or(WebhookError::Signature)?;
-        webhook::check(&signature, body, &secret.0, now)?;
+        webhook::check(&signature, body, secret.reveal(), now)?;
         let event: Value = serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
         let id = event["id"].as_str().ok_or(WebhookError::Malformed)?.to_owned();
         let object = &event["data"]["object"];

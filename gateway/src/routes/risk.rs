@@ -4,7 +4,8 @@ use projections::risk::{OrderRisk, REVIEWS_PER_PAGE_MAX};
 use serde_json::json;
 
 use super::route::{Route, uuid, view};
-use crate::problem::{FORBIDDEN, NOT_FOUND};
+use crate::dify::Analysis;
+use crate::problem::{FORBIDDEN, NO_ANALYSIS, NOT_FOUND};
 use crate::query::risk::{self, REVIEWS_PER_PAGE, ReviewList};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -32,5 +33,14 @@ pub(super) fn routes() -> Vec<Route> {
         .in_path("id", "The order", uuid())
         .problems([FORBIDDEN, NOT_FOUND])
         .answers(view::<OrderRisk>()),
+        Route::get(
+            "/v1/orders/{id}/risk/analysis",
+            "What a language model says of an order's risk, which decides nothing; for operators",
+            risk::analysis,
+        )
+        .question()
+        .in_path("id", "The order", uuid())
+        .problems([FORBIDDEN, NO_ANALYSIS, NOT_FOUND])
+        .answers(view::<Analysis>()),
     ]
 }

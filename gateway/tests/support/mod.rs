@@ -213,6 +213,7 @@ impl Shop {
             status: handle.status(),
             pace: Arc::clone(handle.pace()),
             storage: Storage::Segments,
+            dify: Arc::default(),
             limits: Arc::new(Limits::none()),
             metrics: Some(METRICS.clone()),
         };

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use aws_lc_rs::hmac;
 use engine::clock::WallClock;
 use engine::providers::sandbox::{SIGNATURE_HEADER, Sandbox};
-use engine::providers::stripe::{Secret, Stripe};
-use engine::providers::{Notice, PaymentProvider, WebhookError};
+use engine::providers::stripe::Stripe;
+use engine::providers::{Notice, PaymentProvider, Secret, WebhookError};
 use events::Timestamp;
 
 const SECRET: &str = "whsec_test";
