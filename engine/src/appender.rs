@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::ids::WriterId;
-use events::{Commit, Event, Head};
+use events::{Commit, Event, Head, with_causes};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use crate::driver::ToWriter;
 use crate::ingress::ReplyTo;
-use crate::log::{AppendError, EventLog, chain_of};
+use crate::log::{AppendError, EventLog};
 use crate::pace::Pace;
 use crate::processor::Wake;
 
@@ -61,7 +61,7 @@ pub(crate) fn watch_for_others(
                     None => continue,
                     Some(epoch) => Wake::Replaced { epoch },
                 },
-                Err(error) => Wake::Failed(chain_of(&error)),
+                Err(error) => Wake::Failed(with_causes(&error)),
             };
             tell(&to_writer, wake).await;
             return;
@@ -160,7 +160,7 @@ async fn append_group(
         }
         Err(error @ AppendError::Failed(_)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the market stops");
-            Wake::Failed(chain_of(&error))
+            Wake::Failed(with_causes(&error))
         }
     }
 }

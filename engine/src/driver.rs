@@ -13,7 +13,7 @@ use commands::payment::{Effect, EffectId};
 use commands::preview::{Asked, Preview, preview};
 use commands::{Market, Question, Refusal};
 use events::ids::{AccountId, CommandId};
-use events::{Commit, Head, Position, Timestamp};
+use events::{Commit, Head, Position, Timestamp, with_causes};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -24,7 +24,7 @@ use crate::clock::{Clock, ClockGuard};
 use crate::index::{Index, IndexError};
 use crate::ingress::{self, Beside, Checker, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
-use crate::log::{EventLog, ReadError, chain_of};
+use crate::log::{EventLog, ReadError};
 use crate::market_keys::LiveKeys;
 use crate::pace::{Answered, Pace};
 use crate::passwords::Passwords;
@@ -571,7 +571,7 @@ impl Writer {
                         tries += 1;
                         tokio::time::sleep(APPEND_PAUSE).await;
                     }
-                    Some(Err(error)) => break Wake::Failed(chain_of(&error)),
+                    Some(Err(error)) => break Wake::Failed(with_causes(&error)),
                 }
             };
             if let Some(wakes) = wakes.upgrade() {
@@ -589,7 +589,7 @@ impl Writer {
                 Err(_) => Wake::FactsMissing(number),
                 Ok(()) => match tokio::task::spawn_blocking(move || index.look_up(&question)).await {
                     Ok(Ok(facts)) => Wake::Facts(number, facts),
-                    Ok(Err(error)) => Wake::Failed(chain_of(&error)),
+                    Ok(Err(error)) => Wake::Failed(with_causes(&error)),
                     Err(_) => Wake::FactsMissing(number),
                 },
             };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use commands::payment::{ChargebackEffect, ChargebackWish, Effect, EffectId, PaymentEffect, Wish};
 use events::ids::AccountId;
-use events::{Commit, Event, Head};
+use events::{Commit, Event, Head, with_causes};
 use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,7 +26,7 @@ use self::report::Reporter;
 use crate::clock::Clock;
 use crate::driver::EngineHandle;
 use crate::keystore::{KeyStore, StoredKey};
-use crate::log::{EventLog, chain_of};
+use crate::log::EventLog;
 use crate::providers::sandbox::{self, Message};
 use crate::providers::{PaymentProvider, WebhookError};
 
@@ -282,7 +282,7 @@ impl Runner {
             tokio::select! {
                 commit = commits.next() => match commit {
                     Some(Ok(commit)) => self.follow(&commit),
-                    Some(Err(error)) => break chain_of(&error),
+                    Some(Err(error)) => break with_causes(&error),
                     None => return,
                 },
                 Some(done) = self.calls.join_next() => match done {

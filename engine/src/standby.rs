@@ -9,7 +9,7 @@ use commands::Market;
 use commands::crypto::KeyError;
 use events::commit::ChainError;
 use events::market::Opened;
-use events::{Commit, Head};
+use events::{Commit, Head, with_causes};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -23,7 +23,7 @@ use crate::index::{Index, IndexError};
 use crate::ingress::{REQUESTS_MAX, Request};
 use crate::keeper::{self, KeeperError, Kept};
 use crate::keys::KeyRing;
-use crate::log::{EventLog, ReadError, chain_of};
+use crate::log::{EventLog, ReadError};
 use crate::market_keys::{LiveKeys, MarketKeyRing};
 use crate::pace::Pace;
 use crate::passwords::Passwords;
@@ -171,7 +171,7 @@ impl Standby {
         let keeper_failed = {
             let wakes = wakes_in.clone();
             move |error: &KeeperError| {
-                let cause = chain_of(error);
+                let cause = with_causes(error);
                 // Whoever stands by hears it, or the writer does; if both are gone, nobody.
                 let _ = fails.send(cause.clone());
                 drop(wakes.blocking_send(Wake::Failed(cause).into()));

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod cart;
+mod causes;
 pub mod chargeback;
 mod code;
 pub mod command;
@@ -44,6 +45,7 @@ pub mod tax;
 pub mod time;
 pub mod wire;
 
+pub use causes::with_causes;
 pub use commit::{Commit, Head, Position, Recorded};
 pub use event::Event;
 pub use hash::Hash;

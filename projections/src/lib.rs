@@ -27,7 +27,7 @@ pub mod view;
 
 pub use fold::LogMismatch;
 pub use rebuild::{RebuildError, Rebuilt};
-pub use runner::{Projections, RunError, RunState, TooFarBehind, with_causes};
+pub use runner::{Projections, RunError, RunState, TooFarBehind};
 #[doc(hidden)]
 pub use store::open_db;
 pub use view::{ViewError, ViewName};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use events::{Commit, Hash, Head, Position};
+use events::{Commit, Hash, Head, Position, with_causes};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Notify, watch};
 
@@ -462,12 +462,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.inner.state.send_replace(RunState::Stopped(std::mem::take(&mut self.reason)));
     }
-}
-
-/// Writes an error with its causes, outermost first.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn lowest(store: &Store) -> Head {

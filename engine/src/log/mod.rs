@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use events::commit::ChainError;
-use events::{Commit, Head, Position};
+use events::{Commit, Head, Position, with_causes};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
@@ -144,20 +144,8 @@ impl ReadError {
             ReadError::Damaged { place, .. } => place.clone(),
             _ => format!("position {from}"),
         };
-        ReadError::Damaged { place, source: chain_of(self).into() }
+        ReadError::Damaged { place, source: with_causes(self).into() }
     }
-}
-
-/// Writes an error with its causes in one line.
-pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 /// Checks what a caller of [`EventLog::append`] has promised.

@@ -88,7 +88,7 @@ impl Stripe {
     ) -> Result<(StatusCode, Value), NoAnswer> {
         let no_answer = |error: reqwest::Error| {
             // Without the address, which may hold an id: logs are read by many.
-            NoAnswer(format!("Stripe did not answer: {}", crate::log::chain_of(&error.without_url())))
+            NoAnswer(format!("Stripe did not answer: {}", events::with_causes(&error.without_url())))
         };
         let mut url = self.url.join(path).map_err(|_| NoAnswer("the address can't be built".to_owned()))?;
         let mut form = self.url.clone();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use commands::personal::{address_name, profile_name};
 use events::commit::ChainError;
 use events::ids::AccountId;
-use events::{Commit, Event, Head, Position, Recorded};
+use events::{Commit, Event, Head, Position, Recorded, with_causes};
 use futures::StreamExt;
 use tokio::sync::watch;
 
@@ -63,16 +63,6 @@ pub async fn follow(
         followed.send_modify(|followed| followed.failure = failure);
     }
     outcome
-}
-
-/// Writes an error with what caused it.
-fn with_causes(error: &dyn Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text.extend([": ", &error.to_string()]);
-        cause = error.source();
-    }
-    text
 }
 
 async fn follow_until(

@@ -135,7 +135,7 @@ impl Follower {
             Ok(()) => "it was told to stop".to_owned(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the search stands still");
-                runner::with_causes(&error)
+                events::with_causes(&error)
             }
         };
         if let Err(error) = self.writer.close() {
