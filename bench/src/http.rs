@@ -69,8 +69,8 @@ pub async fn run(dir: &Path, per_second: u32, seconds: u32) -> anyhow::Result<Fi
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = gateway::router(node.gateway(Arc::new(WallClock), None));
-    let server = tokio::spawn(gateway::serve(listener, router, async { drop(stopped.await) }));
+    let gateway = node.gateway(Arc::new(WallClock), None);
+    let server = tokio::spawn(gateway::serve(listener, gateway, async { drop(stopped.await) }));
     let http = Client::builder().no_proxy().pool_max_idle_per_host(WAITING_MAX).build()?;
 
     let token = http.post(format!("{url}/v1/tokens")).body(operator.token_request(TOKEN_TTL_S));

@@ -448,7 +448,7 @@ impl Server {
         let (stop, told) = oneshot::channel();
         // A server whose owner is gone stops as one that is told to.
         let told = async move { drop(told.await) };
-        let task = tokio::spawn(gateway::serve(listener, gateway::router(gateway), told));
+        let task = tokio::spawn(gateway::serve(listener, gateway, told));
         Ok(Server { address, stop, task })
     }
 

@@ -33,7 +33,7 @@ use crate::dify::Dify;
 use crate::health::Storage;
 use crate::limits::Limits;
 use crate::past::Past;
-use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem};
+use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem, RATE_LIMITED};
 use crate::rebuild::Rebuilds;
 use crate::routes::{Route, UNLIMITED, routes};
 use crate::search::Turns;
@@ -145,6 +145,23 @@ pub fn router(gateway: Gateway) -> Router {
         .with_state(app)
 }
 
+/// Makes the router of connections that are one too many: whatever they ask, they are told so, and then closed.
+pub(crate) fn turned_away() -> Router {
+    Router::new().fallback(|request: Request| async move {
+        let detail = "this address has as many connections as it may: nothing was decided; ask over one of them, or again \
+                      when one has ended";
+        let mut response = Problem::new(&RATE_LIMITED, detail).retrying_after(1).into_response();
+        secure(response.headers_mut(), is_private(request.uri().path()), false);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })
+}
+
+/// Tells whether nobody else is to keep what is answered there.
+fn is_private(path: &str) -> bool {
+    ["/v1/", "/api/"].iter().any(|start| path.starts_with(start))
+}
+
 /// Turns away requests with more headers than any honest one has.
 async fn check_headers(request: Request, next: Next) -> Response {
     let count = request.headers().len();
@@ -166,7 +183,7 @@ async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let client = limits.client(peer, request.headers());
     let path = request.uri().path();
     let is_limited = !UNLIMITED.contains(&path);
-    let is_private = ["/v1/", "/api/"].iter().any(|start| path.starts_with(start));
+    let is_private = is_private(path);
     let mut response = match limits.take_address(client.as_ref().filter(|_| is_limited)) {
         Ok(()) => next.run(request).await,
         Err(too_many) => Problem::from(too_many).into_response(),

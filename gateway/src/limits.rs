@@ -1,10 +1,12 @@
-//! How much one address, one key and one account may ask for: token buckets, of which a bounded number is remembered.
+//! How much one address, one key and one account may ask for: token buckets, of which a bounded number is remembered; and how many
+//! connections an address may have.
 //!
 //! Who asks too much is told when to come again, before anything is decided: it costs the market nothing and the client neither
 //! its command's id nor its numbers. A command's key is only charged for commands that it has signed, so nobody is held up by
 //! others who name his key.
 
 pub(crate) mod address;
+mod connections;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,6 +19,8 @@ use events::ids::{AccountId, KeyId};
 use tokio::time::Instant;
 
 use self::address::Client;
+pub(crate) use self::connections::Place;
+use self::connections::{Connections, Full};
 pub use self::address::{ForwardedHeader, Proxies, ProxyError, TrustedProxy};
 use crate::problem::Problem;
 
@@ -28,7 +32,11 @@ pub const REMEMBERED_MAX: usize = 1 << 17;
 /// What a request counts for whose signature or token does not hold: somebody may be trying some.
 pub const UNPROVEN_COST: u32 = 10;
 
-/// How many requests a second somebody may make; `None`: as many as he likes.
+/// Connections that one address may have at once, unless another number is asked for: a sixteenth of
+/// [`crate::server::CONNECTIONS_MAX`], and enough for an office behind one address.
+pub const CONNECTIONS_PER_ADDRESS: u32 = 256;
+
+/// How many requests a second somebody may make, and how many connections he may have; `None`: as many as he likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rates {
     /// Everything that comes from one address, except from this machine itself, unless through a trusted proxy.
@@ -37,6 +45,8 @@ pub struct Rates {
     pub commands_per_key: Option<u32>,
     /// Questions with tokens of one account.
     pub queries_per_account: Option<u32>,
+    /// Connections of one address at once, except of this machine itself and of trusted proxies, which carry many clients.
+    pub connections_per_address: Option<u32>,
 }
 
 /// What is known of who has asked how much.
@@ -45,6 +55,7 @@ pub struct Limits {
     addresses: Option<Table<Client>>,
     keys: Option<Table<KeyId>>,
     accounts: Option<Table<AccountId>>,
+    connections: Option<Connections>,
 }
 
 /// Says when to come again.
@@ -62,12 +73,29 @@ impl Limits {
             addresses: rates.per_address.map(Table::new),
             keys: rates.commands_per_key.map(Table::new),
             accounts: rates.queries_per_account.map(Table::new),
+            connections: rates.connections_per_address.map(Connections::new),
         }
     }
 
     /// Lets everybody ask as much as he likes.
     pub fn none() -> Limits {
         Limits::new(Rates::default(), Proxies::default())
+    }
+
+    /// Counts a connection until what is given is dropped; none, if this peer's are not counted.
+    pub(crate) fn connect(&self, peer: std::net::IpAddr) -> Result<Option<Place>, Full> {
+        match (&self.connections, self.proxies.peer(peer)) {
+            (Some(connections), Some(client)) => connections.take(client).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits until so many connections are counted at most.
+    #[cfg(test)]
+    pub(crate) async fn until_connected(&self, at_most: usize) {
+        while self.connections.as_ref().is_some_and(|connections| connections.count() > at_most) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Tells who is at the other end, and whether he came by TLS, as far as a trusted proxy says so.

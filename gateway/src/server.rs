@@ -1,8 +1,9 @@
 //! The HTTP server: it takes connections, and bounds what each of them may hold and for how long.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 
-use crate::http::Peer;
+use crate::http::{Gateway, Peer, router, turned_away};
+use crate::limits::Limits;
 
 /// How long requests under way may take when the server stops; streams end then too.
 pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -34,26 +36,65 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most headers that are read. Beyond it the connection's answer has no body; up to it, see
 /// [`crate::http::HEADERS_MAX`].
 const HEADERS_READ_MAX: usize = 512;
+/// Most connections at once that are only told why they are turned away; one more is closed without a word.
+pub const TURNED_AWAY_MAX: usize = 64;
+/// How long somebody who is turned away may take to ask and to be told.
+const TURNED_AWAY_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long no connection is taken after the system had no room for one.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves until `shutdown` is done, then lets requests under way finish for [`SHUTDOWN_TIME_MAX`].
+/// Serves a gateway until `shutdown` is done, then lets requests under way finish for [`SHUTDOWN_TIME_MAX`].
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    gateway: Gateway,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let limits = Arc::clone(&gateway.limits);
+    let connections = serve_accepted(|| listener.accept(), router(gateway), &limits, shutdown).await;
+    drop(listener);
+    end(connections).await;
+    Ok(())
+}
+
+/// The connections that are served, and what tells them to end.
+struct Connections {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// Takes connections until `shutdown` is done, and gives those that are open then.
+async fn serve_accepted<F: Future<Output = io::Result<(TcpStream, SocketAddr)>>>(
+    accept: impl Fn() -> F,
+    router: Router,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Connections {
     let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    let (turned_away, places) = (turned_away(), Arc::new(Semaphore::new(TURNED_AWAY_MAX)));
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            _ = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+            _ = tasks.join_next(), if !tasks.is_empty() => {}
+            accepted = accept(), if tasks.len() < CONNECTIONS_MAX => match accepted {
                 Ok((socket, peer)) => {
-                    connections.spawn(serve_connection(socket, peer.ip(), router.clone(), stopped.clone()));
+                    let (peer, stopped) = (peer.ip(), stopped.clone());
+                    if let Ok(place) = limits.connect(peer) {
+                        let serving = serve_connection(socket, peer, router.clone(), stopped);
+                        tasks.spawn(async move {
+                            serving.await;
+                            drop(place);
+                        });
+                    } else if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                        let telling = serve_connection(socket, peer, turned_away.clone(), stopped);
+                        tasks.spawn(async move {
+                            // Who does not ask in time hears nothing.
+                            let _ = tokio::time::timeout(TURNED_AWAY_TIME_MAX, telling).await;
+                            drop(place);
+                        });
+                    }
                 }
                 // The client went away again before it was taken: nothing is wrong here.
                 Err(error) if is_of_client(&error) => {}
@@ -64,13 +105,16 @@ pub async fn serve(
             },
         }
     }
-    drop(listener);
+    Connections { stop, tasks }
+}
+
+/// Lets the requests under way finish.
+async fn end(Connections { stop, mut tasks }: Connections) {
     stop.send_replace(true);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(SHUTDOWN_TIME_MAX, all_ended).await.is_err() {
         tracing::info!("connections that did not end in time are cut");
     }
-    Ok(())
 }
 
 fn is_of_client(error: &io::Error) -> bool {
@@ -187,6 +231,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     use super::*;
+    use crate::limits::{Proxies, Rates};
 
     /// Serves one connection whose buffers hold `room` bytes, and gives the client's end of it.
     fn connect(router: Router, room: usize) -> (DuplexStream, tokio::task::JoinHandle<()>) {
@@ -196,6 +241,100 @@ mod tests {
             serve_connection(server, IpAddr::from([127, 0, 0, 1]), router, stopped).await;
         });
         (client, task)
+    }
+
+    /// Asks for `/` over a connection and leaves it open; gives the head and what came of the body with it.
+    async fn ask(client: &mut TcpStream) -> String {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let mut length = 0;
+        while !answer[..length].ends_with(b"hello") && !answer[..length].ends_with(b"}") {
+            match client.read(&mut answer[length..]).await.unwrap() {
+                0 => break,
+                read => length += read,
+            }
+        }
+        String::from_utf8(answer[..length].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_has_so_many_connections_and_is_told_so_until_one_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let rates = Rates { connections_per_address: Some(2), ..Rates::default() };
+        let limits = Limits::new(rates, Proxies::default());
+        // Whoever comes over this machine's own address counts as coming from elsewhere, in turns from two networks.
+        let count = std::sync::atomic::AtomicU32::new(0);
+        let accept = || async {
+            let (socket, _) = listener.accept().await?;
+            let nth = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let from =
+                if nth < 4 { format!("[2001:db8::{nth}]:1") } else { "[2001:db8:0:1::1]:1".to_owned() };
+            Ok((socket, from.parse().unwrap()))
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let serving = serve_accepted(accept, router, &limits, async { drop(stopped.await) });
+        let clients = async {
+            let connect = async || TcpStream::connect(address).await.unwrap();
+            let (mut one, mut two, mut three) = (connect().await, connect().await, connect().await);
+            assert!(ask(&mut one).await.starts_with("HTTP/1.1 200"));
+            assert!(ask(&mut two).await.starts_with("HTTP/1.1 200"));
+            let told = ask(&mut three).await.to_lowercase();
+            for part in ["http/1.1 429", "connection: close", "retry-after: 1", "rate_limited", "nosniff"] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
+            let mut rest = Vec::new();
+            three.read_to_end(&mut rest).await.unwrap();
+            // Those who have one go on, and whoever comes when one has ended is served.
+            assert!(ask(&mut two).await.starts_with("HTTP/1.1 200"));
+            one.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+            one.read_to_end(&mut rest).await.unwrap();
+            limits.until_connected(1).await;
+            let mut four = connect().await;
+            assert!(ask(&mut four).await.starts_with("HTTP/1.1 200"));
+            let mut elsewhere = connect().await;
+            assert!(ask(&mut elsewhere).await.starts_with("HTTP/1.1 200"), "another network has its own");
+            stop.send(()).unwrap();
+        };
+        let (connections, ()) = tokio::join!(serving, clients);
+        end(connections).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_and_says_nothing_holds_up_nobody() {
+        // The clock stands still as long as something blocks: nobody's time to ask ends by itself here.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let rates = Rates { connections_per_address: Some(1), ..Rates::default() };
+        let limits = Limits::new(rates, Proxies::default());
+        let accept = || async { Ok((listener.accept().await?.0, "198.51.100.7:1".parse().unwrap())) };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let serving = serve_accepted(accept, router, &limits, async { drop(stopped.await) });
+        let clients = async {
+            let mut first = TcpStream::connect(address).await.unwrap();
+            assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+            let mut crowd = Vec::new();
+            for _ in 0..TURNED_AWAY_MAX {
+                crowd.push(TcpStream::connect(address).await.unwrap());
+            }
+            // There is no place left even to be told: it is closed at once, and the first goes on.
+            let mut last = TcpStream::connect(address).await.unwrap();
+            let closed = last.read(&mut [0]).await;
+            assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+            let waits = crowd[0].try_read(&mut [0]).unwrap_err();
+            assert_eq!(waits.kind(), io::ErrorKind::WouldBlock, "the others may still ask why");
+            assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+            drop(crowd);
+            stop.send(()).unwrap();
+        };
+        let (connections, ()) = tokio::join!(serving, clients);
+        end(connections).await;
+        drop(release);
+        let _ = holding.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

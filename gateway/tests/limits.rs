@@ -22,10 +22,10 @@ const CROWD: usize = 60;
 async fn limited(shop: &Shop, rates: Rates) -> String {
     let proxies = Proxies { trusted: vec!["127.0.0.1".parse().unwrap()], ..Proxies::default() };
     let limits = Arc::new(Limits::new(rates, proxies));
-    let router = gateway::router(Gateway { limits, ..shop.gateway.clone() });
+    let gateway = Gateway { limits, ..shop.gateway.clone() };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, router, std::future::pending()));
+    tokio::spawn(gateway::serve(listener, gateway, std::future::pending()));
     base
 }
 
@@ -64,10 +64,10 @@ async fn a_program_on_this_machine_is_not_limited_by_its_address() {
     let shop = Shop::open().await;
     let rates = Rates { per_address: Some(1), ..Rates::default() };
     let limits = Arc::new(Limits::new(rates, Proxies::default()));
-    let router = gateway::router(Gateway { limits, ..shop.gateway.clone() });
+    let gateway = Gateway { limits, ..shop.gateway.clone() };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/time", listener.local_addr().unwrap());
-    tokio::spawn(gateway::serve(listener, router, std::future::pending()));
+    tokio::spawn(gateway::serve(listener, gateway, std::future::pending()));
     for answer in join_all((0..CROWD).map(|_| from(&shop.http, &url, "198.51.100.7"))).await {
         assert_eq!(answer.status(), StatusCode::OK);
     }

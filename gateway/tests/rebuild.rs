@@ -140,10 +140,10 @@ async fn a_rebuild_says_how_far_it_is_and_is_given_up_when_it_is_cancelled() {
     let (mut shop, end) = trading().await;
     let operator = shop.person(&[Role::Operator]).await;
     let log = Arc::new(Stuck { log: Arc::clone(&shop.gateway.log), commits: 3 });
-    let router = gateway::router(Gateway { log, ..shop.gateway.clone() });
+    let gateway = Gateway { log, ..shop.gateway.clone() };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let usual = std::mem::replace(&mut shop.base, format!("http://{}", listener.local_addr().unwrap()));
-    tokio::spawn(gateway::serve(listener, router, std::future::pending()));
+    tokio::spawn(gateway::serve(listener, gateway, std::future::pending()));
     let token = shop.token(&operator).await;
     json_of(rebuild_of(&shop, &token, &json!({"views": ["orders", "ledger", "orders"]}))).await;
     let running = rebuild_when(&shop, &token, |rebuild| !rebuild["left_s"].is_null()).await;

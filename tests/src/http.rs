@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 pub async fn serve(gateway: Gateway) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = format!("http://{}", listener.local_addr().expect("it is bound"));
-    tokio::spawn(gateway::serve(listener, gateway::router(gateway), std::future::pending()));
+    tokio::spawn(gateway::serve(listener, gateway, std::future::pending()));
     address
 }
 

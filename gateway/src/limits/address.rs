@@ -111,6 +111,13 @@ impl Proxies {
         self.trusted.iter().any(|proxy| proxy.has(address))
     }
 
+    /// Tells who is at the other end of a connection, if he is somebody whose connections count: neither this machine nor a trusted
+    /// proxy.
+    pub(super) fn peer(&self, peer: IpAddr) -> Option<Client> {
+        let is_free = peer.to_canonical().is_loopback() || self.trust(peer);
+        (!is_free).then(|| Client::new(peer, false, false))
+    }
+
     /// Tells who has sent a request. Of a chain of proxies that is the last address which is not one of ours: those before it
     /// may be made up.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {

@@ -143,3 +143,25 @@ async fn nobody_is_held_up_by_who_names_his_key() {
     }
     assert_eq!(limits.check_key(named.as_bytes()).unwrap_err().wait, Duration::from_secs(1));
 }
+
+#[test]
+fn connections_are_counted_by_network_and_neither_of_this_machine_nor_of_trusted_proxies() {
+    let rates = Rates { connections_per_address: Some(2), ..Rates::default() };
+    let limits = Limits::new(rates, proxies(&["10.0.0.0/8"], ForwardedHeader::default()));
+    let first = limits.connect(ip("2001:db8::1")).unwrap();
+    let _second = limits.connect(ip("2001:db8::2")).unwrap();
+    assert!(limits.connect(ip("2001:db8::3")).is_err(), "of one network of 64 bits");
+    let _other = limits.connect(ip("2001:db8:0:1::1")).unwrap();
+    drop(first);
+    let _third = limits.connect(ip("2001:db8::3")).unwrap();
+    assert!(limits.connect(ip("2001:db8::1")).is_err());
+    let _fourth = limits.connect(ip("198.51.100.7")).unwrap();
+    let _fifth = limits.connect(ip("::ffff:198.51.100.7")).unwrap();
+    assert!(limits.connect(ip("198.51.100.7")).is_err(), "the same address in both forms");
+    assert_eq!(limits.connections.as_ref().unwrap().count(), 5);
+    let free: Vec<_> = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.1.2.3", "10.1.2.3", "10.1.2.3"]
+        .map(|address| limits.connect(ip(address)).unwrap())
+        .into();
+    assert!(free.iter().all(Option::is_none));
+    assert_eq!(limits.connections.as_ref().unwrap().count(), 5, "nothing is kept of them");
+}

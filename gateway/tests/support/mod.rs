@@ -221,7 +221,7 @@ impl Shop {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };
-        let server = tokio::spawn(gateway::serve(listener, gateway::router(gateway.clone()), shutdown));
+        let server = tokio::spawn(gateway::serve(listener, gateway.clone(), shutdown));
         let http = reqwest::Client::builder().build().unwrap();
         Shop { node: Some(node), gateway, clock, http, base, registrar, stop, server, _dir: dir }
     }
