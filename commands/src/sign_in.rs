@@ -42,8 +42,16 @@ pub struct SignIn {
     pub sessions: BTreeMap<SessionId, Timestamp>,
 }
 
-/// Gives what a passkey signs for somebody to sign in: SHA-256 of `skylink sign-in` and the nonce. It is the challenge of no command, whose signed
-/// bytes begin with `{` or with `ey`.
+/// What a challenge to sign in begins with. Behind it stands what whoever gives it knows it by.
+pub const CHALLENGE_START: &[u8] = b"skylink sign-in";
+
+/// Tells whether a passkey's challenge is one to sign in. It is longer than that of any command, which is a hash of 32 bytes.
+pub fn is_challenge(bytes: &[u8]) -> bool {
+    bytes.len() > 32 && bytes.starts_with(CHALLENGE_START)
+}
+
+/// Gives what a passkey signed for somebody to sign in while challenges were made of nonces: SHA-256 of `skylink sign-in` and the nonce. It is
+/// the challenge of no command, whose signed bytes begin with `{` or with `ey`.
 pub fn challenge(nonce: Nonce) -> Hash {
     Hash::of(&[b"skylink sign-in".as_slice(), &nonce.0].concat())
 }
@@ -191,7 +199,7 @@ pub(crate) fn decide_start(
     let by_password = password.map(|password| open_to(known, account, password, now)).transpose()?;
     let is_right = match shown {
         Some(shown) if by_password.is_some() || step_up::is_passkey(shown) => {
-            step_up::check_sign_in(market, account, shown, nonce.map(challenge), now).map_err(refuse)?
+            step_up::check_sign_in(market, account, shown, nonce, now).map_err(refuse)?
         }
         None if by_password.is_some() && !step_up::has_second_factor(market, account) => true,
         None if by_password.is_some() => {

@@ -11,7 +11,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::account::{PublicKey, Role};
-use events::ids::{AccountId, AuthenticatorId};
+use events::ids::{AccountId, AuthenticatorId, Nonce};
 use events::metadata::CommandStamp;
 use events::rejection::DeviceRejection;
 use events::step_up::{
@@ -29,7 +29,7 @@ use crate::command::{
 };
 use crate::market::Market;
 use crate::refusal::{HasFactors, Refusal};
-use crate::{jcs, risk, scope};
+use crate::{jcs, risk, scope, sign_in};
 
 mod codes;
 mod webauthn;
@@ -217,7 +217,7 @@ pub(crate) fn check(
         None => Err(refuse("send the same bytes again with a second factor in `Skylink-Step-Up`")),
         Some(StepUp::Webauthn(assertion)) => {
             let challenge = challenge(&stamp.signed).ok_or_else(|| refuse("these are no signed bytes"))?;
-            check_passkey(market, known, assertion, challenge).map_err(refuse)?;
+            check_passkey(market, known, assertion, challenge.as_bytes()).map_err(refuse)?;
             Ok(None)
         }
         Some(StepUp::Totp(shown)) => codes::check_totp(known, *shown, stamp, &verified.command, now, refuse),
@@ -232,7 +232,7 @@ fn check_passkey(
     market: &Market,
     known: &Account,
     assertion: &Assertion,
-    challenge: Hash,
+    challenge: &[u8],
 ) -> Result<(), &'static str> {
     let passkey = known.passkeys.get(&assertion.credential).ok_or("the passkey is none of this account")?;
     let terms = market.step_up.as_ref().ok_or("this market takes no passkeys yet")?;
@@ -240,7 +240,7 @@ fn check_passkey(
 }
 
 /// Reads which challenge a passkey says to have approved; nothing of it is checked.
-pub fn challenge_of(assertion: &Assertion) -> Option<Hash> {
+pub fn challenge_of(assertion: &Assertion) -> Option<Vec<u8>> {
     webauthn::challenge_of(assertion)
 }
 
@@ -262,7 +262,7 @@ pub(crate) fn check_sign_in(
     market: &Market,
     account: AccountId,
     shown: &StepUp,
-    challenge: Option<Hash>,
+    nonce: Option<Nonce>,
     now: Timestamp,
 ) -> Result<bool, &'static str> {
     let known = market.accounts.get(account).ok_or("there is no such account")?;
@@ -272,8 +272,12 @@ pub(crate) fn check_sign_in(
     }
     match shown {
         StepUp::Webauthn(assertion) => {
+            let challenge = match nonce {
+                Some(nonce) => Some(sign_in::challenge(nonce).as_bytes().to_vec()),
+                None => challenge_of(assertion).filter(|challenge| sign_in::is_challenge(challenge)),
+            };
             let challenge = challenge.ok_or("there is no challenge for the passkey")?;
-            check_passkey(market, known, assertion, challenge).map(|()| true)
+            check_passkey(market, known, assertion, &challenge).map(|()| true)
         }
         StepUp::Totp(shown) => codes::is_right_totp(known, *shown, now),
         StepUp::Recovery(shown) => codes::is_right_recovery(known, shown.commitment(account)),

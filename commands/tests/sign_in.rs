@@ -10,7 +10,8 @@ use commands::command::{
     SetStepUpTerms, StartSession,
 };
 use commands::sign_in::{
-    FAILURES_FREE, FAILURES_MS, LOCK_MS, LOCK_MS_MAX, SESSION_MS_MAX, SESSIONS_PER_ACCOUNT_MAX, challenge,
+    CHALLENGE_START, FAILURES_FREE, FAILURES_MS, LOCK_MS, LOCK_MS_MAX, SESSION_MS_MAX,
+    SESSIONS_PER_ACCOUNT_MAX, challenge,
 };
 use commands::step_up::STEP_MS;
 use commands::{Decision, Refusal};
@@ -250,6 +251,35 @@ fn a_passkey_alone_is_enough_and_is_checked_as_beside_a_command() {
     // With the passkey all sessions go.
     world.given(OPERATOR, passkey.remove(Some(BUYER)));
     world.when(REGISTRAR, end(5)).then_unchanged();
+}
+
+#[test]
+fn a_challenge_says_itself_that_it_is_one_to_sign_in() {
+    let passkey = Authenticator::new(Algorithm::Es256, 3);
+    let mut world = with_password();
+    taking_factors(&mut world);
+    world.given(BUYER, passkey.enroll());
+    let until = world.now.plus_ms(HOUR_MS);
+    let approved = |n: u128, challenge: &[u8]| {
+        let shown = Some(StepUp::Webauthn(passkey.approve_bytes(challenge, &GOOD)));
+        StartSession { password: None, shown, ..start(n, until) }
+    };
+    let given = [CHALLENGE_START, &[7; 56]].concat();
+    let none = refused("there is no challenge for the passkey");
+    world
+        .when(REGISTRAR, approved(1, &given))
+        .then_types(["session.started.v1"])
+        // What has the length of a command's challenge is none, however it begins, nor is what begins otherwise.
+        .when(REGISTRAR, approved(2, &given[..32]))
+        .then_rejected([none.clone()])
+        .when(REGISTRAR, approved(2, &given[1..]))
+        .then_rejected([none.clone()])
+        .when(REGISTRAR, approved(2, b""))
+        .then_rejected([none]);
+    // Where a nonce is named it is the nonce's.
+    let named = StartSession { nonce: Some(Nonce([7; 16])), ..approved(2, &given) };
+    let another = "it approves another command: have this one's challenge signed";
+    world.when(REGISTRAR, named).then_rejected([refused(another)]);
 }
 
 #[test]

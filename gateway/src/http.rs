@@ -118,7 +118,7 @@ pub fn router(gateway: Gateway) -> Router {
     let (tokens, sessions) = (Tokens::new(), Sessions::new(&gateway.market));
     let pages_live = Arc::new(Semaphore::new(PAGES_LIVE_MAX));
     let (searches, board, rebuilds) = (Turns::new(), Board::default(), Rebuilds::default());
-    let challenges = Challenges::default();
+    let challenges = Challenges::new();
     let app = Arc::new(App {
         gateway,
         tokens,

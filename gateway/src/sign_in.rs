@@ -21,7 +21,7 @@ use commands::{Command, Refusal};
 use engine::passwords::PasswordError;
 use engine::vault::Zeroizing;
 use engine::{Beside, Reply};
-use events::ids::{AccountId, CommandId, Nonce, PasswordId, SessionId};
+use events::ids::{AccountId, CommandId, PasswordId, SessionId};
 use events::rejection::{FactorRejection, SignInRejection};
 use events::step_up::{FactorKind, StepUp, TotpShown};
 use events::{Rejection, Timestamp};
@@ -30,8 +30,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::challenges::ChallengeError;
 pub(crate) use self::challenges::Challenges;
-pub use self::challenges::{CHALLENGE_MS, CHALLENGES_MAX};
+pub use self::challenges::{CHALLENGE_MS, CHALLENGES_USED_MAX, CHALLENGES_USED_PER_ACCOUNT_MAX};
 pub use self::devices::DEVICE_MS;
 use crate::http::App;
 use crate::node::REGISTRAR_KEY;
@@ -41,6 +42,8 @@ use crate::query::factors::check_writing;
 use crate::submit::{RECEIPT_TIME_MAX, STEP_UP_HEADER, read_json, text_of};
 use crate::token::Caller;
 
+/// When an account that has signed in too often by passkey comes again, in seconds.
+const CHALLENGES_AGAIN_S: u64 = CHALLENGE_MS as u64 / 1000;
 /// When an account that was given too many passwords comes again, in seconds.
 const PASSWORDS_AGAIN_S: u64 = 3600;
 
@@ -177,16 +180,14 @@ pub(crate) async fn keep_password(
 /// `POST /v1/sign-in/challenges`
 pub(crate) async fn give_challenge(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     check_writing(&app)?;
-    let (challenge, until) = new_challenge(&app)?;
+    let (challenge, until) = new_challenge(&app);
     let answer = SignInChallenge { challenge, expires_at: until.to_string() };
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
 }
 
-fn new_challenge(app: &App) -> Result<(String, Timestamp), Problem> {
-    let given = app.challenges.give(app.gateway.clock.now());
-    let (challenge, until) =
-        given.ok_or_else(|| Problem::unavailable("too many sign in now: try again in some minutes"))?;
-    Ok((URL_SAFE_NO_PAD.encode(challenge.as_bytes()), until))
+fn new_challenge(app: &App) -> (String, Timestamp) {
+    let (challenge, until) = app.challenges.give(app.gateway.clock.now());
+    (URL_SAFE_NO_PAD.encode(challenge), until)
 }
 
 fn failed() -> Problem {
@@ -220,23 +221,24 @@ pub(crate) async fn sign_in(
         }
         None => None,
     };
-    let (shown, nonce) = match shown.map(|shown| *shown) {
+    let shown = match shown.map(|shown| *shown) {
         Some(Shown::Webauthn(assertion)) => {
             let now = app.gateway.clock.now();
             let challenge = challenge_of(&assertion).ok_or_else(failed)?;
-            let nonce = app.challenges.take(challenge, now).ok_or_else(failed)?;
+            let challenge = app.challenges.check(&challenge, now)?;
             // Whether it also counts is decided by the market; whose it is not writes nothing into the log.
             let key = factors.passkeys.get(&assertion.credential).map(|passkey| passkey.key);
             if !key.is_some_and(|key| is_signed_by(&assertion, &key)) {
                 return Err(failed());
             }
-            (Some(StepUp::Webauthn(assertion)), Some(nonce))
+            app.challenges.use_up(challenge, account, now)?;
+            Some(StepUp::Webauthn(assertion))
         }
         _ if password.is_none() => {
             let told = "without a password a passkey's approval stands in `Skylink-Step-Up`";
             return Err(Problem::query_invalid(told));
         }
-        Some(Shown::Recovery(code)) => (Some(StepUp::Recovery(code)), None),
+        Some(Shown::Recovery(code)) => Some(StepUp::Recovery(code)),
         Some(Shown::Totp(code)) => {
             let (authenticator, now) = (code.authenticator, app.gateway.clock.now());
             let secrets = Arc::clone(&app.gateway.secrets);
@@ -244,12 +246,12 @@ pub(crate) async fn sign_in(
             let step = tokio::task::spawn_blocking(step).await;
             let step = step.map_err(|_| Problem::unavailable("the code can't be looked at: try again"))??;
             let step = step.ok_or_else(|| Problem::query_invalid("the account has no such app"))?;
-            (Some(StepUp::Totp(TotpShown { authenticator, step })), None)
+            Some(StepUp::Totp(TotpShown { authenticator, step }))
         }
-        None if has_some(&factors) => return Err(second_factor_needed(&app, &factors)?),
-        None => (None, None),
+        None if has_some(&factors) => return Err(second_factor_needed(&app, &factors)),
+        None => None,
     };
-    begin(&app, account, password, shown, nonce).await
+    begin(&app, account, password, shown).await
 }
 
 /// Checks a password. That it was wrong is told to the market, which counts.
@@ -280,8 +282,8 @@ fn has_some(factors: &Factors) -> bool {
 }
 
 /// Says which second factors there are, to who knows the password.
-fn second_factor_needed(app: &App, factors: &Factors) -> Result<Problem, Problem> {
-    let (challenge, _) = new_challenge(app)?;
+fn second_factor_needed(app: &App, factors: &Factors) -> Problem {
+    let (challenge, _) = new_challenge(app);
     let kinds = [
         (!factors.passkeys.is_empty(), FactorKind::Webauthn),
         (factors.app.is_some(), FactorKind::Totp),
@@ -291,7 +293,7 @@ fn second_factor_needed(app: &App, factors: &Factors) -> Result<Problem, Problem
         app: factors.app.map(|(authenticator, _)| authenticator),
         factors: kinds.into_iter().filter_map(|(has, kind)| has.then_some(kind)).collect(),
     };
-    Ok(Refusal::MfaRequired {
+    Refusal::MfaRequired {
         challenge: challenge.into(),
         credentials: factors.passkeys.keys().cloned().collect(),
         has: Box::new(has),
@@ -299,7 +301,7 @@ fn second_factor_needed(app: &App, factors: &Factors) -> Result<Problem, Problem
         relying_party: None,
         rule: "an account that has a second factor is signed in to with it".into(),
     }
-    .into())
+    .into()
 }
 
 /// Tells what the market has against it. What somebody could have known without it is told; the rest is one answer.
@@ -322,12 +324,11 @@ async fn begin(
     account: AccountId,
     password: Option<PasswordId>,
     shown: Option<StepUp>,
-    nonce: Option<Nonce>,
 ) -> Result<Response, Problem> {
     let now = app.gateway.clock.now();
     let session = SessionId::from_uuid(with_time(Uuid::now_v7(), now));
     let until = now.plus_ms(SESSION_MS_MAX);
-    let start = StartSession { account, session, until, password, shown, nonce };
+    let start = StartSession { account, session, until, password, shown, nonce: None };
     if let Told::Rejected(reasons) = tell(app, start).await? {
         return Err(refused(&reasons, app.gateway.clock.now()));
     }
@@ -344,6 +345,18 @@ async fn begin(
         account,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
+}
+
+impl From<ChallengeError> for Problem {
+    fn from(error: ChallengeError) -> Problem {
+        match error {
+            ChallengeError::Foreign | ChallengeError::Over | ChallengeError::Used => {
+                Problem::new(&SIGN_IN_FAILED, error.to_string())
+            }
+            ChallengeError::TooMany => Problem::rate_limited("account", CHALLENGES_AGAIN_S),
+            ChallengeError::Full => Problem::unavailable(error.to_string()),
+        }
+    }
 }
 
 impl From<PasswordError> for Problem {

@@ -19,7 +19,7 @@ use events::account::{Algorithm, Role};
 use events::ids::{AccountId, DeviceId};
 use events::step_up::{Assertion, Base64Url, RecoveryShown, StepUpTerms};
 use events::{Hash, Timestamp};
-use gateway::sign_in::{CHALLENGE_MS, DEVICE_MS};
+use gateway::sign_in::{CHALLENGE_MS, CHALLENGES_USED_PER_ACCOUNT_MAX, DEVICE_MS};
 use gateway::token::SESSION_IDLE_MS;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -269,12 +269,20 @@ async fn a_passkey_signs_in_alone_with_each_challenge_once() {
     let listed = sessions(&shop, token).await;
     assert_eq!((&listed[0]["factor"], &listed[0]["with_password"]), (&json!("webauthn"), &json!(false)));
     let before = shop.gateway.status.borrow().head().unwrap().position;
-    problem(with(&alice, &approved), 401, "sign_in_failed").await;
+    let said = async |approved: &str, part: &str| {
+        let told = problem(with(&alice, approved), 401, "sign_in_failed").await;
+        assert!(told["detail"].as_str().unwrap().contains(part), "{part}: {told}");
+    };
+    said(&approved, "signed in with this challenge already").await;
     // A challenge that nobody gave, one that is too old, another's passkey, and another's account.
-    problem(with(&alice, &passkey.approve(&URL_SAFE_NO_PAD.encode([7; 32]))), 401, "sign_in_failed").await;
+    said(&passkey.approve(&URL_SAFE_NO_PAD.encode([7; 32])), "none of this process").await;
     let old = challenge().await;
     shop.clock.advance_to(shop.now().plus_ms(CHALLENGE_MS));
-    problem(with(&alice, &passkey.approve(&old)), 401, "sign_in_failed").await;
+    said(&passkey.approve(&old), "good for 5 minutes").await;
+    // What another process of the market gave is as good as made up: each knows only what was used with itself.
+    let elsewhere = shop.served_again().await;
+    let (_, given) = json_of(shop.http.post(format!("{elsewhere}/v1/sign-in/challenges"))).await;
+    said(&passkey.approve(given["challenge"].as_str().unwrap()), "none of this process").await;
     let key = SigningKey::from_seed(Algorithm::EdDsa, [9; 32]).unwrap();
     let mut forged = Passkey { key, count: 100 };
     problem(with(&alice, &forged.approve(&challenge().await)), 401, "sign_in_failed").await;
@@ -347,6 +355,31 @@ async fn who_lost_his_devices_signs_in_and_registers_a_new_one() {
     problem(request, 409, "device_refused").await;
     shop.clock.advance_to(shop.now().plus_ms(DEVICE_MS));
     problem(new_device(&shop, alice.account, &token).1, 403, "sign_in_again").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_very_many_challenges_keeps_nobody_from_signing_in() {
+    let shop = Shop::open().await;
+    takes_factors(&shop).await;
+    let alice = shop.person(&[Role::Buyer]).await;
+    let mut passkey = Passkey::enrolled(&shop, &alice).await;
+    let given = challenge(&shop).await;
+    for _ in 0..CHALLENGES_USED_PER_ACCOUNT_MAX + 8 {
+        challenge(&shop).await;
+    }
+    for n in 0..CHALLENGES_USED_PER_ACCOUNT_MAX {
+        let given = if n == 0 { given.clone() } else { challenge(&shop).await };
+        let (status, session) = json_of(with_passkey(&shop, &alice, &passkey.approve(&given))).await;
+        assert_eq!(status, StatusCode::OK, "{session}");
+    }
+    // What takes room is signing in, of each account so much.
+    let again = with_passkey(&shop, &alice, &passkey.approve(&challenge(&shop).await));
+    problem(again, 429, "rate_limited").await;
+    let bob = shop.person(&[Role::Buyer]).await;
+    let mut passkey = Passkey::enrolled(&shop, &bob).await;
+    let approved = passkey.approve(&challenge(&shop).await);
+    assert_eq!(json_of(with_passkey(&shop, &bob, &approved)).await.0, StatusCode::OK);
     shop.close().await;
 }
 

@@ -52,7 +52,7 @@ pub struct StartSession {
     /// What he showed: a passkey's approval, or with the password a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<StepUp>,
-    /// What the passkey's challenge was made of.
+    /// What the passkey's challenge was made of; absent: the challenge says itself that it is one to sign in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Nonce>,
 }

@@ -31,7 +31,7 @@ pub(super) fn check(
     assertion: &Assertion,
     passkey: &Passkey,
     terms: &StepUpTerms,
-    challenge: Hash,
+    challenge: &[u8],
 ) -> Result<(), &'static str> {
     if !assertion.fits() {
         return Err("its parts are none of a passkey's approval");
@@ -41,7 +41,7 @@ pub(super) fn check(
     if client.kind != "webauthn.get" {
         return Err("it approves something else than a command: its type must be webauthn.get");
     }
-    if client.challenge != URL_SAFE_NO_PAD.encode(challenge.as_bytes()) {
+    if client.challenge != URL_SAFE_NO_PAD.encode(challenge) {
         return Err("it approves another command: have this one's challenge signed");
     }
     let is_here = terms.origins.iter().any(|origin| origin.as_str() == client.origin);
@@ -64,10 +64,9 @@ pub(super) fn check(
 }
 
 /// Reads which challenge was approved.
-pub(super) fn challenge_of(assertion: &Assertion) -> Option<Hash> {
+pub(super) fn challenge_of(assertion: &Assertion) -> Option<Vec<u8>> {
     let client: ClientData = serde_json::from_slice(&assertion.client_data.0).ok()?;
-    let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(client.challenge).ok()?.try_into().ok()?;
-    Some(Hash::from_bytes(bytes))
+    URL_SAFE_NO_PAD.decode(client.challenge).ok()
 }
 
 pub(super) fn check_signature(assertion: &Assertion, key: &PublicKey) -> Option<()> {

@@ -61,12 +61,16 @@ impl Authenticator {
     }
 
     pub fn approve(&self, challenge: Hash, ceremony: &Ceremony) -> Assertion {
+        self.approve_bytes(challenge.as_bytes(), ceremony)
+    }
+
+    pub fn approve_bytes(&self, challenge: &[u8], ceremony: &Ceremony) -> Assertion {
         let mut data = Hash::of(ceremony.domain.as_bytes()).as_bytes().to_vec();
         data.push(ceremony.flags);
         data.extend(ceremony.count.to_be_bytes());
         let client = json!({
             "type": ceremony.kind,
-            "challenge": URL_SAFE_NO_PAD.encode(challenge.as_bytes()),
+            "challenge": URL_SAFE_NO_PAD.encode(challenge),
             "origin": ceremony.origin,
             "crossOrigin": ceremony.is_cross_origin,
             "other_keys_can_be_added_here": "do not compare clientDataJSON against a template",

@@ -226,6 +226,14 @@ impl Shop {
         Shop { node: Some(node), gateway, clock, http, base, registrar, stop, server, _dir: dir }
     }
 
+    /// Serves the gateway once more, as another process of the market would, and gives where.
+    pub(crate) async fn served_again(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(gateway::serve(listener, self.gateway.clone(), std::future::pending()));
+        base
+    }
+
     /// Stops the market; its gateway goes on.
     pub(crate) async fn stop_node(mut self) -> Shop {
         if let Some(node) = self.node.take() {
