@@ -190,7 +190,7 @@ async fn serve(arguments: UpArgs) -> anyhow::Result<Verdict> {
         _ = terminated.recv() => return Ok(Verdict::Done),
     };
     // Queries are answered from here on, also while another process writes the market.
-    let server = Server::start(&standby, listener, &clock, &arguments.limits, dify)?;
+    let server = Server::start(&standby, listener, &clock, dify)?;
     if arguments.nats.url.is_some() {
         talk(format_args!("Market {} stands by: http://{}", arguments.market, server.address));
     }
@@ -321,6 +321,7 @@ struct ReturnHours {
 fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
     config.access = access(arguments)?;
+    config.limits = Arc::new(arguments.limits.limits());
     config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
     config.purchase_limits = arguments.purchase_limit.clone();
     let ms = |hours: u32| i64::from(hours) * 3_600_000;
@@ -437,12 +438,10 @@ impl Server {
         node: &StandbyNode,
         listener: TcpListener,
         clock: &Arc<dyn Clock>,
-        limits: &LimitsArgs,
         dify: Dify,
     ) -> anyhow::Result<Server> {
         let metrics = gateway::health::install_metrics().context("metrics can't be kept")?;
         let mut gateway = node.gateway(Arc::clone(clock), Some(metrics));
-        gateway.limits = Arc::new(limits.limits());
         gateway.dify = Arc::new(dify);
         let address = listener.local_addr()?;
         let (stop, told) = oneshot::channel();

@@ -120,11 +120,7 @@ pub fn verify_command(
     arrived_as: Option<&str>,
     keys: &dyn KeyDirectory,
 ) -> Result<Verified, Refusal> {
-    let envelope = verify(bytes, market, keys)?;
-    if arrived_as.is_some_and(|name| name != envelope.stamp.name) {
-        return Err(Refusal::CmdUnknown { name: envelope.stamp.name });
-    }
-    envelope.into_command(keys)
+    verify(bytes, market, keys)?.into_command_as(arrived_as, keys)
 }
 
 fn verify_jws(
@@ -332,6 +328,18 @@ impl Members {
 }
 
 impl Envelope {
+    /// Reads the body as [`Envelope::into_command`] does, unless the command arrived where another belongs.
+    pub fn into_command_as(
+        self,
+        arrived_as: Option<&str>,
+        keys: &dyn KeyDirectory,
+    ) -> Result<Verified, Refusal> {
+        if arrived_as.is_some_and(|name| name != self.stamp.name) {
+            return Err(Refusal::CmdUnknown { name: self.stamp.name });
+        }
+        self.into_command(keys)
+    }
+
     /// Reads the body and whatever is signed inside it: quotes of sellers, claims to carts, offers to exchange, keys to
     /// be registered.
     pub fn into_command(self, keys: &dyn KeyDirectory) -> Result<Verified, Refusal> {

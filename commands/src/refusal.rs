@@ -146,6 +146,14 @@ pub enum Refusal {
         /// What is wrong.
         rule: String,
     },
+    /// The key has given more commands than it may in this time.
+    #[error(
+        "this key has given more commands than it may in this time; nothing was decided: send the same again in {retry_after_s} s"
+    )]
+    RateLimited {
+        /// When to come again, in seconds.
+        retry_after_s: u64,
+    },
     /// The engine has as much work as it takes.
     #[error("the market is busy: send the same command again after a moment")]
     Busy,
@@ -188,6 +196,7 @@ impl Refusal {
             Refusal::Erased => "erased",
             Refusal::PersonalMissing { .. } => "personal_missing",
             Refusal::PersonalInvalid { .. } => "personal_invalid",
+            Refusal::RateLimited { .. } => "rate_limited",
             Refusal::Busy => "busy",
         }
     }

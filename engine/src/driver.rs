@@ -279,6 +279,11 @@ impl EngineHandle {
         if matches!(*self.status.borrow(), Status::StandingBy(_)) {
             return Err(Reply::Refused(Refusal::Busy));
         }
+        // Before anything is checked, so that whoever floods a market costs it little.
+        if let Some(Err(refusal)) = beside.rates.as_ref().map(|rates| rates.check(&bytes)) {
+            metrics::counter!("skylink_refusals_total", "code" => refusal.code()).increment(1);
+            return Err(Reply::Refused(refusal));
+        }
         let (reply, replied) = oneshot::channel();
         match self.requests.try_send(Request { bytes, arrived_as, beside, reply: ReplyTo::new(reply) }) {
             Ok(()) => Ok(replied),

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use commands::envelope::verify_command;
+use commands::envelope;
 use commands::personal::{self, Personal};
 use commands::receipt::Receipt;
 use commands::step_up::{Shown, read_header};
@@ -21,6 +21,7 @@ use crate::keys::KeyRing;
 use crate::pace::{Answered, Pace};
 use crate::passwords::Passwords;
 use crate::processor::{Incoming, Wake};
+use crate::rates::CommandRates;
 use crate::secrets::Secrets;
 use crate::vault::{Staged, Staging, Vault, VaultError, Zeroizing};
 
@@ -89,7 +90,7 @@ impl ReplyTo {
 }
 
 /// What comes with a command and is not signed.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub struct Beside {
     /// The second factor as it stands in the header `Skylink-Step-Up`, if there is one.
     pub step_up: Option<String>,
@@ -97,12 +98,14 @@ pub struct Beside {
     pub personal: Option<String>,
     /// W3C trace context, if any.
     pub traceparent: Option<String>,
+    /// What counts it, once its signature holds; none: it is not counted, as one that this process gives itself.
+    pub rates: Option<Arc<CommandRates>>,
 }
 
 /// Writes nothing of what is personal.
 impl fmt::Debug for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Beside { step_up, personal: _, traceparent } = self;
+        let Beside { step_up, personal: _, traceparent, rates: _ } = self;
         let mut shown = f.debug_struct("Beside");
         shown.field("step_up", step_up).field("traceparent", traceparent).finish_non_exhaustive()
     }
@@ -198,7 +201,11 @@ impl Checker {
         arrived_as: Option<&str>,
         beside: &Beside,
     ) -> Result<(Verified, Option<Staged>), Refusal> {
-        let mut verified = verify_command(bytes, &self.market, arrived_as, self.keys.as_ref())?;
+        let envelope = envelope::verify(bytes, &self.market, self.keys.as_ref())?;
+        if let Some(rates) = &beside.rates {
+            rates.take(envelope.stamp.key)?;
+        }
+        let mut verified = envelope.into_command_as(arrived_as, self.keys.as_ref())?;
         self.read_step_up(&mut verified, beside.step_up.as_deref())?;
         let given = beside.personal.as_deref().map(personal::read_header).transpose()?.unwrap_or_default();
         let staged = self.personal(&verified, given)?;

@@ -3,7 +3,7 @@
 //! In the order the data flows: [`ingress`] checks signatures against [`keys`], the [`processor`] decides and groups,
 //! the [`log`] makes it durable, the answerer signs receipts, [`pace`] says how fast; [`driver`] runs all that, after it has stood by in
 //! [`standby`].
-//! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS. The keeper follows the log with
+//! [`nats_commands`] and [`nats_serve`] are how commands arrive and receipts leave over NATS; [`rates`] bound how many each key gives. The keeper follows the log with
 //! the [`index`] of old ids, the [`snapshot`]s and the [`tree`] over all events. What is personal or secret of an account is in the
 //! [`vault`].
 
@@ -25,6 +25,7 @@ pub mod pace;
 pub mod passwords;
 pub mod processor;
 pub mod providers;
+pub mod rates;
 pub mod secrets;
 mod seen;
 pub mod snapshot;

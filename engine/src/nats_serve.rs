@@ -1,4 +1,11 @@
 //! Gives the commands that arrive over NATS to the engine: append, then receipt, then acknowledgement.
+//!
+//! A command that is refused, one too many of its key too, is told so at its inbox and leaves the stream. It is not held back there until
+//! its key may go on: what waits takes a place of those that all senders have together, so one key could stop them all, it grows stale
+//! while it waits, and it would come behind what the key signed later. The stream is a buffer; a command is its sender's to keep until
+//! there is a receipt.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use commands::Refusal;
@@ -8,14 +15,16 @@ use tokio::sync::watch;
 
 use crate::driver::EngineHandle;
 use crate::ingress::{Beside, Reply};
-use crate::nats_commands::{CommandMessage, CommandSource, ReceiptSender};
+use crate::nats_commands::{CommandMessage, CommandSource, ReceiptSender, SettleError};
+use crate::rates::CommandRates;
 
-/// Serves commands until the source ends or `stop` says so. What is under way then is still answered; what the engine
+/// Serves commands, and counts them with `rates`, until the source ends or `stop` says so. What is under way then is still answered; what the engine
 /// leaves undecided is given back to the broker, which delivers it to the market's next owner.
 pub async fn serve(
     mut source: CommandSource,
     receipts: ReceiptSender,
     handle: EngineHandle,
+    rates: Option<Arc<CommandRates>>,
     mut stop: watch::Receiver<bool>,
 ) {
     // Bounded by the broker: it delivers no more than the consumer's limit of unanswered commands.
@@ -26,7 +35,7 @@ pub async fn serve(
             _ = stop.wait_for(|stop| *stop) => break,
             Some(()) = under_way.next() => {}
             message = source.next() => match message {
-                Some(message) => under_way.push(answer(message, &receipts, &handle)),
+                Some(message) => under_way.push(answer(message, &receipts, &handle, rates.as_ref())),
                 None => break,
             },
         }
@@ -39,16 +48,36 @@ pub async fn serve(
     }
 }
 
-async fn answer(message: CommandMessage, receipts: &ReceiptSender, handle: &EngineHandle) {
+async fn answer(
+    message: CommandMessage,
+    receipts: &ReceiptSender,
+    handle: &EngineHandle,
+    rates: Option<&Arc<CommandRates>>,
+) {
+    if let Err(error) = decide(&message, receipts, handle, rates).await {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a command comes again; it is told apart by its id"
+        );
+    }
+}
+
+async fn decide(
+    message: &CommandMessage,
+    receipts: &ReceiptSender,
+    handle: &EngineHandle,
+    rates: Option<&Arc<CommandRates>>,
+) -> Result<(), SettleError> {
     let name = Some(message.name.clone());
     let beside = Beside {
         step_up: message.step_up.clone(),
         // What is personal does not go through a broker, which may store it.
         personal: None,
         traceparent: message.traceparent.clone(),
+        rates: rates.cloned(),
     };
     let reply = handle.submit_with(message.payload.clone(), name, beside).await;
-    let settled = match &reply {
+    match &reply {
         Reply::Receipt(receipt) => {
             let json = Bytes::from(reply.to_json());
             let command = receipt.receipt.command;
@@ -61,17 +90,11 @@ async fn answer(message: CommandMessage, receipts: &ReceiptSender, handle: &Engi
         Reply::Refused(Refusal::Busy) => message.nak_busy().await,
         Reply::Refused(_) => {
             if let Some(inbox) = &message.reply_to
-                && let Err(error) = receipts.send_refusal(inbox, Bytes::from(reply.to_json())).await
+                && let Err(error) = receipts.send_answer(inbox, Bytes::from(reply.to_json())).await
             {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a refusal was not sent");
             }
             message.term().await
         }
-    };
-    if let Err(error) = settled {
-        tracing::debug!(
-            error = &error as &dyn std::error::Error,
-            "a command comes again; it is told apart by its id"
-        );
     }
 }

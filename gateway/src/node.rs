@@ -11,6 +11,8 @@
 //! <data>/views/search words          ┘
 //! ```
 
+mod kept;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,10 +38,10 @@ use engine::secrets::Secrets;
 use engine::vault::follow::{FollowError, Followed};
 use engine::vault::{self, Vault, VaultError};
 use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
+use events::Head;
 use events::account::Role as AccountRole;
 use events::ids::{CommandId, MarketName, WriterId};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
-use events::{Head, Position};
 use metrics_exporter_prometheus::PrometheusHandle;
 use projections::search::{SearchError, SearchRun};
 use projections::{LogMismatch, Projections, ViewError};
@@ -47,6 +49,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::kept::Kept;
 use crate::health::Storage;
 use crate::http::Gateway;
 use crate::limits::Limits;
@@ -83,6 +86,8 @@ pub struct NodeConfig {
     pub access: NodeAccess,
     /// The payment providers that it asks while it writes.
     pub providers: Vec<Arc<dyn PaymentProvider>>,
+    /// How much anybody may ask for, over HTTP, and how many commands over NATS.
+    pub limits: Arc<Limits>,
 }
 
 /// By what a broker lets in the two connections of a node. Where a receipt goes is chosen by strangers, so receipts leave
@@ -96,7 +101,8 @@ pub struct NodeAccess {
 }
 
 impl NodeConfig {
-    /// Sets up a market in a folder with the defaults: [`FeePolicy::default`], [`Deadlines::default`], all cores.
+    /// Sets up a market in a folder with the defaults: [`FeePolicy::default`], [`Deadlines::default`], all cores, nobody
+    /// limited.
     pub fn new(market: MarketName, data: PathBuf) -> Self {
         let verify_threads = std::thread::available_parallelism().map_or(2, usize::from);
         NodeConfig {
@@ -109,6 +115,7 @@ impl NodeConfig {
             verify_threads,
             access: NodeAccess::default(),
             providers: Vec::new(),
+            limits: Arc::new(Limits::none()),
         }
     }
 }
@@ -207,38 +214,11 @@ struct Reading {
     storage: Storage,
     providers: Vec<Provider>,
     effects: EffectsHandle,
+    limits: Arc<Limits>,
     stop_views: watch::Sender<bool>,
     views: JoinHandle<()>,
     /// None: it could not be begun, and the market goes on without.
     search: Option<SearchRun>,
-}
-
-/// The vault, and what follows the log for it.
-struct Kept {
-    vault: Arc<Vault>,
-    followed: watch::Receiver<Followed>,
-    following: JoinHandle<Result<(), FollowError>>,
-}
-
-impl Kept {
-    /// Waits until what the log says up to a position is done: whoever was erased is, before the market goes on.
-    async fn has_followed(&mut self, position: Position) -> Result<(), FollowError> {
-        let is_over = |followed: &Followed| followed.position >= position || followed.failure.is_some();
-        let followed = self.followed.wait_for(is_over).await.map(|followed| followed.position);
-        if followed.is_ok_and(|followed| followed >= position) {
-            return Ok(());
-        }
-        let ended = (&mut self.following).await.unwrap_or(Ok(()));
-        ended.and(Err(FollowError::Vault(VaultError::Closed)))
-    }
-
-    async fn shutdown(self) {
-        // If it could not follow, that was told when it was noticed.
-        if self.following.await.is_err() {
-            tracing::error!("the vault ended badly; it follows the log on at the next start");
-        }
-        self.vault.close();
-    }
 }
 
 /// What a node on JetStream has besides.
@@ -329,7 +309,8 @@ impl StandbyNode {
         reading.vault.has_followed(engine.begun().0.position).await?;
         let broker = broker.map(|(mut broker, source, receipts)| {
             let stop = broker.stop_commands.subscribe();
-            let serving = engine::nats_serve::serve(source, receipts, engine.handle(), stop);
+            let serving =
+                engine::nats_serve::serve(source, receipts, engine.handle(), reading.limits.commands(), stop);
             broker.commands = Some(tokio::spawn(serving));
             broker
         });
@@ -380,9 +361,9 @@ impl Reading {
             status: handle.status(),
             pace: Arc::clone(handle.pace()),
             storage: self.storage.clone(),
-            // Whoever serves it says what language models are asked for, and how much may be asked of the market.
+            // Whoever serves it says what language models are asked for.
             dify: Arc::default(),
-            limits: Arc::new(Limits::none()),
+            limits: Arc::clone(&self.limits),
             metrics,
             commands: Arc::new(handle),
         }
@@ -583,6 +564,7 @@ impl Parts {
             verify_threads,
             access: _,
             providers,
+            limits,
         } = config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
@@ -642,6 +624,7 @@ impl Parts {
             storage,
             providers,
             effects,
+            limits,
             stop_views,
             views,
             search,

@@ -213,6 +213,7 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         Refusal::PersonalMissing { .. } | Refusal::PersonalInvalid { .. } => {
             (StatusCode::BAD_REQUEST, "What is personal must come beside the command")
         }
+        Refusal::RateLimited { .. } => (RATE_LIMITED.status, RATE_LIMITED.title),
         Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The market is busy"),
         Refusal::SigMalformed { .. }
         | Refusal::AudMismatch
@@ -257,6 +258,7 @@ pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
         Refusal::Erased,
         Refusal::PersonalMissing { hash: Hash::ZERO },
         Refusal::PersonalInvalid { rule: String::new() },
+        Refusal::RateLimited { retry_after_s: 0 },
         Refusal::Busy,
     ];
     one_of_each.iter().map(|refusal| (refusal.code(), status_of(refusal).0)).collect()
@@ -269,6 +271,9 @@ impl From<Refusal> for Problem {
         if let Ok(Value::Object(mut fields)) = serde_json::to_value(&refusal) {
             fields.remove("code");
             problem.details.more = fields;
+        }
+        if let Refusal::RateLimited { retry_after_s } = refusal {
+            problem.retry_after_s = Some(retry_after_s);
         }
         problem
     }

@@ -113,16 +113,14 @@ async fn submit(
 ) -> Result<Response, Problem> {
     check_content_type(headers, &COMMAND_TYPES)?;
     let bytes = read_body(headers, body).await?;
-    let limits = &app.gateway.limits;
-    let key = limits.check_key(&bytes)?;
     let beside = Beside {
         step_up: text_of(headers, &STEP_UP_HEADER),
         personal: text_of(headers, &PERSONAL_HEADER),
         traceparent: traceparent(headers),
+        rates: app.gateway.limits.commands(),
     };
     let sent = app.gateway.commands.send(bytes.clone(), arrived_as, beside);
     let reply = tokio::time::timeout(RECEIPT_TIME_MAX, sent).await;
-    limits.charge_key(key, if let Ok(Reply::Refused(refusal)) = &reply { Some(refusal) } else { None });
     match reply {
         Ok(Reply::Receipt(receipt)) => Ok(receipt_response(&receipt)),
         Ok(Reply::Refused(refusal)) => Err(refusal.into()),

@@ -1,12 +1,16 @@
 //! Commands over a real broker: delivered until acknowledged, to one engine at a time, answered only where allowed.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
+use commands::Refusal;
+use engine::Reply;
+use engine::clock::WallClock;
 use engine::nats_commands::{
     CommandMessage, CommandSender, CommandSource, Inbox, Outgoing, Ownership, RECEIPT_TO, ReceiptSender,
     SendError, WAITING_MAX,
@@ -16,8 +20,13 @@ use events::wire;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use gateway::limits::{BURST, Limits, Proxies, Rates};
+use gateway::node::{Node, NodeConfig};
+use tempfile::TempDir;
+use tests::engines::Keys;
 use tests::log_contract::market;
 use tests::nats::{NatsCluster, NatsServer, connect};
+use tests::town::{Town, receipt, submit};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -339,6 +348,90 @@ async fn a_stranger_can_choose_an_inbox_only_and_no_name_of_ours() -> Result<()>
                 bail!("{name}: {refused:?}");
             }
         }
+        Ok(())
+    })
+    .await
+}
+
+/// How many commands a key gives at once over each way: so many more than a burst of one a second that it does not matter how slow this
+/// machine is.
+const CROWD: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_gives_too_much_is_told_so_over_every_way_and_loses_nothing() -> Result<()> {
+    bounded(async {
+        let server = NatsServer::start().await?;
+        let folder = TempDir::new()?;
+        let rates = Rates { commands_per_key: Some(1), ..Rates::default() };
+        let limits = Arc::new(Limits::new(rates, Proxies::default()));
+        let config =
+            NodeConfig { verify_threads: 2, limits, ..NodeConfig::new(market(), folder.path().to_owned()) };
+        let node = Node::start_on_nats(config, server.for_nodes(), Arc::new(WallClock)).await?;
+        let town = Town::found(&node.handle(), Keys::of(node.keys()).registrar(), 2, 1_000).await;
+        let (alice, bob) = (&town.buyers[0], &town.buyers[1]);
+        let sender = sender(&connect(&[server.url()]).await?).await?;
+        let over_nats = async |signed: Bytes| {
+            let command =
+                Outgoing { name: "order.place".into(), payload: signed, step_up: None, traceparent: None };
+            let answer = sender.send(command, RECEIPT_WAIT_MAX).await?;
+            Reply::from_json(&answer).context("an engine replies")
+        };
+        let (url, http) =
+            (tests::http::serve(node.gateway(Arc::new(WallClock), None)).await, reqwest::Client::new());
+        let over_http = async |signed: Bytes| {
+            let post = http.post(format!("{url}/v1/commands")).header("content-type", "application/jose");
+            anyhow::Ok(post.body(signed).send().await?.status().as_u16())
+        };
+
+        // Who names her key takes nothing from her.
+        let orders: Vec<Bytes> = (0..2 * CROWD).map(|_| alice.sign(town.order(1))).collect();
+        let forged = orders.iter().map(|signed| {
+            let end = signed.len() - 20;
+            over_nats([&signed[..end], b"AAAAAAAAAAAAAAAAAAAA"].concat().into())
+        });
+        for reply in join_all(forged).await {
+            assert!(matches!(reply?, Reply::Refused(Refusal::SigInvalid)));
+        }
+
+        let begun = Instant::now();
+        let (first, second) = orders.split_at(CROWD);
+        let (replies, statuses) = tokio::join!(
+            join_all(first.iter().map(|signed| over_nats(signed.clone()))),
+            join_all(second.iter().map(|signed| over_http(signed.clone()))),
+        );
+        let (mut taken, mut turned_away) = (0, None);
+        for (signed, reply) in first.iter().zip(replies) {
+            match reply? {
+                Reply::Receipt(_) => taken += 1,
+                Reply::Refused(Refusal::RateLimited { retry_after_s }) => {
+                    assert!((1..=BURST.as_secs() + 1).contains(&retry_after_s), "{retry_after_s}");
+                    turned_away = Some(signed);
+                }
+                other => bail!("{other:?}"),
+            }
+        }
+        for status in statuses {
+            match status? {
+                200 => taken += 1,
+                429 => {}
+                other => bail!("{other}"),
+            }
+        }
+        // Both ways are counted together.
+        let most = BURST.as_secs() + begun.elapsed().as_secs() + 1;
+        assert!((BURST.as_secs()..=most).contains(&taken), "{taken} of {most}");
+        assert!(matches!(over_nats(bob.sign(town.order(1))).await?, Reply::Receipt(_)), "others are heard");
+
+        // What was turned away left the stream, and has used up neither its id nor its number.
+        let stream =
+            async_nats::jetstream::new(connect(&[server.url()]).await?).get_stream("CMD_main").await?;
+        while stream.get_info().await?.state.messages > 0 {
+            sleep(POLL_INTERVAL).await;
+        }
+        let turned_away = turned_away.context("a key has a limit")?;
+        let decided = receipt(submit(&node.handle(), turned_away.clone()).await);
+        assert!(!decided.replayed && decided.receipt.reasons.is_empty(), "{decided:?}");
+        node.shutdown().await;
         Ok(())
     })
     .await

@@ -77,10 +77,10 @@ impl ReceiptSender {
         Ok(())
     }
 
-    /// Sends the refusal of what was not even taken as a command. It goes to the inbox only: before a signature
-    /// holds, nobody may speak on the subject of a command id.
-    pub async fn send_refusal(&self, inbox: &Inbox, refusal: Bytes) -> Result<(), ReceiptError> {
-        self.client.publish(inbox.0.clone(), refusal).await?;
+    /// Sends the refusal of what was not even taken as a command, or the answer to a question. It goes to the inbox only:
+    /// before a signature holds, nobody may speak on the subject of a command id.
+    pub async fn send_answer(&self, inbox: &Inbox, answer: Bytes) -> Result<(), ReceiptError> {
+        self.client.publish(inbox.0.clone(), answer).await?;
         Ok(())
     }
 

@@ -28,54 +28,6 @@ fn direct(address: &str) -> Client {
     Proxies::default().client(ip(address), &HeaderMap::new())
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_bucket_gives_its_burst_and_then_its_rate() {
-    let table = Table::new(10);
-    let burst = 10 * BURST.as_secs() as usize;
-    for _ in 0..burst {
-        assert_eq!(table.take(1, "key"), Ok(()));
-    }
-    let told = table.take(1, "key").unwrap_err();
-    assert_eq!(told.wait, Duration::from_millis(100));
-    assert_eq!(table.take(2, "key"), Ok(()), "others are not held up");
-    tokio::time::advance(told.wait).await;
-    assert_eq!(table.take(1, "key"), Ok(()), "who comes when he was told is taken");
-    assert!(table.take(1, "key").is_err());
-    tokio::time::advance(Duration::from_secs(3600)).await;
-    let taken = (0..2 * burst).filter(|_| table.take(1, "key").is_ok()).count();
-    assert_eq!(taken, burst, "nobody saves up more than a burst");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_charged_more_than_he_has_waits_longer_but_never_for_ever() {
-    let table = Table::new(1);
-    for _ in 0..1000 {
-        table.charge(1, UNPROVEN_COST);
-    }
-    let told = table.check(1, "address").unwrap_err();
-    assert_eq!(told.wait, BURST + Duration::from_secs(1));
-    tokio::time::advance(told.wait).await;
-    assert_eq!(table.check(1, "address"), Ok(()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_table_remembers_those_who_come_and_has_a_bound() {
-    let table = Table::with_room(1, 100);
-    for _ in 0..BURST.as_secs() {
-        table.take(0, "address").unwrap();
-    }
-    for other in 1..10_000 {
-        table.take(other, "address").unwrap();
-        assert!(table.take(0, "address").is_err(), "who goes on asking is not forgotten for {other} others");
-        let buckets = table.buckets.lock().unwrap();
-        assert!(buckets.young.len() + buckets.old.len() <= 100);
-    }
-    for other in 10_000..10_200 {
-        table.take(other, "address").unwrap();
-    }
-    assert_eq!(table.take(0, "address"), Ok(()), "who was away is new");
-}
-
 #[test]
 fn only_a_trusted_proxy_is_believed_and_only_about_the_one_before_it() {
     let none = Proxies::default();
@@ -125,23 +77,6 @@ fn what_is_no_network_is_refused() {
     }
     let all: TrustedProxy = "::/0".parse().unwrap();
     assert_eq!(proxies(&["::/0"], ForwardedHeader::default()).trusted, [all]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn nobody_is_held_up_by_who_names_his_key() {
-    let limits = Limits::new(Rates { commands_per_key: Some(1), ..Rates::default() }, Proxies::default());
-    let key =
-        commands::crypto::SigningKey::from_seed(events::account::Algorithm::EdDsa, [1; 32]).unwrap().id();
-    let named = format!(r#"{{"keyId":"{key}"}}"#);
-    for _ in 0..100 {
-        assert_eq!(limits.check_key(named.as_bytes()), Ok(Some(key)));
-        limits.charge_key(Some(key), Some(&Refusal::SigInvalid));
-    }
-    for _ in 0..BURST.as_secs() {
-        limits.check_key(named.as_bytes()).unwrap();
-        limits.charge_key(Some(key), None);
-    }
-    assert_eq!(limits.check_key(named.as_bytes()).unwrap_err().wait, Duration::from_secs(1));
 }
 
 #[test]
