@@ -134,15 +134,23 @@ impl Client {
     }
 
     /// Checks that a receipt holds. If it is signed with a key that is not trusted yet, the announcements of the market are
-    /// followed from those that are; over NATS they are not published.
+    /// followed from those that are.
     async fn check_holds(&self, receipt: &Receipt, market_keys: &[VerifyingKey]) -> anyhow::Result<()> {
-        match (verify_receipt_with(receipt, market_keys), self) {
-            (Err(ReceiptError::OtherKey), Client::Http(client)) => {
+        match verify_receipt_with(receipt, market_keys) {
+            Err(ReceiptError::OtherKey) => {
                 let mut trusted = trusted_again(market_keys)?;
-                follow(&mut trusted, &receipt.receipt.market, &client.announcements().await?)?;
+                follow(&mut trusted, &receipt.receipt.market, &self.announcements().await?)?;
                 Ok(verify_receipt_with(receipt, &trusted)?)
             }
-            (verdict, _) => Ok(verdict?),
+            verdict => Ok(verdict?),
+        }
+    }
+
+    /// Asks for the words that lead from each key of the market to the next.
+    async fn announcements(&self) -> anyhow::Result<Vec<Announcement>> {
+        match self {
+            Client::Http(client) => client.announcements().await,
+            Client::Nats(client) => client.announcements().await,
         }
     }
 }

@@ -5,6 +5,8 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::Cli;
 use engine::log::EventLog;
 use engine::log::jetstream::JetStreamLog;
@@ -252,4 +254,51 @@ fn what_no_engine_wrote_is_found_and_its_sequence_named() {
     assert!(said.contains("WRONG") && said.contains(&format!("sequence {}", end + 1)), "{said}");
     let (shown, _) = cli.ends(1, &["verify", "--nats", &nats, "--json"]);
     assert_eq!(lines(&shown)[0]["verified"], false);
+}
+
+#[test]
+fn receipts_over_nats_hold_across_a_rotation_of_the_markets_key() {
+    let (cli, broker) = (Cli::new(), Broker::start());
+    let nats = broker.server.url();
+    let up = cli.up(&["--nats", &nats]);
+    cli.ok(&["keys", "new", "alice"]);
+    cli.ok(&["keys", "register", "alice", "--role", "buyer", "--nats", &nats]);
+    // Alice's own machine trusts the first key, and hears of no gateway.
+    let hers = cli.path("hers/keys");
+    std::fs::create_dir_all(&hers).expect("a folder can be made");
+    std::fs::copy(cli.path("data/keys/alice.key.json"), hers.join("alice.key.json")).expect("it is there");
+    cli.write("first.jwk", &cli.ok(&["keys", "show", "market", "--jwk"]));
+    let file = cli.write("clear.json", r#"{"command": "cart.clear", "body": {}}"#);
+    let send = |trusted: &str| {
+        let send = ["send", "--json", "--data", "hers", "--nats", &nats, "--key", "alice"];
+        let receipt = cli.json(&[&send[..], &["--market-key", trusted, &file]].concat());
+        let header =
+            receipt["group"].as_str().and_then(|group| group.split('.').next()).expect("it is signed");
+        let header = URL_SAFE_NO_PAD.decode(header).expect("a header is base64url");
+        let header: Value = serde_json::from_slice(&header).expect("a header is JSON");
+        header["kid"].clone()
+    };
+    let kid = |name: &str| cli.json(&["keys", "show", name, "--json"])["kid"].clone();
+    assert_eq!(kid("market"), send("first.jwk"));
+
+    cli.ok(&["keys", "rotate-market", "--url", &up.url()]);
+    let second = kid("market-2");
+    assert_eq!(second, send("first.jwk"), "what leads to the new key is asked for");
+    cli.write("second.jwk", &cli.ok(&["keys", "show", "market-2", "--jwk"]));
+    assert_eq!(second, send("second.jwk"));
+    cli.ok(&["keys", "retire-market", "--url", &up.url()]);
+    assert_eq!(second, send("first.jwk"));
+    assert_eq!(up.interrupt().0.code(), Some(0));
+    let up = cli.up(&["--nats", &nats]);
+    assert_eq!(second, send("first.jwk"), "after a restart, too");
+    cli.ok(&["keys", "rotate-market", "--url", &up.url()]);
+    assert_eq!(kid("market-3"), send("first.jwk"), "over two rotations");
+
+    // To whoever trusts another key none of that leads.
+    cli.write("other.jwk", &cli.ok(&["keys", "show", "operator", "--jwk"]));
+    let send =
+        ["send", "--data", "hers", "--nats", &nats, "--key", "alice", "--market-key", "other.jwk", &file];
+    let (_, said) = cli.ends(2, &send);
+    assert!(said.contains(&format!("do not trust {nats}")), "{said}");
+    assert_eq!(up.interrupt().0.code(), Some(0));
 }

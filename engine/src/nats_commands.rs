@@ -33,6 +33,10 @@ pub const STEP_UP: &str = "Skylink-Step-Up";
 /// client can send it: a gateway refuses it, and an engine drops it.
 pub const PROBE: &str = "engine.probe";
 
+/// The name, among commands, of the question what leads from each of the market's keys to the next. It is not signed and decides
+/// nothing; the answer goes to the inbox that it names.
+pub const KEYS: &str = "engine.keys";
+
 /// How long a command waits for an engine before it is forgotten; its sender has long been told "unknown".
 const COMMAND_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::driver::EngineHandle;
 use crate::ingress::{Beside, Reply};
-use crate::nats_commands::{CommandMessage, CommandSource, ReceiptSender, SettleError};
+use crate::nats_commands::{CommandMessage, CommandSource, KEYS, ReceiptSender, SettleError};
 use crate::rates::CommandRates;
 
 /// Serves commands, and counts them with `rates`, until the source ends or `stop` says so. What is under way then is still answered; what the engine
@@ -68,6 +68,10 @@ async fn decide(
     handle: &EngineHandle,
     rates: Option<&Arc<CommandRates>>,
 ) -> Result<(), SettleError> {
+    if message.name == KEYS {
+        tell_keys(message, receipts, handle).await;
+        return message.ack().await;
+    }
     let name = Some(message.name.clone());
     let beside = Beside {
         step_up: message.step_up.clone(),
@@ -96,5 +100,16 @@ async fn decide(
             }
             message.term().await
         }
+    }
+}
+
+/// Tells whoever asks what leads from each of the market's keys to the next. Nobody has to believe it: the words are signed.
+async fn tell_keys(message: &CommandMessage, receipts: &ReceiptSender, handle: &EngineHandle) {
+    let Some(inbox) = &message.reply_to else { return };
+    let keys = handle.market_keys().all();
+    let announcements: Vec<_> = keys.announcements().collect();
+    let told = serde_json::json!({ "announcements": announcements }).to_string();
+    if let Err(error) = receipts.send_answer(inbox, Bytes::from(told)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the market's keys were not told");
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use axum::response::IntoResponse;
 use commands::command::COMMAND_BYTES_MAX;
+use commands::market_key::Announcement;
 use commands::{Command, Refusal};
-use engine::nats_commands::{RECEIPT_TO, STEP_UP, TRACEPARENT};
+use engine::nats_commands::{KEYS, RECEIPT_TO, STEP_UP, TRACEPARENT};
 use events::Event;
 use events::ids::{CommandId, MarketName};
 use events::metadata::EVENTS_PER_COMMIT_MAX;
@@ -47,6 +48,7 @@ pub fn document() -> Value {
         parts.add_event(event, &type_names);
     }
     parts.add_receipt();
+    parts.add_keys();
     for (name, schema) in Command::schemas() {
         add_with_definitions(&mut parts.schemas, format!("command.{name}"), schema.to_value());
     }
@@ -223,6 +225,63 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// Adds the question after the market's keys, and its answer.
+    fn add_keys(&mut self) {
+        let announcement = schema_for!(Announcement).to_value();
+        add_with_definitions(&mut self.schemas, "Announcement".to_owned(), announcement);
+        let question = json!({
+            "name": "keys",
+            "title": "keys",
+            "description": "Empty, and not signed. What comes back is believed by nobody: each word in it is signed, see docs/transparency.md.",
+            "contentType": "application/json",
+            "headers": {"$ref": "#/components/schemas/CommandHeaders"},
+            "payload": {"description": "Nothing is read of it"},
+        });
+        let answer = json!({
+            "name": "announcements",
+            "title": "announcements",
+            "contentType": "application/json",
+            "payload": {
+                "type": "object",
+                "required": ["announcements"],
+                "properties": {"announcements": {
+                    "type": "array",
+                    "description": "The words that lead from each key of the market to the next, oldest first",
+                    "items": {"$ref": "#/components/schemas/Announcement"},
+                }},
+            },
+        });
+        self.channels.insert(
+            "announcements".to_owned(),
+            json!({
+                "address": null,
+                "description": "The inbox that the question names",
+                "messages": {"announcements": {"$ref": "#/components/messages/announcements"}},
+                "tags": [{"name": "receipts"}],
+            }),
+        );
+        self.messages.insert("announcements".to_owned(), answer);
+        self.add(Channel {
+            name: "keys".to_owned(),
+            address: address(|market| wire::command_subject(market, KEYS)),
+            action: "receive",
+            tag: "receipts",
+            summary:
+                "Somebody asks what leads from each of the market's keys to the next, to check receipts with"
+                    .to_owned(),
+            messages: vec![("keys".to_owned(), question)],
+            reply: Some(json!({
+                "address": {
+                    "location": format!("$message.header#/{RECEIPT_TO}"),
+                    "description": "Where the answer is wanted",
+                },
+                "channel": {"$ref": "#/channels/announcements"},
+            })),
+        });
+    }
+}
+
 /// Where messages of a kind travel, and who sends them.
 struct Channel {
     name: String,
@@ -333,7 +392,8 @@ mod tests {
         }
         let messages = document["components"]["messages"].as_object().unwrap();
         let types = Event::TYPES.len() + Event::OLDER_TYPES.len();
-        assert_eq!(messages.len(), Command::NAMES.len() + types + 1);
+        assert_eq!(document["channels"]["keys"]["address"], "cmd.{market}.engine.keys");
+        assert_eq!(messages.len(), Command::NAMES.len() + types + 3);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use anyhow::{Context, bail};
 use commands::Refusal;
 use commands::command::COMMAND_BYTES_MAX;
+use commands::market_key::Announcement;
 use engine::nats_commands::{CommandSender, Outgoing, SendError};
 use events::ids::MarketName;
 use gateway::nats::{Connection, Role};
 
 use crate::signing::{Signed, Wish};
 
-use super::{ANSWER_TIME_MAX, Answer, MarketArgs, understand_reply};
+use super::{ANSWER_TIME_MAX, Answer, MarketArgs, announcements, understand_reply};
 
 /// A market's commands on a NATS server.
 pub(crate) struct NatsClient {
@@ -32,6 +33,14 @@ impl NatsClient {
     /// Gives the server's URL.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Asks for the words that lead from each key of the market to the next.
+    pub(super) async fn announcements(&self) -> anyhow::Result<Vec<Announcement>> {
+        let asking = self.sender.ask_keys(ANSWER_TIME_MAX);
+        let told = self.connection.unless_refused(asking).await?;
+        let told = told.with_context(|| format!("the market's keys can't be asked for at {}", self.url))?;
+        announcements(&serde_json::from_slice(&told).context("what came for the market's keys is no JSON")?)
     }
 
     /// Sends a signed command.

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{PROBE, RECEIPT_TO, STEP_UP, TRACEPARENT};
+use super::{KEYS, PROBE, RECEIPT_TO, STEP_UP, TRACEPARENT};
 
 /// Most commands of one sender that wait for their receipts: as many as an engine is given before it has answered.
 /// One more is told that the market is busy.
@@ -127,6 +127,13 @@ impl CommandSender {
         }
         let sent = self.send_until_answered(&command, &mut place);
         timeout_at(deadline, sent).await.unwrap_or(Err(SendError::Unknown))
+    }
+
+    /// Asks the market what leads from each of its keys to the next, and gives `{"announcements": [{"announcement", "proof"}]}`, of
+    /// which nothing is checked: see [`commands::market_key::follow`].
+    pub async fn ask_keys(&self, wait: Duration) -> Result<Bytes, SendError> {
+        let name = KEYS.to_owned();
+        self.send(Outgoing { name, payload: Bytes::new(), step_up: None, traceparent: None }, wait).await
     }
 
     async fn send_until_answered(&self, command: &Outgoing, place: &mut Place) -> Result<Bytes, SendError> {
