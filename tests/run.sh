@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
 # a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events,
-# linters of AsyncAPI and OpenAPI, and a Chromium that pages are looked at with.
+# linters of AsyncAPI and OpenAPI, a Chromium that pages are looked at with, and the engine of SurrealDB.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
@@ -38,6 +38,8 @@ SKYLINK_NATSPY=$("$root/scripts/get-natspy.sh")
 export SKYLINK_NATSPY
 SKYLINK_SPEC_LINTERS=$("$root/scripts/get-spec-linters.sh")
 export SKYLINK_SPEC_LINTERS
+SKYLINK_SURREALDB=$("$root/scripts/get-surrealdb.sh")
+export SKYLINK_SURREALDB
 printf 'tests/run.sh: %s (%s)\n' "$SKYLINK_NATS_SERVER" "$("$SKYLINK_NATS_SERVER" --version)"
 
 cd "$root"

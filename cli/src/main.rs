@@ -24,6 +24,7 @@ mod roles;
 mod sandbox;
 mod send;
 mod signing;
+mod sink;
 mod step_up;
 mod story;
 mod tail;
@@ -75,6 +76,7 @@ enum Subcommands {
     Risk(risk::RiskArgs),
     Roles(roles::RolesArgs),
     Vault(vault::VaultArgs),
+    Sink(sink::SinkArgs),
     Sandbox(sandbox::SandboxArgs),
     Import(import::ImportArgs),
     Story(story::StoryArgs),
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Subcommands::Risk(arguments) => risk::run(&arguments),
         Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Vault(arguments) => vault::run(&arguments),
+        Subcommands::Sink(arguments) => sink::run(&arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Story(arguments) => story::run(&arguments),
