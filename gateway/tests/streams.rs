@@ -94,7 +94,10 @@ async fn a_stream_tells_a_buyer_nothing_of_how_his_purchase_was_judged() {
     });
     for operator in &operators {
         let rules = serde_json::from_value(rules.clone()).unwrap();
-        shop.accepted(operator, SetRiskRules { rules }).await;
+        let set = shop.accepted(operator, SetRiskRules { rules }).await;
+        // A stream begins where the views are.
+        let position = set["receipt"]["position"].as_u64().unwrap();
+        shop.gateway.projections.wait_for(position, Duration::from_secs(10)).await.unwrap();
     }
     let stream =
         async |who: &Person| shop.get("/v1/stream").bearer_auth(shop.token(who).await).send().await.unwrap();

@@ -335,6 +335,8 @@ async fn an_order_is_placed_and_read_by_the_program_in_its_roles() -> Result<()>
         let gateway = market.open(Role::Gateway, "GATEWAY").await?;
         let sender = CommandSender::open(gateway.client().clone(), tests::log_contract::market()).await?;
         let placed = receipt(order(&gateway, &sender, buyer.sign(town.order(1))).await?);
+        let keys = gateway.unless_refused(sender.ask_keys(TEST_TIME_MAX)).await??;
+        assert_eq!(keys, r#"{"announcements":[]}"#, "a gateway may ask for them, and there was no rotation");
         assert_eq!(placed.receipt.outcome, Outcome::Accepted);
 
         let reader = market.open(Role::Reader, "READER").await?;
