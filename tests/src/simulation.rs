@@ -14,6 +14,7 @@ mod process;
 mod promotions;
 mod reconcile;
 mod returns;
+mod risk;
 mod world;
 
 use std::sync::Arc;
@@ -186,6 +187,7 @@ pub fn run(seed: u64) -> Run {
         simulation.burst();
     }
     simulation.clients.with_money = true;
+    simulation.clients.with_risk = risk::has_rules(seed);
     for _ in 0..STEPS {
         simulation.step();
     }

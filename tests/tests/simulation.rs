@@ -8,7 +8,7 @@ use tests::simulation::{Tally, run};
 const SEEDS: u64 = 600;
 
 /// What must happen to money somewhere in so many runs.
-const MONEY: [&str; 64] = [
+const MONEY: [&str; 69] = [
     "payment.requested.v1",
     "payment.action_required.v1",
     "payment.authorized.v1",
@@ -73,6 +73,11 @@ const MONEY: [&str; 64] = [
     "wallet.repaid.v1",
     "debt.write_off_proposed.v1",
     "debt.written_off.v1",
+    "risk.rules_proposed.v1",
+    "risk.rules_set.v1",
+    "order.risk_assessed.v1",
+    "order.review_opened.v1",
+    "order.review_decided.v1",
 ];
 
 fn number(name: &str) -> Option<u64> {

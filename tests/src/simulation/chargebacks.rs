@@ -55,7 +55,7 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
                 }
             }
         }
-        4..6 if !owed.is_empty() => {
+        4..9 if !owed.is_empty() => {
             let (debt, owed) = owed[rng.random_range(0..owed.len())];
             let (account, role) = match debt {
                 LedgerAccount::SellerReceivable(account) => (account, Role::Seller),
@@ -66,6 +66,7 @@ pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
             let proposed = sight.market.debts.proposed(debt, usd(0).currency).map(|first| first.minor);
             let amount = match proposed.filter(|minor| *minor <= owed && rng.random_ratio(2, 3)) {
                 Some(minor) => usd(minor),
+                None if rng.random_ratio(1, 2) => usd(owed),
                 None => usd(rng.random_range(1..=owed)),
             };
             match role {

@@ -58,7 +58,7 @@ pub(super) fn promise(n: u64) -> Option<ReleaseRule> {
 
 /// Somebody wants something that has to do with money.
 pub(super) fn wish(rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
-    if chargebacks::is_near(sight) && rng.random_ratio(2, 5) {
+    if chargebacks::is_near(sight) && rng.random_ratio(1, 2) {
         return chargebacks::wish(rng, sight);
     }
     match rng.random_range(0..100) {

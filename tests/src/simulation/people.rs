@@ -20,7 +20,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use super::money;
+use super::{money, risk};
 
 pub(super) const REGISTRAR: Person = Person(1);
 pub(super) const PROVIDER: Person = Person(2);
@@ -109,6 +109,8 @@ pub(super) struct Clients {
     listings: u64,
     /// Whether they want what has to do with money too, of which much waits for the index.
     pub(super) with_money: bool,
+    /// Whether its operators have rules of risk.
+    pub(super) with_risk: bool,
 }
 
 /// What the clients see of the market.
@@ -214,6 +216,11 @@ impl Clients {
     }
 
     fn wish(&mut self, rng: &mut StdRng, sight: &Sight<'_>) -> (Person, Command) {
+        if self.with_risk
+            && let Some(wish) = risk::wish(rng, sight)
+        {
+            return wish;
+        }
         if self.with_money && rng.random_ratio(2, 3) {
             return money::wish(rng, sight);
         }
