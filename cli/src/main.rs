@@ -32,6 +32,7 @@ mod up;
 mod vault;
 mod verify;
 mod views;
+mod webhook;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ enum Subcommands {
     Roles(roles::RolesArgs),
     Vault(vault::VaultArgs),
     Sink(sink::SinkArgs),
+    Webhook(webhook::WebhookArgs),
     Sandbox(sandbox::SandboxArgs),
     Import(import::ImportArgs),
     Story(story::StoryArgs),
@@ -114,6 +116,7 @@ fn main() -> ExitCode {
         Subcommands::Roles(arguments) => roles::run(&arguments),
         Subcommands::Vault(arguments) => vault::run(&arguments),
         Subcommands::Sink(arguments) => sink::run(&arguments),
+        Subcommands::Webhook(arguments) => webhook::run(arguments),
         Subcommands::Sandbox(arguments) => sandbox::run(&arguments),
         Subcommands::Import(arguments) => import::run(arguments),
         Subcommands::Story(arguments) => story::run(&arguments),

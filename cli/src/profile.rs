@@ -156,7 +156,7 @@ fn set(arguments: &SetArgs) -> anyhow::Result<(Command, Vec<Personal>)> {
     Ok((SetProfile { fields }.into(), personal))
 }
 
-/// Signs and sends, and says what became of it.
+/// Gives a command with what goes beside it, and says what came of it.
 pub(crate) async fn give(who: &WhoArgs, wish: Wish) -> anyhow::Result<Verdict> {
     let (store, key) = who.key()?;
     let client = Client::open(&who.market).await?;

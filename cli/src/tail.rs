@@ -1,5 +1,7 @@
 //! `skylink tail`: the events of a log, also while it is written.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use events::ledger::Transfer;
 use events::location::Location;
@@ -9,6 +11,7 @@ use events::promotion::Benefit;
 use events::returns::replacement::{ReplacementUnits, Replaces};
 use events::returns::{Received, ReceivedUnits};
 use events::tax::Region;
+use events::webhook::{DisabledBecause, EventFilter};
 use events::{Event, Position};
 use futures::StreamExt;
 
@@ -416,6 +419,23 @@ pub(crate) fn summary(event: &Event) -> String {
         | Event::ReviewClaimed(_)
         | Event::ReviewDecided(_)
         | Event::OrderLabelled(_) => risk::describe(event),
+        Event::WebhookRegistered(event) => format!("{} is told of {}", event.url, listed(&event.types)),
+        Event::WebhookUpdated(event) if !event.on => "switched off".to_owned(),
+        Event::WebhookUpdated(event) => format!("{} is told of {}", event.url, listed(&event.types)),
+        Event::WebhookSecretRotated(event) => match &event.replaced {
+            Some(replaced) => format!("another secret; the one before signs too until {}", replaced.until),
+            None => "another secret; the one before signs no more".to_owned(),
+        },
+        Event::WebhookRemoved(_) => "nothing is told any more".to_owned(),
+        Event::WebhookReached(event) => format!("told up to position {}", event.position),
+        Event::WebhookDisabled(event) => format!(
+            "off, told up to position {}: {}",
+            event.position,
+            match event.because {
+                DisabledBecause::Failing => "it took nothing for too long",
+                DisabledBecause::Gone => "nobody is there any more",
+            }
+        ),
         Event::ReturnRequested(event) => {
             format!(
                 "return {}: {} of shipment {}, {}",
@@ -465,6 +485,11 @@ pub(crate) fn summary(event: &Event) -> String {
 fn reserved(lines: &[ReplacementUnits]) -> String {
     let count: u64 = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
     format!("{count} units")
+}
+
+/// Names what a webhook is told of.
+fn listed(types: &BTreeSet<EventFilter>) -> String {
+    types.iter().map(EventFilter::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Names a location, if there is one.

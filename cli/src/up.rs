@@ -70,6 +70,10 @@ pub(crate) struct UpArgs {
     /// The market's name; every signed command names it.
     #[arg(long, default_value = "main", value_name = "NAME")]
     market: MarketName,
+    /// Let webhooks go to this machine and to private networks, and without TLS: for trying them out. Whoever sells here could then
+    /// have requests made inside this network.
+    #[arg(long)]
+    webhooks_private: bool,
     #[command(flatten)]
     nats: NatsArgs,
     /// The file with the seed of the nkey of the role receipts, which leave on a connection of their own.
@@ -322,6 +326,7 @@ fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
     config.access = access(arguments)?;
     config.limits = Arc::new(arguments.limits.limits());
+    config.webhooks.allows_private = arguments.webhooks_private;
     config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
     config.purchase_limits = arguments.purchase_limit.clone();
     let ms = |hours: u32| i64::from(hours) * 3_600_000;

@@ -34,6 +34,7 @@ mod search;
 mod sign_in;
 mod step_up;
 mod team;
+mod webhooks;
 
 pub use accounts::{ReinstateAccount, SuspendAccount};
 pub use carts::{
@@ -92,6 +93,10 @@ pub use step_up::{
     EnrollPasskey, EnrollRecovery, EnrollTotp, RemovePasskey, RemoveRecovery, RemoveTotp, SetStepUpTerms,
 };
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
+pub use webhooks::{
+    FILTERS_MAX, Filters, KEEP_MS_MAX, KeepTime, RegisterWebhook, RemoveWebhook, ReportWebhook,
+    RotateWebhookSecret, UpdateWebhook,
+};
 
 pub use returns::{
     AppealReturn, ApproveReturn, CancelReturn, DecideReturn, Exchange, ReceiveReturn, RejectReturn,
@@ -361,6 +366,11 @@ commands! {
     "risk.claim" => ClaimReview(ClaimReview),
     "risk.decide" => DecideReview(DecideReview),
     "risk.label" => LabelOrder(LabelOrder),
+    "webhook.register" => RegisterWebhook(RegisterWebhook),
+    "webhook.update" => UpdateWebhook(UpdateWebhook),
+    "webhook.rotate_secret" => RotateWebhookSecret(RotateWebhookSecret),
+    "webhook.remove" => RemoveWebhook(RemoveWebhook),
+    "webhook.report" => ReportWebhook(ReportWebhook),
 }
 
 impl Command {

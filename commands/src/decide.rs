@@ -20,7 +20,7 @@ use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
     payment, payout, privacy, promotion, reconciliation, reservation, risk, scope, search, shipping, sign_in,
-    step_up, stock, suspension, tax,
+    step_up, stock, suspension, tax, webhook,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -406,6 +406,11 @@ fn business(
         Command::ClaimReview(command) => order::decide_claim(market, facts, account, command, now),
         Command::DecideReview(command) => order::decide_review(market, facts, account, command, now),
         Command::LabelOrder(command) => order::decide_label(market, facts, account, command),
+        Command::RegisterWebhook(command) => webhook::decide_register(market, account, command),
+        Command::UpdateWebhook(command) => webhook::decide_update(market, account, command),
+        Command::RotateWebhookSecret(command) => webhook::decide_rotate(market, account, command, now),
+        Command::RemoveWebhook(command) => webhook::decide_remove(market, account, command),
+        Command::ReportWebhook(command) => webhook::decide_report(market, command),
         Command::RequestReturn(command) => {
             order::returns::decide_request(market, facts, account, id, command, now)
         }

@@ -61,6 +61,7 @@ pub mod stock;
 mod suspension;
 pub mod tax;
 pub mod validate;
+pub mod webhook;
 
 pub use command::{Command, Verified};
 pub use conservation::Break;

@@ -27,6 +27,7 @@ use crate::reservation::Reservations;
 use crate::risk::Risk;
 use crate::shipping::Rates;
 use crate::tax::Taxes;
+use crate::webhook::Webhooks;
 
 /// A market's state. Folding the same log always gives the same state, bit for bit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -75,6 +76,8 @@ pub struct Market {
     pub step_up: Option<StepUpTerms>,
     /// What is known of risk; none: no operator has proposed rules yet.
     pub risk: Option<Box<Risk>>,
+    /// Addresses that are told what happens.
+    pub webhooks: Webhooks,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -143,7 +146,10 @@ impl Market {
             Event::EncryptionKeySet(event) => self.accounts.encryption_key_set(event),
             // A record: nothing is decided by it.
             Event::AddressSealed(_) => {}
-            Event::AccountErased(event) => self.accounts.erased(event),
+            Event::AccountErased(event) => {
+                self.accounts.erased(event);
+                self.end_webhooks_of(event.account);
+            }
             Event::StepUpTermsSet(event) => self.step_up = Some(event.terms.clone()),
             Event::PasskeyEnrolled(event) => self.accounts.passkey_enrolled(event),
             Event::PasskeyRemoved(event) => self.accounts.passkey_removed(event),
@@ -320,6 +326,12 @@ impl Market {
             Event::ReviewClaimed(event) => self.review_claimed(event),
             Event::ReviewDecided(event) => self.review_decided(event),
             Event::OrderLabelled(event) => self.order_labelled(event),
+            Event::WebhookRegistered(event) => self.webhook_registered(event, position),
+            Event::WebhookUpdated(event) => self.webhook_updated(event),
+            Event::WebhookSecretRotated(event) => self.webhook_secret_rotated(event),
+            Event::WebhookRemoved(event) => self.webhook_removed(event),
+            Event::WebhookReached(event) => self.webhook_reached(event),
+            Event::WebhookDisabled(event) => self.webhook_disabled(event),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);

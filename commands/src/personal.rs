@@ -1,14 +1,16 @@
 //! What is personal and travels beside a command: a command names SHA-256(salt ‖ value), and the header has salt and value. What
 //! is in it is stored, encrypted, before the command is decided; nothing of it is signed by itself, since the hash is.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use events::ids::{AccountId, CommandId, MarketName};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use events::ids::{AccountId, CommandId, MarketName, WebhookId};
 use events::privacy::ProfileField;
 use events::{Hash, hash::Hasher};
 
 use crate::card;
-use crate::command::{Command, MigrateCart, PlaceOrder};
+use crate::command::{Command, MigrateCart, PlaceOrder, RegisterWebhook, RotateWebhookSecret};
 use crate::refusal::Refusal;
 
 /// Bytes of a salt.
@@ -76,7 +78,13 @@ pub struct Named {
 enum Kind {
     Profile(ProfileField),
     Sealed,
+    WebhookSecret,
 }
+
+/// Fewest and most random bytes of a webhook's secret.
+pub const WEBHOOK_SECRET_BYTES: RangeInclusive<usize> = 24..=64;
+/// What a webhook's secret begins with.
+const WEBHOOK_SECRET_PREFIX: &str = "whsec_";
 
 /// Gives what the value of a profile's field is called where it is stored.
 pub fn profile_name(field: ProfileField, hash: Hash) -> String {
@@ -92,6 +100,17 @@ pub fn address_name(hash: Hash) -> String {
 /// other purchase. `info` is [`ADDRESS_INFO`].
 pub fn address_binding(market: &MarketName, seller: AccountId, command: CommandId) -> String {
     format!("{market}/{seller}/{command}")
+}
+
+/// Gives what a webhook's secret is called where it is stored.
+pub fn webhook_secret_name(webhook: WebhookId, hash: Hash) -> String {
+    format!("webhook/{webhook}/{hash}")
+}
+
+/// Reads a webhook's secret, and gives its random bytes; none: it is no such secret.
+pub fn webhook_secret(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?.strip_prefix(WEBHOOK_SECRET_PREFIX)?;
+    STANDARD.decode(text).ok().filter(|bytes| WEBHOOK_SECRET_BYTES.contains(&bytes.len()))
 }
 
 /// Lists what a command names.
@@ -116,6 +135,11 @@ pub fn named(command: &Command) -> Vec<Named> {
                     kind: Kind::Sealed,
                 })
                 .collect()
+        }
+        Command::RegisterWebhook(RegisterWebhook { secret, webhook, .. })
+        | Command::RotateWebhookSecret(RotateWebhookSecret { secret, webhook, .. }) => {
+            let name = webhook_secret_name(*webhook, *secret);
+            vec![Named { name, hash: *secret, kind: Kind::WebhookSecret }]
         }
         _ => Vec::new(),
     }
@@ -171,10 +195,16 @@ pub fn match_up(
 }
 
 fn check(kind: Kind, value: &[u8]) -> Result<(), String> {
-    let Kind::Profile(field) = kind else {
-        let fits = SEALED_BYTES_MIN..=SEALED_BYTES_MAX;
-        let rule = || format!("an encrypted address has {SEALED_BYTES_MIN} to {SEALED_BYTES_MAX} bytes");
-        return if fits.contains(&value.len()) { Ok(()) } else { Err(rule()) };
+    let field = match kind {
+        Kind::Profile(field) => field,
+        Kind::Sealed if (SEALED_BYTES_MIN..=SEALED_BYTES_MAX).contains(&value.len()) => return Ok(()),
+        Kind::Sealed => {
+            return Err(format!("an encrypted address has {SEALED_BYTES_MIN} to {SEALED_BYTES_MAX} bytes"));
+        }
+        Kind::WebhookSecret if webhook_secret(value).is_some() => return Ok(()),
+        Kind::WebhookSecret => {
+            return Err("a webhook's secret is `whsec_` and 24 to 64 random bytes in base64".to_owned());
+        }
     };
     let text = std::str::from_utf8(value).map_err(|_| format!("`{field}` is no text"))?;
     let max = match field {
@@ -210,7 +240,9 @@ fn invalid(rule: impl Into<String>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use events::webhook::EventFilter;
 
     use super::*;
     use crate::command::SetProfile;
@@ -250,6 +282,25 @@ mod tests {
         let other = personal(3, "alice@example.com");
         for given in [vec![other], vec![name.clone(), name]] {
             assert!(matches!(match_up(&command, given), Err(Refusal::PersonalInvalid { .. })));
+        }
+    }
+
+    #[test]
+    fn a_webhooks_secret_is_random_bytes_in_base64() {
+        let register = |value: &Personal| -> Command {
+            let types = BTreeSet::<EventFilter>::from(["*".parse().unwrap()]).try_into().unwrap();
+            let webhook = WebhookId::from_uuid(uuid::Uuid::nil());
+            let url = "https://shop.example".parse().unwrap();
+            RegisterWebhook { secret: value.hash(), types, url, webhook }.into()
+        };
+        for (value, fits) in [
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", true),
+            ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", false),
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2La", false),
+            ("whsec_not base64", false),
+        ] {
+            let value = personal(1, value);
+            assert_eq!(match_up(&register(&value), vec![value.clone()]).is_ok(), fits, "{value:?}");
         }
     }
 

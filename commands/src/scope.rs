@@ -122,6 +122,11 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         CommandKind::ReserveStock | CommandKind::ExtendReservation => &[Role::Buyer],
         CommandKind::ReleaseReservation => &[Role::Buyer, Role::Operator],
         CommandKind::ExchangeMoney => &[Role::Buyer],
+        CommandKind::RegisterWebhook
+        | CommandKind::UpdateWebhook
+        | CommandKind::RotateWebhookSecret
+        | CommandKind::RemoveWebhook => &[Role::Seller, Role::Operator],
+        CommandKind::ReportWebhook => &[Role::Registrar],
     }
 }
 

@@ -551,6 +551,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::ClaimReview(_)
         | Command::DecideReview(_)
         | Command::LabelOrder(_)
+        | Command::RegisterWebhook(_)
+        | Command::UpdateWebhook(_)
+        | Command::RotateWebhookSecret(_)
+        | Command::RemoveWebhook(_)
+        | Command::ReportWebhook(_)
         | Command::AllowReservations(_)
         | Command::ExchangeMoney(_) => return None,
     };

@@ -341,6 +341,17 @@ mod tests {
             ("risk.claim", json!({"order": ID})),
             ("risk.decide", json!({"order": ID, "verdict": "approve"})),
             ("risk.label", json!({"label": "fraud", "note": "n", "order": ID})),
+            (
+                "webhook.register",
+                json!({"secret": hash, "types": ["cart.*", "order.placed"], "url": "https://a.example/h", "webhook": ID}),
+            ),
+            (
+                "webhook.update",
+                json!({"on": false, "types": ["*"], "url": "https://a.example/h", "webhook": ID}),
+            ),
+            ("webhook.rotate_secret", json!({"keep_ms": 86_400_000, "secret": hash, "webhook": ID})),
+            ("webhook.remove", json!({"webhook": ID})),
+            ("webhook.report", json!({"disabled": "failing", "position": 7, "webhook": ID})),
         ]
     }
 

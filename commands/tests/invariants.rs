@@ -14,6 +14,7 @@ mod invariants {
     pub(crate) mod risking;
     pub(crate) mod sending_back;
     pub(crate) mod steps;
+    pub(crate) mod telling;
 }
 
 use std::collections::{BTreeMap, BTreeSet};

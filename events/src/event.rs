@@ -9,7 +9,7 @@ use crate::ledger::Transfer;
 use crate::{
     account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
     payment, payout, privacy, promotion, reconciliation, reservation, returns, risk, search, shipping,
-    sign_in, step_up, stock, tax,
+    sign_in, step_up, stock, tax, webhook,
 };
 
 /// Why a stored event can't be understood.
@@ -267,7 +267,13 @@ events! {
     "order.review_opened.v1" => ReviewOpened(risk::ReviewOpened) about |e| e.orders.first().map(ToString::to_string),
     "order.review_claimed.v1" => ReviewClaimed(risk::ReviewClaimed) about |e| Some(e.order.to_string()),
     "order.review_decided.v1" => ReviewDecided(risk::ReviewDecided) about |e| Some(e.order.to_string()),
-    "order.labelled.v1" => OrderLabelled(risk::Labelled) about |e| Some(e.order.to_string());
+    "order.labelled.v1" => OrderLabelled(risk::Labelled) about |e| Some(e.order.to_string()),
+    "webhook.registered.v1" => WebhookRegistered(webhook::Registered) about |e| Some(e.webhook.to_string()),
+    "webhook.updated.v1" => WebhookUpdated(webhook::Updated) about |e| Some(e.webhook.to_string()),
+    "webhook.secret_rotated.v1" => WebhookSecretRotated(webhook::SecretRotated) about |e| Some(e.webhook.to_string()),
+    "webhook.removed.v1" => WebhookRemoved(webhook::Removed) about |e| Some(e.webhook.to_string()),
+    "webhook.reached.v1" => WebhookReached(webhook::Reached) about |e| Some(e.webhook.to_string()),
+    "webhook.disabled.v1" => WebhookDisabled(webhook::Disabled) about |e| Some(e.webhook.to_string());
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -428,6 +434,12 @@ impl Event {
             | Event::ReviewClaimed(_)
             | Event::ReviewDecided(_)
             | Event::OrderLabelled(_)
+            | Event::WebhookRegistered(_)
+            | Event::WebhookUpdated(_)
+            | Event::WebhookSecretRotated(_)
+            | Event::WebhookRemoved(_)
+            | Event::WebhookReached(_)
+            | Event::WebhookDisabled(_)
             | Event::ReturnRequested(_)
             | Event::ReturnApproved(_)
             | Event::ReplacementReserved(_)

@@ -122,6 +122,8 @@ uuid_ids! {
     ChargebackId = "chargeback id",
     /// One change of an order that its buyer and its seller agree to, or do not.
     ChangeId = "change id",
+    /// An address that somebody has told what happens.
+    WebhookId = "webhook id",
     /// Units of a listing that a buyer has set aside.
     ReservationId = "reservation id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).

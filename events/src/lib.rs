@@ -43,6 +43,7 @@ pub mod step_up;
 pub mod stock;
 pub mod tax;
 pub mod time;
+pub mod webhook;
 pub mod wire;
 
 pub use causes::with_causes;

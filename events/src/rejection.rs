@@ -12,6 +12,7 @@ mod reconciliation;
 mod returns;
 mod risk;
 mod sign_in;
+mod webhooks;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
 pub use self::risk::RiskRejection;
 pub use self::sign_in::SignInRejection;
+pub use self::webhooks::WebhookRejection;
 
 use crate::account::{Role, Tier};
 use crate::escrow::FreezeReason;
@@ -994,4 +996,8 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     SignIn(#[from] SignInRejection),
+    /// A rule of webhooks.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Webhook(#[from] WebhookRejection),
 }

@@ -41,6 +41,7 @@ use crate::sign_in::Challenges;
 use crate::stream::STREAMS_MAX;
 use crate::submit::Commands;
 use crate::token::Tokens;
+use crate::webhooks::Webhooks;
 
 /// Most headers of a request. The server reads some more, so that it can say so.
 pub const HEADERS_MAX: usize = 100;
@@ -93,6 +94,8 @@ pub struct Gateway {
     pub storage: Storage,
     /// What language models are asked for.
     pub dify: Arc<Dify>,
+    /// Tells addresses what happens.
+    pub webhooks: Webhooks,
     /// How much anybody may ask for.
     pub limits: Arc<Limits>,
     /// The metrics, where a recorder is installed (see [`crate::health::install_metrics`]).

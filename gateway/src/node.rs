@@ -9,9 +9,11 @@
 //! <data>/tree         the proofs     ├ rebuilt from the log when deleted
 //! <data>/views        the read side  │
 //! <data>/views/search words          ┘
+//! <data>/webhooks     how far addresses were told; the log knows about how far
 //! ```
 
 mod kept;
+mod parts;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -24,26 +26,23 @@ use commands::envelope::KeyDirectory;
 use commands::receipt::Outcome;
 use engine::clock::Clock;
 use engine::effects::{EffectsHandle, Provider};
-use engine::keystore::{KeyStore, KeyStoreError, StoredKey};
-use engine::log::jetstream::{self, Durability, JetStreamLog, StreamOptions, durability};
+use engine::keystore::{KeyStore, KeyStoreError};
+use engine::log::jetstream::{self, Durability, durability};
 use engine::log::segment::{OpenError, SegmentLog, SegmentOptions};
-use engine::log::tailed::TailedLog;
 use engine::log::{EventLog, ReadError};
-use engine::market_keys::{self, MarketKeyRing};
+use engine::market_keys;
 use engine::nats_commands::{self, CommandSource, Ownership, ReceiptSender};
-use engine::passwords::Passwords;
-use engine::processor::{StopReason, WriterConfig};
+use engine::processor::StopReason;
 use engine::providers::PaymentProvider;
-use engine::secrets::Secrets;
 use engine::vault::follow::{FollowError, Followed};
-use engine::vault::{self, Vault, VaultError};
-use engine::{Engine, EngineConfig, EngineHandle, Prepared, Reply, Standby, StartError};
-use events::Head;
+use engine::vault::{Vault, VaultError};
+use engine::{Engine, EngineHandle, Reply, Standby, StartError};
+use events::Position;
 use events::account::Role as AccountRole;
-use events::ids::{CommandId, MarketName, WriterId};
-use events::market::{Deadlines, EscrowTerms, FeePolicy, Opened, PurchaseLimit, Registrar};
+use events::ids::{CommandId, MarketName};
+use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit};
 use metrics_exporter_prometheus::PrometheusHandle;
-use projections::search::{SearchError, SearchRun};
+use projections::search::SearchRun;
 use projections::{LogMismatch, Projections, ViewError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,6 +54,10 @@ use crate::http::Gateway;
 use crate::limits::Limits;
 use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 use crate::past::Past;
+use crate::reporter::Reporter;
+use crate::webhooks::{Webhooks, WebhooksConfig, WebhooksError};
+
+use self::parts::Parts;
 
 /// The name in the key store of the key that a market is opened with; receipts are signed with it until it is rotated.
 pub const RECEIPT_KEY: &str = market_keys::MARKET_KEY;
@@ -88,6 +91,8 @@ pub struct NodeConfig {
     pub providers: Vec<Arc<dyn PaymentProvider>>,
     /// How much anybody may ask for, over HTTP, and how many commands over NATS.
     pub limits: Arc<Limits>,
+    /// How addresses are told what happens, while it writes.
+    pub webhooks: WebhooksConfig,
 }
 
 /// By what a broker lets in the two connections of a node. Where a receipt goes is chosen by strangers, so receipts leave
@@ -116,6 +121,7 @@ impl NodeConfig {
             access: NodeAccess::default(),
             providers: Vec::new(),
             limits: Arc::new(Limits::none()),
+            webhooks: WebhooksConfig::default(),
         }
     }
 }
@@ -147,6 +153,9 @@ pub enum NodeError {
     /// The views have seen another log.
     #[error("the views")]
     Mismatch(#[from] Box<LogMismatch>),
+    /// Nothing can be sent to webhooks.
+    #[error("webhooks")]
+    Webhooks(#[from] WebhooksError),
     /// There is no connection to the broker.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -192,7 +201,23 @@ pub struct Node {
     engine: Engine,
     reading: Reading,
     effects: JoinHandle<()>,
+    telling: Telling,
     broker: Option<Broker>,
+}
+
+/// What tells addresses what happens, and what ends it.
+struct Telling {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Telling {
+    async fn shutdown(self) {
+        self.stop.send_replace(true);
+        if self.task.await.is_err() {
+            tracing::error!("webhooks ended badly; each goes on where it was at the next start");
+        }
+    }
 }
 
 /// A node that follows its market and does not write it yet: its views answer and its engine is ready to take over.
@@ -219,6 +244,7 @@ struct Reading {
     views: JoinHandle<()>,
     /// None: it could not be begun, and the market goes on without.
     search: Option<SearchRun>,
+    webhooks: Webhooks,
 }
 
 /// What a node on JetStream has besides.
@@ -317,7 +343,8 @@ impl StandbyNode {
         reading.register_providers(&engine.handle()).await?;
         let (head, begun) = engine.begun();
         let effects = reading.effects.run(begun, head, Arc::clone(&reading.log));
-        Ok(Node { engine, reading, effects, broker })
+        let telling = reading.tell(engine.handle())?;
+        Ok(Node { engine, reading, effects, telling, broker })
     }
 
     /// Gives what commands will be handed in through; until the node writes, it refuses them.
@@ -363,6 +390,7 @@ impl Reading {
             storage: self.storage.clone(),
             // Whoever serves it says what language models are asked for.
             dify: Arc::default(),
+            webhooks: self.webhooks.clone(),
             limits: Arc::clone(&self.limits),
             metrics,
             commands: Arc::new(handle),
@@ -395,6 +423,15 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// Begins to tell addresses what happens.
+    fn tell(&self, engine: EngineHandle) -> Result<Telling, NodeError> {
+        let (keys, market, clock) = (self.keys.clone(), self.market.clone(), Arc::clone(&self.clock));
+        let registrar = keys.get(REGISTRAR_KEY)?;
+        let (stop, stopped) = watch::channel(false);
+        let task = self.webhooks.run(Reporter { keys, registrar, market, engine, clock }, stopped);
+        Ok(Telling { stop, task })
     }
 
     async fn shutdown(self) {
@@ -481,6 +518,11 @@ impl Node {
         &self.reading.effects
     }
 
+    /// Gives what tells addresses what happens.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.reading.webhooks
+    }
+
     /// Gives the market's name.
     pub fn market(&self) -> &MarketName {
         &self.reading.market
@@ -498,6 +540,7 @@ impl Node {
         }
         // A report under way is handed in again at the next start.
         self.effects.abort();
+        self.telling.shutdown().await;
         let reason = self.engine.shutdown().await;
         if let Some(commands) = self.broker.and_then(|broker| broker.commands)
             && commands.await.is_err()
@@ -507,177 +550,4 @@ impl Node {
         self.reading.shutdown().await;
         reason
     }
-}
-
-/// Everything of a node but its log.
-struct Parts {
-    keys: KeyStore,
-    receipt_key: StoredKey,
-    registrar: StoredKey,
-    prepared: Prepared,
-    projections: Projections,
-    vault: Arc<Vault>,
-}
-
-impl Parts {
-    fn open(config: &NodeConfig) -> Result<Parts, NodeError> {
-        let key_dir = config.data.join("keys");
-        let keys = KeyStore::open(&key_dir)?;
-        // The oldest that is there: it may be the first of them no longer, once that is retired and its file removed.
-        let receipt_key = match market_keys::stored(&keys)?.into_iter().next() {
-            Some((_, key)) => key,
-            None => keys.get_or_make(RECEIPT_KEY)?,
-        };
-        let registrar = keys.get_or_make(REGISTRAR_KEY)?;
-        let prepared = Prepared::open(&config.data)?;
-        let projections = Projections::open(&config.data.join("views"))?;
-        let vault = Arc::new(Vault::open(&key_dir, &config.data.join("vault"))?);
-        Ok(Parts { keys, receipt_key, registrar, prepared, projections, vault })
-    }
-
-    /// Gives the highest head that something on disk has seen: the log must reach it.
-    fn floor(&self) -> Head {
-        let views = projections::ViewName::ALL.map(|view| self.projections.head(view));
-        views.into_iter().fold(self.prepared.floor(), |floor, head| {
-            if head.position > floor.position { head } else { floor }
-        })
-    }
-
-    async fn stand_by(
-        self,
-        config: NodeConfig,
-        log: Arc<dyn EventLog>,
-        storage: Storage,
-        clock: Arc<dyn Clock>,
-    ) -> Result<StandbyNode, NodeError> {
-        let Parts { keys, receipt_key, registrar, prepared, projections, vault } = self;
-        let secrets = Arc::new(Secrets::in_vault(Arc::clone(&vault)));
-        let passwords = Arc::new(Passwords::in_vault(Arc::clone(&vault)));
-        projections.check_log_head(log.head().await?)?;
-        let NodeConfig {
-            market,
-            data,
-            fee,
-            deadlines,
-            escrow,
-            purchase_limits,
-            verify_threads,
-            access: _,
-            providers,
-            limits,
-        } = config;
-        let (account, device, key) = (registrar.account, registrar.device, registrar.public());
-        let opened = Opened {
-            deadlines,
-            escrow: Some(escrow),
-            fee,
-            market: market.clone(),
-            purchase_limits,
-            registrar: Registrar { account, device, key },
-            receipt_key: receipt_key.public(),
-        };
-        let writer = WriterConfig {
-            market: market.clone(),
-            writer: WriterId::from_uuid(Uuid::now_v7()),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            opened,
-        };
-        let engine_config = EngineConfig {
-            writer,
-            market_keys: MarketKeyRing::in_store(keys.clone()),
-            secrets,
-            passwords,
-            verify_threads,
-            vault: Some(Arc::clone(&vault)),
-        };
-        let with_key = |adapter: Arc<dyn PaymentProvider>| {
-            let key = keys.get_or_make(&format!("{PROVIDER_KEY}{}", adapter.name()))?;
-            Ok(Provider { adapter, key })
-        };
-        let providers = providers.into_iter().map(with_key).collect::<Result<Vec<_>, KeyStoreError>>()?;
-        let engine = Standby::start(prepared, engine_config, Arc::clone(&log), Arc::clone(&clock)).await?;
-        let effects = EffectsHandle::new(
-            providers.clone(),
-            engine.handle(),
-            market.clone(),
-            keys.clone(),
-            Arc::clone(&clock),
-        );
-        let (views, dir) = (projections.clone(), data.join("views").join("search"));
-        let start = move || views.start_search(&dir);
-        let begun = tokio::task::spawn_blocking(start).await.expect("opening an index does not panic");
-        let search = begun.inspect_err(|error| search_is_missing(&projections, error)).ok();
-        let (stop_views, views) = follow(projections.clone(), &log);
-        let (followed_in, followed) = watch::channel(Followed::default());
-        let following =
-            vault::follow::follow(Arc::clone(&vault), Arc::clone(&log), followed_in, stop_views.subscribe());
-        let vault = Kept { vault, followed, following: tokio::spawn(following) };
-        let past = Arc::new(Past::new(data.join("past"), Arc::clone(&log)).await);
-        let reading = Reading {
-            log,
-            past,
-            projections,
-            keys,
-            vault,
-            clock,
-            market,
-            storage,
-            providers,
-            effects,
-            limits,
-            stop_views,
-            views,
-            search,
-        };
-        Ok(StandbyNode { engine, reading, broker: None })
-    }
-
-    /// Stands by on JetStream, and asks the broker for the market.
-    async fn stand_by_on(
-        self,
-        broker: Broker,
-        config: NodeConfig,
-        nats: NatsConfig,
-        clock: Arc<dyn Clock>,
-    ) -> Result<StandbyNode, NodeError> {
-        let (client, market) = (broker.engine.client().clone(), config.market.clone());
-        let options = StreamOptions { replicas: nats.replicas, max_bytes: nats.log_bytes };
-        let log = JetStreamLog::open(client.clone(), market.clone(), options).await?;
-        if let Some(store) = log.store_it_could_fill(nats.monitor_url.as_deref()).await? {
-            tracing::error!(
-                stream = log.stream_name(),
-                store,
-                "the log's stream has no max_bytes and may fill the whole store, which can leave a part of an append in it \
-                 that no start gets over: give the stream a max_bytes below the store's, see docs/faults.md"
-            );
-        }
-        let log = Arc::new(TailedLog::new(log).await?);
-        let storage = Storage::JetStream { client: client.clone(), durability: broker.durability };
-        let mut node = self.stand_by(config, log, storage, clock).await?;
-        // Only now: a process that can't stand by must not be given the market.
-        let source = CommandSource::open(client, market.clone(), nats.replicas).await?;
-        let receipts = ReceiptSender::new(broker.receipts.client().clone(), market);
-        node.broker = Some((broker, source, receipts));
-        Ok(node)
-    }
-}
-
-/// Nobody's money hangs on the search: a market whose index can't be opened runs without, and its readiness says so.
-fn search_is_missing(projections: &Projections, error: &SearchError) {
-    tracing::error!(error = error as &dyn std::error::Error, "there is no search until a restart");
-    projections.search_failed(error);
-}
-
-/// Lets the views follow a log until they are told to stop.
-fn follow(projections: Projections, log: &Arc<dyn EventLog>) -> (watch::Sender<bool>, JoinHandle<()>) {
-    let (stop, mut stopped) = watch::channel(false);
-    let commits = log.follow(projections.checkpoint().position + 1);
-    let task = tokio::spawn(async move {
-        let told = async move { drop(stopped.wait_for(|stop| *stop).await) };
-        if let Err(error) = projections.run(commits, told).await {
-            // Queries go on answering from what was read; their positions tell how old that is.
-            tracing::error!(error = &error as &dyn std::error::Error, "the views stand still");
-        }
-    });
-    (stop, task)
 }

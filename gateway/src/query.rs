@@ -47,7 +47,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 24] = [
+pub(crate) const TIME_MEMBERS: [&str; 27] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -58,8 +58,11 @@ pub(crate) const TIME_MEMBERS: [&str; 24] = [
     "due",
     "ended_at",
     "expires_at",
+    "failing_since",
     "from",
     "inspection_ends",
+    "next_at",
+    "old_secret_until",
     "oldest_since",
     "opened_at",
     "placed_at",

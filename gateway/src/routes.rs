@@ -50,6 +50,7 @@ mod route;
 mod search;
 mod sign_in;
 mod views;
+mod webhooks;
 
 pub(crate) use self::route::{Content, NeedOfToken, Parameter, Route, Takes, UNLIMITED};
 use self::route::{json_of, position, uuid, view};
@@ -106,6 +107,7 @@ pub(crate) fn routes() -> Vec<Route> {
         privacy::personal(),
         through_providers(),
         risk::routes(),
+        webhooks::webhooks(),
         numbers(),
         proofs(),
         operation(),

@@ -70,6 +70,8 @@ impl Sight {
             Event::ProfileSet(set) => return Ok(self.is_one(&[set.account])),
             Event::EncryptionKeySet(set) => return Ok(self.is_one(&[set.account])),
             Event::AddressSealed(sealed) => return Ok(self.is_one(&[sealed.buyer, sealed.seller])),
+            Event::WebhookReached(reached) => return Ok(self.is_one(&[reached.account])),
+            Event::WebhookDisabled(disabled) => return Ok(self.is_one(&[disabled.account])),
             Event::AccountErased(erased) => return Ok(self.is_one(&[erased.account])),
             Event::PromotionEnded(ended) => {
                 return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));

@@ -285,7 +285,8 @@ pub(crate) struct CloudEvent {
     data: Value,
 }
 
-fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'static str> {
+/// Shows an event.
+pub(crate) fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'static str> {
     let data = serde_json::from_slice(&recorded.payload_json).map_err(|_| "an event can't be shown")?;
     let metadata = &recorded.metadata;
     let command = match &commit.start().cause {

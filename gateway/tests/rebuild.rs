@@ -17,7 +17,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Shop, json_of, problem, usd};
 
-const VIEWS: [&str; 10] = [
+const VIEWS: [&str; 11] = [
     "carts",
     "orders",
     "ledger",
@@ -28,6 +28,7 @@ const VIEWS: [&str; 10] = [
     "terms",
     "risk",
     "recommendations",
+    "webhooks",
 ];
 
 /// How often it is looked whether a rebuild has come to where it is waited for.

@@ -14,7 +14,9 @@ use tokio::sync::{Notify, watch};
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
-use crate::{account, analytics, cart, ledger, listing, order, payment, recommendation, risk, search, terms};
+use crate::{
+    account, analytics, cart, ledger, listing, order, payment, recommendation, risk, search, terms, webhook,
+};
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
 /// while catching up and costs no latency when the log is quiet; large, because a listing sold often within a batch
@@ -286,6 +288,11 @@ impl Projections {
     /// Answers what else somebody may want.
     pub fn recommendations(&self) -> recommendation::Recommendations<'_> {
         recommendation::Recommendations::new(self)
+    }
+
+    /// Answers about webhooks.
+    pub fn webhooks(&self) -> webhook::Webhooks<'_> {
+        webhook::Webhooks::new(self.inner.store.slot(ViewName::Webhooks))
     }
 
     /// Answers about numbers over time.

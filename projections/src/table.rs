@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use events::ids::{AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId};
+use events::ids::{
+    AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId, WebhookId,
+};
 use events::order::OrderNumber;
 use events::{Hash as Sha256, Head};
 use serde::Serialize;
@@ -37,7 +39,7 @@ macro_rules! uuid_keys {
     )*};
 }
 
-uuid_keys!(AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId);
+uuid_keys!(AccountId, CartId, ListingId, OrderGroupId, OrderId, PaymentId, PayoutId, PromotionId, WebhookId);
 
 impl Key for OrderNumber {
     fn write(&self, out: &mut Vec<u8>) {

@@ -7,7 +7,9 @@ use events::ids::{AccountId, ListingId};
 use events::{Commit, Position};
 use sled::{Batch, Tree};
 
-use crate::{account, analytics, cart, ledger, listing, order, payment, recommendation, risk, terms};
+use crate::{
+    account, analytics, cart, ledger, listing, order, payment, recommendation, risk, terms, webhook,
+};
 
 /// A view of the market.
 #[derive(
@@ -45,11 +47,13 @@ pub enum ViewName {
     Risk,
     /// What is bought together and of late.
     Recommendations,
+    /// Addresses that are told what happens.
+    Webhooks,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 10] = [
+    pub const ALL: [ViewName; 11] = [
         ViewName::Carts,
         ViewName::Orders,
         ViewName::Ledger,
@@ -60,6 +64,7 @@ impl ViewName {
         ViewName::Terms,
         ViewName::Risk,
         ViewName::Recommendations,
+        ViewName::Webhooks,
     ];
 
     /// Gives the name its trees begin with.
@@ -75,6 +80,7 @@ impl ViewName {
             ViewName::Terms => "terms",
             ViewName::Risk => "risk",
             ViewName::Recommendations => "recommendations",
+            ViewName::Webhooks => "webhooks",
         }
     }
 
@@ -91,6 +97,7 @@ impl ViewName {
             ViewName::Terms => terms::VERSION,
             ViewName::Risk => risk::VERSION,
             ViewName::Recommendations => recommendation::VERSION,
+            ViewName::Webhooks => webhook::VERSION,
         }
     }
 
@@ -107,6 +114,7 @@ impl ViewName {
             ViewName::Terms => Box::new(terms::TermsFold::new()),
             ViewName::Risk => Box::new(risk::RiskFold::new()),
             ViewName::Recommendations => Box::new(recommendation::RecommendationFold::new()),
+            ViewName::Webhooks => Box::new(webhook::WebhookFold::new()),
         }
     }
 }

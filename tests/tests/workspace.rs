@@ -10,7 +10,7 @@ const LINES_MAX: usize = 700;
 /// Files that are one list, in which one looks things up and which nobody reads from end to end.
 const LISTS: [&str; 1] = ["events/src/rejection.rs"];
 /// Most lines of those.
-const LIST_LINES_MAX: usize = 1_000;
+const LIST_LINES_MAX: usize = 1_100;
 
 /// Which crates of the workspace each may use outside its tests.
 const USES: [(&str, &[&str]); 8] = [

@@ -231,6 +231,7 @@ impl Run {
             Step::Return(step) => self.send_back(&step),
             Step::Bank(step) => self.bank(&step),
             Step::Risk(step) => self.risk(step),
+            Step::Tell(step) => self.tell(step),
             Step::Request(buyer, provider, minor) => {
                 self.ask(BUYERS[buyer], request_from(PROVIDERS[provider], usd(minor), "tok"));
             }

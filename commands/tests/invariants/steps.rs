@@ -11,6 +11,7 @@ use super::changes::{Act, changing};
 use super::devices::{DeviceStep, tending};
 use super::risking::{RiskStep, risking};
 use super::sending_back::{ReturnStep, returning};
+use super::telling::{TellStep, telling};
 use crate::support::*;
 
 pub(crate) const PROVIDERS: [Actor; 2] = [PROVIDER, Actor(4)];
@@ -110,6 +111,7 @@ pub(crate) enum Step {
     Return(ReturnStep),
     Bank(BankStep),
     Risk(RiskStep),
+    Tell(TellStep),
     Request(usize, usize, i64),
     Report(usize, u8, i64, u8),
     GiveUp(usize),
@@ -233,6 +235,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => returning().prop_map(Step::from),
         14 => banking().prop_map(Step::Bank),
         5 => risking().prop_map(Step::Risk),
+        2 => telling().prop_map(Step::Tell),
         14 => reserving(),
         4 => (buyer_again, 0..2usize, amount()).prop_map(|(b, p, a)| Step::Request(b, p, a)),
         14 => (nth, 0..9u8, share.clone(), 0..16u8).prop_map(|(n, k, a, r)| Step::Report(n, k, a, r)),

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use commands::personal::{address_name, profile_name};
+use commands::personal::{address_name, profile_name, webhook_secret_name};
 use events::commit::ChainError;
 use events::ids::AccountId;
 use events::{Commit, Event, Head, Position, Recorded, with_causes};
@@ -142,6 +142,20 @@ fn said(recorded: &Recorded) -> Vec<Change> {
         Event::AddressSealed(event) => {
             let (account, name) = (event.buyer, address_name(event.hash).into());
             vec![Change::Keep { account, name, position }]
+        }
+        Event::WebhookRegistered(event) => {
+            let name = webhook_secret_name(event.webhook, event.secret).into();
+            vec![Change::Keep { account: event.account, name, position }]
+        }
+        Event::WebhookSecretRotated(event) => {
+            let name = |secret| webhook_secret_name(event.webhook, secret);
+            let drop = event.dropped.iter().map(|old| drop_of(event.account, name(*old)));
+            let (account, new) = (event.account, name(event.secret).into());
+            drop.chain([Change::Keep { account, name: new, position }]).collect()
+        }
+        Event::WebhookRemoved(event) => {
+            let name = |secret| webhook_secret_name(event.webhook, secret);
+            event.secrets.iter().map(|old| drop_of(event.account, name(*old))).collect()
         }
         Event::AccountErased(event) => vec![Change::Erase { account: event.account }],
         _ => Vec::new(),

@@ -1,0 +1,238 @@
+//! Tells one address what happens, message by message in the order of the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commands::command::ReportWebhook;
+use events::webhook::DisabledBecause;
+use events::{Commit, Position, Recorded, Timestamp};
+use futures::StreamExt;
+use projections::webhook::Webhook;
+
+use super::message::Message;
+use super::progress::Progress;
+use super::{Delivery, JITTER_MAX, NotTried, Shared};
+use crate::past::commit_holding;
+use crate::sight::Sight;
+
+/// From how many events on it is noted in the log how far an address was told, so that another process would tell it again of no more.
+const REPORT_EVENTS: u64 = 1_000;
+/// How often that is noted at most, in milliseconds.
+const REPORT_MS: i64 = 60_000;
+/// After how many events that an address is not told of it is kept how far it is.
+const PASSED_EVENTS_MAX: u64 = 1_000;
+/// How long it takes until it is tried again when something is missing here, in milliseconds.
+const MISSING_MS: u64 = 60_000;
+
+/// Why telling an address ended.
+pub(super) enum End {
+    /// It is to go elsewhere, or the log says that it is told of nothing any more.
+    Over,
+    /// Something of this process failed; it is begun again.
+    Failed(String),
+}
+
+/// What tells one address.
+pub(super) struct Teller {
+    shared: Arc<Shared>,
+    row: Webhook,
+    sight: Sight,
+    progress: Progress,
+    kept: Position,
+    reported_at: Timestamp,
+}
+
+impl Teller {
+    /// Begins where an address stands. `is_operator`: its owner sees everything.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        row: Webhook,
+        is_operator: bool,
+        known: Option<Progress>,
+    ) -> Teller {
+        let progress = begin(&row, known);
+        let sight = Sight::new(row.account, is_operator, shared.projections.clone());
+        let reported_at = shared.clock.now();
+        Teller { shared, row, sight, progress, kept: progress.position, reported_at }
+    }
+
+    pub(super) async fn run(mut self) -> End {
+        match self.tell().await {
+            Ok(()) => End::Over,
+            Err(end) => end,
+        }
+    }
+
+    async fn tell(&mut self) -> Result<(), End> {
+        self.keep()?;
+        let from = self.progress.position + 1;
+        let held = commit_holding(self.shared.log.as_ref(), from).await;
+        // Behind the log's end there is none yet.
+        let from = held.map_err(failed)?.map_or(from, |commit| commit.first_position());
+        let mut commits = self.shared.log.follow(from);
+        while let Some(commit) = commits.next().await {
+            let commit = commit.map_err(failed)?;
+            for recorded in commit.events() {
+                if recorded.position > self.progress.position {
+                    self.next(&commit, recorded).await?;
+                }
+            }
+            self.report_now_and_then().await;
+        }
+        Err(End::Failed("the log ends".to_owned()))
+    }
+
+    async fn next(&mut self, commit: &Commit, recorded: &Recorded) -> Result<(), End> {
+        let is_asked_for = self.row.types.iter().any(|filter| filter.holds(&recorded.metadata.type_name));
+        if is_asked_for && self.sight.may_see(commit, recorded).await.map_err(failed)? {
+            let message = Message::of(commit, recorded).map_err(failed)?;
+            self.deliver(&message).await?;
+        }
+        self.progress.position = recorded.position;
+        if is_asked_for || self.progress.position >= self.kept + PASSED_EVENTS_MAX {
+            self.keep()?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message until it is taken.
+    async fn deliver(&mut self, message: &Message) -> Result<(), End> {
+        loop {
+            self.wait().await;
+            let (because, after_s) = match self.shared.attempt(&self.row, message, false).await {
+                Ok((Delivery::Taken, _)) => {
+                    let Progress { position, turn, heard, noted, .. } = self.progress;
+                    self.progress = Progress { position, turn, heard, noted, ..Progress::default() };
+                    return Ok(());
+                }
+                Ok((Delivery::Gone, _)) => (Some(DisabledBecause::Gone), None),
+                Ok((Delivery::Failed { after_s }, _)) => (None, after_s),
+                // That is not its fault, and not counted.
+                Err(error @ (NotTried::NoSecret | NotTried::NoCertificates)) => {
+                    tracing::warn!(webhook = %self.row.webhook, error = &error as &dyn std::error::Error, "a webhook waits");
+                    tokio::time::sleep(Duration::from_millis(MISSING_MS)).await;
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            let now = self.shared.clock.now();
+            let since = *self.progress.failing_since.get_or_insert(now);
+            self.progress.failures = self.progress.failures.saturating_add(1);
+            let is_over = now.ms_since(since) >= self.shared.config.failing_ms_max;
+            if let Some(because) = because.or(is_over.then_some(DisabledBecause::Failing)) {
+                self.keep()?;
+                return Err(self.disable(because).await);
+            }
+            let jitter = rand::random_range(0..=JITTER_MAX);
+            let ms = self.shared.config.wait_ms(self.progress.failures, jitter, after_s);
+            self.progress.next_at = Some(now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+            self.keep()?;
+        }
+    }
+
+    /// Waits until the next message may be tried.
+    async fn wait(&self) {
+        let clock = &self.shared.clock;
+        let Some(next_at) = self.progress.next_at else { return };
+        let ms = u64::try_from(next_at.ms_since(clock.now())).unwrap_or(0);
+        // A clock that was set back must not make it longer than it ever is.
+        let ms = ms.min(self.shared.config.longest_ms());
+        tokio::time::sleep(clock.wait_for(ms)).await;
+    }
+
+    fn keep(&mut self) -> Result<(), End> {
+        self.kept = self.progress.position;
+        match self.shared.store.keep(self.row.webhook, &self.progress) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(End::Over),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn disable(&self, because: DisabledBecause) -> End {
+        let (position, webhook) = (self.progress.position, self.row.webhook);
+        tracing::warn!(%webhook, ?because, "a webhook takes no messages and is switched off");
+        match self.report(ReportWebhook { disabled: Some(because), position, webhook }).await {
+            Ok(()) => End::Over,
+            Err(why) => End::Failed(why),
+        }
+    }
+
+    async fn report_now_and_then(&mut self) {
+        let (now, position) = (self.shared.clock.now(), self.progress.position);
+        let is_due =
+            now.ms_since(self.reported_at) >= REPORT_MS && position >= self.progress.noted + REPORT_EVENTS;
+        if !is_due {
+            return;
+        }
+        self.reported_at = now;
+        let webhook = self.row.webhook;
+        match self.report(ReportWebhook { disabled: None, position, webhook }).await {
+            Ok(()) => self.progress.noted = position,
+            // It is noted the next time.
+            Err(why) => tracing::warn!(%webhook, %why, "how far a webhook was told is not noted"),
+        }
+    }
+
+    async fn report(&self, report: ReportWebhook) -> Result<(), String> {
+        match self.shared.reporter.get() {
+            Some(reporter) => reporter.report(report.into(), &self.shared.projections).await,
+            None => Err("this process does not write the market".to_owned()),
+        }
+    }
+}
+
+/// Gives where an address stands: where this process left it, or where another one told the log that it was.
+fn begin(row: &Webhook, known: Option<Progress>) -> Progress {
+    let mut progress = known.unwrap_or_default();
+    if row.reached > progress.noted {
+        progress.position = progress.position.max(row.reached);
+        progress.noted = row.reached;
+    }
+    // Its owner has said something: it is tried at once.
+    if row.changed_at > progress.heard {
+        progress.heard = row.changed_at;
+        (progress.failures, progress.failing_since, progress.next_at) = (0, None, None);
+    }
+    progress
+}
+
+fn failed(why: impl ToString) -> End {
+    End::Failed(why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use events::ids::{AccountId, WebhookId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_address_goes_on_where_it_was_or_where_another_process_left_it() {
+        let mut row = Webhook {
+            webhook: WebhookId::from_uuid(Uuid::nil()),
+            account: AccountId::from_uuid(Uuid::nil()),
+            url: "https://a.example".parse().unwrap(),
+            types: ["*".parse().unwrap()].into(),
+            on: true,
+            disabled: None,
+            secret: events::Hash::ZERO,
+            replaced: None,
+            reached: 10,
+            registered_at: Timestamp::from_ms(0),
+            changed_at: 10,
+        };
+        let new = begin(&row, None);
+        assert_eq!((new.position, new.noted), (10, 10), "it is told of what comes behind its registration");
+        let failing = Progress { position: 50, failures: 3, next_at: Some(Timestamp::from_ms(9)), ..new };
+        assert_eq!(begin(&row, Some(failing)), failing);
+        // Its owner had it go back; what the log says is older.
+        let back = Progress { position: 4, turn: 1, ..failing };
+        assert_eq!(begin(&row, Some(back)).position, 4);
+        // Another process told it more, and its owner switched it on again.
+        (row.reached, row.changed_at) = (80, 81);
+        let begun = begin(&row, Some(failing));
+        assert_eq!((begun.position, begun.failures, begun.next_at), (80, 0, None));
+    }
+}
