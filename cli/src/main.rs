@@ -7,6 +7,7 @@ mod client;
 mod console;
 mod demo;
 mod dify;
+mod export;
 mod factors;
 mod import;
 mod keys;
@@ -67,6 +68,7 @@ enum Subcommands {
     Send(send::SendArgs),
     Factors(factors::FactorsArgs),
     Tail(tail::TailArgs),
+    Export(export::ExportArgs),
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
     Views(views::ViewsArgs),
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Subcommands::Send(arguments) => send::run(arguments),
         Subcommands::Factors(arguments) => factors::run(arguments),
         Subcommands::Tail(arguments) => tail::run(arguments),
+        Subcommands::Export(arguments) => export::run(&arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Views(arguments) => views::run(&arguments),

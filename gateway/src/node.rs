@@ -49,6 +49,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::kept::Kept;
+use self::parts::Parts;
 use crate::health::Storage;
 use crate::http::Gateway;
 use crate::limits::Limits;
@@ -57,7 +58,6 @@ use crate::past::Past;
 use crate::reporter::Reporter;
 use crate::webhooks::{Webhooks, WebhooksConfig, WebhooksError};
 
-use self::parts::Parts;
 
 /// The name in the key store of the key that a market is opened with; receipts are signed with it until it is rotated.
 pub const RECEIPT_KEY: &str = market_keys::MARKET_KEY;

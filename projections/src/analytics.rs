@@ -1,6 +1,7 @@
 //! Numbers over time: sales by hour, day, seller and listing, the way from cart to delivery, how long orders take,
 //! and why commands are refused. Hours and days are those of UTC. All integers; money in minor units per currency.
 
+mod apart;
 mod fold;
 mod queries;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::{Key, Layout};
 use crate::view::ViewError;
 
+pub use apart::{NumbersOf, NumbersOfLog, StepNumbers};
 pub(crate) use fold::AnalyticsFold;
 pub use queries::Analytics;
 

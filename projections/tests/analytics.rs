@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::ids::ListingId;
 use events::{Currency, Timestamp};
 use projections::analytics::{
-    Activity, Analytics, LATENCY_BOUNDS_MS, Milestone, QueryError, SERIES_POINTS_MAX, Step, TimeRange,
+    Activity, Analytics, LATENCY_BOUNDS_MS, Milestone, NumbersOf, NumbersOfLog, QueryError,
+    SERIES_POINTS_MAX, Step, StepNumbers, TimeRange,
 };
 use proptest::prelude::*;
 use support::market::{SELLERS, history_of, wishes};
@@ -193,6 +194,53 @@ fn check_rejections(history: &History, analytics: Analytics<'_>) {
     }
 }
 
+/// Rows that are read apart from views say what the whole history says of each step, and of none in which nothing happened.
+fn check_rows(history: &History, commits_at_once: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut numbers = NumbersOfLog::begin(&dir.path().join("numbers")).unwrap();
+    for commits in history.commits.chunks(commits_at_once) {
+        numbers.add(commits).unwrap();
+    }
+    let hours: Vec<_> = numbers.rows(Step::Hour).map(Result::unwrap).collect();
+    let mut counted = Activity::default();
+    for row in &hours {
+        let NumbersOf::Market(of_hour) = &row.of else { panic!("hours are the market's: {row:?}") };
+        let hour = row.start.ms() / HOUR_MS;
+        assert_eq!(*of_hour, naive_numbers::activity(history, |time| is_in(time, hour, HOUR_MS)));
+        counted.rejected += of_hour.rejected;
+        counted.sales.orders += of_hour.sales.orders;
+    }
+    let whole = naive_numbers::activity(history, |_| true);
+    assert_eq!((counted.rejected, counted.sales.orders), (whole.rejected, whole.sales.orders));
+
+    let (mut orders_of_market, mut orders_of_sellers, mut reasons) = (0, 0, BTreeMap::new());
+    for row in numbers.rows(Step::Day).map(Result::unwrap) {
+        let StepNumbers { start, of } = row;
+        let day = start.ms() / DAY_MS;
+        match of {
+            NumbersOf::Market(found) => {
+                assert_eq!(found, naive_numbers::activity(history, |time| is_in(time, day, DAY_MS)));
+                orders_of_market += found.sales.orders;
+            }
+            NumbersOf::Seller(seller, found) => {
+                let of_day = |of, time| of == seller && is_in(time, day, DAY_MS);
+                assert_eq!(found, naive_numbers::sales(history, of_day));
+                orders_of_sellers += found.orders;
+            }
+            NumbersOf::Listing(listing, found) => {
+                let of_day = |time| is_in(time, day, DAY_MS);
+                assert_eq!(found, naive_numbers::listing(history, listing, of_day));
+            }
+            NumbersOf::Reason(code, count) => assert_eq!(reasons.insert((day, code), count), None),
+        }
+    }
+    assert_eq!((orders_of_market, orders_of_sellers), (whole.sales.orders, whole.sales.orders));
+    assert_eq!(
+        reasons.into_iter().collect::<Vec<_>>(),
+        naive_numbers::rejections(history).into_iter().collect::<Vec<_>>()
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -207,6 +255,7 @@ proptest! {
             check_latency(&history, analytics);
             check_rejections(&history, analytics);
         });
+        check_rows(&history, limit * 7);
     }
 }
 

@@ -198,6 +198,6 @@ fn top<I: Ord + Copy, T>(
     Ok(best.into_iter().map(|(_, rank)| rank).collect())
 }
 
-fn damaged_key() -> ViewError {
+pub(super) fn damaged_key() -> ViewError {
     ViewError::Damaged { source: "its key has another form".into() }
 }
