@@ -15,6 +15,7 @@ mod ledger;
 mod limits;
 mod log;
 mod nats;
+mod orders;
 mod output;
 mod payments;
 mod profile;
@@ -72,6 +73,7 @@ enum Subcommands {
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
     Views(views::ViewsArgs),
+    Orders(orders::OrdersArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
     Address(address::AddressArgs),
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Views(arguments) => views::run(&arguments),
+        Subcommands::Orders(arguments) => orders::run(&arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),
         Subcommands::Address(arguments) => address::run(arguments),

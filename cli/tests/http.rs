@@ -47,6 +47,19 @@ fn keys_are_registered_and_commands_sent_while_the_market_runs() {
     cli.write("market.jwk", &cli.ok(&["keys", "show", "market", "--jwk"]));
     cli.ok(&["verify", "receipt", "receipt.json", "--market-key", "market.jwk"]);
 
+    // Buyer and seller are told of it, each his side.
+    let position: Value = serde_json::from_str(&receipt).expect("a receipt is JSON");
+    let position = position["receipt"]["position"].to_string();
+    let asked =
+        |what: &[&str]| cli.ok(&[&["orders"], what, &["--url", &url, "--min-position", &position]].concat());
+    let bought = asked(&["list", "--key", "alice", "--state", "open"]);
+    assert!(bought.contains("1001-9") && bought.contains("19.98 USD"), "{bought}");
+    assert_eq!(asked(&["list", "--key", "alice", "--state", "ended"]), "");
+    let desk = asked(&["desk", "--key", "seller", "--task", "ship"]);
+    assert!(desk.contains("1001-9") && desk.contains("2 units"), "{desk}");
+    let (_, said) = cli.ends(1, &["orders", "list", "--key", "alice", "--state", "lost", "--url", &url]);
+    assert!(said.contains("query_invalid"), "{said}");
+
     // A rejection is proven by a receipt, too; a refusal is told with its code.
     let (receipt, said) = send(1, "alice", "order.place", order(2));
     assert!(said.contains("rejected"), "{said}");

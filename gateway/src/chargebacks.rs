@@ -68,7 +68,7 @@ fn may_see(caller: &Caller, one: &Chargeback) -> bool {
 }
 
 /// Leaves out what is none of the caller's: others' orders, what they gave as evidence, and what it cost the platform.
-fn shown(caller: &Caller, mut one: Chargeback) -> Chargeback {
+pub(crate) fn shown(caller: &Caller, mut one: Chargeback) -> Chargeback {
     if caller.is_operator() {
         return one;
     }

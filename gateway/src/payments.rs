@@ -76,10 +76,14 @@ pub(crate) async fn payouts(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["cursor", "limit"])?;
+    params.only(&["account", "cursor", "limit"])?;
+    let account = params.get::<AccountId>("account")?.unwrap_or(caller.account);
+    if !caller.may_see(account) {
+        return Err(Problem::forbidden("only operators list the payouts of others"));
+    }
     let (cursor, limit) = params.page::<Position>(PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)?;
     let found = ask(&app, move |views| -> Result<_, projections::ViewError> {
-        let PayoutPage { payouts, next } = views.payments().payouts(caller.account, cursor, limit)?;
+        let PayoutPage { payouts, next } = views.payments().payouts(account, cursor, limit)?;
         Ok(PayoutList { payouts, next_cursor: next })
     });
     found.await

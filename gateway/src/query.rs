@@ -14,7 +14,7 @@ use events::ids::{AccountId, CartId, CommandId, OrderGroupId, OrderId};
 use events::order::{NumberError, OrderNumber};
 use events::{Money, Position, Timestamp};
 use projections::cart::{Reservation, SHARED_PER_PAGE_MAX, SavedLine, SharedCart, SharedPage};
-use projections::order::{ORDERS_PER_PAGE_MAX, Order, Side};
+use projections::order::{ORDERS_PER_PAGE_MAX, Order, OrderFilter, Side};
 use projections::{Projections, ViewError};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -28,6 +28,7 @@ use crate::token::Caller;
 use crate::tree;
 
 pub(crate) mod address;
+pub(crate) mod desk;
 pub(crate) mod devices;
 pub(crate) mod factors;
 pub(crate) mod listing;
@@ -363,7 +364,7 @@ pub(crate) async fn order_group(
 /// A page of a list of orders.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct OrderList {
-    /// Newest first.
+    /// Newest first. With a `state` a page may have fewer than asked for, and even none, though it is not the last.
     orders: Vec<Order>,
     /// Give it as `cursor` to get the next page; null: this was the last.
     next_cursor: Option<String>,
@@ -375,7 +376,7 @@ pub(crate) async fn orders(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["role", "cursor", "limit", "account", "as_of"])?;
+    params.only(&["role", "state", "cursor", "limit", "account", "as_of"])?;
     let side = match params.text("role") {
         None | Some("buyer") => Side::Buyer,
         Some("seller") => Side::Seller,
@@ -385,8 +386,9 @@ pub(crate) async fn orders(
     if !caller.may_see(account) {
         return Err(Problem::forbidden("only operators list the orders of others"));
     }
+    let filter: OrderFilter = params.word("state")?.unwrap_or_default();
     let (cursor, limit) = params.page::<Position>(ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)?;
-    let list = move |views: &Projections| views.orders().list(side, account, cursor, limit);
+    let list = move |views: &Projections| views.orders().list(side, account, filter, cursor, limit);
     let found = ask_as_of(&caller, &params, &app, list).await?;
     let shown = |page: projections::order::Page| OrderList {
         orders: page.orders,

@@ -13,7 +13,7 @@ use projections::analytics::{Funnel, TOP_MAX};
 use projections::cart::{Cart, SHARED_PER_PAGE_MAX};
 use projections::ledger::POSTINGS_PER_PAGE_MAX;
 use projections::listing::LISTINGS_PER_PAGE_MAX;
-use projections::order::{ORDERS_PER_PAGE_MAX, OpenReturns, Order, OrderGroup};
+use projections::order::{ORDERS_PER_PAGE_MAX, OpenReturns, Order, OrderGroup, SellerTask};
 use projections::payment::{
     BREAKS_PER_PAGE_MAX, CHARGEBACKS_PER_PAGE_MAX, Chargeback, PAYOUTS_PER_PAGE_MAX, Payment, Payout,
 };
@@ -30,6 +30,7 @@ use crate::problem::{
     ACCOUNT_SUSPENDED, BODY_BROKEN, BODY_LATE, FORBIDDEN, MESSAGE_REFUSED, NOT_FOUND, OUTCOME_UNKNOWN,
     QUERY_INVALID, STREAMS_FULL, UNAVAILABLE,
 };
+use crate::query::desk::{self, Desk, TASKS_PER_PAGE};
 use crate::query::devices::{self, DeviceList};
 use crate::query::listing::{self, LISTINGS_PER_PAGE, ListingList, Shown};
 use crate::query::statement::{self, POSTINGS_PER_PAGE, Statement};
@@ -93,6 +94,29 @@ const COMMAND_PATHS: &[(&str, &str)] = &[
     ("/api/stock/extend-reservation", "stock.extend_reservation"),
     ("/api/stock/release-reservation", "stock.release_reservation"),
     ("/api/wallet/exchange", "wallet.exchange"),
+];
+
+/// Which orders can be listed alone.
+const ORDER_FILTERS: [&str; 19] = [
+    "all",
+    "open",
+    "ended",
+    "awaiting_payment",
+    "authorized",
+    "awaiting_seller",
+    "placed",
+    "partially_shipped",
+    "shipped",
+    "partially_delivered",
+    "delivered",
+    "completed",
+    "cancelled",
+    "refunded",
+    "partially_returned",
+    "returned",
+    "on_hold",
+    "disputed",
+    "charged_back",
 ];
 
 /// Lists every route.
@@ -172,11 +196,28 @@ fn questions() -> Vec<Route> {
                 "As whom",
                 json!({"type": "string", "enum": ["buyer", "seller"], "default": "buyer"}),
             )
+            .query(
+                "state",
+                "Only those of which something is left, those of which nothing is, or those in one state",
+                json!({"type": "string", "enum": ORDER_FILTERS, "default": "all"}),
+            )
             .paged(position(), ORDERS_PER_PAGE, ORDERS_PER_PAGE_MAX)
             .query("account", "Whose, for operators", uuid())
             .problems([FORBIDDEN])
             .of_past()
             .answers(view::<OrderList>()),
+        Route::get(
+            "/v1/sellers/{account}/desk",
+            "What you are to do as a seller, the most urgent first, and what you have earned",
+            desk::desk,
+        )
+        .question()
+        .of_account()
+        .query("task", "Only what is to be done of this sort", json!({"type": "string", "enum": SellerTask::ALL}))
+        .paged(json!({"type": "string"}), TASKS_PER_PAGE, ORDERS_PER_PAGE_MAX)
+        .problems([NOT_FOUND])
+        .of_past()
+        .answers(view::<Desk>()),
         Route::get("/v1/orders/{id}", "An order with its timeline", query::order)
             .question()
             .in_path(
@@ -335,6 +376,8 @@ fn through_providers() -> Vec<Route> {
             .answers(view::<Payment>()),
         Route::get("/v1/payouts", "Your payouts, newest first", payments::payouts)
             .question()
+            .query("account", "Whose, for operators", uuid())
+            .problems([FORBIDDEN])
             .paged(position(), PAYOUTS_PER_PAGE, PAYOUTS_PER_PAGE_MAX)
             .answers(view::<PayoutList>()),
         Route::get("/v1/payouts/{id}", "A payout of what a seller has earned", payments::payout)

@@ -96,10 +96,20 @@ async fn a_chargeback_is_seen_by_whom_it_is_about() {
     let (_, shown) = seen(&shop, &buyer, &format!("/v1/payments/{payment}"), &receipt).await;
     assert_eq!((&shown["disputed"]["minor"], &shown["chargebacks"]), (&json!(700), &json!([chargeback])));
 
+    // Its seller is to answer, and while the order stands still he is to do nothing else.
+    let desk = "/v1/sellers/me/desk";
+    let (_, shown) = seen(&shop, &seller, desk, &receipt).await;
+    assert_eq!(
+        (&shown["chargebacks"][0]["chargeback"], &shown["tasks"], &shown["chargebacks"][0]["fee"]),
+        (&json!(chargeback), &json!([]), &json!(null)),
+        "{shown}"
+    );
+
     // What is given as evidence is the seller's and the operators'.
     let files = Vec::new().try_into().unwrap();
     let evidence = SubmitEvidence { chargeback, files, payment, statement: Some(text("it came")) };
     let receipt = shop.accepted(&seller, evidence).await;
+    assert_eq!(seen(&shop, &seller, desk, &receipt).await.1["chargebacks"], json!([]));
     let (_, shown) = seen(&shop, &seller, &path, &receipt).await;
     assert_eq!(
         (&shown["evidence"]["statement"], &shown["evidence"]["is_taken"]),

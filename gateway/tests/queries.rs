@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use commands::command::{
     AddToCart, AdjustStock, AllowReservations, ApplyCoupon, BlockListing, CreatePromotion, Delivery,
-    ExpectStock, MoveStock, OrderLine, PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate, SetTax,
-    SuspendSeller, UpdateListing,
+    ExpectStock, HoldOrder, MoveStock, OrderLine, PaymentMethod, PlaceOrder, ReserveStock, SetShippingRate,
+    SetTax, ShipOrder, SuspendSeller, UpdateListing,
 };
 use events::Bps;
 use events::account::Role;
@@ -429,4 +429,93 @@ async fn what_a_buyer_has_set_aside_is_shown_to_him_and_operators() {
         [&listed["available"], &stock["reserved"], &stock["set_aside"]],
         [&json!(2), &json!(3), &json!(3)]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_is_told_what_he_is_to_do_and_nobody_else_but_operators() {
+    let shop = Shop::open().await;
+    let (seller, other) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Seller]).await);
+    let (buyer, operator) = (shop.funded_buyer(10_000).await, shop.person(&[Role::Operator]).await);
+    let lamp = shop.listing(&seller, 2_500, 5).await;
+    let mut orders = Vec::new();
+    let mut receipt = Value::Null;
+    for _ in 0..3 {
+        receipt = shop.accepted(&buyer, purchase(lamp)).await;
+        orders.push(receipt_order(&receipt));
+        shop.clock.advance_to(shop.now().plus_ms(1));
+    }
+    let placed = receipt["receipt"]["position"].as_u64().unwrap();
+    let desk = async |who: &Person, path: &str, more: &str| {
+        let path = format!("/v1/sellers/{path}/desk?{more}");
+        json_of(shop.get(&path).bearer_auth(shop.token(who).await)).await
+    };
+    let of = |shown: &Value| {
+        let tasks = shown["tasks"].as_array().unwrap().iter();
+        tasks.map(|one| one["order"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let at = |position: u64| format!("min_position={position}");
+    let (status, shown) = desk(&seller, "me", &at(placed)).await;
+    assert_eq!((status, of(&shown)), (StatusCode::OK, orders.clone()), "{shown}");
+    let one = &shown["tasks"][0];
+    assert_eq!(
+        (&one["task"], &one["number"], &one["state"]),
+        (&json!("ship"), &json!("1001-9"), &json!("placed"))
+    );
+    assert_eq!(one["lines"], json!([{"listing": lamp, "quantity": 1, "locations": []}]));
+    assert!(one["due_rfc3339"].is_string() && one["placed_at_rfc3339"].is_string(), "{one}");
+    let count = json!({
+        "task": "ship", "orders": 3, "is_more": false, "due": one["due"], "due_rfc3339": one["due_rfc3339"],
+    });
+    assert_eq!(shown["counts"], json!([count]));
+    assert_eq!(shown["available"], json!([]), "nothing is earned before it has arrived");
+
+    let (_, first) = desk(&seller, "me", "limit=2").await;
+    assert_eq!(of(&first), orders[..2]);
+    let next = format!("limit=2&cursor={}", first["next_cursor"].as_str().unwrap());
+    let (_, last) = desk(&seller, "me", &next).await;
+    assert_eq!((of(&last), &last["next_cursor"]), (vec![orders[2].clone()], &Value::Null));
+    assert_eq!(of(&desk(&seller, "me", "task=accept").await.1), Vec::<String>::new());
+    assert_eq!(of(&desk(&seller, "me", "task=ship").await.1), orders);
+
+    // What is shipped or stands still is no task of his.
+    let order = orders[1].parse().unwrap();
+    shop.accepted(&seller, ShipOrder { carrier: None, from: None, lines: None, order, tracking: None }).await;
+    let (order, note) = (orders[2].parse().unwrap(), "who are they".to_owned().try_into().unwrap());
+    let reason = events::order::hold::HoldReason::Compliance;
+    let receipt = shop.accepted(&operator, HoldOrder { note, order, reason }).await;
+    let held = receipt["receipt"]["position"].as_u64().unwrap();
+    assert_eq!(of(&desk(&seller, "me", &at(held)).await.1), orders[..1]);
+
+    // Operators see everybody's, and as it was.
+    let his = seller.account.to_string();
+    assert_eq!(of(&desk(&operator, &his, "").await.1), orders[..1]);
+    assert_eq!(of(&desk(&operator, &his, &format!("as_of={placed}")).await.1), orders);
+    assert_eq!(of(&desk(&other, "me", "").await.1), Vec::<String>::new());
+    let ask = async |who: &Person, path: &str| shop.get(path).bearer_auth(shop.token(who).await);
+    problem(ask(&other, &format!("/v1/sellers/{his}/desk")).await, 404, "not_found").await;
+    problem(ask(&seller, &format!("/v1/sellers/me/desk?as_of={placed}")).await, 403, "scope_denied").await;
+    for wrong in ["task=rest", "cursor=7", "limit=0", "state=open"] {
+        problem(ask(&seller, &format!("/v1/sellers/me/desk?{wrong}")).await, 400, "query_invalid").await;
+    }
+
+    // What the buyer bought, by where it stands.
+    let history = async |who: &Person, more: &str| {
+        let path = format!("/v1/orders?{more}");
+        let (status, shown) = json_of(shop.get(&path).bearer_auth(shop.token(who).await)).await;
+        assert_eq!(status, StatusCode::OK, "{shown}");
+        shown["orders"].as_array().unwrap().iter().map(|one| one["order"].clone()).collect::<Vec<_>>()
+    };
+    let newest = [&orders[2], &orders[1], &orders[0]].map(|order| json!(order));
+    assert_eq!(history(&buyer, "state=open").await, newest);
+    assert_eq!(history(&buyer, "state=ended").await, [] as [Value; 0]);
+    for (state, order) in [("on_hold", 2), ("shipped", 1), ("placed", 0)] {
+        for (who, role) in [(&buyer, "buyer"), (&seller, "seller")] {
+            assert_eq!(history(who, &format!("state={state}&role={role}")).await, [json!(orders[order])]);
+        }
+    }
+    problem(ask(&buyer, "/v1/orders?state=lost").await, 400, "query_invalid").await;
+    problem(ask(&other, &format!("/v1/payouts?account={his}")).await, 403, "scope_denied").await;
+    let (_, payouts) = json_of(ask(&operator, &format!("/v1/payouts?account={his}")).await).await;
+    assert_eq!(payouts["payouts"], json!([]));
+    shop.close().await;
 }

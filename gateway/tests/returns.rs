@@ -59,11 +59,19 @@ async fn a_seller_sees_what_waits_for_him_and_an_operator_what_he_is_asked_about
     let (_, none) = seen(&shop, &other, "/v1/returns", &receipt).await;
     assert_eq!(none["count"], 0, "what others sell is not his to see");
 
+    let (_, desk) = seen(&shop, &seller, "/v1/sellers/me/desk", &receipt).await;
+    let task = &desk["tasks"][0];
+    assert_eq!(
+        (&task["task"], &task["order"], &task["returns"], &task["due"]),
+        (&json!("answer_return"), &json!(order), &json!([1]), &one["due"])
+    );
     let number = ReturnNumber::FIRST;
     shop.accepted(&seller, RejectReturn { number, order, reason: text("it was whole") }).await;
     let receipt = shop.accepted(&buyer, AppealReturn { note: text("it was not"), number, order }).await;
     let (_, asked) = seen(&shop, &operator, "/v1/returns", &receipt).await;
     assert_eq!((&asked["count"], &asked["returns"][0]["state"]), (&json!(1), &json!("appealed")), "{asked}");
+    let (_, desk) = seen(&shop, &seller, "/v1/sellers/me/desk", &receipt).await;
+    assert_eq!(desk["tasks"], json!([]), "it is the operator's turn");
     let of_seller = format!("/v1/returns?account={}&state=appealed", seller.account);
     let (_, same) = seen(&shop, &operator, &of_seller, &receipt).await;
     assert_eq!(same, asked);

@@ -2,17 +2,17 @@
 
 mod change;
 mod charge;
+mod desk;
 mod escrows;
 mod fold;
 mod group;
+mod history;
 mod hold;
 mod location;
 mod note;
 mod returns;
 mod status;
 mod word;
-
-use std::cmp::Reverse;
 
 use events::account::Role;
 use events::escrow::FreezeReason;
@@ -37,24 +37,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::store::Slot;
-use crate::table::{Key, Layout};
+use crate::table::Layout;
 use crate::view::ViewError;
 
 pub use self::change::{AddedLine, AddedUnits, OpenChange, RemovedUnits, Version};
 pub use self::charge::{Charge, ChargeState};
+pub use self::desk::{
+    CursorError, DeskCursor, DeskPage, DeskTask, SellerTask, TASKS_COUNTED_MAX, TaskCount, UnitsLeft,
+};
 pub use self::escrows::{ESCROW_AGE_BOUNDS_MS, EscrowState, Escrows, EscrowsInState, EscrowsOfAge};
 pub(crate) use self::fold::OrderFold;
 pub use self::group::OrderGroup;
+pub use self::history::{ORDERS_LOOKED_AT_MAX, ORDERS_PER_PAGE_MAX, OrderFilter, Page, Side};
 pub use self::returns::{
     Arrived, OpenReturn, OpenReturns, RETURNS_LISTED_MAX, Replacement, Return, ReturnedLine,
 };
 pub use self::status::{Axes, EscrowAxis, Fulfilment, OrderAxis, OrderStatus, PaymentAxis};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 11;
-
-/// Most orders in one page of a list.
-pub const ORDERS_PER_PAGE_MAX: usize = 100;
+pub(crate) const VERSION: u8 = 12;
 
 /// An order as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -560,45 +561,8 @@ pub enum Actor {
     Writer(WriterId),
 }
 
-/// Some orders of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Page {
-    /// Newest first.
-    pub orders: Vec<Order>,
-    /// Pass it as `before` to get the next page; none: this was the last.
-    pub next: Option<Position>,
-}
-
-/// Whose orders are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Those the account bought.
-    Buyer,
-    /// Those the account sold.
-    Seller,
-}
-
-/// Orders of one account that stand in one value of a list. Full values are never written again, so a list costs one
-/// write per account and batch, and a page of it a few reads.
-const ORDERS_PER_CHUNK: usize = 64;
-
-/// A position, sorted newest first.
-impl Key for Reverse<Position> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(!self.0).to_be_bytes());
-    }
-}
-
-/// An account, and the position of a full chunk's first order, or [`NEWEST`] for the chunk that still grows.
-type ListKey = (AccountId, Reverse<Position>);
-/// Orders with the position they were placed at, oldest first.
-type Chunk = Vec<(Position, OrderId)>;
-const NEWEST: Reverse<Position> = Reverse(Position::MAX);
-
 const ORDERS: Layout<OrderId, Order> = Layout::new(b'o', VERSION);
 const NUMBERS: Layout<OrderNumber, OrderId> = Layout::new(b'n', VERSION);
-const BOUGHT: Layout<ListKey, Chunk> = Layout::new(b'b', VERSION);
-const SOLD: Layout<ListKey, Chunk> = Layout::new(b's', VERSION);
 
 /// Answers about orders.
 #[derive(Clone, Copy)]
@@ -621,43 +585,6 @@ impl<'a> Orders<'a> {
             Some(order) => ORDERS.get(&live.tree, &order),
             None => Ok(None),
         }
-    }
-
-    /// Lists an account's orders, newest first: those placed before position `before`, or all. A page has at most
-    /// `limit` orders, and never more than [`ORDERS_PER_PAGE_MAX`].
-    pub fn list(
-        &self,
-        side: Side,
-        account: AccountId,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<Page, ViewError> {
-        let limit = limit.clamp(1, ORDERS_PER_PAGE_MAX);
-        let live = self.0.read();
-        let layout = match side {
-            Side::Buyer => BOUGHT,
-            Side::Seller => SOLD,
-        };
-        let last = before.map_or(Position::MAX - 1, |before| before.saturating_sub(1));
-        let newest = layout.get(&live.tree, &(account, NEWEST))?.unwrap_or_default();
-        // The first full chunk in this range is the newest that begins at or before `last`.
-        let (from, to) = ((account, Reverse(last)), (account, Reverse(0)));
-        let full = layout.range(&live.tree, &from, &to, 16);
-        let mut page = Page { orders: Vec::with_capacity(limit), next: None };
-        let full = full.map(|pair| pair.map(|(_, chunk)| chunk));
-        for chunk in std::iter::once(Ok(newest)).chain(full) {
-            for (_, order) in chunk?.into_iter().rev().filter(|(position, _)| *position <= last) {
-                if page.orders.len() == limit {
-                    page.next = page.orders.last().and_then(Order::position);
-                    return Ok(page);
-                }
-                let found = ORDERS.get(&live.tree, &order)?;
-                page.orders.push(found.ok_or_else(|| ViewError::Damaged {
-                    source: format!("order {order} is listed, but is not there").into(),
-                })?);
-            }
-        }
-        Ok(page)
     }
 }
 

@@ -22,7 +22,8 @@ use self::breaks::BreakFold;
 pub use self::breaks::{BREAKS_PER_PAGE_MAX, BreakPage, BreakState, ReconciliationBreak, Resolution};
 use self::chargeback::ChargebackFold;
 pub use self::chargeback::{
-    CHARGEBACKS_PER_PAGE_MAX, Chargeback, ChargebackFilter, ChargebackPage, DisputedOrder, Evidence,
+    CHARGEBACKS_LOOKED_AT_MAX, CHARGEBACKS_PER_PAGE_MAX, Chargeback, ChargebackFilter, ChargebackPage,
+    DisputedOrder, Evidence,
 };
 use self::payout::PayoutFold;
 pub use self::payout::{PAYOUTS_PER_PAGE_MAX, Payout, PayoutPage, PayoutState};

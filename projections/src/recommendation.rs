@@ -28,7 +28,7 @@ use self::counts::{Counts, belonging_to};
 pub use self::decay::HALF_LIFE_DAYS;
 pub use self::llr::{SIGNIFICANT, Together};
 use crate::listing::{Offer, ROWS};
-use crate::order::Side;
+use crate::order::{OrderFilter, Side};
 use crate::runner::Projections;
 use crate::table::{Layout, Table};
 use crate::view::{Fold, ViewError, ViewName};
@@ -204,7 +204,7 @@ impl Page {
 
 /// Gives the listings that somebody has in his cart and those of his newest orders, each once.
 pub(crate) fn owned_of_late(views: &Projections, account: AccountId) -> Result<Vec<ListingId>, ViewError> {
-    let orders = views.orders().list(Side::Buyer, account, None, ORDERS_MAX)?.orders;
+    let orders = views.orders().list(Side::Buyer, account, OrderFilter::All, None, ORDERS_MAX)?.orders;
     let cart = views.carts().active(account)?;
     let carried = cart.iter().flat_map(|cart| cart.lines.iter().map(|line| line.listing));
     let bought = orders.iter().flat_map(|order| order.lines.iter().map(|line| line.listing));

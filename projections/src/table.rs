@@ -1,6 +1,7 @@
 //! Tables inside a view's tree: typed keys and values, and the write-back cache that a fold works on.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
@@ -180,12 +181,12 @@ impl<K: Key, V: Serialize + DeserializeOwned> Layout<K, V> {
     }
 
     /// Reads the values from key `from` on whose keys begin with `start`, in key order, each with the rest of its key.
-    pub(crate) fn scan_from(
+    pub(crate) fn scan_from<S: Key>(
         &self,
         tree: &Tree,
-        start: &impl Key,
+        start: &S,
         from: &K,
-    ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> {
+    ) -> impl Iterator<Item = Result<(IVec, V), ViewError>> + use<K, V, S> {
         self.scan_bytes(tree, bytes_of(start), bytes_of(from))
     }
 
@@ -351,6 +352,52 @@ impl<K: Key, V: Serialize + DeserializeOwned> Additions<K, V> {
 
     /// Puts all that was added since the last call into `batch`.
     pub(crate) fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        self.changes.write(self.layout.place, tree, batch)
+    }
+}
+
+/// Rows without a value, each of which is put in and taken out by turns. What comes and goes within a batch costs no write, and
+/// nothing is read or kept.
+pub(crate) struct Marks<K> {
+    layout: Layout<K, ()>,
+    changes: Changes,
+    /// What becomes of rows with the batch: put in, or taken out.
+    turned: HashMap<K, bool>,
+}
+
+impl<K: Key> Marks<K> {
+    /// Starts with none turned.
+    pub(crate) fn new(layout: Layout<K, ()>) -> Self {
+        Marks { layout, changes: Changes::default(), turned: HashMap::new() }
+    }
+
+    /// Puts in a row that is not there.
+    pub(crate) fn put(&mut self, key: K) {
+        self.turn(key, true);
+    }
+
+    /// Takes out a row that is there.
+    pub(crate) fn take(&mut self, key: K) {
+        self.turn(key, false);
+    }
+
+    fn turn(&mut self, key: K, is_put: bool) {
+        // Turned twice it is as it was.
+        match self.turned.entry(key) {
+            Entry::Vacant(entry) => _ = entry.insert(is_put),
+            Entry::Occupied(entry) => {
+                let was_put = entry.remove();
+                assert!(was_put != is_put, "a row is put in where it is not, and taken out where it is");
+            }
+        }
+    }
+
+    /// Puts all that was turned since the last call into `batch`.
+    pub(crate) fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
+        for (key, is_put) in self.turned.drain() {
+            // A row without a value is written as nothing.
+            self.changes.push(|out| key.write(out), |_| is_put);
+        }
         self.changes.write(self.layout.place, tree, batch)
     }
 }

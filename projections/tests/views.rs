@@ -7,7 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::account::Role;
-use events::ids::{AccountId, CartId};
+use events::ids::{AccountId, CartId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{ListingStatus, WalletFunded};
 use events::order::Placed;
@@ -16,7 +16,10 @@ use events::{Event, Timestamp};
 use projections::Projections;
 use projections::cart::{CartState, LineProblem, PriceChange};
 use projections::ledger::has_statement;
-use projections::order::{Actor, ESCROW_AGE_BOUNDS_MS, EscrowAxis, EscrowState, ORDERS_PER_PAGE_MAX, Side};
+use projections::order::{
+    Actor, DeskTask, ESCROW_AGE_BOUNDS_MS, EscrowAxis, EscrowState, ORDERS_LOOKED_AT_MAX,
+    ORDERS_PER_PAGE_MAX, OrderFilter, OrderStatus, SellerTask, Side, TASKS_COUNTED_MAX,
+};
 use proptest::prelude::*;
 use support::market::{BERLIN, BUYERS, SELLERS, history_of, wishes};
 use support::{History, account, follow, naive};
@@ -181,29 +184,101 @@ fn check_groups(history: &History, views: &Projections) {
     }
 }
 
+/// Lists all orders of one side of an account, page by page.
+fn listed(
+    views: &Projections,
+    side: Side,
+    who: AccountId,
+    filter: OrderFilter,
+    limit: usize,
+) -> Vec<OrderId> {
+    let (mut listed, mut before) = (Vec::new(), None);
+    loop {
+        let page = views.orders().list(side, who, filter, before, limit).unwrap();
+        assert!(page.orders.len() <= limit.min(ORDERS_PER_PAGE_MAX));
+        listed.extend(page.orders.iter().map(|order| order.order));
+        assert!(before.is_none() || page.next.is_none() || page.next < before, "it goes on");
+        before = page.next;
+        if before.is_none() {
+            return listed;
+        }
+    }
+}
+
 fn check_lists(history: &History, views: &Projections, limit: usize) {
     let sides = (0..BUYERS).map(|n| (Side::Buyer, account(n)));
     for (side, who) in sides.chain((100..100 + SELLERS).map(|n| (Side::Seller, account(n)))) {
-        let mut listed = Vec::new();
-        let mut before = None;
-        for _ in 0..=naive::placed(history).len() {
-            let page = views.orders().list(side, who, before, limit).unwrap();
-            assert!(page.orders.len() <= limit.min(ORDERS_PER_PAGE_MAX));
-            listed.extend(page.orders.iter().map(|order| order.order));
-            before = page.next;
-            if before.is_none() {
-                break;
-            }
-        }
         let is_of = |id: AccountId| id == who;
-        let mut expected: Vec<_> = naive::placed(history)
-            .into_iter()
-            .filter(|(_, placed)| is_of(if side == Side::Buyer { placed.buyer } else { placed.seller }))
-            .map(|(_, placed)| placed.order)
+        let own = naive::placed(history).into_iter().rev().map(|(_, placed)| placed);
+        let own: Vec<_> = own
+            .filter(|placed| is_of(if side == Side::Buyer { placed.buyer } else { placed.seller }))
             .collect();
-        expected.reverse();
-        assert_eq!(listed, expected);
+        let state = OrderFilter::State(OrderStatus::Placed);
+        for filter in [OrderFilter::All, OrderFilter::Open, OrderFilter::Ended, state] {
+            let is_wanted = |placed: &&&Placed| match filter {
+                OrderFilter::All => true,
+                OrderFilter::Open => !naive::moved(history, placed).is_closed,
+                OrderFilter::Ended => naive::moved(history, placed).is_closed,
+                OrderFilter::State(state) => naive::state(history, placed) == state,
+            };
+            let expected: Vec<_> = own.iter().filter(is_wanted).map(|placed| placed.order).collect();
+            assert_eq!(listed(views, side, who, filter, limit), expected, "{filter:?}");
+        }
     }
+}
+
+fn check_desks(history: &History, views: &Projections, limit: usize) {
+    for seller in (100..100 + SELLERS).map(account) {
+        let mut expected = BTreeSet::new();
+        for (_, placed) in naive::placed(history).into_iter().filter(|(_, placed)| placed.seller == seller) {
+            let tasks = naive::seller_tasks(history, placed);
+            expected.extend(tasks.into_iter().map(|(task, due)| (due, task, placed.order)));
+        }
+        for wanted in SellerTask::ALL.map(Some).into_iter().chain([None]) {
+            let (mut listed, mut behind) = (Vec::new(), None);
+            for _ in 0..=expected.len() {
+                let page = views.orders().desk(seller, wanted, behind, limit).unwrap();
+                assert!(page.tasks.len() <= limit);
+                listed.extend(page.tasks.iter().map(|one| (one.due, one.task, one.order)));
+                for task in page.tasks {
+                    check_task(history, &task);
+                }
+                behind = page.next;
+                if behind.is_none() {
+                    break;
+                }
+            }
+            let expected = expected.iter().filter(|(_, task, _)| wanted.is_none_or(|wanted| wanted == *task));
+            assert_eq!(listed, expected.copied().collect::<Vec<_>>());
+        }
+        let mut counts = BTreeMap::new();
+        for (due, task, _) in &expected {
+            counts.entry(*task).or_insert((0, *due)).0 += 1;
+        }
+        let found = views.orders().desk_counts(seller).unwrap();
+        let found = found.into_iter().map(|count| (count.task, (count.orders, count.due)));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), counts);
+    }
+}
+
+/// What a task names is what is left of its order, or in dispute.
+fn check_task(history: &History, task: &DeskTask) {
+    let mut placed = naive::placed(history).into_iter().map(|(_, placed)| placed);
+    let placed = placed.find(|placed| placed.order == task.order).unwrap();
+    let moved = naive::moved(history, placed);
+    let left = placed.lines.iter().map(|line| {
+        let gone =
+            naive::count_of(&moved.shipped, line.listing) + naive::count_of(&moved.cancelled, line.listing);
+        (line.listing, u64::from(line.quantity.get()) - gone)
+    });
+    let left: Vec<_> = left.filter(|(_, units)| *units > 0 && task.task != SellerTask::Dispute).collect();
+    let shown = task.lines.iter().map(|line| (line.listing, u64::from(line.quantity.get())));
+    assert_eq!(shown.collect::<Vec<_>>(), left);
+    assert_eq!(task.shipments.is_empty(), task.task != SellerTask::Dispute);
+    assert_eq!(
+        (task.buyer, task.total, task.state),
+        (placed.buyer, placed.total, naive::state(history, placed))
+    );
 }
 
 fn check_ledger(history: &History, views: &Projections) {
@@ -387,6 +462,7 @@ proptest! {
             check_escrows(&history, views);
             check_groups(&history, views);
             check_lists(&history, views, limit);
+            check_desks(&history, views, limit);
             check_ledger(&history, views);
             check_statements(&history, views, limit);
             check_carts(&history, views);
@@ -423,5 +499,35 @@ fn lists_longer_than_a_chunk_are_paged_through_whole() {
         for limit in [1, 7, 64, 100, 1000] {
             check_lists(&history, views, limit);
         }
+    });
+}
+
+#[test]
+fn a_list_of_what_few_orders_are_looks_at_so_many_for_one_page_and_goes_on_behind_them() {
+    let mut history = History::default();
+    let (seller, buyer) = (account(100), account(0));
+    let created = events::listing::Created::new(support::listing(0), support::usd(5), seller, "thing".into());
+    history.commanded(seller, "listing.create", vec![created.into()]);
+    let orders = ORDERS_LOOKED_AT_MAX as u64 + 500;
+    for n in 0..orders {
+        let lines = [(support::listing(0), support::usd(5), 1)];
+        let placed = support::place(support::order(n), buyer, seller, None, &lines, history.now);
+        history.commanded(buyer, "order.place", placed);
+    }
+    let held = events::order::hold::Held {
+        by: account(98),
+        note: "why".into(),
+        order: support::order(0),
+        reason: events::order::hold::HoldReason::Compliance,
+    };
+    history.commanded(account(98), "order.hold", vec![held.into()]);
+    with_views(&history, |views| {
+        let filter = OrderFilter::State(OrderStatus::OnHold);
+        let page = views.orders().list(Side::Buyer, buyer, filter, None, 20).unwrap();
+        assert_eq!((page.orders.len(), page.next.is_some()), (0, true));
+        assert_eq!(listed(views, Side::Buyer, buyer, filter, 20), [support::order(0)]);
+        let counted = views.orders().desk_counts(seller).unwrap();
+        let [ship] = counted.as_slice() else { panic!("one sort of task: {counted:?}") };
+        assert_eq!((ship.task, ship.orders, ship.is_more), (SellerTask::Ship, TASKS_COUNTED_MAX, true));
     });
 }

@@ -8,18 +8,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use commands::Market;
-use commands::order::{self, Stage};
+use commands::order::{self, ReturnStage, Stage};
 use commands::payment::{self, Ending};
 use events::account::Role;
-use events::ids::OrderId;
+use events::ids::{AccountId, OrderId};
 use events::ledger::LedgerAccount;
 use events::metadata::Cause;
+use events::order::ShipmentNumber;
 use events::order::hold::HoldReason;
-use events::{Commit, Event};
+use events::{Commit, Event, Timestamp};
 use futures::StreamExt;
 use projections::Projections;
 use projections::cart::CartState;
-use projections::order::{Order, OrderAxis, ShipmentState};
+use projections::order::{Order, OrderAxis, SellerTask, ShipmentState};
 use projections::payment::{PaymentStage, PayoutState, RefundState};
 use tests::simulation::{Run, run};
 
@@ -148,6 +149,75 @@ fn check_returns(id: OrderId, market: &Market, shown: &Order) {
     assert!(!is_done || known.closes_at.is_some() || shown.hold.is_some(), "order {id}");
 }
 
+/// What an order wants of its seller, as the market knows it; of some payments the view alone knows until when they can be taken.
+fn seller_tasks(
+    id: OrderId,
+    open: &order::Order,
+    market: &Market,
+    shown: &Order,
+) -> Vec<(SellerTask, Timestamp)> {
+    if open.hold.is_some() {
+        return vec![];
+    }
+    let mut tasks = Vec::new();
+    if open.lines.iter().any(|line| line.ordered > line.cancelled + line.shipped) {
+        match open.stage {
+            Stage::AwaitingPayment { .. } => {}
+            Stage::AwaitingSeller { accept_by } | Stage::Authorized { accept_by: Some(accept_by) } => {
+                tasks.push((SellerTask::Accept, accept_by));
+            }
+            Stage::Authorized { accept_by: None } => {
+                let capture_by = shown.payment.and_then(|due| due.capture_by).unwrap();
+                tasks.push((SellerTask::MakeReady, capture_by.min(open.ship_by)));
+            }
+            Stage::Confirmed => tasks.push((SellerTask::Ship, open.ship_by)),
+        }
+    }
+    let change = open.open_change().filter(|change| change.by == Role::Buyer);
+    tasks.extend(change.map(|change| (SellerTask::AnswerChange, change.expires_at)));
+    let mut returning = BTreeSet::new();
+    for (shipment, open) in market.orders.returns().of(id).iter().flat_map(|known| known.open()) {
+        returning.insert(shipment);
+        match open.stage {
+            ReturnStage::Requested { answer_by } => tasks.push((SellerTask::AnswerReturn, answer_by)),
+            ReturnStage::Sent { inspect_by } => tasks.push((SellerTask::InspectReturn, inspect_by)),
+            _ => {}
+        }
+    }
+    for (n, shipment) in open.shipments.iter().enumerate() {
+        if let Some(frozen) = shipment.frozen().filter(|_| !returning.contains(&ShipmentNumber::after(n))) {
+            tasks.push((SellerTask::Dispute, frozen.due));
+        }
+    }
+    tasks
+}
+
+/// Every seller is told of all that the market waits for him to do, and of nothing else.
+fn check_desks(run: &Run, views: &Projections, seen: &mut BTreeSet<SellerTask>) {
+    let mut expected: BTreeMap<AccountId, BTreeMap<_, Timestamp>> = BTreeMap::new();
+    for (id, open) in run.market.orders.iter() {
+        let shown = views.orders().order(*id).unwrap().unwrap();
+        let desk = expected.entry(open.seller).or_default();
+        for (task, due) in seller_tasks(*id, open, &run.market, &shown) {
+            let first = desk.entry((*id, task)).or_insert(due);
+            *first = due.min(*first);
+        }
+    }
+    for (seller, expected) in expected {
+        let (mut found, mut behind) = (BTreeMap::new(), None);
+        loop {
+            let page = views.orders().desk(seller, None, behind, 3).unwrap();
+            found.extend(page.tasks.iter().map(|one| ((one.order, one.task), one.due)));
+            behind = page.next;
+            if behind.is_none() {
+                break;
+            }
+        }
+        seen.extend(found.keys().map(|(_, task)| *task));
+        assert_eq!(found, expected, "seller {seller}");
+    }
+}
+
 fn check_orders(run: &Run, views: &Projections) {
     for (id, open) in run.market.orders.iter() {
         check_order(*id, open, &run.market, &views.orders().order(*id).unwrap().unwrap());
@@ -263,13 +333,16 @@ fn check_goods(run: &Run, views: &Projections) {
 
 #[test]
 fn every_view_holds_what_the_market_holds() {
+    let mut tasks = BTreeSet::new();
     for seed in 0..SEEDS {
         let run = run(seed);
         let (_dir, views) = followed(&run.log);
+        check_desks(&run, &views, &mut tasks);
         check_ledger(&run.market, &views);
         check_orders(&run, &views);
         check_payments(&run.market, &views);
         check_endings(&run, &views);
         check_goods(&run, &views);
     }
+    assert!(tasks.contains(&SellerTask::Ship) && tasks.len() > 3, "the histories have tasks: {tasks:?}");
 }

@@ -1,7 +1,5 @@
 //! How the view of orders follows the log.
 
-use std::cmp::Reverse;
-
 use events::account::Role;
 use events::escrow::{Settled, Unfrozen};
 use events::ids::{AccountId, OrderGroupId, OrderId};
@@ -12,21 +10,23 @@ use events::order::{
 };
 use events::rejection::OrderState;
 use events::tax::Tax;
-use events::{Commit, Event, Money, Position, Quantity, Timestamp};
+use events::{Commit, Event, Money, Quantity, Timestamp};
 use sled::{Batch, Tree};
 
 use super::change;
+use super::desk::{DeskFold, Dues};
 use super::escrows::HeldFold;
 use super::group::GROUPS;
+use super::history::ListFold;
 use super::location::{deallocate, reallocate};
 use super::note;
 use super::returns::{APPEALED, RETURNING};
 use super::status::Known;
 use super::word::Word;
 use super::{
-    Actor, Axes, BOUGHT, Chunk, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits,
-    ListKey, NEWEST, NUMBERS, ORDERS, ORDERS_PER_CHUNK, Order, OrderAxis, OrderPayment, PaymentAxis, SOLD,
-    Shipment, ShipmentState, Shipping, Step, TaxLine, TimelineEntry,
+    Actor, Axes, Discount, Escrow, EscrowAxis, Frozen, Fulfilment, Hold, Line, LineUnits, NUMBERS, ORDERS,
+    Order, OrderAxis, OrderPayment, PaymentAxis, Shipment, ShipmentState, Shipping, Step, TaxLine,
+    TimelineEntry,
 };
 use crate::table::{Additions, Table};
 use crate::view::{Fold, ViewError};
@@ -34,40 +34,40 @@ use crate::view::{Fold, ViewError};
 /// How the view follows the log.
 pub(crate) struct OrderFold {
     pub(super) orders: Table<OrderId, Order>,
-    bought: Table<ListKey, Chunk>,
-    sold: Table<ListKey, Chunk>,
+    lists: ListFold,
     groups: Table<OrderGroupId, Vec<OrderId>>,
     numbers: Additions<OrderNumber, OrderId>,
     pub(super) returning: Table<AccountId, Vec<OrderId>>,
     pub(super) appealed: Table<(), Vec<OrderId>>,
     held: HeldFold,
+    desks: DeskFold,
 }
 
 impl OrderFold {
     pub(crate) fn new() -> Self {
         OrderFold {
             orders: Table::new(ORDERS),
-            bought: Table::new(BOUGHT),
-            sold: Table::new(SOLD),
+            lists: ListFold::new(),
             groups: Table::new(GROUPS),
             numbers: Additions::new(NUMBERS),
             returning: Table::new(RETURNING),
             appealed: Table::new(APPEALED),
             held: HeldFold::new(),
+            desks: DeskFold::new(),
         }
     }
 
     fn place(&mut self, tree: &Tree, placed: &Placed, entry: TimelineEntry) -> Result<(), ViewError> {
-        let listed = (entry.position, placed.order);
-        list(&mut self.bought, tree, placed.buyer, listed)?;
-        list(&mut self.sold, tree, placed.seller, listed)?;
+        self.lists.add(tree, placed, entry.position)?;
         if let Some(group) = placed.group {
             self.groups.entry(tree, &group)?.get_or_insert_default().push(placed.order);
         }
         if let Some(number) = placed.number {
             self.numbers.add(&number, &placed.order);
         }
-        self.orders.set(placed.order, Some(new_order(placed, entry)));
+        let order = new_order(placed, entry);
+        self.desks.replace(&order, Dues::NONE, order.dues());
+        self.orders.set(placed.order, Some(order));
         Ok(())
     }
 
@@ -81,10 +81,11 @@ impl OrderFold {
         let position = entry.position;
         let missing = || ViewError::unknown(format_args!("order {order}"), position);
         let found = self.orders.entry(tree, &order)?.as_mut().ok_or_else(missing)?;
-        let before = found.holding();
+        let (held, dues) = (found.holding(), found.dues());
         change(found).ok_or(ViewError::overflow("what an order holds", position))?;
         found.note(entry);
-        self.held.replace(tree, before, found.holding(), position)
+        self.desks.replace(found, dues, found.dues());
+        self.held.replace(tree, held, found.holding(), position)
     }
 }
 
@@ -328,30 +329,14 @@ impl Fold for OrderFold {
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.orders.write(tree, batch)?;
-        self.bought.write(tree, batch)?;
-        self.sold.write(tree, batch)?;
+        self.lists.write(tree, batch)?;
         self.groups.write(tree, batch)?;
         self.returning.write(tree, batch)?;
         self.appealed.write(tree, batch)?;
         self.held.write(tree, batch)?;
+        self.desks.write(tree, batch)?;
         self.numbers.write(tree, batch)
     }
-}
-
-fn list(
-    lists: &mut Table<ListKey, Chunk>,
-    tree: &Tree,
-    account: AccountId,
-    listed: (Position, OrderId),
-) -> Result<(), ViewError> {
-    let newest = lists.entry(tree, &(account, NEWEST))?.get_or_insert_default();
-    if newest.len() < ORDERS_PER_CHUNK {
-        newest.push(listed);
-        return Ok(());
-    }
-    let full = std::mem::replace(newest, vec![listed]);
-    lists.set((account, Reverse(full[0].0)), Some(full));
-    Ok(())
 }
 
 pub(super) fn add(sum: &mut i64, minor: i64) -> Option<()> {

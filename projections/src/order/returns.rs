@@ -158,9 +158,8 @@ impl Order {
 
     /// Gives until when something of it may be returned, if nothing else of it is left.
     pub(super) fn returnable_until(&self) -> Option<Timestamp> {
-        let is_left = self.lines.iter().any(|line| line.quantity.get() > line.cancelled + line.shipped);
         let is_done = self.closed_at.is_none()
-            && !is_left
+            && !self.has_units_left()
             && !self.is_returning()
             && self.shipments.iter().all(|shipment| {
                 matches!(shipment.state, super::ShipmentState::Accepted | super::ShipmentState::Settled)

@@ -237,13 +237,13 @@ pub(super) struct Known<'a> {
 
 impl Order {
     /// Gives until when it waits for a payment through a provider, if it does.
-    fn pay_by(&self) -> Option<Timestamp> {
+    pub(super) fn pay_by(&self) -> Option<Timestamp> {
         let awaited = self.payment.filter(|payment| !payment.is_paid && self.closed_at.is_none())?;
         Some(awaited.expires_at)
     }
 
     /// Gives when the market charges or cancels it by itself, if a provider holds what it is charged when it leaves.
-    fn capture_by(&self) -> Option<Timestamp> {
+    pub(super) fn capture_by(&self) -> Option<Timestamp> {
         self.payment.filter(|_| self.closed_at.is_none())?.capture_by
     }
 }

@@ -18,6 +18,9 @@ use crate::view::ViewError;
 /// Most chargebacks in one page of a list.
 pub const CHARGEBACKS_PER_PAGE_MAX: usize = 100;
 
+/// Most chargebacks of a seller that are looked at for those that wait for his answer, the newest first.
+pub const CHARGEBACKS_LOOKED_AT_MAX: usize = 200;
+
 /// What a bank disputes, or asks about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Chargeback {
@@ -140,6 +143,16 @@ impl Key for ChargebackId {
     }
 }
 
+impl Chargeback {
+    /// Tells whether somebody may still say something to the bank, and nobody has.
+    fn awaits_answer(&self) -> bool {
+        matches!(self.state, ChargebackState::Inquiry | ChargebackState::NeedsResponse)
+            && !self.is_past_due
+            // What was given in a first round is no answer to the second.
+            && self.evidence.as_ref().is_none_or(|evidence| evidence.is_taken)
+    }
+}
+
 impl Payments<'_> {
     /// Gives a chargeback.
     pub fn chargeback(&self, chargeback: ChargebackId) -> Result<Option<Chargeback>, ViewError> {
@@ -174,6 +187,20 @@ impl Payments<'_> {
         let (from, to) = ((seller, Reverse(last)), (seller, Reverse(0)));
         let listed = BY_SELLER.range(&live.tree, &from, &to, 16).map(|pair| pair.map(|(_, id)| id));
         page(&live.tree, listed, limit, |one| ChargebackFilter::of(one.state) == filter)
+    }
+
+    /// Lists those that wait for a seller's answer, the most urgent first: those about what he and nobody else sold, of the newest
+    /// [`CHARGEBACKS_LOOKED_AT_MAX`] about what he sold.
+    pub fn chargebacks_to_answer(&self, seller: AccountId) -> Result<Vec<Chargeback>, ViewError> {
+        let live = self.0.read();
+        let (from, to) = ((seller, Reverse(Position::MAX)), (seller, Reverse(0)));
+        let newest = BY_SELLER.range(&live.tree, &from, &to, 16).take(CHARGEBACKS_LOOKED_AT_MAX);
+        let newest = newest.map(|pair| pair.map(|(_, id)| id));
+        let is_his = |one: &Chargeback| one.orders.iter().all(|order| order.seller == seller);
+        let is_wanted = |one: &Chargeback| one.awaits_answer() && is_his(one);
+        let mut found = page(&live.tree, newest, CHARGEBACKS_PER_PAGE_MAX, is_wanted)?.chargebacks;
+        found.sort_by_key(|one| (one.due_by.is_none(), one.due_by, one.position));
+        Ok(found)
     }
 
     /// Counts the open chargebacks to which nobody answered in time.

@@ -7,11 +7,12 @@ use events::ids::{AccountId, CartId, ListingId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::ListingStatus;
 use events::location::Location;
+use events::metadata::Waiting;
 use events::order::{LineUnits, Placed, ShipmentNumber};
 use events::rejection::OrderState;
 use events::stock::{AdjustmentReason, Incoming, Stock};
 use events::{Currency, Event, Money, Recorded, Timestamp};
-use projections::order::OrderStatus;
+use projections::order::{OrderStatus, SellerTask};
 
 use super::History;
 use super::market::BERLIN;
@@ -97,6 +98,43 @@ pub fn count(units: &Units) -> u64 {
 
 pub fn count_of(units: &Units, wanted: ListingId) -> u64 {
     units.iter().filter(|(listing, ..)| *listing == wanted).map(|(_, units, _)| units).sum()
+}
+
+/// What an order wants of its seller, and when.
+pub fn seller_tasks(history: &History, placed: &Placed) -> BTreeSet<(SellerTask, Timestamp)> {
+    let moved = moved(history, placed);
+    if moved.is_closed || is_held(history, placed) {
+        return BTreeSet::new();
+    }
+    let mut ship_by = placed.ship_by;
+    let mut frozen = BTreeMap::new();
+    for recorded in about(history, placed.order) {
+        match &recorded.event {
+            Event::OrderAccepted(e) => ship_by = e.ship_by,
+            Event::EscrowFrozen(e) => _ = frozen.insert(e.shipment, e.due),
+            Event::EscrowUnfrozen(e) => _ = frozen.remove(&e.shipment),
+            Event::EscrowSettled(e) => _ = frozen.remove(&e.shipment),
+            Event::OrderUnheld(e) => {
+                for stamp in &e.deadlines {
+                    match stamp.waiting {
+                        Waiting::ShipBy { .. } => ship_by = stamp.due,
+                        Waiting::FreezeExpires { shipment, .. } => _ = frozen.insert(shipment, stamp.due),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut tasks = BTreeSet::new();
+    if count(&all_of(placed)) > count(&moved.shipped) + count(&moved.cancelled) {
+        tasks.insert(match placed.accept_by.filter(|_| awaits_seller(history, placed)) {
+            Some(accept_by) => (SellerTask::Accept, accept_by),
+            None => (SellerTask::Ship, ship_by),
+        });
+    }
+    tasks.extend(frozen.into_values().min().map(|due| (SellerTask::Dispute, due)));
+    tasks
 }
 
 /// Whether an order waits for its seller's word.
