@@ -1,5 +1,6 @@
 //! `skylink`: runs a market, gives it commands, and reads, replays and checks its log.
 
+mod acts;
 mod address;
 mod audit;
 mod bench;
@@ -73,6 +74,7 @@ enum Subcommands {
     Replay(replay::ReplayArgs),
     Verify(verify::VerifyArgs),
     Views(views::ViewsArgs),
+    Audit(acts::AuditArgs),
     Orders(orders::OrdersArgs),
     Ledger(ledger::LedgerArgs),
     Reconcile(reconcile::ReconcileArgs),
@@ -113,6 +115,7 @@ fn main() -> ExitCode {
         Subcommands::Replay(arguments) => replay::run(arguments),
         Subcommands::Verify(arguments) => verify::run(arguments),
         Subcommands::Views(arguments) => views::run(&arguments),
+        Subcommands::Audit(arguments) => acts::run(&arguments),
         Subcommands::Orders(arguments) => orders::run(&arguments),
         Subcommands::Ledger(arguments) => ledger::run(arguments),
         Subcommands::Reconcile(arguments) => reconcile::run(&arguments),

@@ -87,10 +87,26 @@ fn operators_set_rules_decide_reviews_and_try_other_rules_out_on_what_happened()
     market.give("olga", "risk.set_rules", &rules(7_000));
     let shown = cli.json(&["risk", "rules"]);
     assert_eq!((&shown["in_force"], &shown["proposed"]["rules"]), (&Value::Null, &rules(7_000)["rules"]));
-    market.give("otto", "risk.set_rules", &rules(7_000));
+    let set = market.give("otto", "risk.set_rules", &rules(7_000));
     let shown = cli.json(&["risk", "rules"]);
     assert_eq!((&shown["in_force"]["version"], &shown["proposed"]), (&json!(1), &Value::Null));
     assert_eq!(shown["in_force"]["rules"], rules(7_000)["rules"]);
+    // Who proposed them and who agreed is on record.
+    let position = set["receipt"]["position"].to_string();
+    let asked = ["audit", "--key", "olga", "--url", &market.url, "--min-position", &position, "--limit", "2"];
+    let acts = cli.ok(&asked);
+    let [agreed, event, proposed, earlier] = acts.lines().collect::<Vec<_>>()[..] else { panic!("{acts}") };
+    assert!(agreed.contains("risk.set_rules accepted") && event.contains("risk.rules_set.v1"), "{acts}");
+    assert!(
+        proposed.contains("risk.set_rules accepted") && earlier.contains("risk.rules_proposed.v1"),
+        "{acts}"
+    );
+    let otto = cli.json(&["keys", "show", "otto", "--json"])["account"].clone();
+    let of_otto = cli.json(&[&asked[..], &["--json", "--actor", otto.as_str().unwrap()]].concat());
+    assert_eq!(of_otto["acts"].as_array().unwrap().len(), 1, "{of_otto}");
+    assert_eq!(of_otto["acts"][0]["command"]["id"], set["receipt"]["command"]);
+    let (_, said) = cli.ends(1, &["audit", "--key", "seller", "--url", &market.url]);
+    assert!(said.contains("scope_denied"), "{said}");
 
     let buy = |code, units: i64| {
         let lines = json!([{ "listing": listing, "quantity": units }]);

@@ -244,6 +244,14 @@ pub(crate) async fn views_as_of(caller: &Caller, as_of: AsOf, app: &App) -> Resu
 
 /// Finds the last commit of the past that is asked for, and gives where it ends.
 async fn position_of(log: &dyn EventLog, as_of: AsOf) -> Result<Position, Problem> {
+    match end_of(log, as_of).await? {
+        0 => Err(Problem::query_invalid("the market had not begun then")),
+        end => Ok(end),
+    }
+}
+
+/// Gives where the last commit of a past ends; 0: the market had not begun then.
+pub(crate) async fn end_of(log: &dyn EventLog, as_of: AsOf) -> Result<Position, Problem> {
     let head = log.head().await.map_err(unreadable)?.position;
     let (mut lowest, mut highest) = match as_of {
         AsOf::Position(position) if position > head => {
@@ -271,9 +279,6 @@ async fn position_of(log: &dyn EventLog, as_of: AsOf) -> Result<Position, Proble
         } else {
             highest = commit.first_position() - 1;
         }
-    }
-    if lowest == 0 {
-        return Err(Problem::query_invalid("the market had not begun then"));
     }
     Ok(lowest)
 }

@@ -28,6 +28,7 @@ use crate::token::Caller;
 use crate::tree;
 
 pub(crate) mod address;
+pub(crate) mod audit;
 pub(crate) mod desk;
 pub(crate) mod devices;
 pub(crate) mod factors;

@@ -42,6 +42,7 @@ use crate::{
     token, tree,
 };
 
+mod audit;
 mod factors;
 mod pages;
 mod privacy;
@@ -132,6 +133,7 @@ pub(crate) fn routes() -> Vec<Route> {
         through_providers(),
         risk::routes(),
         webhooks::webhooks(),
+        audit::routes(),
         numbers(),
         proofs(),
         operation(),

@@ -519,3 +519,93 @@ async fn a_seller_is_told_what_he_is_to_do_and_nobody_else_but_operators() {
     assert_eq!(payouts["payouts"], json!([]));
     shop.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_who_did_what_as_it_stands_in_the_log() {
+    let shop = Shop::open().await;
+    let (seller, operator) = (shop.person(&[Role::Seller]).await, shop.person(&[Role::Operator]).await);
+    let (buyer, lamp) = (shop.funded_buyer(10_000).await, shop.listing(&seller, 2_500, 5).await);
+    shop.accepted(&buyer, purchase(lamp)).await;
+    shop.clock.advance_to(shop.now().plus_ms(60_000));
+    let suspended_at = shop.now();
+    let suspend = || {
+        let reason = "forged goods".to_owned().try_into().unwrap();
+        SuspendSeller { account: seller.account, reason }
+    };
+    let receipt = shop.accepted(&operator, suspend()).await;
+    shop.clock.advance_to(shop.now().plus_ms(60_000));
+    let again = operator.sign(suspend(), shop.now());
+    let (_, again) = json_of(shop.post("/v1/commands", "application/jose", again)).await;
+    let position = again["receipt"]["position"].as_u64().unwrap();
+    let token = shop.token(&operator).await;
+    let acts = async |more: &str| {
+        let path = format!("/v1/audit?min_position={position}&{more}");
+        let (status, shown) = json_of(shop.get(&path).bearer_auth(&token)).await;
+        assert_eq!(status, StatusCode::OK, "{shown}");
+        shown
+    };
+    let names = |shown: &Value| {
+        let acts = shown["acts"].as_array().unwrap().iter();
+        acts.map(|act| act["command"]["name"].clone()).collect::<Vec<_>>()
+    };
+    let shown = acts("").await;
+    let [last, first, ..] = shown["acts"].as_array().unwrap().as_slice() else { panic!("{shown}") };
+    assert_eq!((&last["outcome"], &last["position"]), (&json!("unchanged"), &json!(position)));
+    assert_eq!((&first["outcome"], &first["actor"]), (&json!("accepted"), &json!(operator.account)));
+    assert_eq!(first["time"], json!(suspended_at.to_string()));
+    let command = &first["command"];
+    assert_eq!(
+        [&command["name"], &command["id"], &command["device"], &command["is_stepped_up"]],
+        [&json!("seller.suspend"), &receipt["receipt"]["command"], &json!(operator.device), &json!(false)]
+    );
+    let event = &first["events"][0];
+    assert_eq!(
+        (&event["type"], &event["data"]),
+        (&json!("seller.suspended.v1"), &json!({"account": seller.account, "reason": "forged goods"}))
+    );
+    // The same receipt is had by what is told, and what was signed is what the log has.
+    let of = format!("/v1/receipts/{}/{}", operator.account, command["id"].as_str().unwrap());
+    let (_, found) = json_of(shop.get(&of).bearer_auth(&token)).await;
+    assert_eq!(found["receipt"], receipt["receipt"]);
+    let commit = shop.gateway.log.commit(first["position"].as_u64().unwrap()).await.unwrap().unwrap();
+    let events::metadata::Cause::Command(stamp) = &commit.start().cause else { panic!("a command") };
+    assert_eq!(command["signed"], json!(stamp.signed));
+    // A market begins with what nobody asked for.
+    let began = shown["acts"].as_array().unwrap().last().unwrap();
+    assert_eq!((&began["actor"], &began["outcome"]), (&Value::Null, &Value::Null), "{began}");
+
+    // By whom, about what, when; a page at a time.
+    let suspend = json!("seller.suspend");
+    let about = acts(&format!("subject={}", seller.account)).await;
+    assert_eq!(names(&about)[0], suspend, "{about}");
+    let registered = names(&about);
+    assert!(registered[1..].contains(&json!("account.register")), "{registered:?}");
+    assert!(registered.contains(&json!("device.register")), "a device is its account's: {registered:?}");
+    assert_eq!(
+        names(&acts(&format!("actor={}", operator.account)).await),
+        [suspend.clone(), suspend.clone()]
+    );
+    assert_eq!(names(&acts(&format!("actor={}", buyer.account)).await), [] as [Value; 0], "he only buys");
+    let access = names(&acts("kind=access&limit=100").await);
+    assert!(
+        access.iter().all(|name| *name == "account.register" || *name == "device.register"),
+        "{access:?}"
+    );
+    let (from, to) = (suspended_at.ms(), suspended_at.ms() + 1);
+    assert_eq!(acts(&format!("from={from}&to={to}")).await["acts"], json!([first]));
+    assert_eq!(acts(&format!("from={to}")).await["acts"], json!([last]));
+    assert_eq!(acts("to=1000").await["acts"], json!([]), "before there was a market");
+    let page = acts("limit=1").await;
+    assert_eq!(page["acts"], json!([last]));
+    let next = acts(&format!("limit=1&cursor={}", page["next_cursor"])).await;
+    assert_eq!(next["acts"], json!([first]));
+
+    for wrong in ["actor=x", "kind=all", "kind=staff&subject=x", "from=yesterday", "limit=0", "as_of=1"] {
+        problem(shop.get(&format!("/v1/audit?{wrong}")).bearer_auth(&token), 400, "query_invalid").await;
+    }
+    for who in [&seller, &buyer, &shop.registrar] {
+        let request = shop.get("/v1/audit").bearer_auth(shop.token(who).await);
+        problem(request, 403, "scope_denied").await;
+    }
+    shop.close().await;
+}

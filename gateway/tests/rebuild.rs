@@ -17,7 +17,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Shop, json_of, problem, usd};
 
-const VIEWS: [&str; 11] = [
+const VIEWS: [&str; 12] = [
     "carts",
     "orders",
     "ledger",
@@ -29,6 +29,7 @@ const VIEWS: [&str; 11] = [
     "risk",
     "recommendations",
     "webhooks",
+    "audit",
 ];
 
 /// How often it is looked whether a rebuild has come to where it is waited for.

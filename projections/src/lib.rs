@@ -1,13 +1,14 @@
 //! The read side of a market: views that follow the event log.
 //!
-//! [`Projections`] takes the commits of a log from whoever starts it and folds them into eleven views, each in one tree on
+//! [`Projections`] takes the commits of a log from whoever starts it and folds them into twelve views, each in one tree on
 //! disk with its checkpoint inside: [`account`], [`listing`], [`terms`], [`cart`], [`order`], [`payment`], [`ledger`],
-//! [`analytics`], [`risk`], [`recommendation`] and [`webhook`]; [`search`] follows the view of listings. All of it can be
+//! [`analytics`], [`risk`], [`recommendation`], [`webhook`] and [`audit`]; [`search`] follows the view of listings. All of it can be
 //! deleted at any time; the log builds it again. Queries are plain functions that read the disk for a short time;
 //! [`Projections::wait_for`] makes them read what a receipt has promised.
 
 pub mod account;
 pub mod analytics;
+pub mod audit;
 mod block;
 pub mod cart;
 mod fold;

@@ -15,7 +15,7 @@ use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
 use crate::{
-    account, analytics, cart, ledger, listing, order, payment, recommendation, risk, search, terms, webhook,
+    account, analytics, audit, cart, ledger, listing, order, payment, recommendation, risk, search, terms, webhook,
 };
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory
@@ -293,6 +293,9 @@ impl Projections {
     /// Answers about webhooks.
     pub fn webhooks(&self) -> webhook::Webhooks<'_> {
         webhook::Webhooks::new(self.inner.store.slot(ViewName::Webhooks))
+    /// Answers who did what.
+    pub fn audit(&self) -> audit::Audit<'_> {
+        audit::Audit::new(self.inner.store.slot(ViewName::Audit))
     }
 
     /// Answers about numbers over time.

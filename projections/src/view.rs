@@ -8,7 +8,7 @@ use events::{Commit, Position};
 use sled::{Batch, Tree};
 
 use crate::{
-    account, analytics, cart, ledger, listing, order, payment, recommendation, risk, terms, webhook,
+    account, analytics, audit, cart, ledger, listing, order, payment, recommendation, risk, terms, webhook,
 };
 
 /// A view of the market.
@@ -49,11 +49,13 @@ pub enum ViewName {
     Recommendations,
     /// Addresses that are told what happens.
     Webhooks,
+    /// Where it stands who did what.
+    Audit,
 }
 
 impl ViewName {
     /// Every view.
-    pub const ALL: [ViewName; 11] = [
+    pub const ALL: [ViewName; 12] = [
         ViewName::Carts,
         ViewName::Orders,
         ViewName::Ledger,
@@ -65,6 +67,7 @@ impl ViewName {
         ViewName::Risk,
         ViewName::Recommendations,
         ViewName::Webhooks,
+        ViewName::Audit,
     ];
 
     /// Gives the name its trees begin with.
@@ -81,6 +84,7 @@ impl ViewName {
             ViewName::Risk => "risk",
             ViewName::Recommendations => "recommendations",
             ViewName::Webhooks => "webhooks",
+            ViewName::Audit => "audit",
         }
     }
 
@@ -98,6 +102,7 @@ impl ViewName {
             ViewName::Risk => risk::VERSION,
             ViewName::Recommendations => recommendation::VERSION,
             ViewName::Webhooks => webhook::VERSION,
+            ViewName::Audit => audit::VERSION,
         }
     }
 
@@ -115,6 +120,7 @@ impl ViewName {
             ViewName::Risk => Box::new(risk::RiskFold::new()),
             ViewName::Recommendations => Box::new(recommendation::RecommendationFold::new()),
             ViewName::Webhooks => Box::new(webhook::WebhookFold::new()),
+            ViewName::Audit => Box::new(audit::AuditFold::new()),
         }
     }
 }

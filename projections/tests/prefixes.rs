@@ -51,6 +51,7 @@ fn no_two_tables_of_one_view_share_a_prefix() {
         [
             "account",
             "analytics",
+            "audit",
             "cart",
             "ledger",
             "listing",

@@ -10,10 +10,12 @@ use events::account::Role;
 use events::ids::{AccountId, CartId, OrderId};
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::{ListingStatus, WalletFunded};
+use events::metadata::Cause;
 use events::order::Placed;
 use events::stock::Stock;
-use events::{Event, Timestamp};
+use events::{Commit, Event, Timestamp};
 use projections::Projections;
+use projections::audit::{ActKind, ActsOf};
 use projections::cart::{CartState, LineProblem, PriceChange};
 use projections::ledger::has_statement;
 use projections::order::{
@@ -21,7 +23,7 @@ use projections::order::{
     ORDERS_PER_PAGE_MAX, OrderFilter, OrderStatus, SellerTask, Side, TASKS_COUNTED_MAX,
 };
 use proptest::prelude::*;
-use support::market::{BERLIN, BUYERS, SELLERS, history_of, wishes};
+use support::market::{BERLIN, BUYERS, OPERATOR, SELLERS, history_of, wishes};
 use support::{History, account, follow, naive};
 use tempfile::TempDir;
 
@@ -281,6 +283,58 @@ fn check_task(history: &History, task: &DeskTask) {
     );
 }
 
+/// What operators did and what is about access is found, by whom and about what it was, and nothing else.
+fn check_acts(history: &History, views: &Projections, limit: usize) {
+    let listed = |of: ActsOf, from: u64, before: Option<u64>| {
+        let (mut listed, mut before) = (Vec::new(), before);
+        loop {
+            let page = views.audit().acts(&of, from, before, limit).unwrap();
+            assert!(page.positions.len() <= limit);
+            listed.extend(page.positions);
+            before = page.next;
+            if before.is_none() {
+                return listed;
+            }
+        }
+    };
+    let actor = |commit: &Commit| match &commit.start().cause {
+        Cause::Command(stamp) => Some(stamp.account),
+        _ => None,
+    };
+    let operators = [OPERATOR, OPERATOR - 1].map(account);
+    let is_staff = |commit: &Commit| actor(commit).is_some_and(|actor| operators.contains(&actor));
+    let of_access = ["account.registered.v1", "account.suspended.v1", "account.reinstated.v1"];
+    let is_access = |commit: &Commit| {
+        commit.events().iter().any(|recorded| of_access.contains(&recorded.event.type_name()))
+    };
+    let subjects = |commit: &Commit| {
+        commit.events().iter().filter_map(|recorded| recorded.event.subject()).collect::<BTreeSet<_>>()
+    };
+    let acts: Vec<_> =
+        history.commits.iter().rev().filter(|commit| is_staff(commit) || is_access(commit)).collect();
+    let positions = |is_wanted: &dyn Fn(&Commit) -> bool| {
+        let wanted = acts.iter().filter(|commit| is_wanted(commit));
+        wanted.map(|commit| commit.first_position()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(ActsOf::Kind(ActKind::Staff), 0, None), positions(&is_staff));
+    let access = positions(&is_access);
+    assert_eq!(listed(ActsOf::Kind(ActKind::Access), 0, None), access);
+    // Between two positions, of which the first is told and the second is not.
+    let (newest, oldest) = (access[0], access[access.len() / 2]);
+    let between: Vec<_> =
+        access.iter().copied().filter(|position| (oldest..newest).contains(position)).collect();
+    assert_eq!(listed(ActsOf::Kind(ActKind::Access), oldest, Some(newest)), between);
+    for who in (0..BUYERS).chain(90..100 + SELLERS).map(account) {
+        let his = positions(&|commit| actor(commit) == Some(who));
+        assert_eq!(listed(ActsOf::Actor(who), 0, None), his);
+    }
+    for subject in acts.iter().flat_map(|commit| subjects(commit)) {
+        let about = positions(&|commit| subjects(commit).contains(&subject));
+        assert_eq!(listed(ActsOf::Subject(subject), 0, None), about);
+    }
+    assert_eq!(listed(ActsOf::Subject("nothing".into()), 0, None), [] as [u64; 0]);
+}
+
 fn check_ledger(history: &History, views: &Projections) {
     for ((account, currency), minor) in naive::balances(history) {
         assert_eq!(views.ledger().balance(account, currency).unwrap().minor, minor, "{account}");
@@ -463,6 +517,7 @@ proptest! {
             check_groups(&history, views);
             check_lists(&history, views, limit);
             check_desks(&history, views, limit);
+            check_acts(&history, views, limit);
             check_ledger(&history, views);
             check_statements(&history, views, limit);
             check_carts(&history, views);

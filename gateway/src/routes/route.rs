@@ -235,16 +235,12 @@ impl Route {
 
     /// Adds a time to be asked about.
     pub(super) fn time(self) -> Route {
-        let moment = json!({"oneOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "string", "pattern": "^[0-9]{1,15}$", "description": "milliseconds since 1970"},
-        ]});
         self.query(
             "from",
             "Begin of the time, widened to full steps; 30 days before `to` if absent",
-            moment.clone(),
+            moment(),
         )
-        .query("to", "End of the time, which is not in it; now if absent", moment)
+        .query("to", "End of the time, which is not in it; now if absent", moment())
     }
 
     pub(super) fn limit(self, usual: usize, max: usize) -> Route {
@@ -271,6 +267,14 @@ fn moment_of_log() -> Value {
     json!({"oneOf": [
         {"type": "string", "pattern": "^[0-9]{1,19}$", "description": "a position"},
         {"type": "string", "format": "date-time"},
+    ]})
+}
+
+/// The schema of a moment.
+pub(super) fn moment() -> Value {
+    json!({"oneOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": "^[0-9]{1,15}$", "description": "milliseconds since 1970"},
     ]})
 }
 

@@ -33,7 +33,9 @@ use super::{History, START, account, age, cart, currency, group, listing, order,
 pub const BUYERS: u64 = 4;
 pub const SELLERS: u64 = 3;
 const PROVIDER: u64 = 99;
-const OPERATOR: u64 = 98;
+/// One of two operators; the other has the number before it.
+pub const OPERATOR: u64 = 98;
+const REGISTRAR: u64 = 96;
 /// Where some of the stock is; the rest is at no named location.
 pub const BERLIN: &str = "berlin";
 /// What a buyer gets when a wallet is funded; more than all he can spend of it.
@@ -196,6 +198,10 @@ pub struct Market {
 /// Makes a history of what `wishes` lead to.
 pub fn history_of(wishes: &[Wish]) -> History {
     let mut market = Market::default();
+    for n in [OPERATOR, OPERATOR - 1] {
+        let registered = Registered { account: account(n), roles: [Role::Operator].into() };
+        market.history.commanded(account(REGISTRAR), "account.register", vec![registered.into()]);
+    }
     for n in 100..100 + SELLERS {
         let roles = [Role::Seller].into();
         let registered = Registered { account: account(n), roles };
