@@ -293,6 +293,8 @@ impl Projections {
     /// Answers about webhooks.
     pub fn webhooks(&self) -> webhook::Webhooks<'_> {
         webhook::Webhooks::new(self.inner.store.slot(ViewName::Webhooks))
+    }
+
     /// Answers who did what.
     pub fn audit(&self) -> audit::Audit<'_> {
         audit::Audit::new(self.inner.store.slot(ViewName::Audit))
