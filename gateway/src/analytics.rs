@@ -16,8 +16,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::http::App;
+use crate::past::time_of;
 use crate::problem::Problem;
-use crate::query::{Params, ask, ask_as_of};
+use crate::query::{Params, ask_as_of};
 use crate::token::Caller;
 
 /// The time that is asked about unless the query says otherwise, up to now.
@@ -269,10 +270,14 @@ pub(crate) async fn escrows(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&[])?;
+    params.only(&["as_of"])?;
     operators_only(&caller)?;
-    let time = app.gateway.clock.now();
-    let found = ask(&app, move |views| views.orders().escrows(time)).await?;
+    let now = app.gateway.clock.now();
+    let time = match params.as_of("as_of")? {
+        None => now,
+        Some(as_of) => time_of(app.gateway.log.as_ref(), as_of).await?.min(now),
+    };
+    let found = ask_as_of(&caller, &params, &app, move |views| views.orders().escrows(time)).await?;
     Ok(found.map(|escrows| EscrowAges { time, escrows }))
 }
 

@@ -283,6 +283,17 @@ pub(crate) async fn end_of(log: &dyn EventLog, as_of: AsOf) -> Result<Position, 
     Ok(lowest)
 }
 
+/// Gives when a moment of the log was: where a position is named, the time of the last commit up to there.
+pub(crate) async fn time_of(log: &dyn EventLog, as_of: AsOf) -> Result<Timestamp, Problem> {
+    if let AsOf::Time(time) = as_of {
+        return Ok(time);
+    }
+    let end = position_of(log, as_of).await?;
+    let commit = commit_holding(log, end).await.map_err(unreadable)?;
+    let missing = || Problem::unavailable(format!("the log has no commit at position {end}"));
+    Ok(commit.ok_or_else(missing)?.time())
+}
+
 /// Finds the commit that holds a position; none: the log ends before it.
 pub(crate) async fn commit_holding(
     log: &dyn EventLog,

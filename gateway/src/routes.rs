@@ -480,6 +480,7 @@ fn numbers() -> Vec<Route> {
             analytics::escrows,
         )
         .question()
+        .of_past()
         .answers(view::<EscrowAges>()),
         Route::get("/v1/analytics/rejections", "Why commands were rejected", analytics::rejections)
             .question()

@@ -78,6 +78,18 @@ async fn an_operator_sees_orders_money_and_numbers_as_they_were() {
     assert_eq!(wallet["wallet"], json!([{"minor": 10_000, "currency": "USD"}]));
     let last = format!("as_of={}", story.cancelled);
     assert_eq!(story.ask(&format!("/v1/orders/{order}?{last}")).await, now, "the last past is the present");
+    for (moment, time) in [
+        (story.placed.to_string(), support::START),
+        (story.between.clone(), support::START.plus_ms(1_800_000)),
+    ] {
+        let then = story.ask(&format!("/v1/analytics/escrows?as_of={moment}")).await;
+        assert_eq!(then["time"], json!(time), "ages are counted up to there: {then}");
+        assert_eq!(
+            then["escrows"][0]["states"][0]["ages"][0],
+            json!({"below_ms": 86_400_000, "orders": 1, "held": 2_500})
+        );
+    }
+    assert_eq!(story.ask("/v1/analytics/escrows").await["escrows"], json!([]));
     let summary = async |moment: &str| story.ask(&format!("/v1/analytics/summary{moment}")).await;
     assert_eq!(summary(&format!("?{last}")).await["numbers"], summary("").await["numbers"]);
     assert_ne!(summary(&format!("?as_of={}", story.placed)).await["numbers"], summary("").await["numbers"]);
