@@ -37,7 +37,6 @@ use engine::providers::PaymentProvider;
 use engine::vault::follow::{FollowError, Followed};
 use engine::vault::{Vault, VaultError};
 use engine::{Engine, EngineHandle, Reply, Standby, StartError};
-use events::Position;
 use events::account::Role as AccountRole;
 use events::ids::{CommandId, MarketName};
 use events::market::{Deadlines, EscrowTerms, FeePolicy, PurchaseLimit};
@@ -57,7 +56,6 @@ use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 use crate::past::Past;
 use crate::reporter::Reporter;
 use crate::webhooks::{Webhooks, WebhooksConfig, WebhooksError};
-
 
 /// The name in the key store of the key that a market is opened with; receipts are signed with it until it is rotated.
 pub const RECEIPT_KEY: &str = market_keys::MARKET_KEY;

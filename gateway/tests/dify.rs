@@ -131,10 +131,10 @@ impl Scene {
     }
 
     async fn serve(&self, dify: Dify) -> String {
-        let router = gateway::router(Gateway { dify: Arc::new(dify), ..self.shop.gateway.clone() });
+        let gateway = Gateway { dify: Arc::new(dify), ..self.shop.gateway.clone() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(gateway::serve(listener, router, std::future::pending()));
+        tokio::spawn(gateway::serve(listener, gateway, std::future::pending()));
         base
     }
 

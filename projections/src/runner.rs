@@ -15,7 +15,8 @@ use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
 use crate::store::Store;
 use crate::view::{ViewError, ViewName};
 use crate::{
-    account, analytics, audit, cart, ledger, listing, order, payment, recommendation, risk, search, terms, webhook,
+    account, analytics, audit, cart, ledger, listing, order, payment, recommendation, risk, search, terms,
+    webhook,
 };
 
 /// Most commits that are folded and written as one batch. Fewer are taken when fewer are ready, so this bounds memory

@@ -28,8 +28,7 @@ use uuid::Uuid;
 
 use super::kept::Kept;
 use super::{
-    Broker, NatsConfig, NodeConfig, NodeError, PROVIDER_KEY, RECEIPT_KEY, REGISTRAR_KEY, Reading,
-    StandbyNode,
+    Broker, NatsConfig, NodeConfig, NodeError, PROVIDER_KEY, RECEIPT_KEY, REGISTRAR_KEY, Reading, StandbyNode,
 };
 use crate::health::Storage;
 use crate::past::Past;

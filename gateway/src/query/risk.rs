@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use events::ids::OrderId;
+use events::with_causes;
+use projections::ViewError;
 use projections::risk::{OrderRisk, REVIEWS_PER_PAGE_MAX, ReviewPage, ReviewState};
-use projections::{ViewError, with_causes};
 use schemars::JsonSchema;
 use serde::Serialize;
 
