@@ -17,6 +17,9 @@ use crate::Verdict;
 use crate::log::{self, LogArgs};
 use crate::output::talk;
 
+/// Longest name of a namespace or database.
+const NAME_LENGTH_MAX: usize = 64;
+
 /// Carry what happens into a database of others, for programs that ask it.
 #[derive(Debug, Args)]
 pub(crate) struct SinkArgs {
@@ -41,10 +44,10 @@ struct SurrealdbArgs {
     #[arg(long, value_name = "URL", value_parser = server_url)]
     url: String,
     /// The namespace.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     ns: String,
     /// The database.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     db: String,
     /// Whom the server lets in; without it, nobody is named.
     #[arg(long, requires = "password_file", value_name = "NAME")]
@@ -64,6 +67,15 @@ struct SurrealdbArgs {
 fn server_url(text: &str) -> Result<String, String> {
     let is_http = text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     is_http.then(|| text.to_owned()).ok_or_else(|| "it must be such as http://127.0.0.1:8000".to_owned())
+}
+
+/// Takes the name of a namespace or a database. It is written into statements.
+fn name(text: &str) -> Result<String, String> {
+    let is_name = (1..=NAME_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    is_name.then(|| text.to_owned()).ok_or_else(|| {
+        format!("it has 1 to {NAME_LENGTH_MAX} letters, digits, _ and -: name one that does, or define one")
+    })
 }
 
 /// Carries the log into the database.
