@@ -44,13 +44,14 @@ enum Action {
     /// Enroll an app that makes a code every half a minute (RFC 6238), in place of the one before.
     ///
     /// Its secret goes to standard output, once; its first code is read from standard input.
-    App(EnrollArgs),
+    App(GiveArgs),
     /// Make recovery codes, each good once, in place of those before. They go to standard output, once.
-    Recovery(EnrollArgs),
+    Recovery(GiveArgs),
 }
 
+/// Who gives a command, and what approves it.
 #[derive(Debug, Args)]
-struct EnrollArgs {
+pub(crate) struct GiveArgs {
     /// The key to sign with.
     #[arg(long, value_name = "NAME")]
     key: String,
@@ -62,6 +63,48 @@ struct EnrollArgs {
     step_up: StepUpArgs,
 }
 
+impl GiveArgs {
+    /// Gets a token of whoever gives the command, over HTTP: what is secret is not sent through a broker.
+    pub(crate) async fn access(&self, ttl_s: u64) -> anyhow::Result<(KeyStore, HttpClient, String)> {
+        if self.market.nats.url.is_some() {
+            bail!("a secret is given over HTTP only: name the gateway with --url");
+        }
+        let store = self.store()?;
+        let http = HttpClient::new(&self.market.gateway.url)?;
+        let token = http.access(&store, &store.get(&self.key)?, &self.market.market, ttl_s).await?;
+        let token = token.map_err(|why| anyhow::anyhow!("the market takes no secret: {why}"))?;
+        Ok((store, http, token))
+    }
+
+    /// Opens the folder of keys.
+    pub(crate) fn store(&self) -> anyhow::Result<KeyStore> {
+        KeyStore::open(&self.data.data.join("keys"))
+            .context("the folder of keys can't be used: name another with --data")
+    }
+
+    /// Gives a command, and tells whether it was accepted.
+    pub(crate) async fn give(&self, store: &KeyStore, command: Command) -> anyhow::Result<(Verdict, bool)> {
+        let (key, market) = (store.get(&self.key)?, &self.market);
+        let wish = Wish::new(command);
+        let client = Client::open(market).await?;
+        let market_keys = client::market_keys(market, &self.data.data, store, &client).await?;
+        let now = client.now().await;
+        let signed = sign_wish(store, &key, &market.market, &wish, Form::Jws, now)?;
+        let answer = self.step_up.send(&client, &signed, &wish, &key, &market_keys).await?;
+        let is_accepted =
+            matches!(&answer, Answer::Receipt(receipt) if receipt.receipt.outcome == Outcome::Accepted);
+        let name = wish.command.name();
+        let body: Value = wish.command.body();
+        let again = format!(
+            "skylink send --key {} --cid {} - <<<'{}'",
+            self.key,
+            wish.command_id,
+            json!({"command": name, "body": body})
+        );
+        Ok((send::report(answer, &wish, &again, None)?, is_accepted))
+    }
+}
+
 /// Enrolls.
 pub(crate) fn run(arguments: FactorsArgs) -> anyhow::Result<Verdict> {
     match arguments.action {
@@ -70,16 +113,9 @@ pub(crate) fn run(arguments: FactorsArgs) -> anyhow::Result<Verdict> {
     }
 }
 
-async fn app(arguments: &EnrollArgs) -> anyhow::Result<Verdict> {
-    if arguments.market.nats.url.is_some() {
-        bail!("a secret is given over HTTP only: name the gateway with --url");
-    }
-    let store = KeyStore::open(&arguments.data.data.join("keys"))
-        .context("the folder of keys can't be used: name another with --data")?;
-    let (key, market) = (store.get(&arguments.key)?, &arguments.market.market);
-    let http = HttpClient::new(&arguments.market.gateway.url)?;
+async fn app(arguments: &GiveArgs) -> anyhow::Result<Verdict> {
+    let (store, http, token) = arguments.access(TOKEN_TTL_S).await?;
     let told = |why: String| anyhow::anyhow!("the market gives no secret: {why}");
-    let token = http.access(&store, &key, market, TOKEN_TTL_S).await?.map_err(told)?;
     let begun = http.ask("/v1/factors/app", &token, None).await?.map_err(told)?;
     let member = |name: &str| begun[name].as_str().with_context(|| format!("the gateway gives no {name}"));
     let authenticator = member("authenticator")?;
@@ -99,16 +135,15 @@ async fn app(arguments: &EnrollArgs) -> anyhow::Result<Verdict> {
         }
     }
     let authenticator = authenticator.parse().context("the gateway names no app")?;
-    enroll(arguments, &store, EnrollTotp { authenticator }.into()).await.map(|(verdict, _)| verdict)
+    arguments.give(&store, EnrollTotp { authenticator }.into()).await.map(|(verdict, _)| verdict)
 }
 
-async fn recovery(arguments: &EnrollArgs) -> anyhow::Result<Verdict> {
-    let store = KeyStore::open(&arguments.data.data.join("keys"))
-        .context("the folder of keys can't be used: name another with --data")?;
+async fn recovery(arguments: &GiveArgs) -> anyhow::Result<Verdict> {
+    let store = arguments.store()?;
     let account = store.get(&arguments.key)?.account;
     let codes: Vec<String> = (0..RECOVERY_CODES.1).map(|_| new_code()).collect();
     let commitments = codes.iter().map(|code| RecoveryShown::of(code).commitment(account)).collect();
-    let (verdict, is_enrolled) = enroll(arguments, &store, EnrollRecovery { commitments }.into()).await?;
+    let (verdict, is_enrolled) = arguments.give(&store, EnrollRecovery { commitments }.into()).await?;
     if is_enrolled {
         let mut output = Output::stdout();
         for code in codes {
@@ -127,32 +162,6 @@ fn new_code() -> String {
     let groups: Vec<String> =
         letters.chunks(GROUP_LETTERS).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
     groups.join("-")
-}
-
-/// Gives the command that enrolls, and tells whether it was accepted.
-async fn enroll(
-    arguments: &EnrollArgs,
-    store: &KeyStore,
-    command: Command,
-) -> anyhow::Result<(Verdict, bool)> {
-    let (key, market) = (store.get(&arguments.key)?, &arguments.market);
-    let wish = Wish::new(command);
-    let client = Client::open(market).await?;
-    let market_keys = client::market_keys(market, &arguments.data.data, store, &client).await?;
-    let now = client.now().await;
-    let signed = sign_wish(store, &key, &market.market, &wish, Form::Jws, now)?;
-    let answer = arguments.step_up.send(&client, &signed, &wish, &key, &market_keys).await?;
-    let is_accepted =
-        matches!(&answer, Answer::Receipt(receipt) if receipt.receipt.outcome == Outcome::Accepted);
-    let name = wish.command.name();
-    let body: Value = wish.command.body();
-    let again = format!(
-        "skylink send --key {} --cid {} - <<<'{}'",
-        arguments.key,
-        wish.command_id,
-        json!({"command": name, "body": body})
-    );
-    Ok((send::report(answer, &wish, &again, None)?, is_accepted))
 }
 
 #[cfg(test)]

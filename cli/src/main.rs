@@ -18,6 +18,7 @@ mod log;
 mod nats;
 mod orders;
 mod output;
+mod password;
 mod payments;
 mod profile;
 mod reconcile;
@@ -69,6 +70,7 @@ enum Subcommands {
     Keys(keys::KeysArgs),
     Send(send::SendArgs),
     Factors(factors::FactorsArgs),
+    Password(password::PasswordArgs),
     Tail(tail::TailArgs),
     Export(export::ExportArgs),
     Replay(replay::ReplayArgs),
@@ -110,6 +112,7 @@ fn main() -> ExitCode {
         Subcommands::Keys(arguments) => keys::run(arguments),
         Subcommands::Send(arguments) => send::run(arguments),
         Subcommands::Factors(arguments) => factors::run(arguments),
+        Subcommands::Password(arguments) => password::run(&arguments),
         Subcommands::Tail(arguments) => tail::run(arguments),
         Subcommands::Export(arguments) => export::run(&arguments),
         Subcommands::Replay(arguments) => replay::run(arguments),

@@ -115,17 +115,22 @@ fn app_code(refusal: &Value, code: &str) -> anyhow::Result<Shown> {
     Ok(Shown::Totp(TotpCode { authenticator, code: code.to_owned() }))
 }
 
-/// Asks for a line on standard input.
+/// Asks for a word on standard input.
 pub(crate) fn ask(question: &str) -> anyhow::Result<String> {
+    Ok(ask_line(question)?.trim().to_owned())
+}
+
+/// Asks for a line on standard input, and gives it with the spaces that it begins and ends with.
+pub(crate) fn ask_line(question: &str) -> anyhow::Result<String> {
     if io::stdin().is_terminal() {
         talk(format_args!("{question}"));
     }
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line).context("standard input can't be read")?;
     if read == 0 {
-        bail!("nothing was typed: a code is read from standard input");
+        bail!("nothing was typed: it is read from standard input");
     }
-    Ok(line.trim().to_owned())
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]
