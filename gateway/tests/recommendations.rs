@@ -42,7 +42,7 @@ async fn what_is_bought_together_and_of_late_is_recommended_with_the_reason() {
 
     let path = format!("/v1/recommendations/bought-with?listings={pot}&min_position={position}");
     let (status, found) = json_of(shop.get(&path)).await;
-    let expected = json!({"recommendations": [{
+    let expected = json!({"ordered_by": "market", "recommendations": [{
         "listing": tea, "seller": seller.account, "title": "A lamp", "price": usd(500), "available": 97,
         "reason": {"kind": "bought_with", "listing": pot, "title": "A lamp", "orders": 3},
     }]});
