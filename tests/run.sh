@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
 # a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events and
-# Parquet, linters of AsyncAPI and OpenAPI, a Chromium that pages are looked at with, and the engine of SurrealDB.
+# Parquet, a push service for tests, linters of AsyncAPI and OpenAPI, a Chromium that pages are looked at with, and the engine of
+# SurrealDB.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
@@ -38,6 +39,8 @@ SKYLINK_NATSPY=$("$root/scripts/get-natspy.sh")
 export SKYLINK_NATSPY
 SKYLINK_PYARROW=$("$root/scripts/get-pyarrow.sh")
 export SKYLINK_PYARROW
+SKYLINK_WEB_PUSH_TESTING=$("$root/scripts/get-web-push-testing.sh")
+export SKYLINK_WEB_PUSH_TESTING
 SKYLINK_SPEC_LINTERS=$("$root/scripts/get-spec-linters.sh")
 export SKYLINK_SPEC_LINTERS
 SKYLINK_SURREALDB=$("$root/scripts/get-surrealdb.sh")

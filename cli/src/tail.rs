@@ -8,6 +8,7 @@ use events::location::Location;
 use events::order::change::ChangeProposed;
 use events::order::{CancelledBy, Line, LineUnits, Reallocation};
 use events::promotion::Benefit;
+use events::push::{Channel, UnsubscribedBecause};
 use events::returns::replacement::{ReplacementUnits, Replaces};
 use events::returns::{Received, ReceivedUnits};
 use events::tax::Region;
@@ -426,6 +427,23 @@ pub(crate) fn summary(event: &Event) -> String {
             Some(replaced) => format!("another secret; the one before signs too until {}", replaced.until),
             None => "another secret; the one before signs no more".to_owned(),
         },
+        Event::PushSubscribed(event) => match event.channel {
+            Channel::Web => "a browser is told what happens".to_owned(),
+        },
+        Event::PushUnsubscribed(event) => format!(
+            "a device is told of nothing any more: {}",
+            match event.because {
+                UnsubscribedBecause::Owner => "its owner wants it so",
+                UnsubscribedBecause::Gone => "the service knows it no more",
+            }
+        ),
+        Event::PushPreferencesSet(event) => {
+            let quiet = event.quiet.as_ref().map_or_else(String::new, |quiet| {
+                format!(", quiet from {} to {} ({})", quiet.from, quiet.to, quiet.utc_offset)
+            });
+            format!("told of all but {} topics{quiet}", event.muted.len())
+        }
+        Event::PushReached(event) => format!("notifications were made up to position {}", event.position),
         Event::WebhookRemoved(_) => "nothing is told any more".to_owned(),
         Event::WebhookReached(event) => format!("told up to position {}", event.position),
         Event::WebhookDisabled(event) => format!(

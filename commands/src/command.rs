@@ -26,6 +26,7 @@ mod market_keys;
 mod orders;
 mod payments;
 mod privacy;
+mod push;
 mod reconciliation;
 mod reservations;
 mod returns;
@@ -76,6 +77,7 @@ pub use payments::{
     ReportedOutcome, RequestPayment, RequestPayout,
 };
 pub use privacy::{EraseAccount, SealedAddress, SetEncryptionKey, SetProfile};
+pub use push::{DropPush, ReportPush, SetPushPreferences, SubscribePush, UnsubscribePush};
 pub use reconciliation::{
     BREAKS_PER_REPORT_MAX, CURRENCIES_PER_REPORT_MAX, FoundBreak, ReportReconciliation, ResolveBreak, UpTo,
 };
@@ -371,6 +373,11 @@ commands! {
     "webhook.rotate_secret" => RotateWebhookSecret(RotateWebhookSecret),
     "webhook.remove" => RemoveWebhook(RemoveWebhook),
     "webhook.report" => ReportWebhook(ReportWebhook),
+    "push.subscribe" => SubscribePush(SubscribePush),
+    "push.unsubscribe" => UnsubscribePush(UnsubscribePush),
+    "push.set_preferences" => SetPushPreferences(SetPushPreferences),
+    "push.report" => ReportPush(ReportPush),
+    "push.drop" => DropPush(DropPush),
 }
 
 impl Command {

@@ -19,8 +19,8 @@ use crate::refusal::Refusal;
 use crate::replay::{CLOCK_SKEW_MS, Decided};
 use crate::{
     account, cart, chargeback, debt, device, earnings, exchange, funding, limits, listing, market_key, order,
-    payment, payout, privacy, promotion, reconciliation, reservation, risk, scope, search, shipping, sign_in,
-    step_up, stock, suspension, tax, webhook,
+    payment, payout, privacy, promotion, push, reconciliation, reservation, risk, scope, search, shipping,
+    sign_in, step_up, stock, suspension, tax, webhook,
 };
 
 /// What was learnt outside the market's memory before a command is decided.
@@ -411,6 +411,11 @@ fn business(
         Command::RotateWebhookSecret(command) => webhook::decide_rotate(market, account, command, now),
         Command::RemoveWebhook(command) => webhook::decide_remove(market, account, command),
         Command::ReportWebhook(command) => webhook::decide_report(market, command),
+        Command::SubscribePush(command) => push::decide_subscribe(market, account, command),
+        Command::UnsubscribePush(command) => push::decide_unsubscribe(market, account, command),
+        Command::SetPushPreferences(command) => Ok(push::decide_preferences(account, command)),
+        Command::ReportPush(command) => Ok(push::decide_report(market, command)),
+        Command::DropPush(command) => Ok(push::decide_drop(market, command)),
         Command::RequestReturn(command) => {
             order::returns::decide_request(market, facts, account, id, command, now)
         }

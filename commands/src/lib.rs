@@ -43,6 +43,7 @@ pub mod preview;
 mod price;
 pub mod privacy;
 pub mod promotion;
+pub mod push;
 pub mod receipt;
 pub mod reconciliation;
 pub mod refusal;

@@ -21,6 +21,7 @@ use crate::order::Orders;
 use crate::payment::{ClosedPayment, Effect, EffectId, Payments};
 use crate::payout::{ClosedPayout, Payouts};
 use crate::promotion::Promotions;
+use crate::push::Push;
 use crate::reconciliation::Breaks;
 use crate::replay::{Nonces, Recent};
 use crate::reservation::Reservations;
@@ -78,6 +79,8 @@ pub struct Market {
     pub risk: Option<Box<Risk>>,
     /// Addresses that are told what happens.
     pub webhooks: Webhooks,
+    /// Devices that are told what happens.
+    pub push: Push,
     /// Nonces that can still be replayed.
     pub nonces: Nonces,
     /// The last commands.
@@ -149,6 +152,7 @@ impl Market {
             Event::AccountErased(event) => {
                 self.accounts.erased(event);
                 self.end_webhooks_of(event.account);
+                self.push.erased(event.account);
             }
             Event::StepUpTermsSet(event) => self.step_up = Some(event.terms.clone()),
             Event::PasskeyEnrolled(event) => self.accounts.passkey_enrolled(event),
@@ -332,6 +336,11 @@ impl Market {
             Event::WebhookRemoved(event) => self.webhook_removed(event),
             Event::WebhookReached(event) => self.webhook_reached(event),
             Event::WebhookDisabled(event) => self.webhook_disabled(event),
+            Event::PushSubscribed(event) => self.push.subscribed(event),
+            Event::PushUnsubscribed(event) => self.push.unsubscribed(event),
+            // Nothing is decided by it.
+            Event::PushPreferencesSet(_) => {}
+            Event::PushReached(event) => self.push.reached(event),
         }
         if let Some((id, closed)) = ClosedPayment::left_by(event, position) {
             self.payment_closed(id, closed);

@@ -5,12 +5,15 @@ use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use events::ids::{AccountId, CommandId, MarketName, WebhookId};
+use events::account::PublicKey;
+use events::ids::{AccountId, CommandId, MarketName, PushSubscriptionId, WebhookId};
 use events::privacy::ProfileField;
 use events::{Hash, hash::Hasher};
+use serde::Deserialize;
 
 use crate::card;
-use crate::command::{Command, MigrateCart, PlaceOrder, RegisterWebhook, RotateWebhookSecret};
+use crate::command::{Command, MigrateCart, PlaceOrder, RegisterWebhook, RotateWebhookSecret, SubscribePush};
+use crate::crypto::VerifyingKey;
 use crate::refusal::Refusal;
 
 /// Bytes of a salt.
@@ -79,12 +82,42 @@ enum Kind {
     Profile(ProfileField),
     Sealed,
     WebhookSecret,
+    PushTarget,
 }
 
 /// Fewest and most random bytes of a webhook's secret.
 pub const WEBHOOK_SECRET_BYTES: RangeInclusive<usize> = 24..=64;
 /// What a webhook's secret begins with.
 const WEBHOOK_SECRET_PREFIX: &str = "whsec_";
+
+/// Most bytes of how a device is reached.
+pub const PUSH_TARGET_BYTES_MAX: usize = 2_048;
+/// Most bytes of where a browser's messages are sent to.
+const PUSH_ENDPOINT_BYTES_MAX: usize = 1_024;
+
+/// How a browser is reached by Web Push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushTarget {
+    /// Where its messages are sent to: whoever knows it can have the browser's service take some.
+    pub endpoint: String,
+    /// Its key, a point of P-256, uncompressed.
+    pub p256dh: [u8; 65],
+    /// What it shares with who sends, besides.
+    pub auth: [u8; 16],
+}
+
+/// What `PushSubscription.toJSON()` of a browser gives, as far as it is used.
+#[derive(Deserialize)]
+struct BrowserSubscription {
+    endpoint: String,
+    keys: BrowserKeys,
+}
+
+#[derive(Deserialize)]
+struct BrowserKeys {
+    auth: String,
+    p256dh: String,
+}
 
 /// Gives what the value of a profile's field is called where it is stored.
 pub fn profile_name(field: ProfileField, hash: Hash) -> String {
@@ -111,6 +144,28 @@ pub fn webhook_secret_name(webhook: WebhookId, hash: Hash) -> String {
 pub fn webhook_secret(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?.strip_prefix(WEBHOOK_SECRET_PREFIX)?;
     STANDARD.decode(text).ok().filter(|bytes| WEBHOOK_SECRET_BYTES.contains(&bytes.len()))
+}
+
+/// Gives what it is called, where it is stored, how a device is reached.
+pub fn push_target_name(subscription: PushSubscriptionId, hash: Hash) -> String {
+    format!("push/{subscription}/{hash}")
+}
+
+/// Reads how a browser is reached, in the form that browsers give; none: it is no such thing. That the URL leads somewhere is not known
+/// here.
+pub fn push_target(json: &[u8]) -> Option<PushTarget> {
+    let found: BrowserSubscription =
+        serde_json::from_slice(json).ok().filter(|_| json.len() <= PUSH_TARGET_BYTES_MAX)?;
+    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
+    let p256dh: [u8; 65] = bytes(&found.keys.p256dh)?.try_into().ok()?;
+    let auth = bytes(&found.keys.auth)?.try_into().ok()?;
+    let (4, point) = p256dh.split_first().map(|(form, point)| (*form, point))? else { return None };
+    let (x, y) = point.split_at(32);
+    VerifyingKey::new(&PublicKey::P256(x.try_into().ok()?, y.try_into().ok()?)).ok()?;
+    let is_web = found.endpoint.starts_with("https://") || found.endpoint.starts_with("http://");
+    let is_plain = found.endpoint.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = is_web && is_plain && found.endpoint.len() <= PUSH_ENDPOINT_BYTES_MAX;
+    fits.then_some(PushTarget { endpoint: found.endpoint, p256dh, auth })
 }
 
 /// Lists what a command names.
@@ -140,6 +195,10 @@ pub fn named(command: &Command) -> Vec<Named> {
         | Command::RotateWebhookSecret(RotateWebhookSecret { secret, webhook, .. }) => {
             let name = webhook_secret_name(*webhook, *secret);
             vec![Named { name, hash: *secret, kind: Kind::WebhookSecret }]
+        }
+        Command::SubscribePush(SubscribePush { subscription, target, .. }) => {
+            let name = push_target_name(*subscription, *target);
+            vec![Named { name, hash: *target, kind: Kind::PushTarget }]
         }
         _ => Vec::new(),
     }
@@ -200,6 +259,10 @@ fn check(kind: Kind, value: &[u8]) -> Result<(), String> {
         Kind::Sealed if (SEALED_BYTES_MIN..=SEALED_BYTES_MAX).contains(&value.len()) => return Ok(()),
         Kind::Sealed => {
             return Err(format!("an encrypted address has {SEALED_BYTES_MIN} to {SEALED_BYTES_MAX} bytes"));
+        }
+        Kind::PushTarget if push_target(value).is_some() => return Ok(()),
+        Kind::PushTarget => {
+            return Err("how a browser is reached is what its PushSubscription.toJSON() gives".to_owned());
         }
         Kind::WebhookSecret if webhook_secret(value).is_some() => return Ok(()),
         Kind::WebhookSecret => {

@@ -126,7 +126,10 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         | CommandKind::UpdateWebhook
         | CommandKind::RotateWebhookSecret
         | CommandKind::RemoveWebhook => &[Role::Seller, Role::Operator],
-        CommandKind::ReportWebhook => &[Role::Registrar],
+        CommandKind::SubscribePush | CommandKind::UnsubscribePush | CommandKind::SetPushPreferences => {
+            &[Role::Buyer, Role::Seller, Role::Operator]
+        }
+        CommandKind::ReportWebhook | CommandKind::ReportPush | CommandKind::DropPush => &[Role::Registrar],
     }
 }
 

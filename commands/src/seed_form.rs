@@ -556,6 +556,11 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::RotateWebhookSecret(_)
         | Command::RemoveWebhook(_)
         | Command::ReportWebhook(_)
+        | Command::SubscribePush(_)
+        | Command::UnsubscribePush(_)
+        | Command::SetPushPreferences(_)
+        | Command::ReportPush(_)
+        | Command::DropPush(_)
         | Command::AllowReservations(_)
         | Command::ExchangeMoney(_) => return None,
     };

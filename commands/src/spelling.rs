@@ -352,6 +352,14 @@ mod tests {
             ("webhook.rotate_secret", json!({"keep_ms": 86_400_000, "secret": hash, "webhook": ID})),
             ("webhook.remove", json!({"webhook": ID})),
             ("webhook.report", json!({"disabled": "failing", "position": 7, "webhook": ID})),
+            ("push.subscribe", json!({"channel": "web", "subscription": ID, "target": hash})),
+            ("push.unsubscribe", json!({"subscription": ID})),
+            (
+                "push.set_preferences",
+                json!({"muted": ["payouts"], "quiet": {"from": "22:00", "to": "07:00", "utc_offset": "+02:00"}}),
+            ),
+            ("push.report", json!({"position": 7})),
+            ("push.drop", json!({"account": ID, "subscription": ID})),
         ]
     }
 

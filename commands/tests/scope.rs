@@ -65,7 +65,7 @@ impl Least<'_> {
 }
 
 /// A text for each pattern that a schema has.
-const TEXTS: [(&str, &str); 13] = [
+const TEXTS: [(&str, &str); 15] = [
     ("^[A-Za-z0-9_-]{43}$", "AAAAAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
     ("^[0-9a-f]{64}$", "952293620fefaa6f087525f01165c3a52d3aaec8fdb04c1001d490e3090a1b90"),
     ("^[A-Z0-9_-]{3,32}$", "SPRING10"),
@@ -78,6 +78,8 @@ const TEXTS: [(&str, &str); 13] = [
     ("^[a-z0-9.-]{1,253}$", "market.example"),
     ("^(\\*|[a-z_]{1,40}\\.(\\*|[a-z_]{1,40}))$", "order.*"),
     ("^https?://[^@#\\\\\\s]{1,492}$", "https://shop.example"),
+    ("^([01][0-9]|2[0-3]):[0-5][0-9]$", "22:00"),
+    ("^[+-](0[0-9]|1[0-4]):[0-5][0-9]$", "+02:00"),
     ("^[A-Za-z0-9_-]{22,342}$", "bGFtcHMtYW5kLXBlYXJzLTE"),
 ];
 

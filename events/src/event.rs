@@ -8,7 +8,7 @@ use crate::ids::AccountId;
 use crate::ledger::Transfer;
 use crate::{
     account, cart, chargeback, command, debt, device, earnings, escrow, exchange, listing, market, order,
-    payment, payout, privacy, promotion, reconciliation, reservation, returns, risk, search, shipping,
+    payment, payout, privacy, promotion, push, reconciliation, reservation, returns, risk, search, shipping,
     sign_in, step_up, stock, tax, webhook,
 };
 
@@ -273,7 +273,11 @@ events! {
     "webhook.secret_rotated.v1" => WebhookSecretRotated(webhook::SecretRotated) about |e| Some(e.webhook.to_string()),
     "webhook.removed.v1" => WebhookRemoved(webhook::Removed) about |e| Some(e.webhook.to_string()),
     "webhook.reached.v1" => WebhookReached(webhook::Reached) about |e| Some(e.webhook.to_string()),
-    "webhook.disabled.v1" => WebhookDisabled(webhook::Disabled) about |e| Some(e.webhook.to_string());
+    "webhook.disabled.v1" => WebhookDisabled(webhook::Disabled) about |e| Some(e.webhook.to_string()),
+    "push.subscribed.v1" => PushSubscribed(push::Subscribed) about |e| Some(e.subscription.to_string()),
+    "push.unsubscribed.v1" => PushUnsubscribed(push::Unsubscribed) about |e| Some(e.subscription.to_string()),
+    "push.preferences_set.v1" => PushPreferencesSet(push::PreferencesSet) about |e| Some(e.account.to_string()),
+    "push.reached.v1" => PushReached(push::Reached) about |_| None;
 
     older
     "order.shipped.v1" => order::v1::Shipped as OrderShipped,
@@ -440,6 +444,10 @@ impl Event {
             | Event::WebhookRemoved(_)
             | Event::WebhookReached(_)
             | Event::WebhookDisabled(_)
+            | Event::PushSubscribed(_)
+            | Event::PushUnsubscribed(_)
+            | Event::PushPreferencesSet(_)
+            | Event::PushReached(_)
             | Event::ReturnRequested(_)
             | Event::ReturnApproved(_)
             | Event::ReplacementReserved(_)

@@ -124,6 +124,8 @@ uuid_ids! {
     ChangeId = "change id",
     /// An address that somebody has told what happens.
     WebhookId = "webhook id",
+    /// A device of somebody's that is told what happens.
+    PushSubscriptionId = "push subscription id",
     /// Units of a listing that a buyer has set aside.
     ReservationId = "reservation id",
     /// What a client names its wish with: the idempotency key of a command (`cid`).

@@ -31,6 +31,7 @@ pub mod payment;
 pub mod payout;
 pub mod privacy;
 pub mod promotion;
+pub mod push;
 pub mod reconciliation;
 pub mod rejection;
 pub mod reservation;

@@ -8,6 +8,7 @@ mod factors;
 mod market_keys;
 mod parts;
 mod privacy;
+mod push;
 mod reconciliation;
 mod returns;
 mod risk;
@@ -26,6 +27,7 @@ pub use self::factors::FactorRejection;
 pub use self::market_keys::MarketKeyProblem;
 pub use self::parts::{CouponProblem, ExchangeField, OrderState, PaymentState, PayoutEnd, QuoteField};
 pub use self::privacy::{Open, PrivacyRejection};
+pub use self::push::PushRejection;
 pub use self::reconciliation::ReconciliationProblem;
 pub use self::returns::{ReturnRejection, ReturnState};
 pub use self::risk::RiskRejection;
@@ -1000,4 +1002,8 @@ pub enum Rejection {
     #[error(transparent)]
     #[serde(untagged)]
     Webhook(#[from] WebhookRejection),
+    /// A rule of notifications.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Push(#[from] PushRejection),
 }

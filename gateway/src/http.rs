@@ -34,6 +34,7 @@ use crate::health::Storage;
 use crate::limits::Limits;
 use crate::past::Past;
 use crate::problem::{HEADERS_TOO_MANY, METHOD_NOT_ALLOWED, Problem, RATE_LIMITED};
+use crate::push::Push;
 use crate::rebuild::Rebuilds;
 use crate::routes::{Route, UNLIMITED, routes};
 use crate::search::Turns;
@@ -96,6 +97,8 @@ pub struct Gateway {
     pub dify: Arc<Dify>,
     /// Tells addresses what happens.
     pub webhooks: Webhooks,
+    /// Tells devices, where the operator has it do so.
+    pub push: Option<Push>,
     /// How much anybody may ask for.
     pub limits: Arc<Limits>,
     /// The metrics, where a recorder is installed (see [`crate::health::install_metrics`]).

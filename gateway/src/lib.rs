@@ -23,6 +23,7 @@ mod outside;
 pub mod past;
 mod payments;
 mod problem;
+pub mod push;
 pub mod query;
 mod rebuild;
 mod recommendations;

@@ -10,6 +10,7 @@
 //! <data>/views        the read side  │
 //! <data>/views/search words          ┘
 //! <data>/webhooks     how far addresses were told; the log knows about how far
+//! <data>/push         notifications that wait; when deleted, they are forgotten
 //! ```
 
 mod kept;
@@ -54,6 +55,7 @@ use crate::http::Gateway;
 use crate::limits::Limits;
 use crate::nats::{Access, ConnectError, Connection, Refused, Role};
 use crate::past::Past;
+use crate::push::{OutboxError, Push, PushConfig};
 use crate::reporter::Reporter;
 use crate::webhooks::{Webhooks, WebhooksConfig, WebhooksError};
 
@@ -63,6 +65,8 @@ pub const RECEIPT_KEY: &str = market_keys::MARKET_KEY;
 pub const REGISTRAR_KEY: &str = "registrar";
 /// What the name of the key begins with that a payment provider's reports are signed with; its own name follows.
 pub const PROVIDER_KEY: &str = "provider-";
+/// The name of the key by which push services know the market. Browsers subscribe to what it signs: it must stay.
+pub const VAPID_KEY: &str = "vapid";
 /// How long the market may take to register a provider's account.
 const REGISTRATION_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -91,6 +95,8 @@ pub struct NodeConfig {
     pub limits: Arc<Limits>,
     /// How addresses are told what happens, while it writes.
     pub webhooks: WebhooksConfig,
+    /// How devices are told what happens, while it writes; none: they are not.
+    pub push: Option<PushConfig>,
 }
 
 /// By what a broker lets in the two connections of a node. Where a receipt goes is chosen by strangers, so receipts leave
@@ -120,6 +126,7 @@ impl NodeConfig {
             providers: Vec::new(),
             limits: Arc::new(Limits::none()),
             webhooks: WebhooksConfig::default(),
+            push: None,
         }
     }
 }
@@ -154,6 +161,9 @@ pub enum NodeError {
     /// Nothing can be sent to webhooks.
     #[error("webhooks")]
     Webhooks(#[from] WebhooksError),
+    /// Nobody can be sent notifications.
+    #[error("notifications")]
+    Push(#[from] OutboxError),
     /// There is no connection to the broker.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -203,17 +213,21 @@ pub struct Node {
     broker: Option<Broker>,
 }
 
-/// What tells addresses what happens, and what ends it.
+/// What tells addresses and devices what happens, and what ends it.
 struct Telling {
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Telling {
     async fn shutdown(self) {
         self.stop.send_replace(true);
-        if self.task.await.is_err() {
-            tracing::error!("webhooks ended badly; each goes on where it was at the next start");
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::error!(
+                    "webhooks or notifications ended badly; they go on where they were at the next start"
+                );
+            }
         }
     }
 }
@@ -243,6 +257,7 @@ struct Reading {
     /// None: it could not be begun, and the market goes on without.
     search: Option<SearchRun>,
     webhooks: Webhooks,
+    push: Option<Push>,
 }
 
 /// What a node on JetStream has besides.
@@ -389,6 +404,7 @@ impl Reading {
             // Whoever serves it says what language models are asked for.
             dify: Arc::default(),
             webhooks: self.webhooks.clone(),
+            push: self.push.clone(),
             limits: Arc::clone(&self.limits),
             metrics,
             commands: Arc::new(handle),
@@ -423,13 +439,15 @@ impl Reading {
         Ok(())
     }
 
-    /// Begins to tell addresses what happens.
+    /// Begins to tell addresses and devices what happens.
     fn tell(&self, engine: EngineHandle) -> Result<Telling, NodeError> {
         let (keys, market, clock) = (self.keys.clone(), self.market.clone(), Arc::clone(&self.clock));
         let registrar = keys.get(REGISTRAR_KEY)?;
         let (stop, stopped) = watch::channel(false);
-        let task = self.webhooks.run(Reporter { keys, registrar, market, engine, clock }, stopped);
-        Ok(Telling { stop, task })
+        let reporter = Reporter { keys, registrar, market, engine, clock };
+        let push = self.push.as_ref().map(|push| push.run(reporter.clone(), stopped.clone()));
+        let webhooks = self.webhooks.run(reporter, stopped);
+        Ok(Telling { stop, tasks: push.into_iter().chain([webhooks]).collect() })
     }
 
     async fn shutdown(self) {
@@ -519,6 +537,11 @@ impl Node {
     /// Gives what tells addresses what happens.
     pub fn webhooks(&self) -> &Webhooks {
         &self.reading.webhooks
+    }
+
+    /// Gives what tells devices what happens, if the operator has it do so.
+    pub fn push(&self) -> Option<&Push> {
+        self.reading.push.as_ref()
     }
 
     /// Gives the market's name.

@@ -49,7 +49,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 27] = [
+pub(crate) const TIME_MEMBERS: [&str; 29] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -68,12 +68,14 @@ pub(crate) const TIME_MEMBERS: [&str; 27] = [
     "oldest_since",
     "opened_at",
     "placed_at",
+    "registered_at",
     "requested_at",
     "resolved_at",
     "return_by",
     "ship_by",
     "shipped_at",
     "start",
+    "subscribed_at",
     "time",
     "to",
     "until",

@@ -19,6 +19,7 @@ const REPORT_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) const VIEWS_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Has the market note what came of messages, by commands that are signed with the registrar's key.
+#[derive(Clone)]
 pub(crate) struct Reporter {
     /// The keys, which know what was signed last.
     pub(crate) keys: KeyStore,

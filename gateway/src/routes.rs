@@ -46,6 +46,7 @@ mod audit;
 mod factors;
 mod pages;
 mod privacy;
+mod push;
 mod recommendations;
 mod risk;
 mod route;
@@ -134,6 +135,7 @@ pub(crate) fn routes() -> Vec<Route> {
         risk::routes(),
         webhooks::webhooks(),
         audit::routes(),
+        push::push(),
         numbers(),
         proofs(),
         operation(),

@@ -3,6 +3,7 @@
 
 mod device;
 mod factors;
+mod push;
 mod sign_in;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use sled::{Batch, Tree};
 
 pub use self::device::{Device, DeviceEntry, DeviceState, DeviceStep, HISTORY_MAX};
 pub use self::factors::{Factors, Passkey, Used};
+pub use self::push::{Preferences, Push, Subscription};
 pub use self::sign_in::{Session, SignIn};
 
 use crate::store::Slot;
@@ -114,6 +116,8 @@ const KEYS: Layout<KeyId, KeyOwner> = Layout::new(b'k', VERSION);
 const FACTORS: Layout<AccountId, Factors> = Layout::new(b'f', VERSION);
 const ADDRESSES: Layout<OrderId, SealedAddress> = Layout::new(b'o', VERSION);
 const SIGN_INS: Layout<AccountId, SignIn> = Layout::new(b's', VERSION);
+const PUSHES: Layout<AccountId, Push> = Layout::new(b'p', VERSION);
+const PUSH_REACHED: Layout<(), Position> = Layout::new(b'r', VERSION);
 
 /// Answers about accounts.
 #[derive(Clone, Copy)]
@@ -147,6 +151,16 @@ impl<'a> Accounts<'a> {
         SIGN_INS.get(&self.0.read().tree, &account)
     }
 
+    /// Gives how an account is told what happens; none, if it never asked to be.
+    pub fn push(&self, account: AccountId) -> Result<Option<Push>, ViewError> {
+        PUSHES.get(&self.0.read().tree, &account)
+    }
+
+    /// Gives up to where notifications were made, as was noted last; 0: never.
+    pub fn push_reached(&self) -> Result<Position, ViewError> {
+        Ok(PUSH_REACHED.get(&self.0.read().tree, &())?.unwrap_or(0))
+    }
+
     /// Gives the address that an order was placed with, if it was with one.
     pub fn sealed_address(&self, order: OrderId) -> Result<Option<SealedAddress>, ViewError> {
         ADDRESSES.get(&self.0.read().tree, &order)
@@ -166,6 +180,8 @@ pub(crate) struct AccountFold {
     factors: Table<AccountId, Factors>,
     sign_ins: Table<AccountId, SignIn>,
     addresses: Table<OrderId, SealedAddress>,
+    pushes: Table<AccountId, Push>,
+    push_reached: Table<(), Position>,
 }
 
 impl AccountFold {
@@ -177,6 +193,8 @@ impl AccountFold {
             factors: Table::new(FACTORS),
             sign_ins: Table::new(SIGN_INS),
             addresses: Table::new(ADDRESSES),
+            pushes: Table::new(PUSHES),
+            push_reached: Table::new(PUSH_REACHED),
         }
     }
 
@@ -224,6 +242,7 @@ impl AccountFold {
         known.profile.clear();
         known.encryption_key = None;
         self.sign_ins.set(account, None);
+        self.pushes.take(tree, &account)?;
         for device in known.devices.clone() {
             let missing = || ViewError::unknown(format_args!("device {device}"), recorded.position);
             let device = self.devices.entry(tree, &device)?.as_mut().ok_or_else(missing)?;
@@ -256,7 +275,11 @@ impl Fold for AccountFold {
             if let Some(account) = Factors::of(&recorded.event) {
                 self.factors.entry(tree, &account)?.get_or_insert_default().apply(recorded);
             }
+            if let Some(account) = Push::of(&recorded.event) {
+                self.pushes.entry(tree, &account)?.get_or_insert_default().apply(recorded);
+            }
             match &recorded.event {
+                Event::PushReached(reached) => self.push_reached.set((), Some(reached.position)),
                 Event::MarketOpened(opened) => {
                     let registrar = &opened.registrar;
                     let account = Account::new([Role::Registrar].into());
@@ -314,6 +337,8 @@ impl Fold for AccountFold {
         self.keys.write(tree, batch)?;
         self.factors.write(tree, batch)?;
         self.sign_ins.write(tree, batch)?;
-        self.addresses.write(tree, batch)
+        self.addresses.write(tree, batch)?;
+        self.pushes.write(tree, batch)?;
+        self.push_reached.write(tree, batch)
     }
 }

@@ -1,13 +1,15 @@
-//! Webhooks: what their owners do with them, and what those who send report.
+//! Webhooks and devices that are told: what their owners do with them, and what those who send report.
 
 use std::collections::BTreeSet;
 
 use commands::Command;
 use commands::command::{
-    KeepTime, RegisterWebhook, RemoveWebhook, ReportWebhook, RotateWebhookSecret, UpdateWebhook,
+    DropPush, KeepTime, RegisterWebhook, RemoveWebhook, ReportPush, ReportWebhook, RotateWebhookSecret,
+    SetPushPreferences, SubscribePush, UnsubscribePush, UpdateWebhook,
 };
 use events::Hash;
-use events::ids::WebhookId;
+use events::ids::{PushSubscriptionId, WebhookId};
+use events::push::{Channel, Topic};
 use events::webhook::{DisabledBecause, EventFilter};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -28,7 +30,7 @@ pub(crate) struct TellStep {
 }
 
 pub(crate) fn telling() -> impl Strategy<Value = TellStep> {
-    let drawn = (0..OWNERS.len(), 0..4u128, 0..8u8, any::<u8>());
+    let drawn = (0..OWNERS.len(), 0..4u128, 0..14u8, any::<u8>());
     drawn.prop_map(|(owner, n, what, salt)| TellStep { owner, n, what, salt })
 }
 
@@ -39,6 +41,7 @@ impl Run {
         let (secret, position) = (Hash::of(&[salt % 4]), self.world.market.position);
         let filters = |text: &str| BTreeSet::<EventFilter>::from([text.parse().unwrap()]).try_into().unwrap();
         let owner = OWNERS[owner];
+        let subscription = PushSubscriptionId::from_uuid(Uuid::from_u128(n));
         let (actor, command): (Actor, Command) = match what {
             0 | 1 => {
                 let (types, url) = (filters("order.*"), "https://shop.example".parse().unwrap());
@@ -55,7 +58,12 @@ impl Run {
                 let because = if salt % 2 == 0 { DisabledBecause::Failing } else { DisabledBecause::Gone };
                 (REGISTRAR, ReportWebhook { disabled: Some(because), position, webhook }.into())
             }
-            _ => (owner, RemoveWebhook { webhook }.into()),
+            7 => (owner, RemoveWebhook { webhook }.into()),
+            8 | 9 => (owner, SubscribePush { channel: Channel::Web, subscription, target: secret }.into()),
+            10 => (owner, UnsubscribePush { subscription }.into()),
+            11 => (REGISTRAR, DropPush { account: owner.account(), subscription }.into()),
+            12 => (REGISTRAR, ReportPush { position }.into()),
+            _ => (owner, SetPushPreferences { muted: [Topic::Returns].into(), quiet: None }.into()),
         };
         self.ask(actor, command);
     }

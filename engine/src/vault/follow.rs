@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use commands::personal::{address_name, profile_name, webhook_secret_name};
+use commands::personal::{address_name, profile_name, push_target_name, webhook_secret_name};
 use events::commit::ChainError;
 use events::ids::AccountId;
 use events::{Commit, Event, Head, Position, Recorded, with_causes};
@@ -156,6 +156,13 @@ fn said(recorded: &Recorded) -> Vec<Change> {
         Event::WebhookRemoved(event) => {
             let name = |secret| webhook_secret_name(event.webhook, secret);
             event.secrets.iter().map(|old| drop_of(event.account, name(*old))).collect()
+        }
+        Event::PushSubscribed(event) => {
+            let name = push_target_name(event.subscription, event.target).into();
+            vec![Change::Keep { account: event.account, name, position }]
+        }
+        Event::PushUnsubscribed(event) => {
+            vec![drop_of(event.account, push_target_name(event.subscription, event.target))]
         }
         Event::AccountErased(event) => vec![Change::Erase { account: event.account }],
         _ => Vec::new(),

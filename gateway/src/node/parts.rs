@@ -18,6 +18,7 @@ use engine::vault::follow::Followed;
 use engine::vault::{self, Vault};
 use engine::{EngineConfig, Prepared, Standby};
 use events::Head;
+use events::account::Algorithm;
 use events::ids::WriterId;
 use events::market::{Opened, Registrar};
 use projections::Projections;
@@ -29,9 +30,11 @@ use uuid::Uuid;
 use super::kept::Kept;
 use super::{
     Broker, NatsConfig, NodeConfig, NodeError, PROVIDER_KEY, RECEIPT_KEY, REGISTRAR_KEY, Reading, StandbyNode,
+    VAPID_KEY,
 };
 use crate::health::Storage;
 use crate::past::Past;
+use crate::push::Push;
 use crate::webhooks::Webhooks;
 
 /// Everything of a node but its log.
@@ -91,6 +94,7 @@ impl Parts {
             providers,
             limits,
             webhooks,
+            push,
         } = config;
         let (account, device, key) = (registrar.account, registrar.device, registrar.public());
         let opened = Opened {
@@ -145,6 +149,17 @@ impl Parts {
             Arc::clone(&vault),
             Arc::clone(&clock),
         )?;
+        let push = push.map(|config| {
+            let key = match keys.get(VAPID_KEY) {
+                Err(KeyStoreError::Unknown { .. }) => keys.make(VAPID_KEY, Algorithm::Es256, None)?,
+                found => found?,
+            };
+            let (log, vault, clock) = (Arc::clone(&log), Arc::clone(&vault), Arc::clone(&clock));
+            let opened =
+                Push::open(&data.join("push"), config, key.signing(), log, projections.clone(), vault, clock);
+            opened.map_err(NodeError::from)
+        });
+        let push = push.transpose()?;
         let vault = Kept { vault, followed, following: tokio::spawn(following) };
         let past = Arc::new(Past::new(data.join("past"), Arc::clone(&log)).await);
         let reading = Reading {
@@ -163,6 +178,7 @@ impl Parts {
             views,
             search,
             webhooks,
+            push,
         };
         Ok(StandbyNode { engine, reading, broker: None })
     }

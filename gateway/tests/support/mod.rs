@@ -22,6 +22,7 @@ use gateway::health::{Storage, install_metrics};
 use gateway::limits::Limits;
 use gateway::node::{Node, NodeConfig, REGISTRAR_KEY};
 use gateway::past::Past;
+use gateway::push::PushConfig;
 use gateway::webhooks::WebhooksConfig;
 use gateway::{Commands, Gateway};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -189,13 +190,19 @@ impl Shop {
         let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
         config.verify_threads = 1;
         config.escrow = escrow;
-        // Webhooks are on this machine, and fail fast.
+        // Webhooks and push services are on this machine, and fail fast.
         config.webhooks = WebhooksConfig {
             allows_private: true,
             retry_ms: vec![1],
             request_time_max: std::time::Duration::from_secs(2),
             ..WebhooksConfig::default()
         };
+        config.push = Some(PushConfig {
+            allows_private: true,
+            retry_ms: vec![0; 3],
+            look_every: std::time::Duration::from_millis(20),
+            ..PushConfig::new("mailto:ops@market.example".to_owned())
+        });
         let node = Node::start(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let stored = node.keys().get(REGISTRAR_KEY).unwrap();
         let mut registrar = Person::with(stored.account, stored.device, stored.signing());
@@ -223,6 +230,7 @@ impl Shop {
             storage: Storage::Segments,
             dify: Arc::default(),
             webhooks: node.webhooks().clone(),
+            push: node.push().cloned(),
             limits: Arc::new(Limits::none()),
             metrics: Some(METRICS.clone()),
         };
