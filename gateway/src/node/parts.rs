@@ -29,8 +29,8 @@ use uuid::Uuid;
 
 use super::kept::Kept;
 use super::{
-    Broker, NatsConfig, NodeConfig, NodeError, PROVIDER_KEY, RECEIPT_KEY, REGISTRAR_KEY, Reading, StandbyNode,
-    VAPID_KEY,
+    Broker, NatsConfig, NodeConfig, NodeError, PROVIDER_KEY, RECEIPT_KEY, REGISTRAR_KEY, Reading,
+    StandbyNode, VAPID_KEY,
 };
 use crate::health::Storage;
 use crate::past::Past;
