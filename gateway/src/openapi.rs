@@ -19,7 +19,7 @@ use crate::submit::{COMMAND_TYPES, JWS_TYPES};
 const ABOUT: &str = "Signed commands in, receipts out. Every answer says in `Skylink-Position` how far the log was \
     read; pass it as `min_position` to read what you wrote. What goes wrong is told as problem details (RFC 9457), \
     whose `code` is stable: a path that is not here is `not_found`, a method that is not here `method_not_allowed`. \
-    Only what can't be read as HTTP is answered without a body.";
+    Only what can't be read as HTTP, or is a head of more than 128 KiB, is answered without a body.";
 
 /// `GET /openapi.json`
 pub(crate) async fn serve() -> impl IntoResponse {
@@ -130,6 +130,7 @@ impl Parts {
     }
 
     fn answer(&mut self, route: &Route, status: StatusCode, content: Content) -> Value {
+        let description = status.canonical_reason().unwrap_or_default();
         let (media_type, schema) = match content {
             Content::Json(schema) => ("application/json", schema(&mut self.as_is).to_value()),
             Content::View(schema) => ("application/json", schema(&mut self.of_views).to_value()),
@@ -140,13 +141,18 @@ impl Parts {
             }
             Content::Text(media_type) => (media_type, json!({"type": "string"})),
             Content::Bytes => ("application/octet-stream", json!({})),
+            Content::Elsewhere => {
+                let location =
+                    json!({"description": "the page", "required": true, "schema": {"type": "string"}});
+                let headers = json!({"Skylink-Position": position_header(), "Location": location});
+                return json!({"description": description, "headers": headers});
+            }
         };
         let mut headers = json!({"Skylink-Position": position_header()});
         if let Some(Takes::Command(_)) = route.takes {
             let about = "`true`: the command had been decided before, and this is that receipt again";
             headers["Idempotent-Replayed"] = json!({"description": about, "schema": {"type": "string"}});
         }
-        let description = status.canonical_reason().unwrap_or_default();
         json!({"description": description, "headers": headers, "content": {media_type: {"schema": schema}}})
     }
 
@@ -394,9 +400,14 @@ pub(crate) mod tests {
         for route in routes {
             let path = described(route.path);
             let operation = &document["paths"][&path][route.method];
-            let is_answered =
-                ["200", "202", "303"].iter().any(|s| operation["responses"][s]["content"].is_object());
-            assert!(is_answered, "{} {}", route.method, route.path);
+            let answers = &operation["responses"];
+            let is_sent_on = &answers["303"];
+            let is_answered = ["200", "202"].iter().any(|s| answers[s]["content"].is_object());
+            assert!(is_answered || is_sent_on.is_object(), "{} {}", route.method, route.path);
+            // Where a browser is sent to stands in a header, and nothing beside it.
+            let has_location = is_sent_on["headers"]["Location"].is_object();
+            assert_eq!(has_location, is_sent_on.is_object(), "{} {}", route.method, route.path);
+            assert!(is_sent_on["content"].is_null(), "{} {}", route.method, route.path);
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
             let in_path: BTreeSet<&str> =

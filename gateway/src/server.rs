@@ -31,8 +31,9 @@ pub const CONNECTIONS_MAX: usize = 4096;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long an answer may wait for its client to read on.
 pub const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
-/// Most bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a request's head: the longest `Skylink-Personal`, and as much beside it. Beyond it the connection's answer
+/// has no body.
+const HEAD_BYTES_MAX: usize = 2 * commands::personal::HEADER_BYTES_MAX;
 /// Most headers that are read. Beyond it the connection's answer has no body; up to it, see
 /// [`crate::http::HEADERS_MAX`].
 const HEADERS_READ_MAX: usize = 512;

@@ -5,6 +5,7 @@
 mod support;
 
 use commands::Refusal;
+use commands::personal::HEADER_BYTES_MAX;
 use events::account::Role;
 use reqwest::Method;
 use serde_json::json;
@@ -117,6 +118,18 @@ async fn too_many_headers_are_a_problem_and_far_too_many_an_end() {
     let many: String = (0..1000).map(|n| format!("x-{n}: x\r\n")).collect();
     writer.write_all(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes()).await.unwrap();
     assert!(answer(&mut reader).await.0.starts_with("http/1.1 431"));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_header_that_is_described_is_read_and_a_longer_one_is_a_problem() {
+    let shop = Shop::open().await;
+    for length in [HEADER_BYTES_MAX, HEADER_BYTES_MAX + 1] {
+        let unsigned = shop.post("/v1/commands", "application/json", br#"{"command":"cart.clear"}"#.to_vec());
+        let unsigned = unsigned.header("skylink-personal", "x".repeat(length));
+        // With as much beside it as a proxy or a browser might add, and more.
+        problem(unsigned.header("x-beside", "x".repeat(48 * 1024)), 401, "sig_missing").await;
+    }
     shop.close().await;
 }
 

@@ -61,7 +61,7 @@ pub(super) fn pages() -> Vec<Route> {
 
 /// Says that a browser is sent to another page.
 fn went_on(mut route: Route) -> Route {
-    route.answers.push((StatusCode::SEE_OTHER, PAGE));
+    route.answers.push((StatusCode::SEE_OTHER, Content::Elsewhere));
     route
 }
 

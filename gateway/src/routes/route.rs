@@ -32,6 +32,8 @@ pub(crate) enum Content {
     Text(&'static str),
     /// Bytes.
     Bytes,
+    /// Nothing: a browser is sent to another page.
+    Elsewhere,
 }
 
 /// What a request holds.
