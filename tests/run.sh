@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
 # a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events and
-# Parquet, a push service for tests, linters of AsyncAPI and OpenAPI, a Chromium that pages are looked at with, and the engine of
+# Parquet, a push service for tests, linters and a fuzzer of OpenAPI and AsyncAPI, a Chromium that pages are looked at with, and the engine of
 # SurrealDB.
 #
 #   ./tests/run.sh                         all tests
@@ -43,6 +43,8 @@ SKYLINK_WEB_PUSH_TESTING=$("$root/scripts/get-web-push-testing.sh")
 export SKYLINK_WEB_PUSH_TESTING
 SKYLINK_SPEC_LINTERS=$("$root/scripts/get-spec-linters.sh")
 export SKYLINK_SPEC_LINTERS
+SKYLINK_SCHEMATHESIS=$("$root/scripts/get-schemathesis.sh")
+export SKYLINK_SCHEMATHESIS
 SKYLINK_SURREALDB=$("$root/scripts/get-surrealdb.sh")
 export SKYLINK_SURREALDB
 printf 'tests/run.sh: %s (%s)\n' "$SKYLINK_NATS_SERVER" "$("$SKYLINK_NATS_SERVER" --version)"
