@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
 # a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events and
-# Parquet, a push service for tests, linters and a fuzzer of OpenAPI and AsyncAPI, a Chromium that pages are looked at with, and the engine of
-# SurrealDB.
+# Parquet, a push service for tests, linters of AsyncAPI and OpenAPI, a fuzzer of OpenAPI, a Chromium that pages are looked at
+# with, and the engine of SurrealDB.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace

@@ -59,7 +59,8 @@ fn no_two_tables_of_one_view_share_a_prefix() {
             "payment",
             "recommendation",
             "risk",
-            "terms"
+            "terms",
+            "webhook"
         ]
     );
     for (view, tables) in &views {
