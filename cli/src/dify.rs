@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use gateway::dify::{self, Access, Application, Dify, Ranking};
 
@@ -48,6 +48,11 @@ impl DifyArgs {
     /// Sets up the applications whose keys are named.
     pub(crate) fn dify(&self) -> anyhow::Result<Dify> {
         let Some(url) = &self.dify else { return Ok(Dify::default()) };
+        if self.dify_ranking_key_file.is_none() && self.dify_risk_key_file.is_none() {
+            bail!(
+                "--dify asks nothing without a key: name --dify-ranking-key-file, --dify-risk-key-file or both"
+            );
+        }
         let application = |name, key: &Path, kind, time_max| -> anyhow::Result<Application> {
             let kind = match kind {
                 KindArg::Workflow => dify::Kind::Workflow,
