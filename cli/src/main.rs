@@ -169,3 +169,15 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()
         .context("the system gives no threads: raise the limit of processes and try again")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_of_a_subcommand_are_one() {
+        Arguments::command().debug_assert();
+    }
+}

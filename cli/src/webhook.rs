@@ -43,7 +43,8 @@ struct AddArgs {
     #[command(flatten)]
     who: WhoArgs,
     /// Where to: https://…
-    url: WebhookUrl,
+    #[arg(value_name = "URL")]
+    address: WebhookUrl,
     /// What of: the type of an event such as order.placed, the beginning of some such as order.*, or *; may be given again.
     #[arg(long = "type", required = true, value_name = "TYPE")]
     types: Vec<EventFilter>,
@@ -64,11 +65,11 @@ struct RotateArgs {
 pub(crate) fn run(arguments: WebhookArgs) -> anyhow::Result<Verdict> {
     let (text, secret) = new_secret();
     let (who, webhook, command): (_, _, Command) = match arguments.what {
-        What::Add(AddArgs { who, url, types }) => {
+        What::Add(AddArgs { who, address, types }) => {
             let webhook = WebhookId::from_uuid(Uuid::now_v7());
             let types = types.into_iter().collect::<BTreeSet<EventFilter>>();
             let types = Filters::try_from(types).map_err(|rule| anyhow!("{rule}: give fewer --type"))?;
-            (who, webhook, RegisterWebhook { secret: secret.hash(), types, url, webhook }.into())
+            (who, webhook, RegisterWebhook { secret: secret.hash(), types, url: address, webhook }.into())
         }
         What::Rotate(RotateArgs { who, webhook, keep_hours }) => {
             let keep_ms =
