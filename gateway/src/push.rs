@@ -90,7 +90,7 @@ pub(crate) enum Outcome {
     /// The service has it.
     Taken(u16),
     /// There is no such device any more, or it can't be reached at all.
-    Gone(Option<u16>),
+    Gone,
     /// It may be taken later.
     Again {
         /// The status of the answer, if there was one.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::ids::{AccountId, ListingId};
 use projections::recommendation::{Reason, Recommended};
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ pub const CANDIDATES: usize = 30;
 pub const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// Orders that are remembered at most; the oldest give way.
 const KNOWN_MAX: usize = 1024;
+/// How much of an HMAC is a pseudonym: 32 letters.
+const PSEUDONYM_BYTES: usize = 24;
 /// What a chat is asked for.
 const QUERY: &str = "Put the listings in the order in which this customer may want them, the most wanted first. \
                      Answer with nothing but a list of their ids in JSON.";
@@ -101,7 +105,8 @@ impl Ranking {
         let told: Vec<Value> = found.iter().map(told).collect();
         // Inputs of Dify are texts and numbers.
         let inputs = json!({"listings": Value::from(told).to_string()});
-        let user = hex(hmac::sign(&self.pseudonyms, account.uuid().as_bytes()).as_ref());
+        let proof = hmac::sign(&self.pseudonyms, account.uuid().as_bytes());
+        let user = URL_SAFE_NO_PAD.encode(&proof.as_ref()[..PSEUDONYM_BYTES]);
         let question = Question { inputs, query: QUERY, user: &user };
         self.application.ask(question, |said| order_of(said, listings)).await
     }
@@ -109,11 +114,6 @@ impl Ranking {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The first 128 bits, which are enough for a name.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Says what a listing is: nothing of any person.

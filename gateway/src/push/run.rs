@@ -329,7 +329,7 @@ async fn keep(
             tracing::warn!(subscription = %slot.subscription, ?status, "a service refuses a notification");
             shared.outbox.end(slot, &waiting, Some(&last(status, None)))?;
         }
-        Outcome::Gone(_) => {
+        Outcome::Gone => {
             count("gone");
             shared.outbox.end(slot, &waiting, None)?;
             shared.outbox.forget(slot.subscription)?;

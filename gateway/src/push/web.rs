@@ -78,21 +78,21 @@ impl PushService for WebPush {
     }
 
     async fn send(&self, target: &[u8], notification: &Notification) -> Outcome {
-        let Some(target) = push_target(target) else { return Outcome::Gone(None) };
+        let Some(target) = push_target(target) else { return Outcome::Gone };
         // What can't be encrypted for it, it could not read.
         let Ok(encrypted) = encrypt(&target, notification.text.as_bytes()) else {
-            return Outcome::Gone(None);
+            return Outcome::Gone;
         };
-        let Ok(url) = Url::parse(&target.endpoint) else { return Outcome::Gone(None) };
+        let Ok(url) = Url::parse(&target.endpoint) else { return Outcome::Gone };
         let Some(headers) = self.headers(&url, notification) else { return Outcome::Refused(None) };
         match self.outside.post(&target.endpoint, headers, encrypted.into()).await {
             Sent::Answered { status: status @ 200..300, .. } => Outcome::Taken(status),
-            Sent::Answered { status: status @ (404 | 410), .. } => Outcome::Gone(Some(status)),
+            Sent::Answered { status: 404 | 410, .. } => Outcome::Gone,
             Sent::Answered { status: status @ (429 | 500..), retry_after_s } => {
                 Outcome::Again { status: Some(status), error: None, after_s: retry_after_s }
             }
             Sent::Answered { status, .. } => Outcome::Refused(Some(status)),
-            Sent::Not(NotSent::NotAllowed) => Outcome::Gone(None),
+            Sent::Not(NotSent::NotAllowed) => Outcome::Gone,
             Sent::Not(error) => Outcome::Again { status: None, error: Some(error), after_s: None },
         }
     }

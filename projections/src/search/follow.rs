@@ -1,7 +1,7 @@
 //! How the search follows the view of listings: numbers at once, with the view's own batch; words a moment later, on a thread
 //! of their own, many in one commit of the index.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -206,10 +206,8 @@ impl Follower {
                 return Ok(());
             };
             let is_all = changes.len() < CHANGES_PER_COMMIT_MAX;
-            // In the order in which they came: documents whose numbers stand side by side are read side by side.
-            let mut seen = HashSet::with_capacity(changes.len());
-            let listings = changes.into_iter().map(|(_, listing)| listing);
-            self.put(listings.filter(|listing| seen.insert(*listing)).collect())?;
+            let listings: BTreeSet<ListingId> = changes.into_iter().map(|(_, listing)| listing).collect();
+            self.put(listings.into_iter().collect())?;
             self.writer.commit(Checkpoint::new(generation, newest, head))?;
             self.inner.changed_at.fetch_max(newest, Ordering::AcqRel);
             self.publish()?;
