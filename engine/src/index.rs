@@ -51,7 +51,7 @@ pub enum IndexError {
     },
     /// The disk refuses.
     #[error(
-        "the index of old ids can't be read or written: delete its folder and restart, it is rebuilt from the log"
+        "the index of old ids can't be read or written: mend the cause and restart; its folder may be deleted, it is rebuilt from the log"
     )]
     Store(#[from] sled::Error),
     /// An entry is not what it must be.

@@ -36,7 +36,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 pub enum TreeError {
     /// The disk refuses.
     #[error(
-        "the tree in {path} can't be read or written: delete the folder and restart, it is rebuilt from the log"
+        "the tree in {path} can't be read or written: mend the cause and restart; the folder may be deleted, it is rebuilt from the log"
     )]
     Io {
         /// The folder.
