@@ -27,7 +27,7 @@ if on_path=$(command -v cargo-deny) && is_new_enough "$on_path"; then
 fi
 if ! is_new_enough "$built"; then
     printf 'get-cargo-deny: building cargo-deny %s into .tools/ (some minutes)\n' "$VERSION" >&2
-    cargo install cargo-deny --locked --version "$VERSION" --root "$root/.tools" >&2 || {
+    cargo install cargo-deny --locked --debug --version "$VERSION" --root "$root/.tools" >&2 || {
         printf 'get-cargo-deny: it could not be built: see above, or put cargo-deny >= 0.%s on PATH\n' "$MINIMUM_MINOR" >&2
         exit 1
     }

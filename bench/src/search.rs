@@ -26,7 +26,8 @@ use crate::workload::{LISTINGS_PER_SELLER, Town};
 
 /// Words of the language that listings are written in; drawn so that the n-th is about n times rarer than the first.
 const LANGUAGE: usize = 20_000;
-/// Categories, and colours.
+/// Categories, wide and narrow, and colours.
+const WIDE_CATEGORIES: usize = 8;
 const CATEGORIES: usize = 40;
 const COLOURS: [&str; 8] = ["red", "green", "blue", "black", "white", "grey", "yellow", "brown"];
 /// Buyers who order meanwhile.
@@ -49,8 +50,21 @@ pub struct Plan {
     pub seconds: u32,
 }
 
-/// What was measured.
+/// How long questions of one kind took.
 #[derive(Debug, Clone, Copy, Serialize)]
+pub struct OfKind {
+    /// What they ask.
+    pub kind: Kind,
+    /// How many were answered.
+    pub searches: u64,
+    /// From when a search was due to its answer, written out.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// Listings.
     pub listings: usize,
@@ -68,6 +82,8 @@ pub struct Figures {
     pub p999_ms: f64,
     /// The longest.
     pub max_ms: f64,
+    /// The same by what is asked.
+    pub kinds: Vec<OfKind>,
     /// How long the index took to be made of all listings, in seconds.
     pub fill_s: f64,
     /// Median latency of the orders.
@@ -113,7 +129,7 @@ fn description(town: &Town, n: usize, seed: u64) -> anyhow::Result<DescribeListi
     let colour = COLOURS[rng.random_range(0..COLOURS.len())].to_owned();
     let attributes = std::collections::BTreeMap::from([("colour".to_owned(), colour)]);
     let told = |rule: String| anyhow::anyhow!(rule);
-    let category = format!("wide-{}/narrow-{}", n % 8, rng.random_range(0..CATEGORIES));
+    let category = format!("wide-{}/narrow-{}", n % WIDE_CATEGORIES, rng.random_range(0..CATEGORIES));
     Ok(DescribeListing {
         attributes: Some(attributes.try_into().map_err(told)?),
         category: Some(category.parse()?),
@@ -123,8 +139,53 @@ fn description(town: &Town, n: usize, seed: u64) -> anyhow::Result<DescribeListi
     })
 }
 
-/// Makes the questions: words, beginnings, misspelled words, filters with facets, and what is being typed.
-fn questions(count: usize, listings: usize) -> Vec<String> {
+/// What a question asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Two words of a title.
+    Words,
+    /// The same without their last letters.
+    Beginning,
+    /// The same with a wrong letter.
+    Misspelled,
+    /// A category by price, with facets.
+    Category,
+    /// A word with filters, with facets.
+    Filtered,
+    /// What is ordered most often.
+    Popular,
+    /// Three letters that are being typed.
+    Suggest,
+}
+
+impl Kind {
+    const ALL: [Kind; 7] = [
+        Kind::Words,
+        Kind::Beginning,
+        Kind::Misspelled,
+        Kind::Category,
+        Kind::Filtered,
+        Kind::Popular,
+        Kind::Suggest,
+    ];
+
+    /// Of twenty questions, what the n-th asks.
+    fn of(n: usize) -> Kind {
+        match n % 20 {
+            0..=8 => Kind::Words,
+            9..=13 => Kind::Beginning,
+            14..=15 => Kind::Misspelled,
+            16 => Kind::Category,
+            17 => Kind::Filtered,
+            18 => Kind::Popular,
+            _ => Kind::Suggest,
+        }
+    }
+}
+
+/// Makes the questions.
+fn questions(count: usize, listings: usize) -> Vec<(Kind, String)> {
     let mut rng = StdRng::seed_from_u64(11);
     let questions = (0..count).map(|n| {
         let title = title(rng.random_range(0..listings));
@@ -132,26 +193,30 @@ fn questions(count: usize, listings: usize) -> Vec<String> {
         let from = rng.random_range(0..words.len() - 1);
         words = words[from..(from + 2).min(words.len())].to_vec();
         let both = words.join("+");
-        match n % 20 {
-            0..=8 => format!("/v1/search?q={both}"),
-            9..=13 => {
+        let kind = Kind::of(n);
+        let path = match kind {
+            Kind::Words => format!("/v1/search?q={both}"),
+            Kind::Beginning => {
                 let letters = rng.random_range(1..=4).min(both.len());
                 format!("/v1/search?q={}", &both[..both.len() - letters])
             }
-            14..=15 => {
+            Kind::Misspelled => {
                 let mut misspelled = both.into_bytes();
                 let last = misspelled.len() - 2;
                 misspelled[last] = b'q';
                 format!("/v1/search?q={}", String::from_utf8_lossy(&misspelled))
             }
-            16 => format!("/v1/search?category=wide-{}&facets=true&sort=price&currency=USD", n % 8),
-            17 => format!("/v1/search?q={}&facets=true&attribute[colour]=red&in_stock=true", words[0]),
-            18 => "/v1/search?sort=popular&limit=50".to_owned(),
-            _ => {
-                let typed = &words[0][..words[0].len().min(3)];
-                format!("/v1/search/suggest?q={typed}")
+            Kind::Category => {
+                let wide = rng.random_range(0..WIDE_CATEGORIES);
+                format!("/v1/search?category=wide-{wide}&facets=true&sort=price&currency=USD")
             }
-        }
+            Kind::Filtered => {
+                format!("/v1/search?q={}&facets=true&attribute[colour]=red&in_stock=true", words[0])
+            }
+            Kind::Popular => "/v1/search?sort=popular&limit=50".to_owned(),
+            Kind::Suggest => format!("/v1/search/suggest?q={}", &words[0][..words[0].len().min(3)]),
+        };
+        (kind, path)
     });
     questions.collect()
 }
@@ -165,28 +230,40 @@ async fn ask(router: &Router, path: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks at a steady rate, whatever comes back.
+/// Asks at a steady rate, whatever comes back, and tells how long each question took, in microseconds.
 async fn open_loop(
     router: &Router,
-    questions: Vec<String>,
+    questions: Vec<(Kind, String)>,
     per_second: u32,
-) -> anyhow::Result<Histogram<u64>> {
+) -> anyhow::Result<Vec<(Kind, u64)>> {
     let started = Instant::now();
     let mut asked = Vec::with_capacity(questions.len());
-    for (n, question) in (0u32..).zip(questions) {
+    for (n, (kind, question)) in (0u32..).zip(questions) {
         let intended = started + Duration::from_secs(1) * n / per_second;
         load::wait_until(intended).await;
         let router = router.clone();
         asked.push(tokio::spawn(async move {
             ask(&router, &question).await?;
-            anyhow::Ok(intended.elapsed())
+            anyhow::Ok((kind, intended.elapsed().as_micros() as u64))
         }));
     }
-    let mut latency_us = Histogram::new(3).context("three digits are possible")?;
+    let mut latencies = Vec::with_capacity(asked.len());
     for answer in asked {
-        latency_us.record(answer.await??.as_micros() as u64)?;
+        latencies.push(answer.await??);
     }
-    Ok(latency_us)
+    Ok(latencies)
+}
+
+fn histogram(latencies_us: impl IntoIterator<Item = u64>) -> anyhow::Result<Histogram<u64>> {
+    let mut histogram = Histogram::new(3).context("three digits are possible")?;
+    for latency in latencies_us {
+        histogram.record(latency)?;
+    }
+    Ok(histogram)
+}
+
+fn ms(latency_us: &Histogram<u64>, quantile: f64) -> f64 {
+    latency_us.value_at_quantile(quantile) as f64 / 1000.0
 }
 
 /// Runs the plan on a new market in an empty folder.
@@ -213,7 +290,7 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
     let fill_s = started.elapsed().as_secs_f64();
 
     let router = gateway::router(node.gateway(Arc::new(WallClock), None));
-    for question in questions(WARM_UP, plan.listings) {
+    for (_, question) in questions(WARM_UP, plan.listings) {
         ask(&router, &question).await?;
     }
     let seconds = plan.seconds as usize;
@@ -233,20 +310,27 @@ pub async fn run(dir: &Path, plan: Plan) -> anyhow::Result<Figures> {
         anyhow::Ok(seen)
     });
     let asked = questions(plan.searches_per_second as usize * seconds, plan.listings);
-    let latency_us = open_loop(&router, asked, plan.searches_per_second).await?;
+    let latencies_us = open_loop(&router, asked, plan.searches_per_second).await?;
     let orders = orders.await??;
     drop(router);
     node.shutdown().await;
-    let ms = |quantile: f64| latency_us.value_at_quantile(quantile) as f64 / 1000.0;
+    let latency_us = histogram(latencies_us.iter().map(|(_, latency)| *latency))?;
+    let kinds = Kind::ALL.map(|kind| {
+        let of_kind = latencies_us.iter().filter(|(of, _)| *of == kind).map(|(_, latency)| *latency);
+        let of_kind = histogram(of_kind)?;
+        let (p50_ms, p99_ms) = (ms(&of_kind, 0.5), ms(&of_kind, 0.99));
+        anyhow::Ok(OfKind { kind, searches: of_kind.len(), p50_ms, p99_ms })
+    });
     Ok(Figures {
         listings: plan.listings,
         searches: latency_us.len(),
         searches_per_second: plan.searches_per_second,
         orders_per_second: plan.orders_per_second,
-        p50_ms: ms(0.5),
-        p99_ms: ms(0.99),
-        p999_ms: ms(0.999),
+        p50_ms: ms(&latency_us, 0.5),
+        p99_ms: ms(&latency_us, 0.99),
+        p999_ms: ms(&latency_us, 0.999),
         max_ms: latency_us.max() as f64 / 1000.0,
+        kinds: kinds.into_iter().collect::<anyhow::Result<_>>()?,
         fill_s,
         orders_p50_ms: orders.latency_ms(0.5),
         orders_p99_ms: orders.latency_ms(0.99),

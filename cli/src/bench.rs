@@ -360,6 +360,9 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
             figures.orders_p99_ms,
             figures.fill_s
         )?;
+        for search::OfKind { kind, searches, p50_ms, p99_ms } in &figures.kinds {
+            writeln!(out, "  {kind:?}: {searches} searches, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms")?;
+        }
     }
     if let Some(figures) = &report.recommendations {
         writeln!(

@@ -134,28 +134,19 @@ impl Sink {
             hash: self.read.hash,
         };
         let (statements, variables, count) = transaction(&rows, self.stored.position, &progress)?;
-        let mut pause = FIRST_PAUSE;
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            match self.database.query(&statements, &variables).await {
-                Ok(_) => break,
-                // A time-out is never a "no": what was sent before may have been done.
-                Err(QueryError::Thrown(said)) => match self.progress().await? {
-                    there if there == self.read => break,
-                    _ => bail!(
+        match self.query(&statements, &variables).await {
+            Ok(_) => {}
+            // A time-out is never a "no": what was sent before may have been done.
+            Err(QueryError::Thrown(said)) => {
+                if self.progress().await? != self.read {
+                    bail!(
                         "{said}, where this sink left it at {}: another one writes into this database, or it was restored. See that one \
                          sink writes, and start again: it goes on where the database is",
                         self.stored.position
-                    ),
-                },
-                Err(error) if error.is_passing() && tried < TRIES_MAX => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, tried, "it is tried again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    );
                 }
-                Err(error) => return Err(self.given_up(error)),
             }
+            Err(error) => return Err(self.given_up(error)),
         }
         self.stored = self.read;
         self.rows += count;
@@ -164,18 +155,21 @@ impl Sink {
 
     /// Asks until there is an answer, but not for ever.
     async fn ask(&self, statements: &str, variables: &Value) -> anyhow::Result<Vec<Value>> {
+        self.query(statements, variables).await.map_err(|error| self.given_up(error))
+    }
+
+    async fn query(&self, statements: &str, variables: &Value) -> Result<Vec<Value>, QueryError> {
         let mut pause = FIRST_PAUSE;
         let mut tried = 0;
         loop {
             tried += 1;
             match self.database.query(statements, variables).await {
-                Ok(answers) => return Ok(answers),
                 Err(error) if error.is_passing() && tried < TRIES_MAX => {
                     tracing::warn!(error = &error as &dyn std::error::Error, tried, "it is tried again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
-                Err(error) => return Err(self.given_up(error)),
+                outcome => return outcome,
             }
         }
     }

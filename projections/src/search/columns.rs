@@ -176,6 +176,11 @@ impl View {
         self.sellers.len()
     }
 
+    /// Gives below which number all listings are.
+    pub(super) fn listings(&self) -> u32 {
+        u32::try_from(self.chunks.len() * CHUNK).expect("listings are numbered with 32 bits")
+    }
+
     /// Gives the numbers of a listing that can be bought if it is in stock; none: it can't, or is not known yet.
     pub(super) fn of_sold(&self, number: u32) -> Option<Numbers> {
         let cell = self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)?;

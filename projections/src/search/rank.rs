@@ -116,6 +116,14 @@ pub(super) struct Found {
     pub(super) best: Vec<(Place, u32)>,
 }
 
+/// How well a listing's words fit those looked for.
+#[derive(Default)]
+struct Fit {
+    fit: u32,
+    /// How many words its title has.
+    title_length: u8,
+}
+
 /// The best results so far, at most so many.
 struct Best {
     limit: usize,
@@ -150,11 +158,11 @@ pub(super) fn search(
     let word_count = u32::try_from(words.len()).expect("a text has few words");
     // Facets count what one filter keeps out, too, so all must be looked at.
     let label = sieve.labels.first().map(|label| label.name.as_str()).filter(|_| counter.is_none());
-    let take = |segment: &Segment, Match { document, fit }: Match| {
-        let columns = &segment.columns;
-        let number = columns.numbers[document as usize];
+    // Nobody asks for words or labels, so the index need not be asked. In the order of memory this is a fraction of the work.
+    let is_without_index =
+        words.is_empty() && sieve.labels.is_empty() && counter.is_none() && question.taste().is_none();
+    let mut consider = |number: u32, Fit { fit, title_length }: Fit, labels: &[Borne]| {
         let Some(numbers) = view.of_sold(number) else { return };
-        let labels = columns.labels(document);
         let verdict = sieve.judge(&numbers, labels);
         if let Some(counter) = &mut counter {
             counter.take(verdict, &numbers, labels);
@@ -165,8 +173,8 @@ pub(super) fn search(
         count += 1;
         let key = match sort {
             Sort::Relevance => {
-                let length = u32::from(columns.lengths[document as usize]);
-                let fits = relevance(fit, length.saturating_sub(word_count), numbers.orders);
+                let others = u32::from(title_length).saturating_sub(word_count);
+                let fits = relevance(fit, others, numbers.orders);
                 -i64::from(fits + taste.gain(&numbers, labels))
             }
             Sort::Price => numbers.price_minor,
@@ -179,7 +187,15 @@ pub(super) fn search(
             best.take(place, number);
         }
     };
-    if words.is_empty() {
+    let take = |segment: &Segment, Match { document, fit }: Match| {
+        let columns = &segment.columns;
+        let title_length = columns.lengths[document as usize];
+        let number = columns.numbers[document as usize];
+        consider(number, Fit { fit, title_length }, columns.labels(document));
+    };
+    if is_without_index {
+        (0..view.listings()).for_each(|number| consider(number, Fit::default(), &[]));
+    } else if words.is_empty() {
         each(snapshot, label, take)?;
     } else {
         matches(snapshot, words, take)?;
