@@ -1,0 +1,51 @@
+//! What commands do to a market, one area in each file. One program, since each would be linked anew.
+
+#![allow(clippy::unwrap_used, reason = "what is not inside a test function is part of one all the same")]
+
+mod accept;
+mod account;
+mod card;
+mod cart;
+mod cart_life;
+mod cart_merge;
+mod cart_team;
+mod catalogue;
+mod change;
+mod chargeback;
+mod checkout;
+mod codes;
+mod device;
+mod earnings;
+mod exchange;
+mod freeze;
+mod funding;
+mod hold;
+mod invariants;
+mod listing;
+mod location;
+mod market_keys;
+mod memory;
+mod milestones;
+mod older;
+mod on_ship;
+mod order;
+mod parts;
+mod payment;
+mod payout;
+mod privacy;
+mod push;
+mod reconciliation;
+mod refund;
+mod release;
+mod replay;
+mod reservation;
+mod returns;
+mod risk;
+mod scope;
+mod search;
+mod sign_in;
+mod step_up;
+mod stock;
+mod support;
+mod suspension;
+mod webhooks;
