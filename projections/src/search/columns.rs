@@ -20,18 +20,40 @@ const CHUNK: usize = 1024;
 /// Stands where the listing of a number is not known yet.
 const NOBODY: ListingId = ListingId::from_uuid(uuid::Uuid::nil());
 
-/// What a search reads of a listing.
+/// What a search reads of a listing that it may show.
 #[derive(Default)]
-pub(super) struct Cell {
+struct Cell {
     price_minor: AtomicI64,
     available: AtomicU64,
     orders: AtomicU64,
-    /// Three letters of a currency; 0: the listing is not known yet.
+    /// Three letters of a currency.
     currency: AtomicU32,
     /// Which seller: his place among the sellers.
     seller: AtomicU32,
     /// Whether it can be bought, its seller and its stock aside.
     is_active: AtomicBool,
+}
+
+/// The numbers of some listings.
+struct Chunk {
+    /// Who sells each: his place among the sellers, and one; 0: it can't be bought, its stock aside, or is not known yet. Apart from
+    /// the rest, since it is asked of every listing that has the words, and of most of them nothing else is.
+    sold_by: Vec<AtomicU32>,
+    cells: Vec<Cell>,
+}
+
+impl Chunk {
+    fn new() -> Chunk {
+        let cells = (0..CHUNK).map(|_| Cell::default()).collect();
+        Chunk { sold_by: (0..CHUNK).map(|_| AtomicU32::new(0)).collect(), cells }
+    }
+
+    /// Says whether a listing can be bought, whose seller may sell or may not.
+    fn show(&self, at: usize, seller: u32, may_sell: bool) {
+        let is_sold = may_sell && self.cells[at].is_active.load(Ordering::Relaxed);
+        // A search that sees this sees the numbers that were stored before.
+        self.sold_by[at].store(if is_sold { seller + 1 } else { 0 }, Ordering::Release);
+    }
 }
 
 /// The numbers of one listing, as one search sees them.
@@ -44,25 +66,29 @@ pub(super) struct Numbers {
     pub(super) seller: u32,
 }
 
-type Chunk = [Cell];
-
 /// The numbers of every listing, by the number of the listing.
 #[derive(Default)]
 pub(super) struct Columns {
     /// Only grows, a chunk at a time.
     chunks: RwLock<Arc<Vec<Arc<Chunk>>>>,
-    /// Whether each seller may sell; only grows.
-    sellers: RwLock<Arc<Vec<Arc<AtomicBool>>>>,
     /// The listing of each number; only grows.
     listings: RwLock<Vec<ListingId>>,
-    /// The place of each seller, and who stands at each.
-    places: RwLock<(HashMap<AccountId, u32>, Vec<AccountId>)>,
+    sellers: RwLock<Sellers>,
+}
+
+/// The sellers; only grows.
+#[derive(Default)]
+struct Sellers {
+    places: HashMap<AccountId, u32>,
+    /// Who stands at each place.
+    accounts: Vec<AccountId>,
 }
 
 /// The columns as they are when a search begins; their numbers go on changing.
 pub(super) struct View {
     chunks: Arc<Vec<Arc<Chunk>>>,
-    sellers: Arc<Vec<Arc<AtomicBool>>>,
+    /// How many sellers there are.
+    sellers: usize,
 }
 
 /// Writes a currency as a number.
@@ -77,41 +103,50 @@ pub(super) fn currency_of(code: u32) -> Option<Currency> {
 }
 
 impl Columns {
-    /// Takes in how a listing stands.
+    /// Takes in how a listing stands. One at a time stores something: whoever changes the view of listings.
     pub(super) fn store(&self, offer: &Offer, orders: u64) {
         let listing = &offer.listing;
         let number = offer.words.number;
-        let seller = self.seller(listing.seller, !offer.is_seller_suspended);
+        let may_sell = !offer.is_seller_suspended;
+        let seller = self.place(listing.seller);
         self.name(number, listing.listing);
         let chunk = self.chunk_of(number);
-        let cell = &chunk[number as usize % CHUNK];
+        let at = number as usize % CHUNK;
+        let cell = &chunk.cells[at];
         cell.price_minor.store(listing.price.minor, Ordering::Relaxed);
         cell.available.store(listing.stock.available(), Ordering::Relaxed);
         cell.orders.store(orders, Ordering::Relaxed);
+        cell.currency.store(code_of(listing.price.currency), Ordering::Relaxed);
         cell.seller.store(seller, Ordering::Relaxed);
-        let is_active = listing.status() == ListingStatus::Active;
-        cell.is_active.store(is_active, Ordering::Relaxed);
-        // Last: from here on the listing is known.
-        cell.currency.store(code_of(listing.price.currency), Ordering::Release);
+        cell.is_active.store(listing.status() == ListingStatus::Active, Ordering::Relaxed);
+        chunk.show(at, seller, may_sell);
     }
 
     /// Takes in whether a seller may sell.
     pub(super) fn store_standing(&self, seller: AccountId, may_sell: bool) {
         // Of an account without listings nothing need be known.
-        if let Some(place) = self.place_of(seller) {
-            let sellers = self.sellers.read().unwrap_or_else(PoisonError::into_inner);
-            sellers[place as usize].store(may_sell, Ordering::Relaxed);
+        let Some(place) = self.place_of(seller) else { return };
+        // All listings are gone through, which seldom happens; a search need not look at the seller of each.
+        let chunks = Arc::clone(&self.chunks.read().unwrap_or_else(PoisonError::into_inner));
+        for chunk in chunks.iter() {
+            for (at, cell) in chunk.cells.iter().enumerate() {
+                // What is not known yet is not active.
+                if cell.seller.load(Ordering::Relaxed) == place {
+                    chunk.show(at, place, may_sell);
+                }
+            }
         }
     }
 
     /// Finds a seller's place; none: he has no listings.
     pub(super) fn place_of(&self, seller: AccountId) -> Option<u32> {
-        self.places.read().unwrap_or_else(PoisonError::into_inner).0.get(&seller).copied()
+        self.sellers.read().unwrap_or_else(PoisonError::into_inner).places.get(&seller).copied()
     }
 
     /// Gives the seller at a place.
     pub(super) fn seller_at(&self, place: u32) -> Option<AccountId> {
-        self.places.read().unwrap_or_else(PoisonError::into_inner).1.get(place as usize).copied()
+        let sellers = self.sellers.read().unwrap_or_else(PoisonError::into_inner);
+        sellers.accounts.get(place as usize).copied()
     }
 
     /// Gives the listing of a number.
@@ -135,24 +170,20 @@ impl Columns {
     /// Gives the columns for a search.
     pub(super) fn view(&self) -> View {
         let chunks = Arc::clone(&self.chunks.read().unwrap_or_else(PoisonError::into_inner));
-        let sellers = Arc::clone(&self.sellers.read().unwrap_or_else(PoisonError::into_inner));
+        let sellers = self.sellers.read().unwrap_or_else(PoisonError::into_inner).accounts.len();
         View { chunks, sellers }
     }
 
-    fn seller(&self, seller: AccountId, may_sell: bool) -> u32 {
-        // The view has one follower: nobody adds a seller meanwhile.
+    /// Gives a seller's place, a new one if he has none.
+    fn place(&self, seller: AccountId) -> u32 {
         if let Some(place) = self.place_of(seller) {
-            let sellers = self.sellers.read().unwrap_or_else(PoisonError::into_inner);
-            sellers[place as usize].store(may_sell, Ordering::Relaxed);
             return place;
         }
-        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
         let mut sellers = self.sellers.write().unwrap_or_else(PoisonError::into_inner);
-        let place =
-            u32::try_from(sellers.len()).expect("there are fewer sellers than listings can be counted");
-        Arc::make_mut(&mut sellers).push(Arc::new(AtomicBool::new(may_sell)));
-        places.0.insert(seller, place);
-        places.1.push(seller);
+        let place = u32::try_from(sellers.accounts.len())
+            .expect("there are fewer sellers than listings can be counted");
+        sellers.accounts.push(seller);
+        sellers.places.insert(seller, place);
         place
     }
 
@@ -164,7 +195,7 @@ impl Columns {
         let mut chunks = self.chunks.write().unwrap_or_else(PoisonError::into_inner);
         let grown = Arc::make_mut(&mut chunks);
         while grown.len() <= at {
-            grown.push((0..CHUNK).map(|_| Cell::default()).collect());
+            grown.push(Arc::new(Chunk::new()));
         }
         Arc::clone(&grown[at])
     }
@@ -173,7 +204,7 @@ impl Columns {
 impl View {
     /// Gives how many sellers there are; each has a place below.
     pub(super) fn sellers(&self) -> usize {
-        self.sellers.len()
+        self.sellers
     }
 
     /// Gives below which number all listings are.
@@ -181,20 +212,23 @@ impl View {
         u32::try_from(self.chunks.len() * CHUNK).expect("listings are numbered with 32 bits")
     }
 
-    /// Gives the numbers of a listing that can be bought if it is in stock; none: it can't, or is not known yet.
-    pub(super) fn of_sold(&self, number: u32) -> Option<Numbers> {
-        let cell = self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)?;
-        let currency = cell.currency.load(Ordering::Acquire);
-        let seller = cell.seller.load(Ordering::Relaxed);
-        let is_sold = currency != 0
-            && cell.is_active.load(Ordering::Relaxed)
-            && self.sellers.get(seller as usize)?.load(Ordering::Relaxed);
-        is_sold.then(|| Numbers {
+    /// Gives the place of who sells a listing that can be bought if it is in stock; none: it can't, or is not known yet.
+    pub(super) fn seller_of(&self, number: u32) -> Option<u32> {
+        let chunk = self.chunks.get(number as usize / CHUNK)?;
+        let seller = chunk.sold_by[number as usize % CHUNK].load(Ordering::Acquire).checked_sub(1)?;
+        // One who came after the search began is none of its sellers.
+        ((seller as usize) < self.sellers).then_some(seller)
+    }
+
+    /// Gives the numbers of a listing that `seller` sells.
+    pub(super) fn numbers(&self, number: u32, seller: u32) -> Numbers {
+        let cell = &self.chunks[number as usize / CHUNK].cells[number as usize % CHUNK];
+        Numbers {
             price_minor: cell.price_minor.load(Ordering::Relaxed),
             available: cell.available.load(Ordering::Relaxed),
             orders: cell.orders.load(Ordering::Relaxed),
-            currency,
+            currency: cell.currency.load(Ordering::Relaxed),
             seller,
-        })
+        }
     }
 }

@@ -239,7 +239,12 @@ impl Follower {
     fn publish(&mut self) -> Result<(), FollowError> {
         let snapshot = Arc::new(self.reader.snapshot()?);
         metrics::gauge!("skylink_search_segments").set(snapshot.segments.len() as f64);
-        *self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        let before = {
+            let mut published = self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *published, snapshot)
+        };
+        // Segments that were put together go with it, which takes a moment that searches need not wait for.
+        drop(before);
         Ok(())
     }
 

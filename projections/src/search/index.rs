@@ -297,22 +297,30 @@ impl Reader {
             columns.label_starts.resize(documents as usize + 1, 0);
             return Ok(columns);
         };
-        let mut name = String::new();
-        let mut numbers = Vec::with_capacity(column.num_terms());
-        {
-            let mut labels = self.labels.write().unwrap_or_else(PoisonError::into_inner);
-            for ordinal in 0..column.num_terms() as u64 {
-                name.clear();
-                column.ord_to_str(ordinal, &mut name)?;
-                numbers.push(labels.number(&name));
-            }
+        let mut names = Vec::with_capacity(column.num_terms());
+        for ordinal in 0..column.num_terms() as u64 {
+            let mut name = String::new();
+            column.ord_to_str(ordinal, &mut name)?;
+            names.push(name);
         }
+        let numbers = self.numbers_of(&names);
         for document in 0..documents {
             columns.labels.extend(column.term_ords(document).map(|ordinal| numbers[ordinal as usize]));
             let end = u32::try_from(columns.labels.len()).expect("a segment has fewer labels than that");
             columns.label_starts.push(end);
         }
         Ok(columns)
+    }
+
+    /// Numbers labels. Searches wait for who writes new ones, so those that are known are looked up before.
+    fn numbers_of(&self, names: &[String]) -> Vec<Borne> {
+        let known: Vec<Option<Borne>> = {
+            let labels = self.labels.read().unwrap_or_else(PoisonError::into_inner);
+            names.iter().map(|name| labels.known.get(name.as_str()).copied()).collect()
+        };
+        let mut labels = self.labels.write().unwrap_or_else(PoisonError::into_inner);
+        let named = known.into_iter().zip(names);
+        named.map(|(known, name)| known.unwrap_or_else(|| labels.number(name))).collect()
     }
 }
 

@@ -23,19 +23,19 @@ const COMPLETIONS_MAX: usize = 512;
 const MISSPELLINGS_MAX: usize = 128;
 
 /// How well a term fits that is the word itself.
-pub(super) const EXACT: u32 = 1_000;
+pub(super) const EXACT: u16 = 1_000;
 /// One that stands for it.
-const SYNONYM: u32 = 900;
+const SYNONYM: u16 = 900;
 /// One that begins with the word.
-const BEGUN: u32 = 800;
+const BEGUN: u16 = 800;
 /// One that is a letter away.
-const ONE_OFF: u32 = 600;
+const ONE_OFF: u16 = 600;
 /// One that begins with something a letter away.
-const BEGUN_ONE_OFF: u32 = 500;
+const BEGUN_ONE_OFF: u16 = 500;
 /// One that is two letters away.
-const TWO_OFF: u32 = 400;
+const TWO_OFF: u16 = 400;
 /// What is left of it, in percent, where the term does not stand in the title.
-const OUTSIDE_TITLE_PERCENT: u32 = 60;
+const OUTSIDE_TITLE_PERCENT: u16 = 60;
 
 static ONE: LazyLock<LevenshteinAutomatonBuilder> =
     LazyLock::new(|| LevenshteinAutomatonBuilder::new(1, true));
@@ -106,9 +106,9 @@ impl<'a> Understood<'a> {
 /// The terms of a word in one segment, and how well each fits.
 #[derive(Default)]
 struct Terms {
-    title: Vec<(TermInfo, u32)>,
-    body: Vec<(TermInfo, u32)>,
-    beginning: Vec<(TermInfo, u32)>,
+    title: Vec<(TermInfo, u16)>,
+    body: Vec<(TermInfo, u16)>,
+    beginning: Vec<(TermInfo, u16)>,
 }
 
 impl Terms {
@@ -121,7 +121,7 @@ impl Terms {
 /// A document that has all words, and how well it fits: up to [`EXACT`].
 pub(super) struct Match {
     pub(super) document: u32,
-    pub(super) fit: u32,
+    pub(super) fit: u16,
 }
 
 /// Finds what each word stands for, and its terms in each segment.
@@ -151,11 +151,11 @@ pub(super) fn matches(
     // The rarest first: the words behind it only look at what is left.
     let mut words: Vec<&WordTerms> = words.iter().collect();
     words.sort_by_cached_key(|word| word.listings());
-    let count = u32::try_from(words.len()).expect("a text has few words");
+    let count = u16::try_from(words.len()).expect("a text has few words");
     for (at, segment) in snapshot.segments.iter().enumerate() {
         let tally = Tally::of(segment, words.iter().map(|word| &word.0[at]))?;
         for document in tally.documents {
-            let fit = tally.fits[document as usize] / count;
+            let fit = tally.of_each[document as usize].fits / count;
             if segment.is_alive(document) {
                 found(segment, Match { document, fit });
             }
@@ -169,7 +169,7 @@ pub(super) enum Matched {
     /// There are no words.
     All,
     /// Those with so many words.
-    Having(Vec<u8>, u8),
+    Having(Vec<Having>, u8),
 }
 
 impl Matched {
@@ -180,7 +180,7 @@ impl Matched {
                 return Ok(Matched::All);
             }
             let tally = Tally::of(segment, words.iter().map(|word| &word.0[at]))?;
-            Ok(Matched::Having(tally.words, tally.taken))
+            Ok(Matched::Having(tally.of_each, tally.taken))
         });
         segments.collect()
     }
@@ -189,7 +189,7 @@ impl Matched {
     pub(super) fn has(&self, document: u32) -> bool {
         match self {
             Matched::All => true,
-            Matched::Having(words, all) => words[document as usize] == *all,
+            Matched::Having(of_each, all) => of_each[document as usize].words == *all,
         }
     }
 }
@@ -276,8 +276,8 @@ pub(super) fn documents_of(
 fn misspelled(
     index: &InvertedIndexReader,
     near: &DFA,
-    terms: &mut Vec<(TermInfo, u32)>,
-    fit: impl Fn(u8) -> u32,
+    terms: &mut Vec<(TermInfo, u16)>,
+    fit: impl Fn(u8) -> u16,
 ) -> Result<(), TantivyError> {
     let mut stream = index.terms().search(Near(near)).into_stream()?;
     for _ in 0..MISSPELLINGS_MAX {
@@ -312,14 +312,20 @@ impl Automaton for Near<'_> {
     }
 }
 
+/// What is known of a document.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Having {
+    /// How well the words before this one fit, together. Few words fit, each by [`EXACT`] at most.
+    fits: u16,
+    /// How well this word fits best.
+    best: u16,
+    /// How many of the words so far it has.
+    words: u8,
+}
+
 /// Counts, for each document of a segment, how many words it has and how well they fit.
 struct Tally {
-    /// How many of the words so far it has.
-    words: Vec<u8>,
-    /// How well the words before this one fit, together.
-    fits: Vec<u32>,
-    /// How well this word fits best.
-    best: Vec<u32>,
+    of_each: Vec<Having>,
     /// Those that have all words so far, in no order.
     documents: Vec<u32>,
     taken: u8,
@@ -328,15 +334,13 @@ struct Tally {
 impl Tally {
     /// Counts the words of a segment's documents.
     fn of<'a>(segment: &Segment, words: impl Iterator<Item = &'a Terms>) -> Result<Tally, TantivyError> {
-        let documents = segment.documents as usize;
-        let mut tally = Tally {
-            words: vec![0; documents],
-            fits: vec![0; documents],
-            best: vec![0; documents],
-            documents: Vec::new(),
-            taken: 0,
-        };
+        let of_each = vec![Having::default(); segment.documents as usize];
+        let mut tally = Tally { of_each, documents: Vec::new(), taken: 0 };
         for terms in words {
+            if tally.taken == 0 {
+                let most = terms.listings().min(u64::from(segment.documents));
+                tally.documents.reserve(usize::try_from(most).unwrap_or_default());
+            }
             tally.take(segment, terms)?;
         }
         Ok(tally)
@@ -344,7 +348,7 @@ impl Tally {
 
     /// Takes in which documents have the next word.
     fn take(&mut self, segment: &Segment, terms: &Terms) -> Result<(), TantivyError> {
-        let outside = |fit: u32| fit * OUTSIDE_TITLE_PERCENT / 100;
+        let outside = |fit: u16| fit * OUTSIDE_TITLE_PERCENT / 100;
         for (term, fit) in &terms.title {
             self.take_term(&segment.title, term, *fit)?;
         }
@@ -356,12 +360,12 @@ impl Tally {
             self.take_term(&segment.beginning, term, *fit)?;
         }
         self.taken += 1;
-        let Tally { words, fits, best, documents, taken } = self;
+        let Tally { of_each, documents, taken } = self;
         documents.retain(|document| {
-            let at = *document as usize;
-            let has_all = words[at] == *taken;
+            let having = &mut of_each[*document as usize];
+            let has_all = having.words == *taken;
             if has_all {
-                fits[at] += best[at];
+                having.fits += having.best;
             }
             has_all
         });
@@ -372,19 +376,19 @@ impl Tally {
         &mut self,
         index: &InvertedIndexReader,
         term: &TermInfo,
-        fit: u32,
+        fit: u16,
     ) -> Result<(), TantivyError> {
-        let Tally { words, best, documents, taken, .. } = self;
+        let Tally { of_each, documents, taken } = self;
         documents_of(index, term, |document| {
-            let at = document as usize;
-            if words[at] == *taken {
-                words[at] += 1;
-                best[at] = fit;
+            let having = &mut of_each[document as usize];
+            if having.words == *taken {
+                having.words += 1;
+                having.best = fit;
                 if *taken == 0 {
                     documents.push(document);
                 }
-            } else if words[at] == *taken + 1 {
-                best[at] = best[at].max(fit);
+            } else if having.words == *taken + 1 {
+                having.best = having.best.max(fit);
             }
         })
     }

@@ -9,7 +9,7 @@ use super::facets::Counter;
 use super::index::{Borne, FacetNumber, Label, Labels, Segment, Snapshot};
 use super::matching::{EXACT, Match, WordTerms, documents_of, matches};
 use super::question::{Filters, Place, Question, Sort};
-use super::taste::Taste;
+use super::taste::{GAIN_MAX, Taste};
 
 /// What a title gains that has no other words than those looked for; with others, less.
 const WHOLE_TITLE: u32 = 60;
@@ -85,6 +85,16 @@ impl Sieve {
         }
     }
 
+    /// Tells whether every listing passes.
+    fn is_open(&self) -> bool {
+        let Sieve { seller, labels, currency, price_min, price_max, in_stock } = self;
+        seller.is_none()
+            && labels.is_empty()
+            && currency.is_none()
+            && (*price_min, *price_max) == (i64::MIN, i64::MAX)
+            && !in_stock
+    }
+
     fn judge(&self, numbers: &Numbers, labels: &[Borne]) -> Verdict {
         if self.in_stock && numbers.available == 0 {
             return Verdict::Out;
@@ -119,7 +129,7 @@ pub(super) struct Found {
 /// How well a listing's words fit those looked for.
 #[derive(Default)]
 struct Fit {
-    fit: u32,
+    fit: u16,
     /// How many words its title has.
     title_length: u8,
 }
@@ -132,6 +142,11 @@ struct Best {
 }
 
 impl Best {
+    /// Tells whether no listing with this key, or a higher one, is among the best.
+    fn are_all_below(&self, key: i64) -> bool {
+        self.heap.len() == self.limit && self.heap.peek().is_some_and(|(worst, _)| worst.key < key)
+    }
+
     fn take(&mut self, place: Place, number: u32) {
         if self.heap.len() < self.limit {
             self.heap.push((place, number));
@@ -161,8 +176,16 @@ pub(super) fn search(
     // Nobody asks for words or labels, so the index need not be asked. In the order of memory this is a fraction of the work.
     let is_without_index =
         words.is_empty() && sieve.labels.is_empty() && counter.is_none() && question.taste().is_none();
+    // A listing that can't be among the best however often it was ordered is counted, and no more is asked of it.
+    let may_be_only_counted = sort == Sort::Relevance && sieve.is_open() && counter.is_none();
     let mut consider = |number: u32, Fit { fit, title_length }: Fit, labels: &[Borne]| {
-        let Some(numbers) = view.of_sold(number) else { return };
+        let Some(seller) = view.seller_of(number) else { return };
+        let highest = u32::from(fit) + WHOLE_TITLE + POPULARITY_MAX + GAIN_MAX;
+        if may_be_only_counted && best.are_all_below(-i64::from(highest)) {
+            count += 1;
+            return;
+        }
+        let numbers = view.numbers(number, seller);
         let verdict = sieve.judge(&numbers, labels);
         if let Some(counter) = &mut counter {
             counter.take(verdict, &numbers, labels);
@@ -204,10 +227,10 @@ pub(super) fn search(
 }
 
 /// Gives how well a listing fits that has its words so well, so many others in its title, and was ordered so often.
-fn relevance(fit: u32, others: u32, orders: u64) -> u32 {
+fn relevance(fit: u16, others: u32, orders: u64) -> u32 {
     let whole = if fit >= EXACT { WHOLE_TITLE / (others + 1) } else { 0 };
     let doublings = orders.checked_ilog2().map_or(0, |log| log + 1);
-    fit + whole + (doublings * POPULARITY_STEP).min(POPULARITY_MAX)
+    u32::from(fit) + whole + (doublings * POPULARITY_STEP).min(POPULARITY_MAX)
 }
 
 /// Goes through all listings, or those that bear a label.

@@ -56,12 +56,13 @@ pub(super) fn completions(
         for (segment, matched) in snapshot.segments.iter().zip(&matched) {
             let Some(term) = segment.title.terms().get(&word)? else { continue };
             documents_of(&segment.title, &term, |document| {
+                let number = segment.columns.numbers[document as usize];
                 if matched.has(document)
                     && segment.is_alive(document)
-                    && let Some(numbers) = view.of_sold(segment.columns.numbers[document as usize])
+                    && let Some(seller) = view.seller_of(number)
                 {
                     listings += 1;
-                    orders += numbers.orders;
+                    orders += view.numbers(number, seller).orders;
                 }
             })?;
         }

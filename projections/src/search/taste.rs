@@ -17,6 +17,8 @@ use crate::view::ViewName;
 /// loses by being a synonym, so of one word they only move what fits equally well.
 const OF_SELLER: u32 = 40;
 const OF_CATEGORY: u32 = 40;
+/// The most that a listing gains.
+pub(super) const GAIN_MAX: u32 = OF_SELLER + OF_CATEGORY;
 
 /// What somebody bought of late or is about to buy.
 #[derive(Debug, Default)]
