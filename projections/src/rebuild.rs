@@ -105,6 +105,8 @@ impl Projections {
             (building, folded)
         })
         .await;
+        // What is read while what was read before is folded.
+        let mut ahead = None;
         loop {
             if let Err(error) = folded {
                 self.give_up(building).await?;
@@ -116,7 +118,11 @@ impl Projections {
             else {
                 return Ok(building.into_iter().filter_map(|building| building.rebuilt).collect());
             };
-            let Some(chunk) = chunks.next().await else {
+            let next = match ahead.take() {
+                Some(next) => next,
+                None => chunks.next().await,
+            };
+            let Some(chunk) = next else {
                 self.give_up(building).await?;
                 return Err(RebuildError::Short { reached, live });
             };
@@ -126,12 +132,18 @@ impl Projections {
                 return Err(RebuildError::Log(error));
             }
             let (inner, held) = (Arc::clone(&self.inner), Arc::clone(&rights));
-            (building, folded) = blocking(move || {
+            let mut folding = std::pin::pin!(blocking(move || {
                 let _held = held;
                 let folded = inner.advance_all(&mut building, &commits);
                 (building, folded)
-            })
-            .await;
+            }));
+            (building, folded) = loop {
+                tokio::select! {
+                    biased;
+                    folded = &mut folding => break folded,
+                    next = chunks.next(), if ahead.is_none() => ahead = Some(next),
+                }
+            };
         }
     }
 
