@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::in_role;
 use crate::command::{RepayDebt, WriteOffDebt};
 use crate::market::Market;
+use crate::suspension::may_be_agreed_to;
 
 /// How long a proposal to write off waits for another operator, in milliseconds: 7 days.
 pub const PROPOSAL_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -134,7 +135,8 @@ pub(crate) fn decide_write_off(
     let proposed_by = if together <= market.escrow_terms().four_eyes_above_minor() {
         None
     } else {
-        match market.debts.proposed(debt, amount.currency).filter(|first| now < first.until) {
+        let first = market.debts.proposed(debt, amount.currency);
+        match first.filter(|first| now < first.until && may_be_agreed_to(market, first.by)) {
             Some(first) if first.minor == amount.minor && first.by == by => {
                 return Err(vec![ChargebackRejection::DebtFourEyes { account }.into()]);
             }

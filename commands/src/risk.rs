@@ -31,6 +31,7 @@ use crate::account::Accounts;
 use crate::command::{SetRiskRules, Verified};
 use crate::market::Market;
 use crate::step_up;
+use crate::suspension::may_be_agreed_to;
 
 /// What is known of where a device's key is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,7 +301,7 @@ pub(crate) fn decide_set_rules(
         return Ok(vec![]);
     }
     let first = market.risk.as_deref().and_then(|risk| risk.proposed.as_ref());
-    match first.filter(|first| *first.rules.0 == *rules) {
+    match first.filter(|first| *first.rules.0 == *rules && may_be_agreed_to(market, first.by)) {
         Some(first) if first.by == by => Err(vec![RiskRejection::RulesFourEyes.into()]),
         Some(first) => {
             let version = in_force.map_or(1, |in_force| in_force.version + 1);

@@ -1,4 +1,5 @@
-//! Suspended accounts: they may ask for nothing, and what they asked for before goes on by itself.
+//! Suspended accounts: they may ask for nothing, and what they asked for before goes on by itself. But what an operator proposed for a
+//! second one to agree to counts for nothing meanwhile.
 
 use events::account::{Reinstated, Role, Suspended};
 use events::ids::{AccountId, KeyId};
@@ -35,10 +36,19 @@ impl Accounts {
     }
 }
 
+fn is_suspended(market: &Market, account: AccountId) -> bool {
+    market.accounts.get(account).is_some_and(|known| known.is_suspended)
+}
+
 /// Tells whether an account may give a command now, whatever its roles are. A device that was lost is reported all the same.
 pub(crate) fn allows(market: &Market, account: AccountId, kind: CommandKind) -> bool {
-    let is_suspended = || market.accounts.get(account).is_some_and(|known| known.is_suspended);
-    kind == CommandKind::ReportLost || !is_suspended()
+    kind == CommandKind::ReportLost || !is_suspended(market, account)
+}
+
+/// Tells whether what an operator proposed can be agreed to: not while he is suspended. Then whoever gives the same is the first, so that
+/// it is always two who are trusted.
+pub(crate) fn may_be_agreed_to(market: &Market, proposed_by: AccountId) -> bool {
+    !is_suspended(market, proposed_by)
 }
 
 fn known(market: &Market, account: AccountId) -> Result<&Account, Vec<Rejection>> {

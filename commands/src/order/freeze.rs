@@ -21,6 +21,7 @@ use crate::command::{FreezeEscrow, SettleEscrow, UnfreezeEscrow};
 use crate::decide::Facts;
 use crate::fees;
 use crate::market::Market;
+use crate::suspension::may_be_agreed_to;
 
 /// What is known of a shipment of which money was frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -301,7 +302,7 @@ pub(crate) fn decide_settle(
     let by = if amount.minor <= market.escrow_terms().four_eyes_above_minor() {
         SettledBy::Operator
     } else {
-        match frozen.proposal {
+        match frozen.proposal.filter(|first| may_be_agreed_to(market, first.by)) {
             Some(first) if first.to_seller_minor == to_seller.minor && first.by == account => {
                 return Err(vec![Rejection::FourEyes { order: id }]);
             }

@@ -17,6 +17,7 @@ use super::{Stage, open, wrong_state};
 use crate::command::{HoldOrder, UnholdOrder};
 use crate::decide::Facts;
 use crate::market::Market;
+use crate::suspension::may_be_agreed_to;
 
 /// What stops an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +231,7 @@ pub(crate) fn decide_unhold(
     if hold.chargebacks > 0 {
         return Err(vec![ChargebackRejection::PaymentDisputed { order: id }.into()]);
     }
-    match by_operators.lift_requested_by {
+    match by_operators.lift_requested_by.filter(|first| may_be_agreed_to(market, *first)) {
         None => Ok(vec![UnholdRequested { by: account, order: id }.into()]),
         Some(asked) if asked == account => Err(vec![Rejection::FourEyes { order: id }]),
         Some(requested_by) if hold.lost.chargebacks.is_empty() => {

@@ -1,5 +1,6 @@
 //! Money in dispute: it is set apart, its shipment's time stands still, and it leaves the dispute whole.
 
+use crate::support::suspended::*;
 use crate::support::*;
 use commands::Refusal;
 use events::account::Role;
@@ -217,6 +218,22 @@ fn above_the_markets_limit_a_second_operator_must_decide_the_same() {
         .given(BUYER, freeze_money(order, 2, Some(usd(499)), LATE))
         .when(OPERATOR, settle(order, 2, usd(499), usd(0)))
         .then_types(["escrow.settled.v1"]);
+}
+
+#[test]
+fn a_suspended_operator_is_none_of_the_two_who_settle() {
+    let frozen = || {
+        let terms = EscrowTerms::new(499, DAY_MS).unwrap();
+        let (mut world, order) = shipped_in(World::on(Terms { escrow: Some(terms), ..Terms::default() }));
+        world.given(BUYER, freeze_money(order, 1, None, LATE));
+        let command = settle(order, 1, usd(400), usd(100));
+        let (proposed, done) = ("escrow.settlement_proposed.v1", "escrow.settled.v1");
+        (world, ByTwo { command, proposed, alone: Rejection::FourEyes { order }, done })
+    };
+    let (mut world, settle) = frozen();
+    settle.needs_two_who_are_not_suspended(&mut world);
+    let (mut world, settle) = frozen();
+    settle.counts_again_after_a_reinstatement(&mut world);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Orders that operators stop: nothing moves, no time passes, and it takes two to lift it.
 
+use crate::support::suspended::*;
 use crate::support::*;
 use events::escrow::FreezeReason;
 use events::ids::OrderId;
@@ -80,6 +81,20 @@ fn it_takes_two_operators_to_lift_a_hold() {
         .given(OPERATOR, hold(order, REVIEW))
         .when(OTHER_OPERATOR, unhold(order))
         .then_types(["order.unhold_requested.v1"]);
+}
+
+#[test]
+fn a_suspended_operator_is_none_of_the_two_who_lift_a_hold() {
+    let held = || {
+        let (mut world, order) = shipped();
+        world.given(OPERATOR, hold(order, REVIEW));
+        let (proposed, done) = ("order.unhold_requested.v1", "order.unheld.v1");
+        (world, ByTwo { command: unhold(order), proposed, alone: Rejection::FourEyes { order }, done })
+    };
+    let (mut world, lift) = held();
+    lift.needs_two_who_are_not_suspended(&mut world);
+    let (mut world, lift) = held();
+    lift.counts_again_after_a_reinstatement(&mut world);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Suspended accounts: what is refused, what goes on, and who may be suspended.
 
+use crate::support::suspended::*;
 use crate::support::*;
-use commands::command::{EnrollDevice, ReinstateAccount, ReportLost, RevokeDevice, SuspendAccount};
+use commands::command::{EnrollDevice, ReportLost, RevokeDevice};
 use commands::{Decision, Refusal};
 use events::account::{Reinstated, Role, Suspended};
 use events::device::RevokeReason;
@@ -10,14 +11,6 @@ use events::rejection::{AccountRejection, QuoteField};
 use events::{Event, Rejection};
 
 const PHONE: Actor = Actor(120);
-
-fn suspend_account(actor: Actor) -> SuspendAccount {
-    SuspendAccount { account: actor.account(), reason: text("complaints") }
-}
-
-fn reinstate_account(actor: Actor) -> ReinstateAccount {
-    ReinstateAccount { account: actor.account(), reason: text("it is settled") }
-}
 
 /// A market in which the buyer has money and a second device, and the seller something to sell.
 fn market() -> World {

@@ -17,6 +17,7 @@ use crate::decide::Facts;
 use crate::market::Market;
 use crate::order::{Order, waiting};
 use crate::stock::check_location;
+use crate::suspension::may_be_agreed_to;
 
 fn approved(
     market: &Market,
@@ -93,7 +94,7 @@ pub(crate) fn decide_decide(
         (Some(claimed), decision) => Some(keeps(found.order, claimed, *decision)?),
     };
     if found.open.amount_minor > market.escrow_terms().four_eyes_above_minor() {
-        match found.open.proposed {
+        match found.open.proposed.filter(|first| may_be_agreed_to(market, first.by)) {
             Some(first) if first.decision == *decision && first.by == operator => {
                 return Err(vec![Rejection::FourEyes { order: *order }]);
             }

@@ -14,6 +14,7 @@ use events::{Event, Rejection};
 
 use super::{at, available, held, moves, receivable, shop, state, stock};
 use crate::support::chargebacks::*;
+use crate::support::suspended::ByTwo;
 use crate::support::*;
 
 fn wish(world: &World) -> ChargebackWish {
@@ -251,4 +252,22 @@ fn more_than_one_operator_may_decide_is_written_off_by_two() {
     world.given(PROVIDER, says(payment, usd(1000), Standing::Won));
     let owed = ChargebackRejection::DebtAmount { owed: usd(0), role: Role::Seller };
     world.when(OTHER_OPERATOR, write_off(SELLER, Role::Seller, usd(400))).then_rejected([owed.into()]);
+}
+
+#[test]
+fn a_suspended_operator_is_none_of_the_two_who_write_off() {
+    let owed = || {
+        let terms = EscrowTerms::new(99, 60 * DAY_MS).unwrap();
+        let mut world = World::on(Terms { escrow: Some(terms), ..Terms::default() });
+        stock(&mut world);
+        let (world, _) = indebted_in(world);
+        let command = write_off(SELLER, Role::Seller, usd(400));
+        let alone = ChargebackRejection::DebtFourEyes { account: SELLER.account() }.into();
+        let (proposed, done) = ("debt.write_off_proposed.v1", "debt.written_off.v1");
+        (world, ByTwo { command, proposed, alone, done })
+    };
+    let (mut world, write_off) = owed();
+    write_off.needs_two_who_are_not_suspended(&mut world);
+    let (mut world, write_off) = owed();
+    write_off.counts_again_after_a_reinstatement(&mut world);
 }

@@ -5,6 +5,7 @@ use events::returns::{
 };
 
 use super::*;
+use crate::support::suspended::ByTwo;
 
 fn state(order: OrderId, state: ReturnState) -> [Rejection; 1] {
     [ReturnRejection::ReturnState { number: nth_return(1), order, state }.into()]
@@ -251,6 +252,27 @@ fn two_operators_decide_about_a_return_of_more_than_the_limit() {
         .when_deadline()
         .then_types(["return.refunded.v1"]);
     assert_eq!(world.events().iter().find_map(amount_of), Some(usd(4000)));
+}
+
+#[test]
+fn a_suspended_operator_is_none_of_the_two_who_decide_about_a_return() {
+    let appealed = || {
+        let returns = Some(thirty_days());
+        let escrow = events::market::EscrowTerms::new(3_999, 60 * DAY_MS).unwrap().returning(returns);
+        let mut world = shop(World::on(Terms { escrow: Some(escrow), ..Terms::default() }), false);
+        let order = delivered(&mut world, true);
+        world
+            .given(BUYER, ask_return(order, 1, &[]))
+            .given(SELLER, reject_return(order, 1))
+            .given(BUYER, appeal_return(order, 1));
+        let command = decide_return(order, 1, ReturnDecision::Approve);
+        let (proposed, done) = ("return.decision_proposed.v1", "return.approved.v1");
+        (world, ByTwo { command, proposed, alone: Rejection::FourEyes { order }, done })
+    };
+    let (mut world, approve) = appealed();
+    approve.needs_two_who_are_not_suspended(&mut world);
+    let (mut world, approve) = appealed();
+    approve.counts_again_after_a_reinstatement(&mut world);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use events::{Event, Rejection};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::support::suspended::ByTwo;
 use crate::support::*;
 
 fn one_tea() -> Command {
@@ -33,6 +34,15 @@ fn rules_are_set_by_two_operators_who_give_the_same() {
     in_force(&mut world, &first);
     assert_eq!(world.market.risk_rules().unwrap().version, 2);
     then_folds_the_same(&world);
+}
+
+#[test]
+fn a_suspended_operator_is_none_of_the_two_who_set_rules() {
+    let alone = RiskRejection::RulesFourEyes.into();
+    let (proposed, done) = ("risk.rules_proposed.v1", "risk.rules_set.v1");
+    let set = ByTwo { command: set_rules(&json!({})), proposed, alone, done };
+    set.needs_two_who_are_not_suspended(&mut shop());
+    set.counts_again_after_a_reinstatement(&mut shop());
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod chargebacks;
 pub mod passkeys;
 mod people;
 pub mod returns;
+pub mod suspended;
 mod words;
 
 pub use people::*;
