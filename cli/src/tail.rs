@@ -128,7 +128,10 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::TotpRemoved(event) => format!("codes of app {} approve nothing any more", event.authenticator),
         Event::RecoveryEnrolled(event) => format!("{} recovery codes approve", event.commitments.len()),
         Event::RecoveryRemoved(_) => "its recovery codes approve nothing any more".to_owned(),
-        Event::CodeRefused(event) => format!("a wrong code, number {} in 15 minutes", event.tries),
+        Event::CodeRefused(event) => {
+            let locked = event.locked_until.map(|until| format!("; none is looked at until {until}"));
+            format!("a wrong code, number {} in 15 minutes{}", event.tries, locked.unwrap_or_default())
+        }
         Event::PasswordSet(_) => "has a new password, and its sessions have ended".to_owned(),
         Event::PasswordRemoved(_) => "has no password any more, and its sessions have ended".to_owned(),
         Event::SignInFailed(event) => format!("a wrong password, number {}", event.failures),

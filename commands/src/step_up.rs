@@ -34,7 +34,9 @@ use crate::{jcs, risk, scope, sign_in};
 mod codes;
 mod webauthn;
 
-pub use self::codes::{App, Codes, RECOVERY_CODES, STEP_MS, TRIES_MAX, TRIES_MS};
+pub use self::codes::{
+    App, Codes, LOCK_MS, LOCK_MS_MAX, LOCKS_MS, RECOVERY_CODES, STEP_MS, TRIES_MAX, TRIES_MS,
+};
 pub(crate) use self::codes::{
     decide_enroll_recovery, decide_enroll_totp, decide_remove_recovery, decide_remove_totp,
 };

@@ -11,7 +11,7 @@ use events::hash::Hasher;
 use events::{Hash, Head, Position};
 
 /// The form of the file; a file of another form is not read.
-const MAGIC: &[u8; 8] = b"SKYSNAPH";
+const MAGIC: &[u8; 8] = b"SKYSNAPI";
 /// How many snapshots are kept.
 const KEPT: usize = 2;
 

@@ -24,10 +24,17 @@ use crate::refusal::Refusal;
 pub const STEP_MS: i64 = 30_000;
 /// How many steps a code may be behind.
 const STEPS_BEHIND_MAX: u64 = 1;
-/// How many wrong codes may be shown in [`TRIES_MS`]; then none is looked at.
+/// How many wrong codes may be shown in [`TRIES_MS`]; then none is looked at for a while.
 pub const TRIES_MAX: usize = 5;
 /// The time in which wrong codes are counted, in ms.
 pub const TRIES_MS: i64 = 900_000;
+/// How long no code is looked at the first time, in ms; each further time it takes twice as long.
+pub const LOCK_MS: i64 = 900_000;
+/// The longest that is, in ms: a day.
+pub const LOCK_MS_MAX: i64 = 86_400_000;
+/// How long after the last time it begins at [`LOCK_MS`] again, in ms: a week. A right code changes nothing about it, since whoever tries may
+/// have a device that its owner uses too.
+pub const LOCKS_MS: i64 = 604_800_000;
 /// The fewest and the most recovery codes of an account.
 pub const RECOVERY_CODES: (usize, usize) = (8, 10);
 
@@ -38,8 +45,12 @@ pub struct Codes {
     pub app: Option<App>,
     /// Commitments to the recovery codes that were not shown yet.
     pub recovery: BTreeSet<Hash>,
-    /// When the last wrong ones were shown; at most [`TRIES_MAX`].
+    /// When the last wrong ones were shown, since none was looked at; at most [`TRIES_MAX`].
     pub wrong: Vec<Timestamp>,
+    /// How many times in a row there were too many.
+    pub locks: u32,
+    /// Until when none was looked at the last time.
+    pub locked_until: Timestamp,
 }
 
 /// An app that makes codes.
@@ -58,9 +69,18 @@ impl Codes {
 
     /// Tells from when on codes are looked at again, if they are not now.
     pub fn locked_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let lately: Vec<Timestamp> = self.wrong_lately(now).collect();
-        let first = lately.first()?;
-        (lately.len() >= TRIES_MAX).then(|| first.plus_ms(TRIES_MS))
+        (now < self.locked_until).then_some(self.locked_until)
+    }
+
+    /// Gives how many times in a row there were too many, as far as it counts now.
+    fn locks(&self, now: Timestamp) -> u32 {
+        if now.ms_since(self.locked_until) < LOCKS_MS { self.locks } else { 0 }
+    }
+
+    /// Gives how long none is looked at if there are too many now, in ms.
+    fn lock_ms(&self, now: Timestamp) -> i64 {
+        // Sixteen doublings are above the most, and far from what an i64 holds.
+        (LOCK_MS << self.locks(now).min(16)).min(LOCK_MS_MAX)
     }
 }
 
@@ -127,6 +147,11 @@ impl Accounts {
         let codes = self.codes_of(event.account);
         codes.wrong.retain(|at| now.ms_since(*at) < TRIES_MS);
         codes.wrong.push(now);
+        if let Some(until) = event.locked_until {
+            codes.locks = codes.locks(now).saturating_add(1);
+            codes.locked_until = until;
+            codes.wrong.clear();
+        }
     }
 }
 
@@ -200,12 +225,14 @@ fn wrong(
     command: &Command,
     now: Timestamp,
 ) -> Vec<Event> {
-    let before = known.codes.as_deref().map_or(0, |codes| codes.wrong_lately(now).count());
-    let tries = before + 1;
+    let codes = known.codes.as_deref();
+    let tries = codes.map_or(0, |codes| codes.wrong_lately(now).count()) + 1;
     let left = TRIES_MAX.saturating_sub(tries) as u32;
+    let lock_ms = codes.map_or(LOCK_MS, |codes| codes.lock_ms(now));
+    let locked_until = (left == 0).then(|| now.plus_ms(lock_ms));
     let command = command.name().to_owned();
     vec![
-        CodeRefused { account: stamp.account, kind, tries: tries as u32 }.into(),
+        CodeRefused { account: stamp.account, kind, tries: tries as u32, locked_until }.into(),
         Rejected { command, reasons: vec![FactorRejection::CodeWrong { left }.into()] }.into(),
     ]
 }

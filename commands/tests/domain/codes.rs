@@ -7,7 +7,8 @@ use commands::command::{
     EnrollPasskey, EnrollRecovery, EnrollTotp, RemoveRecovery, RemoveTotp, SetStepUpTerms, Verified,
 };
 use commands::step_up::{
-    RECOVERY_CODES, STEP_MS, Shown, TRIES_MAX, TRIES_MS, TotpCode, read_header, settle, write_header,
+    LOCK_MS, LOCK_MS_MAX, LOCKS_MS, RECOVERY_CODES, STEP_MS, Shown, TRIES_MAX, TRIES_MS, TotpCode,
+    read_header, settle, write_header,
 };
 use commands::{Decision, Refusal};
 use events::ids::AuthenticatorId;
@@ -16,7 +17,7 @@ use events::step_up::{
     CodeRefused, FactorKind, RecoveryEnrolled, RecoveryRemoved, RecoveryShown, StepUp, StepUpRule,
     StepUpTerms, TotpEnrolled, TotpRemoved, TotpShown,
 };
-use events::{Hash, Rejection};
+use events::{Event, Hash, Rejection, Timestamp};
 use uuid::Uuid;
 
 fn app(n: u128) -> AuthenticatorId {
@@ -108,6 +109,10 @@ fn problem(world: &World) -> String {
     }
 }
 
+fn refused(kind: FactorKind, tries: u32, locked_until: Option<Timestamp>) -> Event {
+    CodeRefused { account: BUYER.account(), kind, tries, locked_until }.into()
+}
+
 fn code_wrong(left: u32) -> Rejection {
     FactorRejection::CodeWrong { left }.into()
 }
@@ -171,11 +176,10 @@ fn a_recovery_code_is_good_once_and_for_its_account() {
 #[test]
 fn a_wrong_code_is_noted_and_its_command_rejected_for_ever() {
     let mut world = with_codes();
-    let account = BUYER.account();
     let first = showing(&mut world, BUYER, buy(), wrong(1));
     world.when_signed(first.clone());
-    assert_eq!(world.events()[0], CodeRefused { account, kind: FactorKind::Totp, tries: 1 }.into());
-    let events::Event::CommandRejected(rejected) = &world.events()[1] else { panic!("not rejected") };
+    assert_eq!(world.events()[0], refused(FactorKind::Totp, 1, None));
+    let Event::CommandRejected(rejected) = &world.events()[1] else { panic!("not rejected") };
     assert_eq!(rejected.reasons, [code_wrong(TRIES_MAX as u32 - 1)]);
     // The same command with the right code is the same command.
     let position = world.log.last().unwrap().first_position();
@@ -187,19 +191,34 @@ fn a_wrong_code_is_noted_and_its_command_rejected_for_ever() {
     when_shown(&mut world, right(present, 1)).then_types(["order.placed.v1", "escrow.held.v1"]);
 }
 
+/// Shows wrong codes until none is looked at any more; gives until when that is.
+fn too_many(world: &mut World) -> Timestamp {
+    for n in 1..=TRIES_MAX {
+        when_shown(world, wrong(1)).then_types(["step_up.code_refused.v1", "command.rejected.v1"]);
+        let Event::CodeRefused(refused) = &world.events()[0] else { panic!("no wrong code") };
+        assert_eq!(refused.locked_until.is_some(), n == TRIES_MAX);
+    }
+    let Event::CodeRefused(refused) = &world.events()[0] else { panic!("no wrong code") };
+    refused.locked_until.unwrap()
+}
+
 #[test]
 fn five_wrong_codes_in_a_quarter_of_an_hour_lock_all_codes_and_no_passkey() {
     let mut world = with_codes();
-    let begun = world.now;
     for n in 1..=TRIES_MAX {
-        let shown = if n % 2 == 0 { wrong(1) } else { recovery("none of them") };
-        when_shown(&mut world, shown);
-        let events::Event::CommandRejected(rejected) = &world.events()[1] else { panic!("not rejected") };
-        assert_eq!(rejected.reasons, [code_wrong((TRIES_MAX - n) as u32)]);
         world.after(1_000);
+        let (kind, shown) = match n % 2 {
+            0 => (FactorKind::Totp, wrong(1)),
+            _ => (FactorKind::Recovery, recovery("none of them")),
+        };
+        when_shown(&mut world, shown);
+        let until = (n == TRIES_MAX).then(|| world.now.plus_ms(LOCK_MS));
+        assert_eq!(world.events()[0], refused(kind, n as u32, until));
+        let Event::CommandRejected(rejected) = &world.events()[1] else { panic!("not rejected") };
+        assert_eq!(rejected.reasons, [code_wrong((TRIES_MAX - n) as u32)]);
     }
     let head = world.head();
-    let until = begun.plus_ms(TRIES_MS);
+    let until = world.now.plus_ms(LOCK_MS);
     let present = world_step(&world);
     for shown in [right(present, 1), wrong(1), recovery(&codes()[0]), recovery("none of them")] {
         when_shown(&mut world, shown).then_refused(Refusal::MfaLocked { until });
@@ -208,14 +227,9 @@ fn five_wrong_codes_in_a_quarter_of_an_hour_lock_all_codes_and_no_passkey() {
     // A passkey is asked for all the same, and it is another's that is none of this account.
     world.when(BUYER, buy());
     assert!(problem(&world).contains("send the same bytes again"));
-    // When the first of them is a quarter of an hour old there is one more try, and a right code needs none.
     world.now = until.plus_ms(-1);
     when_shown(&mut world, recovery(&codes()[0])).then_refused(Refusal::MfaLocked { until });
     world.now = until;
-    when_shown(&mut world, wrong(1)).then_types(["step_up.code_refused.v1", "command.rejected.v1"]);
-    let next = begun.plus_ms(1_000 + TRIES_MS);
-    when_shown(&mut world, recovery(&codes()[0])).then_refused(Refusal::MfaLocked { until: next });
-    world.now = next;
     when_shown(&mut world, recovery(&codes()[0])).then_types(["order.placed.v1", "escrow.held.v1"]);
     // Another account's codes were never locked by that.
     world
@@ -223,6 +237,39 @@ fn five_wrong_codes_in_a_quarter_of_an_hour_lock_all_codes_and_no_passkey() {
         .given(PROVIDER, fund(OTHER_BUYER, usd(1_000)));
     let of_other = showing(&mut world, OTHER_BUYER, buy(), recovery(&codes()[0]));
     world.when_signed(of_other).then_types(["order.placed.v1", "escrow.held.v1"]);
+}
+
+#[test]
+fn fewer_wrong_codes_in_a_quarter_of_an_hour_lock_nothing() {
+    let mut world = with_codes();
+    for _ in 0..3 * TRIES_MAX {
+        when_shown(&mut world, wrong(1));
+        let Event::CodeRefused(refused) = &world.events()[0] else { panic!("no wrong code") };
+        assert_eq!((refused.tries < TRIES_MAX as u32, refused.locked_until), (true, None));
+        world.after(TRIES_MS / (TRIES_MAX as i64 - 1));
+    }
+}
+
+#[test]
+fn each_further_lock_takes_twice_as_long_up_to_a_day_and_a_week_of_peace_begins_anew() {
+    let mut world = with_codes();
+    let mut expected = LOCK_MS;
+    for _ in 0..10 {
+        let until = too_many(&mut world);
+        assert_eq!(until.ms_since(world.now), expected);
+        expected = (2 * expected).min(LOCK_MS_MAX);
+        world.now = until;
+    }
+    assert_eq!(expected, LOCK_MS_MAX);
+    // What was right in between changes nothing about it.
+    let present = world_step(&world);
+    when_shown(&mut world, right(present, 1)).then_types(["order.placed.v1", "escrow.held.v1"]);
+    world.after(LOCKS_MS - 1);
+    let until = too_many(&mut world);
+    assert_eq!(until.ms_since(world.now), LOCK_MS_MAX);
+    world.now = until.plus_ms(LOCKS_MS);
+    let until = too_many(&mut world);
+    assert_eq!(until.ms_since(world.now), LOCK_MS);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::{Hash, Hasher};
 use crate::ids::{AccountId, AuthenticatorId};
+use crate::time::Timestamp;
 
 /// A kind of second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -62,8 +63,11 @@ pub struct CodeRefused {
     pub account: AccountId,
     /// Of which kind it was meant to be.
     pub kind: FactorKind,
-    /// How many wrong ones that makes in the last quarter of an hour.
+    /// How many wrong ones that makes in the last quarter of an hour, since codes were last locked.
     pub tries: u32,
+    /// Until when no code of the account is looked at; absent: the next one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<Timestamp>,
 }
 
 /// What whoever keeps the secrets made of an app's code: it is his word, since the secret stands nowhere else.
