@@ -146,6 +146,12 @@ pub enum Refusal {
         /// What is wrong.
         rule: String,
     },
+    /// Personal values are needed, or came, where a broker carries the command and might keep them.
+    #[error(
+        "what is personal is taken over HTTP only, since a broker may keep what it carries: send the same command to the market's \
+         gateway, to `/v1/commands`, with the values in `Skylink-Personal`"
+    )]
+    PersonalOverHttp,
     /// The key has given more commands than it may in this time.
     #[error(
         "this key has given more commands than it may in this time; nothing was decided: send the same again in {retry_after_s} s"
@@ -196,6 +202,7 @@ impl Refusal {
             Refusal::Erased => "erased",
             Refusal::PersonalMissing { .. } => "personal_missing",
             Refusal::PersonalInvalid { .. } => "personal_invalid",
+            Refusal::PersonalOverHttp => "personal_over_http",
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::Busy => "busy",
         }

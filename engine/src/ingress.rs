@@ -96,18 +96,34 @@ pub struct Beside {
     pub step_up: Option<String>,
     /// What is personal, as it stands in the header `Skylink-Personal`, if there is something.
     pub personal: Option<String>,
+    /// The way it came, and so whether something personal may.
+    pub way: Way,
     /// W3C trace context, if any.
     pub traceparent: Option<String>,
     /// What counts it, once its signature holds; none: it is not counted, as one that this process gives itself.
     pub rates: Option<Arc<CommandRates>>,
 }
 
+/// The way that a command came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// From its sender to this process.
+    #[default]
+    Direct,
+    /// Through a broker, which may keep what it carries, beyond all erasure.
+    Broker {
+        /// Whether something personal came with it all the same.
+        has_personal: bool,
+    },
+}
+
 /// Writes nothing of what is personal.
 impl fmt::Debug for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Beside { step_up, personal: _, traceparent, rates: _ } = self;
+        let Beside { step_up, personal: _, way, traceparent, rates: _ } = self;
         let mut shown = f.debug_struct("Beside");
-        shown.field("step_up", step_up).field("traceparent", traceparent).finish_non_exhaustive()
+        shown.field("step_up", step_up).field("way", way).field("traceparent", traceparent);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -207,9 +223,15 @@ impl Checker {
         }
         let mut verified = envelope.into_command_as(arrived_as, self.keys.as_ref())?;
         self.read_step_up(&mut verified, beside.step_up.as_deref())?;
+        if beside.way == (Way::Broker { has_personal: true }) {
+            return Err(Refusal::PersonalOverHttp);
+        }
         let given = beside.personal.as_deref().map(personal::read_header).transpose()?.unwrap_or_default();
-        let staged = self.personal(&verified, given)?;
-        Ok((verified, staged))
+        let staged = self.personal(&verified, given).map_err(|refusal| match (refusal, beside.way) {
+            (Refusal::PersonalMissing { .. }, Way::Broker { .. }) => Refusal::PersonalOverHttp,
+            (refusal, _) => refusal,
+        });
+        Ok((verified, staged?))
     }
 
     fn read_step_up(&self, verified: &mut Verified, step_up: Option<&str>) -> Result<(), Refusal> {

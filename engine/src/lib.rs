@@ -34,5 +34,5 @@ pub mod tree;
 pub mod vault;
 
 pub use driver::{Engine, EngineHandle, Previewed, Status};
-pub use ingress::{Beside, Reply};
+pub use ingress::{Beside, Reply, Way};
 pub use standby::{EngineConfig, Prepared, Standby, StartError};

@@ -29,6 +29,10 @@ pub const TRACEPARENT: &str = "traceparent";
 /// The header with a second factor, as over HTTP.
 pub const STEP_UP: &str = "Skylink-Step-Up";
 
+/// The header with personal values over HTTP. It is refused here: whatever carries or keeps a message has it in the clear, for as long as
+/// it likes.
+pub const PERSONAL: &str = "Skylink-Personal";
+
 /// The name, among commands, of the message by which the broker shows an engine that the market is its own. No
 /// client can send it: a gateway refuses it, and an engine drops it.
 pub const PROBE: &str = "engine.probe";
@@ -70,4 +74,12 @@ fn stream_config(market: &MarketName, replicas: usize) -> stream::Config {
 /// Reads the trace context that came with a command.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     headers.get(TRACEPARENT).map(|value| value.as_str().to_owned())
+}
+
+/// Tells whether there is a header, however its name is written: NATS keeps capitals and small letters apart, HTTP does not.
+fn has_header(headers: &HeaderMap, name: &str) -> bool {
+    headers.iter().any(|(given, _)| {
+        let given: &str = given.as_ref();
+        given.eq_ignore_ascii_case(name)
+    })
 }

@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use crate::driver::EngineHandle;
-use crate::ingress::{Beside, Reply};
+use crate::ingress::{Beside, Reply, Way};
 use crate::nats_commands::{CommandMessage, CommandSource, KEYS, ReceiptSender, SettleError};
 use crate::rates::CommandRates;
 
@@ -75,8 +75,8 @@ async fn decide(
     let name = Some(message.name.clone());
     let beside = Beside {
         step_up: message.step_up.clone(),
-        // What is personal does not go through a broker, which may store it.
         personal: None,
+        way: Way::Broker { has_personal: message.has_personal },
         traceparent: message.traceparent.clone(),
         rates: rates.cloned(),
     };

@@ -306,7 +306,7 @@ fn text(description: &str) -> Value {
 fn command_headers() -> Value {
     json!({
         "type": "object",
-        "description": "What comes beside a command. Nothing of it is signed.",
+        "description": "What comes beside a command. Nothing of it is signed. `Skylink-Personal` is refused (`personal_over_http`): what is personal goes over HTTP only, see docs/privacy.md.",
         "properties": {
             RECEIPT_TO: text("An inbox of the sender, below `_INBOX.`; absent: the receipt is published on `rcpt.>` alone"),
             STEP_UP: text("The second factor that `mfa_required` asked for, see docs/step-up.md"),

@@ -210,7 +210,7 @@ fn status_of(refusal: &Refusal) -> (StatusCode, &'static str) {
         | Refusal::SeqJump { .. } => (StatusCode::CONFLICT, "Used before"),
         Refusal::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
         Refusal::Erased => (ERASED.status, ERASED.title),
-        Refusal::PersonalMissing { .. } | Refusal::PersonalInvalid { .. } => {
+        Refusal::PersonalMissing { .. } | Refusal::PersonalInvalid { .. } | Refusal::PersonalOverHttp => {
             (StatusCode::BAD_REQUEST, "What is personal must come beside the command")
         }
         Refusal::RateLimited { .. } => (RATE_LIMITED.status, RATE_LIMITED.title),
@@ -258,6 +258,7 @@ pub(crate) fn refusals() -> Vec<(&'static str, StatusCode)> {
         Refusal::Erased,
         Refusal::PersonalMissing { hash: Hash::ZERO },
         Refusal::PersonalInvalid { rule: String::new() },
+        Refusal::PersonalOverHttp,
         Refusal::RateLimited { retry_after_s: 0 },
         Refusal::Busy,
     ];

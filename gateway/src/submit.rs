@@ -13,7 +13,7 @@ use commands::command::COMMAND_BYTES_MAX;
 use commands::preview::Asked;
 use commands::receipt::{Outcome, Receipt};
 use commands::{Command, Refusal, envelope};
-use engine::{Beside, EngineHandle, Previewed, Reply};
+use engine::{Beside, EngineHandle, Previewed, Reply, Way};
 use events::ids::{AccountId, CommandId};
 use futures::StreamExt;
 
@@ -116,6 +116,7 @@ async fn submit(
     let beside = Beside {
         step_up: text_of(headers, &STEP_UP_HEADER),
         personal: text_of(headers, &PERSONAL_HEADER),
+        way: Way::Direct,
         traceparent: traceparent(headers),
         rates: app.gateway.limits.commands(),
     };

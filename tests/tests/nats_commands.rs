@@ -8,14 +8,17 @@ use anyhow::{Context, Result, bail, ensure};
 use async_nats::connection::State;
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
-use commands::Refusal;
+use commands::command::SetProfile;
+use commands::personal::{Personal, SALT_BYTES, write_header};
+use commands::{Command, Refusal};
 use engine::Reply;
 use engine::clock::WallClock;
 use engine::nats_commands::{
-    CommandMessage, CommandSender, CommandSource, Inbox, Outgoing, Ownership, RECEIPT_TO, ReceiptSender,
-    SendError, WAITING_MAX,
+    CommandMessage, CommandSender, CommandSource, Inbox, Outgoing, Ownership, PERSONAL, RECEIPT_TO,
+    ReceiptSender, SendError, WAITING_MAX,
 };
 use events::ids::CommandId;
+use events::privacy::ProfileField;
 use events::wire;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -348,6 +351,63 @@ async fn a_stranger_can_choose_an_inbox_only_and_no_name_of_ours() -> Result<()>
                 bail!("{name}: {refused:?}");
             }
         }
+        Ok(())
+    })
+    .await
+}
+
+/// A profile's value, as it would go over HTTP.
+const EMAIL: &str = "alice@example.com";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_personal_is_refused_over_nats_and_taken_over_http() -> Result<()> {
+    bounded(async {
+        let server = NatsServer::start().await?;
+        let folder = TempDir::new()?;
+        let config = NodeConfig { verify_threads: 1, ..NodeConfig::new(market(), folder.path().to_owned()) };
+        let node = Node::start_on_nats(config, server.for_nodes(), Arc::new(WallClock)).await?;
+        let town = Town::found(&node.handle(), Keys::of(node.keys()).registrar(), 1, 1).await;
+        let email = Personal { salt: [7; SALT_BYTES], value: EMAIL.as_bytes().to_vec() };
+        let fields = [(ProfileField::Email, Some(email.hash()))].into();
+        let signed = town.buyers[0].sign(Command::from(SetProfile { fields }));
+        let client = connect(&[server.url()]).await?;
+
+        // Without the value, it is said where the value may be sent.
+        let sender = sender(&client).await?;
+        let command = Outgoing {
+            name: "account.set_profile".into(),
+            payload: signed.clone(),
+            step_up: None,
+            traceparent: None,
+        };
+        let answer = sender.send(command.clone(), RECEIPT_WAIT_MAX).await?;
+        let told = String::from_utf8(answer.to_vec())?;
+        ensure!(told.contains(r#""code":"personal_over_http""#), "{told}");
+
+        // With it, however the header is written, the same, and nothing is stored.
+        let mut answers = client.subscribe("_INBOX.mine").await?;
+        for name in [PERSONAL, "skylink-personal"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RECEIPT_TO, "_INBOX.mine");
+            headers.insert(name, write_header([&email]).as_str());
+            client.publish_with_headers("cmd.main.account.set_profile", headers, signed.clone()).await?;
+            let told = answers.next().await.context("an answer comes")?;
+            let reply = Reply::from_json(&told.payload).context("an engine replies")?;
+            ensure!(matches!(reply, Reply::Refused(Refusal::PersonalOverHttp)), "{reply:?}");
+        }
+        let answer = sender.send(command.clone(), RECEIPT_WAIT_MAX).await?;
+        let reply = Reply::from_json(&answer).context("an engine replies")?;
+        ensure!(matches!(reply, Reply::Refused(Refusal::PersonalOverHttp)), "{reply:?}");
+
+        // The same bytes go on over HTTP; once the value is stored, over NATS too.
+        let (url, http) =
+            (tests::http::serve(node.gateway(Arc::new(WallClock), None)).await, reqwest::Client::new());
+        let post = http.post(format!("{url}/v1/commands")).header("content-type", "application/jose");
+        let post = post.header(PERSONAL, write_header([&email])).body(signed);
+        ensure!(post.send().await?.status().as_u16() == 200);
+        let answer = sender.send(command, RECEIPT_WAIT_MAX).await?;
+        ensure!(receipt(Reply::from_json(&answer).context("an engine replies")?).replayed);
+        node.shutdown().await;
         Ok(())
     })
     .await

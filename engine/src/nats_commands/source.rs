@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::log::jetstream::is_passing;
 
-use super::{Inbox, PROBE, RECEIPT_TO, STEP_UP, stream_config, traceparent};
+use super::{Inbox, PERSONAL, PROBE, RECEIPT_TO, STEP_UP, has_header, stream_config, traceparent};
 
 /// The consumer that all engines of a market share.
 const CONSUMER: &str = "engine";
@@ -93,6 +93,8 @@ pub struct CommandMessage {
     pub reply_to: Option<Inbox>,
     /// The second factor that came beside it, if any. It is not signed by the device.
     pub step_up: Option<String>,
+    /// Whether something personal came beside it, which it must not.
+    pub has_personal: bool,
     /// W3C trace context, if any.
     pub traceparent: Option<String>,
     message: jetstream::Message,
@@ -317,6 +319,7 @@ impl Receiver {
             payload: message.payload.clone(),
             reply_to: header(RECEIPT_TO).and_then(Inbox::parse),
             step_up: header(STEP_UP).map(str::to_owned),
+            has_personal: headers.is_some_and(|headers| has_header(headers, PERSONAL)),
             traceparent: headers.and_then(traceparent),
             message,
         };
