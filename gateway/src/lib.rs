@@ -3,7 +3,7 @@
 //! [`node`] puts a market's parts together in one process, [`nats`] connects it to a broker. [`server`] takes connections,
 //! [`http`] says what all requests have in common, [`routes`] lists them: commands are taken by [`submit`], access
 //! [`token`]s are got by signed requests, [`query`], [`analytics`] and [`search`] read the views, [`stream`] follows the log, [`health`]
-//! is for operators, [`openapi`] describes it all, [`console`] is the pages for people, [`dify`] asks language models, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
+//! is for operators, [`openapi`] describes it all, [`reading`] reads what is asked for without a market, [`console`] is the pages for people, [`dify`] asks language models, [`limits`] bound how much one may ask for. What goes wrong is told as a [`problem`].
 
 mod analytics;
 pub mod asyncapi;
@@ -25,6 +25,7 @@ mod payments;
 mod problem;
 pub mod push;
 pub mod query;
+pub mod reading;
 mod rebuild;
 mod recommendations;
 mod reporter;

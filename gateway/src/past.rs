@@ -33,7 +33,7 @@ const RETRY_AFTER_S: u64 = 5;
 
 /// A moment of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AsOf {
+pub enum AsOf {
     /// All that was decided up to this position.
     Position(Position),
     /// All that was decided up to this time.

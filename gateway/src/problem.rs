@@ -142,6 +142,11 @@ impl Problem {
         problem
     }
 
+    /// Gives what happened and what to do now.
+    pub(crate) fn into_detail(self) -> String {
+        self.details.detail
+    }
+
     pub(crate) fn query_invalid(detail: impl Into<String>) -> Self {
         Problem::new(&QUERY_INVALID, detail)
     }

@@ -4,9 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::HeaderValue;
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use commands::preview::Asked;
 use engine::{Previewed, Reply};
@@ -152,6 +152,20 @@ impl Params {
     }
 }
 
+impl Params {
+    /// Reads what stands in a URL's query.
+    pub(crate) fn of(url: &Uri) -> Result<Params, Problem> {
+        let invalid = |_| Problem::query_invalid("the query can't be read");
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(url).map_err(invalid)?;
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Problem::query_invalid("a parameter is there twice"));
+            }
+        }
+        Ok(Params(pairs))
+    }
+}
+
 /// Gives the `<name>` of `<prefix>[<name>]`.
 fn member_of<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     name.strip_prefix(prefix)?.strip_prefix('[')?.strip_suffix(']')
@@ -170,17 +184,7 @@ impl FromRequestParts<Arc<App>> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Params, Problem> {
-        let invalid = |_| Problem::query_invalid("the query can't be read");
-        let axum::extract::Query(pairs) =
-            axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, app)
-                .await
-                .map_err(invalid)?;
-        for (at, (name, _)) in pairs.iter().enumerate() {
-            if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Problem::query_invalid("a parameter is there twice"));
-            }
-        }
-        let params = Params(pairs);
+        let params = Params::of(&parts.uri)?;
         if let Some(min_position) = params.get::<Position>("min_position")? {
             app.gateway.projections.wait_for(min_position, VIEWS_TIME_MAX).await?;
         }

@@ -366,9 +366,14 @@ pub(crate) async fn search(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only_and(&[&["q"], FILTERS.as_slice()].concat(), "attribute")?;
-    let question = question(&params, params.text("q"), Filters::default(), caller.as_ref())?;
+    let question = asked(&params, caller.as_ref())?;
     find(&app, &params, question).await
+}
+
+/// Reads what `GET /v1/search` asks for.
+pub(crate) fn asked(params: &Params, caller: Option<&Caller>) -> Result<Question, Problem> {
+    params.only_and(&[&["q"], FILTERS.as_slice()].concat(), "attribute")?;
+    question(params, params.text("q"), Filters::default(), caller)
 }
 
 /// Filters as the seed's clients write them, in one parameter.
@@ -393,12 +398,21 @@ pub(crate) async fn marketplace(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
+    let question = asked_as_seed(&params, caller.as_ref())?;
+    let account = question.taste_of;
+    let found = find(&app, &params, question).await?;
+    let suggestions = suggested(&app, account).await?;
+    Ok(found.map(|result| MarketplaceResult { result, suggestions }))
+}
+
+/// Reads what `GET /api/marketplace/search` asks for.
+pub(crate) fn asked_as_seed(params: &Params, caller: Option<&Caller>) -> Result<Question, Problem> {
     let own = ["query", "filters", "user_id", "device_id"];
     params.only_and(&[own.as_slice(), FILTERS.as_slice()].concat(), "attribute")?;
     if let Some(user) = params.get::<AccountId>("user_id")? {
         let missing =
             || Problem::new(&TOKEN_MISSING, "`user_id` is told by a token: send one, or leave it out");
-        if caller.as_ref().ok_or_else(missing)?.account != user {
+        if caller.ok_or_else(missing)?.account != user {
             return Err(Problem::forbidden("`user_id` is another's account"));
         }
     }
@@ -415,9 +429,5 @@ pub(crate) async fn marketplace(
             Filters { attributes, category, currency, in_stock, price_max, price_min, seller, tag }
         }
     };
-    let question = question(&params, params.text("query"), filters, caller.as_ref())?;
-    let account = question.taste_of;
-    let found = find(&app, &params, question).await?;
-    let suggestions = suggested(&app, account).await?;
-    Ok(found.map(|result| MarketplaceResult { result, suggestions }))
+    question(params, params.text("query"), filters, caller)
 }

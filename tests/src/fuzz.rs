@@ -3,15 +3,24 @@
 //!
 //! A function panics when it finds something wrong, and so does what it calls.
 
+mod address;
+mod app;
+mod beside;
 mod commits;
 mod edits;
 mod envelope;
+mod filters;
 mod import;
+mod passkey;
 mod proofs;
 mod providers;
+mod questions;
 mod segment;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
 
 pub use edits::Mutator;
 
@@ -26,7 +35,7 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 21] = [
     Target { name: "envelope", run: envelope::any_bytes, seeds: envelope::vectors },
     Target { name: "signed_payload", run: envelope::signed_payload, seeds: envelope::payloads },
     Target { name: "flat_form", run: envelope::flat_form, seeds: envelope::flat_objects },
@@ -40,6 +49,14 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "inclusion", run: proofs::inclusion, seeds: proofs::inclusion_seeds },
     Target { name: "webhook", run: providers::webhook, seeds: providers::webhook_seeds },
     Target { name: "import_rows", run: import::rows, seeds: import::seeds },
+    Target { name: "personal", run: beside::personal, seeds: beside::personal_seeds },
+    Target { name: "second_factor", run: beside::second_factor, seeds: beside::second_factor_seeds },
+    Target { name: "app_code", run: app::code, seeds: app::code_seeds },
+    Target { name: "webauthn", run: passkey::webauthn, seeds: passkey::webauthn_seeds },
+    Target { name: "sealed_address", run: address::sealed, seeds: address::sealed_seeds },
+    Target { name: "as_of", run: questions::as_of, seeds: questions::as_of_seeds },
+    Target { name: "search", run: questions::search, seeds: questions::search_seeds },
+    Target { name: "filters", run: filters::filters, seeds: filters::filter_seeds },
 ];
 
 /// Tries bytes on a target.
@@ -58,6 +75,17 @@ pub fn corpus(name: &str) -> PathBuf {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is a folder of the workspace")
+}
+
+/// Reads the members of an object in JSON and leaves them as they are written: some hold what only a parser minds that reads them, such
+/// as numbers that are too large.
+fn members(json: &[u8]) -> BTreeMap<String, Box<RawValue>> {
+    serde_json::from_str(&String::from_utf8_lossy(json)).unwrap_or_default()
+}
+
+/// Reads a member that is a text.
+fn text_of(members: &BTreeMap<String, Box<RawValue>>, name: &str) -> Option<String> {
+    serde_json::from_str(members.get(name)?.get()).ok()
 }
 
 /// Reads the files of a folder of this project, in the order of their names.

@@ -82,6 +82,16 @@ fn messages_and_files_of_others_are_tried() {
 }
 
 #[test]
+fn what_travels_beside_commands_is_tried() {
+    try_all(&["personal", "second_factor", "app_code", "webauthn", "sealed_address"]);
+}
+
+#[test]
+fn what_is_asked_for_is_tried() {
+    try_all(&["as_of", "search", "filters"]);
+}
+
+#[test]
 fn each_target_is_tried_above_has_a_program_and_a_small_corpus() {
     let source = include_str!("fuzz_corpora.rs");
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");

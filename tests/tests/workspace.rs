@@ -21,7 +21,7 @@ const USES: [(&str, &[&str]); 8] = [
     ("gateway", &["events", "commands", "engine", "projections"]),
     ("cli", &["events", "commands", "engine", "projections", "gateway", "bench"]),
     ("bench", &["events", "commands", "engine", "projections", "gateway"]),
-    ("tests", &["events", "commands", "engine", "gateway", "bench"]),
+    ("tests", &["events", "commands", "engine", "projections", "gateway", "bench"]),
 ];
 
 /// What a crate without I/O, clocks, hash-order and rounding never names.
