@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use commands::chargeback::ClosedChargeback;
 use commands::funding::CreditId;
@@ -25,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use crate::disk;
 use crate::seen::{self, Seen};
 
 /// The form of the index; another one on disk is thrown away and rebuilt.
@@ -32,9 +32,6 @@ const FORM: u8 = 5;
 const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How often the index goes to disk by itself. What a crash takes is read from the log again.
 const FLUSH_EVERY_MS: u64 = 10_000;
-/// How long the index's lock is waited for, and how often it is tried.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
-const LOCK_POLL: Duration = Duration::from_millis(10);
 /// Memory for the index's pages.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -70,23 +67,15 @@ pub enum IndexError {
     },
 }
 
-/// Opens the database. After its last handle is gone, sled's own threads hold its lock for a moment longer, and give no
-/// sign when they are done: so the lock is waited for, a bounded time.
 fn open_db(dir: &Path) -> Result<sled::Db, IndexError> {
     let config =
         sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
-    let waited_since = Instant::now();
-    loop {
-        match config.open() {
-            // What the system calls a lock that another holds; the folder of a live index must not be deleted.
-            Err(error @ sled::Error::Io(_)) if error.to_string().contains("could not acquire lock") => {
-                if waited_since.elapsed() >= LOCK_WAIT_MAX {
-                    return Err(IndexError::Locked { path: dir.to_owned(), source: error });
-                }
-                std::thread::sleep(LOCK_POLL);
-            }
-            outcome => return Ok(outcome?),
+    match disk::open(&config) {
+        // The folder of a live index must not be deleted.
+        Err(source) if disk::is_locked(&source) => {
+            Err(IndexError::Locked { path: dir.to_owned(), source })
         }
+        outcome => Ok(outcome?),
     }
 }
 

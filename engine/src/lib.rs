@@ -10,6 +10,7 @@
 mod answerer;
 mod appender;
 pub mod clock;
+pub mod disk;
 pub mod driver;
 pub mod effects;
 pub mod index;
