@@ -26,7 +26,7 @@ pub(crate) struct AuditArgs {
     /// Only what is about this: the id of an account, an order, a listing, ...
     #[arg(long, value_name = "ID", conflicts_with = "kind")]
     subject: Option<String>,
-    /// What operators did, or what was done about keys, sign-ins and the standing of accounts.
+    /// What operators did, what was done about keys, sign-ins and the standing of accounts, or what was sent in place of events.
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Option<Kind>,
     /// From this moment on: RFC 3339, or milliseconds since 1970.
@@ -55,6 +55,8 @@ enum Kind {
     Staff,
     /// What was done about keys, sign-ins and the standing of accounts
     Access,
+    /// What somebody had sent to webhooks in place of events
+    Letters,
 }
 
 /// Asks and prints.
@@ -93,6 +95,7 @@ fn path(arguments: &AuditArgs) -> anyhow::Result<String> {
     let kind = arguments.kind.map(|kind| match kind {
         Kind::Staff => "staff".to_owned(),
         Kind::Access => "access".to_owned(),
+        Kind::Letters => "letters".to_owned(),
     });
     let asked = [
         ("actor", actor),

@@ -449,12 +449,17 @@ pub(crate) fn summary(event: &Event) -> String {
         Event::PushReached(event) => format!("notifications were made up to position {}", event.position),
         Event::WebhookRemoved(_) => "nothing is told any more".to_owned(),
         Event::WebhookReached(event) => format!("told up to position {}", event.position),
+        Event::LetterReplaced(event) => {
+            format!("something else is sent of the event at position {}", event.position)
+        }
+        Event::LetterDropped(event) => format!("nothing is sent of the event at position {}", event.position),
         Event::WebhookDisabled(event) => format!(
             "off, told up to position {}: {}",
             event.position,
             match event.because {
                 DisabledBecause::Failing => "it took nothing for too long",
                 DisabledBecause::Gone => "nobody is there any more",
+                DisabledBecause::TooManyLetters => "it refused as many messages as are kept",
             }
         ),
         Event::ReturnRequested(event) => {

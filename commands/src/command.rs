@@ -96,8 +96,8 @@ pub use step_up::{
 };
 pub use team::{LeaveCart, NameCart, ShareCart, UnshareCart};
 pub use webhooks::{
-    FILTERS_MAX, Filters, KEEP_MS_MAX, KeepTime, RegisterWebhook, RemoveWebhook, ReportWebhook,
-    RotateWebhookSecret, UpdateWebhook,
+    DropLetter, FILTERS_MAX, Filters, KEEP_MS_MAX, KeepTime, LETTER_BYTES_MAX, LetterData, RegisterWebhook,
+    RemoveWebhook, ReplaceLetter, ReportWebhook, RotateWebhookSecret, UpdateWebhook,
 };
 
 pub use returns::{
@@ -373,6 +373,8 @@ commands! {
     "webhook.rotate_secret" => RotateWebhookSecret(RotateWebhookSecret),
     "webhook.remove" => RemoveWebhook(RemoveWebhook),
     "webhook.report" => ReportWebhook(ReportWebhook),
+    "webhook.replace_letter" => ReplaceLetter(ReplaceLetter),
+    "webhook.drop_letter" => DropLetter(DropLetter),
     "push.subscribe" => SubscribePush(SubscribePush),
     "push.unsubscribe" => UnsubscribePush(UnsubscribePush),
     "push.set_preferences" => SetPushPreferences(SetPushPreferences),

@@ -411,6 +411,8 @@ fn business(
         Command::RotateWebhookSecret(command) => webhook::decide_rotate(market, account, command, now),
         Command::RemoveWebhook(command) => webhook::decide_remove(market, account, command),
         Command::ReportWebhook(command) => webhook::decide_report(market, command),
+        Command::ReplaceLetter(command) => webhook::decide_replace_letter(market, account, command),
+        Command::DropLetter(command) => webhook::decide_drop_letter(market, account, command),
         Command::SubscribePush(command) => push::decide_subscribe(market, account, command),
         Command::UnsubscribePush(command) => push::decide_unsubscribe(market, account, command),
         Command::SetPushPreferences(command) => Ok(push::decide_preferences(account, command)),

@@ -336,6 +336,8 @@ impl Market {
             Event::WebhookRemoved(event) => self.webhook_removed(event),
             Event::WebhookReached(event) => self.webhook_reached(event),
             Event::WebhookDisabled(event) => self.webhook_disabled(event),
+            // Nothing is decided by it: what is sent is the sender's, who asks the views.
+            Event::LetterReplaced(_) | Event::LetterDropped(_) => {}
             Event::PushSubscribed(event) => self.push.subscribed(event),
             Event::PushUnsubscribed(event) => self.push.unsubscribed(event),
             // Nothing is decided by it.

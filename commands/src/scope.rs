@@ -125,7 +125,9 @@ pub const fn allowed_roles(kind: CommandKind) -> &'static [Role] {
         CommandKind::RegisterWebhook
         | CommandKind::UpdateWebhook
         | CommandKind::RotateWebhookSecret
-        | CommandKind::RemoveWebhook => &[Role::Seller, Role::Operator],
+        | CommandKind::RemoveWebhook
+        | CommandKind::ReplaceLetter
+        | CommandKind::DropLetter => &[Role::Seller, Role::Operator],
         CommandKind::SubscribePush | CommandKind::UnsubscribePush | CommandKind::SetPushPreferences => {
             &[Role::Buyer, Role::Seller, Role::Operator]
         }

@@ -556,6 +556,8 @@ fn fields_of(command: &Command) -> Option<Map<String, Value>> {
         | Command::RotateWebhookSecret(_)
         | Command::RemoveWebhook(_)
         | Command::ReportWebhook(_)
+        | Command::ReplaceLetter(_)
+        | Command::DropLetter(_)
         | Command::SubscribePush(_)
         | Command::UnsubscribePush(_)
         | Command::SetPushPreferences(_)

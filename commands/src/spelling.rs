@@ -352,6 +352,8 @@ mod tests {
             ("webhook.rotate_secret", json!({"keep_ms": 86_400_000, "secret": hash, "webhook": ID})),
             ("webhook.remove", json!({"webhook": ID})),
             ("webhook.report", json!({"disabled": "failing", "position": 7, "webhook": ID})),
+            ("webhook.replace_letter", json!({"data": r#"{"total": 7}"#, "position": 7, "webhook": ID})),
+            ("webhook.drop_letter", json!({"position": 7, "webhook": ID})),
             ("push.subscribe", json!({"channel": "web", "subscription": ID, "target": hash})),
             ("push.unsubscribe", json!({"subscription": ID})),
             (

@@ -7,12 +7,16 @@ use events::account::Role;
 use events::ids::{AccountId, WebhookId};
 use events::rejection::WebhookRejection;
 use events::webhook::{
-    Disabled, EventFilter, Reached, Registered, Removed, Replaced, SecretRotated, Updated, WebhookUrl,
+    Disabled, EventFilter, LetterDropped, LetterReplaced, Reached, Registered, Removed, Replaced,
+    SecretRotated, Updated, WebhookUrl,
 };
 use events::{Event, Hash, Position, Rejection, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{RegisterWebhook, RemoveWebhook, ReportWebhook, RotateWebhookSecret, UpdateWebhook};
+use crate::command::{
+    DropLetter, RegisterWebhook, RemoveWebhook, ReplaceLetter, ReportWebhook, RotateWebhookSecret,
+    UpdateWebhook,
+};
 use crate::market::Market;
 
 /// Most webhooks of one account.
@@ -169,4 +173,42 @@ pub(crate) fn decide_report(market: &Market, command: &ReportWebhook) -> Result<
         None if position > webhook.reached => vec![Reached { account, position, webhook: id }.into()],
         Some(_) | None => vec![],
     })
+}
+
+pub(crate) fn decide_replace_letter(
+    market: &Market,
+    account: AccountId,
+    command: &ReplaceLetter,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let ReplaceLetter { data, position, webhook } = command;
+    let owner = owner_of_letter(market, account, *webhook, *position)?;
+    let data = data.as_str().to_owned();
+    Ok(vec![LetterReplaced { account: owner, data, position: *position, webhook: *webhook }.into()])
+}
+
+pub(crate) fn decide_drop_letter(
+    market: &Market,
+    account: AccountId,
+    command: &DropLetter,
+) -> Result<Vec<Event>, Vec<Rejection>> {
+    let DropLetter { position, webhook } = *command;
+    let owner = owner_of_letter(market, account, webhook, position)?;
+    Ok(vec![LetterDropped { account: owner, position, webhook }.into()])
+}
+
+/// Gives whose a webhook is, if an account may say what is sent to it in place of an event. Which events wait as letters only the
+/// sender knows; so it may be said of any event there is, and counts whenever that is told.
+fn owner_of_letter(
+    market: &Market,
+    account: AccountId,
+    id: WebhookId,
+    position: Position,
+) -> Result<AccountId, Vec<Rejection>> {
+    let is_operator = market.accounts.has_role(account, Role::Operator);
+    let found = market.webhooks.get(&id).filter(|webhook| is_operator || webhook.account == account);
+    let webhook = found.ok_or_else(|| vec![WebhookRejection::WebhookUnknown { webhook: id }.into()])?;
+    if !(1..=market.position).contains(&position) {
+        return Err(vec![WebhookRejection::LetterUnknown { position }.into()]);
+    }
+    Ok(webhook.account)
 }

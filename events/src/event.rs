@@ -274,6 +274,8 @@ events! {
     "webhook.removed.v1" => WebhookRemoved(webhook::Removed) about |e| Some(e.webhook.to_string()),
     "webhook.reached.v1" => WebhookReached(webhook::Reached) about |e| Some(e.webhook.to_string()),
     "webhook.disabled.v1" => WebhookDisabled(webhook::Disabled) about |e| Some(e.webhook.to_string()),
+    "webhook.letter_replaced.v1" => LetterReplaced(webhook::LetterReplaced) about |e| Some(e.webhook.to_string()),
+    "webhook.letter_dropped.v1" => LetterDropped(webhook::LetterDropped) about |e| Some(e.webhook.to_string()),
     "push.subscribed.v1" => PushSubscribed(push::Subscribed) about |e| Some(e.subscription.to_string()),
     "push.unsubscribed.v1" => PushUnsubscribed(push::Unsubscribed) about |e| Some(e.subscription.to_string()),
     "push.preferences_set.v1" => PushPreferencesSet(push::PreferencesSet) about |e| Some(e.account.to_string()),
@@ -444,6 +446,8 @@ impl Event {
             | Event::WebhookRemoved(_)
             | Event::WebhookReached(_)
             | Event::WebhookDisabled(_)
+            | Event::LetterReplaced(_)
+            | Event::LetterDropped(_)
             | Event::PushSubscribed(_)
             | Event::PushUnsubscribed(_)
             | Event::PushPreferencesSet(_)

@@ -149,6 +149,30 @@ pub struct Disabled {
     pub webhook: WebhookId,
 }
 
+/// What an address is told of an event is something else from here on, whenever it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LetterReplaced {
+    /// Whose the webhook is.
+    pub account: AccountId,
+    /// What is sent as the event's `data`: a JSON object, as text.
+    pub data: String,
+    /// Where the event stands.
+    pub position: Position,
+    /// The webhook.
+    pub webhook: WebhookId,
+}
+
+/// An address is told nothing of an event from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LetterDropped {
+    /// Whose the webhook is.
+    pub account: AccountId,
+    /// Where the event stands.
+    pub position: Position,
+    /// The webhook.
+    pub webhook: WebhookId,
+}
+
 /// Why an address is told of nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -158,6 +182,8 @@ pub enum DisabledBecause {
     Failing,
     /// It answered 410: nobody is there any more.
     Gone,
+    /// It refused as many messages as can be kept.
+    TooManyLetters,
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ impl Sight {
             Event::PushPreferencesSet(event) => return Ok(self.is_one(&[event.account])),
             Event::WebhookReached(reached) => return Ok(self.is_one(&[reached.account])),
             Event::WebhookDisabled(disabled) => return Ok(self.is_one(&[disabled.account])),
+            Event::LetterReplaced(replaced) => return Ok(self.is_one(&[replaced.account])),
+            Event::LetterDropped(dropped) => return Ok(self.is_one(&[dropped.account])),
             Event::AccountErased(erased) => return Ok(self.is_one(&[erased.account])),
             Event::PromotionEnded(ended) => {
                 return Ok(ended.seller.is_some_and(|seller| self.is_one(&[seller])));

@@ -1,4 +1,5 @@
-//! Who did what: where in the log stands what operators did, and what was done about keys, sign-ins and the standing of accounts.
+//! Who did what: where in the log stands what operators did, what was done about keys, sign-ins and the standing of accounts, and
+//! what somebody had sent to webhooks in place of what happened.
 //!
 //! | question | key | size per event |
 //! |---|---|---|
@@ -27,12 +28,12 @@ use crate::table::{Additions, Key, Layout, read_u64, read_uuid};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Most acts in one page of a list.
 pub const ACTS_PER_PAGE_MAX: usize = 100;
 
-/// What sort of act something is. One command may be of both.
+/// What sort of act something is. One command may be of several.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
 )]
@@ -44,6 +45,8 @@ pub enum ActKind {
     /// What was done about who may sign for an account: keys, second factors, passwords, sessions, its standing and its end. Also all
     /// that a registrar asked for.
     Access,
+    /// What somebody said is sent to a webhook in place of an event, or that nothing is.
+    Letters,
 }
 
 /// Whose acts, or the acts about what, are asked for.
@@ -51,9 +54,9 @@ pub enum ActKind {
 pub enum ActsOf {
     /// All of a sort.
     Kind(ActKind),
-    /// Those of an account, of either sort.
+    /// Those of an account, of any sort.
     Actor(AccountId),
-    /// Those about something, of either sort: an id, or the name of a region.
+    /// Those about something, of any sort: an id, or the name of a region.
     Subject(String),
 }
 
@@ -200,6 +203,7 @@ impl Fold for AuditFold {
         let known = self.known(tree)?;
         let is_operator = actor.and_then(|actor| known.get(&actor).copied());
         let (mut is_staff, mut is_access) = (is_operator == Some(true), is_operator == Some(false));
+        let mut is_letters = false;
         for recorded in commit.events() {
             match &recorded.event {
                 Event::MarketOpened(opened) => {
@@ -214,14 +218,17 @@ impl Fold for AuditFold {
                         self.register(tree, registered.account, is_operator)?;
                     }
                 }
+                Event::LetterReplaced(_) | Event::LetterDropped(_) => is_letters = true,
                 event => is_access |= is_about_access(event),
             }
         }
-        if !is_staff && !is_access {
+        if !is_staff && !is_access && !is_letters {
             return Ok(());
         }
         let at = Reverse(commit.first_position());
-        for (kind, is_it) in [(ActKind::Staff, is_staff), (ActKind::Access, is_access)] {
+        let kinds =
+            [(ActKind::Staff, is_staff), (ActKind::Access, is_access), (ActKind::Letters, is_letters)];
+        for (kind, is_it) in kinds {
             if is_it {
                 self.kinds.add(&(kind as u8, at), &());
             }

@@ -5,21 +5,23 @@
 //! |---|---|---|
 //! | one webhook, or all of them | webhook | its address and its filters, and 150 B |
 //! | those of an account | account | 16 B for each |
+//! | what is sent in place of an event | webhook, position | what it is, and 60 B |
 
 use std::collections::BTreeSet;
 
-use events::ids::{AccountId, WebhookId};
+use events::ids::{AccountId, CommandId, WebhookId};
+use events::metadata::Cause;
 use events::webhook::{DisabledBecause, EventFilter, Replaced, WebhookUrl};
 use events::{Commit, Event, Hash, Position, Recorded, Timestamp};
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Tree};
 
 use crate::store::Slot;
-use crate::table::{Layout, Table};
+use crate::table::{Layout, Table, read_u64};
 use crate::view::{Fold, ViewError};
 
 /// The version of this view's values; to be raised with every change of them or of what they mean.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// A webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +50,22 @@ pub struct Webhook {
     pub changed_at: Position,
 }
 
+/// What somebody said is sent to an address in place of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// Who.
+    pub account: AccountId,
+    /// The command that said so.
+    pub command: CommandId,
+    /// What is sent as the event's `data`, a JSON object as text; none: nothing is sent of the event.
+    pub data: Option<String>,
+    /// Where that stands in the log.
+    pub position: Position,
+}
+
 const WEBHOOKS: Layout<WebhookId, Webhook> = Layout::new(b'w', VERSION);
 const OF_ACCOUNT: Layout<AccountId, BTreeSet<WebhookId>> = Layout::new(b'a', VERSION);
+const EDITS: Layout<(WebhookId, Position), Edit> = Layout::new(b'e', VERSION);
 
 /// Answers about webhooks.
 #[derive(Clone, Copy)]
@@ -73,6 +89,11 @@ impl<'a> Webhooks<'a> {
         found.collect()
     }
 
+    /// Gives what is sent to an address in place of the event at a position; none: that event.
+    pub fn edit(&self, webhook: WebhookId, position: Position) -> Result<Option<Edit>, ViewError> {
+        EDITS.get(&self.0.read().tree, &(webhook, position))
+    }
+
     /// Lists all webhooks of the market, by their ids. There are a few hundred at most.
     pub fn all(&self) -> Result<Vec<Webhook>, ViewError> {
         WEBHOOKS.scan(&self.0.read().tree, &()).map(|row| Ok(row?.1)).collect()
@@ -83,11 +104,13 @@ impl<'a> Webhooks<'a> {
 pub(crate) struct WebhookFold {
     webhooks: Table<WebhookId, Webhook>,
     of_account: Table<AccountId, BTreeSet<WebhookId>>,
+    edits: Table<(WebhookId, Position), Edit>,
 }
 
 impl WebhookFold {
     pub(crate) fn new() -> Self {
-        WebhookFold { webhooks: Table::new(WEBHOOKS), of_account: Table::new(OF_ACCOUNT) }
+        let (webhooks, of_account) = (Table::new(WEBHOOKS), Table::new(OF_ACCOUNT));
+        WebhookFold { webhooks, of_account, edits: Table::new(EDITS) }
     }
 
     fn known(&mut self, tree: &Tree, id: WebhookId, recorded: &Recorded) -> Result<&mut Webhook, ViewError> {
@@ -95,7 +118,31 @@ impl WebhookFold {
         self.webhooks.entry(tree, &id)?.as_mut().ok_or_else(missing)
     }
 
-    fn event(&mut self, tree: &Tree, recorded: &Recorded) -> Result<(), ViewError> {
+    fn edited(&mut self, id: WebhookId, of: Position, data: Option<String>, commit: &Commit, at: Position) {
+        // Nobody but whoever signs a command says so.
+        if let Cause::Command(stamp) = &commit.start().cause {
+            let edit = Edit { account: stamp.account, command: stamp.command, data, position: at };
+            self.edits.set((id, of), Some(edit));
+        }
+    }
+
+    /// Ends with a webhook: another one may have its id later.
+    fn end(&mut self, tree: &Tree, id: WebhookId) -> Result<(), ViewError> {
+        self.webhooks.set(id, None);
+        let mut edited: BTreeSet<Position> = BTreeSet::new();
+        for row in EDITS.scan(tree, &id) {
+            let position = read_u64(&row?.0);
+            let missing = || ViewError::Damaged { source: "an edit has no position".into() };
+            edited.insert(position.ok_or_else(missing)?);
+        }
+        edited.extend(self.edits.dirty().iter().filter(|(of, _)| *of == id).map(|(_, position)| *position));
+        for position in edited {
+            self.edits.set((id, position), None);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, tree: &Tree, commit: &Commit, recorded: &Recorded) -> Result<(), ViewError> {
         let position = recorded.position;
         match &recorded.event {
             Event::WebhookRegistered(event) => {
@@ -136,15 +183,19 @@ impl WebhookFold {
                 (webhook.on, webhook.disabled, webhook.reached) =
                     (false, Some(event.because), event.position);
             }
+            Event::LetterReplaced(event) => {
+                self.edited(event.webhook, event.position, Some(event.data.clone()), commit, position);
+            }
+            Event::LetterDropped(event) => self.edited(event.webhook, event.position, None, commit, position),
             Event::WebhookRemoved(event) => {
-                self.webhooks.set(event.webhook, None);
+                self.end(tree, event.webhook)?;
                 if let Some(own) = self.of_account.entry(tree, &event.account)? {
                     own.remove(&event.webhook);
                 }
             }
             Event::AccountErased(event) => {
                 for id in self.of_account.take(tree, &event.account)?.unwrap_or_default() {
-                    self.webhooks.set(id, None);
+                    self.end(tree, id)?;
                 }
             }
             _ => {}
@@ -155,11 +206,12 @@ impl WebhookFold {
 
 impl Fold for WebhookFold {
     fn apply(&mut self, tree: &Tree, commit: &Commit) -> Result<(), ViewError> {
-        commit.events().iter().try_for_each(|recorded| self.event(tree, recorded))
+        commit.events().iter().try_for_each(|recorded| self.event(tree, commit, recorded))
     }
 
     fn write(&mut self, tree: &Tree, batch: &mut Batch) -> Result<(), ViewError> {
         self.webhooks.write(tree, batch)?;
-        self.of_account.write(tree, batch)
+        self.of_account.write(tree, batch)?;
+        self.edits.write(tree, batch)
     }
 }

@@ -8,7 +8,8 @@ use events::account::Role;
 use events::ids::WebhookId;
 use events::privacy::Erased;
 use events::webhook::{
-    Disabled, DisabledBecause, Reached, Registered, Removed, Replaced, SecretRotated, Updated,
+    Disabled, DisabledBecause, LetterDropped, LetterReplaced, Reached, Registered, Removed, Replaced,
+    SecretRotated, Updated,
 };
 use events::{Event, Hash};
 use projections::Projections;
@@ -98,4 +99,47 @@ async fn webhooks_are_listed_until_they_or_their_owner_are_no_more() {
     follow(&views, history.after(4)).await;
     assert_eq!(ids(views.webhooks().all().unwrap()), [webhook(1)]);
     assert_eq!(ids(views.webhooks().of_account(account(OTHER)).unwrap()), []);
+}
+
+#[tokio::test]
+async fn what_is_sent_in_place_of_an_event_is_what_was_said_last_until_the_webhook_is_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let views = Projections::open(dir.path()).unwrap();
+    let mut history = History::default();
+    let (owner, operator) = (account(SELLER), account(99));
+    let replaced = |n, position, data: &str| -> Event {
+        LetterReplaced { account: owner, data: data.to_owned(), position, webhook: webhook(n) }.into()
+    };
+    let dropped =
+        |n, position| -> Event { LetterDropped { account: owner, position, webhook: webhook(n) }.into() };
+    for n in [1, 2] {
+        history.commanded(owner, "webhook.register", vec![registered(n, SELLER)]);
+    }
+    history
+        .commanded(owner, "webhook.replace_letter", vec![replaced(1, 1, "{}")])
+        .commanded(operator, "webhook.drop_letter", vec![dropped(1, 2)])
+        .commanded(owner, "webhook.replace_letter", vec![replaced(1, 2, "[]")]);
+    follow(&views, history.after(0)).await;
+    let edit = |n, position| views.webhooks().edit(webhook(n), position).unwrap();
+    let first = edit(1, 1).unwrap();
+    assert_eq!((first.account, first.data.as_deref(), first.position), (owner, Some("{}"), 3));
+    let second = edit(1, 2).unwrap();
+    assert_eq!((second.account, second.data.as_deref(), second.position), (owner, Some("[]"), 5));
+    assert_ne!(first.command, second.command);
+    assert_eq!((edit(1, 3), edit(2, 1)), (None, None));
+    // Of another webhook with that id later nothing is left, neither of what was just said.
+    let removed = Removed { account: owner, secrets: [].into(), webhook: webhook(1) };
+    history
+        .commanded(operator, "webhook.drop_letter", vec![dropped(1, 3)])
+        .commanded(owner, "webhook.replace_letter", vec![replaced(2, 7, "{}")])
+        .commanded(owner, "webhook.remove", vec![removed.into()])
+        .commanded(owner, "webhook.register", vec![registered(1, SELLER)]);
+    follow(&views, history.after(5)).await;
+    for position in 1..=3 {
+        assert_eq!(edit(1, position), None);
+    }
+    assert!(edit(2, 7).is_some());
+    history.commanded(owner, "account.erase", vec![Erased { account: owner }.into()]);
+    follow(&views, history.after(9)).await;
+    assert_eq!(edit(2, 7), None);
 }

@@ -7,11 +7,16 @@ use events::webhook::{DisabledBecause, EventFilter, WebhookUrl};
 use events::{Hash, Position};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use crate::{card, json};
 
 /// Most filters of a webhook.
 pub const FILTERS_MAX: usize = 32;
 /// The longest time that messages are signed with the secret before too, in milliseconds: 7 days.
 pub const KEEP_MS_MAX: i64 = 7 * 86_400_000;
+/// Longest text that is sent in place of an event, in bytes.
+pub const LETTER_BYTES_MAX: usize = 16 * 1024;
 
 /// Has an address told of what its owner may see: an operator of everything, a seller of what is his. The secret comes beside the
 /// command, in the header `Skylink-Personal`.
@@ -76,6 +81,101 @@ pub struct ReportWebhook {
     pub position: Position,
     /// The webhook.
     pub webhook: WebhookId,
+}
+
+/// Has an address told something else of an event, whenever it is told of it: in place of a message that it refuses. Given by the
+/// webhook's owner or an operator. It stands in the log for ever: put nothing personal into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceLetter {
+    /// What is sent as the event's `data`: a JSON object, as text.
+    pub data: LetterData,
+    /// Where the event stands.
+    pub position: Position,
+    /// The webhook.
+    pub webhook: WebhookId,
+}
+
+/// Has an address told nothing of an event. Given by the webhook's owner or an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DropLetter {
+    /// Where the event stands.
+    pub position: Position,
+    /// The webhook.
+    pub webhook: WebhookId,
+}
+
+/// A JSON object as text, in the profile that commands are read by: at most 16,384 bytes, 16 levels deep, no member twice, whole numbers
+/// only; and nothing in it that looks like a card's number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct LetterData(String);
+
+impl LetterData {
+    /// Gives the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for LetterData {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.len() > LETTER_BYTES_MAX {
+            return Err(format!("what is sent in place of an event has {LETTER_BYTES_MAX} bytes at most"));
+        }
+        let value = json::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+        if !value.is_object() || !text.starts_with('{') || !text.ends_with('}') {
+            return Err("what is sent in place of an event is a JSON object".to_owned());
+        }
+        if holds_a_card(&value) {
+            return Err(
+                "what is sent in place of an event must hold nothing that looks like a card's number"
+                    .to_owned(),
+            );
+        }
+        Ok(LetterData(text))
+    }
+}
+
+/// The least number that may be a card's. Times in milliseconds are shorter, until the year 2286.
+const CARD_MIN: u64 = 10_000_000_000_000;
+
+/// Tells whether something in a value looks like a card's number.
+fn holds_a_card(value: &Value) -> bool {
+    match value {
+        Value::String(text) => card::looks_like_a_number(text),
+        Value::Array(values) => values.iter().any(holds_a_card),
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| card::looks_like_a_number(name) || holds_a_card(value))
+        }
+        Value::Number(number) => {
+            let is_long = number.as_u64().is_some_and(|number| number >= CARD_MIN);
+            is_long && card::looks_like_a_number(&number.to_string())
+        }
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
+impl<'de> Deserialize<'de> for LetterData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LetterData::try_from(String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for LetterData {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WebhookLetterData".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "minLength": 2, "maxLength": LETTER_BYTES_MAX, "pattern": "^\\{[\\s\\S]*\\}$",
+            "description": "A JSON object as text: 16,384 bytes at most, 16 levels deep, no member twice, whole numbers only"
+        })
+    }
 }
 
 /// What a webhook is told of: 1 to 32 filters.

@@ -60,7 +60,8 @@ impl Least<'_> {
 }
 
 /// A text for each pattern that a schema has.
-const TEXTS: [(&str, &str); 15] = [
+const TEXTS: [(&str, &str); 16] = [
+    ("^\\{[\\s\\S]*\\}$", "{}"),
     ("^[A-Za-z0-9_-]{43}$", "AAAAAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
     ("^[0-9a-f]{64}$", "952293620fefaa6f087525f01165c3a52d3aaec8fdb04c1001d490e3090a1b90"),
     ("^[A-Z0-9_-]{3,32}$", "SPRING10"),

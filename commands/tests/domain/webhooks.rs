@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::support::*;
 use commands::command::{
-    Filters, KeepTime, RegisterWebhook, RemoveWebhook, ReportWebhook, RotateWebhookSecret, UpdateWebhook,
+    DropLetter, Filters, KeepTime, LETTER_BYTES_MAX, LetterData, RegisterWebhook, RemoveWebhook,
+    ReplaceLetter, ReportWebhook, RotateWebhookSecret, UpdateWebhook,
 };
 use commands::webhook::{PER_ACCOUNT_MAX, PER_MARKET_MAX};
 use commands::{Command, Market, Refusal};
 use events::ids::WebhookId;
 use events::rejection::WebhookRejection;
 use events::webhook::{
-    Disabled, DisabledBecause, EventFilter, Reached, Registered, Removed, Replaced, SecretRotated, Updated,
+    Disabled, DisabledBecause, EventFilter, LetterDropped, LetterReplaced, Reached, Registered, Removed,
+    Replaced, SecretRotated, Updated,
 };
 use events::{Event, Hash, Position};
 use uuid::Uuid;
@@ -198,4 +200,61 @@ fn an_account_that_is_erased_is_told_of_nothing() {
     world.given(SELLER, commands::command::EraseAccount { account: None }.into());
     assert_eq!(world.market.webhooks.keys().copied().collect::<Vec<_>>(), [webhook(2)]);
     then_folds_the_same(&world);
+}
+
+#[test]
+fn its_owner_or_an_operator_says_what_is_sent_in_place_of_an_event() {
+    let mut world = World::new();
+    world.given(SELLER, register(1));
+    let (account, id, position) = (SELLER.account(), webhook(1), 2);
+    let data = |text: &str| LetterData::try_from(text.to_owned());
+    let replace = |n, position| -> Command {
+        let data = data(r#"{"total": 7}"#).unwrap();
+        ReplaceLetter { data, position, webhook: webhook(n) }.into()
+    };
+    let drop_one = |n, position| -> Command { DropLetter { position, webhook: webhook(n) }.into() };
+    let replaced = LetterReplaced { account, data: r#"{"total": 7}"#.to_owned(), position, webhook: id };
+    for who in [SELLER, OPERATOR] {
+        world.when(who, replace(1, position)).then_events([replaced.clone().into()]);
+    }
+    let dropped = LetterDropped { account, position, webhook: id };
+    world.when(OPERATOR, drop_one(1, position)).then_events([dropped.into()]);
+    world.when(BUYER, drop_one(1, position)).then_refused(no_role());
+    // Nobody else's, none that is, and no event that is.
+    let beyond = world.market.position + 1;
+    world.when(OTHER_SELLER, replace(1, position)).then_rejected([unknown(1)]);
+    world.when(OTHER_SELLER, drop_one(1, position)).then_rejected([unknown(1)]);
+    world.when(OPERATOR, drop_one(9, position)).then_rejected([unknown(9)]);
+    for position in [0, beyond + 3] {
+        let none: events::Rejection = WebhookRejection::LetterUnknown { position }.into();
+        world.when(SELLER, drop_one(1, position)).then_rejected([none.clone()]);
+        world.when(SELLER, replace(1, position)).then_rejected([none]);
+    }
+    then_folds_the_same(&world);
+}
+
+#[test]
+fn what_is_sent_in_place_of_an_event_is_a_small_plain_object_without_cards() {
+    let data = |text: &str| LetterData::try_from(text.to_owned());
+    let long = format!(r#"{{"a":"{}"}}"#, "a".repeat(LETTER_BYTES_MAX));
+    for bad in [
+        "",
+        "7",
+        "[]",
+        "null",
+        "{",
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1.5}"#,
+        " {}",
+        "{} ",
+        long.as_str(),
+        r#"{"note":"4242 4242 4242 4242"}"#,
+        r#"{"a":[{"4242424242424242":1}]}"#,
+        r#"{"a":[4242424242424242]}"#,
+    ] {
+        assert!(data(bad).is_err(), "{bad}");
+    }
+    for good in ["{}", r#"{"time": 1753783200000, "lines": [{"quantity": 1}], "note": "é"}"#] {
+        assert_eq!(data(good).unwrap().as_str(), good);
+    }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Position;
 use crate::ids::WebhookId;
 
 /// A broken rule of webhooks.
@@ -26,5 +27,11 @@ pub enum WebhookRejection {
     TooManyWebhooks {
         /// How many there may be.
         max: usize,
+    },
+    /// There is no such event that something could be sent in place of.
+    #[error("the log has no event at position {position}: see GET /v1/webhooks/{{id}}/letters")]
+    LetterUnknown {
+        /// What was named.
+        position: Position,
     },
 }

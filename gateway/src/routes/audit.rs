@@ -23,8 +23,8 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .query(
             "kind",
-            "Without `actor` and `subject`: what operators did, or what was done about keys, sign-ins and standing",
-            json!({"type": "string", "enum": ["staff", "access"], "default": "staff"}),
+            "Without `actor` and `subject`: what operators did, what was done about keys, sign-ins and standing, or what was sent to webhooks in place of events",
+            json!({"type": "string", "enum": ["staff", "access", "letters"], "default": "staff"}),
         )
         .query("from", "From this moment on", moment())
         .query("to", "Before this moment", moment())

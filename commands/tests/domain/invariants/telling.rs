@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use commands::Command;
 use commands::command::{
-    DropPush, KeepTime, RegisterWebhook, RemoveWebhook, ReportPush, ReportWebhook, RotateWebhookSecret,
-    SetPushPreferences, SubscribePush, UnsubscribePush, UpdateWebhook,
+    DropLetter, DropPush, KeepTime, RegisterWebhook, RemoveWebhook, ReplaceLetter, ReportPush, ReportWebhook,
+    RotateWebhookSecret, SetPushPreferences, SubscribePush, UnsubscribePush, UpdateWebhook,
 };
 use events::Hash;
 use events::ids::{PushSubscriptionId, WebhookId};
@@ -30,7 +30,7 @@ pub(crate) struct TellStep {
 }
 
 pub(crate) fn telling() -> impl Strategy<Value = TellStep> {
-    let drawn = (0..OWNERS.len(), 0..4u128, 0..14u8, any::<u8>());
+    let drawn = (0..OWNERS.len(), 0..4u128, 0..16u8, any::<u8>());
     drawn.prop_map(|(owner, n, what, salt)| TellStep { owner, n, what, salt })
 }
 
@@ -63,6 +63,11 @@ impl Run {
             10 => (owner, UnsubscribePush { subscription }.into()),
             11 => (REGISTRAR, DropPush { account: owner.account(), subscription }.into()),
             12 => (REGISTRAR, ReportPush { position }.into()),
+            13 => {
+                let data = "{}".to_owned().try_into().unwrap();
+                (owner, ReplaceLetter { data, position, webhook }.into())
+            }
+            14 => (owner, DropLetter { position: position + u64::from(salt % 2), webhook }.into()),
             _ => (owner, SetPushPreferences { muted: [Topic::Returns].into(), quiet: None }.into()),
         };
         self.ask(actor, command);
