@@ -337,6 +337,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
     if let Some(overdue) = overdue_chargebacks(views).await {
         ::metrics::gauge!("skylink_chargebacks_overdue").set(as_gauge(overdue));
     }
+    ::metrics::gauge!("skylink_webhook_letters").set(as_gauge(app.gateway.webhooks.letters()));
     let is_writing = matches!(status, Status::Writing(_));
     ::metrics::gauge!("skylink_engine_writing").set(f64::from(u8::from(is_writing)));
     if let Some(search) = views.search() {

@@ -49,7 +49,7 @@ pub(crate) const ORDERS_PER_PAGE: usize = 20;
 const MOMENT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Members that hold a moment in milliseconds; each is shown in RFC 3339 beside it too.
-pub(crate) const TIME_MEMBERS: [&str; 29] = [
+pub(crate) const TIME_MEMBERS: [&str; 31] = [
     "accept_by",
     "capture_before",
     "capture_by",
@@ -67,6 +67,7 @@ pub(crate) const TIME_MEMBERS: [&str; 29] = [
     "old_secret_until",
     "oldest_since",
     "opened_at",
+    "parked_at",
     "placed_at",
     "registered_at",
     "requested_at",
@@ -78,6 +79,7 @@ pub(crate) const TIME_MEMBERS: [&str; 29] = [
     "subscribed_at",
     "time",
     "to",
+    "tried_at",
     "until",
 ];
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use commands::Refusal;
 use engine::Status;
 use engine::log::{CommitStream, EventLog};
-use events::ids::{CommandId, CommitId, KeyId};
+use events::ids::{AccountId, CommandId, CommitId, KeyId};
 use events::metadata::Cause;
 use events::{Commit, Event, Position, Recorded};
 use futures::StreamExt;
@@ -281,19 +281,51 @@ pub(crate) struct CloudEvent {
     /// The signed command that caused it; none for a deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<CommandId>,
-    /// What happened: see the schema of its type in `schemas/events`.
+    /// What happened: see the schema of its type in `schemas/events`. Of a message to a webhook that has `replacedin`, what somebody
+    /// said is sent instead.
     data: Value,
+    /// In messages to webhooks: who said what is sent as `data`; absent: nobody, it is as it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacedby: Option<AccountId>,
+    /// In messages to webhooks: the command in which that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacedin: Option<CommandId>,
+}
+
+impl CloudEvent {
+    /// Shows an event as this program would write it, whatever version it is stored in, with other data if somebody said so.
+    pub(crate) fn present(
+        commit: &Commit,
+        recorded: &Recorded,
+        instead: Option<(Value, AccountId, CommandId)>,
+    ) -> Result<CloudEvent, &'static str> {
+        let (data, by) = match instead {
+            Some((data, by, command)) => (data, Some((by, command))),
+            None => (data_of(&recorded.event.encode())?, None),
+        };
+        let mut shown = with_data(commit, recorded, data);
+        recorded.event.type_name().clone_into(&mut shown.type_name);
+        (shown.replacedby, shown.replacedin) = by.unzip();
+        Ok(shown)
+    }
 }
 
 /// Shows an event.
 pub(crate) fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudEvent, &'static str> {
-    let data = serde_json::from_slice(&recorded.payload_json).map_err(|_| "an event can't be shown")?;
+    Ok(with_data(commit, recorded, data_of(&recorded.payload_json)?))
+}
+
+fn data_of(payload: &[u8]) -> Result<Value, &'static str> {
+    serde_json::from_slice(payload).map_err(|_| "an event can't be shown")
+}
+
+fn with_data(commit: &Commit, recorded: &Recorded, data: Value) -> CloudEvent {
     let metadata = &recorded.metadata;
     let command = match &commit.start().cause {
         Cause::Command(stamp) => Some(stamp.command),
         _ => None,
     };
-    Ok(CloudEvent {
+    CloudEvent {
         specversion: "1.0",
         id: recorded.id(),
         source: format!("/markets/{}", metadata.market),
@@ -307,7 +339,9 @@ pub(crate) fn cloud_event(commit: &Commit, recorded: &Recorded) -> Result<CloudE
         commitcount: metadata.count,
         command,
         data,
-    })
+        replacedby: None,
+        replacedin: None,
+    }
 }
 
 #[cfg(test)]

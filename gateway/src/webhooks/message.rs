@@ -6,9 +6,49 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use engine::vault::Zeroizing;
 use events::{Commit, Position, Recorded, Timestamp};
+use projections::webhook::Edit;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use crate::stream::cloud_event;
+use super::letters::LetterError;
+use crate::stream::CloudEvent;
+
+/// What an address is told of an event.
+pub(super) enum Rendered {
+    /// This message.
+    Message(Message),
+    /// Nothing, as somebody said.
+    Dropped(Edit),
+    /// Nothing, since there can be no message.
+    Not(LetterError),
+}
+
+impl Rendered {
+    /// Renders an event as this program would write it, whatever version it is stored in; or what somebody said is sent in its place.
+    /// `bytes_max`: the largest message that is sent.
+    pub(super) fn of(commit: &Commit, recorded: &Recorded, edit: Option<Edit>, bytes_max: usize) -> Rendered {
+        let instead = match edit {
+            Some(Edit { data: Some(text), account, command, .. }) => {
+                // It was read before it was taken into the log.
+                let Ok(data) = serde_json::from_str(&text) else {
+                    return Rendered::Not(LetterError::Unrenderable);
+                };
+                Some((data, account, command))
+            }
+            Some(dropped) => return Rendered::Dropped(dropped),
+            None => None,
+        };
+        let shown = CloudEvent::present(commit, recorded, instead).ok();
+        let Some(body) = shown.and_then(|shown| serde_json::to_vec(&shown).ok()) else {
+            return Rendered::Not(LetterError::Unrenderable);
+        };
+        if body.len() > bytes_max {
+            return Rendered::Not(LetterError::TooLarge);
+        }
+        let type_name = recorded.event.type_name().to_owned();
+        let (id, position) = (recorded.id(), recorded.position);
+        Rendered::Message(Message { id, position, type_name, body: body.into() })
+    }
+}
 
 /// A message.
 pub(super) struct Message {
@@ -23,13 +63,6 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn of(commit: &Commit, recorded: &Recorded) -> Result<Message, &'static str> {
-        let shown = cloud_event(commit, recorded)?;
-        let body = serde_json::to_vec(&shown).map_err(|_| "an event can't be shown")?;
-        let type_name = recorded.metadata.type_name.clone();
-        Ok(Message { id: recorded.id(), position: recorded.position, type_name, body: body.into() })
-    }
-
     /// Gives what goes before the body.
     pub(super) fn headers(&self, secrets: &[Zeroizing<Vec<u8>>], now: Timestamp) -> HeaderMap {
         let timestamp_s = now.ms().div_euclid(1_000);
@@ -57,7 +90,90 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use events::Head;
+    use events::commit::Stored;
+    use events::ids::{AccountId, CommandId};
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
     use super::*;
+
+    /// A log that holds the sample of an event as it was written once.
+    fn log_of_a_sample(type_name: &str) -> Commit {
+        let path = format!("{}/../schemas/samples/{type_name}.json", env!("CARGO_MANIFEST_DIR"));
+        let sample: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut metadata = sample["metadata"].clone();
+        (metadata["index"], metadata["count"]) = (0.into(), 1.into());
+        metadata["start"] = json!({"cause": {"writer": Uuid::nil()}, "previous": Head::EMPTY.hash});
+        let metadata: events::metadata::Metadata = serde_json::from_value(metadata).unwrap();
+        let stored = Stored {
+            metadata_json: serde_json::to_vec(&metadata).unwrap(),
+            payload_json: serde_json::to_vec(&sample["payload"]).unwrap(),
+        };
+        Commit::from_stored(1, vec![stored]).unwrap()
+    }
+
+    fn body_of(rendered: Rendered) -> Value {
+        let Rendered::Message(message) = rendered else { panic!("it is a message") };
+        serde_json::from_slice(&message.body).unwrap()
+    }
+
+    fn edit(data: Option<&str>) -> Edit {
+        let (account, command) =
+            (AccountId::from_uuid(Uuid::from_u128(1)), CommandId::from_uuid(Uuid::from_u128(2)));
+        Edit { account, command, data: data.map(str::to_owned), position: 9 }
+    }
+
+    #[test]
+    fn an_event_of_an_older_version_is_told_as_it_is_written_today() {
+        for older in events::Event::OLDER_TYPES {
+            let commit = log_of_a_sample(older);
+            let recorded = &commit.events()[0];
+            assert_eq!(recorded.metadata.type_name, *older);
+            let shown = body_of(Rendered::of(&commit, recorded, None, usize::MAX));
+            assert_eq!(shown["type"], recorded.event.type_name(), "{older}");
+            let data: Value = serde_json::from_slice(&recorded.event.encode()).unwrap();
+            assert_eq!(shown["data"], data);
+            // It can be read again as what it says that it is.
+            let data = serde_json::to_vec(&shown["data"]).unwrap();
+            assert_eq!(events::Event::decode(recorded.event.type_name(), &data).unwrap(), recorded.event);
+        }
+    }
+
+    #[test]
+    fn what_somebody_said_is_sent_names_him_and_his_command() {
+        let commit = log_of_a_sample("webhook.disabled.v1");
+        let recorded = &commit.events()[0];
+        let as_it_was = body_of(Rendered::of(&commit, recorded, None, usize::MAX));
+        assert_eq!((&as_it_was["replacedby"], &as_it_was["replacedin"]), (&Value::Null, &Value::Null));
+        let said = edit(Some(r#"{"total":7}"#));
+        let shown = body_of(Rendered::of(&commit, recorded, Some(said.clone()), usize::MAX));
+        assert_eq!(shown["data"], json!({"total": 7}));
+        assert_eq!(
+            (&shown["replacedby"], &shown["replacedin"]),
+            (&json!(said.account), &json!(said.command))
+        );
+        for same in ["id", "type", "position", "time", "subject"] {
+            assert_eq!(shown[same], as_it_was[same], "{same}");
+        }
+        let dropped = Rendered::of(&commit, recorded, Some(edit(None)), usize::MAX);
+        assert!(matches!(dropped, Rendered::Dropped(_)));
+    }
+
+    #[test]
+    fn a_message_has_a_largest_size() {
+        let commit = log_of_a_sample("webhook.disabled.v1");
+        let recorded = &commit.events()[0];
+        let Rendered::Message(message) = Rendered::of(&commit, recorded, None, usize::MAX) else {
+            panic!("it is a message");
+        };
+        let size = message.body.len();
+        assert!(matches!(Rendered::of(&commit, recorded, None, size), Rendered::Message(_)));
+        let over = Rendered::of(&commit, recorded, None, size - 1);
+        assert!(matches!(over, Rendered::Not(LetterError::TooLarge)));
+        let unreadable = Rendered::of(&commit, recorded, Some(edit(Some("{"))), usize::MAX);
+        assert!(matches!(unreadable, Rendered::Not(LetterError::Unrenderable)));
+    }
 
     /// The example of the Standard Webhooks specification and of its libraries.
     #[test]

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::Tree;
 
+use super::letters::Letters;
 use super::message::Message;
 use crate::disk;
 use crate::outside::{NotSent, Sent};
@@ -60,13 +61,13 @@ pub(crate) struct Attempt {
     #[serde(rename = "type")]
     type_name: String,
     /// When.
-    time: Timestamp,
+    pub(super) time: Timestamp,
     /// How long it took, in milliseconds.
     took_ms: u64,
     /// The status of the answer; null: there was none.
-    status: Option<u16>,
+    pub(super) status: Option<u16>,
     /// Why there was no answer; null: there was one.
-    error: Option<NotSent>,
+    pub(super) error: Option<NotSent>,
     /// Whether its owner asked for this one.
     again: bool,
 }
@@ -94,6 +95,7 @@ impl Attempt {
 
 /// What is kept on disk.
 pub(super) struct Store {
+    pub(super) letters: Letters,
     progress: Tree,
     attempts: Tree,
 }
@@ -101,7 +103,8 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn open(dir: &Path) -> Result<Store, StoreError> {
         let db = disk::open(dir)?;
-        Ok(Store { progress: db.open_tree("progress")?, attempts: db.open_tree("attempts")? })
+        let (progress, attempts) = (db.open_tree("progress")?, db.open_tree("attempts")?);
+        Ok(Store { letters: Letters::open(&db, progress.clone())?, progress, attempts })
     }
 
     pub(super) fn progress(&self, webhook: WebhookId) -> Result<Option<Progress>, StoreError> {
@@ -124,25 +127,18 @@ impl Store {
         }
     }
 
-    /// Has an address told from behind a position on. Durable when it returns.
+    /// Has an address told from behind a position on. The letters from there on end: their events come anew. Durable when it returns.
     pub(super) fn go_to(&self, row: &Webhook, position: Position) -> Result<(), StoreError> {
-        let key = row.webhook.uuid().into_bytes();
-        loop {
-            let old = self.progress.get(key)?;
-            let known: Progress = read(old.clone())?.unwrap_or_default();
-            let noted = known.noted.max(row.reached);
-            let new = Progress {
-                position,
-                turn: known.turn + 1,
-                heard: row.changed_at,
-                noted,
-                ..Progress::default()
-            };
-            if self.progress.compare_and_swap(key, old, Some(serde_json::to_vec(&new)?))?.is_ok() {
-                self.progress.flush()?;
-                return Ok(());
-            }
-        }
+        let change = |known: Progress| Progress {
+            position,
+            turn: known.turn + 1,
+            heard: row.changed_at,
+            noted: known.noted.max(row.reached),
+            ..Progress::default()
+        };
+        self.letters.remove_range(row.webhook, position + 1..=Position::MAX, Some(&change))?;
+        self.progress.flush()?;
+        Ok(())
     }
 
     /// Keeps an attempt under the next number, and forgets the oldest if there are too many.
@@ -179,6 +175,7 @@ impl Store {
 
     /// Forgets an address.
     pub(super) fn forget(&self, webhook: WebhookId) -> Result<(), StoreError> {
+        self.letters.forget(webhook)?;
         self.progress.remove(webhook.uuid().as_bytes())?;
         for row in self.attempts.scan_prefix(webhook.uuid().as_bytes()) {
             self.attempts.remove(row?.0)?;
@@ -195,7 +192,7 @@ impl Store {
     }
 }
 
-fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, StoreError> {
+pub(super) fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, StoreError> {
     Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
 }
 

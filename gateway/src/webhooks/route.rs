@@ -15,8 +15,7 @@ use projections::webhook::Webhook;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::message::Message;
-use super::{Attempt, NotTried, Progress};
+use super::{Attempt, LetterError, NotTried, Rendered, Webhooks};
 use crate::http::App;
 use crate::past::{commit_holding, unreadable};
 use crate::problem::{ACCOUNT_SUSPENDED, Problem};
@@ -56,6 +55,8 @@ pub(crate) struct ShownWebhook {
     next_at: Option<Timestamp>,
     /// Until when messages are signed with the secret before, too; null: they are not.
     old_secret_until: Option<Timestamp>,
+    /// How many events it was not told of: see `letters`.
+    letters: u64,
     /// When it was registered.
     registered_at: Timestamp,
 }
@@ -75,8 +76,9 @@ pub(crate) enum WebhookState {
 }
 
 impl ShownWebhook {
-    fn new(row: Webhook, known: Option<Progress>, now: Timestamp) -> ShownWebhook {
-        let known = known.unwrap_or_default();
+    fn new(row: Webhook, webhooks: &Webhooks, now: Timestamp) -> Result<ShownWebhook, ViewError> {
+        let known = webhooks.progress(row.webhook)?.unwrap_or_default();
+        let letters = webhooks.letters_of(row.webhook);
         let is_failing = known.failures > 0;
         let state = match (row.on, row.disabled) {
             (true, _) if is_failing => WebhookState::Failing,
@@ -84,7 +86,7 @@ impl ShownWebhook {
             (false, Some(_)) => WebhookState::Disabled,
             (false, None) => WebhookState::Off,
         };
-        ShownWebhook {
+        Ok(ShownWebhook {
             webhook: row.webhook,
             account: row.account,
             url: row.url,
@@ -101,8 +103,9 @@ impl ShownWebhook {
             failing_since: known.failing_since,
             next_at: known.next_at,
             old_secret_until: row.replaced.map(|replaced| replaced.until).filter(|until| now < *until),
+            letters,
             registered_at: row.registered_at,
-        }
+        })
     }
 }
 
@@ -133,10 +136,7 @@ pub(crate) async fn webhooks(
     let found = ask(&app, move |views| -> Result<_, ViewError> {
         let webhooks_of = views.webhooks();
         let rows = if is_all { webhooks_of.all()? } else { webhooks_of.of_account(account)? };
-        let shown = rows.into_iter().map(|row| {
-            let known = webhooks.progress(row.webhook)?;
-            Ok(ShownWebhook::new(row, known, now))
-        });
+        let shown = rows.into_iter().map(|row| ShownWebhook::new(row, &webhooks, now));
         Ok(WebhookList { webhooks: shown.collect::<Result<_, ViewError>>()? })
     });
     found.await
@@ -153,9 +153,8 @@ pub(crate) async fn webhook(
     let id: WebhookId = id_of(&id, "webhook")?;
     let (webhooks, now) = (app.gateway.webhooks.clone(), app.gateway.clock.now());
     let found = ask(&app, move |views| -> Result<_, ViewError> {
-        let Some(row) = views.webhooks().webhook(id)? else { return Ok(None) };
-        let known = webhooks.progress(id)?;
-        Ok(Some(ShownWebhook::new(row, known, now)))
+        let row = views.webhooks().webhook(id)?;
+        row.map(|row| ShownWebhook::new(row, &webhooks, now)).transpose()
     });
     found.await?.filter("webhook", |shown| shown.filter(|shown| caller.may_see(shown.account)))
 }
@@ -255,7 +254,17 @@ pub(crate) async fn again(
     if !sight.may_see(&commit, recorded).await.map_err(Problem::unavailable)? {
         return Err(Problem::not_found("event"));
     }
-    let message = Message::of(&commit, recorded).map_err(Problem::unavailable)?;
+    let message = match webhooks.render(&row, &commit, recorded).await.map_err(Problem::unavailable)? {
+        Rendered::Message(message) => message,
+        Rendered::Dropped(by) => {
+            let detail = format!("nothing is sent of it, as command {} of {} says", by.command, by.account);
+            return Err(Problem::query_invalid(detail));
+        }
+        Rendered::Not(LetterError::TooLarge) => {
+            return Err(Problem::query_invalid("its message would be larger than any that is sent"));
+        }
+        Rendered::Not(_) => return Err(Problem::query_invalid("it can't be shown as a message")),
+    };
     match webhooks.send_again(&row, &message).await {
         Ok(attempt) => Ok(answer(Some(attempt))),
         Err(error @ (NotTried::Busy | NotTried::NoSecret | NotTried::NoCertificates)) => {

@@ -13,6 +13,7 @@ use projections::webhook::Webhook;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::redrive::Redriver;
 use super::tell::{End, Teller};
 use super::{Progress, Shared, Webhooks};
 use crate::reporter::{Reporter, VIEWS_TIME_MAX};
@@ -125,10 +126,15 @@ async fn begin_and_end(shared: &Arc<Shared>, told: &mut Told) -> Result<(), Stri
         }
         let as_of = as_of(&found);
         let (row, is_operator, known) = found;
+        let redriver = Redriver { shared: Arc::clone(shared), row: row.clone() };
         let teller = Teller::new(Arc::clone(shared), row, is_operator, known);
         let over = Arc::clone(shared);
         let task = tokio::spawn(async move {
-            if let End::Failed(why) = teller.run().await {
+            let end = tokio::select! {
+                end = teller.run() => end,
+                end = redriver.run() => end,
+            };
+            if let End::Failed(why) = end {
                 tracing::warn!(webhook = %id, %why, "a webhook is told of nothing for a moment");
                 tokio::time::sleep(AGAIN).await;
             }

@@ -1,4 +1,5 @@
-//! Tells one address what happens, message by message in the order of the log.
+//! Tells one address what happens, message by message in the order of the log. What it does not take becomes a letter, and so does all
+//! of the same subject behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,9 @@ use events::{Commit, Position, Recorded, Timestamp};
 use futures::StreamExt;
 use projections::webhook::Webhook;
 
-use super::message::Message;
-use super::progress::Progress;
+use super::letters::{Letter, LetterError, Parked};
+use super::message::Rendered;
+use super::progress::{Progress, StoreError};
 use super::{Delivery, JITTER_MAX, NotTried, Shared};
 use crate::past::commit_holding;
 use crate::sight::Sight;
@@ -40,6 +42,8 @@ pub(super) struct Teller {
     progress: Progress,
     kept: Position,
     reported_at: Timestamp,
+    /// How far another process told it.
+    told_elsewhere: Option<Position>,
 }
 
 impl Teller {
@@ -51,9 +55,10 @@ impl Teller {
         known: Option<Progress>,
     ) -> Teller {
         let progress = begin(&row, known);
+        let told_elsewhere = known.is_some_and(|known| row.reached > known.noted).then_some(row.reached);
         let sight = Sight::new(row.account, is_operator, shared.projections.clone());
         let reported_at = shared.clock.now();
-        Teller { shared, row, sight, progress, kept: progress.position, reported_at }
+        Teller { shared, row, sight, progress, kept: progress.position, reported_at, told_elsewhere }
     }
 
     pub(super) async fn run(mut self) -> End {
@@ -64,6 +69,10 @@ impl Teller {
     }
 
     async fn tell(&mut self) -> Result<(), End> {
+        if let Some(told) = self.told_elsewhere {
+            // Another process has these letters, or has told of them.
+            self.shared.store.letters.remove_range(self.row.webhook, 0..=told, None).map_err(failed)?;
+        }
         self.keep()?;
         let from = self.progress.position + 1;
         let held = commit_holding(self.shared.log.as_ref(), from).await;
@@ -85,8 +94,13 @@ impl Teller {
     async fn next(&mut self, commit: &Commit, recorded: &Recorded) -> Result<(), End> {
         let is_asked_for = self.row.types.iter().any(|filter| filter.holds(&recorded.metadata.type_name));
         if is_asked_for && self.sight.may_see(commit, recorded).await.map_err(failed)? {
-            let message = Message::of(commit, recorded).map_err(failed)?;
-            self.deliver(&message).await?;
+            let behind = Letter::new(recorded, LetterError::Behind, self.shared.clock.now());
+            if self.park_behind(&behind).await? {
+                return Ok(());
+            }
+            if let Some(letter) = self.deliver(commit, recorded).await? {
+                return self.park(&letter).await;
+            }
         }
         self.progress.position = recorded.position;
         if is_asked_for || self.progress.position >= self.kept + PASSED_EVENTS_MAX {
@@ -95,18 +109,24 @@ impl Teller {
         Ok(())
     }
 
-    /// Sends a message until it is taken.
-    async fn deliver(&mut self, message: &Message) -> Result<(), End> {
+    /// Tells of an event until it is taken, and gives the letter that it becomes if it is not.
+    async fn deliver(&mut self, commit: &Commit, recorded: &Recorded) -> Result<Option<Letter>, End> {
         loop {
             self.wait().await;
-            let (because, after_s) = match self.shared.attempt(&self.row, message, false).await {
-                Ok((Delivery::Taken, _)) => {
-                    let Progress { position, turn, heard, noted, .. } = self.progress;
-                    self.progress = Progress { position, turn, heard, noted, ..Progress::default() };
-                    return Ok(());
+            // What is sent in its place may have been said meanwhile.
+            let message = match self.shared.render(&self.row, commit, recorded).await.map_err(failed)? {
+                Rendered::Message(message) => message,
+                Rendered::Dropped(_) => {
+                    (self.progress.failures, self.progress.next_at) = (0, None);
+                    return Ok(None);
                 }
-                Ok((Delivery::Gone, _)) => (Some(DisabledBecause::Gone), None),
-                Ok((Delivery::Failed { after_s }, _)) => (None, after_s),
+                Rendered::Not(error) => {
+                    (self.progress.failures, self.progress.next_at) = (0, None);
+                    return Ok(Some(Letter::new(recorded, error, self.shared.clock.now())));
+                }
+            };
+            let (delivery, attempt) = match self.shared.attempt(&self.row, &message, false).await {
+                Ok(tried) => tried,
                 // That is not its fault, and not counted.
                 Err(error @ (NotTried::NoSecret | NotTried::NoCertificates)) => {
                     tracing::warn!(webhook = %self.row.webhook, error = &error as &dyn std::error::Error, "a webhook waits");
@@ -116,17 +136,97 @@ impl Teller {
                 Err(error) => return Err(failed(error)),
             };
             let now = self.shared.clock.now();
+            let attempts = self.progress.failures.saturating_add(1);
+            let letter = |error| Letter::new(recorded, error, now).tried(error, &attempt, attempts);
+            let after_s = match delivery {
+                Delivery::Taken => {
+                    self.progress = lives(self.progress);
+                    return Ok(None);
+                }
+                // Whoever says no is there.
+                Delivery::Refused => {
+                    self.progress = lives(self.progress);
+                    return Ok(Some(letter(LetterError::Refused)));
+                }
+                Delivery::Gone => {
+                    self.fails(now, attempts)?;
+                    return Err(self.shared.disable(&self.row, DisabledBecause::Gone).await);
+                }
+                Delivery::Failed { after_s } => after_s,
+            };
             let since = *self.progress.failing_since.get_or_insert(now);
-            self.progress.failures = self.progress.failures.saturating_add(1);
-            let is_over = now.ms_since(since) >= self.shared.config.failing_ms_max;
-            if let Some(because) = because.or(is_over.then_some(DisabledBecause::Failing)) {
-                self.keep()?;
-                return Err(self.disable(because).await);
+            // One failure after a long silence says little.
+            let is_over = attempts > 1 && now.ms_since(since) >= self.shared.config.failing_ms_max;
+            if !is_over && attempts >= self.shared.config.attempts_max {
+                // Since when nothing was taken is remembered: the next one tells whether it is the message or the address.
+                (self.progress.failures, self.progress.next_at) = (0, None);
+                return Ok(Some(letter(LetterError::Failed)));
             }
             let jitter = rand::random_range(0..=JITTER_MAX);
-            let ms = self.shared.config.wait_ms(self.progress.failures, jitter, after_s);
-            self.progress.next_at = Some(now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
-            self.keep()?;
+            let ms = self.shared.config.wait_ms(attempts, jitter, after_s);
+            self.progress.next_at = (!is_over).then(|| now.plus_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+            self.fails(now, attempts)?;
+            if is_over {
+                return Err(self.shared.disable(&self.row, DisabledBecause::Failing).await);
+            }
+        }
+    }
+
+    /// Keeps how often in a row the next message was not taken.
+    fn fails(&mut self, now: Timestamp, failures: u32) -> Result<(), End> {
+        self.progress.failing_since.get_or_insert(now);
+        self.progress.failures = failures;
+        self.keep()
+    }
+
+    /// Makes an event a letter if it has to wait behind another one, and goes on behind it. Tells whether it did.
+    async fn park_behind(&mut self, letter: &Letter) -> Result<bool, End> {
+        let (webhook, max) = (self.row.webhook, self.shared.config.letters_max);
+        let progress = Progress { position: letter.position, ..self.progress };
+        let shared = Arc::clone(&self.shared);
+        let park = || shared.store.letters.park_behind(webhook, letter, &progress, max).transpose();
+        match self.with_room(park).await? {
+            Some(()) => {
+                self.goes_on(progress);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Makes an event a letter, and goes on behind it.
+    async fn park(&mut self, letter: &Letter) -> Result<(), End> {
+        let (webhook, max) = (self.row.webhook, self.shared.config.letters_max);
+        let progress = Progress { position: letter.position, ..self.progress };
+        let shared = Arc::clone(&self.shared);
+        let park = || Some(shared.store.letters.park(webhook, letter, &progress, max));
+        self.with_room(park).await?;
+        self.goes_on(progress);
+        Ok(())
+    }
+
+    fn goes_on(&mut self, progress: Progress) {
+        (self.progress, self.kept) = (progress, progress.position);
+    }
+
+    /// Parks something, once there is room: while letters are redriven there may be some soon. None: it is not to be parked.
+    async fn with_room(
+        &self,
+        park: impl Fn() -> Option<Result<Parked, StoreError>>,
+    ) -> Result<Option<()>, End> {
+        let mut redrives = self.shared.redrives.subscribe();
+        loop {
+            redrives.borrow_and_update();
+            match park().transpose().map_err(failed)? {
+                None => return Ok(None),
+                Some(Parked::Done) => return Ok(Some(())),
+                Some(Parked::Over) => return Err(End::Over),
+                Some(Parked::Full) => {}
+            }
+            if self.shared.store.letters.marked(self.row.webhook).map_err(failed)?.is_empty() {
+                return Err(self.shared.disable(&self.row, DisabledBecause::TooManyLetters).await);
+            }
+            redrives.changed().await.map_err(failed)?;
         }
     }
 
@@ -149,37 +249,33 @@ impl Teller {
         }
     }
 
-    async fn disable(&self, because: DisabledBecause) -> End {
-        let (position, webhook) = (self.progress.position, self.row.webhook);
-        tracing::warn!(%webhook, ?because, "a webhook takes no messages and is switched off");
-        match self.report(ReportWebhook { disabled: Some(because), position, webhook }).await {
-            Ok(()) => End::Over,
-            Err(why) => End::Failed(why),
-        }
-    }
-
     async fn report_now_and_then(&mut self) {
-        let (now, position) = (self.shared.clock.now(), self.progress.position);
-        let is_due =
-            now.ms_since(self.reported_at) >= REPORT_MS && position >= self.progress.noted + REPORT_EVENTS;
-        if !is_due {
+        let (now, webhook) = (self.shared.clock.now(), self.row.webhook);
+        let least = self.progress.noted + REPORT_EVENTS;
+        if now.ms_since(self.reported_at) < REPORT_MS || self.progress.position < least {
             return;
         }
         self.reported_at = now;
-        let webhook = self.row.webhook;
-        match self.report(ReportWebhook { disabled: None, position, webhook }).await {
+        let position = match self.shared.done(webhook, self.progress.position) {
+            Ok(position) if position < least => return,
+            Ok(position) => position,
+            Err(error) => {
+                tracing::warn!(%webhook, %error, "how far a webhook was told is not noted");
+                return;
+            }
+        };
+        match self.shared.report(ReportWebhook { disabled: None, position, webhook }).await {
             Ok(()) => self.progress.noted = position,
             // It is noted the next time.
             Err(why) => tracing::warn!(%webhook, %why, "how far a webhook was told is not noted"),
         }
     }
+}
 
-    async fn report(&self, report: ReportWebhook) -> Result<(), String> {
-        match self.shared.reporter.get() {
-            Some(reporter) => reporter.report(report.into(), &self.shared.projections).await,
-            None => Err("this process does not write the market".to_owned()),
-        }
-    }
+/// Gives how far an address is that has just answered.
+fn lives(progress: Progress) -> Progress {
+    let Progress { position, turn, heard, noted, .. } = progress;
+    Progress { position, turn, heard, noted, ..Progress::default() }
 }
 
 /// Gives where an address stands: where this process left it, or where another one told the log that it was.
@@ -197,7 +293,7 @@ fn begin(row: &Webhook, known: Option<Progress>) -> Progress {
     progress
 }
 
-fn failed(why: impl ToString) -> End {
+pub(super) fn failed(why: impl ToString) -> End {
     End::Failed(why.to_string())
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub(crate) mod documented;
+pub(crate) mod told;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -150,6 +151,17 @@ impl Commands for Unsure {
     }
 }
 
+/// How webhooks are told: they are on this machine, and fail fast. What fails is tried for days, which pass at once.
+pub(crate) fn webhooks() -> WebhooksConfig {
+    WebhooksConfig {
+        allows_private: true,
+        retry_ms: vec![1],
+        attempts_max: u32::MAX,
+        request_time_max: std::time::Duration::from_secs(2),
+        ..WebhooksConfig::default()
+    }
+}
+
 /// A market with its gateway on a port of this machine.
 pub(crate) struct Shop {
     node: Option<Node>,
@@ -171,32 +183,53 @@ impl Shop {
     /// Opens a market that takes back what was delivered, for thirty days.
     pub(crate) async fn taking_back() -> Shop {
         let returns = ReturnTerms::usual(30 * 86_400_000);
-        Shop::open_on(EscrowTerms::default().returning(Some(returns)), None, None).await
+        let escrow = EscrowTerms::default().returning(Some(returns));
+        Shop::open_on(escrow, None, None, tempfile::tempdir().unwrap(), webhooks()).await
     }
 
     /// Opens a market whose gateway hands commands to `commands` instead of its engine, and asks `views` instead of
     /// those that follow its log.
     pub(crate) async fn open_with(commands: Option<Arc<dyn Commands>>, views: Option<Projections>) -> Shop {
-        Shop::open_on(EscrowTerms::default(), commands, views).await
+        Shop::open_on(EscrowTerms::default(), commands, views, tempfile::tempdir().unwrap(), webhooks()).await
+    }
+
+    /// Opens a market whose webhooks are told otherwise than usual.
+    pub(crate) async fn telling(webhooks: WebhooksConfig) -> Shop {
+        Shop::open_on(EscrowTerms::default(), None, None, tempfile::tempdir().unwrap(), webhooks).await
+    }
+
+    /// Closes the market and opens it again, after something was done in its folder. Its time and its people stay.
+    pub(crate) async fn opened_again(
+        self,
+        webhooks: WebhooksConfig,
+        between: impl FnOnce(&std::path::Path),
+    ) -> Shop {
+        let now = self.now();
+        let dir = self.close().await;
+        between(dir.path());
+        let shop = Shop::opened_in(dir, webhooks).await;
+        shop.clock.advance_to(now);
+        shop
+    }
+
+    /// Opens the market that a folder holds.
+    pub(crate) async fn opened_in(dir: TempDir, webhooks: WebhooksConfig) -> Shop {
+        Shop::open_on(EscrowTerms::default(), None, None, dir, webhooks).await
     }
 
     async fn open_on(
         escrow: EscrowTerms,
         commands: Option<Arc<dyn Commands>>,
         views: Option<Projections>,
+        dir: TempDir,
+        webhooks: WebhooksConfig,
     ) -> Shop {
-        let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
         config.verify_threads = 1;
         config.escrow = escrow;
-        // Webhooks and push services are on this machine, and fail fast.
-        config.webhooks = WebhooksConfig {
-            allows_private: true,
-            retry_ms: vec![1],
-            request_time_max: std::time::Duration::from_secs(2),
-            ..WebhooksConfig::default()
-        };
+        config.webhooks = webhooks;
+        // Push services are on this machine, too, and fail fast.
         config.push = Some(PushConfig {
             allows_private: true,
             retry_ms: vec![0; 3],
@@ -259,11 +292,14 @@ impl Shop {
         self
     }
 
-    pub(crate) async fn close(self) {
-        let Shop { stop, server, http, .. } = self.stop_node().await;
+    /// Closes it, and gives its folder.
+    pub(crate) async fn close(self) -> TempDir {
+        let Shop { stop, server, http, gateway, _dir: dir, .. } = self.stop_node().await;
         drop(http);
         let _ = stop.send(());
         server.await.unwrap().unwrap();
+        drop(gateway);
+        dir
     }
 
     pub(crate) fn now(&self) -> Timestamp {
