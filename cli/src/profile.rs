@@ -22,7 +22,7 @@ use crate::send::report;
 use crate::signing::{Form, Wish, sign_wish};
 
 /// How long the token is good that a profile is read with, in seconds.
-const TOKEN_TTL_S: u64 = 60;
+pub(crate) const TOKEN_TTL_S: u64 = 60;
 
 /// Tell whose an account is, read it, or erase the account.
 ///
