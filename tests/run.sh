@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace, fetching the programs of others that they need first: a NATS server, a fake Stripe,
 # a bookkeeping program that balances exported ledgers, the libraries with which Python checks receipts and reads events and
-# Parquet, a push service for tests, linters of AsyncAPI and OpenAPI, a fuzzer of OpenAPI, a Chromium that pages are looked at
-# with, and the engine of SurrealDB.
+# Parquet, a push service for tests, clients of APNs and of Google that others keep, Google's description of FCM, linters of
+# AsyncAPI and OpenAPI, a fuzzer of OpenAPI, a Chromium that pages are looked at with, and the engine of SurrealDB.
 #
 #   ./tests/run.sh                         all tests
 #   ./tests/run.sh -p engine               arguments go to `cargo test --locked` in place of --workspace
@@ -41,6 +41,12 @@ SKYLINK_PYARROW=$("$root/scripts/get-pyarrow.sh")
 export SKYLINK_PYARROW
 SKYLINK_WEB_PUSH_TESTING=$("$root/scripts/get-web-push-testing.sh")
 export SKYLINK_WEB_PUSH_TESTING
+SKYLINK_NODE_APN=$("$root/scripts/get-node-apn.sh")
+export SKYLINK_NODE_APN
+SKYLINK_GOOGLEAUTH=$("$root/scripts/get-googleauth.sh")
+export SKYLINK_GOOGLEAUTH
+SKYLINK_FCM_DESCRIPTION=$("$root/scripts/get-fcm-description.sh")
+export SKYLINK_FCM_DESCRIPTION
 SKYLINK_SPEC_LINTERS=$("$root/scripts/get-spec-linters.sh")
 export SKYLINK_SPEC_LINTERS
 SKYLINK_SCHEMATHESIS=$("$root/scripts/get-schemathesis.sh")

@@ -21,6 +21,7 @@ mod output;
 mod password;
 mod payments;
 mod profile;
+mod push;
 mod reconcile;
 mod replay;
 mod risk;

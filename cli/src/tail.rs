@@ -432,6 +432,8 @@ pub(crate) fn summary(event: &Event) -> String {
         },
         Event::PushSubscribed(event) => match event.channel {
             Channel::Web => "a browser is told what happens".to_owned(),
+            Channel::Fcm => "an app is told what happens, by FCM".to_owned(),
+            Channel::Apns => "an app is told what happens, by APNs".to_owned(),
         },
         Event::PushUnsubscribed(event) => format!(
             "a device is told of nothing any more: {}",

@@ -26,7 +26,6 @@ use events::{Currency, Money, Position, Timestamp};
 use gateway::dify::Dify;
 use gateway::nats::{Access, Role};
 use gateway::node::{NatsConfig, Node, NodeAccess, NodeConfig, REGISTRAR_KEY, StandbyNode};
-use gateway::push::PushConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -41,6 +40,7 @@ use crate::log::DataArgs;
 use crate::nats::NatsArgs;
 use crate::output::talk;
 use crate::payments::PaymentsArgs;
+use crate::push::PushArgs;
 use crate::signing::{Form, Wish, sign_wish};
 
 /// How fast the market's clock may run: a command that was signed for a minute is still good for 120 ms then.
@@ -75,10 +75,8 @@ pub(crate) struct UpArgs {
     /// have requests made inside this network.
     #[arg(long)]
     webhooks_private: bool,
-    /// Whom push services ask when something is wrong: mailto:… or https://…. With it the devices of people who subscribe are told what
-    /// happens (docs/push.md).
-    #[arg(long, value_name = "URL", value_parser = contact)]
-    push_contact: Option<String>,
+    #[command(flatten)]
+    push: PushArgs,
     #[command(flatten)]
     nats: NatsArgs,
     /// The file with the seed of the nkey of the role receipts, which leave on a connection of their own.
@@ -327,22 +325,12 @@ struct ReturnHours {
     decide: u32,
 }
 
-/// Takes whom push services ask.
-fn contact(text: &str) -> Result<String, String> {
-    let is_known =
-        ["mailto:", "https://"].iter().any(|start| text.len() > start.len() && text.starts_with(start));
-    if is_known { Ok(text.to_owned()) } else { Err("it must be mailto:… or https://…".to_owned()) }
-}
-
 fn config(arguments: &UpArgs) -> anyhow::Result<NodeConfig> {
     let mut config = NodeConfig::new(arguments.market.clone(), arguments.data.data.clone());
     config.access = access(arguments)?;
     config.limits = Arc::new(arguments.limits.limits());
     config.webhooks.allows_private = arguments.webhooks_private;
-    config.push = arguments
-        .push_contact
-        .clone()
-        .map(|contact| PushConfig { allows_private: arguments.webhooks_private, ..PushConfig::new(contact) });
+    config.push = arguments.push.config(arguments.webhooks_private)?;
     config.fee = FeePolicy::new(arguments.fee_bps, 0, 0, None)?;
     config.purchase_limits = arguments.purchase_limit.clone();
     let ms = |hours: u32| i64::from(hours) * 3_600_000;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use events::account::PublicKey;
 use events::ids::{AccountId, CommandId, MarketName, PushSubscriptionId, WebhookId};
 use events::privacy::ProfileField;
+use events::push::Channel;
 use events::{Hash, hash::Hasher};
 use serde::Deserialize;
 
@@ -82,7 +83,7 @@ enum Kind {
     Profile(ProfileField),
     Sealed,
     WebhookSecret,
-    PushTarget,
+    PushTarget(Channel),
 }
 
 /// Fewest and most random bytes of a webhook's secret.
@@ -92,6 +93,10 @@ const WEBHOOK_SECRET_PREFIX: &str = "whsec_";
 
 /// Most bytes of how a device is reached.
 pub const PUSH_TARGET_BYTES_MAX: usize = 2_048;
+/// Bytes of a registration token of FCM: no length is promised, some 160 are usual.
+const FCM_TOKEN_BYTES: RangeInclusive<usize> = 16..=PUSH_TARGET_BYTES_MAX;
+/// Digits of a device token of APNs, in hexadecimal.
+const APNS_TOKEN_DIGITS: RangeInclusive<usize> = 64..=200;
 /// Most bytes of where a browser's messages are sent to.
 const PUSH_ENDPOINT_BYTES_MAX: usize = 1_024;
 
@@ -168,6 +173,20 @@ pub fn push_target(json: &[u8]) -> Option<PushTarget> {
     fits.then_some(PushTarget { endpoint: found.endpoint, p256dh, auth })
 }
 
+/// Reads the registration token that FCM gave an app, or its installation id; none: it is no such thing. What is in it, and how long it
+/// is, is FCM's.
+pub fn fcm_token(text: &[u8]) -> Option<&str> {
+    let fits = FCM_TOKEN_BYTES.contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+    std::str::from_utf8(text).ok().filter(|_| fits)
+}
+
+/// Reads the token that APNs gave an app on a device, in hexadecimal; none: it is no such thing. How long it is is Apple's: 64 digits
+/// now.
+pub fn apns_token(text: &[u8]) -> Option<&str> {
+    let is_whole = APNS_TOKEN_DIGITS.contains(&text.len()) && text.len().is_multiple_of(2);
+    std::str::from_utf8(text).ok().filter(|_| is_whole && text.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// Lists what a command names.
 pub fn named(command: &Command) -> Vec<Named> {
     match command {
@@ -196,9 +215,9 @@ pub fn named(command: &Command) -> Vec<Named> {
             let name = webhook_secret_name(*webhook, *secret);
             vec![Named { name, hash: *secret, kind: Kind::WebhookSecret }]
         }
-        Command::SubscribePush(SubscribePush { subscription, target, .. }) => {
+        Command::SubscribePush(SubscribePush { channel, subscription, target }) => {
             let name = push_target_name(*subscription, *target);
-            vec![Named { name, hash: *target, kind: Kind::PushTarget }]
+            vec![Named { name, hash: *target, kind: Kind::PushTarget(*channel) }]
         }
         _ => Vec::new(),
     }
@@ -260,10 +279,7 @@ fn check(kind: Kind, value: &[u8]) -> Result<(), String> {
         Kind::Sealed => {
             return Err(format!("an encrypted address has {SEALED_BYTES_MIN} to {SEALED_BYTES_MAX} bytes"));
         }
-        Kind::PushTarget if push_target(value).is_some() => return Ok(()),
-        Kind::PushTarget => {
-            return Err("how a browser is reached is what its PushSubscription.toJSON() gives".to_owned());
-        }
+        Kind::PushTarget(channel) => return check_push_target(channel, value),
         Kind::WebhookSecret if webhook_secret(value).is_some() => return Ok(()),
         Kind::WebhookSecret => {
             return Err("a webhook's secret is `whsec_` and 24 to 64 random bytes in base64".to_owned());
@@ -295,6 +311,24 @@ fn check(kind: Kind, value: &[u8]) -> Result<(), String> {
         _ => !card::looks_like_a_number(text),
     };
     if fits { Ok(()) } else { Err(format!("`{field}` is not of the form that it must have")) }
+}
+
+fn check_push_target(channel: Channel, value: &[u8]) -> Result<(), String> {
+    let (fits, rule) = match channel {
+        Channel::Web => (
+            push_target(value).is_some(),
+            "how a browser is reached is what its PushSubscription.toJSON() gives",
+        ),
+        Channel::Fcm => (
+            fcm_token(value).is_some(),
+            "how an app is reached by FCM is its registration token or its installation id: 16 to 2,048 letters, digits and signs",
+        ),
+        Channel::Apns => (
+            apns_token(value).is_some(),
+            "how an app is reached by APNs is its device token in hexadecimal: 64 to 200 digits",
+        ),
+    };
+    if fits { Ok(()) } else { Err(rule.to_owned()) }
 }
 
 fn invalid(rule: impl Into<String>) -> Refusal {
@@ -364,6 +398,36 @@ mod tests {
         ] {
             let value = personal(1, value);
             assert_eq!(match_up(&register(&value), vec![value.clone()]).is_ok(), fits, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn how_a_device_is_reached_is_of_its_services_form() {
+        let (fcm, apns) = (format!("fY2kE9:APA91b{}", "x-_9".repeat(35)), "0aF9".repeat(16));
+        let (long, odd) = ("f".repeat(PUSH_TARGET_BYTES_MAX + 1), "a".repeat(65));
+        let cases = [
+            (Channel::Fcm, fcm.as_str(), true),
+            (Channel::Fcm, "short", false),
+            (Channel::Fcm, "a token with spaces", false),
+            (Channel::Fcm, "a\u{301}aaaaaaaaaaaaaaaaaaaa", false),
+            (Channel::Fcm, &long, false),
+            (Channel::Apns, &apns, true),
+            (Channel::Apns, &apns[2..], false),
+            (Channel::Apns, &odd, false),
+            (Channel::Apns, &fcm, false),
+            (Channel::Apns, &long, false),
+            (Channel::Web, &fcm, false),
+        ];
+        for (channel, value, fits) in cases {
+            let value = personal(1, value);
+            let subscription = PushSubscriptionId::from_uuid(uuid::Uuid::nil());
+            let command: Command = SubscribePush { channel, subscription, target: value.hash() }.into();
+            assert_eq!(
+                match_up(&command, vec![value.clone()]).is_ok(),
+                fits,
+                "{channel:?} {}",
+                value.value.len()
+            );
         }
     }
 

@@ -72,9 +72,7 @@ fn open_db(dir: &Path) -> Result<sled::Db, IndexError> {
         sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
     match disk::open(&config) {
         // The folder of a live index must not be deleted.
-        Err(source) if disk::is_locked(&source) => {
-            Err(IndexError::Locked { path: dir.to_owned(), source })
-        }
+        Err(source) if disk::is_locked(&source) => Err(IndexError::Locked { path: dir.to_owned(), source }),
         outcome => Ok(outcome?),
     }
 }

@@ -95,6 +95,10 @@ impl QuietHours {
 pub enum Channel {
     /// A browser, by Web Push (RFC 8030, 8291 and 8292).
     Web,
+    /// An app, by Firebase Cloud Messaging.
+    Fcm,
+    /// An app for Apple's devices, by the Apple Push Notification service.
+    Apns,
 }
 
 /// What somebody may want to be told of, or not.

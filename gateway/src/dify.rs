@@ -180,9 +180,9 @@ impl Application {
             Kind::Chat => "v1/chat-messages",
         };
         url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
-        // A redirect would carry the key elsewhere.
+        // A redirect would carry the key elsewhere. HTTP/2 is here for others: Dify was tried without.
         let client = Client::builder().redirect(reqwest::redirect::Policy::none());
-        let client = client.build().map_err(SetUpError::Tls)?;
+        let client = client.http1_only().build().map_err(SetUpError::Tls)?;
         let (breaker, turns) = (Mutex::default(), Semaphore::new(QUESTIONS_AT_ONCE_MAX));
         Ok(Application { name, client, url, access, breaker, turns })
     }

@@ -331,8 +331,7 @@ fn is_about_tls(error: &async_nats::ConnectError) -> bool {
     causes.any(|cause| {
         // An I/O error has its inner error's cause for a cause, and not the inner error.
         let inner = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        cause.is::<async_nats::rustls::Error>()
-            || inner.is_some_and(|inner| inner.is::<async_nats::rustls::Error>())
+        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
     })
 }
 

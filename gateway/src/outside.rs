@@ -57,6 +57,8 @@ impl Outside {
             .user_agent(concat!("skylink/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
+            // HTTP/2 is here for others: those that are told here were tried without.
+            .http1_only()
             .connect_timeout(CONNECT_TIME_MAX)
             .timeout(time_max);
         let client = if allows_private { client } else { client.dns_resolver(Arc::new(Public)) };
@@ -83,8 +85,7 @@ impl Outside {
         let Some(client) = &self.client else { return Sent::Not(NotSent::NotReached) };
         match client.post(url).headers(headers).body(body).send().await {
             Ok(answer) => {
-                let retry_after_s =
-                    answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+                let retry_after_s = retry_after_s(answer.headers());
                 Sent::Answered { status: answer.status().as_u16(), retry_after_s }
             }
             Err(error) if is_not_allowed(&error) => Sent::Not(NotSent::NotAllowed),
@@ -103,6 +104,11 @@ impl Outside {
         let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         url.scheme() == "https" && literal.is_none_or(is_public)
     }
+}
+
+/// Reads how many seconds an answer asks to be left alone. As a date it is not read: then it is as if nothing were said.
+pub(crate) fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok())
 }
 
 /// A name that leads only to where nothing may be sent.

@@ -2,7 +2,7 @@
 //! order, payment or payout; the rest is asked for by whoever has the right to.
 //!
 //! `run` follows the log and puts into the outbox what is to be told, and sends what is due. `what` says whom an event is told to; `outbox`
-//! keeps on disk how far that is and what waits; each service that reaches devices is a [`PushService`], of which `web` is one. Only the
+//! keeps on disk how far that is and what waits; each service that reaches devices is a [`PushService`]: `web`, `fcm` and `apns`. Only the
 //! process that writes the market sends; another that takes over begins where the log says that this one was.
 
 use std::path::Path;
@@ -11,20 +11,29 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use commands::crypto::SigningKey;
-use engine::clock::Clock;
+use engine::clock::{Clock, WallClock};
 use engine::log::EventLog;
 use engine::vault::Vault;
 use events::push::Channel;
 use projections::{Projections, ViewError};
 use tokio::sync::Notify;
 
+mod apns;
 mod encrypt;
+mod fcm;
+mod jwt;
+mod link;
 mod outbox;
 pub(crate) mod route;
 mod run;
 mod web;
 mod what;
 
+use self::apns::Apns;
+pub use self::apns::{APNS_URL, ApnsConfig, ApnsNames};
+use self::fcm::Fcm;
+pub use self::fcm::{FCM_URL, FcmConfig};
+pub use self::link::{Roots, SetUpError};
 use self::outbox::Outbox;
 pub use self::outbox::OutboxError;
 use self::web::WebPush;
@@ -45,12 +54,18 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How notifications are sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PushConfig {
     /// Whom a service asks when something is wrong with what it is sent: `mailto:…` or `https://…`.
     pub contact: String,
     /// Whether messages may go to this machine and to private networks, and without TLS.
     pub allows_private: bool,
+    /// How FCM is asked; none: its devices are told nothing.
+    pub fcm: Option<FcmConfig>,
+    /// How APNs is asked; none: its devices are told nothing.
+    pub apns: Option<ApnsConfig>,
+    /// The world's clock, by which FCM and APNs judge who asks. The market's may run faster.
+    pub world: Arc<dyn Clock>,
     /// How long a first failure waits to be tried again, and each one behind it; then it is given up. In milliseconds.
     pub retry_ms: Vec<u64>,
     /// How long one request may take.
@@ -59,12 +74,23 @@ pub struct PushConfig {
     pub look_every: Duration,
 }
 
+impl std::fmt::Debug for PushConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("PushConfig");
+        shown.field("contact", &self.contact).field("fcm", &self.fcm).field("apns", &self.apns);
+        shown.finish_non_exhaustive()
+    }
+}
+
 impl PushConfig {
-    /// Sets it up with the defaults.
+    /// Sets it up with the defaults: browsers alone are told.
     pub fn new(contact: String) -> PushConfig {
         PushConfig {
             contact,
             allows_private: false,
+            fcm: None,
+            apns: None,
+            world: Arc::new(WallClock),
             retry_ms: RETRY_MS.to_vec(),
             request_time_max: REQUEST_TIME_MAX,
             look_every: LOOK_EVERY,
@@ -156,11 +182,19 @@ impl Push {
         clock: Arc<dyn Clock>,
     ) -> Result<Push, OutboxError> {
         let public_key = web::public_key(&key);
-        let web = WebPush::new(key, config.contact.clone(), config.allows_private, config.request_time_max);
+        let time_max = config.request_time_max;
+        let web = WebPush::new(key, config.contact.clone(), config.allows_private, time_max);
+        let mut services: Vec<Box<dyn PushService>> = vec![Box::new(web)];
+        if let Some(fcm) = config.fcm.clone() {
+            services.push(Box::new(Fcm::new(fcm, time_max, Arc::clone(&config.world))));
+        }
+        if let Some(apns) = config.apns.clone() {
+            services.push(Box::new(Apns::new(apns, time_max, Arc::clone(&config.world))));
+        }
         let shared = Shared {
             config,
             outbox: Outbox::open(dir)?,
-            services: vec![Box::new(web)],
+            services,
             public_key,
             projections,
             log,
@@ -170,5 +204,17 @@ impl Push {
             added: Notify::new(),
         };
         Ok(Push { shared: Arc::new(shared) })
+    }
+}
+
+impl Shared {
+    /// Gives what reaches devices of a channel, if this market sends by it.
+    fn service(&self, channel: Channel) -> Option<&dyn PushService> {
+        self.services.iter().find(|service| service.channel() == channel).map(AsRef::as_ref)
+    }
+
+    /// Lists by which services this market sends.
+    fn channels(&self) -> Vec<Channel> {
+        self.services.iter().map(|service| service.channel()).collect()
     }
 }

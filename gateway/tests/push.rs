@@ -1,8 +1,10 @@
-//! Notifications to browsers, through a push service that others have written: it checks who sends, and decrypts as a browser does.
+//! Notifications: to browsers, through a push service that others have written, which checks who sends and decrypts as a browser does; to
+//! apps in `phones`.
 
 // What is not inside a test function is part of one all the same.
 #![allow(clippy::unwrap_used)]
 
+mod phones;
 mod support;
 
 use std::process::{Child, Command as Process, Stdio};
@@ -108,9 +110,14 @@ impl Service {
 }
 
 async fn subscribed(shop: &Shop, who: &Person, browser: &Browser) -> PushSubscriptionId {
+    subscribed_by(shop, who, Channel::Web, &browser.subscription.to_string()).await
+}
+
+/// Has a device told by a service. `how`: how it is reached.
+async fn subscribed_by(shop: &Shop, who: &Person, channel: Channel, how: &str) -> PushSubscriptionId {
     let subscription = PushSubscriptionId::from_uuid(Uuid::now_v7());
-    let target = Personal { salt: rand::random(), value: browser.subscription.to_string().into_bytes() };
-    let command = SubscribePush { channel: Channel::Web, subscription, target: target.hash() };
+    let target = Personal { salt: rand::random(), value: how.as_bytes().to_vec() };
+    let command = SubscribePush { channel, subscription, target: target.hash() };
     let post = shop.post("/v1/commands", "application/jose", who.sign(command, shop.now()));
     let (status, receipt) = json_of(post.header("Skylink-Personal", write_header([&target]))).await;
     assert_eq!((status, &receipt["receipt"]["outcome"]), (StatusCode::OK, &"accepted".into()), "{receipt}");

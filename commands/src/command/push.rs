@@ -16,7 +16,8 @@ pub struct SubscribePush {
     pub channel: Channel,
     /// A new UUIDv7.
     pub subscription: PushSubscriptionId,
-    /// SHA-256 of the salt and the value beside the command: what the browser's `PushSubscription.toJSON()` gives.
+    /// SHA-256 of the salt and the value beside the command: what the browser's `PushSubscription.toJSON()` gives, or the token that
+    /// FCM or APNs gave the app.
     pub target: Hash,
 }
 

@@ -72,9 +72,9 @@ impl Stripe {
         if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_local) {
             return Err(wrong());
         }
-        // A redirect would carry the key elsewhere.
+        // A redirect would carry the key elsewhere. HTTP/2 is here for others: Stripe was tried without.
         let client = Client::builder().timeout(REQUEST_TIME_MAX).redirect(reqwest::redirect::Policy::none());
-        let client = client.build().map_err(SetUpError::Tls)?;
+        let client = client.http1_only().build().map_err(SetUpError::Tls)?;
         Ok(Stripe { client, url: parsed, key, webhook_secret })
     }
 

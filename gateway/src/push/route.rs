@@ -24,6 +24,8 @@ pub(crate) struct PushKey {
     /// The market's key for Web Push: a point of P-256, uncompressed, in base64url. It is what `pushManager.subscribe` takes as
     /// `applicationServerKey`.
     application_server_key: String,
+    /// By which services this market reaches devices. Those of another may subscribe and are told nothing.
+    channels: Vec<Channel>,
 }
 
 /// `GET /v1/push/key`
@@ -34,7 +36,8 @@ pub(crate) async fn key(params: Params, State(app): State<Arc<App>>) -> Result<i
         .push
         .as_ref()
         .ok_or_else(|| Problem::not_found("key: this market sends no notifications"))?;
-    Ok(axum::Json(PushKey { application_server_key: push.shared.public_key.clone() }))
+    let application_server_key = push.shared.public_key.clone();
+    Ok(axum::Json(PushKey { application_server_key, channels: push.shared.channels() }))
 }
 
 /// How somebody is told what happens.
@@ -55,6 +58,8 @@ pub(crate) struct ShownSubscription {
     subscription: PushSubscriptionId,
     /// By which service it is reached.
     channel: Channel,
+    /// Whether this process sends by that service; where it does not, the device is told nothing.
+    is_served: bool,
     /// When it began.
     subscribed_at: Timestamp,
     /// What this process sent to it last; null: nothing yet.
@@ -81,7 +86,9 @@ pub(crate) async fn push(
                 Some(push) => push.shared.outbox.last(subscription)?,
                 None => None,
             };
-            Ok(ShownSubscription { subscription, channel: row.channel, subscribed_at: row.since, last })
+            let (channel, subscribed_at) = (row.channel, row.since);
+            let is_served = sending.as_ref().is_some_and(|push| push.shared.service(channel).is_some());
+            Ok(ShownSubscription { subscription, channel, is_served, subscribed_at, last })
         });
         let subscriptions = shown.collect::<Result<_, ViewError>>()?;
         Ok(Some(ShownPush { account, preferences: known.preferences, subscriptions }))

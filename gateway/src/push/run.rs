@@ -176,7 +176,9 @@ async fn messages(
                         continue;
                     }
                     let collapse = collapse_of(&notice);
-                    found.extend(push.subscriptions.into_keys().map(|subscription| {
+                    let reached = push.subscriptions.into_iter();
+                    let reached = reached.filter(|(_, row)| asked.service(row.channel).is_some());
+                    found.extend(reached.map(|(subscription, _)| {
                         (Slot { account: notice.account, subscription, collapse }, message.clone())
                     }));
                 }
@@ -260,11 +262,14 @@ async fn send(shared: &Arc<Shared>, slot: Slot, waiting: Waiting) -> Result<(), 
             return Ok(shared.outbox.end(slot, &waiting, None)?);
         }
     };
+    // An operator may have taken it away meanwhile.
+    let Some(service) = shared.service(subscription.channel) else {
+        count("not_served");
+        return Ok(shared.outbox.end(slot, &waiting, None)?);
+    };
     let (vault, name) = (Arc::clone(&shared.vault), push_target_name(slot.subscription, subscription.target));
     let stored = blocking(move || vault.get(slot.account, &name)).await?.map_err(other)?;
-    let target = stored.and_then(|stored| Personal::from_bytes(&stored));
-    let service = shared.services.iter().find(|service| service.channel() == subscription.channel);
-    let (Some(target), Some(service)) = (target, service) else {
+    let Some(target) = stored.and_then(|stored| Personal::from_bytes(&stored)) else {
         tracing::warn!(subscription = %slot.subscription, "how a device is reached is not in this process's vault");
         return Ok(shared.outbox.put_back(
             slot,

@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, 
 use serde_json::json;
 
 use super::encrypt::encrypt;
-use super::{Notification, Outcome, PushService};
+use super::{Notification, Outcome, PushService, jwt};
 use crate::outside::{NotSent, Outside, Sent};
 
 /// How long the word is good that says who this is, in seconds; a day at most.
@@ -36,14 +36,13 @@ impl WebPush {
     }
 
     /// Says who this is to whom a URL leads. The time is the world's, since the service judges by it.
-    fn word(&self, endpoint: &Url, now: SystemTime) -> String {
+    fn word(&self, endpoint: &Url, now: SystemTime) -> Option<String> {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let audience = endpoint.origin().ascii_serialization();
         let claims = json!({"aud": audience, "exp": now_s + WORD_S, "sub": self.contact});
-        let encoded = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encoded(&json!({"alg": "ES256", "typ": "JWT"})), encoded(&claims));
-        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()));
-        format!("vapid t={signed}.{signature}, k={}", public_key(&self.key))
+        let header = json!({"alg": "ES256", "typ": "JWT"});
+        let signed = jwt::signed(&header, &claims, |text| Ok(self.key.sign(text).to_vec())).ok()?;
+        Some(format!("vapid t={signed}, k={}", public_key(&self.key)))
     }
 
     fn headers(&self, endpoint: &Url, notification: &Notification) -> Option<HeaderMap> {
@@ -52,7 +51,7 @@ impl WebPush {
         topic.truncate(TOPIC_LENGTH_MAX);
         let urgency = if notification.is_urgent { "high" } else { "normal" };
         Some(HeaderMap::from_iter([
-            (AUTHORIZATION, value(&self.word(endpoint, SystemTime::now()))?),
+            (AUTHORIZATION, value(&self.word(endpoint, SystemTime::now())?)?),
             (CONTENT_ENCODING, HeaderValue::from_static("aes128gcm")),
             (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
             (HeaderName::from_static("ttl"), value(&notification.ttl_s.to_string())?),
@@ -112,7 +111,7 @@ mod tests {
         let contact = "mailto:ops@market.example".to_owned();
         let web = WebPush::new(key, contact, false, Duration::from_secs(1));
         let endpoint = Url::parse("https://push.example:8443/a/b?c=d").unwrap();
-        let word = web.word(&endpoint, UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let word = web.word(&endpoint, UNIX_EPOCH + Duration::from_secs(1_000_000)).unwrap();
         let (token, shown) = word.strip_prefix("vapid t=").unwrap().split_once(", k=").unwrap();
         assert_eq!(shown, public_key(&web.key));
         let (signed, signature) = token.rsplit_once('.').unwrap();

@@ -162,6 +162,41 @@ pub(crate) fn webhooks() -> WebhooksConfig {
     }
 }
 
+/// How devices are told: push services are on this machine, too, and fail fast.
+fn push() -> PushConfig {
+    PushConfig {
+        allows_private: true,
+        retry_ms: vec![0; 3],
+        look_every: std::time::Duration::from_millis(20),
+        ..PushConfig::new("mailto:ops@market.example".to_owned())
+    }
+}
+
+/// How a market is opened.
+struct Setup {
+    escrow: EscrowTerms,
+    /// What the gateway hands commands to; none: the market's engine.
+    commands: Option<Arc<dyn Commands>>,
+    /// Which views it asks; none: those that follow the market's log.
+    views: Option<Projections>,
+    dir: TempDir,
+    webhooks: WebhooksConfig,
+    push: PushConfig,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            escrow: EscrowTerms::default(),
+            commands: None,
+            views: None,
+            dir: tempfile::tempdir().unwrap(),
+            webhooks: webhooks(),
+            push: push(),
+        }
+    }
+}
+
 /// A market with its gateway on a port of this machine.
 pub(crate) struct Shop {
     node: Option<Node>,
@@ -184,18 +219,25 @@ impl Shop {
     pub(crate) async fn taking_back() -> Shop {
         let returns = ReturnTerms::usual(30 * 86_400_000);
         let escrow = EscrowTerms::default().returning(Some(returns));
-        Shop::open_on(escrow, None, None, tempfile::tempdir().unwrap(), webhooks()).await
+        Shop::open_on(Setup { escrow, ..Setup::default() }).await
+    }
+
+    /// Opens a market that tells devices otherwise than usual.
+    pub(crate) async fn telling_devices(change: impl FnOnce(&mut PushConfig)) -> Shop {
+        let mut push = push();
+        change(&mut push);
+        Shop::open_on(Setup { push, ..Setup::default() }).await
+    }
+
+    /// Opens a market whose webhooks are told otherwise than usual.
+    pub(crate) async fn telling(webhooks: WebhooksConfig) -> Shop {
+        Shop::open_on(Setup { webhooks, ..Setup::default() }).await
     }
 
     /// Opens a market whose gateway hands commands to `commands` instead of its engine, and asks `views` instead of
     /// those that follow its log.
     pub(crate) async fn open_with(commands: Option<Arc<dyn Commands>>, views: Option<Projections>) -> Shop {
-        Shop::open_on(EscrowTerms::default(), commands, views, tempfile::tempdir().unwrap(), webhooks()).await
-    }
-
-    /// Opens a market whose webhooks are told otherwise than usual.
-    pub(crate) async fn telling(webhooks: WebhooksConfig) -> Shop {
-        Shop::open_on(EscrowTerms::default(), None, None, tempfile::tempdir().unwrap(), webhooks).await
+        Shop::open_on(Setup { commands, views, ..Setup::default() }).await
     }
 
     /// Closes the market and opens it again, after something was done in its folder. Its time and its people stay.
@@ -214,28 +256,17 @@ impl Shop {
 
     /// Opens the market that a folder holds.
     pub(crate) async fn opened_in(dir: TempDir, webhooks: WebhooksConfig) -> Shop {
-        Shop::open_on(EscrowTerms::default(), None, None, dir, webhooks).await
+        Shop::open_on(Setup { dir, webhooks, ..Setup::default() }).await
     }
 
-    async fn open_on(
-        escrow: EscrowTerms,
-        commands: Option<Arc<dyn Commands>>,
-        views: Option<Projections>,
-        dir: TempDir,
-        webhooks: WebhooksConfig,
-    ) -> Shop {
+    async fn open_on(setup: Setup) -> Shop {
+        let Setup { escrow, commands, views, dir, webhooks, push } = setup;
         let clock = Arc::new(ManualClock::new(START));
         let mut config = NodeConfig::new(market_name(), dir.path().to_owned());
         config.verify_threads = 1;
         config.escrow = escrow;
         config.webhooks = webhooks;
-        // Push services are on this machine, too, and fail fast.
-        config.push = Some(PushConfig {
-            allows_private: true,
-            retry_ms: vec![0; 3],
-            look_every: std::time::Duration::from_millis(20),
-            ..PushConfig::new("mailto:ops@market.example".to_owned())
-        });
+        config.push = Some(push);
         let node = Node::start(config, Arc::clone(&clock) as Arc<dyn Clock>).await.unwrap();
         let stored = node.keys().get(REGISTRAR_KEY).unwrap();
         let mut registrar = Person::with(stored.account, stored.device, stored.signing());
