@@ -243,7 +243,8 @@ fn offers() -> Vec<Arc<Commit>> {
             events.push(StockReceived { listing, location: None, on_hand: 5, quantity }.into());
         }
         let category = ["drinks/tea", "drinks", "home/kitchen"][n as usize % 3];
-        let tags: BTreeSet<String> = if n % 2 == 0 { ["green".to_owned()].into() } else { BTreeSet::new() };
+        let tags: BTreeSet<String> =
+            if n.is_multiple_of(2) { ["green".to_owned()].into() } else { BTreeSet::new() };
         let attributes: BTreeMap<String, String> =
             [("colour".to_owned(), ["red", "blue"][n as usize % 2].to_owned())].into();
         let category = Some(category.parse().expect("it is a category"));
