@@ -58,7 +58,8 @@ impl PushArgs {
         let roots = self.push_ca.as_deref().map(roots).transpose()?.unwrap_or_default();
         let fcm = self.push_fcm.as_deref().map(|file| {
             let key = secret_in(file).context("the service account for FCM")?;
-            FcmConfig::new(&key, &self.push_fcm_url, &roots).with_context(|| refused(file))
+            FcmConfig::new(&key, &self.push_fcm_url, &roots)
+                .with_context(|| format!("FCM can't be set up with {}", file.display()))
         });
         let apns = self.push_apns.as_deref().map(|file| {
             let key = secret_in(file).context("the key for APNs")?;
@@ -67,7 +68,8 @@ impl PushArgs {
                 team_id: self.push_apns_team_id.as_deref().unwrap_or_default(),
                 topic: self.push_apns_topic.as_deref().unwrap_or_default(),
             };
-            ApnsConfig::new(&key, names, &self.push_apns_url, &roots).with_context(|| refused(file))
+            ApnsConfig::new(&key, names, &self.push_apns_url, &roots)
+                .with_context(|| format!("APNs can't be set up with {}", file.display()))
         });
         let (fcm, apns) = (fcm.transpose()?, apns.transpose()?);
         Ok(Some(PushConfig { allows_private, fcm, apns, ..PushConfig::new(contact.clone()) }))
@@ -76,9 +78,5 @@ impl PushArgs {
 
 fn roots(file: &Path) -> anyhow::Result<Roots> {
     let pem = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-    Roots::from_pem(&pem).with_context(|| refused(file))
-}
-
-fn refused(file: &Path) -> String {
-    format!("{} can't be used", file.display())
+    Roots::from_pem(&pem).with_context(|| format!("{} can't be used", file.display()))
 }

@@ -289,7 +289,7 @@ fn a_key_that_is_none_is_refused_without_a_word_of_it() {
     let fcm = cli.ends(2, &[&contact[..], &["--push-fcm", &file]].concat());
     let apns = cli.ends(2, &[&contact[..], &apns, &["--push-apns", &file]].concat());
     for ((stdout, stderr), word) in [(fcm, "service account"), (apns, ".p8")] {
-        assert!(stderr.contains(word) && stderr.contains("key can't be used"), "{stderr}");
+        assert!(stderr.contains(word) && stderr.contains("can't be set up with key"), "{stderr}");
         assert!(!stderr.contains("hunter2") && !stdout.contains("hunter2"), "{stderr}");
     }
 }

@@ -35,7 +35,7 @@ pub enum SetUpError {
     #[error("`{0}` is no {1}: it has letters, digits, points and hyphens only")]
     Name(String, &'static str),
     /// The address is none.
-    #[error("{0} is no address of a service that sends: use https, without a path")]
+    #[error("{0} is no address of a service that sends: use https")]
     Url(String),
     /// The file holds no certificates.
     #[error("it holds no certificate: name a file with those of authorities, in PEM")]
