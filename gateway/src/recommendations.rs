@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use events::Money;
 use events::ids::{AccountId, ListingId};
+use events::search::Category;
 use projections::recommendation::{RECOMMENDED_MAX, Reason, Recommended as Found, SOURCES_MAX};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -108,7 +109,7 @@ pub(crate) async fn suggested(
     let now = app.gateway.clock.now();
     let found = ask(app, move |views| match account {
         Some(account) => views.recommendations().for_you(account, now, SUGGESTED),
-        None => views.recommendations().popular(now, SUGGESTED),
+        None => views.recommendations().popular(None, now, SUGGESTED),
     });
     Ok(found.await?.found.into_iter().map(Recommended::from).collect())
 }
@@ -150,9 +151,11 @@ pub(crate) async fn popular(
     params: Params,
     State(app): State<Arc<App>>,
 ) -> Result<impl IntoResponse, Problem> {
-    params.only(&["limit"])?;
+    params.only(&["category", "limit"])?;
+    let category: Option<Category> = params.get("category")?;
     let limit = params.limit(RECOMMENDED, RECOMMENDED_MAX)?;
     let now = app.gateway.clock.now();
-    let found = ask(&app, move |views| views.recommendations().popular(now, limit)).await?;
+    let found = ask(&app, move |views| views.recommendations().popular(category.as_ref(), now, limit));
+    let found = found.await?;
     Ok(found.map(|found| shown(found, OrderedBy::Market)))
 }

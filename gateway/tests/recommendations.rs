@@ -4,7 +4,7 @@
 
 mod support;
 
-use commands::command::{OrderLine, PaymentMethod, PlaceOrder};
+use commands::command::{DescribeListing, OrderLine, PaymentMethod, PlaceOrder};
 use events::account::Role;
 use events::ids::ListingId;
 use reqwest::StatusCode;
@@ -54,6 +54,23 @@ async fn what_is_bought_together_and_of_late_is_recommended_with_the_reason() {
     assert_eq!(listed(&popular), [cup.to_string(), pot.to_string()]);
     assert_eq!(popular["recommendations"][0]["reason"], json!({"kind": "popular", "orders": 20}));
 
+    // Of a category, and of those within it.
+    for (listing, category) in [(pot, "kitchen/pots"), (tea, "kitchen"), (cup, "kitchenette")] {
+        let description = "Of good use".to_owned().try_into().unwrap();
+        let category = Some(category.parse().unwrap());
+        let (attributes, tags) = (Default::default(), Default::default());
+        let said = DescribeListing { attributes, category, description: Some(description), listing, tags };
+        shop.accepted(&seller, said).await;
+    }
+    let of = async |category: &str| {
+        let position = shop.gateway.log.head().await.unwrap().position;
+        let query = format!("category={category}&min_position={position}");
+        listed(&json_of(shop.get(&format!("/v1/recommendations/popular?{query}"))).await.1).join(" ")
+    };
+    assert_eq!(of("kitchen").await, format!("{pot} {tea}"));
+    assert_eq!(of("kitchen/pots").await, pot.to_string());
+    assert_eq!(of("kitchen/pans").await, "");
+
     problem(shop.get("/v1/recommendations/for-you"), 401, "token_missing").await;
     let token = shop.token(&other).await;
     let (_, own) = json_of(shop.get("/v1/recommendations/for-you").bearer_auth(&token)).await;
@@ -83,6 +100,7 @@ async fn what_is_bought_together_and_of_late_is_recommended_with_the_reason() {
         format!("bought-with?listings={pot}&limit=51"),
         "popular?listings=x".to_owned(),
         "popular?limit=0".to_owned(),
+        "popular?category=No category".to_owned(),
     ] {
         problem(shop.get(&format!("/v1/recommendations/{query}")), 400, "query_invalid").await;
     }

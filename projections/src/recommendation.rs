@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, HashSet};
 use events::ids::{AccountId, ListingId, OrderGroupId, OrderId};
 use events::listing::ListingStatus;
 use events::order::{Cancelled, Placed};
+use events::search::Category;
 use events::{Commit, Event, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub const RECOMMENDED_MAX: usize = 50;
 const OF_SELLER_MAX: usize = 4;
 /// Listings that are looked at for what is ordered of late, the most often ordered; what can't be bought is passed over.
 const POPULAR_LOOKED_AT_MAX: usize = 500;
+/// The same where those of one category are asked for.
+const POPULAR_IN_CATEGORY_LOOKED_AT_MAX: usize = 2_000;
 /// What somebody has: so many of his newest orders are looked at, and so many listings of these and of his cart.
 const ORDERS_MAX: usize = 10;
 const OWN_LISTINGS_MAX: usize = 30;
@@ -108,15 +111,20 @@ impl<'a> Recommendations<'a> {
         let mut page = Page::new(limit, &own);
         self.add_belonging(&own, &mut page)?;
         if !page.is_full() {
-            self.add_popular(now, &mut page)?;
+            self.add_popular(now, None, &mut page)?;
         }
         Ok(page.recommended())
     }
 
-    /// Gives what is ordered the most of late. Reads the disk.
-    pub fn popular(&self, now: Timestamp, limit: usize) -> Result<Vec<Recommended>, ViewError> {
+    /// Gives what is ordered the most of late, of a category or of all. Reads the disk.
+    pub fn popular(
+        &self,
+        category: Option<&Category>,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Recommended>, ViewError> {
         let mut page = Page::new(limit, &[]);
-        self.add_popular(now, &mut page)?;
+        self.add_popular(now, category, &mut page)?;
         Ok(page.recommended())
     }
 
@@ -128,24 +136,38 @@ impl<'a> Recommendations<'a> {
                 break;
             }
             let Some(because) = ROWS.listing(&live.tree, candidate.because)? else { continue };
-            page.add(&live.tree, candidate.listing, || Reason::BoughtWith {
+            let Some(offer) = ROWS.offer(&live.tree, candidate.listing)? else { continue };
+            page.add(offer, || Reason::BoughtWith {
                 listing: candidate.because,
                 title: because.title,
                 orders: u64::from(candidate.orders),
-            })?;
+            });
         }
         Ok(())
     }
 
-    fn add_popular(&self, now: Timestamp, page: &mut Page) -> Result<(), ViewError> {
+    fn add_popular(
+        &self,
+        now: Timestamp,
+        category: Option<&Category>,
+        page: &mut Page,
+    ) -> Result<(), ViewError> {
         let counted = self.0.inner.store.slot(ViewName::Recommendations).read();
         let live = self.0.inner.store.slot(ViewName::Listings).read();
-        for row in counts::popular(&counted.tree, now).take(POPULAR_LOOKED_AT_MAX) {
+        let looked_at_max = category.map_or(POPULAR_LOOKED_AT_MAX, |_| POPULAR_IN_CATEGORY_LOOKED_AT_MAX);
+        for row in counts::popular(&counted.tree, now).take(looked_at_max) {
             let (listing, orders) = row?;
             if page.is_full() || orders == 0 {
                 break;
             }
-            page.add(&live.tree, listing, || Reason::Popular { orders })?;
+            let Some(offer) = ROWS.offer(&live.tree, listing)? else { continue };
+            let is_within = |wanted: &Category| {
+                let own = offer.words.category.as_ref();
+                own.is_some_and(|own| own.and_wider().any(|one| one == wanted.as_str()))
+            };
+            if category.is_none_or(is_within) {
+                page.add(offer, || Reason::Popular { orders });
+            }
         }
         Ok(())
     }
@@ -171,22 +193,13 @@ impl Page {
         self.first.len() >= self.limit
     }
 
-    /// Adds a listing that can be bought.
-    fn add(
-        &mut self,
-        tree: &Tree,
-        listing: ListingId,
-        reason: impl FnOnce() -> Reason,
-    ) -> Result<(), ViewError> {
-        if !self.known.insert(listing) {
-            return Ok(());
-        }
-        let Some(offer) = ROWS.offer(tree, listing)? else { return Ok(()) };
+    /// Adds a listing, if it can be bought.
+    fn add(&mut self, offer: Offer, reason: impl FnOnce() -> Reason) {
         let can_be_bought = offer.listing.status() == ListingStatus::Active
             && !offer.is_seller_suspended
             && !offer.listing.is_restricted
             && offer.listing.stock.available() > 0;
-        if can_be_bought {
+        if self.known.insert(offer.listing.listing) && can_be_bought {
             let is_same = |other: &&Recommended| other.offer.listing.seller == offer.listing.seller;
             let before = self.first.iter().filter(is_same).count();
             let place = if before < OF_SELLER_MAX { &mut self.first } else { &mut self.later };
@@ -194,7 +207,6 @@ impl Page {
                 place.push(Recommended { offer, reason: reason() });
             }
         }
-        Ok(())
     }
 
     fn recommended(self) -> Vec<Recommended> {

@@ -35,6 +35,11 @@ pub(super) fn routes() -> Vec<Route> {
             recommendations::popular,
         )
         .open_question()
+        .query(
+            "category",
+            "Only what belongs to this category or one within it",
+            json!({"type": "string", "examples": ["kitchen/tea"]}),
+        )
         .limit(RECOMMENDED, RECOMMENDED_MAX)
         .answers(view::<Recommendations>()),
     ]
