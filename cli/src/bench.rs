@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::bench::segment::Plan;
-use ::bench::{http, jetstream, machine, memory, mix, parts, recommendations, restart, search, segment};
+use ::bench::{
+    http, jetstream, machine, memory, mix, parts, recommendations, restart, risk, search, segment,
+};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use events::account::Algorithm;
@@ -18,7 +20,8 @@ const SERVER_VARIABLE: &str = "SKYLINK_NATS_SERVER";
 const SERVER_FETCHED: &str = ".tools/nats-server";
 
 /// Measure this machine: signatures alone, orders through the whole pipeline on segment files and on JetStream, a
-/// mix of carts and orders, the views, a restart, searches, recommendations, and what open orders cost in memory.
+/// mix of carts and orders, the views, a restart, searches, recommendations, and what open orders and what is remembered of risk cost
+/// in memory.
 ///
 /// The load runs on the same cores. Latency counts from the moment a command should have been sent to its checked
 /// receipt. Figures are ratios of one run; absolute numbers are this machine's.
@@ -65,6 +68,13 @@ pub(crate) struct BenchArgs {
     /// Fold the log in this folder and say what memory that took: how the memory stage asks a new process.
     #[arg(long, hide = true, value_name = "DIR", exclusive = true)]
     market_of: Option<PathBuf>,
+    /// Purchases that are remembered to judge others by, and most buyers who are remembered in full, when it is measured what memory
+    /// that takes.
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    risk_purchases: u32,
+    /// Remember so many purchases, or buyers, and say what memory that took: how the risk stage asks new processes.
+    #[arg(long, hide = true, value_name = "usual:N|most:N", exclusive = true)]
+    risk_of: Option<risk::Whom>,
 }
 
 /// What can be measured by itself.
@@ -90,6 +100,8 @@ enum Stage {
     Recommendations,
     /// Memory of open orders, and what it takes to decide something beside them.
     Memory,
+    /// Memory of what is remembered to judge purchases by.
+    Risk,
 }
 
 impl BenchArgs {
@@ -125,6 +137,7 @@ struct Report {
     search: Option<search::Figures>,
     recommendations: Option<recommendations::Figures>,
     memory: Option<memory::Figures>,
+    risk: Option<risk::Figures>,
     /// At its highest, over all that was measured.
     peak_rss_mb: u64,
 }
@@ -133,6 +146,11 @@ struct Report {
 pub(crate) fn run(arguments: BenchArgs) -> anyhow::Result<Verdict> {
     if let Some(dir) = &arguments.market_of {
         let figures = crate::runtime()?.block_on(memory::market_of(dir))?;
+        writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&figures)?)?;
+        return Ok(Verdict::Done);
+    }
+    if let Some(whom) = arguments.risk_of {
+        let figures = risk::remember(whom)?;
         writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&figures)?)?;
         return Ok(Verdict::Done);
     }
@@ -174,6 +192,11 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         }
         _ => None,
     };
+    let mut risk = None;
+    if arguments.includes(Stage::Risk) {
+        talk(format_args!("Memory of {} judged purchases …", arguments.risk_purchases));
+        risk = Some(risk::run(&std::env::current_exe()?, u64::from(arguments.risk_purchases))?);
+    }
     let mut segment = None;
     if arguments.includes(Stage::Segment) {
         talk(format_args!("Segment files, EdDSA keys …"));
@@ -248,6 +271,7 @@ async fn measure(arguments: &BenchArgs) -> anyhow::Result<Report> {
         search,
         recommendations,
         memory,
+        risk,
         peak_rss_mb: machine::peak_rss_mb(),
     })
 }
@@ -399,6 +423,15 @@ fn print(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
                 out,
                 "deciding {} beside them: p50 {:.1} µs, p99 {:.1} µs",
                 decision.command, decision.p50_us, decision.p99_us
+            )?;
+        }
+    }
+    if let Some(risk::Figures { usual, most }) = &report.risk {
+        for (what, of) in [("of usual buyers", usual), ("at most", most)] {
+            writeln!(
+                out,
+                "risk, {what}: {} MB in one fold for {} who or what bought ({} bytes each), after {} purchases",
+                of.mb, of.subjects, of.bytes_per_subject, of.purchases
             )?;
         }
     }
