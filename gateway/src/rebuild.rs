@@ -90,7 +90,7 @@ struct ShownView {
 /// Where a rebuild stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum RebuildState {
+pub(crate) enum RebuildState {
     /// It goes on.
     Running,
     /// The new views are live.
@@ -105,42 +105,42 @@ enum RebuildState {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct ShownRebuild {
     /// What is built again.
-    views: Vec<ViewName>,
+    pub(crate) views: Vec<ViewName>,
     /// Where it stands.
-    state: RebuildState,
+    pub(crate) state: RebuildState,
     /// Who asked for it.
-    by: AccountId,
+    pub(crate) by: AccountId,
     /// When it began.
-    begun_at: Timestamp,
+    pub(crate) begun_at: Timestamp,
     /// When it ended; null: it goes on.
-    ended_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
     /// How far it has read the log.
-    read: Position,
+    pub(crate) read: Position,
     /// How far it has to read: to where the live views stand.
-    of: Position,
+    pub(crate) of: Position,
     /// How many events it reads in a second; null: nobody knows yet.
-    events_per_s: Option<u64>,
+    pub(crate) events_per_s: Option<u64>,
     /// About how long it still takes, in seconds; null: it has ended, or nobody knows yet.
-    left_s: Option<u64>,
+    pub(crate) left_s: Option<u64>,
     /// What was found, once it is done.
-    found: Vec<FoundView>,
+    pub(crate) found: Vec<FoundView>,
     /// Why it failed.
-    why: Option<String>,
+    pub(crate) why: Option<String>,
 }
 
 /// What a rebuild found of a view.
 #[derive(Serialize, JsonSchema)]
-struct FoundView {
+pub(crate) struct FoundView {
     /// Its name.
-    view: ViewName,
+    pub(crate) view: ViewName,
     /// Where both views stood when they were compared.
-    position: Position,
+    pub(crate) position: Position,
     /// Whether the view was what the log says. If not it was damaged or made by a defect, and is mended now: report it.
-    was_equal: bool,
+    pub(crate) was_equal: bool,
     /// Hash of all that it held before.
-    live_hash: Hash,
+    pub(crate) live_hash: Hash,
     /// Hash of all that it holds now.
-    rebuilt_hash: Hash,
+    pub(crate) rebuilt_hash: Hash,
 }
 
 /// What is to be built again.
@@ -158,7 +158,8 @@ impl Rebuilds {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self, app: &App) -> Option<ShownRebuild> {
+    /// Gives where the rebuild stands that runs, or the last one did; none: there was none.
+    pub(crate) fn shown(&self, app: &App) -> Option<ShownRebuild> {
         let of = *app.gateway.projections.applied().borrow();
         self.lock().as_ref().map(|run| run.shown(of))
     }

@@ -175,6 +175,29 @@ async fn an_operator_signs_in_once_with_a_code_and_sees_the_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_what_a_rebuild_of_views_has_found() {
+    let (shop, operator, ..) = trading().await;
+    let mut browser = Browser::new(&shop);
+    browser.sign_in(&code(&shop, &operator).await).await;
+    assert!(!browser.get("/").await.html.contains("Rebuild"));
+    let token = shop.token(&operator).await;
+    let begin = shop.post("/v1/views/rebuild", "application/json", r#"{"views": ["ledger", "orders"]}"#);
+    assert_eq!(json_of(begin.bearer_auth(&token)).await.0, StatusCode::ACCEPTED);
+    // It ends by itself; the page is at most a second old.
+    let told = async {
+        loop {
+            let html = browser.get("/").await.html;
+            if html.contains(": each was what the log says") {
+                break html;
+            }
+        }
+    };
+    let html = tokio::time::timeout(std::time::Duration::from_secs(30), told).await.unwrap();
+    assert!(html.contains("<li>orders, ledger</li>"), "{html}");
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_loses_his_key_is_signed_out() {
     let (shop, operator, ..) = trading().await;
     let mut browser = Browser::new(&shop);

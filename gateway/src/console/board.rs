@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::feed::{Filter, Recent, Row};
 use crate::health::{Readiness, readiness};
 use crate::http::App;
+use crate::rebuild::ShownRebuild;
 
 /// How old numbers may be that are shown.
 pub const BOARD_AGE_MAX: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ pub(super) struct Numbers {
     pub(super) is_simulated: bool,
     pub(super) readiness: Readiness,
     pub(super) pace: Reading,
+    /// The rebuild of views that runs, or the last one.
+    pub(super) rebuild: Option<ShownRebuild>,
     /// What the views have counted; why not, if they can't say.
     pub(super) counted: Result<Counted, String>,
 }
@@ -87,7 +90,8 @@ async fn gather(app: &App) -> Numbers {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("counting broke off; its last words are on standard error".to_owned()),
     };
-    Numbers { at, is_simulated, readiness, pace: app.gateway.pace.read(), counted }
+    let (pace, rebuild) = (app.gateway.pace.read(), app.rebuilds.shown(app));
+    Numbers { at, is_simulated, readiness, pace, rebuild, counted }
 }
 
 fn count(views: &Projections, now: Timestamp) -> Result<Counted, ViewError> {

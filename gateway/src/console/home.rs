@@ -11,6 +11,7 @@ use super::chart::{self, Line};
 use super::feed::{self, Filter, Row};
 use super::words::{age, count, many, money, percent, rate, took};
 use crate::health::{EngineState, Readiness, StorageHealth, StorageKind};
+use crate::rebuild::{RebuildState, ShownRebuild};
 
 /// How an answer to a question of an operator is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -538,6 +539,7 @@ fn plant(numbers: &Numbers) -> Markup {
                     ul.plain { @for (name, behind) in &behind { li { (name) ": " (many(*behind, "event", "events")) " behind" } } }
                 }
             } }
+            @if let Some(rebuild) = &numbers.rebuild { div { dt { "Rebuild" } dd { (rebuild_words(rebuild)) } } }
             div { dt { "Providers" } dd {
                 @if effects.pending == 0 { "nothing is asked of them" } @else {
                     (many(effects.pending as u64, "request", "requests")) " under way, " (count(effects.stuck as u64)) " stuck"
@@ -547,5 +549,84 @@ fn plant(numbers: &Numbers) -> Markup {
                 (time(numbers.at)) @if numbers.is_simulated { ", which is simulated" }
             } }
         }
+    }
+}
+
+/// Says where a rebuild of views stands.
+fn rebuild_words(rebuild: &ShownRebuild) -> Markup {
+    let ShownRebuild { views, state, ended_at, read, of, left_s, found, why, .. } = rebuild;
+    let names = views.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let differed: Vec<String> =
+        found.iter().filter(|found| !found.was_equal).map(|found| found.view.to_string()).collect();
+    let ended = html! { @if let Some(at) = ended_at { " " (time(*at)) } };
+    html! {
+        @match state {
+            RebuildState::Running => {
+                "has read " (percent(*read, *of)) " of the log"
+                @if let Some(left_s) = left_s {
+                    ", about " (age(i64::try_from(*left_s).unwrap_or(i64::MAX).saturating_mul(1_000))) " left"
+                }
+            }
+            RebuildState::Done if differed.is_empty() => { "done" (ended) ": each was what the log says" }
+            RebuildState::Done => { "done" (ended) ": " (differed.join(", ")) " differed from the log, and is mended" }
+            RebuildState::Cancelled => { "cancelled" (ended) ": the views are as they were" }
+            RebuildState::Failed => {
+                "failed" (ended) ", and the views are as they were" @if let Some(why) = why { ": " (why) }
+            }
+        }
+        ul.plain { li { (names) } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Hash;
+    use events::ids::AccountId;
+    use projections::ViewName;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::rebuild::FoundView;
+
+    fn rebuild(state: RebuildState) -> ShownRebuild {
+        ShownRebuild {
+            views: vec![ViewName::Orders, ViewName::Ledger],
+            state,
+            by: AccountId::from_uuid(Uuid::nil()),
+            begun_at: Timestamp::from_ms(0),
+            ended_at: None,
+            read: 250_000,
+            of: 1_000_000,
+            events_per_s: Some(25_000),
+            left_s: None,
+            found: Vec::new(),
+            why: None,
+        }
+    }
+
+    fn words(rebuild: &ShownRebuild) -> String {
+        rebuild_words(rebuild).into_string()
+    }
+
+    #[test]
+    fn a_rebuild_says_how_far_it_is_and_what_it_found() {
+        let running = ShownRebuild { left_s: Some(30), ..rebuild(RebuildState::Running) };
+        assert_eq!(
+            words(&running),
+            r#"has read 25 % of the log, about 30 s left<ul class="plain"><li>orders, ledger</li></ul>"#
+        );
+        let found = |view, was_equal| FoundView {
+            view,
+            position: 1,
+            was_equal,
+            live_hash: Hash::ZERO,
+            rebuilt_hash: Hash::ZERO,
+        };
+        let found = vec![found(ViewName::Orders, true), found(ViewName::Ledger, false)];
+        let done = ShownRebuild { found, ..rebuild(RebuildState::Done) };
+        assert!(words(&done).starts_with("done: ledger differed from the log, and is mended"));
+        let why = Some("the <log> could not be read".to_owned());
+        let failed = ShownRebuild { why, ..rebuild(RebuildState::Failed) };
+        assert!(words(&failed).contains("as they were: the &lt;log&gt; could not be read"));
     }
 }
