@@ -318,7 +318,7 @@ async fn redrive(arguments: &RedriveArgs) -> anyhow::Result<Verdict> {
         Ok(told) => {
             let (lanes, letters) = (&told["lanes"], &told["letters"]);
             talk(format_args!(
-                "Redriving {letters} letters of {lanes} subjects: `skylink webhook letters {webhook}` shows what is left"
+                "Redriving letters: {letters}, subjects: {lanes}; `skylink webhook letters {webhook}` shows what is left"
             ));
             Ok(Verdict::Done)
         }
