@@ -130,6 +130,12 @@ pub(crate) enum Outcome {
     Refused(Option<u16>),
 }
 
+impl From<NotSent> for Outcome {
+    fn from(error: NotSent) -> Outcome {
+        Outcome::Again { status: None, error: Some(error), after_s: None }
+    }
+}
+
 /// A service by which devices are reached.
 #[async_trait]
 pub(crate) trait PushService: Send + Sync {

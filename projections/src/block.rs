@@ -97,14 +97,13 @@ fn write_blocks(place: Place, start: IVec, rows: &[Row<'_>], batch: &mut Batch) 
     if rows.is_empty() {
         return batch.remove(start);
     }
-    let size = |(key, value): &Row<'_>| ROW_HEAD_BYTES + key.len() + value.len();
-    let total: usize = rows.iter().map(size).sum();
+    let total: usize = rows.iter().map(row_size).sum();
     let blocks = total.div_ceil(BLOCK_BYTES_MAX);
     let wanted = total.div_ceil(blocks);
     let mut key = start;
     let mut block = vec![place.version];
     for row in rows {
-        if block.len() > 1 && block.len() + size(row) / 2 > wanted {
+        if block.len() > 1 && block.len() + row_size(row) / 2 > wanted {
             batch.insert(key, block.as_slice());
             key = [&[place.prefix], row.0].concat().into();
             block.truncate(1);
@@ -211,6 +210,15 @@ pub(crate) fn hash(prefix: u8, block: &[u8], hasher: &mut Hasher) {
         }
         Err(_) => hasher.update(block),
     }
+}
+
+/// Gives the bytes that each row of a block takes, what says where it ends among them.
+pub(crate) fn row_sizes(block: &[u8]) -> impl Iterator<Item = Result<usize, ViewError>> {
+    Rows { block, at: 1 }.map(|row| row.map(|row| row_size(&row)))
+}
+
+fn row_size((key, value): &Row<'_>) -> usize {
+    ROW_HEAD_BYTES + key.len() + value.len()
 }
 
 /// Reads a block's rows; those of no block are none.

@@ -32,4 +32,6 @@ pub use rebuild::{RebuildError, Rebuilt};
 pub use runner::{Projections, RunError, RunState, TooFarBehind};
 #[doc(hidden)]
 pub use store::open_db;
+#[doc(hidden)]
+pub use table::sizes;
 pub use view::{ViewError, ViewName};

@@ -1,7 +1,7 @@
 //! Tables inside a view's tree: typed keys and values, and the write-back cache that a fold works on.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::marker::PhantomData;
 
@@ -151,6 +151,25 @@ pub(crate) fn content_hash(tree: &Tree) -> Result<Sha256, sled::Error> {
         }
     }
     Ok(hasher.finish())
+}
+
+/// Gives how many rows each table of a view's tree has, and the bytes that they take, by the first byte of their keys.
+///
+/// Public for `examples/rows.rs` alone.
+#[doc(hidden)]
+pub fn sizes(tree: &Tree) -> Result<BTreeMap<u8, (u64, u64)>, ViewError> {
+    let mut sizes = BTreeMap::new();
+    for pair in tree.iter() {
+        let (key, block) = pair?;
+        if key.as_ref() == CHECKPOINT_KEY {
+            continue;
+        }
+        let (rows, bytes): &mut (u64, u64) = sizes.entry(key[0]).or_default();
+        for size in block::row_sizes(&block) {
+            (*rows, *bytes) = (*rows + 1, *bytes + size? as u64);
+        }
+    }
+    Ok(sizes)
 }
 
 /// Where a table stands in its view's tree and how it is written.

@@ -1,7 +1,6 @@
 //! The Apple Push Notification service: apps on Apple's devices, by HTTP/2. Who this is, it is told with each message by a word that a
 //! key of the developer's signs, the same for most of an hour.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value, json};
 
-use super::link::{Answer, Link, Roots, SetUpError, address};
+use super::link::{Answer, Link, Proven, Roots, SetUpError, address};
 use super::{Notification, Outcome, PushService, jwt};
 
 /// Where APNs is. Apps that are being developed are reached at `https://api.sandbox.push.apple.com`.
@@ -111,13 +110,13 @@ pub(super) struct Apns {
     world: Arc<dyn Clock>,
     /// The word in use, and when it was made.
     word: Mutex<Option<(HeaderValue, Timestamp)>>,
-    /// Whether this process had a message taken: it asks the right host then, for the right app.
-    has_sent: AtomicBool,
+    /// It asks the right host, for the right app, once it had a message taken.
+    proven: Proven,
 }
 
 impl Apns {
     pub(super) fn new(config: ApnsConfig, time_max: Duration, world: Arc<dyn Clock>) -> Apns {
-        Apns { config, time_max, world, word: Mutex::default(), has_sent: AtomicBool::new(false) }
+        Apns { config, time_max, world, word: Mutex::default(), proven: Proven::default() }
     }
 
     /// Gives the word to use that is not the one that was refused; none: there may be no other yet, or it can't be signed.
@@ -142,8 +141,7 @@ impl Apns {
         let mut headers = message.headers.clone();
         headers.insert(AUTHORIZATION, word);
         let (url, body) = (message.url.clone(), message.body.clone());
-        let asked = self.config.link.post(url, headers, body, self.time_max).await;
-        asked.map_err(|error| Outcome::Again { status: None, error: Some(error), after_s: None })
+        Ok(self.config.link.post(url, headers, body, self.time_max).await?)
     }
 
     /// Sends a message; with another word if the one at hand has expired, once.
@@ -237,14 +235,7 @@ impl PushService for Apns {
     async fn send(&self, target: &[u8], notification: &Notification) -> Outcome {
         let Some(token) = apns_token(target) else { return Outcome::Gone };
         let Some(message) = self.message(token, notification) else { return Outcome::Refused(None) };
-        let outcome = match self.send_message(&message).await {
-            Ok(answer) => outcome(&answer, self.has_sent.load(Ordering::Relaxed)),
-            Err(outcome) => outcome,
-        };
-        if let Outcome::Taken(_) = outcome {
-            self.has_sent.store(true, Ordering::Relaxed);
-        }
-        outcome
+        self.proven.outcome(self.send_message(&message).await, outcome)
     }
 }
 

@@ -2,7 +2,6 @@
 //! service account's key signs (RFC 7523), and gives an access token for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,9 +24,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use super::link::{Answer, Link, Roots, SetUpError, address};
+use super::link::{Answer, Link, Proven, Roots, SetUpError, address};
 use super::{Notification, Outcome, PushService, jwt};
-use crate::outside::NotSent;
 
 /// Where FCM is.
 pub const FCM_URL: &str = "https://fcm.googleapis.com";
@@ -120,8 +118,8 @@ pub(super) struct Fcm {
     world: Arc<dyn Clock>,
     /// Held while one is asked for, so that the others wait for that one.
     access: Mutex<Access>,
-    /// Whether this process had a message taken: what it sends is of the right form then, and the project the right one.
-    has_sent: AtomicBool,
+    /// What it sends is of the right form once it had a message taken, and the project the right one.
+    proven: Proven,
 }
 
 #[derive(Default)]
@@ -141,7 +139,7 @@ struct Given {
 
 impl Fcm {
     pub(super) fn new(config: FcmConfig, time_max: Duration, world: Arc<dyn Clock>) -> Fcm {
-        Fcm { config, time_max, world, access: Mutex::default(), has_sent: AtomicBool::new(false) }
+        Fcm { config, time_max, world, access: Mutex::default(), proven: Proven::default() }
     }
 
     /// Gives an access token that is not the one that was refused, asking for one if there is none.
@@ -176,7 +174,7 @@ impl Fcm {
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
         let asked = self.config.link.post(self.config.token_url.clone(), headers, form, self.time_max).await;
-        let answer = asked.map_err(not_sent)?;
+        let answer = asked?;
         let given = serde_json::from_value(answer.body.clone()).ok().filter(|_| answer.status == 200);
         let token = given.and_then(|given: Given| {
             let mut token = HeaderValue::try_from(format!("Bearer {}", given.access_token)).ok()?;
@@ -200,7 +198,7 @@ impl Fcm {
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         ]);
         let (url, body) = (self.config.send_url.clone(), message.to_string());
-        self.config.link.post(url, headers, body, self.time_max).await.map_err(not_sent)
+        Ok(self.config.link.post(url, headers, body, self.time_max).await?)
     }
 
     /// Sends a message; with a new access token if the one at hand is refused, once.
@@ -213,10 +211,6 @@ impl Fcm {
         let access = self.access(Some(&access)).await?;
         self.post(&access, message).await
     }
-}
-
-const fn not_sent(error: NotSent) -> Outcome {
-    Outcome::Again { status: None, error: Some(error), after_s: None }
 }
 
 /// Writes a message. Values of its data are texts.
@@ -312,14 +306,7 @@ impl PushService for Fcm {
     async fn send(&self, target: &[u8], notification: &Notification) -> Outcome {
         let Some(token) = fcm_token(target) else { return Outcome::Gone };
         let Some(message) = message(token, notification) else { return Outcome::Refused(None) };
-        let outcome = match self.send_message(&message).await {
-            Ok(answer) => outcome(&answer, self.has_sent.load(Ordering::Relaxed)),
-            Err(outcome) => outcome,
-        };
-        if let Outcome::Taken(_) = outcome {
-            self.has_sent.store(true, Ordering::Relaxed);
-        }
-        outcome
+        self.proven.outcome(self.send_message(&message).await, outcome)
     }
 }
 

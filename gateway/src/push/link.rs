@@ -1,6 +1,7 @@
 //! Asks services whose addresses the operator named, FCM and APNs, and reads what they answer. Whom strangers name is asked by
 //! [`crate::outside`] instead.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -8,6 +9,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Body, Certificate, Client, Url, redirect};
 use serde_json::Value;
 
+use super::Outcome;
 use crate::outside::{NotSent, retry_after_s};
 
 /// How long a connection may take to be made.
@@ -73,6 +75,28 @@ pub(super) struct Answer {
     pub(super) retry_after_s: Option<u64>,
     /// What it says, null if that is no JSON.
     pub(super) body: Value,
+}
+
+/// Whether a service took a message of this process. Until then a refusal may be the market's mistake, and no device is forgotten for it.
+#[derive(Default)]
+pub(super) struct Proven(AtomicBool);
+
+impl Proven {
+    /// Says what an answer comes to. `judge` is told whether a message was taken before.
+    pub(super) fn outcome(
+        &self,
+        answer: Result<Answer, Outcome>,
+        judge: impl FnOnce(&Answer, bool) -> Outcome,
+    ) -> Outcome {
+        let outcome = match answer {
+            Ok(answer) => judge(&answer, self.0.load(Ordering::Relaxed)),
+            Err(outcome) => outcome,
+        };
+        if let Outcome::Taken(_) = outcome {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
 }
 
 /// Connections to a service.

@@ -92,7 +92,7 @@ impl PushService for WebPush {
             }
             Sent::Answered { status, .. } => Outcome::Refused(Some(status)),
             Sent::Not(NotSent::NotAllowed) => Outcome::Gone,
-            Sent::Not(error) => Outcome::Again { status: None, error: Some(error), after_s: None },
+            Sent::Not(error) => error.into(),
         }
     }
 }
