@@ -1,6 +1,7 @@
 //! Checks who sent a message to a webhook: the `Stripe-Signature` header, `t=<seconds>,v1=<hex>[,v1=<hex>…]`, is an
 //! HMAC-SHA256 over `<seconds>.<body>` with the address's secret. While a secret is replaced, there are two.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use events::Timestamp;
 
@@ -18,18 +19,18 @@ pub(crate) fn check(header: &str, body: &[u8], secret: &str, now: Timestamp) -> 
     let mut signatures = Vec::new();
     for (name, value) in pairs {
         match name {
-            "t" if signed_at.is_none() => signed_at = value.parse::<i64>().ok(),
-            "v1" if signatures.len() < SIGNATURES_MAX => signatures.extend(hex::decode(value).ok()),
+            "t" if signed_at.is_none() => {
+                signed_at = value.parse::<i64>().ok().map(|seconds| (value, seconds))
+            }
+            "v1" if signatures.len() < SIGNATURES_MAX => signatures.push(value),
             _ => {}
         }
     }
-    let signed_at = signed_at.ok_or(WebhookError::Signature)?;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let mut message = signed_at.to_string().into_bytes();
-    message.push(b'.');
-    message.extend_from_slice(body);
-    // Compared in constant time.
-    if !signatures.iter().any(|signature| hmac::verify(&key, &message, signature).is_ok()) {
+    let (text, signed_at) = signed_at.ok_or(WebhookError::Signature)?;
+    // The time and the signature as they are written, so that there is one spelling of each.
+    let expected = signature(text, body, secret);
+    let is_signed = |found: &&str| verify_slices_are_equal(found.as_bytes(), expected.as_bytes()).is_ok();
+    if !signatures.iter().any(is_signed) {
         return Err(WebhookError::Signature);
     }
     // Only now: whoever can't sign learns nothing of the clock.
@@ -41,12 +42,15 @@ pub(crate) fn check(header: &str, body: &[u8], secret: &str, now: Timestamp) -> 
 
 /// Signs a message as [`check`] wants it.
 pub(crate) fn sign(body: &[u8], secret: &str, now: Timestamp) -> String {
-    let signed_at = now.ms().div_euclid(1000);
-    let mut message = signed_at.to_string().into_bytes();
-    message.push(b'.');
-    message.extend_from_slice(body);
+    let signed_at = now.ms().div_euclid(1000).to_string();
+    format!("t={signed_at},v1={}", signature(&signed_at, body, secret))
+}
+
+/// Computes the signature of a message, in hexadecimal.
+fn signature(signed_at: &str, body: &[u8], secret: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    format!("t={signed_at},v1={}", hex::encode(hmac::sign(&key, &message).as_ref()))
+    let message = [signed_at.as_bytes(), b".", body].concat();
+    hex::encode(hmac::sign(&key, &message).as_ref())
 }
 
 #[cfg(test)]
@@ -79,7 +83,18 @@ mod tests {
             assert_eq!(check(&header, BODY, "new", NOW), Ok(()), "{header}");
         }
         let as_v0 = format!("{time},{}", good.replace("v1=", "v0="));
-        for header in [as_v0, format!("{time},v1={other}"), good.to_owned(), time.to_owned(), String::new()] {
+        let digits = good.trim_start_matches("v1=");
+        let in_capitals = format!("{time},v1={}", digits.to_uppercase());
+        let with_sign = format!("{},{good}", time.replace("t=", "t=+"));
+        for header in [
+            as_v0,
+            in_capitals,
+            with_sign,
+            format!("{time},v1={other}"),
+            good.to_owned(),
+            time.to_owned(),
+            String::new(),
+        ] {
             assert_eq!(check(&header, BODY, "new", NOW), Err(WebhookError::Signature), "{header}");
         }
         let signed = sign(BODY, "new", NOW);
