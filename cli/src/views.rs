@@ -93,7 +93,10 @@ fn list(views: &Value, is_json: bool) -> anyhow::Result<Verdict> {
     } else {
         for view in views["views"].as_array().into_iter().flatten() {
             let name = view["view"].as_str().unwrap_or_default();
-            output.line(format_args!("{name:<12} {:>12} {:>8} behind", view["position"], view["behind"]))?;
+            let stopped = view["stopped"].as_str().map(|reason| format!(", stopped: {reason}"));
+            let (position, behind, stopped) =
+                (&view["position"], &view["behind"], stopped.unwrap_or_default());
+            output.line(format_args!("{name:<12} {position:>12} {behind:>8} behind{stopped}"))?;
         }
         if !views["rebuild"].is_null() {
             output.line(format_args!("{}", told(&views["rebuild"])))?;

@@ -138,6 +138,9 @@ pub(crate) struct Readiness {
     pub(crate) lag: u64,
     /// How far each view has read.
     pub(crate) views: BTreeMap<&'static str, Position>,
+    /// Why views have stopped, of those that have. What they are asked is answered with 503, and all else as ever: so they make no
+    /// process unready, but somebody must look.
+    pub(crate) stopped_views: BTreeMap<&'static str, String>,
     /// How the search follows the views; null: this process has none.
     pub(crate) search: Option<SearchHealth>,
     /// How the vault follows the log.
@@ -264,6 +267,8 @@ pub(crate) async fn readiness(app: &App) -> Readiness {
     let ready = reasons.is_empty();
     let following = run_state == RunState::Running;
     let heads = ViewName::ALL.map(|view| (view.as_str(), views.head(view).position)).into();
+    let why = |view: ViewName| Some((view.as_str(), views.stopped(view)?));
+    let stopped_views = ViewName::ALL.into_iter().filter_map(why).collect();
     let writing = state == EngineState::Writing;
     let EffectsStatus { pending, stuck, trouble } = app.gateway.effects.status().borrow().clone();
     let effects = EffectsHealth { pending, stuck, trouble };
@@ -277,6 +282,7 @@ pub(crate) async fn readiness(app: &App) -> Readiness {
         applied,
         lag,
         views: heads,
+        stopped_views,
         search,
         vault,
         storage: app.gateway.storage.health(),
@@ -328,6 +334,11 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
             let lag = head.position.saturating_sub(views.head(view).position);
             ::metrics::gauge!("skylink_view_lag_events", "view" => view.as_str()).set(as_gauge(lag));
         }
+    }
+    for view in ViewName::ALL {
+        let is_stopped = views.stopped(view).is_some();
+        ::metrics::gauge!("skylink_view_stopped", "view" => view.as_str())
+            .set(f64::from(u8::from(is_stopped)));
     }
     let payments = views.clone();
     // A view that can't be read is told by its own state, and the gauge stands where it was.

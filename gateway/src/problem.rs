@@ -296,7 +296,10 @@ impl From<TooFarBehind> for Problem {
 
 impl From<ViewError> for Problem {
     fn from(error: ViewError) -> Problem {
-        tracing::error!(error = &error as &dyn std::error::Error, "a view can't answer");
+        // That a view has stopped was said when it did.
+        if !matches!(error, ViewError::Stopped { .. }) {
+            tracing::error!(error = &error as &dyn std::error::Error, "a view can't answer");
+        }
         Problem::unavailable("this view can't answer now; its operator has been told")
     }
 }

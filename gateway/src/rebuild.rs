@@ -85,6 +85,8 @@ struct ShownView {
     position: Position,
     /// How many events it has yet to read.
     behind: u64,
+    /// Why it has stopped, while the others go on; null: it has not.
+    stopped: Option<String>,
 }
 
 /// Where a rebuild stands.
@@ -224,7 +226,12 @@ pub(crate) async fn views(caller: Caller, State(app): State<Arc<App>>) -> Result
     let durable = app.gateway.status.borrow().head().map_or(0, |head| head.position);
     let positions: Vec<_> = ViewName::ALL.into_iter().map(|view| (view, views.head(view).position)).collect();
     let head = positions.iter().map(|(_, position)| *position).fold(durable, Position::max);
-    let shown = |(view, position)| ShownView { view, position, behind: head - position };
+    let shown = |(view, position)| ShownView {
+        view,
+        position,
+        behind: head - position,
+        stopped: views.stopped(view),
+    };
     let views = positions.into_iter().map(shown).collect();
     Ok(Json(ViewList { head, views, rebuild: app.rebuilds.shown(&app) }))
 }

@@ -130,12 +130,12 @@ impl<'a> Accounts<'a> {
 
     /// Gives an account.
     pub fn account(&self, account: AccountId) -> Result<Option<Account>, ViewError> {
-        ACCOUNTS.get(&self.0.read().tree, &account)
+        ACCOUNTS.get(&self.0.ask()?.tree, &account)
     }
 
     /// Gives the devices of an account, revoked ones too, in the order of their ids; none, if there is no such account.
     pub fn devices(&self, account: AccountId) -> Result<Option<Vec<Device>>, ViewError> {
-        let tree = &self.0.read().tree;
+        let tree = &self.0.ask()?.tree;
         let Some(owner) = ACCOUNTS.get(tree, &account)? else { return Ok(None) };
         let devices = owner.devices.iter().map(|device| DEVICES.get(tree, device));
         devices.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
@@ -143,32 +143,32 @@ impl<'a> Accounts<'a> {
 
     /// Gives the second factors of an account; none, if it never had any.
     pub fn factors(&self, account: AccountId) -> Result<Option<Factors>, ViewError> {
-        FACTORS.get(&self.0.read().tree, &account)
+        FACTORS.get(&self.0.ask()?.tree, &account)
     }
 
     /// Gives how an account is signed in to; none, if it never was.
     pub fn sign_in(&self, account: AccountId) -> Result<Option<SignIn>, ViewError> {
-        SIGN_INS.get(&self.0.read().tree, &account)
+        SIGN_INS.get(&self.0.ask()?.tree, &account)
     }
 
     /// Gives how an account is told what happens; none, if it never asked to be.
     pub fn push(&self, account: AccountId) -> Result<Option<Push>, ViewError> {
-        PUSHES.get(&self.0.read().tree, &account)
+        PUSHES.get(&self.0.ask()?.tree, &account)
     }
 
     /// Gives up to where notifications were made, as was noted last; 0: never.
     pub fn push_reached(&self) -> Result<Position, ViewError> {
-        Ok(PUSH_REACHED.get(&self.0.read().tree, &())?.unwrap_or(0))
+        Ok(PUSH_REACHED.get(&self.0.ask()?.tree, &())?.unwrap_or(0))
     }
 
     /// Gives the address that an order was placed with, if it was with one.
     pub fn sealed_address(&self, order: OrderId) -> Result<Option<SealedAddress>, ViewError> {
-        ADDRESSES.get(&self.0.read().tree, &order)
+        ADDRESSES.get(&self.0.ask()?.tree, &order)
     }
 
     /// Tells whose a key is or was; `None` if no device had it.
     pub fn key(&self, key: KeyId) -> Result<Option<KeyOwner>, ViewError> {
-        KEYS.get(&self.0.read().tree, &key)
+        KEYS.get(&self.0.ask()?.tree, &key)
     }
 }
 

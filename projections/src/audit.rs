@@ -111,7 +111,7 @@ impl<'a> Audit<'a> {
         let last = before.map_or(Position::MAX, |before| before.saturating_sub(1));
         // Behind the last one that is wanted, since newer ones come first.
         let (newest, end) = (Reverse(last), Reverse(from.saturating_sub(1)));
-        let tree = &self.0.read().tree;
+        let tree = &self.0.ask()?.tree;
         match of {
             ActsOf::Kind(kind) => page(&KINDS, tree, *kind as u8, newest, end, limit),
             ActsOf::Actor(account) => page(&ACTORS, tree, *account, newest, end, limit),

@@ -288,7 +288,7 @@ impl<'a> Carts<'a> {
 
     /// Gives the cart that an account can change, if it has one.
     pub fn active(&self, account: AccountId) -> Result<Option<Cart>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         match ACTIVE.get(&live.tree, &account)? {
             Some(cart) => read_cart(&live.tree, cart),
             None => Ok(None),
@@ -297,17 +297,17 @@ impl<'a> Carts<'a> {
 
     /// Gives a cart, also one that has become orders.
     pub fn cart(&self, cart: CartId) -> Result<Option<Cart>, ViewError> {
-        read_cart(&self.0.read().tree, cart)
+        read_cart(&self.0.ask()?.tree, cart)
     }
 
     /// Gives what an account saved for later.
     pub fn saved(&self, account: AccountId) -> Result<Vec<SavedLine>, ViewError> {
-        read_saved(&self.0.read().tree, account)
+        read_saved(&self.0.ask()?.tree, account)
     }
 
     /// Gives what an account has set aside, the oldest first.
     pub fn reservations(&self, account: AccountId) -> Result<Vec<Reservation>, ViewError> {
-        Ok(RESERVED.get(&self.0.read().tree, &account)?.unwrap_or_default())
+        Ok(RESERVED.get(&self.0.ask()?.tree, &account)?.unwrap_or_default())
     }
 }
 

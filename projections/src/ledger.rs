@@ -108,18 +108,18 @@ impl<'a> Ledger<'a> {
 
     /// Gives the balance of a ledger account in one currency; zero for one never used.
     pub fn balance(&self, account: LedgerAccount, currency: Currency) -> Result<Money, ViewError> {
-        let found = BALANCES.get(&self.0.read().tree, &(account, currency))?;
+        let found = BALANCES.get(&self.0.ask()?.tree, &(account, currency))?;
         Ok(found.map_or(Money::zero(currency), |balance| balance.money))
     }
 
     /// Gives a ledger account's balances that are not zero, by currency.
     pub fn balances(&self, account: LedgerAccount) -> Result<Vec<Money>, ViewError> {
-        balances(&self.0.read().tree, account)
+        balances(&self.0.ask()?.tree, account)
     }
 
     /// Gives what an account holds as a buyer and as a seller.
     pub fn account(&self, account: AccountId) -> Result<AccountBalances, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         Ok(AccountBalances {
             wallet: balances(&live.tree, LedgerAccount::Wallet(account))?,
             wallet_pending: PENDING
@@ -142,12 +142,12 @@ impl<'a> Ledger<'a> {
         before: Option<Position>,
         limit: usize,
     ) -> Result<StatementPage, ViewError> {
-        statement::page(&self.0.read().tree, (account, currency), before, limit)
+        statement::page(&self.0.ask()?.tree, (account, currency), before, limit)
     }
 
     /// Sums all balances per currency; each sum must be zero. Reads the whole view.
     pub fn trial_balance(&self) -> Result<Vec<CurrencySum>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let mut sums: BTreeMap<Currency, (i128, i128, u64)> = BTreeMap::new();
         for pair in BALANCES.scan(&live.tree, &()) {
             let Balance { money: Money { currency, minor }, .. } = pair?.1;

@@ -232,19 +232,19 @@ impl<'a> Listings<'a> {
 
     /// Gives a listing.
     pub fn listing(&self, listing: ListingId) -> Result<Option<Offer>, ViewError> {
-        ROWS.offer(&self.0.read().tree, listing)
+        ROWS.offer(&self.0.ask()?.tree, listing)
     }
 
     /// Tells what an operator has said of an account.
     pub fn standing(&self, account: AccountId) -> Result<Standing, ViewError> {
-        ROWS.standing(&self.0.read().tree, account)
+        ROWS.standing(&self.0.ask()?.tree, account)
     }
 
     /// Lists a seller's listings by id: those behind `after`, or all. A page has at most `limit` listings, and never
     /// more than [`LISTINGS_PER_PAGE_MAX`].
     pub fn list(&self, seller: AccountId, after: Option<ListingId>, limit: usize) -> Result<Page, ViewError> {
         let limit = limit.clamp(1, LISTINGS_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let from = (seller, after.unwrap_or(ListingId::from_uuid(Uuid::nil())));
         let mut page = Page { offers: Vec::with_capacity(limit), next: None };
         for row in BY_SELLER.scan_from(&live.tree, &seller, &from) {

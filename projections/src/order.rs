@@ -575,12 +575,12 @@ impl<'a> Orders<'a> {
 
     /// Gives an order.
     pub fn order(&self, order: OrderId) -> Result<Option<Order>, ViewError> {
-        ORDERS.get(&self.0.read().tree, &order)
+        ORDERS.get(&self.0.ask()?.tree, &order)
     }
 
     /// Gives the order of a number.
     pub fn numbered(&self, number: OrderNumber) -> Result<Option<Order>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         match NUMBERS.get(&live.tree, &number)? {
             Some(order) => ORDERS.get(&live.tree, &order),
             None => Ok(None),

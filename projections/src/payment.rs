@@ -151,7 +151,7 @@ impl<'a> Payments<'a> {
 
     /// Gives a payment.
     pub fn payment(&self, payment: PaymentId) -> Result<Option<Payment>, ViewError> {
-        PAYMENTS.get(&self.0.read().tree, &payment)
+        PAYMENTS.get(&self.0.ask()?.tree, &payment)
     }
 }
 

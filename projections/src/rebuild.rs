@@ -18,7 +18,7 @@ use crate::view::{ViewError, ViewName};
 pub struct Rebuilt {
     /// The view.
     pub view: ViewName,
-    /// Where both stood when they were compared.
+    /// Where both stood when they were compared; of a view that had stopped, where the new one stands.
     pub head: Head,
     /// Hash of what the view held before.
     pub live_hash: Hash,
@@ -198,13 +198,14 @@ impl Inner {
             if commits.is_empty() {
                 return Ok(None);
             }
-            // Never beyond the live view: the two must meet at one position to be compared.
-            let live = self.store.slot(view).read().head.position;
+            // Never beyond the live view: the two must meet at one position to be compared. One that has stopped is met where the
+            // others are, so that the new one goes on with them.
+            let live = self.store.slot(view).read().passed().position;
             let count = commits.iter().take_while(|commit| commit.head().position <= live).count();
             if count == 0 {
                 // The live view stands inside this commit, or will take it in a moment; it ends at commits only.
                 let found = commits[0].head();
-                let checkpoint = self.store.slot(view).read().head;
+                let checkpoint = self.store.slot(view).read().passed();
                 if checkpoint.position >= found.position {
                     continue;
                 }
@@ -228,7 +229,7 @@ impl Inner {
     fn try_swap(&self, view: ViewName, folder: &Folder) -> Result<Option<Rebuilt>, FoldError> {
         let slot = self.store.slot(view);
         let _writer = slot.write();
-        let live = slot.read().head;
+        let live = slot.read().passed();
         let rebuilt = folder.generation();
         if rebuilt.head.position != live.position {
             return Ok(None);
@@ -244,7 +245,9 @@ impl Inner {
         }
         let (_, live_hash) = self.store.content_hash(view)?;
         let rebuilt_hash = table::content_hash(&rebuilt.tree).map_err(ViewError::from)?;
-        if live_hash == rebuilt_hash {
+        if slot.read().stopped.is_some() {
+            tracing::warn!(%view, position = live.position, "the view had stopped and goes on");
+        } else if live_hash == rebuilt_hash {
             tracing::info!(%view, position = live.position, "the view was rebuilt and is equal");
         } else {
             tracing::warn!(%view, position = live.position, "the view differed from its log and is mended");

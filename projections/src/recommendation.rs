@@ -129,8 +129,8 @@ impl<'a> Recommendations<'a> {
     }
 
     fn add_belonging(&self, listings: &[ListingId], page: &mut Page) -> Result<(), ViewError> {
-        let found = belonging_to(&self.0.inner.store.slot(ViewName::Recommendations).read().tree, listings)?;
-        let live = self.0.inner.store.slot(ViewName::Listings).read();
+        let found = belonging_to(&self.0.inner.store.slot(ViewName::Recommendations).ask()?.tree, listings)?;
+        let live = self.0.inner.store.slot(ViewName::Listings).ask()?;
         for candidate in found {
             if page.is_full() {
                 break;
@@ -152,8 +152,8 @@ impl<'a> Recommendations<'a> {
         category: Option<&Category>,
         page: &mut Page,
     ) -> Result<(), ViewError> {
-        let counted = self.0.inner.store.slot(ViewName::Recommendations).read();
-        let live = self.0.inner.store.slot(ViewName::Listings).read();
+        let counted = self.0.inner.store.slot(ViewName::Recommendations).ask()?;
+        let live = self.0.inner.store.slot(ViewName::Listings).ask()?;
         let looked_at_max = category.map_or(POPULAR_LOOKED_AT_MAX, |_| POPULAR_IN_CATEGORY_LOOKED_AT_MAX);
         for row in counts::popular(&counted.tree, now).take(looked_at_max) {
             let (listing, orders) = row?;

@@ -141,7 +141,7 @@ impl<'a> Risk<'a> {
 
     /// Tells how the purchase of an order was judged; none: it was not.
     pub fn order(&self, order: OrderId) -> Result<Option<OrderRisk>, ViewError> {
-        shown(&self.0.read().tree, order)
+        shown(&self.0.ask()?.tree, order)
     }
 
     /// Lists reviews behind that of an order, or from the first on. A page has at most `limit` of them, and never more than
@@ -153,7 +153,7 @@ impl<'a> Risk<'a> {
         limit: usize,
     ) -> Result<ReviewPage, ViewError> {
         let limit = limit.clamp(1, REVIEWS_PER_PAGE_MAX);
-        let tree = &self.0.read().tree;
+        let tree = &self.0.ask()?.tree;
         let first = (state as u8, (i64::MIN, OrderId::from_uuid(uuid::Uuid::nil())));
         let last = match behind {
             Some(order) => ORDERS.get(tree, &order)?.and_then(|row| row.review?.place(state, order)),

@@ -12,7 +12,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Notify, watch};
 
 use crate::fold::{FoldError, Folder, LogMismatch, events_behind};
-use crate::store::Store;
+use crate::store::{Slot, Store};
 use crate::view::{ViewError, ViewName};
 use crate::{
     account, analytics, audit, cart, ledger, listing, order, payment, recommendation, risk, search, terms,
@@ -54,7 +54,7 @@ pub enum RunError<E: std::error::Error + 'static> {
     /// The log is not the one the views have read. An operator must decide.
     #[error(transparent)]
     Mismatch(#[from] Box<LogMismatch>),
-    /// A view can't go on.
+    /// The disk fails, or nothing can be read of it.
     #[error("view `{view}` stopped")]
     View {
         /// The view.
@@ -122,8 +122,8 @@ impl Projections {
         Projections { inner: Arc::new(inner) }
     }
 
-    /// Gives the lowest head over all views: the log must be read from the position behind it. Views that are further
-    /// skip what they have.
+    /// Gives the lowest head over all views that have not stopped: the log must be read from the position behind it. Views that are
+    /// further skip what they have.
     pub fn checkpoint(&self) -> Head {
         lowest(&self.inner.store)
     }
@@ -131,6 +131,12 @@ impl Projections {
     /// Gives how far one view has read.
     pub fn head(&self, view: ViewName) -> Head {
         self.inner.store.slot(view).read().head
+    }
+
+    /// Tells why a view has stopped, while the others go on: it answers nothing, until it is built again or the process starts with
+    /// a program that goes on behind what it met. Nothing, if it has not.
+    pub fn stopped(&self, view: ViewName) -> Option<String> {
+        self.inner.store.slot(view).read().stopped.as_ref().map(|stopped| stopped.reason.clone())
     }
 
     /// Checks a log's head against every view before it is followed: a log that ends below a view's checkpoint was
@@ -147,7 +153,8 @@ impl Projections {
         Ok(())
     }
 
-    /// Follows a log until it ends or `shutdown` is done, which is heard between batches. `stream` begins at or
+    /// Follows a log until it ends or `shutdown` is done, which is heard between batches. A view that meets what it can't go on behind
+    /// stops, see [`Projections::stopped`], and the others go on. `stream` begins at or
     /// before the position behind [`Projections::checkpoint`]; what a view has read already it skips. Folding and
     /// disk work are done outside the async threads.
     pub async fn run<S, E>(&self, stream: S, shutdown: impl Future<Output = ()>) -> Result<(), RunError<E>>
@@ -218,7 +225,7 @@ impl Projections {
         self.inner.state.subscribe()
     }
 
-    /// Waits until every view has read up to `min_position`, at most `timeout`.
+    /// Waits until every view that has not stopped has read up to `min_position`, at most `timeout`.
     pub async fn wait_for(&self, min_position: Position, timeout: Duration) -> Result<(), TooFarBehind> {
         let mut applied = self.inner.applied.subscribe();
         if *applied.borrow() < min_position {
@@ -235,7 +242,7 @@ impl Projections {
         }
     }
 
-    /// Gives the position that all views have read, and every later one.
+    /// Gives the position that all views have read which have not stopped, and every later one.
     pub fn applied(&self) -> watch::Receiver<Position> {
         self.inner.applied.subscribe()
     }
@@ -349,15 +356,30 @@ impl Inner {
         let live = slot.read().clone();
         if live.number != folder.generation().number {
             // A rebuild has swapped the view: what was cached is of the tree before.
-            *folder = Folder::new(view, live);
+            *folder = Folder::new(view, live.clone());
         }
+        if live.stopped.is_none() {
+            match self.take_in(slot, folder, commits) {
+                Err(FoldError::View(error)) if error.is_of_view() => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(%view, error, "a view has stopped; the others go on");
+                    slot.stop(with_causes(error));
+                }
+                taken => return taken,
+            }
+        }
+        commits.last().into_iter().for_each(|last| slot.pass(last.head()));
+        Ok(())
+    }
+
+    fn take_in(&self, slot: &Slot, folder: &mut Folder, commits: &[Arc<Commit>]) -> Result<(), FoldError> {
         if let Some((batch, head)) = folder.fold(commits)? {
-            slot.apply(batch, head).map_err(FoldError::View)?;
+            slot.apply(batch, head)?;
             let touched = folder.take_touched();
-            if view == ViewName::Listings
+            if slot.view == ViewName::Listings
                 && let Some(search) = self.search.get()
             {
-                search.take(&slot.read().tree, &touched).map_err(FoldError::View)?;
+                search.take(&slot.read().tree, &touched)?;
             }
         }
         Ok(())
@@ -477,8 +499,9 @@ impl Drop for Running {
     }
 }
 
+/// Gives the lowest position up to which the log was followed; for a view that has stopped, without it.
 fn lowest(store: &Store) -> Head {
-    let heads = store.slots().iter().map(|slot| slot.read().head);
+    let heads = store.slots().iter().map(|slot| slot.read().passed());
     heads.min_by_key(|head| head.position).unwrap_or(Head::EMPTY)
 }
 

@@ -38,6 +38,28 @@ pub(crate) struct Generation {
     pub(crate) tree: Tree,
     /// How far it has read.
     pub(crate) head: Head,
+    /// Set once it can't be folded any further.
+    pub(crate) stopped: Option<Stopped>,
+}
+
+impl Generation {
+    fn new(number: u64, tree: Tree, head: Head) -> Self {
+        Generation { number, tree, head, stopped: None }
+    }
+
+    /// Gives how far the log was followed: as far as was read or, where that was not to be, past that.
+    pub(crate) fn passed(&self) -> Head {
+        self.stopped.as_ref().map_or(self.head, |stopped| stopped.passed)
+    }
+}
+
+/// What keeps a generation from being folded any further, while the other views go on.
+#[derive(Clone)]
+pub(crate) struct Stopped {
+    /// What it met.
+    pub(crate) reason: String,
+    /// How far the others have gone on: from there on a new generation can take its place.
+    passed: Head,
 }
 
 /// A view with its live generation.
@@ -62,6 +84,34 @@ impl Slot {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Generation> {
         // A generation is replaced whole: a panic of a holder can't have left half of one.
         self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the live generation to whoever asks it something, as [`Slot::read`] does: not one that has stopped, which would answer
+    /// what is long past.
+    pub(crate) fn ask(&self) -> Result<RwLockReadGuard<'_, Generation>, ViewError> {
+        let live = self.read();
+        match &live.stopped {
+            None => Ok(live),
+            Some(Stopped { reason, .. }) => {
+                let (view, position, reason) = (self.view, live.head.position, reason.clone());
+                Err(ViewError::Stopped { view, position, reason })
+            }
+        }
+    }
+
+    /// Notes that the live generation can't be folded any further.
+    pub(crate) fn stop(&self, reason: String) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.stopped = Some(Stopped { reason, passed: live.head });
+    }
+
+    /// Notes that the log was followed up to `head` without the live generation, which has stopped.
+    pub(crate) fn pass(&self, head: Head) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stopped) = live.stopped.as_mut().filter(|stopped| stopped.passed.position < head.position)
+        {
+            stopped.passed = head;
+        }
     }
 
     /// Writes a batch that ends at `head`, atomically for readers and for crashes.
@@ -175,7 +225,7 @@ impl Store {
         let number = self.slot(view).read().number + 1;
         self.db.drop_tree(tree_name(view, number))?;
         let tree = self.db.open_tree(tree_name(view, number))?;
-        Ok(Generation { number, tree, head: Head::EMPTY })
+        Ok(Generation::new(number, tree, Head::EMPTY))
     }
 
     /// Makes `next` the live generation and drops the one before. The caller holds the slot's right to write.
@@ -222,7 +272,7 @@ fn open_live(db: &Db, meta: &Tree, view: ViewName) -> Result<Generation, ViewErr
     if let Some(number) = known {
         let tree = db.open_tree(tree_name(view, number))?;
         if let Some(head) = table::read_checkpoint(&tree, view.version())? {
-            return Ok(Generation { number, tree, head });
+            return Ok(Generation::new(number, tree, head));
         }
         tracing::warn!(%view, "the view was written in another version and is built again from zero");
     }
@@ -230,7 +280,7 @@ fn open_live(db: &Db, meta: &Tree, view: ViewName) -> Result<Generation, ViewErr
     db.drop_tree(tree_name(view, number))?;
     let tree = db.open_tree(tree_name(view, number))?;
     point(meta, view, number)?;
-    Ok(Generation { number, tree, head: Head::EMPTY })
+    Ok(Generation::new(number, tree, Head::EMPTY))
 }
 
 /// Drops what an interrupted rebuild left.

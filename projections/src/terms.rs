@@ -134,7 +134,7 @@ impl<'a> Terms<'a> {
 
     /// Gives the tax rules of a region, and of its country if it is a part of one.
     pub fn taxes(&self, region: &Region) -> Result<Vec<TaxRule>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let mut rules = Vec::new();
         for place in [Some(region.clone()), region.country()].into_iter().flatten() {
             rules.extend(TAXES.get(&live.tree, &place)?.unwrap_or_default());
@@ -144,7 +144,7 @@ impl<'a> Terms<'a> {
 
     /// Gives what a seller takes for delivery. One without rates delivers everywhere for nothing.
     pub fn rates(&self, seller: AccountId) -> Result<Vec<ShippingRate>, ViewError> {
-        Ok(RATES.get(&self.0.read().tree, &seller)?.unwrap_or_default())
+        Ok(RATES.get(&self.0.ask()?.tree, &seller)?.unwrap_or_default())
     }
 
     /// Lists a seller's promotions or, of none, the platform's, oldest first: those behind `after`, or all. A page has at most
@@ -156,7 +156,7 @@ impl<'a> Terms<'a> {
         limit: usize,
     ) -> Result<Page, ViewError> {
         let limit = limit.clamp(1, PROMOTIONS_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let from = key(payer, after.unwrap_or(PromotionId::from_uuid(Uuid::nil())));
         let mut page = Page { promotions: Vec::with_capacity(limit), next: None };
         for row in PROMOTIONS.scan_from(&live.tree, &from.0, &from) {

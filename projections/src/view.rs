@@ -188,9 +188,26 @@ pub enum ViewError {
         /// The event.
         position: Position,
     },
+    /// The view has met what it can't go on behind, while the others go on. Built again, by a program where a defect is mended, it
+    /// goes on too.
+    #[error("view `{view}` has stopped at position {position}: {reason}")]
+    Stopped {
+        /// The view.
+        view: ViewName,
+        /// How far it has read.
+        position: Position,
+        /// What it met.
+        reason: String,
+    },
 }
 
 impl ViewError {
+    /// Tells whether the view alone can't go on, since it meets the same each time. A disk that fails fails them all, and may work
+    /// again.
+    pub(crate) fn is_of_view(&self) -> bool {
+        !matches!(self, ViewError::Store(_))
+    }
+
     pub(crate) fn overflow(what: &'static str, position: Position) -> Self {
         ViewError::Overflow { what, position }
     }

@@ -78,12 +78,12 @@ impl<'a> Webhooks<'a> {
 
     /// Gives a webhook.
     pub fn webhook(&self, webhook: WebhookId) -> Result<Option<Webhook>, ViewError> {
-        WEBHOOKS.get(&self.0.read().tree, &webhook)
+        WEBHOOKS.get(&self.0.ask()?.tree, &webhook)
     }
 
     /// Lists the webhooks of an account, by their ids. There are few.
     pub fn of_account(&self, account: AccountId) -> Result<Vec<Webhook>, ViewError> {
-        let tree = &self.0.read().tree;
+        let tree = &self.0.ask()?.tree;
         let ids = OF_ACCOUNT.get(tree, &account)?.unwrap_or_default();
         let found = ids.into_iter().filter_map(|id| WEBHOOKS.get(tree, &id).transpose());
         found.collect()
@@ -91,12 +91,12 @@ impl<'a> Webhooks<'a> {
 
     /// Gives what is sent to an address in place of the event at a position; none: that event.
     pub fn edit(&self, webhook: WebhookId, position: Position) -> Result<Option<Edit>, ViewError> {
-        EDITS.get(&self.0.read().tree, &(webhook, position))
+        EDITS.get(&self.0.ask()?.tree, &(webhook, position))
     }
 
     /// Lists all webhooks of the market, by their ids. There are a few hundred at most.
     pub fn all(&self) -> Result<Vec<Webhook>, ViewError> {
-        WEBHOOKS.scan(&self.0.read().tree, &()).map(|row| Ok(row?.1)).collect()
+        WEBHOOKS.scan(&self.0.ask()?.tree, &()).map(|row| Ok(row?.1)).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use events::ledger::{LedgerAccount, Transfer};
 use events::listing::WalletFunded;
 use events::{Commit, Hash, Head};
+use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use projections::runner::COMMITS_PER_BATCH_MAX;
 use projections::{
@@ -249,19 +251,26 @@ async fn a_rebuild_from_a_log_that_is_too_short_or_another_changes_nothing() {
     assert_eq!(hashes(&views), before);
 }
 
-/// Changes a value of a view on disk behind its back: its checkpoint, or its last row.
-fn damage(dir: &Path, view: ViewName, is_checkpoint: bool, change: impl Fn(&mut Vec<u8>)) {
+/// Which rows of a view are changed, by their number and how many there are: its checkpoint, its last row, all but the checkpoint.
+type Which = fn(usize, usize) -> bool;
+const CHECKPOINT: Which = |row, _| row == 0;
+const LAST: Which = |row, rows| row + 1 == rows;
+const ALL: Which = |row, _| row > 0;
+
+/// Changes values of a view on disk behind its back.
+fn damage(dir: &Path, view: ViewName, which: Which, change: impl Fn(&mut Vec<u8>)) {
     // Not by sled alone: its threads may still hold the lock of the views that were dropped just now.
     let db = projections::open_db(dir).unwrap();
     let names = db.tree_names();
     let name = names.iter().find(|name| name.starts_with(view.as_str().as_bytes())).unwrap();
     let tree = db.open_tree(name).unwrap();
-    let mut rows = tree.iter();
-    let (key, value) = if is_checkpoint { rows.next() } else { rows.next_back() }.unwrap().unwrap();
-    assert_eq!(key.as_ref() == [0], is_checkpoint);
-    let mut value = value.to_vec();
-    change(&mut value);
-    tree.insert(key, value).unwrap();
+    let rows: Vec<_> = tree.iter().map(Result::unwrap).collect();
+    assert_eq!(rows[0].0.as_ref(), [0], "the checkpoint is the first");
+    for (_, (key, value)) in rows.iter().enumerate().filter(|(row, _)| which(*row, rows.len())) {
+        let mut value = value.to_vec();
+        change(&mut value);
+        tree.insert(key, value).unwrap();
+    }
     db.flush().unwrap();
 }
 
@@ -273,7 +282,7 @@ async fn a_damaged_view_is_found_and_mended_by_a_rebuild() {
     follow(&views, history.all()).await;
     let (_, sound) = views.content_hash(ViewName::Ledger).unwrap();
     drop(views);
-    damage(dir.path(), ViewName::Ledger, false, |value| *value.last_mut().unwrap() ^= 2);
+    damage(dir.path(), ViewName::Ledger, LAST, |value| *value.last_mut().unwrap() ^= 2);
     let views = open(dir.path());
     let rebuilt = views.rebuild(&[ViewName::Ledger], history.all()).await.unwrap()[0];
     assert!(!rebuilt.is_equal());
@@ -289,7 +298,7 @@ async fn a_view_whose_rows_can_not_be_told_apart_is_mended_by_a_rebuild() {
     follow(&views, history.all()).await;
     let (_, sound) = views.content_hash(ViewName::Ledger).unwrap();
     drop(views);
-    damage(dir.path(), ViewName::Ledger, false, |value| value.truncate(value.len() - 1));
+    damage(dir.path(), ViewName::Ledger, LAST, |value| value.truncate(value.len() - 1));
     let views = open(dir.path());
     let rebuilt = views.rebuild(&[ViewName::Ledger], history.all()).await.unwrap()[0];
     assert!(!rebuilt.is_equal());
@@ -304,7 +313,7 @@ async fn a_view_of_another_version_is_built_again_from_zero() {
     follow(&views, history.all()).await;
     let expected = hashes(&views);
     drop(views);
-    damage(dir.path(), ViewName::Carts, true, |value| value[0] = 200);
+    damage(dir.path(), ViewName::Carts, CHECKPOINT, |value| value[0] = 200);
     let views = open(dir.path());
     assert_eq!(views.head(ViewName::Carts), Head::EMPTY);
     assert_eq!(views.head(ViewName::Orders), history.head());
@@ -378,12 +387,61 @@ async fn a_balance_that_does_not_fit_stops_the_view_before_it() {
     fund(&mut history, 1);
     let dir = tempfile::tempdir().unwrap();
     let views = open(dir.path());
-    let stopped = views.run(history.all(), std::future::pending()).await;
-    let Err(RunError::View { view: ViewName::Ledger, source }) = stopped else { panic!("{stopped:?}") };
-    assert!(matches!(source, ViewError::Overflow { position: 2, .. }), "{source}");
-    let balance = views.ledger().balance(LedgerAccount::Wallet(account(1)), usd(0).currency).unwrap();
-    assert!(balance.minor >= 0, "nothing wraps");
-    assert_eq!(views.wait_for(2, Duration::ZERO).await.map_err(|behind| behind.applied), Err(0));
+    follow(&views, history.all()).await;
+    let why = views.stopped(ViewName::Ledger).unwrap();
+    assert!(why.contains("overflows at position 2"), "{why}");
+    // Nothing is mended by reading it once more.
+    let rebuilt = views.rebuild(&[ViewName::Ledger], history.all()).await;
+    assert!(
+        matches!(rebuilt, Err(RebuildError::View(ViewError::Overflow { position: 2, .. }))),
+        "{rebuilt:?}"
+    );
+    assert_eq!(views.stopped(ViewName::Ledger), Some(why));
+}
+
+#[tokio::test]
+async fn a_view_that_has_stopped_answers_nothing_until_it_was_built_again_while_the_others_go_on() {
+    let balance =
+        |views: &Projections| views.ledger().balance(LedgerAccount::Wallet(account(1)), usd(0).currency);
+    let mut history = History::default();
+    fund(&mut history, 5);
+    let dir = tempfile::tempdir().unwrap();
+    let views = open(dir.path());
+    follow(&views, history.all()).await;
+    drop(views);
+    damage(dir.path(), ViewName::Ledger, ALL, |value| value.truncate(value.len() - 1));
+
+    let views = open(dir.path());
+    let (log, commits) = mpsc::unbounded::<Result<_, Infallible>>();
+    let append = |history: &mut History, minor| {
+        fund(history, minor);
+        log.unbounded_send(Ok(Arc::clone(history.commits.last().unwrap()))).unwrap();
+        history.head()
+    };
+    let wait = async |head: Head| views.wait_for(head.position, Duration::from_secs(60)).await.unwrap();
+    let market = async {
+        // Others go on, and nobody waits for the one that does not.
+        wait(append(&mut history, 7)).await;
+        let stopped = |view: &ViewName| views.stopped(*view).is_some_and(|why| why.contains("damaged"));
+        assert_eq!(ViewName::ALL.into_iter().filter(stopped).collect::<Vec<_>>(), [ViewName::Ledger]);
+        let asked = balance(&views);
+        assert!(
+            matches!(asked, Err(ViewError::Stopped { view: ViewName::Ledger, position: 1, .. })),
+            "{asked:?}"
+        );
+        let third = append(&mut history, 11);
+        wait(third).await;
+        assert_eq!((views.head(ViewName::Audit), views.checkpoint()), (third, third));
+
+        // What is built again goes on where the others are.
+        let rebuilt = views.rebuild(&[ViewName::Ledger], history.all()).await.unwrap()[0];
+        assert!(rebuilt.head == third && !rebuilt.is_equal(), "{rebuilt:?}");
+        assert_eq!((views.stopped(ViewName::Ledger), balance(&views).unwrap()), (None, usd(23)));
+        wait(append(&mut history, 13)).await;
+        assert_eq!(balance(&views).unwrap(), usd(36));
+    };
+    views.run(commits, market).await.unwrap();
+    assert_eq!(hashes(&views), hashes_of(&history).await);
 }
 
 #[tokio::test]

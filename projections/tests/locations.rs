@@ -13,7 +13,7 @@ use events::order::{
 use events::stock::{Adjusted, AdjustmentReason, Expected, Incoming, Moved, SafetySet, Stock};
 use events::{Event, Timestamp};
 use projections::order::{Order, Step};
-use projections::{Projections, RunError, ViewError};
+use projections::{Projections, ViewName};
 use support::{History, START, account, follow, listing, order, place, units, usd};
 
 const SELLER: u64 = 100;
@@ -170,7 +170,7 @@ async fn a_log_that_takes_more_from_a_location_than_is_there_is_told() {
     history.commanded(account(SELLER), "stock.move", vec![moved(Some("berlin"), None, 6)]);
     let dir = tempfile::tempdir().unwrap();
     let views = Projections::open(dir.path()).unwrap();
-    let stopped = views.run(history.all(), std::future::pending()).await;
-    let Err(RunError::View { source, .. }) = stopped else { panic!("{stopped:?}") };
-    assert!(matches!(source, ViewError::Overflow { position: 5, .. }), "{source}");
+    follow(&views, history.all()).await;
+    let why = views.stopped(ViewName::Listings).unwrap();
+    assert!(why.contains("overflows at position 5"), "{why}");
 }

@@ -244,6 +244,10 @@ fn due(numbers: &Numbers) -> Vec<Finding> {
             "Numbers here stand still. The log line that begins with `the views stand still` says why.";
         due.push(finding(Level::Bad, "The views do not follow the log.", next));
     }
+    for (view, reason) in &readiness.stopped_views {
+        let next = format!("Others go on. Mend what it met ({reason}), then: skylink views rebuild {view}");
+        due.push(finding(Level::Bad, format!("The view {view} has stopped."), next));
+    }
     if let Err(error) = counted {
         due.push(finding(Level::Bad, "The views can't be counted.", format!("{error}.")));
     }

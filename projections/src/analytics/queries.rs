@@ -25,7 +25,7 @@ impl<'a> Analytics<'a> {
 
     /// Sums what happened in a time, which is widened to full hours.
     pub fn summary(&self, range: TimeRange) -> Result<Activity, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = numbers(Step::Hour, range);
         let mut sum = Activity::default();
         for pair in HOURS.range(&live.tree, &from, &to, 0) {
@@ -37,7 +37,7 @@ impl<'a> Analytics<'a> {
     /// Gives what happened hour by hour or day by day, with nothing left out: a quiet hour is a point of zeros. The
     /// range is widened to full steps; it has at most [`SERIES_POINTS_MAX`].
     pub fn series(&self, step: Step, range: TimeRange) -> Result<Vec<Point<Activity>>, QueryError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = bounded(step, range)?;
         let layout = match step {
             Step::Hour => HOURS,
@@ -56,19 +56,19 @@ impl<'a> Analytics<'a> {
 
     /// Gives a seller's numbers since the market opened.
     pub fn seller(&self, seller: AccountId) -> Result<Sales, ViewError> {
-        Ok(SELLERS.get(&self.0.read().tree, &seller)?.unwrap_or_default())
+        Ok(SELLERS.get(&self.0.ask()?.tree, &seller)?.unwrap_or_default())
     }
 
     /// Gives a seller's numbers day by day; quiet days are left out.
     pub fn seller_days(&self, seller: AccountId, range: TimeRange) -> Result<Vec<Point<Sales>>, QueryError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = bounded(Step::Day, range)?;
         SELLER_DAYS.range(&live.tree, &(seller, from), &(seller, to), 16).map(day_of).collect()
     }
 
     /// Gives a listing's numbers since the market opened.
     pub fn listing(&self, listing: ListingId) -> Result<ListingSales, ViewError> {
-        Ok(LISTINGS.get(&self.0.read().tree, &listing)?.unwrap_or_default())
+        Ok(LISTINGS.get(&self.0.ask()?.tree, &listing)?.unwrap_or_default())
     }
 
     /// Gives a listing's numbers day by day; quiet days are left out.
@@ -77,7 +77,7 @@ impl<'a> Analytics<'a> {
         listing: ListingId,
         range: TimeRange,
     ) -> Result<Vec<Point<ListingSales>>, QueryError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = bounded(Step::Day, range)?;
         LISTING_DAYS.range(&live.tree, &(listing, from), &(listing, to), 16).map(day_of).collect()
     }
@@ -88,7 +88,7 @@ impl<'a> Analytics<'a> {
         currency: Currency,
         limit: usize,
     ) -> Result<Vec<Rank<AccountId, Sales>>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let ranks = SELLERS.scan(&live.tree, &()).map(|pair| {
             let (key, numbers) = pair?;
             let id = AccountId::from_uuid(read_uuid(&key).ok_or_else(damaged_key)?);
@@ -104,7 +104,7 @@ impl<'a> Analytics<'a> {
         currency: Currency,
         limit: usize,
     ) -> Result<Vec<Rank<ListingId, ListingSales>>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let ranks = LISTINGS.scan(&live.tree, &()).map(|pair| {
             let (key, numbers) = pair?;
             let id = ListingId::from_uuid(read_uuid(&key).ok_or_else(damaged_key)?);
@@ -116,12 +116,12 @@ impl<'a> Analytics<'a> {
 
     /// Gives how many carts and orders came how far, since the market opened.
     pub fn funnel(&self) -> Result<Funnel, ViewError> {
-        Ok(FUNNEL.get(&self.0.read().tree, &())?.unwrap_or_default())
+        Ok(FUNNEL.get(&self.0.ask()?.tree, &())?.unwrap_or_default())
     }
 
     /// Gives how long orders took to each milestone, since the market opened.
     pub fn latency(&self) -> Result<Vec<Latency>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let mut all = Vec::with_capacity(Milestone::ALL.len());
         for milestone in Milestone::ALL {
             let histogram = LATENCY.get(&live.tree, &milestone.key())?.unwrap_or_default();
@@ -139,7 +139,7 @@ impl<'a> Analytics<'a> {
 
     /// Gives how often commands were refused, by day and reason. The range is widened to full days.
     pub fn rejections(&self, range: TimeRange) -> Result<Vec<RejectionCount>, QueryError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = bounded(Step::Day, range)?;
         let (first, end) = ((from, Code(String::new())), (to, Code(String::new())));
         let counts = REJECTIONS.range(&live.tree, &first, &end, 0).map(|pair| {

@@ -70,7 +70,7 @@ pub(super) const MEMBERS: Layout<AccountId, ()> = Layout::new(b'e', VERSION);
 impl Carts<'_> {
     /// Tells whether a cart was ever shared with an account.
     pub fn was_ever_shared_with(&self, account: AccountId) -> Result<bool, ViewError> {
-        Ok(MEMBERS.get(&self.0.read().tree, &account)?.is_some())
+        Ok(MEMBERS.get(&self.0.ask()?.tree, &account)?.is_some())
     }
 
     /// Lists the carts that others share with an account and that are not bought, merged away or abandoned: those behind `after`,
@@ -82,7 +82,7 @@ impl Carts<'_> {
         limit: usize,
     ) -> Result<SharedPage, ViewError> {
         let limit = limit.clamp(1, SHARED_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let from = (account, after.unwrap_or(CartId::from_uuid(uuid::Uuid::nil())));
         let mut page = SharedPage { carts: Vec::with_capacity(limit), next: None };
         for pair in SHARED.scan_from(&live.tree, &account, &from) {
@@ -103,7 +103,7 @@ impl Carts<'_> {
     /// Tells whether another's cart was shared with an account when the event at a position happened to it. One that is bought, merged
     /// away or abandoned stays shared with those that it was shared with.
     pub fn was_shared_with(&self, cart: CartId, account: AccountId, at: Position) -> Result<bool, ViewError> {
-        let stored = CARTS.get(&self.0.read().tree, &cart)?;
+        let stored = CARTS.get(&self.0.ask()?.tree, &cart)?;
         let members = stored.iter().flat_map(|stored| &stored.members);
         let mut his = members.filter(|member| member.account == account);
         Ok(his.any(|member| member.since <= at && member.until.is_none_or(|until| at <= until)))

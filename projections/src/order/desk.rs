@@ -288,7 +288,7 @@ impl Orders<'_> {
         limit: usize,
     ) -> Result<DeskPage, ViewError> {
         let limit = limit.clamp(1, ORDERS_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let mut found = Vec::new();
         for task in SellerTask::ALL.into_iter().filter(|one| task.is_none_or(|task| task == *one)) {
             // One more than the page holds tells that there is more.
@@ -309,7 +309,7 @@ impl Orders<'_> {
 
     /// Counts the orders that want something of their seller, by what; those sorts are left out that no order is of.
     pub fn desk_counts(&self, seller: AccountId) -> Result<Vec<TaskCount>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let mut counts = Vec::new();
         for task in SellerTask::ALL {
             let mut rows = rows(&live.tree, seller, task, None);

@@ -201,7 +201,7 @@ impl Orders<'_> {
     /// Sums what is held in escrow, by currency, by what it waits for and by its age at `now`. An age is counted from the begin of
     /// the hour in which the first money of the order was held.
     pub fn escrows(&self, now: Timestamp) -> Result<Vec<Escrows>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let overflow = || ViewError::overflow("what is held in escrow", live.head.position);
         let mut states: BTreeMap<(Currency, EscrowState), EscrowsInState> = BTreeMap::new();
         for row in HELD.scan(&live.tree, &()) {

@@ -38,7 +38,7 @@ pub struct OrderGroup {
 impl Orders<'_> {
     /// Gives the orders of a checkout.
     pub fn group(&self, group: OrderGroupId) -> Result<Option<OrderGroup>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let Some(ids) = GROUPS.get(&live.tree, &group)? else { return Ok(None) };
         let damaged = |what: String| ViewError::Damaged { source: what.into() };
         let orders = ids.into_iter().map(|id| {

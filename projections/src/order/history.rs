@@ -103,7 +103,7 @@ impl Orders<'_> {
         limit: usize,
     ) -> Result<Page, ViewError> {
         let limit = limit.clamp(1, ORDERS_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let layout = match side {
             Side::Buyer => BOUGHT,
             Side::Seller => SOLD,

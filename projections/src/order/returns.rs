@@ -175,14 +175,14 @@ impl Orders<'_> {
         seller: AccountId,
         state: Option<ReturnState>,
     ) -> Result<OpenReturns, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let ids = RETURNING.get(&live.tree, &seller)?.unwrap_or_default();
         open_of(&live.tree, ids, state)
     }
 
     /// Lists the returns that an operator is to decide about, those first that wait the shortest.
     pub fn appealed_returns(&self) -> Result<OpenReturns, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let ids = APPEALED.get(&live.tree, &())?.unwrap_or_default();
         open_of(&live.tree, ids, Some(ReturnState::Appealed))
     }

@@ -92,7 +92,7 @@ impl Payments<'_> {
         limit: usize,
     ) -> Result<BreakPage, ViewError> {
         let limit = limit.clamp(1, BREAKS_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let last = before.map_or(u64::MAX, |before| before.saturating_sub(1));
         let (from, to) = ((state.key(), Reverse(last)), (state.key(), Reverse(0)));
         let mut page = BreakPage { breaks: Vec::with_capacity(limit), next: None };
@@ -111,7 +111,7 @@ impl Payments<'_> {
 
     /// Counts the breaks that are open; a market has some thousands at most.
     pub fn open_breaks(&self) -> Result<usize, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let open = BreakState::Open.key();
         BY_STATE.scan(&live.tree, &open).map(|pair| pair.map(|_| 1)).sum()
     }

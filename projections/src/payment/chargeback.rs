@@ -156,7 +156,7 @@ impl Chargeback {
 impl Payments<'_> {
     /// Gives a chargeback.
     pub fn chargeback(&self, chargeback: ChargebackId) -> Result<Option<Chargeback>, ViewError> {
-        CHARGEBACKS.get(&self.0.read().tree, &chargeback)
+        CHARGEBACKS.get(&self.0.ask()?.tree, &chargeback)
     }
 
     /// Lists chargebacks, newest first: those first told before position `before`, or all. A page has at most `limit`, and never
@@ -168,7 +168,7 @@ impl Payments<'_> {
         limit: usize,
     ) -> Result<ChargebackPage, ViewError> {
         let last = before.map_or(Position::MAX, |before| before.saturating_sub(1));
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = ((filter.key(), Reverse(last)), (filter.key(), Reverse(0)));
         let listed = BY_STATE.range(&live.tree, &from, &to, 1).map(|pair| pair.map(|(_, id)| id));
         page(&live.tree, listed, limit, |_| true)
@@ -183,7 +183,7 @@ impl Payments<'_> {
         limit: usize,
     ) -> Result<ChargebackPage, ViewError> {
         let last = before.map_or(Position::MAX, |before| before.saturating_sub(1));
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = ((seller, Reverse(last)), (seller, Reverse(0)));
         let listed = BY_SELLER.range(&live.tree, &from, &to, 16).map(|pair| pair.map(|(_, id)| id));
         page(&live.tree, listed, limit, |one| ChargebackFilter::of(one.state) == filter)
@@ -192,7 +192,7 @@ impl Payments<'_> {
     /// Lists those that wait for a seller's answer, the most urgent first: those about what he and nobody else sold, of the newest
     /// [`CHARGEBACKS_LOOKED_AT_MAX`] about what he sold.
     pub fn chargebacks_to_answer(&self, seller: AccountId) -> Result<Vec<Chargeback>, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let (from, to) = ((seller, Reverse(Position::MAX)), (seller, Reverse(0)));
         let newest = BY_SELLER.range(&live.tree, &from, &to, 16).take(CHARGEBACKS_LOOKED_AT_MAX);
         let newest = newest.map(|pair| pair.map(|(_, id)| id));
@@ -205,7 +205,7 @@ impl Payments<'_> {
 
     /// Counts the open chargebacks to which nobody answered in time.
     pub fn overdue_chargebacks(&self) -> Result<usize, ViewError> {
-        let live = self.0.read();
+        let live = self.0.ask()?;
         PAST_DUE.scan(&live.tree, &()).map(|pair| pair.map(|_| 1)).sum()
     }
 }

@@ -79,7 +79,7 @@ const BY_ACCOUNT: Layout<(AccountId, Reverse<Position>), PayoutId> = Layout::new
 impl Payments<'_> {
     /// Gives a payout.
     pub fn payout(&self, payout: PayoutId) -> Result<Option<Payout>, ViewError> {
-        PAYOUTS.get(&self.0.read().tree, &payout)
+        PAYOUTS.get(&self.0.ask()?.tree, &payout)
     }
 
     /// Lists an account's payouts, newest first: those asked for before position `before`, or all. A page has at most
@@ -91,7 +91,7 @@ impl Payments<'_> {
         limit: usize,
     ) -> Result<PayoutPage, ViewError> {
         let limit = limit.clamp(1, PAYOUTS_PER_PAGE_MAX);
-        let live = self.0.read();
+        let live = self.0.ask()?;
         let last = before.map_or(Position::MAX, |before| before.saturating_sub(1));
         let (from, to) = ((account, Reverse(last)), (account, Reverse(0)));
         let mut page = PayoutPage { payouts: Vec::with_capacity(limit), next: None };

@@ -333,7 +333,7 @@ impl Search<'_> {
         numbers: impl Iterator<Item = u32>,
         understood: &[Understood<'_>],
     ) -> Result<Vec<Hit>, SearchError> {
-        let live = self.views.inner.store.slot(ViewName::Listings).read();
+        let live = self.views.inner.store.slot(ViewName::Listings).ask()?;
         let mut hits = Vec::with_capacity(HITS_PER_PAGE_MAX);
         for number in numbers {
             let Some(listing) = self.inner.columns.listing(number) else { continue };
