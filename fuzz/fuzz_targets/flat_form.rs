@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::run("flat_form", bytes));
+use tests::fuzz;
+
+libfuzzer_sys::fuzz_target!(init: fuzz::write_seeds("flat_form"), |bytes: &[u8]| fuzz::run("flat_form", bytes));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::run("receipt", bytes));
+use tests::fuzz;
+
+libfuzzer_sys::fuzz_target!(init: fuzz::write_seeds("receipt"), |bytes: &[u8]| fuzz::run("receipt", bytes));

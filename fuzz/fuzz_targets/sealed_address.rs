@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::run("sealed_address", bytes));
+use tests::fuzz;
+
+libfuzzer_sys::fuzz_target!(init: fuzz::write_seeds("sealed_address"), |bytes: &[u8]| fuzz::run("sealed_address", bytes));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tests::fuzz::run("signed_payload", bytes));
+use tests::fuzz;
+
+libfuzzer_sys::fuzz_target!(init: fuzz::write_seeds("signed_payload"), |bytes: &[u8]| fuzz::run("signed_payload", bytes));

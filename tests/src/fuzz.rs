@@ -35,7 +35,7 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 21] = [
+pub static TARGETS: [Target; 21] = [
     Target { name: "envelope", run: envelope::any_bytes, seeds: envelope::vectors },
     Target { name: "signed_payload", run: envelope::signed_payload, seeds: envelope::payloads },
     Target { name: "flat_form", run: envelope::flat_form, seeds: envelope::flat_objects },
@@ -59,13 +59,33 @@ pub const TARGETS: [Target; 21] = [
     Target { name: "filters", run: filters::filters, seeds: filters::filter_seeds },
 ];
 
+/// Names a folder into which the programs with coverage write what their targets begin with.
+const SEEDS_VARIABLE: &str = "SKYLINK_FUZZ_SEEDS";
+
+/// Writes what a target begins with into the folder that [`SEEDS_VARIABLE`] names, if it names one, so that a fuzzer reads it.
+///
+/// # Panics
+/// If there is no such target, or the folder can't be written.
+pub fn write_seeds(name: &str) {
+    let Some(folder) = std::env::var_os(SEEDS_VARIABLE) else { return };
+    let folder = Path::new(&folder).join(name);
+    std::fs::create_dir_all(&folder).expect("the folder of seeds can be made");
+    for (n, input) in (target(name).seeds)().iter().enumerate() {
+        std::fs::write(folder.join(n.to_string()), input).expect("the folder of seeds can be written");
+    }
+}
+
 /// Tries bytes on a target.
 ///
 /// # Panics
 /// If there is no such target, or the bytes find something.
 pub fn run(name: &str, bytes: &[u8]) {
+    (target(name).run)(bytes);
+}
+
+fn target(name: &str) -> &'static Target {
     let target = TARGETS.iter().find(|target| target.name == name);
-    (target.expect("a program is named after its target").run)(bytes);
+    target.expect("a program is named after its target")
 }
 
 /// Gives the folder of a target's corpus.

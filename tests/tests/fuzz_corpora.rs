@@ -17,18 +17,8 @@ const SEED: u64 = 0x5eed;
 const CORPUS_FILES_MAX: usize = 300;
 const CORPUS_FILE_BYTES_MAX: u64 = 8 * 1024;
 
-/// Names a folder into which what the targets begin with is written, for the programs with coverage.
-const SEEDS_VARIABLE: &str = "SKYLINK_FUZZ_SEEDS";
-
 fn known(target: &Target) -> Vec<Vec<u8>> {
     let mut inputs = (target.seeds)();
-    if let Some(folder) = std::env::var_os(SEEDS_VARIABLE) {
-        let folder = Path::new(&folder).join(target.name);
-        fs::create_dir_all(&folder).unwrap();
-        for (n, input) in inputs.iter().enumerate() {
-            fs::write(folder.join(n.to_string()), input).unwrap();
-        }
-    }
     let Ok(files) = fs::read_dir(corpus(target.name)) else { return inputs };
     let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -100,7 +90,9 @@ fn each_target_is_tried_above_has_a_program_and_a_small_corpus() {
         assert!(source.contains(&format!("\"{name}\"")), "{name} is tried");
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} has a program");
         let program = fs::read_to_string(fuzz.join(format!("fuzz_targets/{name}.rs"))).unwrap();
-        assert!(program.contains(&format!("run(\"{name}\"")), "the program of {name} runs it");
+        for call in ["run", "write_seeds"] {
+            assert!(program.contains(&format!("{call}(\"{name}\"")), "the program of {name} calls {call}");
+        }
         let files: Vec<_> = fs::read_dir(corpus(name)).unwrap().map(Result::unwrap).collect();
         assert!((1..=CORPUS_FILES_MAX).contains(&files.len()), "{name} has a corpus of {}", files.len());
         for file in files {
