@@ -93,10 +93,11 @@ fn list(views: &Value, is_json: bool) -> anyhow::Result<Verdict> {
     } else {
         for view in views["views"].as_array().into_iter().flatten() {
             let name = view["view"].as_str().unwrap_or_default();
+            let number = |name: &str| view[name].as_u64().unwrap_or_default();
+            let (position, behind) = (number("position"), number("behind"));
             let stopped = view["stopped"].as_str().map(|reason| format!(", stopped: {reason}"));
-            let (position, behind, stopped) =
-                (&view["position"], &view["behind"], stopped.unwrap_or_default());
-            output.line(format_args!("{name:<12} {position:>12} {behind:>8} behind{stopped}"))?;
+            let stopped = stopped.unwrap_or_default();
+            output.line(format_args!("{name:<16} {position:>12} {behind:>8} behind{stopped}"))?;
         }
         if !views["rebuild"].is_null() {
             output.line(format_args!("{}", told(&views["rebuild"])))?;
