@@ -5,6 +5,10 @@
 set -euo pipefail
 runs=${1:?"say how often each is tried: scripts/fuzz.sh RUNS [TARGET…]"}
 shift
+command -v cargo-fuzz > /dev/null || {
+    echo "scripts/fuzz.sh: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2
+    exit 1
+}
 cd "$(dirname "$0")/../fuzz"
 if [ $# = 0 ]; then
     for folder in corpus/*; do set -- "$@" "${folder#corpus/}"; done
