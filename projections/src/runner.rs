@@ -55,7 +55,7 @@ pub enum RunError<E: std::error::Error + 'static> {
     #[error(transparent)]
     Mismatch(#[from] Box<LogMismatch>),
     /// The disk fails, or nothing can be read of it.
-    #[error("view `{view}` stopped")]
+    #[error("view `{view}` can't be read or written")]
     View {
         /// The view.
         view: ViewName,
@@ -368,7 +368,9 @@ impl Inner {
                 taken => return taken,
             }
         }
-        commits.last().into_iter().for_each(|last| slot.pass(last.head()));
+        if let Some(last) = commits.last() {
+            slot.pass(last.head());
+        }
         Ok(())
     }
 

@@ -11,10 +11,11 @@ use std::time::Duration;
 use events::Event;
 use events::ids::ListingId;
 use events::listing::{Blocked, Created, Paused, Resumed, StockReceived, Unblocked, Updated, Withdrawn};
+use events::order::Accepted;
 use events::search::{Described, SynonymsSet};
 use events::{Money, account::SellerReinstated, account::SellerSuspended};
-use projections::Projections;
 use projections::search::{Answer, FacetValue, Filters, Question, SearchError, SearchRun, SearchState, Sort};
+use projections::{Projections, ViewName};
 use support::{History, account, currency, follow, listing, place, units, usd};
 use tempfile::TempDir;
 
@@ -396,7 +397,7 @@ async fn a_view_that_is_built_again_is_followed_again() {
     let mut market = Market::new();
     market.offers(1, "Tea").follows().await;
     let log = market.history.all();
-    market.views.rebuild(&[projections::ViewName::Listings], log).await.unwrap();
+    market.views.rebuild(&[ViewName::Listings], log).await.unwrap();
     market.offers(2, "Tea").follows().await;
     assert_eq!(market.find("tea"), [2, 1]);
     let market = market.reopen().await;
@@ -532,4 +533,10 @@ async fn own_purchases_move_what_fits_about_as_well_and_nothing_else() {
     let anothers = Question { after: first.next, ..of(None) };
     let refused = market.views.search().unwrap().find(&anothers);
     assert!(matches!(refused, Err(SearchError::OtherQuestion)), "{refused:?}");
+
+    // The view of orders stops: nobody's search hangs on what he bought.
+    let ship_by = market.history.now;
+    market.says(SELLER, Accepted { order: support::order(99), ship_by }).follows().await;
+    assert!(market.views.stopped(ViewName::Orders).is_some());
+    assert_eq!(numbers(&market.ask(&of(buyer))), [3, 2, 1, 4]);
 }
