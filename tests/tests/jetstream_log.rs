@@ -14,6 +14,7 @@ use events::commit::Seal;
 use events::ids::{AccountId, CommandId, CommitId, DeviceId, KeyId, Nonce, WriterId};
 use events::metadata::{Cause, CommandStamp};
 use events::{Commit, Event, Hash, Head, Timestamp, wire};
+use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use tests::forge::{headers_of, publish};
 use tests::log_contract::{commit_by, market};
@@ -31,6 +32,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Commits that a writer makes in the tests where its broker dies under it.
 const COMMITS_PER_RUN: u64 = 300;
+
+/// Logs that are made while one of three brokers is silent: enough that it is to lead some of them.
+const NEW_LOGS: usize = 8;
 
 /// Tells the writers of this process apart, and the commits that they make.
 static WRITERS: AtomicU64 = AtomicU64::new(1);
@@ -324,6 +328,30 @@ async fn the_death_of_a_leader_loses_nothing_and_doubles_nothing() -> Result<()>
         cluster.node_mut(leader).restart().await?;
         assert_eq!(log.head().await?, written.last().context("commits were written")?.head());
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_new_log_waits_until_its_copies_have_a_leader() -> Result<()> {
+    bounded(async {
+        let cluster = NatsCluster::start().await?;
+        let leader = cluster.leader().await?;
+        // The broker lets one copy of a new stream ask for votes at once. Where that is the silent one, the others wait
+        // for it before they elect among themselves.
+        let silent = (leader + 1) % cluster.nodes().len();
+        cluster.nodes()[silent].pause()?;
+        let client = connect(&[cluster.nodes()[leader].url()]).await?;
+        let opened = (0..NEW_LOGS).map(|n| {
+            let client = client.clone();
+            async move {
+                let market = format!("new-{n}").parse()?;
+                let log = JetStreamLog::open(client, market, StreamOptions::replicas(3)).await?;
+                anyhow::Ok(log.head().await?)
+            }
+        });
+        assert_eq!(join_all(opened).await.into_iter().collect::<Result<Vec<_>>>()?, [Head::EMPTY; NEW_LOGS]);
+        cluster.nodes()[silent].resume()
     })
     .await
 }

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use events::ids::MarketName;
 use events::{Commit, Head, Position, wire};
 use futures::StreamExt;
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::append::is_passing;
 pub use self::durability::{Durability, durability};
@@ -34,6 +35,15 @@ use super::{AppendError, CommitStream, EVENTS_PER_APPEND_MAX, EventLog, ReadErro
 
 /// How long the broker may take to answer a question about the stream.
 const API_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a broker that doesn't answer is asked again to open a stream.
+///
+/// The copies of a new stream elect their leader before the broker answers. On a busy machine the first vote may come
+/// before the others can hear it, and the next follows after 4 to 9 s: this is time for two of them.
+const OPEN_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Pause before the broker is asked again.
+const OPEN_PAUSE: Duration = Duration::from_millis(250);
 
 /// A market's log on JetStream.
 #[derive(Debug)]
@@ -98,7 +108,12 @@ impl JetStreamLog {
         options: StreamOptions,
     ) -> Result<Self, OpenError> {
         let context = context(&client);
-        let (stream, copies) = open_stream(&context, settings::wanted(&market, options)).await?;
+        let wanted = settings::wanted(&market, options);
+        let (stream, copies) = open_patiently(
+            || open_stream(&context, wanted.clone()),
+            |error| matches!(error, OpenError::Unavailable(_)),
+        )
+        .await?;
         // With several copies, batches are staged in the memory of the leader.
         Ok(Self { stages_on_disk: copies == 1, ..Self::over(client, market, context, stream, false) })
     }
@@ -194,6 +209,26 @@ impl JetStreamLog {
         let contradicts = known.position > expected.position
             || (known.position == expected.position && known.hash != expected.hash);
         if contradicts { Err(AppendError::Conflict { expected: expected.position }) } else { Ok(()) }
+    }
+}
+
+/// Opens something at the broker, and asks again within [`OPEN_WAIT_MAX`] while the error is one that `passes`.
+pub(crate) async fn open_patiently<T, E: std::error::Error + 'static, F: Future<Output = Result<T, E>>>(
+    open: impl Fn() -> F,
+    passes: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let began = Instant::now();
+    loop {
+        match open().await {
+            Err(error) if passes(&error) && began.elapsed() < OPEN_WAIT_MAX => {
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    "the broker does not answer yet, and is asked again"
+                );
+                sleep(OPEN_PAUSE).await;
+            }
+            opened => return opened,
+        }
     }
 }
 

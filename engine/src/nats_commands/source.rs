@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::log::jetstream::is_passing;
+use crate::log::jetstream::{is_passing, open_patiently};
 
 use super::{Inbox, PERSONAL, PROBE, RECEIPT_TO, STEP_UP, has_header, stream_config, traceparent};
 
@@ -155,7 +155,8 @@ impl CommandSource {
         let connection = client.clone();
         let receiver =
             Receiver { client, context, market, replicas, sender, ownership: ownership_sender, pin: None };
-        let opened = receiver.open().await?;
+        let opened =
+            open_patiently(|| receiver.open(), |error| matches!(error, OpenError::Unavailable(_))).await?;
         let receiving = tokio::spawn(async move { receiver.run(opened).await });
         Ok(Self { messages, ownership, receiving, client: connection })
     }

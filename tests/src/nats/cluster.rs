@@ -1,6 +1,6 @@
 //! Starts three servers that form one cluster, for streams with three replicas.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -68,6 +68,13 @@ impl NatsCluster {
         bail!("no leader of {stream} within {READY_WAIT_MAX:?}")
     }
 
+    /// Returns which of [`NatsCluster::nodes`] leads the cluster itself and gives streams their places.
+    ///
+    /// Fails when the servers don't agree on one now.
+    pub async fn leader(&self) -> Result<usize> {
+        leader_among(&self.nodes, &self.groups().await?).context("the servers name no common leader")
+    }
+
     fn prepare() -> Result<Self> {
         let ports = (0..NODES).map(|_| Ports::choose()).collect::<Result<Vec<_>>>()?;
         let routes: Vec<String> =
@@ -107,15 +114,10 @@ impl NatsCluster {
     /// Tells whether all servers name one leader, and it has every other server with it, so that a stream with three
     /// replicas finds three places.
     async fn is_complete(&self) -> bool {
-        let mut groups = Vec::with_capacity(NODES);
-        for node in &self.nodes {
-            let Some(mut answer) = node.monitor.get("/jsz").await else {
-                return false;
-            };
-            groups.push(answer["meta_cluster"].take());
-        }
-        let leads = |node: &NatsServer| groups.iter().all(|group| group["leader"] == node.name());
-        let Some(leader) = self.nodes.iter().position(leads) else {
+        let Ok(groups) = self.groups().await else {
+            return false;
+        };
+        let Some(leader) = leader_among(&self.nodes, &groups) else {
             return false;
         };
         let followers = groups[leader]["replicas"].as_array().map_or(&[][..], Vec::as_slice);
@@ -123,6 +125,21 @@ impl NatsCluster {
         let usable = |follower: &&Value| follower["current"] == true && follower["offline"] != true;
         followers.iter().filter(usable).count() == NODES - 1
     }
+
+    /// Asks every server what it knows of the group that leads the cluster.
+    async fn groups(&self) -> Result<Vec<Value>> {
+        let mut groups = Vec::with_capacity(NODES);
+        for node in &self.nodes {
+            let mut answer = node.monitor.get("/jsz").await.context("a server does not answer")?;
+            groups.push(answer["meta_cluster"].take());
+        }
+        Ok(groups)
+    }
+}
+
+/// Returns the server whom all of them name as leader, if there is one.
+fn leader_among(nodes: &[NatsServer], groups: &[Value]) -> Option<usize> {
+    nodes.iter().position(|node| groups.iter().all(|group| group["leader"] == node.name()))
 }
 
 /// Reads from an answer of `/jsz` which server leads `stream`.
