@@ -1,8 +1,11 @@
 //! The log on JetStream keeps the contract, on one broker and on three.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use async_nats::Client;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::{Client, ConnectOptions};
 use async_trait::async_trait;
 use engine::log::EventLog;
 use engine::log::jetstream::{JetStreamLog, StreamOptions};
@@ -10,40 +13,74 @@ use events::Commit;
 use tests::forge::publish;
 use tests::log_contract::{LogFactory, LogHome, contract, market};
 use tests::nats::{NatsCluster, NatsServer};
+use tokio::time::{Instant, sleep};
 
-/// Logs on brokers that all use one after the other.
+/// Accounts at the brokers: more than the contract makes logs.
+const ACCOUNTS: usize = 32;
+
+/// The password of each account's only user, whose name is the account's.
+const PASSWORD: &str = "contract";
+
+/// How long a broker may take to hear that another of its cluster holds a stream.
+const HEARD_WAIT_MAX: Duration = Duration::from_secs(30);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Logs of one name, each in an account of its own.
+///
+/// They are not made one after the other in the same place: a cluster may be about to remove the old stream's folder when
+/// the new one is to have it.
 struct Brokers {
     urls: Vec<String>,
     replicas: usize,
+    homes: AtomicUsize,
+}
+
+/// Says in the brokers' configuration which accounts there are.
+fn accounts() -> String {
+    let account = |name| {
+        format!("{name}: {{ jetstream: enabled, users: [{{ user: {name}, password: {PASSWORD} }}] }}\n")
+    };
+    format!("accounts {{\n{}}}\n", (0..ACCOUNTS).map(name).map(account).collect::<String>())
+}
+
+fn name(account: usize) -> String {
+    format!("log{account}")
 }
 
 impl Brokers {
-    async fn connect(&self) -> Client {
-        async_nats::connect(&self.urls).await.expect("the brokers run")
+    fn new(urls: Vec<String>, replicas: usize) -> Brokers {
+        Brokers { urls, replicas, homes: AtomicUsize::new(0) }
     }
 }
 
 #[async_trait]
 impl LogFactory for Brokers {
     async fn home(&self) -> Box<dyn LogHome> {
-        let client = self.connect().await;
-        let context = async_nats::jetstream::new(client);
-        let mut names = context.stream_names();
-        while let Some(name) = futures::TryStreamExt::try_next(&mut names).await.expect("the brokers answer")
-        {
-            context.delete_stream(name).await.expect("an operator may delete a stream");
-        }
-        Box::new(StreamHome(Brokers { urls: self.urls.clone(), replicas: self.replicas }))
+        let account = self.homes.fetch_add(1, Ordering::Relaxed);
+        assert!(account < ACCOUNTS, "the contract makes more logs than there are accounts");
+        Box::new(StreamHome { urls: self.urls.clone(), replicas: self.replicas, user: name(account) })
     }
 }
 
-struct StreamHome(Brokers);
+struct StreamHome {
+    urls: Vec<String>,
+    replicas: usize,
+    user: String,
+}
+
+impl StreamHome {
+    async fn connect(&self) -> Client {
+        let options = ConnectOptions::with_user_and_password(self.user.clone(), PASSWORD.to_owned());
+        options.connect(&self.urls).await.expect("the brokers run")
+    }
+}
 
 #[async_trait]
 impl LogHome for StreamHome {
     async fn open(&self) -> Arc<dyn EventLog> {
-        let client = self.0.connect().await;
-        let opened = JetStreamLog::open(client, market(), StreamOptions::replicas(self.0.replicas)).await;
+        let options = StreamOptions::replicas(self.replicas);
+        let opened = JetStreamLog::open(self.connect().await, market(), options).await;
         Arc::new(opened.expect("the stream can be made"))
     }
 
@@ -52,21 +89,27 @@ impl LogHome for StreamHome {
     }
 
     async fn forge(&self, commit: Arc<Commit>) {
-        let context = async_nats::jetstream::new(self.0.connect().await);
+        let context = async_nats::jetstream::new(self.connect().await);
+        let deadline = Instant::now() + HEARD_WAIT_MAX;
         for event in commit.events() {
-            publish(&context, event).await.expect("nothing was expected, so nothing can conflict");
+            while let Err(error) = publish(&context, event).await {
+                let cause = error.downcast_ref::<PublishError>().map(PublishError::kind);
+                let is_unheard = matches!(cause, Some(PublishErrorKind::StreamNotFound));
+                assert!(is_unheard && Instant::now() < deadline, "a broker refuses an event: {error:#}");
+                sleep(POLL_INTERVAL).await;
+            }
         }
     }
 }
 
 #[tokio::test]
 async fn the_log_on_one_broker() {
-    let server = NatsServer::start().await.unwrap();
-    contract(Brokers { urls: vec![server.url()], replicas: 1 }).await;
+    let server = NatsServer::start_with(&accounts(), &[]).await.unwrap();
+    contract(Brokers::new(vec![server.url()], 1)).await;
 }
 
 #[tokio::test]
 async fn the_log_on_three_brokers() {
-    let cluster = NatsCluster::start().await.unwrap();
-    contract(Brokers { urls: cluster.urls(), replicas: 3 }).await;
+    let cluster = NatsCluster::start_with(&accounts()).await.unwrap();
+    contract(Brokers::new(cluster.urls(), 3)).await;
 }

@@ -71,8 +71,8 @@ struct ReadOnly;
 /// Why a log can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The broker does not answer, or not yet.
-    #[error("the broker can't be reached: try again")]
+    /// The broker does not answer, or not yet, or too few of a cluster are there for the copies that are wanted.
+    #[error("the broker can't be reached or is not ready: try again")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The broker will not have the stream as it must be.
     #[error("the broker refuses to create stream {stream}: mend the cause and start again")]

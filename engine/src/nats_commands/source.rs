@@ -69,8 +69,8 @@ pub enum Ownership {
 /// Why commands can't be received.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The broker does not answer, or not yet.
-    #[error("the broker can't be reached: try again")]
+    /// The broker does not answer, or not yet, or too few of a cluster are there for the copies that are wanted.
+    #[error("the broker can't be reached or is not ready: try again")]
     Unavailable(#[source] Cause),
     /// The broker will not have the stream or its consumer.
     #[error("the broker refuses stream {stream} or its consumer: mend the cause and start again")]

@@ -18,8 +18,13 @@ pub struct NatsCluster {
 impl NatsCluster {
     /// Starts the servers and waits until they have elected a leader that has both others with it.
     pub async fn start() -> Result<Self> {
+        Self::start_with("").await
+    }
+
+    /// Starts servers whose configuration is the project's `nats.conf` followed by `more`.
+    pub async fn start_with(more: &str) -> Result<Self> {
         for _ in 0..START_ATTEMPTS_MAX {
-            let mut cluster = Self::prepare()?;
+            let mut cluster = Self::prepare(more)?;
             match cluster.spawn_and_await().await {
                 Err(_) if cluster.nodes.iter().any(NatsServer::lost_a_port) => {}
                 ready => return ready.map(|()| cluster),
@@ -75,13 +80,13 @@ impl NatsCluster {
         leader_among(&self.nodes, &self.groups().await?).context("the servers name no common leader")
     }
 
-    fn prepare() -> Result<Self> {
+    fn prepare(more: &str) -> Result<Self> {
         let ports = (0..NODES).map(|_| Ports::choose()).collect::<Result<Vec<_>>>()?;
         let routes: Vec<String> =
             ports.iter().map(|ports| format!("nats://127.0.0.1:{}", ports.route)).collect();
         let mut nodes = Vec::with_capacity(NODES);
         for (ports, route) in ports.into_iter().zip(&routes) {
-            let mut node = NatsServer::prepare(ports, "", &[])?;
+            let mut node = NatsServer::prepare(ports, more, &[])?;
             node.launch.arguments.extend([
                 "--cluster_name".into(),
                 "skylink-test".into(),

@@ -295,6 +295,8 @@ pub(crate) fn is_passing(code: ErrorCode) -> bool {
         ErrorCode::CLUSTER_NOT_AVAILABLE,
         ErrorCode::CLUSTER_NOT_LEADER,
         ErrorCode::CLUSTER_NOT_ACTIVE,
+        // A broker has only just started, or was too busy to be heard of.
+        ErrorCode::CLUSTER_NO_PEERS,
         // Said by a server that is going down, too.
         ErrorCode::JETSTREAM_NOT_ENABLED,
     ]
@@ -315,7 +317,7 @@ mod tests {
     #[test]
     fn each_refusal_tells_the_writer_what_to_do() {
         assert!(matches!(refused(10071, "wrong last sequence: 17"), Failure::WrongEnd { found: 17 }));
-        for passing in [10164, 10158, 10176, 10210, 10167, 10008, 10009] {
+        for passing in [10164, 10158, 10176, 10210, 10167, 10005, 10008, 10009] {
             assert!(matches!(refused(passing, "for a moment"), Failure::Unknown(_)), "{passing}");
         }
         for definite in [10077, 10047, 10174, 10199, 10179, 10177] {
