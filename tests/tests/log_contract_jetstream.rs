@@ -41,11 +41,11 @@ fn accounts() -> String {
     let account = |name| {
         format!("{name}: {{ jetstream: enabled, users: [{{ user: {name}, password: {PASSWORD} }}] }}\n")
     };
-    format!("accounts {{\n{}}}\n", (0..ACCOUNTS).map(name).map(account).collect::<String>())
+    format!("accounts {{\n{}}}\n", (0..ACCOUNTS).map(account_name).map(account).collect::<String>())
 }
 
-fn name(account: usize) -> String {
-    format!("log{account}")
+fn account_name(number: usize) -> String {
+    format!("log{number}")
 }
 
 impl Brokers {
@@ -57,9 +57,9 @@ impl Brokers {
 #[async_trait]
 impl LogFactory for Brokers {
     async fn home(&self) -> Box<dyn LogHome> {
-        let account = self.homes.fetch_add(1, Ordering::Relaxed);
-        assert!(account < ACCOUNTS, "the contract makes more logs than there are accounts");
-        Box::new(StreamHome { urls: self.urls.clone(), replicas: self.replicas, user: name(account) })
+        let number = self.homes.fetch_add(1, Ordering::Relaxed);
+        assert!(number < ACCOUNTS, "the contract makes more logs than there are accounts");
+        Box::new(StreamHome { urls: self.urls.clone(), replicas: self.replicas, user: account_name(number) })
     }
 }
 
