@@ -43,7 +43,7 @@ const API_WAIT_MAX: Duration = Duration::from_secs(5);
 const OPEN_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Pause before the broker is asked again.
-const OPEN_PAUSE: Duration = Duration::from_millis(250);
+const OPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// A market's log on JetStream.
 #[derive(Debug)]
