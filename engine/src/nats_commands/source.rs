@@ -221,7 +221,9 @@ impl Receiver {
         let refused =
             |source: Cause| OpenError::Refused { stream: wire::command_stream(&self.market), source };
         let consumer = stream.create_consumer(config).await.map_err(|error| match error.kind() {
-            stream::ConsumerErrorKind::JetStream(_) => refused(error.into()),
+            stream::ConsumerErrorKind::JetStream(source) if !is_passing(source.error_code()) => {
+                refused(error.into())
+            }
             _ => OpenError::Unavailable(error.into()),
         })?;
         let messages = consumer
