@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::answerer::{self, Answers, Durable};
 use crate::appender::{self, APPEND_PAUSE, ToLog};
 use crate::clock::{Clock, ClockGuard};
+use crate::drained::Drained;
 use crate::index::{Index, IndexError};
 use crate::ingress::{self, Beside, Checker, Reply, ReplyTo, Request};
 use crate::keys::KeyRing;
@@ -187,7 +188,7 @@ impl Engine {
         };
         let writer = thread::Builder::new()
             .name("writer".into())
-            .spawn(move || writer.run(actions, wakes))
+            .spawn(move || writer.run(actions, Drained::new(wakes)))
             .expect("a thread can be started at start-up");
         let engine = Engine { handle, writer, answerer, keeper, stop_keeper, taken_behind, begun };
         engine.wait_until_started().await?;
@@ -435,11 +436,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, actions: Vec<Action<ReplyTo>>, mut wakes: mpsc::Receiver<ToWriter>) {
+    fn run(mut self, actions: Vec<Action<ReplyTo>>, mut wakes: Drained<ToWriter>) {
         self.perform(actions);
         let mut batch = Vec::with_capacity(WAKES_MAX);
         // When the writer has stopped, its thread ends: whoever still waits for it sees the channel closed.
-        while !self.stopped && wakes.blocking_recv_many(&mut batch, WAKES_MAX) > 0 {
+        while !self.stopped && wakes.recv_many(&mut batch, WAKES_MAX) > 0 {
             let now = self.look_at_clock();
             // Commands that arrived together are decided together.
             let (mut arrived, mut looks) = (Vec::new(), Vec::new());

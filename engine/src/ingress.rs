@@ -16,6 +16,7 @@ use events::step_up::{StepUp, TotpShown};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::drained::Drained;
 use crate::driver::ToWriter;
 use crate::keys::KeyRing;
 use crate::pace::{Answered, Pace};
@@ -160,7 +161,7 @@ pub(crate) fn spawn(
     requests: mpsc::Receiver<Request>,
     wakes: &mpsc::Sender<ToWriter>,
 ) {
-    let requests = Arc::new(Mutex::new(requests));
+    let requests = Arc::new(Mutex::new(Drained::new(requests)));
     for number in 0..threads {
         let (requests, checker, wakes) = (Arc::clone(&requests), checker.clone(), wakes.clone());
         thread::Builder::new()
@@ -177,12 +178,12 @@ struct Unstored {
 }
 
 impl Checker {
-    fn run(&self, requests: &Mutex<mpsc::Receiver<Request>>, wakes: &mpsc::Sender<ToWriter>) {
+    fn run(&self, requests: &Mutex<Drained<Request>>, wakes: &mpsc::Sender<ToWriter>) {
         let mut batch = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
         loop {
             // Held while it waits: the other threads wait for the lock, which is the same.
             let mut queue = requests.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.blocking_recv_many(&mut batch, REQUESTS_PER_BATCH_MAX) == 0 {
+            if queue.recv_many(&mut batch, REQUESTS_PER_BATCH_MAX) == 0 {
                 return;
             }
             drop(queue);

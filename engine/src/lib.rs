@@ -11,6 +11,7 @@ mod answerer;
 mod appender;
 pub mod clock;
 pub mod disk;
+mod drained;
 pub mod driver;
 pub mod effects;
 pub mod index;
