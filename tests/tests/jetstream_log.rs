@@ -19,16 +19,11 @@ use futures::{StreamExt, TryStreamExt};
 use tests::forge::{headers_of, publish};
 use tests::log_contract::{append, commit_by, market};
 use tests::nats::{NatsCluster, NatsServer, connect};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How long any one test may take; the slowest, which elects a leader, needs about 20 s.
 const TEST_TIME_MAX: Duration = Duration::from_secs(120);
-
-/// How long a log that is there may take to be opened.
-const OPEN_TIME_MAX: Duration = Duration::from_secs(60);
-
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Commits that a writer makes in the tests where its broker dies under it.
 const COMMITS_PER_RUN: u64 = 300;
@@ -40,16 +35,7 @@ const NEW_LOGS: usize = 8;
 static WRITERS: AtomicU64 = AtomicU64::new(1);
 
 async fn open(urls: &[String], replicas: usize) -> Result<JetStreamLog> {
-    let client = connect(urls).await?;
-    let deadline = Instant::now() + OPEN_TIME_MAX;
-    loop {
-        match JetStreamLog::open(client.clone(), market(), StreamOptions::replicas(replicas)).await {
-            Ok(log) => return Ok(log),
-            Err(OpenError::Unavailable(error)) => ensure!(Instant::now() < deadline, "not opened: {error:#}"),
-            Err(error) => return Err(error.into()),
-        }
-        sleep(POLL_INTERVAL).await;
-    }
+    Ok(JetStreamLog::open(connect(urls).await?, market(), StreamOptions::replicas(replicas)).await?)
 }
 
 async fn bounded<T>(test: impl Future<Output = Result<T>>) -> Result<T> {

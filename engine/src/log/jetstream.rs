@@ -72,7 +72,9 @@ struct ReadOnly;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The broker does not answer, or not yet, or too few of a cluster are there for the copies that are wanted.
-    #[error("the broker can't be reached or is not ready: try again")]
+    #[error(
+        "the broker can't be reached or is not ready: see that it runs, with all of its cluster, then try again"
+    )]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The broker will not have the stream as it must be.
     #[error("the broker refuses to create stream {stream}: mend the cause and start again")]

@@ -70,7 +70,9 @@ pub enum Ownership {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The broker does not answer, or not yet, or too few of a cluster are there for the copies that are wanted.
-    #[error("the broker can't be reached or is not ready: try again")]
+    #[error(
+        "the broker can't be reached or is not ready: see that it runs, with all of its cluster, then try again"
+    )]
     Unavailable(#[source] Cause),
     /// The broker will not have the stream or its consumer.
     #[error("the broker refuses stream {stream} or its consumer: mend the cause and start again")]
